@@ -1,0 +1,76 @@
+"""attempts: what a job's history says, one row an attempt; and how jobs are said in a word or two.
+
+Guarantees: pure; whatever a history may hold makes rows.
+"""
+
+from __future__ import annotations
+
+from queuectl.clock import parse_instant
+from queuectl.units import spell_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    Row = Mapping[str, Any]
+
+ENDS = ("completed", "failed", "died", "snoozed", "cancelled", "interrupted", "requeued")
+COLOURS = {
+    **{"processing": "cyan", "completed": "green", "failed": "yellow", "dead": "red"},
+    **{"cancelled": "dim", "held": "dim"},
+}
+
+
+def attempts_of(history: Sequence[Row], created_at: float, run_at: float | None) -> list[dict[str, Any]]:
+    """Return one row an attempt: attempt, started_at, ready_at, ended_at, worker, event and the details of its end.
+
+    Args:
+        run_at: not before when the author wanted it to start.
+    """
+    rows: list[dict[str, Any]] = []
+    ready = max(created_at, run_at or created_at)
+    is_open = False
+    for entry in history:
+        at = parse_instant(entry["at"])
+        if entry["event"] == "started":
+            number = entry.get("attempt", len(rows) + 1)
+            rows.append({"attempt": number, "started_at": at, "ready_at": ready, "worker": entry.get("worker")})
+            is_open = True
+        else:
+            if is_open and entry["event"] in ENDS:
+                rows[-1].update({**entry, "ended_at": at})
+                is_open = False
+            ready = parse_instant(entry["run_at"]) if "run_at" in entry else at
+    return rows
+
+
+def spell_exit(row: Row) -> str:
+    """Say how an attempt ended: "0", "SIGKILL", "timeout", "127 (not started)", "interrupted"."""
+    if row.get("event") == "interrupted":
+        return "interrupted"
+    if row.get("timed_out"):
+        return "timeout"
+    if row.get("output_limit"):
+        return "too much output"
+    if row.get("failed_to_start"):
+        return f"{row.get('exit_code')} (not started)"
+    code = row.get("exit_code")
+    return str(row["signal"]) if "signal" in row else "" if code is None else str(code)
+
+
+def spell_next(row: Row, now: float, at: Mapping[str, float | None]) -> str:
+    """Say when something happens next to a job, or happened last."""
+    raise NotImplementedError
+
+
+def tries(row: Row, max_retries: int) -> str:
+    """Say how many attempts there were, of how many there may be: "1/4"."""
+    attempts, failures = int(row["attempts"]), int(row.get("failures") or 0)
+    counted = attempts - (1 if row["state"] in ("processing", "completed") else 0)
+    return f"{attempts}/{max(attempts, counted - failures + max_retries + 1)}"
+
+
+def took(row: Row, now: float) -> str:
+    """Say how long an attempt ran, or has been running."""
+    return spell_duration(max(0.0, row.get("ended_at", now) - row["started_at"]))

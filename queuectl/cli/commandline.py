@@ -1,0 +1,194 @@
+"""commandline: what was typed, read by the table of `parser`.
+
+Guarantees: a plain command line is read without argparse, whose import takes longer than the rest of an `enqueue`,
+            and means the same as with it; what needs cleverness, help and mistakes are left to argparse.
+Fails with: Misuse; SystemExit once argparse has printed help or version.
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.parser import COMMANDS, COMMON, GROUPS, Misuse, build_parser, handler_of, subcommands
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from queuectl.cli.parser import Option
+
+HELP = ("-h", "--help")
+
+
+class Arguments:
+    """What was typed, one attribute an option; `handler` is "module:function", empty without a command."""
+
+    handler = ""
+    argv: list[str] | None = None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+
+def parse(tokens: Sequence[str], version: str = "") -> Arguments:
+    """Read a command line, without the program's name; what follows `--` after `enqueue` is its `argv`.
+
+    Raises:
+        Misuse: it cannot be read.
+        SystemExit: help or version was asked for and has been printed.
+    """
+    words = command_words(tokens)
+    argv: list[str] | None = None
+    if words == ["enqueue"] and "--" in tokens:
+        cut = [*tokens].index("--")
+        tokens, argv = tokens[:cut], [*tokens[cut + 1 :]]
+    found = read_plainly(tokens, words) or read_with_argparse(tokens, words, version)
+    found.argv = argv
+    return found
+
+
+def command_words(tokens: Sequence[str]) -> list[str]:
+    """Return the words that name the command; empty when there are none.
+
+    Raises:
+        Misuse: there is no such command.
+    """
+    words: list[str] = []
+    with_value = {name for names, more in COMMON if "action" not in more for name in names}
+    rest = iter(tokens)
+    for token in rest:
+        if token in with_value:
+            next(rest, None)
+        elif token == "--":
+            break
+        elif not token.startswith("-"):
+            words.append(token)
+            _check(words)
+            if words[0] not in GROUPS or len(words) == 2:
+                return words
+    if words and not set(HELP) & set(tokens):
+        known = ", ".join(subcommands(words[0]))
+        raise Misuse(f'"queuectl {words[0]}" needs a command: {known}', f"queuectl {words[0]} --help")
+    return words
+
+
+def _check(words: list[str]) -> None:
+    *group, word = words
+    known = subcommands(*group)
+    if word not in known:
+        meant = did_you_mean(word, known, group)
+        raise Misuse(f'unknown command "{" ".join(words)}"{meant}', " ".join(("queuectl", *group, "--help")))
+
+
+def did_you_mean(word: str, known: Sequence[str], before: Sequence[str] = ()) -> str:
+    """Return '; did you mean "..."?' when something known is like `word`, else nothing."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, 1, 0.6)
+    return f'; did you mean "{" ".join((*before, near[0]))}"?' if near else ""
+
+
+def dest(names: Sequence[str], more: Mapping[str, Any]) -> str:
+    """Return the attribute of Arguments that an option sets, as argparse derives it."""
+    first_long = next((name for name in names if name.startswith("--")), names[0])
+    return str(more.get("dest", first_long.lstrip("-").replace("-", "_")))
+
+
+def read_plainly(tokens: Sequence[str], words: Sequence[str]) -> Arguments | None:
+    """Read a command line that needs nothing clever; None when it does."""
+    if " ".join(words) not in COMMANDS:
+        return None
+    options = (*COMMANDS[" ".join(words)].options, *COMMON)
+    made = Arguments()
+    for names, more in options:
+        if more.get("action") != "store_const":
+            setattr(
+                made,
+                dest(names, more),
+                more.get("default", False if "action" in more and "metavar" not in more else None),
+            )
+    made.handler = handler_of(words)
+    flags = {name: option for option in options for name in option[0] if name[0] == "-"}
+    places: list[str] = []
+    rest = iter(tokens)
+    for token in rest:
+        if token == "-" or token[:1] != "-":
+            places.append(token)
+            continue
+        name, equals, text = token.partition("=") if token[:2] == "--" else (token, "", "")
+        option = flags.get(name)
+        if option is None or (len(places) < len(words) and option not in COMMON):
+            return None
+        if not _set(made, option, text if equals else None, rest):
+            return None
+    return made if _place(made, options, places[len(words) :]) else None
+
+
+def _set(made: Arguments, option: Option, text: str | None, rest: Iterator[str]) -> bool:
+    names, more = option
+    action, name = more.get("action"), dest(names, more)
+    if action in ("store_true", "store_const"):
+        setattr(made, name, more.get("const", True))
+        return text is None
+    if text is None:
+        text = next(rest, None)
+        if text is None or text == "" or (text != "-" and text[0] == "-"):
+            return False
+    value = _value(text, more)
+    setattr(made, name, [*(getattr(made, name) or ()), value] if action == "append" else value)
+    return value is not None
+
+
+def _value(text: str, more: Mapping[str, Any]) -> object:
+    """Return the value that `text` stands for; None when argparse has to say what is wrong with it."""
+    if "choices" in more and text not in more["choices"]:
+        return None
+    try:
+        return more["type"](text) if "type" in more else text
+    except ValueError:
+        return None
+
+
+def _place(made: Arguments, options: Sequence[Option], places: list[str]) -> bool:
+    for names, more in options:
+        if names[0][0] == "-":
+            continue
+        count, name = more.get("nargs"), names[0]
+        if count in ("+", "*"):
+            if not places and count == "+":
+                return False
+            setattr(made, name, places)
+            places = []
+        elif places:
+            value = _value(places.pop(0), more)
+            if value is None:
+                return False
+            setattr(made, name, value)
+        elif count != "?":
+            return False
+    return not places
+
+
+def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str = "") -> Arguments:
+    """Read any command line; parsers of other commands are built only where help lists them."""
+    name = " ".join(words)
+    parser = build_parser([name] if name in COMMANDS else None, version)
+    made = Arguments()
+    _, extra = parser.parse_known_args(tokens, made)
+    unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)
+    lists = [names[0] for names, more in COMMANDS[name].options if more.get("nargs") == "+"] if name in COMMANDS else []
+    if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
+        setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
+    elif extra:
+        _refuse(unknown, extra, words)
+    return made
+
+
+def _refuse(unknown: str | None, extra: Sequence[str], words: Sequence[str]) -> None:
+    hint = " ".join(("queuectl", *words, "--help"))
+    if unknown is None:
+        raise Misuse(f'unexpected argument "{extra[0]}"', hint)
+    options = (*COMMANDS[" ".join(words)].options, *COMMON) if words else COMMON
+    known = [name for names, _ in options for name in names if name[:2] == "--"]
+    option = unknown.partition("=")[0]
+    raise Misuse(f"unknown option {option}{did_you_mean(option, known)}", hint)

@@ -1,0 +1,96 @@
+"""config: settings: their values, where these come from, and changing them."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl import config
+from queuectl.cli.render import Column, emit
+from queuectl.cli.screen import shorten
+from queuectl.settings import SETTINGS, find
+from queuectl.spool.layout import Layout, default_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.settings import Settings
+
+
+def _home(args: Arguments) -> str:
+    return Layout(args.home or default_home()).home
+
+
+def _rows(settings: Settings) -> list[dict[str, Any]]:
+    values = settings.as_dict()
+    return [{"name": s.name, "value": values[s.name], "origin": settings.origin(s.name), "help": s.help} for s in SETTINGS]
+
+
+def run_list(args: Arguments, screen: Screen) -> int:
+    """Show every setting."""
+    columns = (
+        Column("SETTING", lambda row: row["name"]),
+        Column("VALUE", lambda row: find(row["name"]).spell(_value(row["value"]))),
+        Column("ORIGIN", lambda row: row["origin"], colour=lambda row: "dim" if row["origin"] == "default" else None),
+        Column("MEANING", lambda row: row["help"], leave_out=1),
+    )
+    rows = _rows(config.load(_home(args), os.environ))
+    emit(screen, rows, columns, ("name", "value", "origin"), name="name")
+    return 0
+
+
+def _value(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def run_get(args: Arguments, screen: Screen) -> int:
+    """Print one value, as `config set` reads it."""
+    setting = find(args.key)
+    settings = config.load(_home(args), os.environ)
+    if screen.format in ("json", "jsonl"):
+        screen.json(next(row for row in _rows(settings) if row["name"] == setting.name))
+    else:
+        screen.line(setting.spell(settings.get(setting.name)))
+    return 0
+
+
+def run_set(args: Arguments, screen: Screen) -> int:
+    """Change one value in config.yaml."""
+    return _change(args, screen, "set", config.set_value(_home(args), args.key, args.value, os.environ))
+
+
+def run_unset(args: Arguments, screen: Screen) -> int:
+    """Take one value out of config.yaml."""
+    return _change(args, screen, "unset", config.unset_value(_home(args), args.key, os.environ))
+
+
+def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any, str | None]) -> int:
+    setting, (old, new, overridden_by) = find(args.key), change
+    if screen.format in ("json", "jsonl"):
+        plain = [[*value] if isinstance(value, tuple) else value for value in (old, new)]
+        screen.json({"action": action, "name": setting.name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by})
+    screen.say(f"{setting.name}: {setting.spell(old)} → {setting.spell(new)}" + (" (the default)" if action == "unset" else ""))
+    if overridden_by:
+        screen.warn(f"{overridden_by} overrides this; {setting.name} stays {setting.spell(old)} where that is set")
+    return 0
+
+
+def run_path(args: Arguments, screen: Screen) -> int:
+    """Print where config.yaml is, or would be."""
+    where = os.path.join(_home(args), config.FILE)
+    screen.result({"path": where, "exists": os.path.exists(where)}, [where])
+    return 0
+
+
+def run_check(args: Arguments, screen: Screen) -> int:
+    """Read the configuration; what is wrong with it is the error."""
+    home = _home(args)
+    settings = config.load(home, os.environ)
+    where = os.path.join(home, config.FILE)
+    changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]
+    screen.result({"valid": True, "path": where, "changed": changed})
+    there = "is valid" if os.path.exists(where) else "does not exist; every setting has its default"
+    screen.say(f"{shorten(where)} {there}")
+    return 0

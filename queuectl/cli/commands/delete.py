@@ -1,0 +1,17 @@
+"""delete: remove jobs and what they wrote."""
+
+from __future__ import annotations
+
+from queuectl.cli.ids import act
+from queuectl.client import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Delete each job; naming it is consent."""
+    queue = Queue(args.home)
+    return act(screen, queue, args.ids, queue.delete, "delete", "deleted")

@@ -1,0 +1,54 @@
+"""dlq: the dead letter queue: jobs that failed for good."""
+
+from __future__ import annotations
+
+from queuectl.cli.ids import act
+from queuectl.client import Queue
+from queuectl.errors import Conflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.job import Job
+
+
+def run_list(args: Arguments, screen: Screen) -> int:
+    """Show dead jobs."""
+    from queuectl.cli.commands.list import show_jobs
+
+    return show_jobs(args, screen, ("dead",))
+
+
+def run_show(args: Arguments, screen: Screen) -> int:
+    """Tell all about dead jobs."""
+    from queuectl.cli.commands.show import show_each
+
+    return show_each(Queue(args.home), screen, args.ids, _check)
+
+
+def run_retry(args: Arguments, screen: Screen) -> int:
+    """Put dead jobs back with a fresh retry budget."""
+    queue = Queue(args.home)
+
+    def revive(job_id: str) -> str:
+        _check(queue.get(job_id), f"to run it now: queuectl retry {job_id}")
+        return f"{job_id} runs again: attempt {queue.retry(job_id).attempts + 1}"
+
+    return act(screen, queue, args.ids, revive, "retry", "put back")
+
+
+def run_delete(args: Arguments, screen: Screen) -> int:
+    """Remove dead jobs and what they wrote."""
+    queue = Queue(args.home)
+
+    def remove(job_id: str) -> None:
+        _check(queue.get(job_id), f"to delete it all the same: queuectl delete {job_id}")
+        queue.delete(job_id)
+
+    return act(screen, queue, args.ids, remove, "delete", "deleted")
+
+
+def _check(job: Job, hint: str | None = None) -> None:
+    if job.state != "dead":
+        raise Conflict(f"job {job.id} is not dead: it is {job.state}", hint)

@@ -1,0 +1,149 @@
+"""enqueue: put jobs into the queue.
+
+Guarantees: exit 0 only once every job is durable. Without a terminal nothing is imported that it does not need; a test
+            counts what is.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from queuectl.cli.jobs import Template, from_json
+from queuectl.cli.screen import is_terminal
+from queuectl.client import Queue
+from queuectl.errors import Conflict, NotFound, UsageError
+from queuectl.fields import misspelt, validate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+    Fields = dict[str, Any]
+
+COUNTED = 10_000  # waiting jobs beyond this are not counted
+UNIQUE_TRIES = 5
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Put one job in, or with `-` and --file those of a file."""
+    if args.file is not None or args.job == "-":
+        return _many(args, screen)
+    if args.job is None and args.command is None and not args.argv:
+        if args.argv is None and is_terminal(sys.stdin):
+            from queuectl.cli.commandline import parse
+
+            parse(["enqueue", "--help"])
+        raise UsageError(
+            "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM", "queuectl enqueue --help"
+        )
+    if args.command is not None and args.argv:
+        raise UsageError("--command and -- PROGRAM exclude each other")
+    return _one(args, screen)
+
+
+def _one(args: Arguments, screen: Screen) -> int:
+    queue = Queue(args.home)
+    template = Template(args, queue.spool.clock.now())
+    written = {} if args.job is None else from_json(args.job)
+    _warn_of_misspelt(screen, written)
+    fields = template.job(written)
+    if args.dry_run:
+        validate(fields)
+        screen.json(fields)
+        screen.say("Valid; nothing was put into the queue")
+        return 0
+    job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
+    if not args.follow:
+        screen.result({"id": job_id, "action": "enqueue", "queued": is_new}, [job_id])
+        screen.flush()
+    if args.wait or args.follow or args.propagate:
+        from queuectl.cli.commands.wait import await_job
+
+        screen.say(_words(job_id, is_new))
+        return await_job(queue, screen, job_id, follow=args.follow, propagate=args.propagate)
+    if screen.talks:
+        _tell(screen, queue, job_id, fields, is_new=is_new)
+    return 0
+
+
+def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
+    """Enqueue, and return the id with whether the job is new; `skip`: else that of the job that has its unique key."""
+    for _ in range(UNIQUE_TRIES):
+        try:
+            return queue.enqueue(fields), True
+        except Conflict:
+            if not skip or "unique_key" not in fields:
+                raise
+            with queue.reader() as reader:
+                holder = reader.unique_holder(fields["unique_key"])
+            if holder is not None:
+                return str(holder), False
+    return queue.enqueue(fields), True  # its holders ended between two looks, time and again
+
+
+def _warn_of_misspelt(screen: Screen, fields: Fields, place: str = "") -> None:
+    for field, meant in misspelt(fields).items():
+        screen.warn(f'{place}unknown field "{field}"; did you mean "{meant}"? It is kept, and without effect')
+
+
+def _words(job_id: str, is_new: bool) -> str:
+    return f"Queued {job_id}" if is_new else f"Queued already: {job_id}"
+
+
+def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: bool) -> None:
+    """Say what was done and what to type next; on a terminal only, for it looks around."""
+    from queuectl.errors import NoSupervisor
+    from queuectl.processes import control
+
+    text = _words(job_id, is_new)
+    if "run_at" in fields:
+        from queuectl.cli.times import ago
+        from queuectl.clock import parse_instant
+
+        text += f", runs {ago(parse_instant(fields['run_at']), queue.spool.clock.now())}"
+    elif is_new and not fields.get("priority"):
+        waiting = _waiting(queue) - 1
+        text += f" ({waiting:,}{'+' if waiting + 1 >= COUNTED else ''} ahead)"
+    try:
+        control.connect(queue.layout).close()
+    except NoSupervisor:
+        screen.say(f"{text}, but no worker runs.  Start some: queuectl worker start --count 2")
+        return
+    screen.say(f"{text}.  Follow: queuectl logs -f {job_id}")
+
+
+def _waiting(queue: Queue) -> int:
+    count = 0
+    for _ in queue.spool.files.names(queue.layout.directory("pending")):
+        count += 1
+        if count >= COUNTED:
+            break
+    return count
+
+
+def _many(args: Arguments, screen: Screen) -> int:
+    """Put the jobs of a file or of standard input in."""
+    from queuectl.cli.bulk import enqueue_file
+
+    if args.job not in (None, "-") or args.command is not None or args.argv:
+        raise UsageError("the jobs come from a file here; JSON, --command and -- PROGRAM do not go with that")
+    if args.id is not None or args.unique is not None:
+        raise UsageError("--id and --unique name one job; in a file each job has its own")
+    if args.follow:
+        raise UsageError("--follow shows one job's output; for several there is --wait")
+    queue = Queue(args.home)
+    template = Template(args, queue.spool.clock.now())
+    if args.file in (None, "-"):
+        return enqueue_file(args, screen, queue, template, sys.stdin.buffer)
+    with _open(args.file) as file:
+        return enqueue_file(args, screen, queue, template, file)
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise NotFound(f"no file {path}") from None

@@ -1,0 +1,125 @@
+"""wait: until jobs have ended."""
+
+from __future__ import annotations
+
+from queuectl.cli.ids import Failures, expand
+from queuectl.cli.progress import Progress
+from queuectl.cli.text import plural, safe
+from queuectl.client import Queue
+from queuectl.errors import JobFailed, QueueError
+from queuectl.units import spell_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.job import Job
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Wait for the jobs named."""
+    from queuectl.cli.times import duration
+
+    timeout_s = None if args.timeout is None else duration("--timeout", args.timeout)
+    queue = Queue(args.home)
+    ids, failures = [], Failures(screen)
+    for text in expand(args.ids):
+        try:
+            ids.append(queue.resolve(text))
+        except QueueError as error:
+            failures.add("id", text, error)
+    code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate) if ids else 0
+    if not code:
+        failures.finish(len(ids) + len(failures), "could not be waited for")
+    return code
+
+
+def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: float | None, propagate: bool) -> int:
+    """Wait for jobs, tell how each ended, and return the exit code that this makes.
+
+    Raises:
+        JobFailed: one did not succeed, and its exit code is not to be passed on.
+        TimedOut: some had not ended in time; they go on.
+    """
+    failed: list[Job] = []
+    with Progress(screen, "Waiting", len(ids)) as progress:
+
+        def tell(job: Job) -> None:
+            progress.clear()
+            if job.state != "completed":
+                failed.append(job)
+            show_end(screen, job)
+            progress.step()
+
+        try:
+            queue.wait(ids, timeout_s, tell)
+        except KeyboardInterrupt:
+            progress.clear()
+            screen.say(f"Not waiting any more; {plural(len(ids) - progress.done, 'job')} go on")
+            raise
+    return fate(failed, len(ids), propagate=propagate)
+
+
+def await_job(queue: Queue, screen: Screen, job_id: str, *, follow: bool, propagate: bool) -> int:
+    """Wait for one job just put in, perhaps showing its output, and return the exit code that its fate makes."""
+    if not follow:
+        return await_jobs(queue, screen, [job_id], timeout_s=None, propagate=propagate)
+    from queuectl.cli.commands.logs import follow_job
+
+    job = follow_job(queue, screen, job_id)
+    return fate([job] if job.state != "completed" else [], 1, propagate=propagate)
+
+
+def fate(failed: Sequence[Job], total: int, *, propagate: bool) -> int:
+    """Return the exit code for jobs that were waited for.
+
+    Raises:
+        JobFailed: one did not succeed, and its exit code is not to be passed on.
+    """
+    if not failed:
+        return 0
+    code = next((job.exit_code for job in failed if job.exit_code), None)
+    if propagate and code is not None:
+        return code
+    if len(failed) == 1 == total:
+        raise JobFailed(f"job {describe_end(failed[0])}", f"queuectl logs {failed[0].id}")
+    raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed")
+
+
+def show_end(screen: Screen, job: Job) -> None:
+    """Tell that a job has ended: its data to a program, a sentence to a person."""
+    if screen.format in ("json", "jsonl"):
+        screen.json(job.as_dict())
+    elif screen.format == "name":
+        screen.line(job.id)
+    else:
+        screen.say(safe(describe_end(job)))
+    screen.flush()
+
+
+def describe_end(job: Job) -> str:
+    """Say how a job ended: "01J... completed in 3.2s", "01J... is dead: exit code 1, 4 attempts"."""
+    if job.state == "completed":
+        took = f" in {spell_duration(job.finished_at - job.started_at)}" if job.finished_at and job.started_at else ""
+        return f"{job.id} completed{took}"
+    if job.state == "cancelled":
+        return f"{job.id} was cancelled"
+    how = describe_outcome(job)
+    tries = f" after {plural(job.attempts, 'attempt')}" if job.attempts else ""
+    return f"{job.id} is {job.state}{tries}: {how or job.dead_reason or 'unknown'}"
+
+
+def describe_outcome(job: Job) -> str:
+    """Say how the last attempt ended, in a few words; empty when none did."""
+    last = next((e for e in reversed(job.history) if "exit_code" in e), None)
+    if last is None:
+        return ""
+    if "signal" in last:
+        return f"killed by {last['signal']}"
+    if last.get("timed_out"):
+        return "timed out"
+    if last.get("output_limit"):
+        return "wrote too much"
+    return f"exit code {last['exit_code']}"

@@ -1,0 +1,165 @@
+"""worker: the processes that run jobs, and the supervisor that keeps them."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.cli.text import plural
+from queuectl.clock import Clock
+from queuectl.errors import NoSupervisor, NotFound, UsageError
+from queuectl.spool.layout import Layout, default_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+LOG_LINES = 50
+NONE_RUNS = "No worker is running"
+
+
+def _layout(args: Arguments) -> Layout:
+    return Layout(args.home or default_home())
+
+
+def _name(text: str) -> str:
+    """Return a worker's name; its number alone will do."""
+    return f"worker-{text}" if text.isdigit() else text
+
+
+def run_start(args: Arguments, screen: Screen) -> int:
+    """Add workers; return when they are ready, or with --foreground when the last one has stopped."""
+    if args.foreground:
+        return _be_supervisor(args)
+    if args.count < 1:
+        raise UsageError(f"--count must be 1 or more, not {args.count}", "to stop workers: queuectl worker stop")
+    from queuectl.processes.launch import start_workers
+
+    names = start_workers(_layout(args), args.count)
+    screen.result({"action": "start", "workers": names}, names)
+    screen.say(f"Started {plural(len(names), 'worker')}")
+    screen.hint("See what they do: queuectl status")
+    return 0
+
+
+def _be_supervisor(args: Arguments) -> int:
+    from queuectl.processes.supervisor import run
+
+    try:
+        return run(_layout(args), os.environ, args.count, args.ready_fd)
+    except Exception as error:
+        _tell_starter(args.ready_fd, str(error) or type(error).__name__)
+        raise
+
+
+def _tell_starter(ready_fd: int | None, text: str) -> None:
+    """Give the reason for failing to the process that waits for us to be ready."""
+    if ready_fd is not None:
+        try:
+            os.write(ready_fd, text.encode("utf-8", "backslashreplace"))
+            os.close(ready_fd)
+        except OSError:
+            pass  # it was ready already, or its starter has gone
+
+
+def run_scale(args: Arguments, screen: Screen) -> int:
+    """Bring the number of workers to N."""
+    from queuectl.processes import control
+    from queuectl.processes.launch import start_workers
+
+    if args.count < 0:
+        raise UsageError(f"the number of workers must be 0 or more, not {args.count}")
+    layout = _layout(args)
+    try:
+        before = len(control.ask(layout, {"do": "status"})["workers"])
+    except NoSupervisor:
+        before = 0
+    names = start_workers(layout, args.count, absolute=True) if before or args.count else []
+    screen.result({"action": "scale", "count": args.count, "started": names}, names)
+    change = f"; {plural(before - args.count, 'worker')} stop as their jobs end" if before > args.count else ""
+    screen.say(f"{plural(args.count, 'worker')} now, {before} before{change}")
+    return 0
+
+
+def run_restart(args: Arguments, screen: Screen) -> int:
+    """Replace workers as they become idle."""
+    from queuectl.processes import control
+
+    request: dict[str, Any] = {"do": "restart"}
+    if args.id is not None:
+        request["id"] = _name(args.id)
+    names = control.ask(_layout(args), request)["restarting"]
+    screen.result({"action": "restart", "workers": names}, names)
+    screen.say(f"Restarting {plural(len(names), 'worker')}, each when its job has ended")
+    return 0
+
+
+def run_stop(args: Arguments, screen: Screen) -> int:
+    """Stop one worker or all; a stopped supervisor is no error."""
+    from queuectl.processes import control
+
+    layout, request = _layout(args), {"do": "stop", "now": args.now}
+    if args.id is not None:
+        request["id"] = _name(args.id)
+    timeout_s = None
+    if args.timeout is not None:
+        from queuectl.cli.times import duration
+
+        timeout_s = duration("--timeout", args.timeout)
+    try:
+        names = control.ask(layout, request)["stopping"]
+    except NoSupervisor:
+        screen.result({"action": "stop", "workers": []})
+        screen.say(NONE_RUNS)
+        return 0
+    if args.wait or timeout_s is not None:
+        from queuectl.cli.drain import await_stop
+
+        await_stop(layout, screen, names, timeout_s, alone=args.id is not None)
+        screen.say(f"Stopped {plural(len(names), 'worker')}")
+    else:
+        how = "at once" if args.now else "as their jobs end"
+        screen.say(f"Stopping {plural(len(names), 'worker')} {how}")
+        screen.hint("To wait for that: queuectl worker stop --wait")
+    screen.result({"action": "stop", "workers": names}, names)
+    return 0
+
+
+def run_list(args: Arguments, screen: Screen) -> int:
+    """Show the workers."""
+    from queuectl.cli.render import emit
+    from queuectl.cli.workers import FIELDS, as_dict, columns, rows_of
+    from queuectl.processes import control
+
+    try:
+        workers = control.ask(_layout(args), {"do": "status"})["workers"]
+    except NoSupervisor:
+        workers = []
+    rows = rows_of(workers)
+    emit(screen, rows if screen.is_table else map(as_dict, rows), columns(Clock().now()), FIELDS, name="name")
+    if not rows:
+        screen.say(NONE_RUNS)
+        screen.hint("Start some: queuectl worker start --count 2")
+    return 0
+
+
+def run_logs(args: Arguments, screen: Screen) -> int:
+    """Show the log of a worker or of the supervisor."""
+    from queuectl.cli.follow import Source, follow, read_all, show
+
+    layout, name = _layout(args), _name(args.id)
+    if name != "supervisor" and not name.removeprefix("worker-").isdigit():
+        raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
+    with Source(layout.log(name)) as source:
+        if source.is_missing:
+            raise NotFound(f"{name} has no log yet", f"it would be {layout.log(name)}")
+        source.skip_to_last(LOG_LINES if args.lines is None else args.lines)
+        if args.follow:
+            follow(screen, source)
+        elif screen.format in ("json", "jsonl"):
+            screen.json({"name": name, "path": layout.log(name), "lines": read_all(source).splitlines()})
+        else:
+            show(screen, source)
+    return 0

@@ -1,0 +1,110 @@
+"""ids: the jobs that a command was told to act on, one after the other.
+
+Guarantees: one that cannot be done does not keep the others from being done; all are told.
+Fails with: the error itself when it was the only job, else PartlyFailed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from queuectl.cli.report import describe, problem
+from queuectl.cli.screen import tell
+from queuectl.cli.text import plural
+from queuectl.errors import PartlyFailed, QueueError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any
+
+    from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
+
+
+def expand(texts: Iterable[str]) -> Iterator[str]:
+    """Yield each id once, in order; `-` stands for those on standard input, which is read as it comes."""
+    seen = set()
+    for text in texts:
+        for word in (w for line in sys.stdin for w in line.split()) if text == "-" else (text,):
+            if word not in seen:
+                seen.add(word)
+                yield word
+
+
+class Failures:
+    """What could not be done, told as it happens; the first not before there is a second, for it may be the only one."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._tells = screen.format not in ("json", "jsonl")
+        self._found: list[tuple[str, object, QueueError]] = []
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def add(self, kind: str, key: object, error: QueueError) -> None:
+        """Note what failed: `kind` is id or line, `key` which one."""
+        self._found.append((kind, key, error))
+        if len(self._found) == 2:
+            self._tell(self._found[0])
+        if len(self._found) > 1:
+            self._tell(self._found[-1])
+
+    def _tell(self, failure: tuple[str, object, QueueError]) -> None:
+        kind, key, error = failure
+        if self._tells:
+            tell(describe(error, f"queuectl: line {key}: " if kind == "line" and key else "queuectl: "))
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return them as problem objects."""
+        return [{kind: key, **problem(error)} for kind, key, error in self._found]
+
+    def finish(self, total: int, done: str) -> None:
+        """Raise what the failures amount to; `done` goes on after "1 of 3 jobs ": "could not be cancelled"."""
+        if not self._found:
+            return
+        if len(self._found) == 1 == total:
+            kind, key, error = self._found[0]
+            if kind == "line" and key:
+                raise type(error)(f"line {key}: {error}", error.hint, error.excerpt)
+            raise error
+        if len(self._found) == 1:
+            self._tell(self._found[0])
+        raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}")
+
+
+def act(
+    screen: Screen, queue: Queue, texts: Sequence[str], do: Callable[[str], str | None], action: str, done: str
+) -> int:
+    """Do something to each job and tell of it.
+
+    Args:
+        do: given the whole id; may return what to say instead of "Cancelled 01J...".
+        action, done: "cancel", "cancelled".
+    """
+    from queuectl.cli.progress import Progress
+
+    ids: list[str] = []
+    words: list[str | None] = []
+    failures = Failures(screen)
+    with Progress(screen, action.capitalize()) as progress:
+        for text in expand(texts):
+            try:
+                job_id = queue.resolve(text)
+                words.append(do(job_id))
+                ids.append(job_id)
+            except QueueError as error:
+                progress.clear()
+                failures.add("id", text, error)
+            progress.step()
+    total = len(ids) + len(failures)
+    if screen.format in ("json", "jsonl") and (ids or total != 1):
+        screen.json({"action": action, "ids": ids, "failed": failures.as_dicts()})
+    elif screen.format == "name":
+        screen.write("".join(f"{job_id}\n" for job_id in ids))
+    if len(ids) == 1:
+        screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
+    elif ids or total == 0:
+        screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}")
+    failures.finish(total, f"could not be {done}")
+    return 0

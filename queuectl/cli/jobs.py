@@ -1,0 +1,252 @@
+"""jobs: the job that a command line describes, and jobs read from a file, one a line.
+
+Guarantees: what the flags say wins over the JSON; JSON is read as strictly as a file dropped into the spool.
+Fails with: InvalidData with the place; UsageError.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.errors import InvalidData, QueueError, UsageError
+from queuectl.record import MAX_BYTES, parse
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any, BinaryIO
+
+    from queuectl.cli.commandline import Arguments
+
+    Fields = dict[str, Any]
+
+LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers")
+
+
+class Template:
+    """What the command line says about every job it puts in."""
+
+    def __init__(self, args: Arguments, now: float) -> None:
+        """Read the flags.
+
+        Raises:
+            UsageError: one of them holds nonsense.
+        """
+        self.flags = _from_flags(args, now)
+        self._environment = _environment(args)
+        self._directory = _directory(args)
+
+    def job(self, fields: Mapping[str, Any]) -> Fields:
+        """Return a whole job: `fields`, what the flags say, and the place where it was typed.
+
+        Raises:
+            InvalidData: it holds text that cannot be stored.
+        """
+        made = {**fields, **self.flags}
+        if "command" in self.flags:
+            made.pop("argv", None)
+        elif "argv" in self.flags:
+            made.pop("command", None)
+        if self._directory is not None:
+            made["cwd"] = self._directory
+        elif "cwd" not in made:
+            made["cwd"] = _here()
+        env = made.get("env", {})
+        if isinstance(env, dict):  # anything else is refused with the job
+            path = os.environ.get("PATH")
+            made["env"] = {**({"PATH": path} if path else {}), **env, **self._environment}
+        _check_text(made)
+        return made
+
+
+def _from_flags(args: Arguments, now: float) -> Fields:
+    made: Fields = {name: value for name in LABELS if (value := getattr(args, name)) is not None}
+    if args.argv:
+        made["argv"] = args.argv
+    if args.command is not None:
+        made["command"] = args.command
+    if args.tag:
+        made["tags"] = args.tag
+    if args.unique is not None:
+        made["unique_key"] = args.unique
+    if args.backoff_base is not None:
+        made["backoff_base"] = _number("--backoff-base", args.backoff_base)
+    times = (args.timeout, args.kill_after, args.delay, args.at, args.expires)
+    if any(text is not None for text in times):
+        _add_times(made, args, now)
+    return made
+
+
+def _add_times(made: Fields, args: Arguments, now: float) -> None:
+    from queuectl.cli.times import duration, instant
+    from queuectl.clock import spell
+
+    for option, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
+        if text is not None:
+            made[option] = duration("--" + option.replace("_", "-"), text)
+    if args.delay is not None and args.at is not None:
+        raise UsageError("--delay and --at exclude each other")
+    if args.delay is not None:
+        made["run_at"] = spell(now + duration("--delay", args.delay))
+    if args.at is not None:
+        made["run_at"] = spell(instant("--at", args.at, now))
+    if args.expires is not None:
+        made["expires_at"] = spell(instant("--expires", args.expires, now))
+
+
+def _number(option: str, text: str) -> int | float:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise UsageError(f'{option} must be a number, not "{text}"') from None
+
+
+def _environment(args: Arguments) -> dict[str, str]:
+    made = {}
+    for name in args.pass_env or ():
+        if name not in os.environ:
+            raise UsageError(f"--pass-env {name}: there is no such variable in your environment")
+        made[name] = os.environ[name]
+    for pair in args.env or ():
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f'--env must be NAME=VALUE, not "{pair}"', f"to pass a variable on: --pass-env {pair}")
+        made[name] = value
+    return made
+
+
+def _directory(args: Arguments) -> str | None:
+    return None if args.cwd is None else os.path.join(_here(), args.cwd) if args.cwd[:1] != "/" else args.cwd
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise QueueError("the current directory does not exist any more", "name one with --cwd") from None
+
+
+def _check_text(value: object, field: str = "") -> None:
+    """Refuse what has no UTF-8: command lines may hold any bytes, JSON text may not."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them') from None
+        if "\0" in value:
+            raise InvalidData(f'"{field}" holds the character NUL')
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _check_text(member, field or key)
+    elif isinstance(value, list):
+        for member in value:
+            _check_text(member, field)
+
+
+# --- JSON
+
+
+def from_json(text: str) -> Fields:
+    """Read a job typed as JSON on the command line.
+
+    Raises:
+        InvalidData: with line, column, caret, and a hint where the shell may have changed the text.
+    """
+    try:
+        return _strictly(os.fsencode(text))
+    except InvalidData as error:
+        if _is_json(text):
+            raise
+        hint = "did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'"
+        if not text.lstrip().startswith(("{", "[", '"')):
+            from shlex import quote
+
+            hint = f"a shell command goes with --command: queuectl enqueue --command {quote(text)}"
+        message = str(error).replace("the job is not valid: ", "the job is not valid JSON: ", 1)
+        raise InvalidData(message, hint, error.excerpt) from None
+
+
+def _strictly(data: bytes) -> Fields:
+    try:
+        record = parse(data)
+    except InvalidData as error:
+        message = str(error).replace("not a valid job: ", "the job is not valid: ", 1)
+        raise InvalidData(message, error.hint, error.excerpt) from None
+    if record.has_history:
+        raise InvalidData('the job is not valid: a new job has no "history"')
+    return record.fields
+
+
+def _is_json(text: str) -> bool:
+    import json
+
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --- files
+
+
+def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[tuple[int, Fields | InvalidData]]:
+    """Yield the jobs of a file with their line numbers: JSON objects, or shell commands, one a line.
+
+    Blank lines are skipped. A file that is one JSON object over several lines is one job, with the number 0.
+    """
+    if commands:
+        yield from _commands(file)
+        return
+    first = file.readline(MAX_BYTES + 1)
+    lines = [first]
+    if first.lstrip()[:1] == b"{" and isinstance(_line(first), InvalidData):
+        whole = first + file.read(MAX_BYTES)
+        found = _line(whole)
+        if not (isinstance(found, InvalidData) and _begins_every_line(whole)):
+            yield 0, found
+            return
+        lines = whole.splitlines(keepends=True)
+        lines[-1] += b"" if lines[-1].endswith(b"\n") else file.readline(MAX_BYTES)
+    for number, line in enumerate(_lines(lines, file), 1):
+        if line.strip():
+            found = _line(line)
+            if isinstance(found, InvalidData):
+                found = InvalidData(str(found).replace("the job is not valid: line 1, ", "", 1), excerpt=found.excerpt)
+            yield number, found
+
+
+def _begins_every_line(data: bytes) -> bool:
+    """Tell whether the lines look like one object each, so that errors belong to lines."""
+    return all(line.lstrip()[:1] == b"{" for line in data.splitlines() if line.strip()) and data.strip() != b"{"
+
+
+def _lines(first: list[bytes], file: BinaryIO) -> Iterator[bytes]:
+    """Yield lines; one that is too long for a job comes cut, but still too long."""
+    yield from first
+    while line := file.readline(MAX_BYTES + 1):
+        rest = line
+        while len(rest) > MAX_BYTES and not rest.endswith(b"\n"):
+            rest = file.readline(MAX_BYTES + 1)
+        yield line
+
+
+def _line(data: bytes) -> Fields | InvalidData:
+    try:
+        return _strictly(data)
+    except InvalidData as error:
+        return error
+
+
+def _commands(file: BinaryIO) -> Iterator[tuple[int, Fields | InvalidData]]:
+    for number, line in enumerate(_lines([], file), 1):
+        if len(line) > MAX_BYTES:
+            yield number, InvalidData(f"the line is longer than {MAX_BYTES} bytes")
+            continue
+        try:
+            text = line.decode().strip()
+        except UnicodeDecodeError as error:
+            yield number, InvalidData(f"byte 0x{line[error.start]:02x} is not UTF-8")
+            continue
+        if text and not text.startswith("#"):
+            yield number, {"command": text}

@@ -1,0 +1,95 @@
+"""main: from the command line to an exit code.
+
+Guarantees: every failure is one line on stderr (with -o json one RFC 9457 object) and the exit code of its class; a
+            traceback is shown only with --debug; a closed pipe ends the program quietly.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from queuectl import __version__
+from queuectl.cli.commandline import parse
+from queuectl.cli.parser import CONCISE, Misuse
+from queuectl.cli.report import describe, problem
+from queuectl.cli.screen import Screen, tell, to_json
+from queuectl.errors import QueueError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from queuectl.cli.commandline import Arguments
+
+BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit code."""
+    tokens = sys.argv[1:] if argv is None else [*argv]
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # closed by the caller: >&-
+    sys.stderr = sys.stderr or sys.stdout
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _run(tokens)
+        sys.stdout.flush()
+    except SystemExit as end:  # argparse has printed help or version
+        return int(end.code or 0)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        return CLOSED_PIPE
+    except Exception as error:  # noqa: BLE001  # the last line of defence
+        return _fail(error, tokens)
+    return code
+
+
+def _run(tokens: Sequence[str]) -> int:
+    args = parse(tokens, __version__)
+    if not args.handler:
+        sys.stdout.write(CONCISE)
+        return 0
+    return run(args)
+
+
+def run(args: Arguments) -> int:
+    """Call the handler of a command."""
+    module, _, function = args.handler.partition(":")
+    handler = getattr(__import__(module, fromlist=[function]), function)
+    return int(handler(args, Screen(args)) or 0)
+
+
+def _fail(error: Exception, tokens: Sequence[str]) -> int:
+    """Say what went wrong and return the exit code."""
+    known = _known(error)
+    if "--debug" in tokens:
+        import traceback
+
+        tell("".join(traceback.format_exception(error)).rstrip())
+    if known is None:
+        tell(f"queuectl: this is a bug in queuectl: {type(error).__name__}: {error}")
+        tell("          hint: add --debug and report what it shows")
+        return BUG
+    tell(to_json(problem(known)) if _wants_json(tokens) else describe(known))
+    return known.exit_code
+
+
+def _wants_json(tokens: Sequence[str]) -> bool:
+    """Look for it in what was typed: the command line itself may be what is wrong."""
+    typed = " ".join(tokens).partition(" -- ")[0].replace("--output", "-o").replace("=", " ").replace("-o ", "-o")
+    return not {"--json", "-ojson", "-ojsonl"}.isdisjoint(typed.split())
+
+
+def _known(error: Exception) -> QueueError | None:
+    """Return the error in the user's words; None when it is our bug."""
+    if isinstance(error, Misuse):
+        return UsageError(str(error), error.hint)
+    if isinstance(error, OSError):
+        from queuectl.errors import from_os_error
+
+        return from_os_error(error, f"cannot use {error.filename}" if error.filename else "cannot write the result")
+    return error if isinstance(error, QueueError) else None

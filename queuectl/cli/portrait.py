@@ -1,0 +1,116 @@
+"""portrait: one job on one screen: how things stand, what was asked for, each attempt, and what to type next."""
+
+from __future__ import annotations
+
+from queuectl.cli.attempts import COLOURS, attempts_of, spell_exit, took, tries
+from queuectl.cli.beside import lines_of, progress_of, result_of
+from queuectl.cli.render import Column, emit
+from queuectl.cli.screen import shorten, to_json
+from queuectl.cli.text import safe
+from queuectl.cli.times import ago, full, short
+from queuectl.clock import parse_instant
+from queuectl.fields import command_line
+from queuectl.units import spell_duration, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
+    from queuectl.job import Job
+
+NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
+
+
+def show_job(queue: Queue, screen: Screen, job: Job) -> None:
+    """Write all there is to tell about a job, for a person."""
+    now = queue.spool.clock.now()
+    state = screen.paint(job.state, COLOURS.get(job.state))
+    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {_situation(queue, job, now)}".rstrip())
+    for label, text in _facts(queue, job, now):
+        screen.line(f"{label:<10} {safe(text)}")
+    rows = attempts_of(job.history, job.created_at, _wanted_at(job))
+    if rows:
+        screen.line()
+        emit(screen, [{**row, "lines": lines_of(queue, job, row["attempt"])} for row in rows], _columns(now), ())
+    for line in (job.last_error or "").splitlines():
+        screen.line(f"  {safe(line)}")
+    _hint(queue, screen, job)
+
+
+def _wanted_at(job: Job) -> float | None:
+    text = job.fields.get("run_at")
+    return None if text is None else parse_instant(text)
+
+
+def _situation(queue: Queue, job: Job, now: float) -> str:
+    """Say in a few words how things stand."""
+    most = int(job.fields.get("max_retries", queue.settings.max_retries_default))
+    attempt = f"attempt {tries({'state': job.state, 'attempts': job.attempts, 'failures': job.failures}, most)}".replace("/", " of ")
+    if job.state == "processing":
+        progress = progress_of(queue, job)
+        running = f"{attempt}, running for {spell_duration(now - (job.started_at or now))} on {job.worker}"
+        return f"{running}, {progress}" if progress else running
+    if job.state == "failed":
+        return f"{attempt} failed, next {ago(job.run_at, now) if job.run_at > now else 'now'} ({short(job.run_at, now)})"
+    if job.state == "pending":
+        return f"runs {ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "ready to run"
+    if job.state == "dead":
+        reason = (job.dead_reason or "unknown").replace("_", " ")
+        return f"{reason}, {ago(job.finished_at, now)}" if job.finished_at else reason
+    if job.finished_at is not None:
+        return ago(job.finished_at, now)
+    return ""
+
+
+def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
+    fields, settings = job.fields, queue.settings
+    yield "command", command_line(fields)
+    if "name" in fields:
+        yield "name", fields["name"]
+    yield "cwd", fields.get("cwd", "(the home directory of the queue's owner)")
+    about = [f"queue {job.queue}", f"priority {job.priority}"]
+    timeout = float(fields.get("timeout", settings.timeout))
+    about.append(f"timeout {spell_duration(timeout)}" if timeout else "no timeout")
+    about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
+    yield "runs in", "   ".join(about)
+    for label in ("tags", "batch", "unique_key", "expires_at"):
+        if label in fields:
+            yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])
+    named = [name for name in fields.get("env", {}) if name != "PATH"]
+    if named:
+        yield "env", ", ".join(named)  # names only: values are often secrets
+    yield "enqueued", f"{full(job.created_at)} ({ago(job.created_at, now)})"
+    yield "file", shorten(queue.layout.job(job.directory, job.id))
+    result = result_of(queue, job)
+    if result is not None:
+        yield "result", to_json(result)
+
+
+def _columns(now: float) -> list[Column]:
+    return [
+        Column("ATTEMPT", lambda row: row["attempt"], right=True),
+        Column("STARTED", lambda row: short(row["started_at"], now)),
+        Column("WAIT", lambda row: spell_duration(max(0.0, row["started_at"] - row["ready_at"])), leave_out=2),
+        Column("RUN", lambda row: took(row, now)),
+        Column("WORKER", lambda row: row["worker"], leave_out=1),
+        Column("EXIT", spell_exit),
+        Column("CPU", lambda row: spell_duration(row["cpu_s"]) if "cpu_s" in row else None, leave_out=3),
+        Column("MAX RSS", lambda row: spell_size(row["max_rss_bytes"]) if "max_rss_bytes" in row else None, leave_out=4),
+        Column("OUTPUT", lambda row: row["lines"]),
+    ]
+
+
+def _hint(queue: Queue, screen: Screen, job: Job) -> None:
+    if job.exit_code in NOT_RUN or job.outcome == "failed_to_start":
+        env = job.fields.get("env", {})
+        shell = "no shell" if "argv" in job.fields else "shell /bin/sh"
+        screen.line()
+        screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={env.get('PATH', '(the supervisor has)')}"))
+        screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
+    hints = [f"queuectl logs {job.id}"] if job.attempts else []
+    if job.state in ("failed", "dead"):
+        hints.append(f"queuectl retry {job.id}")
+    if hints:
+        screen.hint("\n" + "     ".join(("Full output: ", "Try now: ")[i] + hint for i, hint in enumerate(hints)))

@@ -1,0 +1,39 @@
+"""report: an error as a person reads it, and as the problem object a program reads.
+
+Source:     RFC 9457 (without `status`, which would be HTTP's; `exit_code` is ours).
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.text import safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.errors import QueueError
+
+INDENT = " " * 10  # under the message, behind "queuectl: "
+
+
+def describe(error: QueueError, prefix: str = "queuectl: ") -> str:
+    """Return the lines that tell a person of an error."""
+    lines = [prefix + safe(str(error))]
+    if error.excerpt:
+        lines += [f"{INDENT}  {safe(line)}" for line in error.excerpt.split("\n")]
+    if error.hint:
+        lines.append(f"{INDENT}hint: {safe(error.hint)}")
+    return "\n".join(lines)
+
+
+def problem(error: QueueError) -> dict[str, str | int]:
+    """Return the RFC 9457 problem object of an error."""
+    made: dict[str, str | int] = {
+        "type": f"urn:queuectl:problem:{error.title.replace(' ', '-')}",
+        "title": error.title,
+        "detail": str(error),
+        "exit_code": error.exit_code,
+    }
+    if error.hint:
+        made["hint"] = error.hint
+    if error.excerpt:
+        made["excerpt"] = error.excerpt
+    return made

@@ -1,0 +1,145 @@
+"""screen: the two streams of one command: data on stdout, words on stderr.
+
+Owns:       stdout and stderr; whether they are terminals, how wide, and whether they take colour.
+Guarantees: nothing but data goes to stdout; what a terminal gets beyond a pipe is colour, width and hints.
+Source:     no-color.org; clig.dev.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from queuectl.cli.text import safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any, TextIO
+
+    from queuectl.cli.commandline import Arguments
+
+COLOURS = {"red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36", "dim": "2", "bold": "1"}
+
+
+class Screen:
+    """Where a command shows its result and what it says beside that.
+
+    Attributes:
+        format: table, wide, jsonl, tsv, name or json.
+        is_quiet: only data and errors.
+        is_terminal: somebody looks at stdout.
+        talks: somebody looks at stderr and wants to hear; progress and hints make sense.
+    """
+
+    def __init__(self, args: Arguments) -> None:
+        self.format: str = args.output
+        self.is_quiet: bool = args.quiet
+        self.is_terminal = is_terminal(sys.stdout)
+        self.talks = is_terminal(sys.stderr) and not self.is_quiet
+        self._colour: str = args.color
+
+    # --- data
+
+    @property
+    def is_table(self) -> bool:
+        """The result is for people."""
+        return self.format in ("table", "wide")
+
+    def write(self, text: str) -> None:
+        """Write data as it is."""
+        sys.stdout.write(text)
+
+    def line(self, text: str = "") -> None:
+        """Write one line of data."""
+        sys.stdout.write(text + "\n")
+
+    def json(self, value: object) -> None:
+        """Write a value as JSON; one line of it for jsonl."""
+        self.line(to_json(value, indent=None if self.format == "jsonl" else 2))
+
+    def result(self, value: dict[str, Any], names: Iterable[str] = ()) -> None:
+        """Write what a command has done: the object for json and jsonl, else `names`, one a line."""
+        if self.format in ("json", "jsonl"):
+            self.json(value)
+        else:
+            for name in names:
+                self.line(name)
+
+    def flush(self) -> None:
+        """Send what was written."""
+        sys.stdout.flush()
+
+    # --- words
+
+    def say(self, text: str) -> None:
+        """Tell something on stderr, unless -q."""
+        if not self.is_quiet:
+            self.flush()
+            tell(text)
+
+    def warn(self, text: str) -> None:
+        """Tell of something that may be wrong, unless -q."""
+        self.say(f"queuectl: {safe(text)}")
+
+    def hint(self, text: str) -> None:
+        """Name the next useful command, where a person reads the result on a terminal."""
+        if self.is_terminal and self.talks and self.is_table:
+            self.say(text)
+
+    # --- looks
+
+    @property
+    def columns(self) -> int | None:
+        """The width to fit; None when nothing has to be cut."""
+        if self.format == "wide":
+            return None
+        asked = os.environ.get("COLUMNS", "")
+        if asked.isdigit() and int(asked):
+            return int(asked)
+        try:
+            return (os.get_terminal_size(sys.stdout.fileno()).columns or None) if self.is_terminal else None
+        except (OSError, ValueError):
+            return None
+
+    @property
+    def has_colour(self) -> bool:
+        """Stdout takes colour."""
+        if self._colour != "auto":
+            return self._colour == "always"
+        return self.is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def paint(self, text: str, colour: str | None) -> str:
+        """Colour a text, where that is wanted."""
+        return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if colour and self.has_colour else text
+
+
+def tell(text: str) -> None:
+    """Write a line to stderr; a closed stderr is no reason to fail."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        pass
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody looks at a stream."""
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Return JSON that stdout can carry."""
+    import json
+
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=plain, indent=indent)
+
+
+def shorten(path: str) -> str:
+    """Write a path as its owner would type it."""
+    home = os.path.expanduser("~").rstrip("/")
+    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path

@@ -1,0 +1,302 @@
+"""client: Queue, the public Python API, through which the command line and the page act as well.
+
+Owns:       no state; it reads the index and acts through the spool's verbs and the supervisor's socket.
+Guarantees: read your writes: what this process enqueued is in its next `list`, with or without a supervisor.
+Fails with: the exceptions of queuectl.errors.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl import config
+from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
+from queuectl.fields import is_id
+from queuectl.job import PENDING, PROCESSING
+from queuectl.spool.layout import Layout, default_home
+from queuectl.spool.spool import Spool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from queuectl.index.reader import Reader
+    from queuectl.job import Job
+    from queuectl.settings import Settings
+
+ENDED = ("completed", "cancelled", "dead")
+POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
+
+
+class Queue:
+    """The jobs of one home directory.
+
+    Args:
+        home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. Created when first needed.
+        settings: instead of those read from the environment and config.yaml.
+
+    Example:
+        >>> queue = Queue()
+        >>> job_id = queue.enqueue("gzip -k data.csv", cwd="/srv/data", priority=5)
+        >>> queue.wait([job_id])[job_id].state
+        'completed'
+    """
+
+    def __init__(self, home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> None:
+        self.layout = Layout(os.fspath(home) if home is not None else default_home())
+        self.settings = settings or config.load(self.layout.home, os.environ)
+        self.spool = Spool(self.layout, self.settings)
+
+    # --- putting in
+
+    def enqueue(self, job: str | Sequence[str] | Mapping[str, Any], **fields: Any) -> str:
+        """Put one job into the queue and return its id once it is durable.
+
+        Args:
+            job: a shell command; a list of arguments that is run without a shell; or a mapping of fields.
+            fields: further fields (FORMAT.md § Fields): priority=5, max_retries=0, cwd="/srv", env={"A": "b"} ...
+
+        Raises:
+            InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
+        """
+        wanted = _fields_of(job, fields)
+        if "unique_key" in wanted:
+            return self._enqueue_unique(wanted)
+        return self.spool.enqueue(wanted)
+
+    def enqueue_many(
+        self, jobs: Iterable[str | Sequence[str] | Mapping[str, Any]]
+    ) -> Iterator[str | InvalidData | Conflict]:
+        """Put many jobs in, acknowledged together: all are durable once the iterator has ended.
+
+        Yields:
+            For each job, in order: its id, or the error for which it was refused.
+        """
+        return self.spool.enqueue_many(_fields_of(job, {}) for job in jobs)
+
+    def _enqueue_unique(self, fields: Mapping[str, Any]) -> str:
+        from hashlib import sha256
+
+        from filelock import FileLock
+
+        self.layout.ensure()
+        digest = sha256(str(fields["unique_key"]).encode()).hexdigest()[:32]
+        with FileLock(f"{self.layout.run}/unique.{digest}"), self.reader() as reader:
+            holder = reader.unique_holder(str(fields["unique_key"]))
+            if holder is not None:
+                raise Conflict(f'unique_key "{fields["unique_key"]}" is held by job {holder}, which has not ended')
+            return self.spool.enqueue(fields)
+
+    # --- looking
+
+    def get(self, job_id: str) -> Job:
+        """Return a job as its file has it now.
+
+        Raises:
+            NotFound, InvalidData (its file is damaged).
+        """
+        return self.spool.read(job_id)
+
+    def resolve(self, text: str) -> str:
+        """Return the id that `text` names: an id, or an unambiguous beginning of one.
+
+        Raises:
+            NotFound, with the ids that were perhaps meant; Conflict when several begin so.
+        """
+        if is_id(text) and self.spool.find(text) is not None:
+            return text
+        with self.reader() as reader:
+            begun = reader.ids_with_prefix(text, 4) if text else []
+            if len(begun) == 1:
+                return begun[0]
+            if begun:
+                raise Conflict(f'"{text}" is the beginning of several ids: {", ".join(begun[:3])} ...')
+            near = [f"{found} ({state})" for found, state in reader.near(text)]
+        meant = f". Did you mean {' or '.join(near)}?" if near else ""
+        raise NotFound(f'no job "{text}"{meant}')
+
+    def list(self, state: str | None = None, *, limit: int | None = 50, **filters: Any) -> list[dict[str, Any]]:
+        """Return jobs as dictionaries, newest change first.
+
+        Args:
+            state: one of job.STATES, or None for all; `pending` includes held jobs.
+            limit: at most so many; None for all.
+            filters: queue, tag, search, since, until, sort, cursor (index.reader.Query).
+        """
+        from queuectl.index.reader import Query
+
+        states = (("pending", "held") if state == "pending" else (state,)) if state else ()
+        with self.reader() as reader:
+            return list(reader.page(Query(states=states, limit=limit, **filters)).rows)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs there are in each state."""
+        with self.reader() as reader:
+            return reader.counts()
+
+    def reader(self, warn: Callable[[str], None] | None = None) -> Reader:
+        """Open the index once it shows everything that has happened until now.
+
+        Args:
+            warn: told in words when the index cannot be up to date yet (it is being rebuilt).
+        """
+        from queuectl.index.reader import Reader
+
+        self.layout.ensure()
+        self.catch_up(warn)
+        return Reader(self.layout.index)
+
+    def catch_up(self, warn: Callable[[str], None] | None = None) -> None:
+        """Bring the index up to date: the supervisor does it when one runs, else this process."""
+        from queuectl.processes import control
+
+        try:
+            answer = control.ask(self.layout, {"do": "flush"})
+        except NoSupervisor:
+            self._sync_index()
+            return
+        if answer.get("syncing") and warn is not None:
+            warn(f"the index is being brought up to date ({answer['syncing']}); some jobs may be missing")
+
+    def _sync_index(self) -> None:
+        from filelock import FileLock, Timeout
+
+        from queuectl.index.sync import sync
+        from queuectl.index.writer import Writer
+
+        try:
+            with FileLock(f"{self.layout.run}/index.lock", timeout=30):
+                writer = Writer(self.layout.index)
+                try:
+                    for _ in sync(self.spool, writer):
+                        continue
+                    writer.commit()
+                finally:
+                    writer.close()
+        except Timeout:
+            raise Busy("another process has been updating the index for 30s", "try again") from None
+
+    def output(self, job_id: str, attempt: int | None = None) -> str:
+        """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
+
+        Raises:
+            NotFound: no such job, or it never ran.
+        """
+        job = self.get(job_id)
+        number = job.attempts if attempt is None else attempt
+        if not 1 <= number <= job.attempts:
+            never = "it has not run yet" if job.attempts == 0 else f"it has {job.attempts} attempts"
+            raise NotFound(f"job {job_id} has no attempt {number}: {never}")
+        return self.layout.output_of(job_id, number)
+
+    def wait(
+        self,
+        job_ids: Iterable[str],
+        timeout_s: float | None = None,
+        on_end: Callable[[Job], None] | None = None,
+    ) -> dict[str, Job]:
+        """Wait until every job is completed, cancelled or dead, and return them.
+
+        Raises:
+            NotFound: one of them does not exist (any more).
+            TimedOut: some had not ended after `timeout_s` seconds.
+        """
+        left = dict.fromkeys(job_ids)
+        ended: dict[str, Job] = {}
+        deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
+        for _ in self._looks(deadline):
+            for job_id in [*left]:
+                job = self.get(job_id)
+                if job.state in ENDED:
+                    del left[job_id]
+                    ended[job_id] = job
+                    if on_end is not None:
+                        on_end(job)
+            if not left:
+                return ended
+        raise TimedOut(f"{len(left)} of {len(left) + len(ended)} jobs had not ended after {timeout_s:g}s")
+
+    def _looks(self, deadline: float | None) -> Iterator[None]:
+        """Yield whenever something may have changed, until the deadline."""
+        from queuectl.processes.control import Watch
+
+        clock = self.spool.clock
+        watch = Watch(self.layout)
+        try:
+            while deadline is None or clock.monotonic() < deadline:
+                yield
+                left = POLL_S * 20 if watch.is_open else POLL_S
+                watch.wait(left if deadline is None else max(0.0, min(left, deadline - clock.monotonic())))
+        finally:
+            watch.close()
+        yield
+
+    # --- changing
+
+    def cancel(self, job_id: str) -> Job:
+        """End a job for good: a running one is killed, a waiting one never starts; filed as cancelled.
+
+        Cancelling what has ended already changes nothing.
+        """
+        while True:
+            directory = self.spool.find(job_id)
+            if directory == PROCESSING:
+                if self._cancel_running(job_id):
+                    return self.get(job_id)
+                continue
+            if directory != PENDING:
+                return self.get(job_id)
+            with self.spool.take(job_id) as claim:
+                if claim.directory == PENDING and not claim.finish_move():
+                    claim.cancel()
+                self.spool.note_change(job_id)
+                return claim.job
+
+    def _cancel_running(self, job_id: str) -> bool:
+        """Ask the supervisor; False when the job is not running any more, so that it has to be looked for again."""
+        from queuectl.processes import control
+
+        try:
+            control.ask(self.layout, {"do": "cancel", "id": job_id}, timeout_s=None)
+        except NoSupervisor:
+            from queuectl.processes.reclaim import reclaim_now
+
+            if reclaim_now(self.spool, job_id) == "owned":
+                raise Busy(
+                    f"job {job_id} is being finished by a worker whose supervisor has gone",
+                    "start a supervisor: queuectl worker start",
+                ) from None
+            return False
+        return self.spool.find(job_id) != PROCESSING
+
+    def retry(self, job_id: str) -> Job:
+        """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay."""
+        with self.spool.take(job_id) as claim:
+            if claim.directory == PENDING:
+                claim.run_now()
+            else:
+                claim.revive()
+            self.spool.note_change(job_id)
+            return claim.job
+
+    def delete(self, job_id: str) -> None:
+        """Remove a job and all it wrote; a running one is cancelled, and awaited, first."""
+        while True:
+            try:
+                with self.spool.take(job_id) as claim:
+                    if claim.directory != PROCESSING:
+                        claim.delete()
+                        self.spool.note_change(job_id)
+                        return
+            except Conflict:
+                pass
+            self._cancel_running(job_id)
+
+
+def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(job, str):
+        return {"command": job, **fields}
+    if hasattr(job, "keys"):
+        return {**job, **fields}  # type: ignore[dict-item]
+    return {"argv": list(job), **fields}

@@ -1,0 +1,61 @@
+"""clock: wall and monotonic time, and how instants are spelled.
+
+Owns:       `time`; nothing else in the project asks for the current time except through a Clock.
+Guarantees: instants are seconds since 1970 as float, UTC; spelled RFC 3339 with `Z` and microseconds.
+Source:     RFC 3339 §5.6.
+"""
+
+from __future__ import annotations
+
+import time
+
+
+class Clock:
+    """The real time. Tests hand in a clock of their own."""
+
+    __slots__ = ()
+
+    def now(self) -> float:
+        """Return wall time: seconds since 1970, UTC. May jump."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds on a clock that never jumps; only differences mean something."""
+        return time.monotonic()
+
+
+def spell(instant: float) -> str:
+    """Write an instant as RFC 3339: `2026-11-24T14:01:58.120000Z`."""
+    micros = round(instant * 1_000_000)
+    seconds, fraction = divmod(micros, 1_000_000)
+    year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
+
+
+def parse_instant(text: str) -> float:
+    """Read an RFC 3339 instant with a zone.
+
+    Raises:
+        ValueError: not such an instant; the text says what was expected.
+    """
+    from datetime import datetime
+
+    expected = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
+    if not text.isascii() or len(text) < 20 or text[10] not in "Tt ":
+        raise ValueError(expected)
+    date, rest = text[:10], text[11:]
+    zone_at = next((i for i, c in enumerate(rest) if c in "Zz+-"), -1)
+    if zone_at < 8:
+        raise ValueError(expected)
+    clock, zone = rest[:zone_at], rest[zone_at:]
+    whole, _, fraction = clock.partition(".")
+    if fraction and not fraction.isdigit():
+        raise ValueError(expected)
+    zone = "+00:00" if zone in "Zz" else zone
+    if len(whole) != 8 or len(zone) != 6 or (len(clock) > 8 and not fraction):
+        raise ValueError(expected)
+    micros = f".{fraction[:6]:0<6}" if fraction else ""
+    try:
+        return datetime.fromisoformat(f"{date}T{whole}{micros}{zone}").timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(expected) from None

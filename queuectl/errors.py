@@ -1,0 +1,125 @@
+"""errors: one exception tree; each class is one exit code.
+
+Owns:       the meaning of exit codes 1 to 124 (CLI.md of the design, `queuectl help`).
+Guarantees: `str(error)` is one line that a user can act on; `hint`, when set, says what to type.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+
+class QueueError(Exception):
+    """Something went wrong in a way the user can understand.
+
+    Args:
+        message: what is wrong and where, in the user's words, without a final full stop.
+        hint: what to do about it, often a command.
+        excerpt: lines shown verbatim under the message (source text with a caret).
+    """
+
+    exit_code = 1
+    title = "failed"
+
+    def __init__(self, message: str, hint: str | None = None, excerpt: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.excerpt = excerpt
+
+
+class UsageError(QueueError):
+    """The command line itself is wrong."""
+
+    exit_code = 2
+    title = "usage"
+
+
+class NotFound(QueueError):
+    """No such job, worker or setting."""
+
+    exit_code = 3
+    title = "not found"
+
+
+class Conflict(QueueError):
+    """The id exists, the job is in the wrong state, or a supervisor already runs."""
+
+    exit_code = 4
+    title = "conflict"
+
+
+class NoSupervisor(QueueError):
+    """A supervisor is needed and none runs."""
+
+    exit_code = 5
+    title = "no supervisor"
+
+
+class InvalidData(QueueError):
+    """A job or a configuration that cannot be accepted; the message names the place."""
+
+    exit_code = 6
+    title = "invalid data"
+
+
+class PartlyFailed(QueueError):
+    """Part of a bulk action failed; the rest was done."""
+
+    exit_code = 7
+    title = "partly failed"
+
+
+class NotAllowed(QueueError):
+    """Permissions forbid it."""
+
+    exit_code = 8
+    title = "not allowed"
+
+
+class Busy(QueueError):
+    """A lock is held, the disk is full, the index is being rebuilt: try again."""
+
+    exit_code = 9
+    title = "busy or full"
+
+
+class JobFailed(QueueError):
+    """The job that was waited for did not succeed."""
+
+    exit_code = 10
+    title = "job failed"
+
+
+class TimedOut(QueueError):
+    """`--timeout` ran out before the thing waited for happened."""
+
+    exit_code = 124
+    title = "timeout"
+
+
+def from_os_error(error: OSError, doing: str) -> QueueError:
+    """Turn an operating system error into the exception that carries its exit code.
+
+    Args:
+        doing: what failed, naming the file: "cannot write spool/pending".
+    """
+    import errno
+
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    message = f"{doing}: {reason}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return NotAllowed(message, "check owner and mode of the queue's home directory")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Busy(message, "free some disk space, then try again")
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+        return Busy(message, "try again; too many files are open")
+    return QueueError(message)
+
+
+def assert_never(value: NoReturn) -> NoReturn:
+    """Close a chain of `isinstance` tests: the type checker proves that this is not reached."""
+    raise AssertionError(f"unexpected value: {value!r}")

@@ -1,0 +1,127 @@
+"""outcome: how one attempt ended, and how that is written into a history entry.
+
+Guarantees: every way an attempt can end is exactly one of five values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from queuectl.errors import assert_never
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The command ended by itself with this exit code."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signaled:
+    """A signal that we did not send ended the command."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The attempt took longer than its `timeout` and was ended."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimit:
+    """The attempt wrote more than `max_output` and was ended."""
+
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FailedToStart:
+    """The command never ran: no such program, directory or shell, or too many arguments.
+
+    `code` is what a shell would report: 127 not found, 126 not executable.
+    """
+
+    why: str
+    code: int = 126
+
+
+Outcome = Exited | Signaled | TimedOut | OutputLimit | FailedToStart
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the attempt cost: processor seconds and peak memory of the command and the children it waited for.
+
+    `max_rss_bytes` is None where it could not be measured (see processes.run.peak_memory).
+    """
+
+    cpu_s: float
+    max_rss_bytes: int | None
+
+
+def succeeded(outcome: Outcome) -> bool:
+    """Tell whether the attempt did its work: exit code 0 and nothing else."""
+    return isinstance(outcome, Exited) and outcome.code == 0
+
+
+def exit_code(outcome: Outcome) -> int:
+    """Return the exit code a shell user expects: 128 + n for a signal, 124 for a timeout."""
+    if isinstance(outcome, Exited):
+        return outcome.code
+    if isinstance(outcome, Signaled):
+        return 128 + outcome.number
+    if isinstance(outcome, TimedOut):
+        return 124
+    if isinstance(outcome, OutputLimit):
+        return 137
+    if isinstance(outcome, FailedToStart):
+        return outcome.code
+    assert_never(outcome)
+
+
+def describe(outcome: Outcome) -> str:
+    """Say in a few words how the attempt ended."""
+    if isinstance(outcome, Exited):
+        return f"exit code {outcome.code}"
+    if isinstance(outcome, Signaled):
+        return f"killed by {signal_name(outcome.number)}"
+    if isinstance(outcome, TimedOut):
+        return f"timed out after {outcome.after_s:g}s"
+    if isinstance(outcome, OutputLimit):
+        return f"wrote more than max_output ({outcome.limit_bytes} bytes)"
+    if isinstance(outcome, FailedToStart):
+        return outcome.why
+    assert_never(outcome)
+
+
+def signal_name(number: int) -> str:
+    """Return `SIGKILL` for 9; `signal 200` for what has no name."""
+    from signal import Signals
+
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def entry_details(outcome: Outcome, usage: Usage | None) -> dict[str, Any]:
+    """Return the members that a history entry carries for this outcome (FORMAT.md § History)."""
+    details: dict[str, Any] = {"exit_code": exit_code(outcome)}
+    if isinstance(outcome, Signaled):
+        details["signal"] = signal_name(outcome.number)
+    elif isinstance(outcome, TimedOut):
+        details["timed_out"] = True
+    elif isinstance(outcome, OutputLimit):
+        details["output_limit"] = True
+    elif isinstance(outcome, FailedToStart):
+        details["failed_to_start"] = True
+    if usage is not None:
+        details["cpu_s"] = round(usage.cpu_s, 3)
+        if usage.max_rss_bytes is not None:
+            details["max_rss_bytes"] = usage.max_rss_bytes
+    return details

@@ -1,0 +1,147 @@
+"""control: how other processes talk to the supervisor: one JSON object a line over a socket in run/.
+
+Owns:       run/control.sock (0600) and the shape of requests and answers.
+Guarantees: this is the client's side; peers is the supervisor's.
+Fails with: NoSupervisor when nobody listens; else the error the supervisor answered, with its exit code.
+
+Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
+
+    hello                      pid, started_at, version
+    status                     what `Supervisor.describe` gives: workers, jobs being adopted, syncing, degraded
+    flush                      once the index shows everything that happened before the question
+    start   count              adds workers; answers with their names when they are ready
+    scale   count              absolute; as start
+    stop    id?, now           drains (or kills) one worker or all; answers at once with their names
+    restart id?                replaces one worker or all as they become idle
+    cancel  id                 answers when the running job is filed as cancelled
+    reload                     reads the configuration again
+    watch                      then a line for every event, until the client hangs up
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from queuectl import errors
+from queuectl.errors import NoSupervisor, QueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from queuectl.spool.layout import Layout
+
+    Message = dict[str, Any]
+
+SOCKET = "control.sock"
+LONGEST_PATH = 100  # bytes; sun_path holds 104 to 108
+
+
+class Address:
+    """The socket's address; long homes are reached through a descriptor of run/, for sun_path is short."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._fd = -1
+        self.path = f"{layout.run}/{SOCKET}"
+        if len(os.fsencode(self.path)) > LONGEST_PATH and sys.platform == "linux":
+            self._fd = os.open(layout.run, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.path = f"/proc/self/fd/{self._fd}/{SOCKET}"
+
+    def __enter__(self) -> str:
+        return self.path
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+
+def connect(layout: Layout) -> socket.socket:
+    """Connect to the supervisor of this home.
+
+    Raises:
+        NoSupervisor: nobody listens.
+    """
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with Address(layout) as path:
+            made.connect(path)
+    except OSError:
+        made.close()
+        raise NoSupervisor("no supervisor is running", "queuectl worker start --count 2") from None
+    return made
+
+
+def ask(layout: Layout, request: Message, *, timeout_s: float | None = 30.0) -> Message:
+    """Send one request and return its answer.
+
+    Raises:
+        NoSupervisor, TimedOut, or the error that the supervisor answered.
+    """
+    for answer in stream(layout, request, timeout_s=timeout_s):
+        return answer
+    raise NoSupervisor("the supervisor stopped before it answered")
+
+
+def stream(layout: Layout, request: Message, *, timeout_s: float | None = None) -> Iterator[Message]:
+    """Send one request and yield every answer until the supervisor hangs up.
+
+    Args:
+        timeout_s: how long to wait for each answer; None for ever.
+    """
+    with connect(layout) as connection:
+        connection.settimeout(timeout_s)
+        try:
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            for line in connection.makefile("rb"):
+                answer = json.loads(line)
+                if not answer.get("ok", True):
+                    raise _refusal(answer)
+                yield answer
+        except TimeoutError:
+            raise errors.TimedOut(f"the supervisor did not answer within {timeout_s:g}s") from None
+        except OSError:
+            return
+
+
+def _refusal(answer: Message) -> QueueError:
+    kinds = {kind.exit_code: kind for kind in QueueError.__subclasses__()}
+    kind = kinds.get(answer.get("exit_code", 1), QueueError)
+    return kind(answer["error"], answer.get("hint"))
+
+
+class Watch:
+    """A subscription to the supervisor's events; without a supervisor, a plain pause."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._socket: socket.socket | None = None
+        try:
+            self._socket = connect(layout)
+            self._socket.sendall(b'{"do": "watch"}\n')
+        except (NoSupervisor, OSError):
+            self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """A supervisor tells of every event."""
+        return self._socket is not None
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when something happened or `timeout_s` seconds have passed."""
+        if self._socket is None:
+            time.sleep(timeout_s)
+            return
+        readable, _, _ = select.select([self._socket], [], [], timeout_s)
+        if readable and not self._socket.recv(1 << 20):
+            self.close()
+
+    def close(self) -> None:
+        """End the subscription."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None

@@ -1,0 +1,127 @@
+"""custody: jobs in processing/ whose worker has gone, until somebody may run them again.
+
+Owns:       the adopted runs, and the jobs that a worker of an earlier supervisor still finishes.
+Guarantees: none of them is dispatched before its run is proved dead and the job settled.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING
+
+from queuectl.events import Event
+from queuectl.processes import identity
+from queuectl.processes.adoption import Adopted, run_is_alive
+from queuectl.processes.run import CANCELLED, STOPPED
+from queuectl.spool.recovery import Found, reclaim, recover
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from queuectl.job import Job
+    from queuectl.processes.dispatch import Dispatcher
+    from queuectl.spool.spool import Spool
+
+    Dead = Mapping[int, tuple[int, Any]]  # pid: wait status, resource usage
+
+LOOK_AGAIN_S = 1.0
+
+
+class Custody:
+    """Runs without a worker.
+
+    Args:
+        tell: called with every event.
+    """
+
+    def __init__(self, spool: Spool, dispatch: Dispatcher, tell: Callable[[Event], None]) -> None:
+        self._spool = spool
+        self._dispatch = dispatch
+        self._tell = tell
+        self._foreign: set[str] = set()
+        self._foreign_at = math.inf
+        self.adopted: dict[str, Adopted] = {}
+
+    def recover(self) -> None:
+        """Mend what a crash left in processing/; runs that still live are adopted."""
+        for found in recover(self._spool, self._is_alive):
+            self._take(found, None, 0.0, {})
+
+    def reclaim(self, job_id: str, pid: int | None, started: float, dead: Dead) -> None:
+        """Take over the job of a worker that died.
+
+        Args:
+            pid: its command, as far as the worker had said.
+            started: monotonic; when the attempt began.
+            dead: processes just reaped; the command may be among them.
+        """
+        found = reclaim(self._spool, job_id, lambda job: pid in dead or self._is_alive(job))
+        self._dispatch.released(job_id)
+        self._take(found, pid, started, dead)
+
+    def _is_alive(self, job: Job) -> bool:
+        return run_is_alive(self._spool, job)
+
+    def _take(self, found: Found, pid: int | None, started: float, dead: Dead) -> None:
+        job_id = found.job_id
+        if found.claim is not None:
+            is_child = pid is not None and (pid in dead or identity.parent_of(pid) == os.getpid())
+            adopted = Adopted(self._spool, found.claim, pid if is_child else None, started)
+            if pid in dead:
+                adopted.command_ended(*dead[pid])
+            self.adopted[job_id] = adopted
+            self._dispatch.in_hand.add(job_id)
+            self._tell(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
+        elif found.result == "owned":
+            self._foreign.add(job_id)
+            self._foreign_at = self._spool.clock.monotonic() + LOOK_AGAIN_S
+        elif found.result == "rejected":
+            self._tell(Event("rejected", job_id, details={"detail": found.detail}))
+        else:
+            self._dispatch.refresh(job_id)
+            state = found.job.state if found.job is not None else ""
+            self._tell(Event("removed" if found.result == "gone" else found.result, job_id, state))
+
+    @property
+    def next_step(self) -> float:
+        """The monotonic time at which `step` has something to do."""
+        return min([self._foreign_at, *(adopted.next_step for adopted in self.adopted.values())])
+
+    def step(self, now: float) -> None:
+        """Do what is due."""
+        if now >= self._foreign_at:
+            self._look_at_foreign()
+        for job_id, adopted in [*self.adopted.items()]:
+            if adopted.next_step <= now:
+                adopted.step(now)
+            if adopted.event is not None:
+                del self.adopted[job_id]
+                self._dispatch.released(job_id)
+                self._dispatch.put(adopted.job)
+                self._tell(Event(adopted.event, job_id, adopted.job.state))
+
+    def _look_at_foreign(self) -> None:
+        self._foreign_at = math.inf
+        for job_id in [*self._foreign]:
+            self._foreign.discard(job_id)
+            self._take(reclaim(self._spool, job_id, self._is_alive), None, 0.0, {})
+
+    def reaped(self, dead: Dead) -> None:
+        """Take note of commands, our children now, that have ended."""
+        for adopted in self.adopted.values():
+            if adopted.pid in dead:
+                adopted.command_ended(*dead[adopted.pid])
+
+    def cancel(self, job_id: str) -> bool:
+        """End a run for good; False when it is not ours."""
+        if job_id not in self.adopted:
+            return False
+        self.adopted[job_id].end(CANCELLED)
+        return True
+
+    def stop(self) -> None:
+        """End all runs and put their jobs back."""
+        for adopted in self.adopted.values():
+            adopted.end(STOPPED)

@@ -1,0 +1,308 @@
+"""dispatch: knows what is due next and keeps the index, with bounded memory.
+
+Owns:       the index writer, the two windows (may start, waits for its time) and the list of jobs to look at again.
+Guarantees: a job that is in hand is offered to nobody else; the index follows within COMMIT_S; an index that fails
+            stops nothing: what is known goes on, and the index is built anew.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from typing import TYPE_CHECKING
+
+from queuectl.errors import InvalidData, NotFound, QueueError
+from queuectl.events import Event
+from queuectl.index.rows import COLUMNS, row_of
+from queuectl.index.sync import sync
+from queuectl.index.writer import IndexUnavailable, Writer
+from queuectl.job import Job
+from queuectl.policy import WINDOW, Window, is_due, order
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from queuectl.spool.intake import NotNow
+    from queuectl.spool.spool import Spool
+
+COMMIT_S = 0.05
+INDEX_RETRY_S = 5.0
+NEVER = math.inf
+ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
+
+
+class Dispatcher:
+    """What waits, in order.
+
+    Args:
+        tell: called with every event.
+
+    Attributes:
+        in_hand: ids that a worker was told to run and has not reported on.
+        degraded: why the index cannot be written, None while it can.
+    """
+
+    def __init__(self, spool: Spool, log: logging.Logger, tell: Callable[[Event], None]) -> None:
+        self._spool = spool
+        self._clock = spool.clock
+        self._log = log
+        self._tell = tell
+        self._writer = Writer(spool.layout.index)
+        self._ready = Window()
+        self._later = Window()
+        self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
+        self._again: list[tuple[float, str]] = []
+        self._again_at: dict[str, float] = {}
+        self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
+        self._sync: Iterator[Any] | None = None
+        self._commit_at = NEVER
+        self._repair_at = NEVER
+        self.in_hand: set[str] = set()
+        self.degraded: str | None = None
+        self.progress: str | None = None
+
+    # --- what comes in
+
+    def arrived(self, name: str) -> None:
+        """A name appeared or changed in pending/."""
+        job_id = name.removesuffix(".json")
+        if job_id in self.in_hand:
+            self._touched.add(job_id)
+            return
+        try:
+            found = self._spool.examine(name)
+        except OSError as error:
+            self._log.warning("cannot read pending/%s: %s action=examine", name, error)
+            return
+        if isinstance(found, Job):
+            self.put(found)
+        else:
+            self._not_a_job(job_id, found)
+
+    def _not_a_job(self, job_id: str, answer: NotNow) -> None:
+        if answer.reason == "gone":
+            self.refresh(job_id)
+        elif answer.reason == "rejected":
+            self._remove(job_id)
+            self._tell(Event("rejected", job_id, details={"detail": answer.detail}))
+        elif answer.reason == "renamed" and answer.job_id is not None:
+            self._remove(job_id)
+            self.arrived(f"{answer.job_id}.json")
+        elif answer.again_s is not None:
+            if answer.reason == "unreadable":
+                self._log.warning("%s action=unreadable", answer.detail)
+            self.look_again(job_id, answer.again_s)
+
+    def put(self, job: Job) -> None:
+        """Take note of a job as it was read: into the index, and in line when it waits."""
+        self._put_row(row_of(job))
+        self._offer(job.id, job.state, job.priority, job.run_at)
+
+    def report(self, row: list[Any]) -> None:
+        """Take note of a job as a worker described it, in the columns of index.rows."""
+        self._put_row(row)
+        self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
+
+    def _put_row(self, row: list[Any]) -> None:
+        self._writer.put(row)
+        self._mark_dirty()
+
+    def _remove(self, job_id: str) -> None:
+        self._writer.remove(job_id)
+        self._mark_dirty()
+
+    def _mark_dirty(self) -> None:
+        if self._commit_at == NEVER and self.degraded is None:
+            self._commit_at = self._clock.monotonic() + COMMIT_S
+
+    def _offer(self, job_id: str, state: str, priority: int, run_at: float) -> None:
+        if state not in ("pending", "failed") or job_id in self.in_hand:
+            return
+        if is_due(run_at, self._clock.now()):
+            self._ready.offer(order(priority, run_at, job_id))
+        else:
+            self._later.offer((run_at, -priority, job_id))
+
+    def refresh(self, job_id: str) -> None:
+        """Read a job anew, wherever it lies; something changed it that did not say how."""
+        if job_id in self.in_hand:
+            self._touched.add(job_id)
+            return
+        try:
+            self.put(self._spool.read(job_id))
+        except NotFound:
+            self._remove(job_id)
+            self._tell(Event("removed", job_id))
+        except (InvalidData, OSError) as error:
+            self._log.warning("cannot read job %s: %s action=read", job_id, error)
+
+    def read_changes(self) -> None:
+        """Refresh the jobs that other processes changed in place."""
+        data = self._spool.files.take_all(self._spool.changes_path)
+        if not data:
+            return
+        for job_id in dict.fromkeys(data.decode("ascii", "replace").split()):
+            self.refresh(job_id)
+        self.commit()
+        if self.degraded is None:
+            self._spool.files.forget(self._spool.changes_path, len(data))
+
+    def look_again(self, job_id: str, after_s: float) -> None:
+        """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
+        at = self._clock.monotonic() + after_s
+        if at < self._again_at.get(job_id, NEVER):
+            self._again_at[job_id] = at
+            heapq.heappush(self._again, (at, job_id))
+
+    # --- what goes out
+
+    def next(self) -> str | None:
+        """Return the job that is to be started next and count it as in hand; None when nothing is due."""
+        now = self._clock.now()
+        self._promote(now)
+        while True:
+            if self._ready.must_refill and not self._refill(now):
+                return None
+            key = self._ready.take()
+            if key is None:
+                return None
+            job_id = key[2]
+            if job_id not in self.in_hand and job_id not in self._again_at:
+                self.in_hand.add(job_id)
+                return job_id
+
+    def _refill(self, now: float) -> bool:
+        """Fetch the first of what did not fit; False when the index cannot say."""
+        try:
+            found = self._writer.due(now, WINDOW, self.in_hand | self._again_at.keys())
+        except IndexUnavailable as error:
+            self._fail(error)
+            return False
+        self._ready.refill([order(d.priority, d.run_at, d.id) for d in found], complete=len(found) < WINDOW)
+        return True
+
+    def _promote(self, now: float) -> None:
+        """Move what has become due from one window to the other."""
+        if self._later.must_refill:
+            try:
+                found = self._writer.soon(WINDOW)
+            except IndexUnavailable as error:
+                self._fail(error)
+                return
+            self._later.refill([(d.run_at, -d.priority, d.id) for d in found], complete=len(found) < WINDOW)
+        while (first := self._later.first) is not None and is_due(first[0], now):
+            self._later.take()
+            self._ready.offer(order(-int(first[1]), first[0], first[2]))
+            if self._later.must_refill:
+                self._promote(now)
+
+    def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
+        """A worker has reported on a job: it is in hand no more.
+
+        Args:
+            answer: why it was not claimed, when it was not.
+        """
+        self.in_hand.discard(job_id)
+        touched = job_id in self._touched
+        self._touched.discard(job_id)
+        if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
+            renamed = answer.get("as")
+            if renamed:
+                self._remove(job_id)
+            self.look_again(renamed or job_id, answer["again_s"])
+        elif answer is not None:
+            if answer["reason"] == "rejected":
+                self._tell(Event("rejected", job_id, details={"detail": answer.get("detail")}))
+            self.refresh(job_id)
+        elif touched:
+            self.arrived(f"{job_id}.json")
+
+    # --- time
+
+    def next_step(self, now: float) -> float:
+        """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
+        if self._sync is not None:
+            return now
+        wake = min(self._commit_at, self._repair_at, self._again[0][0] if self._again else NEVER)
+        first = self._later.first
+        if first is not None:
+            wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
+        return wake
+
+    def step(self, now: float) -> None:
+        """Do what is due: commit, look again, a piece of the scan."""
+        self._promote(self._clock.now())
+        while self._again and self._again[0][0] <= now:
+            at, job_id = heapq.heappop(self._again)
+            if self._again_at.get(job_id) == at:
+                del self._again_at[job_id]
+                self.arrived(f"{job_id}.json")
+        if now >= self._commit_at:
+            self.commit()
+        if now >= self._repair_at:
+            self._repair()
+        if self._sync is not None:
+            self._step_sync()
+
+    # --- the index
+
+    def begin_sync(self) -> None:
+        """Compare the spool with the index, a piece at a time, beside everything else."""
+        if self._sync is None:
+            self._sync = sync(self._spool, self._writer)
+            self.progress = "starting"
+
+    def finish_sync(self) -> None:
+        """Go through with a comparison that has begun."""
+        while self._sync is not None:
+            self._step_sync()
+
+    def _step_sync(self) -> None:
+        if self._sync is None:
+            return
+        try:
+            progress = next(self._sync)
+        except StopIteration:
+            self._sync = self.progress = None
+        except IndexUnavailable as error:
+            self._fail(error)
+        else:
+            self.progress = str(progress)
+            for job in progress.fresh:
+                self._offer(job.id, job.state, job.priority, job.run_at)
+
+    def commit(self) -> None:
+        """Write what the index does not know yet."""
+        self._commit_at = NEVER
+        if self.degraded is not None:
+            return
+        try:
+            self._writer.commit()
+        except IndexUnavailable as error:
+            self._fail(error)
+
+    def _fail(self, error: QueueError) -> None:
+        self._log.error("the index cannot be used: %s action=degraded", error)
+        self.degraded = str(error)
+        self._sync = self.progress = None
+        self._commit_at = NEVER
+        self._repair_at = self._clock.monotonic() + INDEX_RETRY_S
+
+    def _repair(self) -> None:
+        self._repair_at = NEVER
+        try:
+            self._writer.reopen()
+        except IndexUnavailable as error:
+            self._fail(error)
+            return
+        self.degraded = None
+        self._log.info("the index is being built anew action=rebuild")
+        self.begin_sync()
+
+    def close(self) -> None:
+        """Write the rest and close the index."""
+        self.commit()
+        self._writer.close()
+

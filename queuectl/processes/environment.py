@@ -1,0 +1,47 @@
+"""environment: what a command finds in its environment and where it runs.
+
+Guarantees: a command sees PATH HOME USER SHELL LANG LC_* TZ of the supervisor, then the job's `env`, then QUEUECTL_*;
+            nothing else of the supervisor's environment, so no secret and no NOTIFY_SOCKET leaks.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from queuectl.processes.hunt import HOME_TAG, TAG, run_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from queuectl.job import Job
+    from queuectl.spool.layout import Layout
+
+PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ")
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SHELL = "/bin/sh"
+
+
+def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the part of the supervisor's environment that every command gets; what is missing comes from passwd."""
+    owner = pwd.getpwuid(os.geteuid())
+    made = {"PATH": DEFAULT_PATH, "HOME": owner.pw_dir, "USER": owner.pw_name, "SHELL": owner.pw_shell or SHELL}
+    made.update((key, environ[key]) for key in PASSED if environ.get(key))
+    made.update((key, value) for key, value in environ.items() if key.startswith("LC_"))
+    return made
+
+
+def command_environment(base: Mapping[str, str], job: Job, attempt: int, layout: Layout) -> dict[str, str]:
+    """Return the whole environment of one attempt."""
+    return {
+        **base,
+        **job.fields.get("env", {}),
+        HOME_TAG: layout.home,
+        TAG: run_id(job.id, attempt),
+        "QUEUECTL_JOB_ID": job.id,
+        "QUEUECTL_ATTEMPT": str(attempt),
+        "QUEUECTL_QUEUE": job.queue,
+        "QUEUECTL_RESULT": layout.output_of(job.id, attempt, "result"),
+        "QUEUECTL_PROGRESS": layout.output_of(job.id, attempt, "progress"),
+    }

@@ -1,0 +1,108 @@
+"""hunt: finding every process of a run, and ending them.
+
+Owns:       the search by parentage and by the tag QUEUECTL_RUN_ID, and the sequence TERM, grace, KILL.
+Guarantees: a process is signalled only when it descends from the run or carries its tag (and this home's).
+Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import psutil
+
+from queuectl.processes import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Find = Callable[[], list[psutil.Process]]
+
+TAG, HOME_TAG = "QUEUECTL_RUN_ID", "QUEUECTL_HOME"
+LOOK_AGAIN_S = 0.05
+
+
+def run_id(job_id: str, attempt: int) -> str:
+    """Return the tag of an attempt; attempt numbers never repeat, so neither does it."""
+    return f"{job_id}.{attempt}"
+
+
+def tagged(home: str) -> dict[str, list[psutil.Process]]:
+    """Return all living processes of this home's runs, by run id. Cost: one pass over /proc."""
+    found: dict[str, list[psutil.Process]] = {}
+    for process in psutil.process_iter():
+        try:
+            environ = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        tag = environ.get(TAG)
+        if tag and environ.get(HOME_TAG) == home and identity.is_alive(process):
+            found.setdefault(tag, []).append(process)
+    return found
+
+
+def tagged_with(home: str, tag: str) -> list[psutil.Process]:
+    """Return the living processes of one run, and their descendants that scrubbed their environment."""
+    found = {process.pid: process for process in tagged(home).get(tag, [])}
+    for root in [*found]:
+        for process in descendants_of(root):
+            found.setdefault(process.pid, process)
+    return list(found.values())
+
+
+def descendants_of(pid: int) -> list[psutil.Process]:
+    """Return all living descendants of a process."""
+    try:
+        return [p for p in psutil.Process(pid).children(recursive=True) if identity.is_alive(p)]
+    except psutil.Error:
+        return []
+
+
+def with_descendants(pid: int) -> list[psutil.Process]:
+    """Return a process and all its living descendants."""
+    try:
+        root = psutil.Process(pid)
+    except psutil.Error:
+        return []
+    return [p for p in (root, *descendants_of(pid)) if identity.is_alive(p)]
+
+
+class Ending:
+    """Ends all processes that `find` returns: TERM, after `grace_s` KILL, and again until none is left.
+
+    Never blocks: the loop calls `step` when a child has died or the time it returned has come.
+    """
+
+    def __init__(self, find: Find, grace_s: float, now: float) -> None:
+        self._find = find
+        self._kill_at = now + grace_s
+        self._asked: set[tuple[int, float]] = set()
+
+    def hasten(self, now: float) -> None:
+        """No more grace: KILL from the next step on."""
+        self._kill_at = min(self._kill_at, now)
+
+    def step(self, now: float) -> float | None:
+        """Signal who is left.
+
+        Args:
+            now: monotonic seconds.
+
+        Returns:
+            When to call again, or None when no process is left.
+        """
+        left = [process for process in self._find() if process.pid != os.getpid()]
+        if not left:
+            return None
+        if now >= self._kill_at:
+            for process in left:
+                identity.send(process, signal.SIGKILL)
+            return now + LOOK_AGAIN_S
+        for process in left:
+            key = (process.pid, process.create_time())
+            if key not in self._asked:
+                self._asked.add(key)
+                identity.send(process, signal.SIGTERM)
+        return min(now + LOOK_AGAIN_S, self._kill_at)

@@ -1,0 +1,79 @@
+"""identity: which process is which, and what it uses. psutil's place, with hunt.
+
+Guarantees: a signal reaches only the process that was meant: its start time is compared after a pidfd pins it.
+Source:     pidfd_open(2), pidfd_send_signal(2), prctl(2) PR_SET_CHILD_SUBREAPER.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import psutil
+
+from queuectl.clock import Clock
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def send(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal to exactly this process; False when it has ended, or is not ours to signal."""
+    try:
+        if not hasattr(os, "pidfd_open"):
+            process.send_signal(number)  # psutil compares the start time itself
+            return True
+        pin = os.pidfd_open(process.pid)
+        try:
+            if not process.is_running():
+                return False
+            signal.pidfd_send_signal(pin, number)
+        finally:
+            os.close(pin)
+    except (psutil.Error, OSError):
+        return False
+    return True
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether the process still runs; a zombie does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def become_subreaper() -> bool:
+    """Have orphaned descendants become our children; False where the system cannot (not Linux)."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent's pid; None when there is no such process."""
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.Error:
+        return None
+
+
+def usage(pid: int) -> tuple[float, int] | None:
+    """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *root.children(recursive=True)]
+        age = max(0.01, Clock().now() - root.create_time())
+    except psutil.Error:
+        return None
+    cpu_s, rss = 0.0, 0
+    for process in tree:
+        try:
+            times = process.cpu_times()
+            cpu_s += times.user + times.system
+            rss += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return 100 * cpu_s / age, rss

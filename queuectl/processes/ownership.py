@@ -1,0 +1,98 @@
+"""ownership: one supervisor a home, and one writer of the index.
+
+Owns:       run/supervisor.lock, run/index.lock, run/supervisor.json (for people and messages; no decision reads it).
+Guarantees: the locks are the kernel's: free the moment their holder dies, and never held by a forked worker, which
+            closes its copies without unlocking.
+Fails with: Conflict, naming the holder; NotAllowed on a network file system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from filelock import FileLock, Timeout
+
+from queuectl.clock import Clock
+from queuectl.errors import Busy, Conflict, NotAllowed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.spool.layout import Layout
+
+NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
+INDEX_PATIENCE_S = 60.0
+FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
+
+
+class Ownership:
+    """Held by the supervisor for as long as it runs."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0)
+        self._index = FileLock(f"{layout.run}/index.lock", timeout=INDEX_PATIENCE_S)
+
+    def __enter__(self) -> Ownership:
+        _refuse_network(self._layout.home)
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise Conflict(f"another supervisor{_holder(self._layout)} owns {_short(self._layout.home)}") from None
+        try:
+            self._index.acquire()
+        except Timeout:
+            self._lock.release()
+            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
+        with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
+            json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in ("control.sock", "supervisor.json"):
+            try:
+                os.unlink(f"{self._layout.run}/{name}")
+            except OSError:
+                continue
+        self._index.release()
+        self._lock.release()
+
+
+def _holder(layout: Layout) -> str:
+    from queuectl.units import spell_duration
+
+    try:
+        with open(f"{layout.run}/supervisor.json", encoding="utf-8") as file:
+            known = json.load(file)
+        return f" (pid {known['pid']}, up {spell_duration(Clock().now() - known['started_at'])})"
+    except (OSError, ValueError, KeyError):
+        return ""
+
+
+def _short(home: str) -> str:
+    user = os.path.expanduser("~")
+    return "~" + home[len(user) :] if home.startswith(user + "/") else home
+
+
+def _refuse_network(home: str) -> None:
+    """Locks and renames of network file systems do not keep our promises."""
+    kind = _file_system_of(home)
+    if kind in NETWORK and not os.environ.get(FORCE):
+        raise NotAllowed(
+            f"{home} is on a network file system ({kind}), where the queue's guarantees do not hold",
+            f"move QUEUECTL_HOME to a local disk, or set {FORCE}=1 to try all the same",
+        )
+
+
+def _file_system_of(path: str) -> str:
+    try:
+        device = os.stat(path).st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
+        with open("/proc/self/mountinfo", encoding="utf-8") as lines:
+            for line in lines:
+                mount, _, rest = line.partition(" - ")
+                if mount.split()[2] == wanted:
+                    return rest.split()[0]
+    except (OSError, IndexError):
+        return ""
+    return ""

@@ -1,0 +1,188 @@
+"""peers: the supervisor's end of the control socket.
+
+Owns:       every open connection; the requests themselves are carried out by `requests`.
+Guarantees: a client that is slow, silent or gone costs the supervisor nothing but a closed connection.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+from typing import TYPE_CHECKING
+
+from queuectl.processes.control import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from queuectl.errors import QueueError
+    from queuectl.spool.layout import Layout
+
+    Message = dict[str, Any]
+
+MAX_LINE_BYTES = 1 << 20
+MAX_BACKLOG_BYTES = 1 << 20  # unsent answers of one client
+
+
+def listen(layout: Layout) -> socket.socket:
+    """Open the control socket; the caller holds the supervisor's lock, so an old one is nobody's."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with Address(layout) as path:
+        if os.path.lexists(path):
+            os.unlink(path)
+        made.bind(path)
+        os.chmod(path, 0o600)
+    made.listen(64)
+    made.setblocking(False)
+    return made
+
+
+class Peer:
+    """One connection: whole lines in, whole lines out, never blocking.
+
+    Attributes:
+        is_open: False once the other side has gone or was too slow to read its answers.
+        watches: it asked for events.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self.connection = connection
+        self.is_open = True
+        self.watches = False
+        self.waits_to_write = False  # the loop's note
+        self._in = bytearray()
+        self._out = bytearray()
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.connection.fileno()
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Answers wait for the socket to take them."""
+        return bool(self._out)
+
+    def receive(self) -> list[Message]:
+        """Return the requests that have come in; closes on nonsense, silence is fine."""
+        try:
+            data = self.connection.recv(65536)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            self._hang_up()
+            return []
+        self._in += data
+        *lines, rest = self._in.split(b"\n")
+        self._in = rest
+        if len(rest) > MAX_LINE_BYTES:
+            self._hang_up()
+        return [message for line in lines if (message := self._parse(line)) is not None]
+
+    def _parse(self, line: bytearray) -> Message | None:
+        try:
+            message = json.loads(line)
+        except ValueError:
+            message = None
+        if isinstance(message, dict):
+            return message
+        self.send({"ok": False, "error": "expected one JSON object a line", "exit_code": 2})
+        return None
+
+    def send(self, message: Message) -> None:
+        """Queue an answer and send what the socket takes."""
+        if not self.is_open:
+            return
+        self._out += json.dumps(message).encode() + b"\n"
+        self.flush()
+        if len(self._out) > MAX_BACKLOG_BYTES:
+            self._hang_up()
+
+    def refuse(self, error: QueueError) -> None:
+        """Answer that the request cannot be carried out."""
+        self.send({"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+
+    def flush(self) -> None:
+        """Send what waits."""
+        try:
+            sent = self.connection.send(self._out) if self._out else 0
+        except BlockingIOError:
+            return
+        except OSError:
+            self._hang_up()
+            return
+        del self._out[:sent]
+
+    def _hang_up(self) -> None:
+        """End the connection but keep the descriptor, so that the loop hears of it and closes it."""
+        self.is_open = False
+        self._out.clear()
+        try:
+            self.connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Close the descriptor; the loop has forgotten it before."""
+        self.is_open = False
+        self.connection.close()
+
+
+class Peers:
+    """All connections, watched by the supervisor's selector.
+
+    Args:
+        carry_out: called with a peer and each of its requests.
+    """
+
+    def __init__(
+        self, layout: Layout, selector: selectors.BaseSelector, carry_out: Callable[[Peer, Message], None]
+    ) -> None:
+        self._listener = listen(layout)
+        self._selector = selector
+        self._carry_out = carry_out
+        self._open: list[Peer] = []
+        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return
+        peer = Peer(connection)
+        self._open.append(peer)
+        self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(peer))
+
+    def _serve(self, peer: Peer) -> None:
+        peer.flush()
+        for request in peer.receive():
+            self._carry_out(peer, request)
+        if not peer.is_open:
+            self._selector.unregister(peer)
+            self._open.remove(peer)
+            peer.close()
+
+    def broadcast(self, message: Message) -> None:
+        """Tell those who watch."""
+        for peer in self._open:
+            if peer.watches:
+                peer.send(message)
+
+    def mind_the_slow(self) -> None:
+        """Wait for sockets that could not take their answers yet, and only for those."""
+        for peer in self._open:
+            if peer.wants_to_write != peer.waits_to_write:
+                peer.waits_to_write = peer.wants_to_write
+                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.waits_to_write else 0)
+                self._selector.modify(peer, events, self._selector.get_key(peer).data)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for peer in self._open:
+            peer.close()
+        self._listener.close()

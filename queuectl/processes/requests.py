@@ -1,0 +1,159 @@
+"""requests: what the supervisor does when asked over its socket; the verbs are listed in control.
+
+Guarantees: no request blocks the loop; an answer that has to wait is given when what it waits for has happened.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from queuectl import __version__
+from queuectl.errors import Busy, NotFound, UsageError
+from queuectl.processes.slots import BACKOFF, STARTING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.processes.peers import Peer
+    from queuectl.processes.slots import Slot
+    from queuectl.processes.supervisor import Supervisor
+
+MOST_WORKERS = 1024
+
+
+def carry_out(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    """Carry out one request of a peer.
+
+    Raises:
+        QueueError: refused; the caller answers with it.
+    """
+    verb = request.get("do")
+    handler = VERBS.get(str(verb))
+    if handler is None:
+        raise UsageError(f"the supervisor does not know the request {verb!r}")
+    handler(supervisor, peer, request)
+
+
+def _hello(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+    peer.send({"ok": True, "pid": os.getpid(), "started_at": supervisor.started_at, "version": __version__})
+
+
+def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+    peer.send({"ok": True, **supervisor.describe()})
+
+
+def _flush(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+    supervisor.flush()
+    peer.send({"ok": True, "syncing": supervisor.dispatch.progress, "degraded": supervisor.dispatch.degraded})
+
+
+def _start(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    count = _count(request, 1)
+    _refuse_when_draining(supervisor)
+    if len(supervisor.slots) + count > MOST_WORKERS:
+        raise UsageError(f"at most {MOST_WORKERS} workers")
+    supervisor.ready_waiters.append((peer, supervisor.add_workers(count)))
+    answer_ready(supervisor)
+
+
+def _scale(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    count = _count(request, 0)
+    _refuse_when_draining(supervisor)
+    running = [slot for slot in supervisor.slots.values() if slot.state != "stopping"]
+    surplus = sorted(running, key=_by_idleness)[: max(0, len(running) - count)]
+    for slot in surplus:
+        supervisor.stop_worker(slot, now=False)
+    names = supervisor.add_workers(max(0, min(count, MOST_WORKERS) - len(running)))
+    supervisor.ready_waiters.append((peer, names))
+    answer_ready(supervisor)
+
+
+def _by_idleness(slot: Slot) -> tuple[bool, int]:
+    """Idle workers go first, then those with the highest number."""
+    return slot.job_id is not None, -int(slot.name.rpartition("-")[2])
+
+
+def answer_ready(supervisor: Supervisor) -> None:
+    """Answer those whose workers are all ready (or have died, which `worker list` shows)."""
+    for waiter in [*supervisor.ready_waiters]:
+        peer, names = waiter
+        slots = [supervisor.slots[name] for name in names if name in supervisor.slots]
+        if not any(slot.state == STARTING for slot in slots):
+            supervisor.ready_waiters.remove(waiter)
+            lost = [slot.name for slot in slots if slot.state == BACKOFF]
+            peer.send({"ok": True, "workers": [name for name in names if name not in lost], "lost": lost})
+
+
+def _stop(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    now = bool(request.get("now"))
+    if request.get("id") is None:
+        names = [*supervisor.slots]
+        supervisor.drain(now=now)
+    else:
+        slots = _named(supervisor, request)
+        names = [slot.name for slot in slots]
+        for slot in slots:
+            supervisor.stop_worker(slot, now=now)
+    peer.send({"ok": True, "stopping": names})
+
+
+def _restart(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    _refuse_when_draining(supervisor)
+    slots = [*supervisor.slots.values()] if request.get("id") is None else _named(supervisor, request)
+    for slot in slots:
+        slot.replace = True
+        supervisor.stop_worker(slot, now=False)
+    peer.send({"ok": True, "restarting": [slot.name for slot in slots]})
+
+
+def _cancel(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    job_id = str(request.get("id"))
+    if supervisor.cancel(job_id):
+        supervisor.cancel_waiters.setdefault(job_id, []).append(peer)
+    else:
+        peer.send({"ok": True})
+
+
+def _reload(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+    supervisor.reload()
+    peer.send({"ok": True})
+
+
+def _watch(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+    peer.watches = True
+    peer.send({"ok": True})
+
+
+def _count(request: dict[str, Any], low: int) -> int:
+    count = request.get("count")
+    if not isinstance(count, int) or isinstance(count, bool) or not low <= count <= MOST_WORKERS:
+        raise UsageError(f"the number of workers must be an integer from {low} to {MOST_WORKERS}, not {count!r}")
+    return count
+
+
+def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[Slot]:
+    name = str(request.get("id"))
+    if name not in supervisor.slots:
+        known = ", ".join(supervisor.slots) or "none"
+        raise NotFound(f'no worker "{name}"; there are: {known}')
+    return [supervisor.slots[name]]
+
+
+def _refuse_when_draining(supervisor: Supervisor) -> None:
+    if supervisor.draining:
+        raise Busy("the supervisor is stopping", "wait for it: queuectl worker stop --wait")
+
+
+VERBS = {
+    "hello": _hello,
+    "status": _status,
+    "flush": _flush,
+    "start": _start,
+    "scale": _scale,
+    "stop": _stop,
+    "restart": _restart,
+    "cancel": _cancel,
+    "reload": _reload,
+    "watch": _watch,
+}

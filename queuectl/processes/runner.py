@@ -1,0 +1,168 @@
+"""runner: one attempt as a process of this machine.
+
+Owns:       posix_spawn, the output file and the run's lock.
+Guarantees: the command is its own session; it writes to its file without us in between; the run's lock is held as long
+            as any of its processes keeps one of the descriptors; whatever cannot be started is an Outcome.
+Source:     posix_spawn(3), flock(2), wait4(2). `Attempts` is the seam behind which another engine may stand.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from queuectl.outcome import Exited, FailedToStart, Outcome, Signaled, Usage
+from queuectl.processes.environment import SHELL, command_environment
+from queuectl.processes.signals import DEFAULTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from queuectl.job import Job
+    from queuectl.spool.layout import Layout
+
+LOCK_FD = 113  # shells reassign the low descriptors; this one they leave alone
+TAIL_BYTES = 4096
+TAIL_LINES = 3
+TAIL_CHARS = 600
+
+
+class Ended(NamedTuple):
+    """How an attempt ended and what it used; `usage` is None when it never started or another process saw its end."""
+
+    outcome: Outcome
+    usage: Usage | None
+
+
+class Attempts(Protocol):
+    """How attempts are run: on this machine now, through another engine later."""
+
+    def start(self, job: Job) -> int:
+        """Start the job's newest attempt and return its pid; raises NotStarted."""
+        ...
+
+
+class NotStarted(Exception):
+    """The attempt did not begin; `outcome` says why, None when it may be tried again without counting."""
+
+    def __init__(self, outcome: FailedToStart | None, why: str = "") -> None:
+        super().__init__(outcome.why if outcome else why)
+        self.outcome = outcome
+
+
+class LocalAttempts:
+    """Runs commands as children of this process.
+
+    Args:
+        base: the environment every command starts from.
+    """
+
+    def __init__(self, layout: Layout, base: Mapping[str, str]) -> None:
+        self._layout = layout
+        self._base = base
+
+    def start(self, job: Job) -> int:
+        """See Attempts. Crash: before the spawn nothing ran; after it, the run's lock and tag tell that it lives."""
+        environment = command_environment(self._base, job, job.attempts, self._layout)
+        output = self._open_output(job)
+        try:
+            program, arguments = _program(job, environment)
+            _enter(str(job.fields.get("cwd") or environment["HOME"]))
+            try:
+                return _spawn(program, arguments, environment, output)
+            finally:
+                os.chdir("/")
+        finally:
+            os.close(output)
+
+    def _open_output(self, job: Job) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(self._layout.output_of(job.id, job.attempts), flags, 0o600)
+        except OSError as error:
+            raise NotStarted(None, f"cannot create its output file: {error.strerror}") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            raise NotStarted(None, "an earlier run of the same attempt is still alive") from None
+        return fd
+
+
+def _program(job: Job, environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    if "command" in job.fields:
+        return SHELL, [SHELL, "-c", job.fields["command"]]
+    argv = job.fields["argv"]
+    cwd = str(job.fields.get("cwd") or environment["HOME"])
+    name = argv[0]
+    if "/" in name:
+        return os.path.join(cwd, name), argv
+    found = shutil.which(name, path=environment.get("PATH", ""))
+    if found is None:
+        raise NotStarted(FailedToStart(f"{name}: no such program in PATH={environment.get('PATH', '')}", 127))
+    return found, argv
+
+
+def _enter(cwd: str) -> None:
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise NotStarted(FailedToStart(f"cannot enter directory {cwd}: {error.strerror}")) from None
+
+
+def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int) -> int:
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, output, LOCK_FD),
+        (os.POSIX_SPAWN_DUP2, output, 1),
+        (os.POSIX_SPAWN_DUP2, output, 2),
+    ]
+    try:
+        return os.posix_spawn(
+            program, arguments, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTS
+        )
+    except OSError as error:
+        code = 127 if error.errno == errno.ENOENT else 126
+        raise NotStarted(FailedToStart(f"cannot start {program}: {os.strerror(error.errno or 0)}", code)) from None
+
+
+def outcome_of(status: int) -> Outcome:
+    """Read a wait status."""
+    if os.WIFSIGNALED(status):
+        return Signaled(os.WTERMSIG(status))
+    return Exited(os.WEXITSTATUS(status))
+
+
+def last_words(path: str) -> str:
+    """Return the last lines that an attempt wrote, at most TAIL_LINES and TAIL_CHARS."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        size = os.fstat(fd).st_size
+        data = os.pread(fd, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    finally:
+        os.close(fd)
+    lines = [line.rstrip() for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    return "\n".join(lines[-TAIL_LINES:])[-TAIL_CHARS:]
+
+
+def size_of(path: str) -> int:
+    """Return how many bytes an attempt has written."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def kill_group(pid: int) -> None:
+    """Kill a command and everything in its process group at once; it is our child, so its pid cannot be reused."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        return

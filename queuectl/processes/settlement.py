@@ -1,0 +1,68 @@
+"""settlement: turns the end of an attempt into the job's next state.
+
+Guarantees: the only place where an outcome meets the retry rules; worker and supervisor settle alike.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from queuectl.errors import assert_never
+from queuectl.outcome import FailedToStart, describe, entry_details, succeeded
+from queuectl.processes.run import CANCELLED, STOPPED
+from queuectl.processes.runner import last_words
+from queuectl.retry import Bury, Finish, RetryAt, SnoozeUntil, verdict
+
+if TYPE_CHECKING:
+    from queuectl.outcome import Outcome
+    from queuectl.processes.runner import Ended
+    from queuectl.spool.claim import Claim
+    from queuectl.spool.spool import Spool
+
+
+def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
+    """Write and file what became of the job's newest attempt.
+
+    Args:
+        cause: cancelled or stopped, when we ended it on somebody's order; else None.
+
+    Returns:
+        The kind of event, as in the history.
+
+    Raises:
+        SpoolFull: a verdict that leads back to pending/ cannot be written; the claim stands, call again.
+    """
+    job, now = claim.job, spool.clock.now()
+    details = entry_details(ended.outcome, ended.usage)
+    if cause == CANCELLED:
+        claim.cancel(details)
+        return "cancelled"
+    if cause == STOPPED:
+        claim.reschedule("requeued", now, {"reason": "worker stopped"})
+        return "requeued"
+    if not succeeded(ended.outcome):
+        details["error"] = _error(spool, claim, ended.outcome)
+    decided = verdict(job.fields, job.failures, job.snoozes, ended.outcome, spool.settings, now, random.random())
+    if isinstance(decided, Finish):
+        claim.finish(details)
+        return "completed"
+    if isinstance(decided, Bury):
+        claim.bury(decided.reason, details)
+        return "died"
+    if isinstance(decided, RetryAt):
+        claim.reschedule("failed", decided.run_at, details)
+        return "failed"
+    if isinstance(decided, SnoozeUntil):
+        claim.reschedule("snoozed", decided.run_at, details)
+        return "snoozed"
+    assert_never(decided)
+
+
+def _error(spool: Spool, claim: Claim, outcome: Outcome) -> str:
+    words = last_words(spool.layout.output_of(claim.job.id, claim.job.attempts))
+    if isinstance(outcome, FailedToStart):
+        return describe(outcome)
+    if words and "exit code" in describe(outcome):
+        return words
+    return f"{describe(outcome)}\n{words}".rstrip()

@@ -1,0 +1,56 @@
+"""signals: handlers that only note and wake; the loop does the work.
+
+Owns:       every signal disposition of supervisor and workers, and the wake-up descriptor.
+Source:     gunicorn's arbiter (handlers only enqueue); signal.set_wakeup_fd.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them; commands must not inherit that
+HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Inbox:
+    """Signals as bytes in a pipe.
+
+    Args:
+        wanted: these are noted; the others of HANDLED are ignored.
+    """
+
+    def __init__(self, wanted: Iterable[signal.Signals]) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        wanted = set(wanted)
+        for number in HANDLED:
+            signal.signal(number, _note if number in wanted else signal.SIG_IGN)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        """Readable when a signal has come."""
+        return self._read
+
+    def take(self) -> bytes:
+        """Return the numbers of the signals that came since the last call, one byte each."""
+        try:
+            return os.read(self._read, 4096)
+        except BlockingIOError:
+            return b""
+
+
+def _note(_number: int, _frame: object) -> None:
+    """Python writes the number to the wake-up descriptor; nothing else may happen here."""
+
+
+def reset_for_child() -> None:
+    """Undo in a forked child what its parent had set up, before the child sets up its own."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)

@@ -1,0 +1,197 @@
+"""slots: the workers as a table of states and events, and the policy of replacing dead ones.
+
+Owns:       forking, the pipes to workers, restart floor and back-off.
+Guarantees: TABLE is total; a worker is never started again sooner than FLOOR_S after its last start; a forked worker
+            keeps no descriptor of the supervisor but its pipe.
+Source:     s6-supervise (supervision as a table, restart floor).
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from queuectl.processes.signals import reset_for_child
+from queuectl.processes.worker import become_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from queuectl.settings import Settings
+    from queuectl.spool.layout import Layout
+
+STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE = "starting", "idle", "busy", "stopping", "backoff", "gone"
+STATES = (STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE)
+EVENTS = ("ready", "took", "freed", "stop", "died", "due")
+
+FLOOR_S = 1.0
+LONGEST_BACKOFF_S = 60.0
+HEALTHY_AFTER_S = 10.0  # a worker that lived so long starts with a clean record
+
+# (state, event): (next state, action); "-" cannot happen or changes nothing
+TABLE = {
+    (STARTING, "ready"): (IDLE, "-"),
+    (STARTING, "took"): (STARTING, "-"),
+    (STARTING, "freed"): (STARTING, "-"),
+    (STARTING, "stop"): (STOPPING, "drain"),
+    (STARTING, "died"): (BACKOFF, "wait"),
+    (STARTING, "due"): (STARTING, "-"),
+    (IDLE, "ready"): (IDLE, "-"),
+    (IDLE, "took"): (BUSY, "-"),
+    (IDLE, "freed"): (IDLE, "-"),
+    (IDLE, "stop"): (STOPPING, "drain"),
+    (IDLE, "died"): (BACKOFF, "wait"),
+    (IDLE, "due"): (IDLE, "-"),
+    (BUSY, "ready"): (BUSY, "-"),
+    (BUSY, "took"): (BUSY, "-"),
+    (BUSY, "freed"): (IDLE, "-"),
+    (BUSY, "stop"): (STOPPING, "drain"),
+    (BUSY, "died"): (BACKOFF, "wait"),
+    (BUSY, "due"): (BUSY, "-"),
+    (STOPPING, "ready"): (STOPPING, "-"),
+    (STOPPING, "took"): (STOPPING, "-"),
+    (STOPPING, "freed"): (STOPPING, "-"),
+    (STOPPING, "stop"): (STOPPING, "-"),
+    (STOPPING, "died"): (GONE, "-"),
+    (STOPPING, "due"): (STOPPING, "-"),
+    (BACKOFF, "ready"): (BACKOFF, "-"),
+    (BACKOFF, "took"): (BACKOFF, "-"),
+    (BACKOFF, "freed"): (BACKOFF, "-"),
+    (BACKOFF, "stop"): (GONE, "-"),
+    (BACKOFF, "died"): (BACKOFF, "-"),
+    (BACKOFF, "due"): (STARTING, "fork"),
+    (GONE, "ready"): (GONE, "-"),
+    (GONE, "took"): (GONE, "-"),
+    (GONE, "freed"): (GONE, "-"),
+    (GONE, "stop"): (GONE, "-"),
+    (GONE, "died"): (GONE, "-"),
+    (GONE, "due"): (GONE, "-"),
+}
+
+
+class Slot:
+    """One worker, by name, through all its processes.
+
+    Attributes:
+        job_id, attempt, command_pid, job_since: what it runs, None while it runs nothing.
+        restart_at: monotonic; when the next process may be forked.
+        replace: fork again once the current process has drained (restart).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state = BACKOFF
+        self.pid = 0
+        self.pipe: socket.socket | None = None
+        self.started_at = 0.0  # wall
+        self.started = 0.0  # monotonic
+        self.restart_at = 0.0
+        self.quick_deaths = 0
+        self.replace = False
+        self.done = self.failed = 0
+        self.job_id: str | None = None
+        self.command: str | None = None
+        self.command_pid: int | None = None
+        self.job_since: float | None = None
+        self.job_started = 0.0  # monotonic
+        self._rest = b""
+
+    def fileno(self) -> int:
+        """For selectors; -1 while there is no process."""
+        return self.pipe.fileno() if self.pipe is not None else -1
+
+    def handle(self, event: str) -> str:
+        """Go to the next state and return the action to take."""
+        self.state, action = TABLE[self.state, event]
+        return action
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send an order; a worker that has just died is found out by its death."""
+        if self.pipe is not None:
+            try:
+                self.pipe.sendall(json.dumps(message).encode() + b"\n")
+            except OSError:
+                return
+
+    def hear(self) -> list[dict[str, Any]]:
+        """Return what the worker said; never blocks."""
+        if self.pipe is None:
+            return []
+        chunks = [self._rest]
+        while True:
+            try:
+                data = self.pipe.recv(65536, socket.MSG_DONTWAIT)
+            except OSError:
+                break
+            if not data:
+                break
+            chunks.append(data)
+        *lines, self._rest = b"".join(chunks).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def forget_job(self) -> None:
+        """It runs nothing any more."""
+        self.job_id = self.command = self.command_pid = self.job_since = None
+
+    def bury(self, now: float) -> None:
+        """Its process is dead: close the pipe and work out when the next one may start."""
+        if self.pipe is not None:
+            self.pipe.close()
+        self.pipe, self.pid, self._rest = None, 0, b""
+        lived = now - self.started
+        self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1
+        delay = min(LONGEST_BACKOFF_S, FLOOR_S * 2 ** max(0, self.quick_deaths - 1))
+        self.restart_at = max(now, self.started + FLOOR_S) if not self.quick_deaths else now + delay
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `worker list` shows."""
+        return {
+            "name": self.name,
+            "state": self.state,
+            "pid": self.pid or None,
+            "started_at": self.started_at,
+            "done": self.done,
+            "failed": self.failed,
+            "job_id": self.job_id,
+            "job_since": self.job_since,
+            "command": self.command,
+            "command_pid": self.command_pid,
+        }
+
+
+def fork_worker(
+    slot: Slot,
+    layout: Layout,
+    settings: Settings,
+    base: Mapping[str, str],
+    now: float,
+    wall: float,
+) -> None:
+    """Start a process for the slot; `now` is monotonic, `wall` seconds since 1970.
+
+    Crash: a worker without a supervisor reads end-of-file from its pipe and exits.
+    """
+    ours, theirs = socket.socketpair()
+    gc.freeze()  # the child does not touch, and so does not copy, what exists now
+    pid = os.fork()
+    if pid == 0:
+        code = 70
+        try:
+            reset_for_child()
+            _close_all_but(theirs.fileno())
+            code = become_worker(slot.name, theirs, layout, settings, base)
+        finally:
+            os._exit(code)
+    theirs.close()
+    slot.pipe, slot.pid, slot.started, slot.started_at = ours, pid, now, wall
+
+
+def _close_all_but(kept: int) -> None:
+    """Close every descriptor of the parent (its locks among them) without unlocking anything."""
+    os.closerange(3, kept)
+    os.closerange(kept + 1, max(int(name) for name in os.listdir("/dev/fd")) + 1)
+

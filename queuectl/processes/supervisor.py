@@ -1,0 +1,415 @@
+"""supervisor: one small loop around named parts.
+
+Owns:       the home while it runs (run/supervisor.lock), the loop, and who talks to whom.
+Guarantees: one supervisor a home; no thread; it sleeps until something happens or is due; a job whose worker died is
+            settled by nobody until its run is proved dead or adopted.
+Fails with: Conflict when another supervisor owns the home.
+
+Parts: slots (workers), dispatch (what is next, the index), custody (runs without a worker), watch (dropped files),
+peers and requests (the socket), signals. Source: gunicorn's arbiter, s6-supervise; not their size.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from typing import TYPE_CHECKING
+
+from queuectl import __version__, config
+from queuectl.errors import InvalidData, QueueError
+from queuectl.events import Event
+from queuectl.index.rows import COLUMNS
+from queuectl.job import PENDING, VERDICTS
+from queuectl.processes import identity, requests
+from queuectl.processes.custody import Custody
+from queuectl.processes.dispatch import NEVER, STATE, Dispatcher
+from queuectl.processes.environment import base_environment
+from queuectl.processes.logs import open_log
+from queuectl.processes.ownership import Ownership
+from queuectl.processes.peers import Peers
+from queuectl.processes.signals import Inbox
+from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
+from queuectl.processes.watch import ARRIVALS, IN_MODIFY, open_watch
+from queuectl.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from queuectl.processes.peers import Peer
+    from queuectl.spool.layout import Layout
+
+CONFIG_NAME = "config.yaml"
+SYNC_STARTS_S = 1.0
+COMMAND = COLUMNS.index("command")
+ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
+LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
+
+
+class Supervisor:
+    """Runs workers until told to stop; `serve` returns when the last one has gone."""
+
+    def __init__(self, layout: Layout, environ: Mapping[str, str], *, echo: bool = False) -> None:
+        self.layout = layout
+        self._environ = environ
+        self.spool = Spool(layout, config.load(layout.home, environ), announce=False)
+        self.clock = self.spool.clock
+        self.log = open_log(layout, "supervisor", echo=echo)
+        self.started_at = self.clock.now()
+        self.slots: dict[str, Slot] = {}
+        self.draining = False
+        self.ready_waiters: list[tuple[Peer, list[str]]] = []
+        self.cancel_waiters: dict[str, list[Peer]] = {}
+        self._unsynced: dict[str, None] = {}  # started since the last sync of starts
+        self._sync_starts_at = NEVER
+        self._base = base_environment(environ)
+        self.dispatch = Dispatcher(self.spool, self.log, self.tell)
+        self.custody = Custody(self.spool, self.dispatch, self.tell)
+        self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._selector = selectors.DefaultSelector()
+        self._peers = Peers(layout, self._selector, self._carry_out)
+        self._watch = open_watch()
+        self._rescan_at = NEVER
+        self._linger_until = self.clock.monotonic() + LINGER_S
+
+    # --- the loop
+
+    def serve(self, count: int, on_ready: Callable[[], None]) -> None:
+        """Mend what a crash left, start `count` workers, and go on until drained."""
+        identity.become_subreaper()
+        self._register(self._inbox, self._on_signal)
+        self._open_watches()
+        self.spool.keep_ballast()
+        self.log.info("started pid=%s home=%s action=start", os.getpid(), self.layout.home)
+        self.custody.recover()
+        self.dispatch.begin_sync()
+        self.add_workers(count)
+        on_ready()
+        while not self._is_done():
+            for key, _ in self._selector.select(self._timeout()):
+                key.data()
+            self._step()
+        self._close()
+
+    def _register(self, source: Any, handler: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, handler)
+
+    def _timeout(self) -> float | None:
+        now = self.clock.monotonic()
+        wake = min(self.dispatch.next_step(now), self.custody.next_step, self._sync_starts_at, self._rescan_at)
+        wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
+        if not self.slots:
+            wake = min(wake, self._linger_until)
+        return None if wake == NEVER else max(0.0, wake - now)
+
+    def _step(self) -> None:
+        now = self.clock.monotonic()
+        self.dispatch.step(now)
+        for slot in [*self.slots.values()]:
+            if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
+                self._fork(slot)
+        self.custody.step(now)
+        if now >= self._sync_starts_at:
+            self._sync_starts()
+        if now >= self._rescan_at:
+            self._rescan()
+        self._hand_out()
+        self._peers.mind_the_slow()
+
+    def _is_done(self) -> bool:
+        if self.slots or self.custody.adopted:
+            return False
+        return self.draining or self.clock.monotonic() >= self._linger_until
+
+    def _close(self) -> None:
+        self.dispatch.close()
+        self.log.info("stopped action=stop")
+        self._peers.close()
+        if self._watch is not None:
+            self._watch.close()
+
+    # --- jobs go out, reports come in
+
+    def _hand_out(self) -> None:
+        for slot in self.slots.values():
+            if slot.state != IDLE or self.draining:
+                continue
+            job_id = self.dispatch.next()
+            if job_id is None:
+                return
+            slot.job_id, slot.job_since, slot.job_started = job_id, self.clock.now(), self.clock.monotonic()
+            slot.handle("took")
+            slot.tell({"do": "run", "id": job_id})
+
+    def _on_worker(self, slot: Slot) -> None:
+        for report in slot.hear():
+            self._on_report(slot, report)
+
+    def _on_report(self, slot: Slot, report: dict[str, Any]) -> None:
+        said = report["say"]
+        if said == "ready":
+            slot.handle("ready")
+            requests.answer_ready(self)
+        elif said == "started":
+            self._on_started(slot, report)
+        elif said == "settled":
+            self._on_settled(slot, report)
+        elif said == "notnow":
+            self._free(slot, report["id"])
+            self.dispatch.released(report["id"], report)
+            self.tell(Event("moved", report["id"]))
+        elif said == "full":
+            self.log.error("%s action=full", report["detail"])
+
+    def _on_started(self, slot: Slot, report: dict[str, Any]) -> None:
+        slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
+        slot.job_started = self.clock.monotonic()
+        self.dispatch.report(report["row"])
+        if self.spool.settings.durability == "full":
+            self._unsynced[report["id"]] = None
+            if self._sync_starts_at == NEVER:
+                self._sync_starts_at = self.clock.monotonic() + SYNC_STARTS_S
+        self.tell(Event("started", report["id"], "processing", {"attempt": report["attempt"], "worker": slot.name}))
+
+    def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
+        job_id, row, event = report["id"], report["row"], report["event"]
+        slot.done += event == "completed"
+        slot.failed += event in ("failed", "died")
+        self._free(slot, job_id)
+        self._unsynced.pop(job_id, None)
+        self.dispatch.released(job_id)
+        self.dispatch.report(row)
+        self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
+
+    def _free(self, slot: Slot, job_id: str) -> None:
+        if slot.job_id == job_id:
+            slot.forget_job()
+            slot.handle("freed")
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on to those who watch."""
+        if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
+            self.log.warning("%s", event.sentence())
+        self._peers.broadcast({"event": event.kind, "id": event.job_id, "state": event.state, **event.details})
+        if event.kind in ENDS_A_RUN:
+            for peer in self.cancel_waiters.pop(event.job_id, ()):
+                peer.send({"ok": True})
+
+    def _sync_starts(self) -> None:
+        """Make fresh `started` entries durable, so that a job which brings the machine down is counted."""
+        self._sync_starts_at = NEVER
+        for job_id in self._unsynced:
+            try:
+                self.spool.sync_started(job_id)
+            except OSError as error:
+                self.log.error("job %s: its start is not durable: %s action=sync", job_id, error)
+        self._unsynced.clear()
+
+    # --- workers
+
+    def add_workers(self, count: int) -> list[str]:
+        """Start `count` more workers under the lowest free names; returns these."""
+        names = []
+        for _ in range(count):
+            number = next(n for n in range(1, len(self.slots) + 2) if f"worker-{n}" not in self.slots)
+            slot = Slot(f"worker-{number}")
+            self.slots[slot.name] = slot
+            slot.handle("due")
+            self._fork(slot)
+            names.append(slot.name)
+        return names
+
+    def _fork(self, slot: Slot) -> None:
+        self.dispatch.commit()
+        now, wall = self.clock.monotonic(), self.clock.now()
+        fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
+        self._register(slot, lambda: self._on_worker(slot))
+        self.log.info("%s started pid=%s action=fork", slot.name, slot.pid)
+
+    def stop_worker(self, slot: Slot, *, now: bool) -> None:
+        """Drain a worker; `now` kills its command and puts the job back."""
+        action = slot.handle("stop")
+        if now:
+            slot.tell({"do": "stop"})
+        elif action == "drain":
+            slot.tell({"do": "drain"})
+        if slot.state == GONE:
+            del self.slots[slot.name]
+
+    def drain(self, *, now: bool) -> None:
+        """Stop all workers, and then ourselves."""
+        self.log.info("draining%s action=drain", " at once" if now else "")
+        self.draining = True
+        for slot in [*self.slots.values()]:
+            self.stop_worker(slot, now=now)
+        if now:
+            self.custody.stop()
+
+    def _on_signal(self) -> None:
+        for number in self._inbox.take():
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number == signal.SIGHUP:
+                self.reload()
+            else:
+                self.drain(now=self.draining)
+
+    def _reap(self) -> None:
+        dead: dict[int, tuple[int, Any]] = {}
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            dead[pid] = (status, usage)
+        for slot in [*self.slots.values()]:
+            if slot.pid in dead:
+                self._on_death(slot, dead[slot.pid][0], dead)
+        self.custody.reaped(dead)
+
+    def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
+        self._on_worker(slot)
+        self._selector.unregister(slot)
+        lost, pid, started = slot.job_id, slot.command_pid, slot.job_started
+        if slot.state != STOPPING or lost is not None or status != 0:
+            self.log.error("%s (pid %s) died, status %s action=died", slot.name, slot.pid, status)
+        slot.forget_job()
+        slot.bury(self.clock.monotonic())
+        if slot.handle("died") != "wait":
+            del self.slots[slot.name]
+            if slot.replace and not self.draining:
+                self._restart(slot.name)
+        if lost is not None:
+            self.custody.reclaim(lost, pid, started, dead)
+        if not self.slots:
+            self._linger_until = self.clock.monotonic()
+
+    def _restart(self, name: str) -> None:
+        slot = Slot(name)
+        self.slots[name] = slot
+        slot.handle("due")
+        self._fork(slot)
+
+    # --- files and configuration
+
+    def _open_watches(self) -> None:
+        watch = self._watch
+        pending = self.layout.directory(PENDING)
+        if watch is None or not all(
+            (watch.add(pending), watch.add(self.layout.home), watch.add(self.layout.run, ARRIVALS | IN_MODIFY))
+        ):
+            self._watch = None
+            self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
+            self.log.warning("no file-system events: looking every %ss action=poll", self.spool.settings.poll_interval)
+            return
+        self._register(watch, self._on_change)
+
+    def _on_change(self) -> None:
+        if self._watch is None:
+            return
+        for change in self._watch.read():
+            if change.directory is None:
+                self.dispatch.begin_sync()
+            elif change.directory == self.layout.home:
+                if change.name == CONFIG_NAME:
+                    self.reload()
+            elif change.directory == self.layout.run:
+                if change.name == "changes":
+                    self.dispatch.read_changes()
+            else:
+                self.dispatch.arrived(change.name)
+
+    def _rescan(self) -> None:
+        self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
+        self.reload(quiet=True)
+        self.dispatch.read_changes()
+        self.dispatch.begin_sync()
+
+    def reload(self, *, quiet: bool = False) -> None:
+        """Read the configuration again; a broken one is reported and the last good one stays in force."""
+        try:
+            settings = config.load(self.layout.home, self._environ)
+        except InvalidData as error:
+            self.log.error("%s; the last good settings stay in force action=reload", error)
+            return
+        if settings == self.spool.settings:
+            return
+        self.spool.settings = settings
+        if not quiet:
+            self.log.info("configuration read action=reload")
+        for slot in self.slots.values():
+            slot.tell({"do": "settings", "values": settings.as_dict()})
+
+    # --- what requests ask for
+
+    def _carry_out(self, peer: Peer, request: dict[str, Any]) -> None:
+        try:
+            requests.carry_out(self, peer, request)
+        except QueueError as error:
+            peer.refuse(error)
+        except Exception as error:  # a bug in one answer must not end the jobs
+            self.log.exception("request %s failed action=request", request.get("do"))
+            peer.send({"ok": False, "error": f"bug in the supervisor: {error!r}", "exit_code": 70})
+
+    def cancel(self, job_id: str) -> bool:
+        """Have a running job cancelled; False when it does not run here."""
+        for slot in self.slots.values():
+            if slot.job_id == job_id:
+                slot.tell({"do": "cancel", "id": job_id})
+                return True
+        return self.custody.cancel(job_id)
+
+    def flush(self) -> None:
+        """Let the index show everything that has happened until now."""
+        if self._watch is not None:
+            self._on_change()
+        else:
+            self._rescan()
+        for slot in self.slots.values():
+            self._on_worker(slot)
+        self.dispatch.read_changes()
+        self.dispatch.commit()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `status` shows of us."""
+        return {
+            "pid": os.getpid(),
+            "started_at": self.started_at,
+            "version": __version__,
+            "draining": self.draining,
+            "degraded": self.dispatch.degraded,
+            "syncing": self.dispatch.progress,
+            "workers": [slot.describe() for slot in self.slots.values()],
+            "adopted": [{"job_id": job_id, "pid": a.pid} for job_id, a in self.custody.adopted.items()],
+        }
+
+
+def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | None = None) -> int:
+    """Be the supervisor of this home until it is drained; returns the exit code.
+
+    Args:
+        count: workers to start with.
+        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground.
+
+    Raises:
+        Conflict: another supervisor owns the home.
+        InvalidData: the configuration is broken.
+    """
+    layout.ensure()
+    with Ownership(layout):
+        supervisor = Supervisor(layout, environ, echo=ready_fd is None)
+
+        def on_ready() -> None:
+            if ready_fd is not None:
+                os.write(ready_fd, b"ready\n")
+                os.close(ready_fd)
+
+        try:
+            supervisor.serve(count, on_ready)
+        except Exception:
+            supervisor.log.exception("the supervisor died of a bug action=crash")
+            raise
+    return 0

@@ -1,0 +1,80 @@
+"""watch: tells the supervisor at once that a file was dropped or the configuration changed.
+
+Owns:       inotify, through the C library.
+Guarantees: the descriptor is silent while nothing happens, so an idle supervisor sleeps; an overflow is reported as
+            such, and the caller then compares directories; where inotify is missing, `open_watch` returns None.
+Source:     inotify(7). docs/DECISIONS.md says why this is not a dependency.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+from typing import NamedTuple
+
+IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY = 0x8, 0x80, 0x100, 0x2
+IN_Q_OVERFLOW = 0x4000
+IN_NONBLOCK, IN_CLOEXEC = 0o4000, 0o2000000
+HEADER = struct.Struct("iIII")
+ARRIVALS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
+
+
+class Change(NamedTuple):
+    """Something appeared or changed in a watched directory; `directory` is None after an overflow."""
+
+    directory: str | None
+    name: str
+
+
+class Watch:
+    """Watches a few directories for names that appear or are written."""
+
+    def __init__(self, fd: int, libc: ctypes.CDLL) -> None:
+        self._fd = fd
+        self._libc = libc
+        self._directories: dict[int, str] = {}
+
+    def fileno(self) -> int:
+        """Readable when something happened."""
+        return self._fd
+
+    def add(self, directory: str, mask: int = ARRIVALS) -> bool:
+        """Watch one more directory; False when the system's limit on watches is reached."""
+        number = self._libc.inotify_add_watch(self._fd, os.fsencode(directory), mask)
+        if number < 0:
+            return False
+        self._directories[number] = directory
+        return True
+
+    def read(self) -> list[Change]:
+        """Return what happened since the last call, each name once; never blocks."""
+        found: dict[Change, None] = {}
+        while True:
+            try:
+                data = os.read(self._fd, 1 << 16)
+            except BlockingIOError:
+                return list(found)
+            at = 0
+            while at < len(data):
+                number, mask, _, length = HEADER.unpack_from(data, at)
+                name = data[at + HEADER.size : at + HEADER.size + length].rstrip(b"\0")
+                at += HEADER.size + length
+                if mask & IN_Q_OVERFLOW:
+                    found[Change(None, "")] = None
+                elif number in self._directories:
+                    found[Change(self._directories[number], os.fsdecode(name))] = None
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self._fd)
+
+
+def open_watch() -> Watch | None:
+    """Return a new watch, or None where the system has no inotify (or none left for us)."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
+    return Watch(fd, libc) if fd >= 0 else None

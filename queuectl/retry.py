@@ -1,0 +1,94 @@
+"""retry: what becomes of a job after an attempt. Here, and nowhere else, a retry delay is computed.
+
+Guarantees: pure; a job runs at most 1 + max_retries times between two revivals, interruptions aside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from queuectl.outcome import Exited, succeeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from queuectl.outcome import Outcome
+    from queuectl.settings import Settings
+
+MAX_SNOOZES = 100  # in a row; then the exit code counts as a failure, so that no job waits for ever
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The job is completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Run it again, not before this instant."""
+
+    run_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class SnoozeUntil:
+    """The command asked to be run later; this costs no retry."""
+
+    run_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Into the dead letter queue, for this reason."""
+
+    reason: str
+
+
+Verdict = Finish | RetryAt | SnoozeUntil | Bury
+
+
+def verdict(
+    fields: Mapping[str, Any],
+    failures: int,
+    snoozes: int,
+    outcome: Outcome,
+    settings: Settings,
+    now: float,
+    chance: float,
+) -> Verdict:
+    """Decide what becomes of a job.
+
+    Args:
+        fields: what the job says of itself; what it leaves open comes from `settings`.
+        failures: failed attempts since the last revival, this one not counted.
+        snoozes: snoozes in a row before this attempt.
+        now: wall time, seconds since 1970.
+        chance: a random number in [0, 1), for jitter.
+    """
+    if succeeded(outcome):
+        return Finish()
+    if isinstance(outcome, Exited):
+        if outcome.code == settings.snooze_exit_code and snoozes < MAX_SNOOZES:
+            return SnoozeUntil(now + settings.snooze_delay)
+        if outcome.code in settings.permanent_exit_codes:
+            return Bury("permanent_exit")
+    if failures >= fields.get("max_retries", settings.max_retries_default):
+        return Bury("retries_exhausted")
+    return RetryAt(now + delay_s(fields, failures + 1, settings, chance))
+
+
+def delay_s(fields: Mapping[str, Any], failures: int, settings: Settings, chance: float) -> float:
+    """Return the seconds to wait after failed attempt number `failures` (1, 2, 3 ...).
+
+    `backoff_base ** failures`, at most `backoff_max`, spread by ± `backoff_jitter` of itself.
+    """
+    base = float(fields.get("backoff_base", settings.backoff_base))
+    longest = float(fields.get("backoff_max", settings.backoff_max))
+    try:
+        delay = min(base**failures, longest)
+    except OverflowError:
+        delay = longest
+    jitter = float(fields.get("backoff_jitter", settings.backoff_jitter))
+    return float(min(delay * (1 + jitter * (2 * chance - 1)), longest))

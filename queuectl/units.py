@@ -1,0 +1,98 @@
+"""units: how durations and sizes are spelled, and how a value is shown in a message.
+
+Guarantees: pure; `parse_duration` reads what `spell_duration` writes, `parse_size` what `spell_size` writes
+            (as precisely as it was written).
+Fails with: ValueError, whose text says what was expected.
+"""
+
+from __future__ import annotations
+
+SHOWN_CHARACTERS = 60
+UNITS_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+# Powers of 1024 however they are spelled, as `spell_size` shows them: a size copied from `status` means the same here.
+UNITS_BYTES = {"": 1, "b": 1} | {unit + end: 1 << 10 * n for n, unit in enumerate("kmgt", 1) for end in ("", "b", "ib")}
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration: seconds ("90", "0.5") or units from the greatest down ("2h30m", "3d 4h", "1.5s").
+
+    Raises:
+        ValueError: not such a duration; the text says what was expected.
+    """
+    rest, total, allowed = text.strip().lower(), 0.0, list(UNITS_S)
+    if _is_decimal(rest):
+        return float(rest)
+    while rest:
+        digits = next((i for i, c in enumerate(rest) if c not in "0123456789."), len(rest))
+        number, unit, rest = rest[:digits], rest[digits : digits + 1], rest[digits + 1 :].lstrip()
+        if not _is_decimal(number) or unit not in allowed:
+            break
+        total += float(number) * UNITS_S[unit]
+        allowed = allowed[allowed.index(unit) + 1 :]
+        if not rest:
+            return total
+    raise ValueError('a duration: seconds, or as "90s", "10m", "2h30m", "3d"')
+
+
+def parse_size(text: str) -> int:
+    """Read a size: bytes ("4096") or with a unit ("64MiB", "1.5 GB", "10M"); units are powers of 1024.
+
+    Raises:
+        ValueError: not such a size; the text says what was expected.
+    """
+    rest = text.strip().lower()
+    digits = next((i for i, c in enumerate(rest) if c not in "0123456789."), len(rest))
+    number, unit = rest[:digits], rest[digits:].strip()
+    if not _is_decimal(number) or unit not in UNITS_BYTES:
+        raise ValueError('a size: bytes, or as "64MiB", "1GiB"')
+    # Whole numbers stay integers: a float could not hold every one of them.
+    return int(number) * UNITS_BYTES[unit] if number.isdigit() else round(float(number) * UNITS_BYTES[unit])
+
+
+def spell_duration(seconds: float) -> str:
+    """Write a duration for people, in at most two units: "0.3s", "42s", "1m 02s", "2h 05m", "3d 4h"."""
+    if seconds < 0:
+        return "-" + spell_duration(-seconds)
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + "s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def spell_size(size_bytes: float) -> str:
+    """Write a size for people, units being powers of 1024: "512 B", "1.5 KB", "212 MB"."""
+    value, units = float(size_bytes), ["B", "KB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1024
+        del units[0]
+    number = f"{value:.1f}".removesuffix(".0") if value < 9.95 else f"{value:.0f}"
+    return f"{number} {units[0]}"
+
+
+def spell_exact_size(size_bytes: int) -> str:
+    """Write a size so that it reads back exactly: "64MiB" when it comes out even, else bytes."""
+    for unit, factor in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size_bytes and size_bytes % factor == 0:
+            return f"{size_bytes // factor}{unit}"
+    return str(size_bytes)
+
+
+def quote(value: object) -> str:
+    """Show a value in a message: text in quotes, control characters escaped, cut to 60 characters."""
+    text = value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else repr(value)
+    text = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return f'"{shown}"' if isinstance(value, str) else shown
+
+
+def _is_decimal(text: str) -> bool:
+    """Tell whether `text` is digits with at most one point; `float` would also take "inf", "1_0" and Arabic digits."""
+    whole, _, fraction = text.partition(".")
+    digits = whole + fraction
+    return digits.isascii() and digits.isdigit() and len(digits) <= SHOWN_CHARACTERS

@@ -1,0 +1,38 @@
+"""What every test gets: a temporary home, and nothing of the user's own queue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.supervised import Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the test's own, also for what only reads the environment."""
+    made = tmp_path / "home"
+    made.mkdir(mode=0o700)
+    monkeypatch.setenv("QUEUECTL_HOME", str(made))
+    return made
+
+
+@pytest.fixture
+def supervised(home: Path) -> Iterator[Callable[..., Supervised]]:
+    """Return a function that makes a watched supervisor with the given settings; all are stopped at the end."""
+    made: list[Supervised] = []
+
+    def make(**settings: object) -> Supervised:
+        made.append(Supervised(home, **settings))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for each in made:
+            each.__exit__()
