@@ -52,7 +52,7 @@ def progress_of(queue: Queue, job: Job) -> str:
     try:
         return f"{min(1.0, max(0.0, float(share))):.0%} {words}".strip()
     except ValueError:
-        return " ".join((share, words)).strip()
+        return f"{share} {words}".strip()
 
 
 def _beside(queue: Queue, job: Job, kind: str) -> bytes:

@@ -51,7 +51,9 @@ class Intake:
                 if isinstance(found, InvalidData):
                     raise found
                 for field, meant in misspelt(found).items():
-                    self._screen.warn(f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?')
+                    self._screen.warn(
+                        f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?'
+                    )
                 job = self._template.job(found)
             except InvalidData as error:
                 self.refused.add("line", number, error)

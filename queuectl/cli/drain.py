@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 LOOK_S = 0.5
 
 
-def await_stop(
-    layout: Layout, screen: Screen, names: Collection[str], timeout_s: float | None, *, alone: bool
-) -> None:
+def await_stop(layout: Layout, screen: Screen, names: Collection[str], timeout_s: float | None, *, alone: bool) -> None:
     """Return once the workers have gone, and with the last of all the supervisor.
 
     Args:

@@ -198,7 +198,7 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[tuple[int, Fields 
     if commands:
         yield from _commands(file)
         return
-    first = file.readline(MAX_BYTES + 1)
+    first = _next_line(file)
     lines = [first]
     if first.lstrip()[:1] == b"{" and isinstance(_line(first), InvalidData):
         whole = first + file.read(MAX_BYTES)
@@ -207,7 +207,7 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[tuple[int, Fields 
             yield 0, found
             return
         lines = whole.splitlines(keepends=True)
-        lines[-1] += b"" if lines[-1].endswith(b"\n") else file.readline(MAX_BYTES)
+        lines[-1] += b"" if lines[-1].endswith(b"\n") else _next_line(file)
     for number, line in enumerate(_lines(lines, file), 1):
         if line.strip():
             found = _line(line)
@@ -222,13 +222,17 @@ def _begins_every_line(data: bytes) -> bool:
 
 
 def _lines(first: list[bytes], file: BinaryIO) -> Iterator[bytes]:
-    """Yield lines; one that is too long for a job comes cut, but still too long."""
     yield from first
-    while line := file.readline(MAX_BYTES + 1):
-        rest = line
-        while len(rest) > MAX_BYTES and not rest.endswith(b"\n"):
-            rest = file.readline(MAX_BYTES + 1)
+    while line := _next_line(file):
         yield line
+
+
+def _next_line(file: BinaryIO) -> bytes:
+    """Read a line; of one that is too long for a job only so much that it still is too long."""
+    line = rest = file.readline(MAX_BYTES + 1)
+    while len(rest) > MAX_BYTES and not rest.endswith(b"\n"):
+        rest = file.readline(MAX_BYTES + 1)
+    return line
 
 
 def _line(data: bytes) -> Fields | InvalidData:

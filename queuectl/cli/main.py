@@ -12,7 +12,6 @@ import sys
 from queuectl import __version__
 from queuectl.cli.commandline import parse
 from queuectl.cli.parser import CONCISE, Misuse
-from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import Screen, tell, to_json
 from queuectl.errors import QueueError, UsageError
 
@@ -49,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(tokens: Sequence[str]) -> int:
-    args = parse(tokens, __version__)
-    if not args.handler:
+    args = parse(tokens, __version__) if tokens else None
+    if args is None or not args.handler:
         sys.stdout.write(CONCISE)
         return 0
     return run(args)
@@ -65,6 +64,8 @@ def run(args: Arguments) -> int:
 
 def _fail(error: Exception, tokens: Sequence[str]) -> int:
     """Say what went wrong and return the exit code."""
+    from queuectl.cli.report import describe, problem
+
     known = _known(error)
     if "--debug" in tokens:
         import traceback

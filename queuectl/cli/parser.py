@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Option = tuple[tuple[str, ...], dict[str, Any]]
 
+STATES = "pending, held, failed, processing, completed, cancelled or dead"
 FORMATS = ("table", "wide", "jsonl", "tsv", "name", "json")
 HIDDEN = SUPPRESS = "==SUPPRESS=="  # argparse.SUPPRESS
 
@@ -55,28 +56,20 @@ def _flag(*names: str, help: str) -> Option:
     return names, {"action": "store_true", "help": help}
 
 
+def _choice(name: str, metavar: str, choices: tuple[str, ...], *, help: str, **more: Any) -> Option:
+    return (name,), {"metavar": metavar, "choices": choices, "help": help, **more}
+
+
 def _number(*names: str, help: str, **more: Any) -> Option:
     return names, {"metavar": "N", "type": _integer, "help": help, **more}
 
 
 COMMON = (
     _option("--home", metavar="DIR", help="the queue's directory (default: $QUEUECTL_HOME, else ~/.queuectl)"),
-    _option(
-        *("-o", "--output"),
-        metavar="FORMAT",
-        choices=FORMATS,
-        default="table",
-        help="table, wide (a table in which nothing is cut), jsonl, tsv, name (ids only) or json",
-    ),
+    _option("-o", "--output", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS)),
     _option("--json", dest="output", action="store_const", const="json", help="the same as -o json"),
     _flag("-q", "--quiet", help="no messages, only data and errors"),
-    _option(
-        *("--color",),
-        metavar="WHEN",
-        choices=("auto", "always", "never"),
-        default="auto",
-        help="colour: always, never, or auto (on a terminal, unless NO_COLOR is set)",
-    ),
+    _choice("--color", "WHEN", ("auto", "always", "never"), default="auto", help="auto, always or never"),
     _flag("--debug", help="show where in the program an error arose"),
 )
 IDS = _option(
@@ -130,13 +123,8 @@ COMMANDS: dict[str, Command] = {
         _option("--env", metavar="NAME=VALUE", action="append", help="a variable for the command; may be repeated"),
         _option("--pass-env", metavar="NAME", action="append", help="pass this variable on; may be repeated"),
         _option("--unique", metavar="KEY", help="refuse it while a job with this key waits or runs"),
-        _option(
-            *("--on-conflict",),
-            metavar="HOW",
-            choices=("skip", "reject"),
-            help="where the unique key is taken: skip (print the other job's id) or reject (default)",
-        ),
-        _option("--leftovers", metavar="HOW", choices=("end", "leave"), help="end or leave what outlives the command"),
+        _choice("--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id that has the key"),
+        _choice("--leftovers", "HOW", ("end", "leave"), help="end or leave what outlives the command"),
         _flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
         _flag("--follow", help="wait, and show its output meanwhile"),
         PROPAGATE,
@@ -147,16 +135,11 @@ COMMANDS: dict[str, Command] = {
             "queuectl enqueue --max-retries 0 -- printf '%s\\n' 'no shell reads this'",
             "ls *.mov | sed 's/.*/gzip -k &/' | queuectl enqueue --lines -",
         ),
-        usage="JSON | - | --command STRING | -f FILE | -- PROGRAM [ARGUMENT ...]",
+        usage="JSON | - | --command S | -f FILE | -- ARGV ...",
     ),
     "list": Command(
         "show jobs, the last changed first",
-        _option(
-            *("--state",),
-            metavar="STATE",
-            action="append",
-            help="only pending, held, failed, processing, completed, cancelled or dead; comma list, may be repeated",
-        ),
+        _option("--state", metavar="STATE", action="append", help=f"only {STATES}; a comma list, may be repeated"),
         *FILTERS,
         examples=(
             "queuectl list --state pending",
@@ -375,7 +358,13 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
 
         return checked
 
-    root = make(Parser, "queuectl", "a local job queue in which every job is one file", "%(prog)s [options] COMMAND ...", EXIT_CODES)
+    root = make(
+        Parser,
+        "queuectl",
+        "a local job queue in which every job is one file",
+        "%(prog)s [options] COMMAND ...",
+        EXIT_CODES,
+    )
     add_options(
         root, [_option("-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version")]
     )

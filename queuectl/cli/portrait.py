@@ -47,13 +47,19 @@ def _wanted_at(job: Job) -> float | None:
 def _situation(queue: Queue, job: Job, now: float) -> str:
     """Say in a few words how things stand."""
     most = int(job.fields.get("max_retries", queue.settings.max_retries_default))
-    attempt = f"attempt {tries({'state': job.state, 'attempts': job.attempts, 'failures': job.failures}, most)}".replace("/", " of ")
+    attempt = (
+        f"attempt {tries({'state': job.state, 'attempts': job.attempts, 'failures': job.failures}, most)}".replace(
+            "/", " of "
+        )
+    )
     if job.state == "processing":
         progress = progress_of(queue, job)
         running = f"{attempt}, running for {spell_duration(now - (job.started_at or now))} on {job.worker}"
         return f"{running}, {progress}" if progress else running
     if job.state == "failed":
-        return f"{attempt} failed, next {ago(job.run_at, now) if job.run_at > now else 'now'} ({short(job.run_at, now)})"
+        return (
+            f"{attempt} failed, next {ago(job.run_at, now) if job.run_at > now else 'now'} ({short(job.run_at, now)})"
+        )
     if job.state == "pending":
         return f"runs {ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "ready to run"
     if job.state == "dead":
@@ -70,11 +76,11 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     if "name" in fields:
         yield "name", fields["name"]
     yield "cwd", fields.get("cwd", "(the home directory of the queue's owner)")
-    about = [f"queue {job.queue}", f"priority {job.priority}"]
+    about = [job.queue, f"priority {job.priority}"]
     timeout = float(fields.get("timeout", settings.timeout))
     about.append(f"timeout {spell_duration(timeout)}" if timeout else "no timeout")
     about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
-    yield "runs in", "   ".join(about)
+    yield "queue", "   ".join(about)
     for label in ("tags", "batch", "unique_key", "expires_at"):
         if label in fields:
             yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])
@@ -97,7 +103,9 @@ def _columns(now: float) -> list[Column]:
         Column("WORKER", lambda row: row["worker"], leave_out=1),
         Column("EXIT", spell_exit),
         Column("CPU", lambda row: spell_duration(row["cpu_s"]) if "cpu_s" in row else None, leave_out=3),
-        Column("MAX RSS", lambda row: spell_size(row["max_rss_bytes"]) if "max_rss_bytes" in row else None, leave_out=4),
+        Column(
+            "MAX RSS", lambda row: spell_size(row["max_rss_bytes"]) if "max_rss_bytes" in row else None, leave_out=4
+        ),
         Column("OUTPUT", lambda row: row["lines"]),
     ]
 
@@ -107,7 +115,11 @@ def _hint(queue: Queue, screen: Screen, job: Job) -> None:
         env = job.fields.get("env", {})
         shell = "no shell" if "argv" in job.fields else "shell /bin/sh"
         screen.line()
-        screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={env.get('PATH', '(the supervisor has)')}"))
+        screen.line(
+            safe(
+                f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={env.get('PATH', '(the supervisor has)')}"
+            )
+        )
         screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
     hints = [f"queuectl logs {job.id}"] if job.attempts else []
     if job.state in ("failed", "dead"):

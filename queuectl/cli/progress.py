@@ -6,9 +6,9 @@ Guarantees: nothing is shown before 0.3 s have passed nor more than ten times a 
 from __future__ import annotations
 
 import sys
-import time
 
 from queuectl.cli.text import cut
+from queuectl.clock import Clock
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -26,14 +26,13 @@ class Progress:
     Args:
         doing: "Queueing".
         total: how much there is to do; None when that is not known.
-        monotonic: the clock.
     """
 
-    def __init__(self, screen: Screen, doing: str, total: int | None = None, monotonic: Clock = time.monotonic) -> None:
+    def __init__(self, screen: Screen, doing: str, total: int | None = None, clock: Clock | None = None) -> None:
         self._talks = screen.talks
         self._doing = doing
-        self._monotonic = monotonic
-        self._start = monotonic()
+        self._monotonic = (clock or Clock()).monotonic
+        self._start = self._monotonic()
         self._next = self._start + SHOW_AFTER_S
         self._shown = False
         self.total = total
@@ -88,9 +87,3 @@ class Progress:
             sys.stderr.flush()
         except (OSError, ValueError):
             self._talks = False
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Clock = Callable[[], float]

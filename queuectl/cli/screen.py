@@ -10,8 +10,6 @@ from __future__ import annotations
 import os
 import sys
 
-from queuectl.cli.text import safe
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -80,6 +78,8 @@ class Screen:
 
     def warn(self, text: str) -> None:
         """Tell of something that may be wrong, unless -q."""
+        from queuectl.cli.text import safe
+
         self.say(f"queuectl: {safe(text)}")
 
     def hint(self, text: str) -> None:

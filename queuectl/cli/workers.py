@@ -44,7 +44,12 @@ def columns(now: float) -> list[Column]:
         Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=2),
         Column("FAILED", lambda row: f"{row['failed']:,}", right=True, leave_out=4),
         Column("CPU", lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%", right=True),
-        Column("RSS", lambda row: None if row["rss_bytes"] is None else spell_size(row["rss_bytes"]), right=True, leave_out=1),
+        Column(
+            "RSS",
+            lambda row: None if row["rss_bytes"] is None else spell_size(row["rss_bytes"]),
+            right=True,
+            leave_out=1,
+        ),
         Column("JOB", lambda row: row["job_id"]),
         Column("FOR", lambda row: _since(row["job_since"], now)),
         Column("COMMAND", lambda row: row["command"]),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COMMIT_S = 0.05
 INDEX_RETRY_S = 5.0
+FULL_RETRY_S = 1.0
+LONGEST_SLEEP_S = 60.0  # while something waits for its time: the wall clock may be set meanwhile
 NEVER = math.inf
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -59,6 +61,7 @@ class Dispatcher:
         self._sync: Iterator[Any] | None = None
         self._commit_at = NEVER
         self._repair_at = NEVER
+        self._full_until = 0.0  # the disk is full: nothing is handed out before
         self.in_hand: set[str] = set()
         self.degraded: str | None = None
         self.progress: str | None = None
@@ -85,10 +88,10 @@ class Dispatcher:
         if answer.reason == "gone":
             self.refresh(job_id)
         elif answer.reason == "rejected":
-            self._remove(job_id)
             self._tell(Event("rejected", job_id, details={"detail": answer.detail}))
+            self.refresh(job_id)  # the id may be that of an earlier job, for ever in done/
         elif answer.reason == "renamed" and answer.job_id is not None:
-            self._remove(job_id)
+            self.refresh(job_id)
             self.arrived(f"{answer.job_id}.json")
         elif answer.again_s is not None:
             if answer.reason == "unreadable":
@@ -107,10 +110,6 @@ class Dispatcher:
 
     def _put_row(self, row: list[Any]) -> None:
         self._writer.put(row)
-        self._mark_dirty()
-
-    def _remove(self, job_id: str) -> None:
-        self._writer.remove(job_id)
         self._mark_dirty()
 
     def _mark_dirty(self) -> None:
@@ -133,7 +132,8 @@ class Dispatcher:
         try:
             self.put(self._spool.read(job_id))
         except NotFound:
-            self._remove(job_id)
+            self._writer.remove(job_id)
+            self._mark_dirty()
             self._tell(Event("removed", job_id))
         except (InvalidData, OSError) as error:
             self._log.warning("cannot read job %s: %s action=read", job_id, error)
@@ -161,6 +161,8 @@ class Dispatcher:
     def next(self) -> str | None:
         """Return the job that is to be started next and count it as in hand; None when nothing is due."""
         now = self._clock.now()
+        if self._clock.monotonic() < self._full_until:
+            return None
         self._promote(now)
         while True:
             if self._ready.must_refill and not self._refill(now):
@@ -207,10 +209,12 @@ class Dispatcher:
         self.in_hand.discard(job_id)
         touched = job_id in self._touched
         self._touched.discard(job_id)
+        if answer is not None and answer["reason"] == "full":
+            self._full_until = self._clock.monotonic() + FULL_RETRY_S
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
             renamed = answer.get("as")
             if renamed:
-                self._remove(job_id)
+                self.refresh(job_id)
             self.look_again(renamed or job_id, answer["again_s"])
         elif answer is not None:
             if answer["reason"] == "rejected":
@@ -226,9 +230,11 @@ class Dispatcher:
         if self._sync is not None:
             return now
         wake = min(self._commit_at, self._repair_at, self._again[0][0] if self._again else NEVER)
+        if now < self._full_until:
+            wake = min(wake, self._full_until)
         first = self._later.first
         if first is not None:
-            wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
+            wake = min(wake, now + min(LONGEST_SLEEP_S, max(0.0, first[0] - self._clock.now())))
         return wake
 
     def step(self, now: float) -> None:

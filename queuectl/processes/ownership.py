@@ -30,8 +30,8 @@ class Ownership:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0)
-        self._index = FileLock(f"{layout.run}/index.lock", timeout=INDEX_PATIENCE_S)
+        self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+        self._index = FileLock(f"{layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600)
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)

@@ -236,6 +236,7 @@ class Supervisor:
             slot.tell({"do": "drain"})
         if slot.state == GONE:
             del self.slots[slot.name]
+            self._linger_until = self.clock.monotonic()
 
     def drain(self, *, now: bool) -> None:
         """Stop all workers, and then ourselves."""
@@ -284,8 +285,7 @@ class Supervisor:
                 self._restart(slot.name)
         if lost is not None:
             self.custody.reclaim(lost, pid, started, dead)
-        if not self.slots:
-            self._linger_until = self.clock.monotonic()
+        self._linger_until = self.clock.monotonic()  # if this was the last one
 
     def _restart(self, name: str) -> None:
         slot = Slot(name)

@@ -46,8 +46,9 @@ def is_running(pid: int | str) -> bool:
 class Supervised:
     """Start, ask, kill and look; use as a context manager."""
 
-    def __init__(self, home: Path, **settings: object) -> None:
+    def __init__(self, home: Path, *, prelude: str = "", **settings: object) -> None:
         self.home = home
+        self.prelude = prelude  # Python that the supervisor's process runs first
         self.environ = {**os.environ, "QUEUECTL_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
         self.environ.update({f"QUEUECTL_{name.upper()}": str(value) for name, value in settings.items()})
         self.queue = Queue(home)
@@ -75,7 +76,7 @@ class Supervised:
     def start(self, count: int = 1) -> subprocess.Popen[bytes]:
         """Start a supervisor and wait until it answers and its workers are ready."""
         ready, tell = os.pipe()
-        command = [sys.executable, "-c", BODY, str(count), str(tell)]
+        command = [sys.executable, "-c", self.prelude + BODY, str(count), str(tell)]
         self.queue.layout.ensure()
         with Path(self.queue.layout.log("stderr")).open("ab") as errors:
             process = subprocess.Popen(command, env=self.environ, pass_fds=(tell,), stderr=errors)

@@ -25,7 +25,9 @@ def _home(args: Arguments) -> str:
 
 def _rows(settings: Settings) -> list[dict[str, Any]]:
     values = settings.as_dict()
-    return [{"name": s.name, "value": values[s.name], "origin": settings.origin(s.name), "help": s.help} for s in SETTINGS]
+    return [
+        {"name": s.name, "value": values[s.name], "origin": settings.origin(s.name), "help": s.help} for s in SETTINGS
+    ]
 
 
 def run_list(args: Arguments, screen: Screen) -> int:
@@ -70,8 +72,12 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
     setting, (old, new, overridden_by) = find(args.key), change
     if screen.format in ("json", "jsonl"):
         plain = [[*value] if isinstance(value, tuple) else value for value in (old, new)]
-        screen.json({"action": action, "name": setting.name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by})
-    screen.say(f"{setting.name}: {setting.spell(old)} → {setting.spell(new)}" + (" (the default)" if action == "unset" else ""))
+        screen.json(
+            {"action": action, "name": setting.name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by}
+        )
+    screen.say(
+        f"{setting.name}: {setting.spell(old)} → {setting.spell(new)}" + (" (the default)" if action == "unset" else "")
+    )
     if overridden_by:
         screen.warn(f"{overridden_by} overrides this; {setting.name} stays {setting.spell(old)} where that is set")
     return 0

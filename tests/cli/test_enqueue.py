@@ -1,0 +1,378 @@
+"""enqueue: one job or many, what is stored, what is refused and how that is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.cli.jobs import read_lines
+from queuectl.errors import InvalidData
+from queuectl.record import MAX_BYTES
+from tests.cli.support import NOW, Jobs, Ran, Run
+
+
+def stored(home: Path, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((home / f"spool/pending/{job_id.strip()}.json").read_bytes())
+    return found
+
+
+# --- what is stored
+
+
+def test_json_as_the_users_of_the_original_type_it(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", '{"id":"job1","command":"echo hello","max_retries":2}')
+    assert (ran.code, ran.out, ran.err) == (0, "job1\n", "")
+    job = stored(home, "job1")
+    assert (job["command"], job["max_retries"], job["history"]) == ("echo hello", 2, [])
+
+
+def test_flags_as_the_users_of_the_original_type_them(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "--command", "echo hello", "--id", "job2", "--max-retries", "5")
+    assert ran.out == "job2\n"
+    assert (stored(home, "job2")["command"], stored(home, "job2")["max_retries"]) == ("echo hello", 5)
+
+
+def test_a_fresh_id_is_printed_and_nothing_else(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "--command", "true")
+    assert ran.err == ""
+    assert stored(home, ran.out)["id"] == ran.out.strip()
+
+
+def test_arguments_after_two_dashes_are_stored_as_they_are(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "--", "printf", "%s\\n", "two words", "--json", "$HOME")
+    job = stored(home, ran.out)
+    assert job["argv"] == ["printf", "%s\\n", "two words", "--json", "$HOME"]
+    assert "command" not in job
+
+
+def test_the_place_where_it_was_typed_is_stored(
+    cli: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/some/bin")
+    monkeypatch.setenv("SECRET", "not asked for")
+    job = stored(home, cli("enqueue", "--command", "true").out)
+    assert (job["cwd"], job["env"]) == (str(tmp_path), {"PATH": "/some/bin"})
+
+
+def test_a_job_that_names_its_place_keeps_it(cli: Run, home: Path) -> None:
+    job = stored(home, cli("enqueue", '{"command":"true","cwd":"/srv","env":{"PATH":"/x","A":"1"}}').out)
+    assert (job["cwd"], job["env"]) == ("/srv", {"PATH": "/x", "A": "1"})
+
+
+def test_variables_are_named_or_passed_on(cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setenv("TOKEN", "t")
+    ran = cli("enqueue", '{"command":"true","env":{"A":"0"}}', "--env", "A=1", "--env", "B=x=y", "--pass-env", "TOKEN")
+    assert stored(home, ran.out)["env"] == {"PATH": "/bin", "A": "1", "B": "x=y", "TOKEN": "t"}
+
+
+def test_flags_win_over_the_json(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", '{"argv":["true"],"queue":"a","priority":1}', "--command", "false", "--queue", "b")
+    job = stored(home, ran.out)
+    assert (job["command"], job["queue"], job["priority"]) == ("false", "b", 1)
+    assert "argv" not in job
+
+
+def test_every_flag_reaches_the_job(cli: Run, home: Path, tmp_path: Path, now: Callable[[float], None]) -> None:
+    line = (
+        "--command true --id all --name N --queue q --priority -5 --tag a --tag b --batch B --delay 10m"
+        " --expires 2h --timeout 90 --kill-after 5s --max-retries 0 --backoff-base 1.5 --cwd sub"
+        " --leftovers leave --unique key"
+    )
+    assert cli("enqueue", *line.split()).code == 0
+    job = stored(home, "all")
+    del job["env"], job["created_at"], job["history"]
+    assert job == {
+        **{"command": "true", "id": "all", "name": "N", "queue": "q", "priority": -5, "tags": ["a", "b"]},
+        **{"batch": "B", "run_at": "2026-11-24T14:11:58.000000Z", "expires_at": "2026-11-24T16:01:58.000000Z"},
+        **{"timeout": 90.0, "kill_after": 5.0, "max_retries": 0, "backoff_base": 1.5, "cwd": f"{tmp_path}/sub"},
+        **{"leftovers": "leave", "unique_key": "key"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "run_at"),
+    [("14:30", "2026-11-24T14:30:00"), ("02:00", "2026-11-25T02:00:00"), ("tomorrow 08:00", "2026-11-25T08:00:00")],
+)
+def test_at_is_a_time_of_day_or_an_instant(
+    cli: Run, home: Path, now: Callable[[float], None], text: str, run_at: str
+) -> None:
+    assert stored(home, cli("enqueue", "--command", "true", "--at", text).out)["run_at"] == f"{run_at}.000000Z"
+
+
+def test_dry_run_shows_the_job_and_stores_nothing(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", '{"command":"true"}', "--priority", "3", "--dry-run")
+    assert (ran.code, json.loads(ran.out)["priority"]) == (0, 3)
+    assert "nothing was put into the queue" in ran.err
+    assert not list(home.glob("spool/pending/*"))
+
+
+def test_json_output_says_what_was_done(cli: Run) -> None:
+    ran = cli("--json", "enqueue", "--command", "true", "--id", "a")
+    assert json.loads(ran.out) == {"action": "enqueue", "id": "a", "queued": True}
+
+
+# --- what is refused
+
+
+def refused(ran: Ran, code: int, *lines: str) -> None:
+    assert (ran.code, ran.out) == (code, ""), ran
+    for line in lines:
+        assert line in ran.err.splitlines(), ran.err
+
+
+def test_quotes_that_the_shell_ate_are_shown_with_a_caret_and_a_way_out(cli: Run) -> None:
+    ran = cli("enqueue", '{"command": "echo "hi""}')
+    assert ran.code == 6
+    assert ran.err == (
+        "queuectl: the job is not valid JSON: line 1, column 20: expected ',' or '}'\n"
+        '            {"command": "echo "hi""}\n'
+        "                               ^\n"
+        "          hint: did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'\n"
+    )
+
+
+def test_a_bare_command_is_told_where_it_goes(cli: Run) -> None:
+    ran = cli("enqueue", "echo it's me")
+    hint = """a shell command goes with --command: queuectl enqueue --command 'echo it'"'"'s me'"""
+    refused(ran, 6, f"          hint: {hint}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"command":"x","max_retries":"three"}',
+            'line 1, column 16: "max_retries" must be an integer from 0 to 1000, not "three"',
+        ),
+        ('{"command":"x","command":"y"}', 'line 1, column 16: the key "command" stands twice in one object'),
+        ('{"command":"x","history":[]}', 'a new job has no "history"'),
+        ('["x"]', 'line 1, column 1: expected an object, as {"command": "..."}'),
+        ('{"id":"../x","command":"x"}', 'line 1, column 2: "id" must be letters, digits, '),
+        ('{"queue":"q"}', 'line 1, column 1: a job has exactly one of "command" and "argv"; this one has neither'),
+        ('{"command":"x","cwd":"here"}', 'line 1, column 16: "cwd" must be an absolute path, not "here"'),
+        ('{"command":"a\\u0000b"}', "line 1, column 14: a string holds the character NUL"),
+    ],
+)
+def test_a_field_that_does_not_hold_is_named_with_its_place(cli: Run, text: str, message: str) -> None:
+    ran = cli("enqueue", text)
+    assert ran.code == 6
+    assert f"queuectl: the job is not valid: {message}" in ran.err
+
+
+def test_a_taken_id_is_a_conflict(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
+    refused(
+        cli("enqueue", "--command", "true", "--id", "a"),
+        4,
+        "queuectl: job a exists already, in done/",
+        "          hint: leave the id out to get a fresh one",
+    )
+
+
+def test_a_field_that_looks_misspelt_is_warned_of_and_kept(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", '{"command":"x","max_retry":3}')
+    assert ran.code == 0
+    assert (
+        ran.err == 'queuectl: unknown field "max_retry"; did you mean "max_retries"? It is kept, and without effect\n'
+    )
+    assert stored(home, ran.out)["max_retry"] == 3
+    assert cli("enqueue", '{"command":"x","max_retry":3}', "-q").err == ""
+
+
+def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Path) -> None:
+    for line in (["--command", "echo \udcff"], ["--", "ls", "\udcff"], ["--command", "true", "--env", "A=\udcff"]):
+        ran = queuectl("enqueue", *[os.fsencode(word) for word in line])  # type: ignore[arg-type]
+        assert ran.code == 6
+        assert "holds bytes that are not UTF-8" in ran.err
+    assert not list(home.glob("spool/pending/*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            ["--command", "x", "--delay", "soon"],
+            '--delay must be a duration: seconds, or as "90s", "10m", "2h30m", "3d", not "soon"',
+        ),
+        (
+            ["--command", "x", "--at", "25:00"],
+            '--at must be a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339, not "25:00"',
+        ),
+        (["--command", "x", "--delay", "1m", "--at", "2m"], "--delay and --at exclude each other"),
+        (["--command", "x", "--", "y"], "--command and -- PROGRAM exclude each other"),
+        (["--command", "x", "--env", "A"], '--env must be NAME=VALUE, not "A"'),
+        (
+            ["--command", "x", "--pass-env", "NOT_THERE"],
+            "--pass-env NOT_THERE: there is no such variable in your environment",
+        ),
+        (["--command", "x", "--backoff-base", "two"], '--backoff-base must be a number, not "two"'),
+        (["-", "--command", "x"], "the jobs come from a file here; JSON, --command and -- PROGRAM do not go with that"),
+        (["-", "--id", "x"], "--id and --unique name one job; in a file each job has its own"),
+        (["-", "--follow"], "--follow shows one job's output; for several there is --wait"),
+        ([], "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM"),
+    ],
+)
+def test_flags_that_make_no_sense_are_a_usage_error(cli: Run, line: list[str], message: str) -> None:
+    refused(cli("enqueue", *line), 2, f"queuectl: {message}")
+
+
+def test_errors_are_problem_objects_with_json(cli: Run) -> None:
+    ran = cli("enqueue", "--json", '{"command": "echo "hi""}')
+    problem = json.loads(ran.err)
+    assert (ran.code, ran.out) == (6, "")
+    assert problem["type"] == "urn:queuectl:problem:invalid-data"
+    assert problem["title"] == "invalid data"
+    assert problem["exit_code"] == 6
+    assert problem["detail"].startswith("the job is not valid JSON: line 1")
+    assert problem["excerpt"].endswith("^")
+
+
+def test_without_arguments_on_a_terminal_the_help_is_shown(terminal: Callable[..., Ran]) -> None:
+    ran = terminal("enqueue")
+    assert ran.code == 0
+    assert ran.out.startswith("usage: queuectl enqueue")
+
+
+# --- unique
+
+
+def test_a_unique_key_that_is_taken_is_refused_or_skipped(cli: Run) -> None:
+    first = cli("enqueue", "--command", "true", "--unique", "nightly").out
+    again = cli("enqueue", "--command", "true", "--unique", "nightly")
+    assert again.code == 4
+    assert f"held by job {first.strip()}" in again.err
+    skipped = cli("enqueue", "--command", "true", "--unique", "nightly", "--on-conflict", "skip")
+    assert (skipped.code, skipped.out) == (0, first)
+    said = cli("enqueue", "--command", "true", "--unique", "nightly", "--on-conflict", "skip", "--json")
+    assert json.loads(said.out) == {"action": "enqueue", "id": first.strip(), "queued": False}
+
+
+def test_skipping_does_not_hide_a_taken_id(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
+    line = ["--command", "true", "--id", "a", "--unique", "k", "--on-conflict", "skip"]
+    assert cli("enqueue", *line).code == 4
+
+
+# --- many
+
+
+def test_many_jobs_from_standard_input(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "-", "--queue", "bulk", stdin=b'{"command":"a","id":"a"}\n\n{"command":"b","id":"b"}')
+    assert (ran.code, ran.out) == (0, "a\nb\n")
+    assert ran.err.startswith("Queued 2 jobs in ")
+    assert stored(home, "b")["queue"] == "bulk"
+
+
+def test_many_commands_one_a_line(cli: Run, home: Path, tmp_path: Path) -> None:
+    (tmp_path / "jobs.txt").write_text("echo one\n# a comment\n\n  echo two  \n")
+    ran = cli("enqueue", "--lines", "-f", "jobs.txt", "-q")
+    assert (ran.code, ran.err) == (0, "")
+    assert [stored(home, job_id)["command"] for job_id in ran.out.split()] == ["echo one", "echo two"]
+
+
+def test_a_line_that_is_no_job_is_named_and_keeps_no_other_out(cli: Run, home: Path) -> None:
+    ran = cli(
+        "enqueue", "-", stdin=b'{"command":"a","id":"a"}\nnope\n{"command":"b","id":"a"}\n{"command":"c","id":"c"}\n'
+    )
+    assert (ran.code, ran.out) == (7, "a\nc\n")
+    lines = ran.err.splitlines()
+    assert "queuectl: line 2: column 1: expected a JSON value" in lines
+    assert "queuectl: line 3: job a exists already, in pending/" in lines
+    assert any(line.startswith("Queued 2 jobs in ") and line.endswith("(2 refused)") for line in lines)
+    assert lines[-1] == "queuectl: 2 of 4 jobs were refused"
+
+
+def test_one_line_that_is_no_job_fails_as_itself(cli: Run) -> None:
+    refused(cli("enqueue", "-", stdin=b"nope\n"), 6, "queuectl: line 1: column 1: expected a JSON value")
+
+
+def test_a_job_over_several_lines_is_one_job(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "-", stdin=b'{\n  "id": "a",\n  "command": "true"\n}\n')
+    assert (ran.code, ran.out) == (0, "a\n")
+
+
+def test_json_says_what_became_of_each_line(cli: Run) -> None:
+    ran = cli("enqueue", "-", "--json", stdin=b'{"command":"a","id":"a"}\nnope\n')
+    told = json.loads(ran.out)
+    assert (ran.code, told["ids"]) == (7, ["a"])
+    assert [(r["line"], r["exit_code"]) for r in told["refused"]] == [(2, 6)]
+    assert json.loads(ran.err.splitlines()[-1])["type"] == "urn:queuectl:problem:partly-failed"
+
+
+def test_a_dry_run_checks_every_line(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "-", "--dry-run", stdin=b'{"command":"a"}\n{"command":1}\n{"command":"b","priority":5000}\n')
+    assert ran.code == 7
+    assert [json.loads(line)["command"] for line in ran.out.splitlines()] == ["a"]
+    assert 'line 2: column 2: "command" must be a non-empty string, not 1' in ran.err
+    assert 'line 3: column 16: "priority" must be an integer from -1000 to 1000, not 5000' in ran.err
+    assert not list(home.glob("spool/pending/*"))
+
+
+def test_a_file_that_is_not_there_is_not_found(cli: Run) -> None:
+    refused(cli("enqueue", "-f", "nowhere"), 3, "queuectl: no file nowhere")
+
+
+def test_lines_that_are_too_long_stay_one_line() -> None:
+    import io
+
+    long = b"x" * (MAX_BYTES + 10)
+    for commands in (True, False):
+        found = [*read_lines(io.BytesIO(long + b'\n{"command":"b"}\n'), commands=commands)]
+        assert [number for number, _ in found] == [1, 2]
+        assert isinstance(found[0][1], InvalidData)
+        assert not isinstance(found[1][1], InvalidData)
+
+
+def test_a_broken_first_line_does_not_hide_the_others() -> None:
+    import io
+
+    lines = [b'{"command": "a"', *(b'{"command":"%d"}' % n for n in range(100_000))]
+    found = [*read_lines(io.BytesIO(b"\n".join(lines)), commands=False)]
+    assert [number for number, job in found if isinstance(job, InvalidData)] == [1]
+    assert len(found) == 100_001
+
+
+# --- what it costs, and what a person sees
+
+
+def test_nothing_is_imported_that_a_plain_enqueue_does_not_need(home: Path) -> None:
+    import subprocess
+    import sys
+
+    root = Path(__file__).resolve().parents[2]
+    code = (
+        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv.pop(1))\n"
+        "from queuectl.cli.main import main\n"
+        "code = main()\n"
+        "print(*sorted(set(sys.modules) - before)); sys.exit(code)"
+    )
+    line = [sys.executable, "-c", code, str(root), "enqueue", '{"command": "true"}', "--max-retries", "2"]
+    done = subprocess.run(line, capture_output=True, check=True, text=True, stdin=subprocess.DEVNULL)
+    job_id, imported = done.stdout.split("\n", 1)
+    assert stored(home, job_id)["command"] == "true"
+    loaded = {name.split(".")[0] for name in imported.split()}
+    heavy = {
+        *("sqlite3", "psutil", "yaml", "http", "multiprocessing", "filelock", "argparse", "dataclasses", "typing"),
+        *("datetime", "logging", "subprocess", "socket", "select", "signal", "shutil", "tempfile", "shlex", "difflib"),
+        *("inspect", "threading", "ctypes", "pathlib", "contextlib", "gettext", "locale", "importlib", "warnings"),
+    }
+    assert not loaded & heavy
+    assert len(imported.split()) <= 60, imported
+
+
+def test_a_terminal_is_told_how_many_wait_and_that_nobody_works(terminal: Callable[..., Ran], jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = terminal("enqueue", "--command", "true", "--id", "b")
+    assert ran.out == "b\nQueued b (1 ahead), but no worker runs.  Start some: queuectl worker start --count 2\n"
+    assert terminal("enqueue", "--command", "true", "--id", "c", "-q").out == "c\n"
+    later = terminal("enqueue", "--command", "true", "--id", "d", "--delay", "10m")
+    assert "Queued d, runs in 10m 00s, but" in later.out
+
+
+assert NOW  # the clock that `now` holds still

@@ -1,0 +1,175 @@
+"""The table of commands: every help text, both ways of reading a command line, mistakes."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from queuectl.cli import parser
+from queuectl.cli.commandline import Arguments, command_words, parse, read_plainly, read_with_argparse
+from queuectl.cli.parser import COMMANDS, COMMON, GROUPS, Misuse, build_parser
+
+from tests.cli.support import Run
+
+ALL = [name.split() for name in COMMANDS]
+words = st.sampled_from(ALL)
+# Without "--": some versions of argparse make an empty list of --command=--.
+values = st.sampled_from(["x", "3", "json", "auto", "end", "-", "a=b", "-x", "-1", "", "two words", "-q", "ä"])
+
+
+@st.composite
+def command_lines(draw: st.DrawFn) -> list[str]:
+    """Command lines that are right more often than not."""
+    chosen = draw(words)
+    options = [*COMMANDS[" ".join(chosen)].options, *COMMON]
+    tokens = [] if draw(st.booleans()) else [draw(st.sampled_from(["--json", "-q", "--debug"]))]
+    tokens += chosen
+    for names, more in draw(st.lists(st.sampled_from(options), max_size=6)):
+        value = draw(values)
+        if names[0][0] != "-":
+            tokens.append(value)
+        elif more.get("action") in ("store_true", "store_const"):
+            tokens.append(draw(st.sampled_from(names)))
+        elif draw(st.booleans()):
+            tokens.append(f"{draw(st.sampled_from(names))}={value}")
+        else:
+            tokens += [draw(st.sampled_from(names)), value]
+    return tokens
+
+
+@given(command_lines())
+@settings(max_examples=1500, deadline=None)
+def test_a_command_line_read_without_argparse_means_what_it_means_with_it(tokens: list[str]) -> None:
+    chosen = command_words(tokens)
+    plain = read_plainly(tokens, chosen)
+    if plain is not None:
+        assert vars(plain) == vars(read_with_argparse(tokens, chosen))
+
+
+def test_most_command_lines_need_no_argparse() -> None:
+    for line in (
+        ["enqueue", '{"command": "echo hi"}'],
+        ["enqueue", "--command", "echo hi", "--id=a", "--max-retries", "3"],
+        ["--json", "list", "--state", "dead,failed", "-n", "5", "-q"],
+        ["worker", "stop", "--wait", "--timeout", "10"],
+    ):
+        assert read_plainly(line, command_words(line)) is not None, line
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        ["--json", "list", "-q", "--home", "/x"],
+        ["list", "--json", "-q", "--home", "/x"],
+        ["--home=/x", "-q", "list", "-o", "json"],
+        ["--home", "/x", "list", "--json", "--quiet"],
+    ],
+)
+@pytest.mark.parametrize("read", [read_plainly, read_with_argparse])
+def test_common_options_work_before_and_after_the_command(
+    tokens: list[str], read: Callable[[list[str], list[str]], Arguments]
+) -> None:
+    args = read(tokens, ["list"])
+    assert (args.output, args.quiet, args.home, args.limit) == ("json", True, "/x", 50)
+
+
+def test_common_options_work_between_the_words_of_a_command() -> None:
+    for read in (read_plainly, read_with_argparse):
+        args = read(["--json", "worker", "-q", "list", "--home", "/x"], ["worker", "list"])
+        assert args is not None
+        assert (args.output, args.quiet, args.home) == ("json", True, "/x")
+
+
+def test_a_list_of_ids_may_be_interrupted_by_options() -> None:
+    for read in (read_plainly, read_with_argparse):
+        args = read(["show", "a", "-q", "b"], ["show"])
+        assert args is not None
+        assert args.ids == ["a", "b"]
+
+
+def test_what_follows_two_dashes_is_the_program_whatever_it_looks_like() -> None:
+    args = parse(["enqueue", "-q", "--", "ls", "--json", "--", "-x"])
+    assert args.argv == ["ls", "--json", "--", "-x"]
+    assert args.output == "table"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("enqeue", 'unknown command "enqeue"; did you mean "enqueue"?'),
+        ("xyzzy", 'unknown command "xyzzy"'),
+        ("enq", 'unknown command "enq"; did you mean "enqueue"?'),
+        ("worker", '"queuectl worker" needs a command: start, stop, list, scale, restart, logs'),
+        ("worker sart", 'unknown command "worker sart"; did you mean "worker start"?'),
+        ("list --limt 5", 'unknown option --limt; did you mean "--limit"?'),
+        ("list --lim 5", 'unknown option --lim; did you mean "--limit"?'),
+        ("list --limit five", '--limit must be an integer, not "five"'),
+        ("list --limit", "--limit: expected one argument"),
+        ("list pending", 'unexpected argument "pending"'),
+        ("show", "the following arguments are required: ID"),
+        ("--jsn list", 'unknown option --jsn; did you mean "--json"?'),
+        ("config set timeout", "the following arguments are required: VALUE"),
+    ],
+)
+def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        parse(line.split())
+    assert str(caught.value) == message
+    assert caught.value.hint.startswith("queuectl ")
+    assert caught.value.hint.endswith("--help")
+
+
+def test_nothing_but_the_standard_library_is_imported() -> None:
+    tree = ast.parse(Path(parser.__file__).read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            assert all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0
+            assert str(node.module).split(".")[0] in sys.stdlib_module_names | {"__future__"}
+
+
+def test_no_line_of_help_is_taken_for_a_macro_of_the_man_page() -> None:
+    texts = [*GROUPS.values()]
+    for command in COMMANDS.values():
+        texts += [command.help, *command.examples, *(more.get("help", "") for _, more in command.options)]
+    assert all(line[:1] not in (".", "'") for text in texts for line in text.splitlines())
+    assert all(more.get("help") for command in COMMANDS.values() for _, more in command.options)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_handler_and_two_to_four_examples_that_can_be_read(name: str) -> None:
+    module, _, function = parser.handler_of(name.split()).partition(":")
+    assert callable(getattr(import_module(module), function))
+    assert 2 <= len(COMMANDS[name].examples) <= 4
+    for example in COMMANDS[name].examples:
+        for part in example.replace("$(", "| ").replace(")", "").split("|"):
+            tokens = shlex.split(part.strip())
+            if tokens[0] == "queuectl":
+                assert parse(tokens[1:]).handler, example
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS, ""])
+def test_every_help_can_be_shown_and_fits_eighty_columns(name: str, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = cli(*name.split(), "--help")
+    assert shown.code == 0
+    assert shown.err == ""
+    assert shown.out.startswith(f"usage: queuectl {name}".rstrip())
+    assert max(map(len, shown.out.splitlines())) <= 80
+    if name:
+        assert cli("help", *name.split()).out == shown.out
+
+
+def test_the_whole_tree_and_one_branch_of_it_are_the_same() -> None:
+    tree, branch = build_parser(), build_parser(["worker stop"])
+    line = ["--json", "worker", "stop", "--id", "x"]
+    assert tree.parse_args(line) == branch.parse_args(line)

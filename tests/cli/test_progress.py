@@ -1,0 +1,98 @@
+"""Progress: late, seldom, on a terminal only, and gone at the end."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from queuectl.cli.commandline import Arguments
+from queuectl.cli.progress import Progress
+from queuectl.cli.screen import Screen
+from queuectl.clock import Clock
+
+
+class Standing(Clock):
+    """A clock that goes when it is told to."""
+
+    __slots__ = ("at",)
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    made = Terminal()
+    monkeypatch.setattr(sys, "stderr", made)
+    monkeypatch.setenv("COLUMNS", "80")
+    return made
+
+
+def screen(*, quiet: bool = False) -> Screen:
+    args = Arguments()
+    args.output, args.quiet, args.color = "table", quiet, "auto"
+    return Screen(args)
+
+
+def test_work_that_is_done_at_once_shows_nothing(stderr: Terminal) -> None:
+    clock = Standing()
+    with Progress(screen(), "Queueing", 100, clock) as progress:
+        clock.at += 0.29
+        progress.step()
+    assert stderr.getvalue() == ""
+
+
+def test_long_work_shows_a_bar_and_wipes_it(stderr: Terminal) -> None:
+    clock = Standing()
+    with Progress(screen(), "Queueing", 100, clock) as progress:
+        clock.at += 0.5
+        progress.step(25)
+    assert stderr.getvalue() == "\r\x1b[KQueueing  [#####---------------]  25%  25/100  50/s  1.5s left\r\x1b[K"
+
+
+def test_it_is_drawn_ten_times_a_second_at_most(stderr: Terminal) -> None:
+    clock = Standing()
+    progress = Progress(screen(), "Queueing", None, clock)
+    clock.at += 1
+    for _ in range(1000):
+        clock.at += 0.001
+        progress.step()
+    assert 9 <= stderr.getvalue().count("Queueing") <= 11
+
+
+def test_without_a_total_there_is_a_count(stderr: Terminal) -> None:
+    clock = Standing()
+    progress = Progress(screen(), "Queueing", None, clock)
+    clock.at += 2
+    progress.step(3000)
+    assert stderr.getvalue().endswith("Queueing  3,000  1,500/s")
+
+
+def test_words_stand_instead_of_figures_and_are_cut_to_the_width(stderr: Terminal) -> None:
+    clock = Standing()
+    progress = Progress(screen(), "Waiting for", None, clock)
+    clock.at += 1
+    progress.step(0, "worker-1 " * 20)
+    assert len(stderr.getvalue().removeprefix("\r\x1b[K")) == 79
+
+
+def test_nobody_who_is_not_looking_is_told(stderr: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    for on in (screen(quiet=True), None):
+        if on is None:
+            monkeypatch.setattr(sys, "stderr", io.StringIO())
+            on = screen()
+        clock = Standing()
+        with Progress(on, "Queueing", 10, clock) as progress:
+            clock.at += 5
+            progress.step()
+    assert stderr.getvalue() == ""
