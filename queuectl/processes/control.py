@@ -7,7 +7,7 @@ Fails with: NoSupervisor when nobody listens; else the error the supervisor answ
 Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
 
     hello                      pid, started_at, version
-    status                     what `Supervisor.describe` gives: workers, jobs being adopted, syncing, degraded
+    status                     the same, and draining, degraded, syncing, workers, adopted
     flush                      once the index shows everything that happened before the question
     start   count              adds workers; answers with their names when they are ready
     scale   count              absolute; as start

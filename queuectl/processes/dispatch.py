@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 COMMIT_S = 0.05
 INDEX_RETRY_S = 5.0
 FULL_RETRY_S = 1.0
-LONGEST_SLEEP_S = 60.0  # while something waits for its time: the wall clock may be set meanwhile
 NEVER = math.inf
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -234,7 +233,7 @@ class Dispatcher:
             wake = min(wake, self._full_until)
         first = self._later.first
         if first is not None:
-            wake = min(wake, now + min(LONGEST_SLEEP_S, max(0.0, first[0] - self._clock.now())))
+            wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
         return wake
 
     def step(self, now: float) -> None:
@@ -311,4 +310,3 @@ class Dispatcher:
         """Write the rest and close the index."""
         self.commit()
         self._writer.close()
-

@@ -40,7 +40,18 @@ def _hello(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None
 
 
 def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
-    peer.send({"ok": True, **supervisor.describe()})
+    adopted = supervisor.custody.adopted
+    known = {
+        "pid": os.getpid(),
+        "started_at": supervisor.started_at,
+        "version": __version__,
+        "draining": supervisor.draining,
+        "degraded": supervisor.dispatch.degraded,
+        "syncing": supervisor.dispatch.progress,
+        "workers": [slot.describe() for slot in supervisor.slots.values()],
+        "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],
+    }
+    peer.send({"ok": True, **known})
 
 
 def _flush(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:

@@ -194,4 +194,3 @@ def _close_all_but(kept: int) -> None:
     """Close every descriptor of the parent (its locks among them) without unlocking anything."""
     os.closerange(3, kept)
     os.closerange(kept + 1, max(int(name) for name in os.listdir("/dev/fd")) + 1)
-

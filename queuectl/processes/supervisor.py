@@ -16,7 +16,7 @@ import selectors
 import signal
 from typing import TYPE_CHECKING
 
-from queuectl import __version__, config
+from queuectl import config
 from queuectl.errors import InvalidData, QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
@@ -30,7 +30,8 @@ from queuectl.processes.ownership import Ownership
 from queuectl.processes.peers import Peers
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
-from queuectl.processes.watch import ARRIVALS, IN_MODIFY, open_watch
+from queuectl.processes.starts import Starts
+from queuectl.processes.watch import ARRIVALS, IN_MODIFY, open_clock_watch, open_watch
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 CONFIG_NAME = "config.yaml"
-SYNC_STARTS_S = 1.0
 COMMAND = COLUMNS.index("command")
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
@@ -61,8 +61,7 @@ class Supervisor:
         self.draining = False
         self.ready_waiters: list[tuple[Peer, list[str]]] = []
         self.cancel_waiters: dict[str, list[Peer]] = {}
-        self._unsynced: dict[str, None] = {}  # started since the last sync of starts
-        self._sync_starts_at = NEVER
+        self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
         self.dispatch = Dispatcher(self.spool, self.log, self.tell)
         self.custody = Custody(self.spool, self.dispatch, self.tell)
@@ -70,6 +69,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._watch = open_watch()
+        self._clock_watch = open_clock_watch()
         self._rescan_at = NEVER
         self._linger_until = self.clock.monotonic() + LINGER_S
 
@@ -80,6 +80,8 @@ class Supervisor:
         identity.become_subreaper()
         self._register(self._inbox, self._on_signal)
         self._open_watches()
+        if self._clock_watch is not None:  # then what waits for its time is looked at anew
+            self._register(self._clock_watch, self._clock_watch.take)
         self.spool.keep_ballast()
         self.log.info("started pid=%s home=%s action=start", os.getpid(), self.layout.home)
         self.custody.recover()
@@ -97,7 +99,7 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        wake = min(self.dispatch.next_step(now), self.custody.next_step, self._sync_starts_at, self._rescan_at)
+        wake = min(self.dispatch.next_step(now), self.custody.next_step, self._starts.next_step, self._rescan_at)
         wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
         if not self.slots:
             wake = min(wake, self._linger_until)
@@ -110,8 +112,7 @@ class Supervisor:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
                 self._fork(slot)
         self.custody.step(now)
-        if now >= self._sync_starts_at:
-            self._sync_starts()
+        self._starts.step(now)
         if now >= self._rescan_at:
             self._rescan()
         self._hand_out()
@@ -126,8 +127,9 @@ class Supervisor:
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self._peers.close()
-        if self._watch is not None:
-            self._watch.close()
+        for watch in (self._watch, self._clock_watch):
+            if watch is not None:
+                watch.close()
 
     # --- jobs go out, reports come in
 
@@ -166,10 +168,7 @@ class Supervisor:
         slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
         slot.job_started = self.clock.monotonic()
         self.dispatch.report(report["row"])
-        if self.spool.settings.durability == "full":
-            self._unsynced[report["id"]] = None
-            if self._sync_starts_at == NEVER:
-                self._sync_starts_at = self.clock.monotonic() + SYNC_STARTS_S
+        self._starts.began(report["id"])
         self.tell(Event("started", report["id"], "processing", {"attempt": report["attempt"], "worker": slot.name}))
 
     def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
@@ -177,7 +176,7 @@ class Supervisor:
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
         self._free(slot, job_id)
-        self._unsynced.pop(job_id, None)
+        self._starts.ended(job_id)
         self.dispatch.released(job_id)
         self.dispatch.report(row)
         self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
@@ -195,16 +194,6 @@ class Supervisor:
         if event.kind in ENDS_A_RUN:
             for peer in self.cancel_waiters.pop(event.job_id, ()):
                 peer.send({"ok": True})
-
-    def _sync_starts(self) -> None:
-        """Make fresh `started` entries durable, so that a job which brings the machine down is counted."""
-        self._sync_starts_at = NEVER
-        for job_id in self._unsynced:
-            try:
-                self.spool.sync_started(job_id)
-            except OSError as error:
-                self.log.error("job %s: its start is not durable: %s action=sync", job_id, error)
-        self._unsynced.clear()
 
     # --- workers
 
@@ -372,19 +361,6 @@ class Supervisor:
             self._on_worker(slot)
         self.dispatch.read_changes()
         self.dispatch.commit()
-
-    def describe(self) -> dict[str, Any]:
-        """Return what `status` shows of us."""
-        return {
-            "pid": os.getpid(),
-            "started_at": self.started_at,
-            "version": __version__,
-            "draining": self.draining,
-            "degraded": self.dispatch.degraded,
-            "syncing": self.dispatch.progress,
-            "workers": [slot.describe() for slot in self.slots.values()],
-            "adopted": [{"job_id": job_id, "pid": a.pid} for job_id, a in self.custody.adopted.items()],
-        }
 
 
 def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | None = None) -> int:

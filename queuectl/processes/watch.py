@@ -1,9 +1,9 @@
-"""watch: tells the supervisor at once that a file was dropped or the configuration changed.
+"""watch: tells the supervisor at once that a file was dropped, the configuration changed, or the clock was set.
 
-Owns:       inotify, through the C library.
+Owns:       inotify and timerfd, through the C library.
 Guarantees: the descriptor is silent while nothing happens, so an idle supervisor sleeps; an overflow is reported as
             such, and the caller then compares directories; where inotify is missing, `open_watch` returns None.
-Source:     inotify(7). docs/DECISIONS.md says why this is not a dependency.
+Source:     inotify(7), timerfd_create(2) § TFD_TIMER_CANCEL_ON_SET. docs/DECISIONS.md says why this is not a dependency.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import NamedTuple
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY = 0x8, 0x80, 0x100, 0x2
 IN_Q_OVERFLOW = 0x4000
 IN_NONBLOCK, IN_CLOEXEC = 0o4000, 0o2000000
+CLOCK_REALTIME, TIMER_ABSOLUTE, TIMER_CANCEL_ON_SET = 0, 1, 2
 HEADER = struct.Struct("iIII")
 ARRIVALS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 
@@ -78,3 +79,40 @@ def open_watch() -> Watch | None:
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
     return Watch(fd, libc) if fd >= 0 else None
+
+
+class ClockWatch:
+    """Readable when somebody has set the wall clock: a timer for the end of time, cancelled by that."""
+
+    def __init__(self, fd: int, libc: ctypes.CDLL) -> None:
+        self._fd = fd
+        self._libc = libc
+        self._arm()
+
+    def _arm(self) -> None:
+        never = (ctypes.c_long * 4)(0, 0, (1 << 62) // 10**9, 0)
+        self._libc.timerfd_settime(self._fd, TIMER_ABSOLUTE | TIMER_CANCEL_ON_SET, never, None)
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self._fd
+
+    def take(self) -> None:
+        """Take note, and watch on."""
+        try:
+            os.read(self._fd, 8)
+        except OSError:
+            self._arm()
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self._fd)
+
+
+def open_clock_watch() -> ClockWatch | None:
+    """Return a new clock watch, or None where the system has no such timers."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = libc.timerfd_create(CLOCK_REALTIME, IN_NONBLOCK | IN_CLOEXEC)
+    return ClockWatch(fd, libc) if fd >= 0 else None

@@ -111,7 +111,8 @@ def test_a_new_supervisor_leaves_a_job_to_the_old_worker_that_still_runs_it(supe
     s.start(1)
     other = s.queue.enqueue("true")
     s.wait_for(other, "completed")
-    assert is_running(pid) and s.state(job_id) == "processing"
+    assert is_running(pid)
+    assert s.state(job_id) == "processing"
     gate.write_text("go\n")
     s.wait_for(job_id, "completed")
     s.wait_until(lambda: s.queue.counts()["completed"] == 2, "the index has noticed")
@@ -133,7 +134,8 @@ def test_everybody_killed_the_next_supervisor_ends_the_orphan_first(
     first.kill()
     os.kill(worker, signal.SIGKILL)
     first.wait()
-    assert is_running(pid) and s.queue.spool.find(job_id) == PROCESSING
+    assert is_running(pid)
+    assert s.queue.spool.find(job_id) == PROCESSING
     s.start(1)
     s.wait_for(job_id, "completed")
     assert not is_running(pid)
@@ -155,7 +157,8 @@ def test_orphans_may_be_awaited_instead(supervised: Make, tmp_path: Path) -> Non
     first.wait()
     s.start(1)
     s.wait_until(lambda: bool(s.status()["adopted"]), "the run is known")
-    assert is_running(pid) and s.state(job_id) == "processing"
+    assert is_running(pid)
+    assert s.state(job_id) == "processing"
     gate.write_text("go\n")
     s.wait_for(job_id, "completed")
     assert [e["event"] for e in s.queue.get(job_id).history][:2] == ["started", "interrupted"]

@@ -41,8 +41,10 @@ def test_a_job_runs_and_its_record_says_so(supervised: Make) -> None:
     s.wait_for(job_id, "completed")
     job = s.queue.get(job_id)
     assert (job.attempts, job.exit_code, job.worker, job.outcome) == (1, 0, "worker-1", "exited")
-    assert job.max_rss_bytes is not None and 200 << 20 < job.max_rss_bytes < 300 << 20
-    assert job.cpu_s is not None and job.cpu_s > 0
+    assert job.max_rss_bytes is not None
+    assert 200 << 20 < job.max_rss_bytes < 300 << 20
+    assert job.cpu_s is not None
+    assert job.cpu_s > 0
     assert s.output(job_id) == b"out\nerr\n"
 
 
@@ -63,9 +65,13 @@ def test_the_environment_is_clean_and_the_jobs_own_variables_win(supervised: Mak
     job_id = s.queue.enqueue(["env"], env={"TZ": "Asia/Tokyo", "MINE": "yes"})
     s.wait_for(job_id, "completed")
     seen = dict(line.split("=", 1) for line in s.output(job_id).decode().splitlines())
-    assert seen["TZ"] == "Asia/Tokyo" and seen["MINE"] == "yes" and seen["LC_TIME"] == "C"
-    assert seen["QUEUECTL_JOB_ID"] == job_id and seen["QUEUECTL_ATTEMPT"] == "1"
-    assert seen["QUEUECTL_QUEUE"] == "default" and seen["QUEUECTL_HOME"] == str(s.home)
+    assert seen["TZ"] == "Asia/Tokyo"
+    assert seen["MINE"] == "yes"
+    assert seen["LC_TIME"] == "C"
+    assert seen["QUEUECTL_JOB_ID"] == job_id
+    assert seen["QUEUECTL_ATTEMPT"] == "1"
+    assert seen["QUEUECTL_QUEUE"] == "default"
+    assert seen["QUEUECTL_HOME"] == str(s.home)
     allowed = {"PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "LC_TIME", "MINE"}
     assert {name for name in seen if not name.startswith(("QUEUECTL_", "LC_"))} <= allowed
 
@@ -97,7 +103,11 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
         ),
         s.queue.enqueue(["no-such-program-anywhere"], max_retries=0): ("failed_to_start", 127, "no such program"),
         s.queue.enqueue([str(plain)], max_retries=0): ("failed_to_start", 126, "Permission denied"),
-        s.queue.enqueue("true", cwd="/no/such/directory", max_retries=0): ("failed_to_start", 126, "/no/such/directory"),
+        s.queue.enqueue("true", cwd="/no/such/directory", max_retries=0): (
+            "failed_to_start",
+            126,
+            "/no/such/directory",
+        ),
         s.queue.enqueue(["echo", "x" * 200_000], max_retries=0): ("failed_to_start", 126, "too long"),
         s.queue.enqueue("no-such-command-in-sh", max_retries=0): ("exited", 127, "not found"),
     }
@@ -117,7 +127,8 @@ def test_retries_wait_longer_each_time_and_end_in_dead(supervised: Make) -> None
     job_id = s.queue.enqueue("echo attempt $QUEUECTL_ATTEMPT; exit 3", max_retries=2)
     s.wait_for(job_id, "dead")
     job = s.queue.get(job_id)
-    assert job.attempts == 3 and job.exit_code == 3
+    assert job.attempts == 3
+    assert job.exit_code == 3
     assert [s.output(job_id, n) for n in (1, 2, 3)] == [f"attempt {n}\n".encode() for n in (1, 2, 3)]
     assert [e["event"] for e in job.history] == ["started", "failed", "started", "failed", "started", "died"]
     s.queue.retry(job_id)
@@ -151,7 +162,7 @@ def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised:
     script = (
         f"sleep 600 & echo $! > {pids[0]}; "
         f"(trap '' TERM; setsid sleep 600 & echo $! > {pids[1]}; wait) & "
-        f"python3 -c \"$1\" {pids[2]}; while [ ! -s {pids[2]} ] || [ ! -s {pids[1]} ]; do :; done"
+        f'python3 -c "$1" {pids[2]}; while [ ! -s {pids[2]} ] || [ ! -s {pids[1]} ]; do :; done'
     )
     job_id = s.queue.enqueue(["sh", "-c", script, "sh", ESCAPE])
     s.wait_for(job_id, "completed")
@@ -178,7 +189,9 @@ def test_a_timeout_ends_the_whole_tree_even_one_that_ignores_term(supervised: Ma
     s = supervised()
     s.start(1)
     mark = tmp_path / "pid"
-    script = f"trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > {mark}; while :; do sleep 1; done' & wait; sleep 600"
+    script = (
+        f"trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ > {mark}; while :; do sleep 1; done' & wait; sleep 600"
+    )
     job_id = s.queue.enqueue(script, timeout=0.5, kill_after=0.3, max_retries=0)
     s.wait_for(job_id, "dead")
     assert s.queue.get(job_id).outcome == "timed_out"

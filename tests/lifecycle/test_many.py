@@ -95,7 +95,7 @@ def test_a_dropped_file_starts_at_once_and_a_bad_one_harms_nobody(supervised: Ma
     (pending / "nightly.json").write_text('{"command": "echo dropped"}')
     s.wait_for("nightly", "completed")
     assert s.output("nightly") == b"dropped\n"
-    s.wait_until(lambda: (s.home / "spool/rejected/bad.json.reason").exists(), "it was set aside")
+    s.wait_until((s.home / "spool/rejected/bad.json.reason").exists, "it was set aside")
     reason = (s.home / "spool/rejected/bad.json.reason").read_text()
     assert "line 1, column 20" in reason
     (pending / "nightly.json").write_text('{"command": "echo again"}')

@@ -107,8 +107,10 @@ def test_workers_are_added_scaled_stopped_and_restarted_by_name(supervised: Make
     s.ask("restart", id="worker-3")
     s.wait_until(lambda: {w["pid"] for w in s.status()["workers"] if w["state"] == "idle"} > {before["worker-1"]}, "")
     s.wait_until(
-        lambda: [w["pid"] for w in s.status()["workers"] if w["name"] == "worker-3" and w["state"] == "idle"]
-        not in ([], [before["worker-3"]]),
+        lambda: (
+            [w["pid"] for w in s.status()["workers"] if w["name"] == "worker-3" and w["state"] == "idle"]
+            not in ([], [before["worker-3"]])
+        ),
         "worker-3 is another process",
     )
     s.ask("scale", count=1)
