@@ -11,7 +11,7 @@ import os
 
 from queuectl import config
 from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
-from queuectl.fields import is_id
+from queuectl.fields import is_id, validate
 from queuectl.job import PENDING, PROCESSING
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from queuectl.settings import Settings
 
 ENDED = ("completed", "cancelled", "dead")
+INDEX_PATIENCE_S = 30.0
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
@@ -73,16 +74,30 @@ class Queue:
         Yields:
             For each job, in order: its id, or the error for which it was refused.
         """
-        return self.spool.enqueue_many(_fields_of(job, {}) for job in jobs)
+        from itertools import groupby
+
+        wanted = (_fields_of(job, {}) for job in jobs)
+        for is_unique, group in groupby(wanted, key=lambda fields: "unique_key" in fields):
+            if is_unique:
+                yield from map(self._enqueue_unique_or_say_why, group)
+            else:
+                yield from self.spool.enqueue_many(group)
+
+    def _enqueue_unique_or_say_why(self, fields: Mapping[str, Any]) -> str | InvalidData | Conflict:
+        try:
+            return self._enqueue_unique(fields)
+        except (InvalidData, Conflict) as error:
+            return error
 
     def _enqueue_unique(self, fields: Mapping[str, Any]) -> str:
         from hashlib import sha256
 
         from filelock import FileLock
 
+        validate(fields)
         self.layout.ensure()
         digest = sha256(str(fields["unique_key"]).encode()).hexdigest()[:32]
-        with FileLock(f"{self.layout.run}/unique.{digest}"), self.reader() as reader:
+        with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.reader() as reader:
             holder = reader.unique_holder(str(fields["unique_key"]))
             if holder is not None:
                 raise Conflict(f'unique_key "{fields["unique_key"]}" is held by job {holder}, which has not ended')
@@ -154,28 +169,35 @@ class Queue:
         try:
             answer = control.ask(self.layout, {"do": "flush"})
         except NoSupervisor:
-            self._sync_index()
+            if not self._index_is_current():
+                self._sync_index()
             return
-        if answer.get("syncing") and warn is not None:
-            warn(f"the index is being brought up to date ({answer['syncing']}); some jobs may be missing")
+        why = answer.get("degraded") or answer.get("syncing")
+        if why and warn is not None:
+            warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown as they were")
+
+    def _index_is_current(self) -> bool:
+        from queuectl.index.database import IndexUnavailable
+        from queuectl.index.reader import Reader
+        from queuectl.index.seal import is_current
+
+        try:
+            with Reader(self.layout.index) as reader:
+                return is_current(self.spool, reader)
+        except IndexUnavailable:
+            return False
 
     def _sync_index(self) -> None:
         from filelock import FileLock, Timeout
 
-        from queuectl.index.sync import sync
-        from queuectl.index.writer import Writer
+        from queuectl.index.sync import catch_up
 
         try:
-            with FileLock(f"{self.layout.run}/index.lock", timeout=30):
-                writer = Writer(self.layout.index)
-                try:
-                    for _ in sync(self.spool, writer):
-                        continue
-                    writer.commit()
-                finally:
-                    writer.close()
+            with FileLock(f"{self.layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600):
+                for _ in catch_up(self.spool):
+                    continue
         except Timeout:
-            raise Busy("another process has been updating the index for 30s", "try again") from None
+            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
 
     def output(self, job_id: str, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.

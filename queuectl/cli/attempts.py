@@ -1,4 +1,4 @@
-"""attempts: what a job's history says, one row an attempt; and how jobs are said in a word or two.
+"""attempts: what a job's history says, one row an attempt, and how attempts are said in a word or two.
 
 Guarantees: pure; whatever a history may hold makes rows.
 """
@@ -57,11 +57,6 @@ def spell_exit(row: Row) -> str:
         return f"{row.get('exit_code')} (not started)"
     code = row.get("exit_code")
     return str(row["signal"]) if "signal" in row else "" if code is None else str(code)
-
-
-def spell_next(row: Row, now: float, at: Mapping[str, float | None]) -> str:
-    """Say when something happens next to a job, or happened last."""
-    raise NotImplementedError
 
 
 def tries(row: Row, max_retries: int) -> str:

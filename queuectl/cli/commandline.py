@@ -176,7 +176,11 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     made = Arguments()
     _, extra = parser.parse_known_args(tokens, made)
     unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)
-    lists = [names[0] for names, more in COMMANDS[name].options if more.get("nargs") in ("+", "*")] if name in COMMANDS else []
+    lists = (
+        [names[0] for names, more in COMMANDS[name].options if more.get("nargs") in ("+", "*")]
+        if name in COMMANDS
+        else []
+    )
     if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
         setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
     elif extra:

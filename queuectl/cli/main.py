@@ -35,8 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code = _run(tokens)
         sys.stdout.flush()
-    except SystemExit as end:  # argparse has printed help or version
-        return int(end.code or 0)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -48,11 +46,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(tokens: Sequence[str]) -> int:
-    args = parse(tokens, __version__) if tokens else None
-    if args is None or not args.handler:
-        sys.stdout.write(CONCISE)
-        return 0
-    return run(args)
+    try:
+        args = parse(tokens, __version__) if tokens else None
+        if args is not None and args.handler:
+            return run(args)
+    except SystemExit as end:  # argparse has printed help or version
+        return int(end.code or 0)
+    sys.stdout.write(CONCISE)
+    return 0
 
 
 def run(args: Arguments) -> int:

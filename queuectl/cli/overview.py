@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ALWAYS = ("pending", "failed", "processing", "completed", "dead")
 SOMETIMES = ("held", "cancelled")  # shown when there are some
 COLOURS = {"failed": "yellow", "dead": "red", "processing": "cyan"}
+WRAP_AT = 80  # facts are read better in a few lines than in a long one
 LOW_SHARE = 0.05  # of a disk that is free
 
 
@@ -28,7 +29,7 @@ class Overview:
 
     Attributes:
         supervisor: its `status` answer; None when none runs.
-        last_seen: of a supervisor that has gone: what it wrote of itself.
+        counts: jobs by state; empty when the index is `unavailable`, which says why.
     """
 
     def __init__(self, home: str, now: float) -> None:
@@ -40,6 +41,7 @@ class Overview:
         self.oldest_waiting: float | None = None
         self.recent: RecentStats | None = None
         self.dead_today = 0
+        self.unavailable: str | None = None
         self.rejected = 0
         self.free_bytes = self.disk_bytes = 0
 
@@ -50,12 +52,13 @@ class Overview:
 
 def write(screen: Screen, overview: Overview) -> None:
     """Write the screen."""
-    for line in _wrapped(_head(overview), 3, screen.columns):
+    room = screen.columns or WRAP_AT
+    for line in _wrapped(_head(overview), 3, room):
         screen.line(screen.paint(line, "bold"))
     screen.line()
     _write_counts(screen, overview)
     screen.line()
-    for line in _wrapped(_facts(overview), 5, screen.columns and screen.columns - 2):
+    for line in _wrapped(_facts(overview), 5, min(room, WRAP_AT) - 2):
         screen.line(f"  {line}")
     if overview.workers:
         screen.line()
@@ -82,7 +85,7 @@ def _head(overview: Overview) -> Iterator[str]:
 
 def _write_counts(screen: Screen, overview: Overview) -> None:
     states = [*ALWAYS, *(state for state in SOMETIMES if overview.count(state))]
-    figures = [f"{overview.count(state):,}" for state in states]
+    figures = [f"{overview.count(state):,}" if overview.counts else "?" for state in states]
     widths = [max(len(state), len(figure)) for state, figure in zip(states, figures, strict=True)]
     for texts in (states, figures):
         cells = [pad(text, columns, right=True) for text, columns in zip(texts, widths, strict=True)]
@@ -134,19 +137,23 @@ def attention(overview: Overview) -> Iterator[tuple[str, str]]:
         yield f"The index is being brought up to date ({supervisor['syncing']}): figures may lag", "dim"
     if supervisor.get("draining"):
         yield "Draining: each worker stops when its job has ended", "yellow"
-    if supervisor.get("adopted"):
-        yield f"{plural(len(supervisor['adopted']), 'job')} whose worker died run on under the supervisor", "yellow"
+    adopted = len(supervisor.get("adopted", ()))
+    if adopted:
+        yield (
+            f"{plural(adopted, 'job')} whose worker died {'runs' if adopted == 1 else 'run'} on under the supervisor",
+            "yellow",
+        )
     if overview.disk_bytes and overview.free_bytes < LOW_SHARE * overview.disk_bytes:
         yield f"The disk is nearly full: {spell_size(overview.free_bytes)} left", "red"
     if overview.rejected:
-        verb = "is no job" if overview.rejected == 1 else "are no jobs"
-        yield (
-            f"{plural(overview.rejected, 'file')} {verb}; reasons beside them: {shorten(overview.home)}/spool/rejected",
-            "yellow",
-        )
+        words = "file is no job; the reason lies beside it", "files are no jobs; the reasons lie beside them"
+        where = f"{shorten(overview.home)}/spool/rejected"
+        yield f"{overview.rejected:,} {words[overview.rejected > 1]}: {where}", "yellow"
     if overview.count("dead"):
         new = f", {overview.dead_today:,} new today" if overview.dead_today else ""
         yield f"{plural(overview.count('dead'), 'dead job')}{new}: queuectl dlq list", "red"
+    if overview.unavailable:
+        yield f"{overview.unavailable}; to build the index anew: queuectl index rebuild", "red"
     if supervisor.get("degraded"):
         yield f"Degraded: {supervisor['degraded']}", "red"
     waiting = overview.count("pending", "failed")

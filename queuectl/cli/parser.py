@@ -78,10 +78,10 @@ IDS = _option(
 FILTERS = (
     _option("--queue", metavar="NAME", help="only jobs of this queue"),
     _option("--tag", metavar="TAG", help="only jobs with this tag"),
-    _option("--search", metavar="TEXT", help="only jobs whose id, name, command or last error contains TEXT"),
+    _option("--search", metavar="TEXT", help="only jobs whose id, name or command contains TEXT"),
     _option("--since", metavar="TIME", help="only jobs that changed since then: 2h, 14:30, yesterday, 2026-11-24"),
     _option("--until", metavar="TIME", help="only jobs that did not change after then"),
-    _option("--sort", metavar="ORDER", help="changed (default), created, next or priority; with - in front, reversed"),
+    _option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it"),
     _number("-n", "--limit", default=50, help="show at most N jobs (default: 50)"),
     _flag("--all", help="show them all"),
 )

@@ -27,7 +27,7 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     """Write all there is to tell about a job, for a person."""
     now = queue.spool.clock.now()
     state = screen.paint(job.state, COLOURS.get(job.state))
-    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {_situation(queue, job, now)}".rstrip())
+    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now))}".rstrip())
     for label, text in _facts(queue, job, now):
         screen.line(f"{label:<10} {safe(text)}")
     rows = attempts_of(job.history, job.created_at, _wanted_at(job))

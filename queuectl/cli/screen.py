@@ -132,11 +132,14 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 def to_json(value: object, indent: int | None = None) -> str:
-    """Return JSON that stdout can carry."""
+    """Return JSON that stdout can carry and that cannot command a terminal."""
     import json
 
     plain = not (sys.stdout.encoding or "").lower().startswith("utf")
-    return json.dumps(value, ensure_ascii=plain, indent=indent)
+    text = json.dumps(value, ensure_ascii=plain, indent=indent)
+    if text.isascii():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def shorten(path: str) -> str:

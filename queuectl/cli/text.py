@@ -38,10 +38,12 @@ def cut(text: str, columns: int) -> str:
     """Return a text of at most so many columns; what was cut off is shown as `…`."""
     if width(text) <= columns:
         return text
-    kept = text[: max(0, columns - 1)]
+    if columns < 1:
+        return ""
+    kept = text[: columns - 1]
     while width(kept) > columns - 1:
         kept = kept[:-1]
-    return kept + "…" if columns > 0 else ""
+    return kept + "…"
 
 
 def pad(text: str, columns: int, *, right: bool = False) -> str:

@@ -63,7 +63,7 @@ def _read(text: str, now: float, past: bool) -> float | None:
         return None
     year, month, number = map(int, parts)
     found = _local((year, month, number), clock or "00:00")
-    return found if found is not None and time.localtime(found).tm_mday == number else None
+    return found if found is not None and time.localtime(found)[1:3] == (month, number) else None
 
 
 def _local(date: tuple[int, ...], clock: str) -> float | None:
@@ -86,8 +86,8 @@ def _is_digits(text: str) -> bool:
 
 def ago(instant: float, now: float) -> str:
     """Say how far away an instant is: "in 38s", "2m 05s ago"."""
-    away = instant - now
-    return f"in {spell_duration(away)}" if away > 0 else f"{spell_duration(-away)} ago"
+    away = spell_duration(abs(instant - now))
+    return f"in {away}" if instant > now else f"{away} ago"
 
 
 def short(instant: float, now: float) -> str:

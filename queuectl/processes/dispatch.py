@@ -11,11 +11,13 @@ import heapq
 import math
 from typing import TYPE_CHECKING
 
-from queuectl.errors import InvalidData, NotFound, QueueError
+from queuectl.errors import QueueError
 from queuectl.events import Event
+from queuectl.index.changes import Changes
+from queuectl.index.database import IndexUnavailable
 from queuectl.index.rows import COLUMNS, row_of
-from queuectl.index.sync import sync
-from queuectl.index.writer import IndexUnavailable, Writer
+from queuectl.index.sync import look, refresh, sync
+from queuectl.index.writer import Writer
 from queuectl.job import Job
 from queuectl.policy import WINDOW, Window, is_due, order
 
@@ -58,6 +60,7 @@ class Dispatcher:
         self._again_at: dict[str, float] = {}
         self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
         self._sync: Iterator[Any] | None = None
+        self._watched = False
         self._commit_at = NEVER
         self._repair_at = NEVER
         self._full_until = 0.0  # the disk is full: nothing is handed out before
@@ -73,29 +76,28 @@ class Dispatcher:
         if job_id in self.in_hand:
             self._touched.add(job_id)
             return
-        try:
-            found = self._spool.examine(name)
-        except OSError as error:
-            self._log.warning("cannot read pending/%s: %s action=examine", name, error)
-            return
-        if isinstance(found, Job):
-            self.put(found)
-        else:
-            self._not_a_job(job_id, found)
+        self._noted(job_id, look(self._spool, self._writer, name))
 
-    def _not_a_job(self, job_id: str, answer: NotNow) -> None:
-        if answer.reason == "gone":
-            self.refresh(job_id)
-        elif answer.reason == "rejected":
-            self._tell(Event("rejected", job_id, details={"detail": answer.detail}))
-            self.refresh(job_id)  # the id may be that of an earlier job, for ever in done/
-        elif answer.reason == "renamed" and answer.job_id is not None:
-            self.refresh(job_id)
-            self.arrived(f"{answer.job_id}.json")
-        elif answer.again_s is not None:
-            if answer.reason == "unreadable":
-                self._log.warning("%s action=unreadable", answer.detail)
-            self.look_again(job_id, answer.again_s)
+    def refresh(self, job_id: str) -> None:
+        """Read a job anew, wherever it lies; something changed it that did not say how."""
+        if job_id in self.in_hand:
+            self._touched.add(job_id)
+        else:
+            self._noted(job_id, refresh(self._spool, self._writer, job_id))
+
+    def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
+        """The index has followed; do the rest."""
+        self._mark_dirty()
+        if isinstance(found, Job):
+            self._offer(found.id, found.state, found.priority, found.run_at)
+        elif found is None:
+            self._tell(Event("removed", job_id))
+        elif found.reason == "rejected":
+            self._tell(Event("rejected", job_id, details={"detail": found.detail}))
+        elif found.again_s is not None:
+            if found.reason == "unreadable":
+                self._log.warning("%s action=unreadable", found.detail)
+            self.look_again(job_id, found.again_s)
 
     def put(self, job: Job) -> None:
         """Take note of a job as it was read: into the index, and in line when it waits."""
@@ -123,30 +125,16 @@ class Dispatcher:
         else:
             self._later.offer((run_at, -priority, job_id))
 
-    def refresh(self, job_id: str) -> None:
-        """Read a job anew, wherever it lies; something changed it that did not say how."""
-        if job_id in self.in_hand:
-            self._touched.add(job_id)
-            return
-        try:
-            self.put(self._spool.read(job_id))
-        except NotFound:
-            self._writer.remove(job_id)
-            self._mark_dirty()
-            self._tell(Event("removed", job_id))
-        except (InvalidData, OSError) as error:
-            self._log.warning("cannot read job %s: %s action=read", job_id, error)
-
     def read_changes(self) -> None:
         """Refresh the jobs that other processes changed in place."""
-        data = self._spool.files.take_all(self._spool.changes_path)
-        if not data:
+        changes = Changes(self._spool)
+        if not changes:
             return
-        for job_id in dict.fromkeys(data.decode("ascii", "replace").split()):
+        for job_id in dict.fromkeys(changes.ids()):
             self.refresh(job_id)
         self.commit()
         if self.degraded is None:
-            self._spool.files.forget(self._spool.changes_path, len(data))
+            changes.forget()
 
     def look_again(self, job_id: str, after_s: float) -> None:
         """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
@@ -253,16 +241,16 @@ class Dispatcher:
 
     # --- the index
 
-    def begin_sync(self) -> None:
-        """Compare the spool with the index, a piece at a time, beside everything else."""
-        if self._sync is None:
-            self._sync = sync(self._spool, self._writer)
-            self.progress = "starting"
+    def begin_sync(self, *, watched: bool) -> None:
+        """Compare the spool with the index, a piece at a time, beside everything else.
 
-    def finish_sync(self) -> None:
-        """Go through with a comparison that has begun."""
-        while self._sync is not None:
-            self._step_sync()
+        Args:
+            watched: file-system events tell of what comes meanwhile.
+        """
+        self._watched = watched
+        if self._sync is None and self.degraded is None:
+            self._sync = sync(self._spool, self._writer, watched=watched)
+            self.progress = "starting"
 
     def _step_sync(self) -> None:
         if self._sync is None:
@@ -277,6 +265,8 @@ class Dispatcher:
             self.progress = str(progress)
             for job in progress.fresh:
                 self._offer(job.id, job.state, job.priority, job.run_at)
+            for name, after_s in progress.later:
+                self.look_again(name.removesuffix(".json"), after_s)
 
     def commit(self) -> None:
         """Write what the index does not know yet."""
@@ -284,18 +274,23 @@ class Dispatcher:
         if self.degraded is not None:
             return
         try:
+            if not self._writer.is_in_place:
+                raise IndexUnavailable("its file was taken away")
             self._writer.commit()
         except IndexUnavailable as error:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        self._log.error("the index cannot be used: %s action=degraded", error)
+        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again."""
+        if self.degraded is None:
+            self._log.error("the index cannot be used: %s action=degraded", error)
+        self._repair_at = self._clock.monotonic() + (INDEX_RETRY_S if self.degraded is not None else 0.0)
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER
-        self._repair_at = self._clock.monotonic() + INDEX_RETRY_S
 
     def _repair(self) -> None:
+        """Open the index again; what is missing in it is read from the spool."""
         self._repair_at = NEVER
         try:
             self._writer.reopen()
@@ -303,10 +298,14 @@ class Dispatcher:
             self._fail(error)
             return
         self.degraded = None
-        self._log.info("the index is being built anew action=rebuild")
-        self.begin_sync()
+        self._mark_dirty()
+        if self._writer.needs_sync:
+            self._log.info("the index is being brought up to date action=sync")
+            self.begin_sync(watched=self._watched)
 
     def close(self) -> None:
         """Write the rest and close the index."""
-        self.commit()
-        self._writer.close()
+        try:
+            self._writer.close(clean=self.degraded is None)
+        except IndexUnavailable as error:
+            self._log.error("the index could not be closed: %s action=close", error)

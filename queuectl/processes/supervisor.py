@@ -85,7 +85,7 @@ class Supervisor:
         self.spool.keep_ballast()
         self.log.info("started pid=%s home=%s action=start", os.getpid(), self.layout.home)
         self.custody.recover()
-        self.dispatch.begin_sync()
+        self.dispatch.begin_sync(watched=self._watch is not None)
         self.add_workers(count)
         on_ready()
         while not self._is_done():
@@ -107,6 +107,8 @@ class Supervisor:
 
     def _step(self) -> None:
         now = self.clock.monotonic()
+        if self.dispatch.progress is not None:  # no older report may win over what the comparison reads now
+            self._hear_all()
         self.dispatch.step(now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
@@ -147,6 +149,10 @@ class Supervisor:
     def _on_worker(self, slot: Slot) -> None:
         for report in slot.hear():
             self._on_report(slot, report)
+
+    def _hear_all(self) -> None:
+        for slot in self.slots.values():
+            self._on_worker(slot)
 
     def _on_report(self, slot: Slot, report: dict[str, Any]) -> None:
         said = report["say"]
@@ -301,7 +307,7 @@ class Supervisor:
             return
         for change in self._watch.read():
             if change.directory is None:
-                self.dispatch.begin_sync()
+                self.dispatch.begin_sync(watched=self._watch is not None)
             elif change.directory == self.layout.home:
                 if change.name == CONFIG_NAME:
                     self.reload()
@@ -315,7 +321,7 @@ class Supervisor:
         self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
         self.reload(quiet=True)
         self.dispatch.read_changes()
-        self.dispatch.begin_sync()
+        self.dispatch.begin_sync(watched=self._watch is not None)
 
     def reload(self, *, quiet: bool = False) -> None:
         """Read the configuration again; a broken one is reported and the last good one stays in force."""
@@ -357,8 +363,7 @@ class Supervisor:
             self._on_change()
         else:
             self._rescan()
-        for slot in self.slots.values():
-            self._on_worker(slot)
+        self._hear_all()
         self.dispatch.read_changes()
         self.dispatch.commit()
 

@@ -49,8 +49,8 @@ def test_each_way_to_start_it(start: list[str], home: Path, tmp_path: Path) -> N
     line = [*start, "enqueue", "--command", "true", "--id", "a"]
     done = subprocess.run(line, env=env, cwd=cwd, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "a\n", "")
-    done = subprocess.run([*start, "bogus"], env=env, cwd=cwd, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.splitlines()[0]) == (2, 'queuectl: unknown command "bogus"')
+    done = subprocess.run([*start, "xyzzy"], env=env, cwd=cwd, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, 'queuectl: unknown command "xyzzy"')
 
 
 def test_a_mistake_is_two_lines_and_exit_2(cli: Run) -> None:
@@ -59,7 +59,7 @@ def test_a_mistake_is_two_lines_and_exit_2(cli: Run) -> None:
     assert ran.err == ('queuectl: unknown command "enqeue"; did you mean "enqueue"?\n          hint: queuectl --help\n')
 
 
-@pytest.mark.parametrize("line", [["--json", "bogus"], ["bogus", "-o", "json"], ["list", "--bogus", "--output=json"]])
+@pytest.mark.parametrize("line", [["--json", "xyzzy"], ["xyzzy", "-o", "json"], ["list", "--bogus", "--output=json"]])
 def test_a_mistake_is_an_object_where_json_was_asked_for(cli: Run, line: list[str]) -> None:
     problem = json.loads(cli(*line).err)
     assert (problem["type"], problem["exit_code"]) == ("urn:queuectl:problem:usage", 2)
@@ -139,7 +139,7 @@ def test_closed_streams_are_no_bug(home: Path) -> None:
 
 
 def test_a_full_disk_under_the_result_is_told() -> None:
-    line = f"{sys.executable} {ROOT / 'queuectl'} --help >/dev/full"
+    line = f"{sys.executable} {ROOT / 'queuectl'} config list >/dev/full"
     done = subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True, text=True)
     assert done.returncode == errors.Busy.exit_code
     assert done.stderr.startswith("queuectl: cannot write the result: No space left on device")

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from queuectl.cli import parser
 from queuectl.cli.commandline import Arguments, command_words, parse, read_plainly, read_with_argparse
 from queuectl.cli.parser import COMMANDS, COMMON, GROUPS, Misuse, build_parser
-
 from tests.cli.support import Run
 
 ALL = [name.split() for name in COMMANDS]

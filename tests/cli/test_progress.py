@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -30,21 +31,27 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    made = Terminal()
-    monkeypatch.setattr(sys, "stderr", made)
-    monkeypatch.setenv("COLUMNS", "80")
-    return made
-
-
 def screen(*, quiet: bool = False) -> Screen:
     args = Arguments()
     args.output, args.quiet, args.color = "table", quiet, "auto"
     return Screen(args)
 
 
-def test_work_that_is_done_at_once_shows_nothing(stderr: Terminal) -> None:
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Terminal]:
+    """Make stderr a terminal; to be called in the test, for pytest puts its own stderr back after the set-up."""
+
+    def make() -> Terminal:
+        made = Terminal()
+        monkeypatch.setattr(sys, "stderr", made)
+        monkeypatch.setenv("COLUMNS", "80")
+        return made
+
+    return make
+
+
+def test_work_that_is_done_at_once_shows_nothing(look: Callable[[], Terminal]) -> None:
+    stderr = look()
     clock = Standing()
     with Progress(screen(), "Queueing", 100, clock) as progress:
         clock.at += 0.29
@@ -52,7 +59,8 @@ def test_work_that_is_done_at_once_shows_nothing(stderr: Terminal) -> None:
     assert stderr.getvalue() == ""
 
 
-def test_long_work_shows_a_bar_and_wipes_it(stderr: Terminal) -> None:
+def test_long_work_shows_a_bar_and_wipes_it(look: Callable[[], Terminal]) -> None:
+    stderr = look()
     clock = Standing()
     with Progress(screen(), "Queueing", 100, clock) as progress:
         clock.at += 0.5
@@ -60,7 +68,8 @@ def test_long_work_shows_a_bar_and_wipes_it(stderr: Terminal) -> None:
     assert stderr.getvalue() == "\r\x1b[KQueueing  [#####---------------]  25%  25/100  50/s  1.5s left\r\x1b[K"
 
 
-def test_it_is_drawn_ten_times_a_second_at_most(stderr: Terminal) -> None:
+def test_it_is_drawn_ten_times_a_second_at_most(look: Callable[[], Terminal]) -> None:
+    stderr = look()
     clock = Standing()
     progress = Progress(screen(), "Queueing", None, clock)
     clock.at += 1
@@ -70,7 +79,8 @@ def test_it_is_drawn_ten_times_a_second_at_most(stderr: Terminal) -> None:
     assert 9 <= stderr.getvalue().count("Queueing") <= 11
 
 
-def test_without_a_total_there_is_a_count(stderr: Terminal) -> None:
+def test_without_a_total_there_is_a_count(look: Callable[[], Terminal]) -> None:
+    stderr = look()
     clock = Standing()
     progress = Progress(screen(), "Queueing", None, clock)
     clock.at += 2
@@ -78,7 +88,8 @@ def test_without_a_total_there_is_a_count(stderr: Terminal) -> None:
     assert stderr.getvalue().endswith("Queueing  3,000  1,500/s")
 
 
-def test_words_stand_instead_of_figures_and_are_cut_to_the_width(stderr: Terminal) -> None:
+def test_words_stand_instead_of_figures_and_are_cut_to_the_width(look: Callable[[], Terminal]) -> None:
+    stderr = look()
     clock = Standing()
     progress = Progress(screen(), "Waiting for", None, clock)
     clock.at += 1
@@ -86,7 +97,8 @@ def test_words_stand_instead_of_figures_and_are_cut_to_the_width(stderr: Termina
     assert len(stderr.getvalue().removeprefix("\r\x1b[K")) == 79
 
 
-def test_nobody_who_is_not_looking_is_told(stderr: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_who_is_not_looking_is_told(look: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch) -> None:
+    stderr = look()
     for on in (screen(quiet=True), None):
         if on is None:
             monkeypatch.setattr(sys, "stderr", io.StringIO())

@@ -75,7 +75,7 @@ def test_local_times_are_of_the_local_zone(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_duration_names_its_option() -> None:
     assert duration("--timeout", "2m") == 120
-    with pytest.raises(UsageError, match='--timeout must be a duration.*not "2 months"'):
+    with pytest.raises(UsageError, match=r'--timeout must be a duration.*not "2 months"'):
         duration("--timeout", "2 months")
 
 

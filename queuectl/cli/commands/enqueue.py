@@ -105,8 +105,8 @@ def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: 
 
         text += f", runs {ago(parse_instant(fields['run_at']), queue.spool.clock.now())}"
     elif is_new and not fields.get("priority"):
-        waiting = _waiting(queue) - 1
-        text += f" ({waiting:,}{'+' if waiting + 1 >= COUNTED else ''} ahead)"
+        waiting = _waiting(queue)  # this one among them, unless it has been started already
+        text += f" ({max(0, waiting - 1):,}{'+' if waiting == COUNTED else ''} ahead)"
     try:
         control.connect(queue.layout).close()
     except NoSupervisor:

@@ -6,8 +6,10 @@ from queuectl.cli.attempts import COLOURS, tries
 from queuectl.cli.render import Column, emit
 from queuectl.cli.times import ago, instant, short
 from queuectl.client import Queue
+from queuectl.clock import spell
 from queuectl.errors import UsageError
 from queuectl.job import STATES
+from queuectl.outcome import signal_name
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 FIELDS = ("id", "state", "attempts", "run_at", "finished_at", "exit_code", "queue", "priority", "command")
 PAGE = 1000
+OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -60,10 +63,12 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...]) -> int:
         filters[name] = None if text is None else instant(f"--{name}", text, now, past=True)
     chosen = {name: value for name, value in filters.items() if value is not None}
     with queue.reader(screen.warn) as reader:
-        pages = Pages(reader, states, None if args.all else args.limit, chosen)
-        shown = emit(screen, pages.rows(), columns(queue.settings.max_retries_default, now), FIELDS)
+        pages = Pages(reader, states, None if args.all else args.limit, chosen, queue.settings.max_retries_default)
+        rows = pages.rows() if screen.is_table else map(as_dict, pages.rows())
+        shown = emit(screen, rows, columns(now), FIELDS)
     if shown < pages.total and not args.all:
-        screen.say(f"({shown:,} of {pages.total:,} shown{', --all for the rest' if screen.talks else ''})")
+        more = "" if pages.is_exact else "more than "
+        screen.say(f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.talks else ''})")
     return 0
 
 
@@ -71,15 +76,19 @@ class Pages:
     """The jobs that filters let through, fetched a page at a time.
 
     Attributes:
-        total: how many there are, known once the first row has come.
+        total: how many there are, known once the first row has come; at least so many when not `is_exact`.
     """
 
-    def __init__(self, reader: Reader, states: tuple[str, ...], limit: int | None, filters: Mapping[str, Any]) -> None:
+    def __init__(
+        self, reader: Reader, states: tuple[str, ...], limit: int | None, filters: Mapping[str, Any], max_retries: int
+    ) -> None:
         self._reader = reader
         self._states = states
         self._left = limit
         self._filters = filters
+        self._max_retries = max_retries
         self.total = 0
+        self.is_exact = True
 
     def rows(self) -> Iterator[Row]:
         """Yield them."""
@@ -89,8 +98,10 @@ class Pages:
         while self._left is None or self._left > 0:
             size = PAGE if self._left is None else min(PAGE, self._left)
             page = self._reader.page(Query(states=self._states, limit=size, cursor=cursor, **self._filters))
-            self.total = page.total if cursor is None else self.total
-            yield from page.rows
+            if cursor is None:
+                self.total, self.is_exact = page.total, page.is_exact
+            for row in page.rows:
+                yield {**row, "max_retries": self._max_retries if row["max_retries"] is None else row["max_retries"]}
             cursor = page.cursor
             if self._left is not None:
                 self._left -= len(page.rows)
@@ -98,14 +109,38 @@ class Pages:
                 return
 
 
-def columns(max_retries: int, now: float) -> list[Column]:
+def as_dict(row: Row) -> dict[str, Any]:
+    """Return a row as JSON has it: with instants that say so."""
+    return {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
+
+
+def columns(now: float) -> list[Column]:
     """Return the columns of a table of jobs."""
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
-        Column("TRY", lambda row: tries(row, row.get("max_retries") or max_retries), leave_out=2),
+        Column("TRY", lambda row: tries(row, row["max_retries"]), leave_out=1),
         Column("NEXT/ENDED", lambda row: next_or_ended(row, now)),
-        Column("EXIT", spell_exit, leave_out=1),
+        Column("EXIT", how_it_ended, leave_out=2),
         Column("QUEUE", lambda row: row["queue"], leave_out=3),
         Column("COMMAND", lambda row: row["command"]),
     ]
+
+
+def next_or_ended(row: Row, now: float) -> str:
+    """Say when a job starts, for how long it has been running, or when it ended."""
+    if row["state"] in ("pending", "failed"):
+        return ago(row["run_at"], now) if row["run_at"] > now else "now"
+    if row["state"] == "processing":
+        return f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
+    return "" if row["state"] == "held" else short(row["finished_at"] or row["updated_at"], now)
+
+
+def how_it_ended(row: Row) -> str:
+    """Say how the newest attempt ended: its exit code, the signal, or what else became of it."""
+    code, outcome = row["exit_code"], row["outcome"]
+    if code is None or row["state"] == "processing":
+        return ""
+    if outcome == "signal" and code > 128:
+        return signal_name(code - 128)
+    return OUTCOMES.get(outcome, str(code))

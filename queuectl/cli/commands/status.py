@@ -10,7 +10,7 @@ from queuectl.cli.overview import Overview, attention, write
 from queuectl.cli.workers import as_dict, rows_of
 from queuectl.client import Queue
 from queuectl.clock import spell
-from queuectl.errors import NoSupervisor, QueueError
+from queuectl.errors import NoSupervisor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+
+
+RECENT = ("done", "failed", "per_minute", "wait_p50", "wait_p95", "run_p50", "run_p95")
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -37,24 +40,32 @@ def look(queue: Queue, screen: Screen) -> Overview:
     """Gather what the screen shows."""
     from queuectl.processes import control
 
+    queue.layout.ensure()
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
         made.supervisor = control.ask(queue.layout, {"do": "status"})
         made.workers = rows_of(made.supervisor["workers"])
     except NoSupervisor:
         made.supervisor = None
-    with queue.reader(screen.warn) as reader:
-        from queuectl.index.reader import Query
-
-        made.counts = reader.counts()
-        made.oldest_waiting = reader.oldest_waiting(made.now)
-        made.recent = reader.recent(made.now)
-        midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
-        made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
+    _look_into_index(queue, screen, made)
     free, total = queue.spool.files.free_bytes(queue.layout.home)
     made.free_bytes, made.disk_bytes = free, total
     made.rejected = sum(not name.endswith(".reason") for name in os.listdir(queue.layout.rejected))
     return made
+
+
+def _look_into_index(queue: Queue, screen: Screen, made: Overview) -> None:
+    from queuectl.index.reader import IndexUnavailable, Query
+
+    midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
+    try:
+        with queue.reader(screen.warn) as reader:
+            made.counts = reader.counts()
+            made.oldest_waiting = reader.oldest_waiting(made.now)
+            made.recent = reader.recent(made.now)
+            made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
+    except IndexUnavailable as error:
+        made.unavailable = str(error)
 
 
 def to_dict(overview: Overview) -> dict[str, Any]:
@@ -70,7 +81,7 @@ def to_dict(overview: Overview) -> dict[str, Any]:
             "started_at": spell(supervisor["started_at"]),
         },
         "counts": overview.counts,
-        "oldest_waiting_s": overview.oldest_waiting_s,
+        "oldest_waiting_s": None if overview.oldest_waiting is None else overview.now - overview.oldest_waiting,
         "last_hour": recent and {name: getattr(recent, name) for name in RECENT},
         "workers": [as_dict(row) for row in overview.workers],
         "rejected": overview.rejected,

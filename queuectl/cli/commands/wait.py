@@ -43,23 +43,32 @@ def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: f
         JobFailed: one did not succeed, and its exit code is not to be passed on.
         TimedOut: some had not ended in time; they go on.
     """
-    failed: list[Job] = []
+    ended: list[Job] = []
     with Progress(screen, "Waiting", len(ids)) as progress:
 
-        def tell(job: Job) -> None:
+        def note(job: Job) -> None:
+            ended.append(job)
             progress.clear()
-            if job.state != "completed":
-                failed.append(job)
-            show_end(screen, job)
+            if screen.format == "jsonl":
+                screen.json(job.as_dict())
+            elif screen.format == "name":
+                screen.line(job.id)
+            elif len(ids) > 1 or job.state == "completed" or propagate:  # else the error says it
+                screen.say(safe(describe_end(job)))
+            screen.flush()
             progress.step()
 
         try:
-            queue.wait(ids, timeout_s, tell)
+            queue.wait(ids, timeout_s, note)
         except KeyboardInterrupt:
             progress.clear()
-            screen.say(f"Not waiting any more; {plural(len(ids) - progress.done, 'job')} go on")
+            left = len(ids) - len(ended)
+            screen.say(f"Not waiting any more; {plural(left, 'job')} {'goes' if left == 1 else 'go'} on")
             raise
-    return fate(failed, len(ids), propagate=propagate)
+    if screen.format == "json":
+        made = [job.as_dict() for job in ended]
+        screen.json(made if len(ids) > 1 else made[0])
+    return fate([job for job in ended if job.state != "completed"], len(ids), propagate=propagate)
 
 
 def await_job(queue: Queue, screen: Screen, job_id: str, *, follow: bool, propagate: bool) -> int:
@@ -86,17 +95,6 @@ def fate(failed: Sequence[Job], total: int, *, propagate: bool) -> int:
     if len(failed) == 1 == total:
         raise JobFailed(f"job {describe_end(failed[0])}", f"queuectl logs {failed[0].id}")
     raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed")
-
-
-def show_end(screen: Screen, job: Job) -> None:
-    """Tell that a job has ended: its data to a program, a sentence to a person."""
-    if screen.format in ("json", "jsonl"):
-        screen.json(job.as_dict())
-    elif screen.format == "name":
-        screen.line(job.id)
-    else:
-        screen.say(safe(describe_end(job)))
-    screen.flush()
 
 
 def describe_end(job: Job) -> str:

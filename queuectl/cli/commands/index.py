@@ -1,0 +1,82 @@
+"""index: what is derived from the job files: built anew, or compared with them."""
+
+from __future__ import annotations
+
+from queuectl.cli.progress import Progress
+from queuectl.cli.render import Column, emit
+from queuectl.cli.text import plural
+from queuectl.client import Queue
+from queuectl.errors import Busy, Conflict, NoSupervisor, QueueError
+from queuectl.units import spell_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+PATIENCE_S = 30
+
+
+def run_rebuild(args: Arguments, screen: Screen) -> int:
+    """Build the index anew beside the old one and put it in its place."""
+    from filelock import FileLock, Timeout
+
+    from queuectl.index.reader import Reader
+    from queuectl.index.verify import rebuild
+
+    queue = Queue(args.home)
+    _refuse_beside_supervisor(queue)
+    queue.layout.ensure()
+    try:
+        with FileLock(f"{queue.layout.run}/index.lock", timeout=PATIENCE_S), Progress(screen, "Rebuilding") as progress:
+            for step in rebuild(queue.spool, queue.layout.index):
+                progress.step(0, str(step))
+    except Timeout:
+        raise Busy(f"another process has been updating the index for {PATIENCE_S}s", "try again") from None
+    with Reader(queue.layout.index) as reader:
+        count = sum(reader.counts().values())
+    screen.result({"action": "rebuild", "jobs": count})
+    screen.say(f"Rebuilt the index of {plural(count, 'job')} in {spell_duration(progress.elapsed_s)}")
+    return 0
+
+
+def _refuse_beside_supervisor(queue: Queue) -> None:
+    from queuectl.processes import control
+
+    try:
+        pid = control.ask(queue.layout, {"do": "hello"})["pid"]
+    except NoSupervisor:
+        return
+    raise Conflict(f"a supervisor (pid {pid}) is running and keeps the index", "first: queuectl worker stop --wait")
+
+
+def run_verify(args: Arguments, screen: Screen) -> int:
+    """Compare every job with its row; what differs is shown, and is an error."""
+    from queuectl.index.verify import verify
+
+    queue = Queue(args.home)
+    count, different = 0, []
+    with queue.reader(screen.warn) as reader, Progress(screen, "Comparing", sum(reader.counts().values())) as progress:
+        for found in verify(queue.spool, reader):
+            count += 1
+            progress.step()
+            if found is not None:
+                different.append({"id": found.id, "kind": found.kind, "spool": found.spool, "index": found.index})
+    if screen.format in ("json", "jsonl"):
+        screen.json({"jobs": count, "differences": different})
+    else:
+        emit(screen, different, COLUMNS, ("id", "kind", "spool", "index"))
+    if different:
+        raise QueueError(
+            f"{len(different):,} of {plural(count, 'job')} differ", "to build it anew: queuectl index rebuild"
+        )
+    screen.say(f"The index agrees with the files of {plural(count, 'job')}")
+    return 0
+
+
+COLUMNS = (
+    Column("ID", lambda row: row["id"]),
+    Column("KIND", lambda row: row["kind"]),
+    Column("IN SPOOL", lambda row: row["spool"] if row["kind"] == "stale" else None, leave_out=1),
+    Column("IN INDEX", lambda row: row["index"] if row["kind"] == "stale" else None),
+)

@@ -1,0 +1,261 @@
+"""database: the index file: opened, checked, asked, thrown away.
+
+Owns:       every use of sqlite3; schema.sql and queries.sql.
+Guarantees: whatever SQLite says comes out as IndexUnavailable; the file is 0600 and has exactly this schema.
+            No handle crosses a fork: close it before, or open it after. (A child that only closes the descriptors it
+            inherited and never touches the Python object does no harm.)
+Fails with: IndexUnavailable.
+Source:     sqlite.org: wal.html, howtocorrupt.html § 2.6 (fork), § 1.4 (a stray -wal).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import zlib
+
+from queuectl.errors import Busy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PATIENCE_S = 2.0  # only a stranger's sqlite3 shell can hold the lock for longer than a moment
+CACHE_KIB = 4000
+PROBES = (
+    "SELECT * FROM jobs LIMIT 1",
+    "SELECT * FROM meta LIMIT 1",
+    "SELECT * FROM counts LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_due WHERE ready = 1 LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_waits WHERE ready = 0 LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = '' LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_finished WHERE finished_at IS NOT NULL LIMIT 1",
+)
+
+
+class IndexUnavailable(Busy):
+    """The index cannot be read or written; the queue works without it.
+
+    Attributes:
+        is_lost: the file itself is damaged, so only building it anew helps.
+    """
+
+    title = "index unavailable"
+
+    def __init__(self, message: str, *, is_lost: bool = False) -> None:
+        hint = "it is derived from the job files; to build it anew: queuectl index rebuild"
+        super().__init__(message, hint)
+        self.is_lost = is_lost
+
+
+def _read(name: str) -> str:
+    with open(f"{HERE}/{name}", encoding="utf-8") as file:
+        return file.read()
+
+
+def _load_queries(text: str) -> dict[str, str]:
+    queries = {}
+    for part in text.split("-- name: ")[1:]:
+        name, _, body = part.partition("\n")
+        queries[name.strip()] = body.partition(";")[0].strip()
+    return queries
+
+
+QUERIES = _load_queries(_read("queries.sql"))
+
+
+class Database:
+    """One connection to the index.
+
+    Args:
+        for_writing: create what is missing; else the file is opened read-only and must exist.
+
+    Attributes:
+        was_created: there was none before.
+        is_lost: the file turned out to be damaged; `discard` it.
+    """
+
+    def __init__(self, path: str, *, for_writing: bool) -> None:
+        self.path = path
+        self.was_created = self.is_lost = False
+        self._is_closed = False
+        try:
+            if for_writing:
+                _create(path)
+            self._inode = os.stat(path).st_ino
+            self._connection = _connect(path, "rw" if for_writing else "ro")
+        except FileNotFoundError:
+            raise IndexUnavailable(f"there is no index at {path} yet", is_lost=True) from None
+        except OSError as error:
+            raise IndexUnavailable(f"{path} cannot be opened: {error.strerror}", is_lost=True) from None
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+        try:
+            self._check(for_writing=for_writing)
+        except IndexUnavailable:
+            self.close()
+            raise
+
+    def _check(self, *, for_writing: bool) -> None:
+        schema = _read("schema.sql")
+        version = zlib.crc32(schema.encode()) & 0x7FFFFFFF
+        try:
+            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+            if for_writing:
+                self._connection.execute("PRAGMA journal_mode = WAL")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
+                if self._is_empty():
+                    self.was_created = True
+                    self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
+            if self.one("PRAGMA user_version") != (version,):
+                raise IndexUnavailable(f"{self.path} was made by another version of QueueCTL", is_lost=True)
+            if self._is_cut_short():
+                raise IndexUnavailable(f"{self.path} has lost its end", is_lost=True)
+            for probe in PROBES:
+                self._connection.execute(probe).fetchall()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+
+    def _is_empty(self) -> bool:
+        return self.one("SELECT count(*) FROM sqlite_master") == (0,) and self.one("PRAGMA user_version") == (0,)
+
+    def _is_cut_short(self) -> bool:
+        """Tell whether pages are missing; what is still in the -wal cannot be judged."""
+        try:
+            if os.path.getsize(self.path + "-wal") > 0:
+                return False
+        except OSError:
+            pass
+        pages, size = self.one("PRAGMA page_count"), self.one("PRAGMA page_size")
+        return pages is not None and size is not None and os.path.getsize(self.path) < pages[0] * size[0]
+
+    def _unavailable(self, error: sqlite3.Error) -> IndexUnavailable:
+        """Say in words what SQLite says; everything but a passing trouble means that the file is lost."""
+        is_passing = type(error) is sqlite3.OperationalError and any(
+            word in str(error) for word in ("locked", "full", "disk I/O", "unable to open", "interrupted", "readonly")
+        )
+        self.is_lost = self.is_lost or not (is_passing or self._is_closed)
+        return IndexUnavailable(f"the index {self.path} cannot be used: {error}", is_lost=self.is_lost)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is harmless."""
+        self._is_closed = True
+        try:
+            self._connection.close()
+        except sqlite3.Error:
+            return  # a full disk keeps it from tidying its -wal; the next opening does that
+
+    @property
+    def is_in_place(self) -> bool:
+        """Tell whether the path still names the file that is open here."""
+        try:
+            return os.stat(self.path).st_ino == self._inode
+        except OSError:
+            return False
+
+    # --- asking
+
+    def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Return all rows; `sql` is the name of a query in queries.sql, or SQL."""
+        try:
+            return self._connection.execute(QUERIES.get(sql, sql), values).fetchall()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+
+    def one(self, sql: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+        """Return the first row or None."""
+        for row in self.each(sql, values):
+            return row
+        return None
+
+    def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+        """Yield rows as they are found; do not change the index meanwhile."""
+        try:
+            cursor = self._connection.execute(QUERIES.get(sql, sql), values)
+            try:
+                yield from cursor
+            finally:
+                cursor.close()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+
+    def change(self, *steps: tuple[str, Iterable[Sequence[Any]]]) -> int:
+        """Do all steps in one transaction, each a query with one list of values for each time it is run.
+
+        Returns:
+            How many rows the last step changed.
+        """
+        connection, changed = self._connection, 0
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for name, values in steps:
+                    changed = connection.executemany(QUERIES[name], values).rowcount
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:  # SQLite may have rolled back already
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+        return changed
+
+    # --- building anew, when nobody else has the file open
+
+    def begin_bulk(self) -> list[str]:
+        """Make loading fast: no index but the ids, no syncs; returns what `end_bulk` needs. A crash ruins the file."""
+        try:
+            found = self.all("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+            for name, _ in found:
+                self._connection.execute(f"DROP INDEX {name}")
+            for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB * 4}"):
+                self._connection.execute(f"PRAGMA {pragma}")
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+        return [sql for _, sql in found]
+
+    def end_bulk(self, indexes: list[str]) -> Iterator[None]:
+        """Make the indexes, yielding after each, and have everything on the disk."""
+        try:
+            for sql in indexes:
+                self._connection.execute(sql)
+                yield
+            for pragma in ("synchronous = FULL", "journal_mode = WAL", "user_version", "wal_checkpoint(TRUNCATE)"):
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from None
+
+
+def _create(path: str) -> None:
+    if not os.path.lexists(path):
+        discard(path)  # a -wal that lost its file would be read as part of the new one
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise IndexUnavailable(f"{path} is not a file", is_lost=True)
+    finally:
+        os.close(fd)
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    uri = f"file:{quoted}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None)
+
+
+def discard(path: str) -> None:
+    """Delete an index with everything that belongs to it, the main file first.
+
+    A -wal left beside a newer file of the same name would be read as part of it, so the caller puts a new file there
+    only after this. Crash: no index, or only strays that the next `discard` deletes.
+    """
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        try:
+            os.unlink(path + suffix)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise IndexUnavailable(f"{path}{suffix} cannot be deleted: {error.strerror}") from None

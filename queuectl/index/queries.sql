@@ -1,0 +1,98 @@
+-- Every question that does not depend on what a user typed; the comment before each gives its name.
+
+-- name: put
+INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    state = excluded.state, queue = excluded.queue, name = excluded.name, priority = excluded.priority,
+    command = excluded.command, tags = excluded.tags, batch = excluded.batch, unique_key = excluded.unique_key,
+    run_at = excluded.run_at, created_at = excluded.created_at, updated_at = excluded.updated_at,
+    started_at = excluded.started_at, finished_at = excluded.finished_at, attempts = excluded.attempts,
+    failures = excluded.failures, max_retries = excluded.max_retries, exit_code = excluded.exit_code,
+    outcome = excluded.outcome, last_error = excluded.last_error, dead_reason = excluded.dead_reason,
+    worker = excluded.worker, cpu_s = excluded.cpu_s, max_rss_bytes = excluded.max_rss_bytes, ready = excluded.ready,
+    inode = excluded.inode, size = excluded.size, ctime_ns = excluded.ctime_ns;
+
+-- name: remove
+DELETE FROM jobs WHERE id = ?;
+
+-- name: get
+SELECT * FROM jobs WHERE id = ?;
+
+-- name: promote
+UPDATE jobs SET ready = 1 WHERE id IN (
+    SELECT id FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at, priority DESC LIMIT ?);
+
+-- name: due_queue_after
+SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue > ? ORDER BY queue, priority DESC, run_at, id LIMIT 1;
+
+-- name: due
+SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue = ? ORDER BY priority DESC, run_at, id;
+
+-- name: soon
+SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_waits
+WHERE ready = 0 ORDER BY run_at, priority DESC, id LIMIT ?;
+
+-- name: unique_holder
+SELECT id FROM jobs INDEXED BY jobs_unique
+WHERE unique_key = ? AND state IN ('pending', 'held', 'failed', 'processing') ORDER BY created_at, id LIMIT 1;
+
+-- name: meta
+SELECT value FROM meta WHERE key = ?;
+
+-- name: set_meta
+INSERT OR REPLACE INTO meta VALUES (?, ?);
+
+-- name: drop_meta
+DELETE FROM meta WHERE key = ?;
+
+-- name: drop_empty_counts
+DELETE FROM counts WHERE n = 0;
+
+-- name: counts
+SELECT state, sum(n) FROM counts GROUP BY state;
+
+-- name: counts_by_queue
+SELECT queue, state, n FROM counts WHERE n > 0 ORDER BY queue;
+
+-- name: queue_counts
+SELECT state, n FROM counts WHERE queue = ?;
+
+-- name: batch_counts
+SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
+
+-- Comparing with the spool: what is known about the files of a directory, in the order of ids.
+
+-- name: witnesses_of_few
+SELECT id, inode, size, ctime_ns FROM jobs INDEXED BY jobs_by_state WHERE state IN (?, ?, ?) ORDER BY id;
+
+-- name: witnesses
+SELECT id, inode, size, ctime_ns FROM jobs WHERE id > ? AND id <= ? AND +state IN (?, ?, ?) ORDER BY id;
+
+-- name: window_end
+SELECT id FROM jobs WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?;
+
+-- name: rows_after
+SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
+
+-- Naming jobs.
+
+-- name: ids_between
+SELECT id, state FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
+
+-- name: ids_before
+SELECT id, state FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?;
+
+-- Statistics.
+
+-- name: oldest_ready
+SELECT priority, run_at FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue = ? AND priority < ? ORDER BY priority DESC, run_at LIMIT 1;
+
+-- name: overdue
+SELECT queue, run_at FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT 1;
+
+-- name: finished
+SELECT finished_at, state, started_at, run_at FROM jobs INDEXED BY jobs_finished
+WHERE finished_at IS NOT NULL AND finished_at > ? ORDER BY finished_at DESC LIMIT ?;

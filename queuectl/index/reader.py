@@ -1,0 +1,187 @@
+"""reader: what any process may ask the index.
+
+Guarantees: reads only; every answer is of one moment. A file that was replaced meanwhile (a rebuild) is noticed at the
+            next question. Whether the index shows the spool as it is now is another question: ask the supervisor to
+            flush, or sync.catch_up.
+Fails with: IndexUnavailable: there is no index yet, it is damaged, or another version's.
+"""
+
+from __future__ import annotations
+
+from queuectl.index import pages
+from queuectl.index.database import Database
+from queuectl.index.database import IndexUnavailable as IndexUnavailable
+from queuectl.index.pages import Page as Page
+from queuectl.index.pages import Query as Query
+from queuectl.index.rows import STATES_IN, as_dict
+from queuectl.job import PROCESSING, STATES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+SAMPLE = 10_000
+NEIGHBOURS = 20
+NEWEST = 200
+ABOVE_ALL = 1 << 62
+
+
+class RecentStats:
+    """What ended within a window of time.
+
+    Attributes:
+        done, failed: attempts that ended: completed; failed, or failed for good.
+        per_minute: both together.
+        wait_p50, wait_p95: seconds from when it might start until it did; None when nothing ran.
+        run_p50, run_p95: seconds of the attempt.
+        is_sampled: more than SAMPLE ended: everything is of the newest SAMPLE.
+    """
+
+    __slots__ = ("done", "failed", "is_sampled", "per_minute", "run_p50", "run_p95", "wait_p50", "wait_p95")
+
+    def __init__(self, rows: list[tuple[Any, ...]], now: float, window_s: float) -> None:
+        """`rows`: finished_at, state, started_at, run_at; newest first."""
+        self.is_sampled = len(rows) >= SAMPLE
+        self.done = sum(row[1] == "completed" for row in rows)
+        self.failed = sum(row[1] in ("failed", "dead") for row in rows)
+        span_s = max(1.0, now - rows[-1][0]) if self.is_sampled else window_s
+        self.per_minute = (self.done + self.failed) * 60 / span_s
+        ran = [row for row in rows if row[2] is not None]
+        # A failed attempt's run_at is already that of the next one.
+        self.wait_p50, self.wait_p95 = _percentiles(row[2] - row[3] for row in ran if row[3] <= row[2])
+        self.run_p50, self.run_p95 = _percentiles(row[0] - row[2] for row in ran if row[2] <= row[0])
+
+
+def _percentiles(values: Iterable[float]) -> tuple[float | None, float | None]:
+    found = sorted(values)
+    if not found:
+        return None, None
+    return found[(len(found) - 1) // 2], found[-(-95 * len(found) // 100) - 1]
+
+
+class Reader:
+    """The index, open for reading. Use it in the process and thread that opened it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._open = Database(path, for_writing=False)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it; closing twice is harmless."""
+        self._open.close()
+
+    @property
+    def _database(self) -> Database:
+        if not self._open.is_in_place:
+            self._open.close()
+            self._open = Database(self.path, for_writing=False)
+        return self._open
+
+    # --- how many
+
+    def counts(self) -> dict[str, int]:
+        """Return how many jobs are in each state, also where there are none."""
+        return {**dict.fromkeys(STATES, 0), **dict(self._database.all("counts"))}
+
+    def by_queue(self) -> dict[str, dict[str, int]]:
+        """Return the same for each queue that has jobs."""
+        found: dict[str, dict[str, int]] = {}
+        for queue, state, n in self._database.all("counts_by_queue"):
+            found.setdefault(queue, dict.fromkeys(STATES, 0))[state] = n
+        return found
+
+    def batch_counts(self, batch: str) -> dict[str, int]:
+        """Return the same for one batch. Cost: grows with the batch."""
+        return {**dict.fromkeys(STATES, 0), **dict(self._database.all("batch_counts", (batch,)))}
+
+    # --- which
+
+    def page(self, query: Query) -> Page:
+        """Return one page of the jobs that match; see pages."""
+        return pages.fetch(self._database, query)
+
+    def get(self, job_id: str) -> dict[str, Any] | None:
+        """Return a job's row by column."""
+        row = self._database.one("get", (job_id,))
+        return None if row is None else as_dict(row)
+
+    def unique_holder(self, key: str) -> str | None:
+        """Return the job that waits or runs with this `unique_key`."""
+        row = self._database.one("unique_holder", (key,))
+        return None if row is None else row[0]
+
+    def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
+        """Return the first ids that begin so, in order."""
+        return [job_id for job_id, _ in self._database.all("ids_between", (prefix, f"{prefix}\x7f", limit))]
+
+    def near(self, text: str) -> list[tuple[str, str]]:
+        """Return up to three jobs that somebody who typed `text` may have meant, each with its state."""
+        from difflib import SequenceMatcher
+
+        database = self._database
+        found = {
+            **dict(database.all("ids_between", (text, "\x7f", NEIGHBOURS))),
+            **dict(database.all("ids_before", (text, NEIGHBOURS))),
+            **{row["id"]: row["state"] for row in self.page(Query(limit=NEWEST)).rows},
+        }
+        scores = []
+        for job_id in found:
+            common = next((n for n, (a, b) in enumerate(zip(job_id, text, strict=False)) if a != b), len(text))
+            likeness = SequenceMatcher(None, job_id.lower(), text.lower()).ratio()
+            if likeness >= 0.7 or common >= max(4, len(text) // 2):
+                scores.append((-common, -likeness, job_id))
+        return [(job_id, found[job_id]) for _, _, job_id in sorted(scores)[:3]]
+
+    # --- how long
+
+    def oldest_waiting(self, now: float) -> float | None:
+        """Return the instant since which the job that waits longest might start; None when none may."""
+        return min(self.oldest_by_queue(now).values(), default=None)
+
+    def oldest_by_queue(self, now: float) -> dict[str, float]:
+        """Return the same for each queue. Cost: grows with the number of queues and of priorities in use."""
+        database = self._database
+        oldest: dict[str, float] = {}
+        queue = ""
+        while (first := database.one("due_queue_after", (queue,))) is not None:
+            queue, priority = first[0], ABOVE_ALL
+            while (row := database.one("oldest_ready", (queue, priority))) is not None:
+                priority = row[0]
+                oldest[queue] = min(row[1], oldest.get(queue, row[1]))
+        late = database.one("overdue", (now,))  # nobody has noticed yet that its time has come
+        if late is not None:
+            oldest[late[0]] = min(late[1], oldest.get(late[0], late[1]))
+        return oldest
+
+    def recent(self, now: float, window_s: float = 3600.0) -> RecentStats:
+        """Return what ended within the last `window_s` seconds, from at most the newest SAMPLE."""
+        return RecentStats(self._database.all("finished", (now - window_s, SAMPLE)), now, window_s)
+
+    # --- for those who compare the index with the spool
+
+    def meta(self, key: str) -> str | None:
+        """Return what the index noted about itself."""
+        row = self._database.one("meta", (key,))
+        return None if row is None else row[0]
+
+    def running_witnesses(self) -> list[tuple[Any, ...]]:
+        """Return id, inode, size and ctime_ns of the files in processing/, as far as known."""
+        return self._database.all("witnesses_of_few", (STATES_IN[PROCESSING] * 3)[:3])
+
+    def all_rows(self) -> Iterator[tuple[Any, ...]]:
+        """Yield every row in the order of ids, in pieces of one moment each."""
+        last = ""
+        while rows := self._database.all("rows_after", (last, 500)):
+            yield from rows
+            last = rows[-1][0]
+
+    def row(self, job_id: str) -> tuple[Any, ...] | None:
+        """Return a job's row as it is kept."""
+        return self._database.one("get", (job_id,))

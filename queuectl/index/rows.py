@@ -1,0 +1,149 @@
+"""rows: a job as the index keeps it: one list of plain values, in the order of COLUMNS.
+
+Owns:       COLUMNS, and how a job becomes a row. Workers use it too and send rows as JSON, so nothing here imports
+            sqlite3.
+Guarantees: pure; every value is None, a number or text that both JSON and SQLite take, whatever a file says; a row is
+            at most some 4 KB.
+Source:     schema.sql, which says what each column means.
+"""
+
+from __future__ import annotations
+
+import json
+
+from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from typing import Any
+
+    from queuectl.job import Job
+
+    Row = list[Any]
+
+COLUMNS = (
+    *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
+    *("run_at", "created_at", "updated_at", "started_at", "finished_at"),
+    *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
+    *("cpu_s", "max_rss_bytes", "ready", "inode", "size", "ctime_ns"),
+)
+INTERNAL = ("ready", "inode", "size", "ctime_ns")  # of no interest to people
+AT = {column: number for number, column in enumerate(COLUMNS)}
+ID, READY, RUN_AT = AT["id"], AT["ready"], AT["run_at"]
+
+COMMAND_CHARS = 500
+ERROR_CHARS = 500
+TAGS_CHARS = 1000
+LABEL_CHARS = 256
+BIGGEST = (1 << 63) - 1  # SQLite's integers
+
+TEXTS = (
+    (AT["command"], COMMAND_CHARS),
+    (AT["last_error"], ERROR_CHARS),
+    *((AT[column], LABEL_CHARS) for column in ("unique_key", "outcome", "dead_reason", "worker")),
+)
+INTEGERS = tuple(AT[column] for column in ("attempts", "failures", "exit_code", "max_rss_bytes"))
+REALS = tuple(AT[column] for column in ("run_at", "updated_at", "started_at", "finished_at", "cpu_s"))
+NEVER_NULL = ((AT["attempts"], 0), (AT["failures"], 0), (RUN_AT, None), (AT["updated_at"], None))
+
+STATES_IN = {
+    PENDING: STATES_OF[PENDING],
+    PROCESSING: ("processing",),
+    DONE: STATES_OF[DONE],
+    DEAD: ("dead",),
+}
+DIRECTORY_OF = {state: directory for directory in DIRECTORIES for state in STATES_IN[directory]}
+
+
+def row_of(job: Job, status: os.stat_result | None = None) -> Row:
+    """Return the row of a job.
+
+    Args:
+        status: the file's, taken no later than its content was read, or under the lock that still protects the
+            content. Without it the next comparison with the spool reads the file once more.
+    """
+    fields = job.fields
+    waits = job.directory == PENDING and not job.is_held
+    row = [
+        job.id,
+        job.state,
+        job.queue,
+        fields.get("name"),
+        job.priority,
+        job.command,
+        _tags(fields.get("tags")),
+        fields.get("batch"),
+        fields.get("unique_key"),
+        job.run_at,
+        job.created_at,
+        job.updated_at,
+        job.started_at,
+        job.finished_at,
+        job.attempts,
+        job.failures,
+        fields.get("max_retries"),
+        job.exit_code,
+        job.outcome,
+        job.last_error,
+        job.dead_reason,
+        job.worker,
+        job.cpu_s,
+        job.max_rss_bytes,
+        0 if waits else None,
+        *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
+    ]
+    # A history may be a stranger's, and a compacted one is not checked member by member.
+    for at, limit in TEXTS:
+        value = row[at]
+        if value is not None and not (type(value) is str and len(value) <= limit and value.isascii()):
+            row[at] = _text(value, limit)
+    for at in INTEGERS:
+        value = row[at]
+        if value is not None and not (type(value) is int and -BIGGEST <= value <= BIGGEST):
+            row[at] = _integer(value)
+    for at in REALS:
+        value = row[at]
+        if value is not None and type(value) is not float:
+            row[at] = _real(value)
+    for at, stand_in in NEVER_NULL:
+        if row[at] is None:
+            row[at] = job.created_at if stand_in is None else stand_in
+    return row
+
+
+def as_dict(row: tuple[Any, ...] | Row) -> dict[str, Any]:
+    """Return a row by column, tags as a list, without what only the index itself needs."""
+    made = dict(zip(COLUMNS, row, strict=True))
+    for column in INTERNAL:
+        del made[column]
+    made["tags"] = json.loads(made["tags"]) if made["tags"] else []
+    return made
+
+
+def tag_pattern(tag: str) -> str:
+    """Return what the text of column `tags`, its brackets replaced by commas, holds when one of the tags is `tag`."""
+    return f",{json.dumps(tag)},"
+
+
+def _text(value: object, limit: int) -> str | None:
+    return value[:limit].encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _integer(value: object) -> int | None:
+    return max(-BIGGEST, min(int(value), BIGGEST)) if isinstance(value, int) else None
+
+
+def _real(value: object) -> float | None:
+    return float(max(-BIGGEST, min(value, BIGGEST))) if isinstance(value, (int, float)) else None
+
+
+def _tags(value: object) -> str | None:
+    if not isinstance(value, list) or not value:
+        return None
+    text = json.dumps(value, separators=(",", ":"))
+    kept = len(value)
+    while len(text) > TAGS_CHARS and kept:
+        kept //= 2
+        text = json.dumps(value[:kept], separators=(",", ":"))
+    return text if kept else None

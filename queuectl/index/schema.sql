@@ -1,0 +1,83 @@
+-- The index: one row a job, derived from the spool; deleting the file at any time loses nothing.
+--
+-- The checksum of this text is the schema's version (PRAGMA user_version). A file with any other version is thrown away
+-- and built anew, so there are no migrations. Meaning of the rows: 1 (count this up when rows.py fills a column
+-- otherwise than before).
+
+CREATE TABLE jobs (
+    id            TEXT PRIMARY KEY NOT NULL, -- as the file is called
+    state         TEXT NOT NULL,    -- one of job.STATES; tells the directory too
+    queue         TEXT NOT NULL,    -- the lane it waits in
+    name          TEXT,             -- the author's label
+    priority      INTEGER NOT NULL, -- higher runs first
+    command       TEXT NOT NULL,    -- as a person would type it, cut to rows.COMMAND_CHARS
+    tags          TEXT,             -- JSON list of strings; NULL without any
+    batch         TEXT,             -- the author's group
+    unique_key    TEXT,             -- no second job with it may wait or run
+    run_at        REAL NOT NULL,    -- not to be started before; instants are seconds since 1970
+    created_at    REAL NOT NULL,    -- when it was put in
+    updated_at    REAL NOT NULL,    -- last event, else created_at
+    started_at    REAL,             -- newest attempt
+    finished_at   REAL,             -- end of the newest attempt, or of the job
+    attempts      INTEGER NOT NULL, -- how often it was started, ever
+    failures      INTEGER NOT NULL, -- failed attempts since the last revival
+    max_retries   INTEGER,          -- NULL: what the configuration says
+    exit_code     INTEGER,          -- of the newest attempt
+    outcome       TEXT,             -- exited, signal, timed_out, output_limit, failed_to_start
+    last_error    TEXT,             -- cut to rows.ERROR_CHARS
+    dead_reason   TEXT,             -- why it is in dead/
+    worker        TEXT,             -- who runs it or ran it last
+    cpu_s         REAL,             -- processor seconds of the newest attempt
+    max_rss_bytes INTEGER,          -- its peak memory
+    ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start
+    inode         INTEGER,          -- the file when this row was read; NULL: a report that did not say (then the next
+    size          INTEGER,          --   comparison reads the file again); in bytes
+    ctime_ns      INTEGER           -- likewise; it changes with every growth and every move
+);
+
+-- What may start, in the order in which it starts, queue by queue so that a paused queue costs nothing.
+CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id) WHERE ready = 1;
+
+-- What waits for its time, soonest first.
+CREATE INDEX jobs_waits ON jobs (run_at, priority DESC, id) WHERE ready = 0;
+
+-- Lists, newest change first; `queue` is there so that filtering by it needs no row.
+CREATE INDEX jobs_by_state ON jobs (state, updated_at DESC, id, queue);
+
+-- Who holds a unique_key.
+CREATE INDEX jobs_unique ON jobs (unique_key)
+    WHERE unique_key IS NOT NULL AND state IN ('pending', 'held', 'failed', 'processing');
+
+-- Statistics of the last hour, answered from this index alone.
+CREATE INDEX jobs_finished ON jobs (finished_at DESC, state, started_at, run_at) WHERE finished_at IS NOT NULL;
+
+-- The jobs of a batch, and how far it is.
+CREATE INDEX jobs_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
+
+-- How many jobs there are, kept by the triggers below: `status` costs the same at a million jobs.
+CREATE TABLE counts (
+    queue TEXT NOT NULL,
+    state TEXT NOT NULL,
+    n     INTEGER NOT NULL, -- may be 0 for what was there once
+    PRIMARY KEY (queue, state)
+) WITHOUT ROWID;
+
+CREATE TRIGGER jobs_count_new AFTER INSERT ON jobs BEGIN
+    INSERT INTO counts VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER jobs_count_changed AFTER UPDATE OF queue, state ON jobs
+WHEN old.state <> new.state OR old.queue <> new.queue BEGIN
+    UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+    INSERT INTO counts VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+
+CREATE TRIGGER jobs_count_gone AFTER DELETE ON jobs BEGIN
+    UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+END;
+
+-- What the index knows about itself.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY NOT NULL, -- seal: see seal.py
+    value TEXT NOT NULL
+) WITHOUT ROWID;

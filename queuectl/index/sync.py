@@ -1,0 +1,333 @@
+"""sync: brings the index to equal the spool, a piece at a time, beside everything else.
+
+Owns:       the comparison; who reads a job's file for the index.
+Guarantees: afterwards every job is in the index as its file has it, and nothing else is. A file that moves while this
+            goes on is neither lost nor doubled: what does not match is looked for wherever it may lie, and read there,
+            at that moment; a row is removed only when the job is in no directory. The first directory of
+            DIRECTORIES in which an id reads as a job is the one that counts, as in Spool.find. Memory is bounded.
+            Pending jobs come first; when the index knows none, the first of them come before the directory is listed
+            to its end.
+Fails with: IndexUnavailable; OSError when a directory cannot be listed. Start again after either.
+Source:     spool/FORMAT.md § Index.
+
+For a supervisor: rows that workers report between two pieces win over what was read before. So that an older report
+cannot win over what is read here, drain all reports after `Changes` was taken and before the next piece (a worker
+reports before it gives up its claim).
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import chain
+
+from queuectl.errors import InvalidData
+from queuectl.index import seal
+from queuectl.index.changes import Changes
+from queuectl.index.database import IndexUnavailable
+from queuectl.index.rows import row_of
+from queuectl.index.sorting import Sorter
+from queuectl.index.writer import Writer
+from queuectl.job import DIRECTORIES, PENDING, PROCESSING, Job
+from queuectl.spool.intake import NotNow
+from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.index.writer import Witness
+    from queuectl.spool.spool import Spool
+
+STEP = 500  # what a piece may cost; comparing is 1
+READ_COST = 5
+LIST_COST = 0.1
+FIRST_JOBS = 2000
+ROUNDS = 3
+COMMIT_ROWS = 500
+AGAIN_S = 30.0
+
+
+class Progress:
+    """How far a comparison is.
+
+    Attributes:
+        directory: what is being looked at.
+        compared, listed: files so far. All files are listed when `directory` is the last and they are equal.
+        read, removed: files read, because they were new or had changed; jobs taken out of the index.
+        unreadable: files outside pending/ that are no jobs.
+        fresh: waiting jobs that were put since the last piece.
+        later: names in pending/ that are no jobs yet, each with the seconds after which to look again.
+    """
+
+    __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed", "unreadable")
+
+    def __init__(self) -> None:
+        self.directory = ""
+        self.compared = self.listed = self.read = self.removed = self.unreadable = 0
+        self.fresh: list[Job] = []
+        self.later: list[tuple[str, float]] = []
+
+    def __str__(self) -> str:
+        return f"{self.compared:,} of {self.listed:,} files compared"
+
+
+def sync(spool: Spool, writer: Writer, *, full: bool = False, watched: bool = False) -> Iterator[Progress]:
+    """Compare the spool with the index and put right what differs.
+
+    Args:
+        full: compare every file, also where nothing has changed since the last clean close.
+        watched: file-system events tell the caller of what is moved into directories while this goes on; else they
+            are compared again at the end.
+
+    Yields:
+        The same Progress after each piece of some 5 ms, with `fresh` and `later` of that piece.
+
+    Crash: the next one compares everything. Cost: some 6 µs a file that has not changed, 100 µs one that is read.
+    """
+    return _Sync(spool, writer).run(full=full, watched=watched)
+
+
+def catch_up(spool: Spool, *, full: bool = False) -> Iterator[Progress]:
+    """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock."""
+    writer = Writer(spool.layout.index, spool.clock)
+    try:
+        yield from sync(spool, writer, full=full)
+    except BaseException:
+        writer.close(clean=False)
+        raise
+    writer.close()
+
+
+def look(spool: Spool, writer: Writer, name: str) -> Job | NotNow | None:
+    """Look at a name that appeared in pending/ or whose time has come; the index follows.
+
+    Returns:
+        Why its file in pending/ is no job (now); else the job of this id; None when there is none.
+    """
+    job_id = job_id_of(name)
+    if job_id is None:
+        return None if is_ignored(name) else _examine(spool, name)
+    job, refused = _follow(spool, writer, job_id)
+    return refused or job
+
+
+def refresh(spool: Spool, writer: Writer, job_id: str) -> Job | NotNow | None:
+    """Read a job wherever it lies, and put or remove its row.
+
+    Returns:
+        The job; else why its file in pending/ is no job (now); None when there is none at all.
+    """
+    job, refused = _follow(spool, writer, job_id)
+    return job or refused
+
+
+def _follow(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotNow | None]:
+    job, refused = _find(spool, writer, job_id)
+    if job is None:
+        writer.remove(job_id)
+    if refused is not None and refused.reason == "renamed" and refused.job_id is not None:
+        return _follow(spool, writer, refused.job_id)
+    return job, refused
+
+
+def _find(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotNow | None]:
+    refused: NotNow | None = None
+    for _ in range(ROUNDS):  # it may move from where we have not looked to where we have
+        for directory in DIRECTORIES:
+            # Taken before the file is read: a change in between shows up as a difference the next time.
+            status = spool.files.lstat(spool.layout.job(directory, job_id))
+            found = None if status is None else _read(spool, directory, job_id)
+            if isinstance(found, Job):
+                writer.put(row_of(found, status))
+                return found, refused
+            refused = found or refused
+        there = spool.find(job_id)
+        if there is None or (there == PENDING and refused is not None):
+            break
+    return None, refused
+
+
+def _read(spool: Spool, directory: str, job_id: str) -> Job | NotNow | None:
+    """Read one file; None when it has gone or is no job."""
+    if directory == PENDING:
+        found = _examine(spool, job_id + SUFFIX)
+        return None if isinstance(found, NotNow) and found.reason == "gone" else found
+    try:
+        return spool.read_in(directory, job_id)
+    except (InvalidData, OSError):
+        return None
+
+
+def _examine(spool: Spool, name: str) -> Job | NotNow:
+    try:
+        return spool.examine(name)
+    except OSError as error:
+        return NotNow("unreadable", AGAIN_S, f"pending/{name}: {error.strerror}")
+
+
+class _Sync:
+    def __init__(self, spool: Spool, writer: Writer) -> None:
+        self.spool = spool
+        self.writer = writer
+        self.epoch = writer.epoch
+        self.progress = Progress()
+        self.spent = 0.0
+        self.unsettled: set[str] = set()
+        self.fresh: list[Job] = []
+        self.later: list[tuple[str, float]] = []
+
+    def run(self, *, full: bool, watched: bool) -> Iterator[Progress]:
+        before = seal.marks_of(self.spool)
+        marks = seal.settled(self.spool, before)
+        unchanged = self._believed(full=full)
+        yield from self._apply_changes()
+        for directory in DIRECTORIES:
+            # What runs is few and changes in place without a note, so it is always compared.
+            if directory not in unchanged or directory == PROCESSING:
+                yield from self._compare(directory, every_file=True)
+        for _ in range(0 if watched else ROUNDS):
+            now = seal.marks_of(self.spool)
+            moved = [directory for directory in DIRECTORIES if now[directory] != before[directory]]
+            if not moved:
+                break
+            before, marks = now, seal.settled(self.spool, now)
+            for directory in moved:
+                yield from self._compare(directory, every_file=False)
+        if not watched:
+            yield from self._apply_changes()
+        self.writer.commit()
+        self.writer.needs_sync = False
+        self.writer.seal = seal.Seal(self.spool, marks, self.unsettled)
+        yield self._piece()
+
+    def _believed(self, *, full: bool) -> set[str]:
+        """Return the directories that cannot have changed, and have what was unsettled there looked at again."""
+        writer, last = self.writer, self.writer.seal
+        if last is None:
+            last = seal.load(self.spool, writer.found_seal)
+            seal.void(self.spool)
+        if full or last is None:
+            return set()
+        unchanged = last.unchanged()
+        if PENDING in unchanged:
+            for name in last.unsettled:
+                self._look(name)
+        return unchanged
+
+    def _apply_changes(self) -> Iterator[Progress]:
+        while True:
+            changes = Changes(self.spool)
+            if not changes:
+                return
+            yield self._piece()
+            if not changes.are_there():
+                continue
+            for job_id in changes.ids():
+                self._refresh(job_id)
+                yield from self._pause(READ_COST)
+            self.writer.commit()
+            changes.forget()
+
+    # --- one directory
+
+    def _compare(self, directory: str, *, every_file: bool) -> Iterator[Progress]:
+        self.progress.directory = directory
+        sorter = Sorter(os.path.dirname(self.writer.path))
+        try:
+            yield from self._list(directory, sorter)
+            yield from self._merge(directory, sorter, every_file=every_file)
+        finally:
+            sorter.close()
+
+    def _list(self, directory: str, sorter: Sorter) -> Iterator[Progress]:
+        self.writer.commit()
+        early = FIRST_JOBS if directory == PENDING and self.writer.count(PENDING) == 0 else 0
+        for name in _names(self.spool, directory):
+            job_id = job_id_of(name)
+            if job_id is None:
+                if directory == PENDING:
+                    self._look(name)
+                continue
+            sorter.add(job_id)
+            self.progress.listed += 1
+            if sorter.count <= early:
+                self._refresh(job_id)
+                yield from self._pause(READ_COST)
+            yield from self._pause(LIST_COST)
+
+    def _merge(self, directory: str, sorter: Sorter, *, every_file: bool) -> Iterator[Progress]:
+        """Go through files and rows side by side."""
+        known = self.writer.witnesses(directory)
+        row = next(known, None)
+        for job_id in chain(sorter, (None,)):
+            while row is not None and (job_id is None or row[0] < job_id):
+                self._refresh(row[0])  # no such file here any more, or it came after the listing
+                yield from self._pause(READ_COST)
+                row = next(known, None)
+            if job_id is None:
+                return
+            self.progress.compared += 1
+            if row is None or row[0] != job_id:
+                self._refresh_listed(directory, job_id)
+                yield from self._pause(READ_COST)
+                continue
+            if every_file and not self._is_same(directory, row):
+                self._refresh(job_id)
+                yield from self._pause(READ_COST)
+            row = next(known, None)
+            yield from self._pause(1 if every_file else LIST_COST)
+
+    def _is_same(self, directory: str, row: Witness) -> bool:
+        status = self.spool.files.lstat(self.spool.layout.job(directory, row[0]))
+        return status is not None and row[1:] == (status.st_ino, status.st_size, status.st_ctime_ns)
+
+    # --- one job
+
+    def _look(self, name: str) -> None:
+        self.progress.read += 1
+        self._note(name, look(self.spool, self.writer, name))
+
+    def _refresh(self, job_id: str) -> None:
+        self.progress.read += 1
+        self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id))
+
+    def _refresh_listed(self, directory: str, job_id: str) -> None:
+        before = self.progress.removed
+        self._refresh(job_id)
+        if self.progress.removed > before and self.spool.find(job_id) == directory:
+            self.progress.unreadable += 1
+
+    def _note(self, name: str, found: Job | NotNow | None) -> None:
+        self.unsettled.discard(name)
+        if isinstance(found, Job):
+            if found.directory == PENDING:
+                self.fresh.append(found)
+        elif found is None:
+            self.progress.removed += 1
+        elif found.again_s is not None:
+            self.later.append((name, found.again_s))
+            self.unsettled.add(name)
+
+    # --- pieces
+
+    def _pause(self, cost: float) -> tuple[Progress, ...]:
+        """Return what to yield: nothing before a piece is full."""
+        self.spent += cost
+        return (self._piece(),) if self.spent >= STEP else ()
+
+    def _piece(self) -> Progress:
+        if self.writer.epoch != self.epoch:
+            raise IndexUnavailable("the index was opened anew while it was compared with the spool")
+        self.spent = 0.0
+        if self.writer.waiting >= COMMIT_ROWS:
+            self.writer.commit()
+        self.progress.fresh, self.progress.later = self.fresh, self.later
+        self.fresh, self.later = [], []
+        return self.progress
+
+
+def _names(spool: Spool, directory: str) -> Iterator[str]:
+    try:
+        yield from spool.files.names(spool.layout.directory(directory))
+    except FileNotFoundError:
+        return

@@ -1,0 +1,135 @@
+"""verify: the index built anew beside the old one, and the index compared with the spool row by row.
+
+Source: spool/FORMAT.md § Index ("after sync it equals the spool exactly").
+"""
+
+from __future__ import annotations
+
+import os
+from heapq import merge
+
+from queuectl.errors import InvalidData
+from queuectl.index.database import discard
+from queuectl.index.rows import COLUMNS, INTERNAL, row_of
+from queuectl.index.sorting import Sorter
+from queuectl.index.sync import sync
+from queuectl.index.writer import Writer
+from queuectl.job import DIRECTORIES
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from queuectl.index.reader import Reader
+    from queuectl.index.sync import Progress
+    from queuectl.job import Job
+    from queuectl.spool.spool import Spool
+
+COMPARED = tuple(number for number, column in enumerate(COLUMNS) if column not in INTERNAL)
+CREATED_AT = COLUMNS.index("created_at")
+
+
+def rebuild(spool: Spool, path: str) -> Iterator[Progress]:
+    """Build an index from nothing and put it in the place of the one at `path`.
+
+    The caller holds run/index.lock, so nobody writes to the old one; readers notice the new file by themselves.
+
+    Crash: the old index, or none; what was built so far is thrown away by the next rebuild.
+    Cost: some 10 µs a job above reading its file; bounded memory.
+    """
+    beside = f"{path}.new"
+    discard(beside)
+    writer = Writer(beside, spool.clock)
+    try:
+        indexes = writer.begin_bulk()
+        progress: Progress | None = None
+        for progress in sync(spool, writer, full=True):
+            yield progress
+        for _ in writer.end_bulk(indexes):
+            if progress is not None:
+                yield progress
+    except BaseException:
+        writer.close(clean=False)
+        discard(beside)
+        raise
+    writer.close()
+    discard(path)
+    os.rename(beside, path)
+
+
+class Difference:
+    """One job about which spool and index disagree.
+
+    Attributes:
+        kind: missing (not in the index), stale (other values), extra (not in the spool).
+        spool, index: the values that differ, by column; all of them where the other side has nothing, None where there
+            is none.
+    """
+
+    __slots__ = ("id", "index", "kind", "spool")
+
+    def __init__(self, job_id: str, in_spool: list[Any] | None, in_index: tuple[Any, ...] | None) -> None:
+        self.id = job_id
+        self.kind = "missing" if in_index is None else "extra" if in_spool is None else "stale"
+        numbers = _differing(in_spool, in_index) if in_spool and in_index else COMPARED
+        self.spool = in_spool and {COLUMNS[n]: in_spool[n] for n in numbers}
+        self.index = in_index and {COLUMNS[n]: in_index[n] for n in numbers}
+
+    def __str__(self) -> str:
+        if self.kind != "stale" or not self.spool or not self.index:
+            return f"{self.id}: {self.kind}"
+        pairs = (f"{name} is {self.spool[name]!r}, not {value!r}" for name, value in self.index.items())
+        return f"{self.id}: stale: {', '.join(pairs)}"
+
+
+def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
+    """Read every job and compare it with its row; changes nothing.
+
+    Yields:
+        What differs, after a second look at both sides, since jobs go on meanwhile; None after each job that does not.
+    """
+    sorter = Sorter(os.path.dirname(reader.path))
+    try:
+        for directory in DIRECTORIES:
+            for job_id in spool.ids(directory):
+                sorter.add(job_id)
+        rows = (row[0] for row in reader.all_rows())
+        last = None
+        for job_id in merge(sorter, rows):
+            if job_id != last:
+                yield _compare(spool, reader, job_id)
+            last = job_id
+    finally:
+        sorter.close()
+
+
+def _compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
+    found = None
+    for _ in range(2):
+        job, in_index = _read(spool, job_id), reader.row(job_id)
+        in_spool = None if job is None else row_of(job)
+        if in_spool is None and in_index is None:
+            return None
+        if in_spool is not None and in_index is not None and job is not None:
+            if "created_at" not in job.fields:  # made up from the file's mtime, which grows with the file
+                in_spool[CREATED_AT] = in_index[CREATED_AT]
+            if not _differing(in_spool, in_index):
+                return None
+        found = Difference(job_id, in_spool, in_index)
+    return found
+
+
+def _differing(in_spool: list[Any], in_index: tuple[Any, ...]) -> tuple[int, ...]:
+    return tuple(number for number in COMPARED if in_spool[number] != in_index[number])
+
+
+def _read(spool: Spool, job_id: str) -> Job | None:
+    for directory in DIRECTORIES:
+        try:
+            job = spool.read_in(directory, job_id)
+        except (InvalidData, OSError):
+            continue
+        if job is not None:
+            return job
+    return None

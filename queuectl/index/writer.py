@@ -1,0 +1,293 @@
+"""writer: the one process that writes the index: rows come in, are kept a moment, and are written together.
+
+Owns:       the buffer between reports and disk, and what becomes due.
+Guarantees: only the last row of an id in a batch is written; what `due` answers includes everything put before; memory
+            is bounded whatever the number of jobs. There is one writer at a time: the caller holds run/index.lock.
+Fails with: IndexUnavailable. Nothing is lost by it, for the index is derived. The caller says that it is degraded,
+            goes on with its jobs and with `put`, calls `reopen` now and then, and once that works goes through `sync`
+            if `needs_sync` says so.
+Source:     spool/FORMAT.md § Index; schema.sql.
+"""
+
+from __future__ import annotations
+
+from queuectl.clock import Clock
+from queuectl.index.database import Database, IndexUnavailable, discard
+from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any
+
+    from queuectl.index.rows import Row
+    from queuectl.index.seal import Seal
+
+    Witness = tuple[str, int | None, int | None, int | None]  # id, inode, size, ctime_ns
+
+BUFFER_ROWS = 20_000  # more is not kept while the index cannot be written
+PROMOTE_ROWS = 1000  # at most so many become due in one step, the soonest first
+FEW_ROWS = 5000  # so many are fetched and sorted at once
+WINDOW_ROWS = 2000
+LAST = "\x7f"  # sorts behind every id
+
+
+class Due:
+    """A job that may start, or will be allowed to at `run_at`."""
+
+    __slots__ = ("id", "priority", "queue", "run_at")
+
+    def __init__(self, queue: str, priority: int, run_at: float, job_id: str) -> None:
+        self.queue = queue
+        self.priority = priority
+        self.run_at = run_at
+        self.id = job_id
+
+    @property
+    def key(self) -> tuple[int, float, str]:
+        """What jobs that may start are ordered by."""
+        return (-self.priority, self.run_at, self.id)
+
+
+class Writer:
+    """The index, open for writing.
+
+    Attributes:
+        was_rebuilt: the file was missing, damaged or another version's, so this began empty.
+        needs_sync: rows may be missing; `sync` makes it False.
+        epoch: counts reopenings, for those who hold on to what they once asked.
+        seal: what is written at a clean close so that the next opening need not compare everything (seal.py).
+    """
+
+    def __init__(self, path: str, clock: Clock | None = None) -> None:
+        self.path = path
+        self._clock = clock or Clock()
+        self._rows: dict[str, Row | None] = {}  # None: the job is gone
+        self._overflowed = False
+        self._is_bulk = False
+        self.epoch = 0
+        self.needs_sync = True
+        self.seal: Seal | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._database = _open(self.path)
+        self.was_rebuilt = self._database.was_created
+        # From here on the file may fall behind the spool at any instant, so the mark of a clean close goes now.
+        self.found_seal = self.meta("seal")
+        if self.found_seal is not None:
+            self._database.change(("drop_meta", [("seal",)]))
+
+    def reopen(self, *, anew: bool = False) -> None:
+        """Close and open again; start empty when the file is damaged or `anew` says so.
+
+        Rows that wait to be written are kept, unless the index starts empty or they were too many.
+
+        Raises:
+            IndexUnavailable: still; try again later.
+        """
+        was_in_place = self._database.is_in_place
+        self._database.close()
+        if anew or self._database.is_lost:
+            discard(self.path)
+        self.epoch += 1
+        self._open()
+        if self.was_rebuilt or self._overflowed or not was_in_place:
+            self._rows.clear()
+            self._overflowed = False
+            self.needs_sync = True
+            self.seal = None
+
+    def close(self, *, clean: bool = True) -> None:
+        """Write the rest and close; what cannot be written is found by the next `sync`.
+
+        Args:
+            clean: everything that happened until now has been put, or will be found in run/changes.
+
+        Crash: without the mark of a clean close, so the next `sync` compares every file.
+        """
+        try:
+            self.commit()
+            if clean and self.seal is not None and not self.needs_sync:
+                self._database.change(("drop_empty_counts", [()]))
+                self.seal.write(self)
+        except IndexUnavailable:
+            return
+        finally:
+            self._database.close()
+
+    @property
+    def is_in_place(self) -> bool:
+        """Tell whether the path still names the file that is open here; else `reopen`, for nobody else sees it."""
+        return self._database.is_in_place
+
+    # --- writing
+
+    def put(self, row: Row) -> None:
+        """Take a row (rows.row_of); it belongs to the writer from now on. Written at the next `commit`."""
+        self._keep(row[ID], row)
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job."""
+        self._keep(job_id, None)
+
+    def _keep(self, job_id: str, row: Row | None) -> None:
+        self._rows[job_id] = row
+        if len(self._rows) > BUFFER_ROWS:
+            self._rows.clear()
+            self._overflowed = self.needs_sync = True
+
+    @property
+    def dirty(self) -> bool:
+        """Tell whether something waits to be written."""
+        return bool(self._rows)
+
+    @property
+    def waiting(self) -> int:
+        """How many rows wait to be written."""
+        return len(self._rows)
+
+    def commit(self) -> None:
+        """Write what waits, in one transaction.
+
+        Raises:
+            IndexUnavailable: nothing was written; what waits is kept for the next time.
+
+        Cost: some 15 µs a row at 100,000 jobs.
+        """
+        if self._overflowed:
+            raise IndexUnavailable("the index could not be written for too long; it must be opened again")
+        if not self._rows:
+            return
+        now = self._clock.now()
+        rows, gone = [], []
+        for job_id, row in self._rows.items():
+            if row is None:
+                gone.append((job_id,))
+                continue
+            if row[READY] == 0 and row[RUN_AT] <= now:
+                row[READY] = 1
+            rows.append(row)
+        self._database.change(("put", rows), ("remove", gone))
+        self._rows.clear()
+
+    def promote(self, now: float, limit: int = PROMOTE_ROWS) -> int:
+        """Let jobs start whose time has come, the soonest first; return how many, at most `limit`."""
+        if self._database.one("overdue", (now,)) is None:
+            return 0
+        return self._database.change(("promote", [(now, limit)]))
+
+    # --- what is next
+
+    def due(self, now: float, limit: int, skip: Collection[str] = (), closed_queues: Collection[str] = ()) -> list[Due]:
+        """Return the first jobs that may start, in order: `priority DESC, run_at, id`; fewer than `limit` are all.
+
+        Args:
+            skip: ids to leave out, for instance because they are being started.
+            closed_queues: queues from which nothing may start.
+
+        Cost: independent of how many jobs wait; grows with the number of queues that have some.
+        """
+        self.commit()
+        self.promote(now, max(PROMOTE_ROWS, limit + len(skip)))
+        found: list[Due] = []
+        for first in sorted(self._first_of_queues(closed_queues), key=lambda due: due.key):
+            if len(found) >= limit and found[-1].key <= first.key:
+                break
+            found = sorted([*found, *self._due_in(first.queue, limit, skip)], key=lambda due: due.key)[:limit]
+        return found
+
+    def _first_of_queues(self, closed: Collection[str]) -> Iterator[Due]:
+        queue = ""
+        while True:
+            row = self._database.one("due_queue_after", (queue,))
+            if row is None:
+                return
+            queue = row[0]
+            if queue not in closed:
+                yield Due(*row)
+
+    def _due_in(self, queue: str, limit: int, skip: Collection[str]) -> Iterator[Due]:
+        left = limit
+        for row in self._database.each("due", (queue,)):
+            if left == 0:
+                return
+            if row[3] not in skip:
+                left -= 1
+                yield Due(*row)
+
+    def soon(self, limit: int) -> list[Due]:
+        """Return the jobs that wait for their time, soonest first."""
+        self.commit()
+        return [Due(*row) for row in self._database.all("soon", (limit,))]
+
+    def next_due_at(self) -> float | None:
+        """Return the instant at which the next waiting job may start; None when none waits for its time."""
+        soonest = self.soon(1)
+        return soonest[0].run_at if soonest else None
+
+    # --- looking
+
+    def get(self, job_id: str) -> dict[str, Any] | None:
+        """Return the row of a job by column, also one that waits to be written."""
+        row = self._rows[job_id] if job_id in self._rows else self._database.one("get", (job_id,))
+        return None if row is None else dict(zip(COLUMNS, row, strict=True))
+
+    def unique_holder(self, key: str) -> str | None:
+        """Return the job that waits or runs with this `unique_key`."""
+        self.commit()
+        row = self._database.one("unique_holder", (key,))
+        return None if row is None else row[0]
+
+    def meta(self, key: str) -> str | None:
+        """Return what the index noted about itself."""
+        row = self._database.one("meta", (key,))
+        return None if row is None else row[0]
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Note something, at once."""
+        self._database.change(("set_meta", [(key, value)]))
+
+    def count(self, directory: str) -> int:
+        """Return how many jobs of a directory the index knows, as of the last commit."""
+        counts = {state: n for state, n in self._database.all("counts") if DIRECTORY_OF.get(state) == directory}
+        return sum(counts.values())
+
+    def witnesses(self, directory: str) -> Iterator[Witness]:
+        """Yield what is known about the files of a directory, in the order of ids, while rows come and go.
+
+        Cost: bounded memory; pieces of a few milliseconds.
+        """
+        states = (STATES_IN[directory] * 3)[:3]
+        self.commit()
+        if self.count(directory) <= FEW_ROWS and not self._is_bulk:
+            yield from self._database.all("witnesses_of_few", states)
+            return
+        start = ""
+        while start < LAST:
+            self.commit()
+            end = self._database.one("window_end", (start, WINDOW_ROWS - 1))
+            until = end[0] if end is not None else LAST
+            yield from self._database.all("witnesses", (start, until, *states))
+            start = until
+
+    # --- building anew
+
+    def begin_bulk(self) -> list[str]:
+        """See Database.begin_bulk."""
+        self._is_bulk = True
+        return self._database.begin_bulk()
+
+    def end_bulk(self, indexes: list[str]) -> Iterator[None]:
+        """See Database.end_bulk."""
+        return self._database.end_bulk(indexes)
+
+
+def _open(path: str) -> Database:
+    try:
+        return Database(path, for_writing=True)
+    except IndexUnavailable as error:
+        if not error.is_lost:
+            raise
+    discard(path)
+    return Database(path, for_writing=True)

@@ -1,0 +1,75 @@
+"""cancel: jobs in every state, several at once."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.support import Jobs, Run
+
+
+def test_a_waiting_job_never_starts(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = cli("cancel", "a")
+    assert (ran.code, ran.out, ran.err) == (0, "", "Cancelled a\n")
+    assert jobs.queue.get("a").state == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["held", "failed"])
+def test_so_does_one_that_is_held_or_waits_for_its_next_try(cli: Run, jobs: Jobs, state: str) -> None:
+    getattr(jobs, state)("a")
+    assert cli("cancel", "a").code == 0
+    assert jobs.queue.get("a").state == "cancelled"
+
+
+@pytest.mark.parametrize("state", ["completed", "dead"])
+def test_one_that_has_ended_stays_as_it_is(cli: Run, jobs: Jobs, state: str) -> None:
+    getattr(jobs, state)("a")
+    ran = cli("cancel", "a")
+    assert (ran.code, ran.err) == (0, f"a has ended already: it is {state}\n")
+    assert jobs.queue.get("a").state == state
+
+
+def test_cancelling_twice_is_cancelling_once(cli: Run, jobs: Jobs) -> None:
+    jobs.cancelled("a")
+    assert cli("cancel", "a").err == "Cancelled a\n"
+
+
+def test_one_that_is_missing_keeps_no_other_from_being_cancelled(cli: Run, jobs: Jobs) -> None:
+    for job_id in ("a", "b"):
+        jobs.pending(job_id)
+    ran = cli("cancel", "a", "gone-1", "b", "gone-2")
+    assert (ran.code, ran.out) == (7, "")
+    assert ran.err.splitlines() == [
+        'queuectl: no job "gone-1"',
+        'queuectl: no job "gone-2"',
+        "Cancelled 2 jobs",
+        "queuectl: 2 of 4 jobs could not be cancelled",
+    ]
+    assert cli("cancel", "gone-1").code == 3
+
+
+def test_ids_from_standard_input(cli: Run, jobs: Jobs) -> None:
+    for job_id in ("a", "b", "c"):
+        jobs.pending(job_id)
+    ran = cli("cancel", "-", "c", stdin=b"a\nb a\n\n")
+    assert (ran.code, ran.err) == (0, "Cancelled 3 jobs\n")
+    assert cli("cancel", "-").err == "Cancelled 0 jobs\n"
+
+
+def test_json_says_what_was_done_and_what_was_not(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = cli("cancel", "a", "gone", "--json")
+    done = json.loads(ran.out)
+    assert (ran.code, done["action"], done["ids"]) == (7, "cancel", ["a"])
+    assert [(f["id"], f["exit_code"], f["type"]) for f in done["failed"]] == [
+        *[("gone", 3, "urn:queuectl:problem:not-found")]
+    ]
+    assert json.loads(ran.err.splitlines()[-1])["exit_code"] == 7
+
+
+def test_names_are_ids_for_the_next_command(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = cli("cancel", "a", "-o", "name", "-q")
+    assert (ran.out, ran.err) == ("a\n", "")

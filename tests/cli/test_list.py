@@ -1,0 +1,200 @@
+"""list: states, filters, order, formats, and what a table of jobs looks like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.support import NOW, Jobs, Ran, Run
+
+Golden = Callable[[str, str], None]
+Passes = Callable[[float], None]
+
+
+@pytest.fixture
+def every(jobs: Jobs, now: Passes) -> Jobs:
+    """One job in each state, each changed some time after the one before."""
+    jobs.pending("ready", "ffmpeg -i a.mov -c:v libx265 a.mp4", tags=["video"])
+    now(10)
+    jobs.pending("later", "echo \x1b[31m日本語", queue="net", run_at="2026-11-25T02:00:00Z", priority=7)
+    now(10)
+    jobs.held("held")
+    now(10)
+    jobs.dead("dead", command="python train.py --fold 9")
+    now(10)
+    jobs.completed("done", command="rsync -a /data/ nas:/backup/")
+    now(10)
+    jobs.cancelled("cancelled")
+    now(10)
+    jobs.failed("failed", delay_s=338, max_retries=1)
+    with jobs.running("late", timeout=5, max_retries=0) as claim:
+        claim.bury("retries_exhausted", {"exit_code": 124, "timed_out": True})
+    return jobs
+
+
+def ids(ran: Ran) -> list[str]:
+    assert ran.code == 0, ran
+    return ran.out.split()
+
+
+def test_the_table(cli: Run, every: Jobs, now: Passes, golden: Golden) -> None:
+    with every.running("busy", command="sleep 1000"):
+        now(62)
+        golden("list", cli("list").out)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_table_on_a_narrow_terminal(
+    cli: Run, every: Jobs, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    golden(f"list-{columns}", cli("list").out)
+
+
+@pytest.mark.parametrize(
+    ("state", "found"),
+    [
+        ("pending", "later ready held"),
+        ("held", "held"),
+        ("failed", "failed"),
+        ("dead", "late dead"),
+        ("completed", "done"),
+        ("cancelled", "cancelled"),
+        ("processing", ""),
+        ("dead,completed", "late dead done"),
+        ("all", "late failed cancelled done dead held later ready"),
+        ("DEAD", "late dead"),
+    ],
+)
+def test_states_as_the_users_of_the_original_type_them(cli: Run, every: Jobs, state: str, found: str) -> None:
+    assert sorted(ids(cli("list", "--state", state, "-o", "name"))) == sorted(found.split())
+
+
+def test_states_may_be_repeated(cli: Run, every: Jobs) -> None:
+    assert ids(cli("list", "--state", "held", "--state", "completed", "-o", "name")) == ["done", "held"]
+
+
+def test_a_state_that_does_not_exist(cli: Run) -> None:
+    ran = cli("list", "--state", "running")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.splitlines()[1] == (
+        "          hint: states are pending, held, failed, processing, completed, cancelled, dead"
+    )
+    assert cli("list", "--state", "compleated").err.startswith(
+        'queuectl: no state "compleated"; did you mean "completed"?'
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("--queue net", "later"),
+        ("--queue nowhere", ""),
+        ("--tag video", "ready"),
+        ("--search MPEG", "ready"),
+        ("--search dea", "dead"),
+        ("--since 5s", "failed late"),
+        ("--until 14:02:00", "ready"),
+        ("--since 14:02:01 --until 14:02:20", "later held"),
+        ("--queue default --state pending", "ready held"),
+    ],
+)
+def test_filters(cli: Run, every: Jobs, line: str, found: str) -> None:
+    assert sorted(ids(cli("list", *line.split(), "-o", "name"))) == sorted(found.split())
+
+
+@pytest.mark.parametrize(
+    ("order", "first"),
+    [("updated", "failed"), ("-updated", "ready"), ("created", "failed"), ("priority", "later"), ("id", "cancelled")],
+)
+def test_order(cli: Run, every: Jobs, order: str, first: str) -> None:
+    every.queue.delete("late")
+    assert ids(cli("list", f"--sort={order}", "-o", "name"))[0] == first
+
+
+def test_an_order_that_does_not_exist(cli: Run) -> None:
+    ran = cli("list", "--sort", "colour")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, 'queuectl: cannot sort by "colour"')
+
+
+def test_what_was_cut_is_said(cli: Run, jobs: Jobs) -> None:
+    [*jobs.queue.enqueue_many(["true"] * 1284)]
+    ran = cli("list")
+    assert (len(ran.out.splitlines()), ran.err) == (51, "(50 of 1,284 shown)\n")
+    assert cli("list", "-n", "7").err == "(7 of 1,284 shown)\n"
+    ran = cli("list", "--all", "-o", "name")
+    assert (len(set(ran.out.split())), ran.err) == (1284, "")
+    assert len(json.loads(cli("list", "--all", "--json").out)) == 1284
+    assert cli("list", "--json", "-q").err == ""
+    assert cli("list", "--limit", "0").code == 2
+
+
+def test_an_empty_queue(cli: Run) -> None:
+    for line, out in (([], ""), (["--json"], "[]\n"), (["-o", "jsonl"], ""), (["-o", "name"], "")):
+        ran = cli("list", *line)
+        assert (ran.code, ran.out, ran.err) == (0, out, "")
+
+
+def test_json_has_instants_that_say_so_and_what_the_configuration_gives(cli: Run, every: Jobs) -> None:
+    rows = {row["id"]: row for row in json.loads(cli("list", "--json").out)}
+    assert rows["later"]["run_at"] == "2026-11-25T02:00:00.000000Z"
+    assert (rows["ready"]["max_retries"], rows["failed"]["max_retries"]) == (3, 1)
+    assert rows["ready"]["tags"] == ["video"]
+    assert [json.loads(line) for line in cli("list", "-o", "jsonl").out.splitlines()] == [*rows.values()]
+
+
+def test_json_cannot_command_a_terminal(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", "echo \x9b2J \u202e \U000e0001 日本語 \x1b")
+    for line in (["list", "--json"], ["show", "a", "--json"]):
+        ran = cli(*line)
+        assert all(c.isprintable() or c == "\n" for c in ran.out)
+        assert "日本語" in ran.out
+        found = json.loads(ran.out)
+        assert (found if isinstance(found, dict) else found[0])[
+            "command"
+        ] == "echo \x9b2J \u202e \U000e0001 日本語 \x1b"
+
+
+def test_tsv_is_for_awk(cli: Run, every: Jobs) -> None:
+    lines = cli("list", "-o", "tsv", "--state", "dead").out.splitlines()
+    assert lines[0].split("\t")[:3] == ["id", "state", "attempts"]
+    assert len({line.count("\t") for line in lines}) == 1
+
+
+def test_a_job_that_was_just_dropped_is_there(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("first")
+    assert ids(cli("list", "-o", "name")) == ["first"]
+    path = f"{jobs.queue.layout.directory('pending')}/dropped.json"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write('{"command": "true"}')
+    assert sorted(ids(cli("list", "-o", "name"))) == ["dropped", "first"]
+
+
+def test_a_terminal_gets_colour_and_a_pipe_does_not(
+    terminal: Callable[..., Ran], queuectl: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.dead("d")
+    assert "\x1b[31mdead \x1b[0m" in terminal("list").out
+    assert "\x1b" not in queuectl("list").out
+    assert "\x1b[31mdead \x1b[0m" in queuectl("list", "--color", "always").out
+    assert "\x1b" not in terminal("list", "--color", "never").out
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in terminal("list").out
+    monkeypatch.setenv("NO_COLOR", "")
+    assert "\x1b" in terminal("list").out
+    monkeypatch.setenv("TERM", "dumb")
+    assert "\x1b" not in terminal("list").out
+
+
+def test_a_terminal_sets_the_width(terminal: Callable[..., Ran], jobs: Jobs) -> None:
+    jobs.pending("a", "x" * 300)
+    for columns in (40, 60, 100):
+        lines = terminal("list", "--color=never", columns=columns).out.splitlines()
+        assert len(lines[1]) == columns
+        assert lines[1].endswith("…")
+    assert "x" * 300 in terminal("list", "-o", "wide", columns=60).out
+
+
+assert NOW  # where `now` begins

@@ -1,0 +1,176 @@
+"""logs: what a job wrote: all, the end, one attempt, as it comes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from queuectl.cli.follow import BLOCK, Printer, Source
+from tests.cli.support import Jobs, Ran, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_very_bytes_go_into_a_pipe(queuectl: Run, jobs: Jobs, tmp_path: Path) -> None:
+    jobs.completed("a", b"\x1b[31mred\r\n\xff\0 end")
+    line = [sys.executable, str(ROOT / "queuectl"), "logs", "a"]
+    assert subprocess.run(line, capture_output=True, check=True).stdout == b"\x1b[31mred\r\n\xff\0 end"
+
+
+def test_a_terminal_gets_nothing_that_could_command_it(terminal: Callable[..., Ran], jobs: Jobs) -> None:
+    jobs.completed("a", b"\x1b[31mred\x1b[0m \x1b]0;title\x07\x1b[2J\xff\xc3\xa4\n")
+    assert terminal("logs", "a").out == "red \\x1b]0;title\\x07\\x1b[2J\\xffä\n"
+
+
+def test_the_newest_attempt_unless_another_is_named(cli: Run, jobs: Jobs) -> None:
+    jobs.failed("a", b"first\n")
+    with jobs.start("a", b"second\n") as claim:
+        claim.finish({"exit_code": 0})
+    assert cli("logs", "a").out == "second\n"
+    assert cli("logs", "a", "--attempt", "1").out == "first\n"
+    ran = cli("logs", "a", "--attempt", "3")
+    assert (ran.code, ran.err) == (3, "queuectl: job a has no attempt 3: it has 2 attempts\n")
+
+
+def test_a_job_that_has_not_run_has_no_output(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = cli("logs", "a")
+    assert (ran.code, ran.err) == (3, "queuectl: job a has no attempt 0: it has not run yet\n")
+
+
+def test_output_that_has_been_removed_is_told(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.completed("a")
+    (home / "output/a.1.log").unlink()
+    ran = cli("logs", "a")
+    assert (ran.code, ran.err) == (3, "queuectl: the output of job a, attempt 1, has been removed\n")
+
+
+@pytest.mark.parametrize(
+    ("output", "lines", "shown"),
+    [
+        (b"1\n2\n3\n", 2, b"2\n3\n"),
+        (b"1\n2\n3", 2, b"2\n3"),
+        (b"1\n2\n3\n", 5, b"1\n2\n3\n"),
+        (b"1\n2\n3\n", 3, b"1\n2\n3\n"),
+        (b"1\n2\n3\n", 0, b""),
+        (b"\n\n\n", 2, b"\n\n"),
+        (b"", 2, b""),
+        (b"no newline", 1, b"no newline"),
+        (b"x" * BLOCK + b"\n" + b"y" * BLOCK + b"\nz\n", 2, b"y" * BLOCK + b"\nz\n"),
+        (b"a\n" + b"x" * (BLOCK - 1) + b"\n", 1, b"x" * (BLOCK - 1) + b"\n"),
+    ],
+)
+def test_the_last_lines(tmp_path: Path, output: bytes, lines: int, shown: bytes) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(output)
+    with Source(str(path)) as source:
+        source.skip_to_last(lines)
+        read = b""
+        while data := source.read():
+            read += data
+    assert read == shown
+
+
+def test_lines_of_a_job(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", b"1\n2\n3\n")
+    assert cli("logs", "a", "--lines", "2").out == "2\n3\n"
+    assert cli("logs", "a", "-n", "1").out == "3\n"
+
+
+def test_json_has_the_text_and_where_it_is(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.completed("a", b"one\n\xff\n")
+    assert json.loads(cli("logs", "a", "--json").out) == {
+        **{"id": "a", "attempt": 1, "path": f"{home}/output/a.1.log", "output": "one\n\\xff\n"}
+    }
+    assert cli("logs", "a", "-f", "--json").code == 2
+
+
+def test_following_what_has_ended_shows_it_and_ends(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("a", {"error": "x"})
+    ran = cli("logs", "-f", "a")
+    assert (ran.code, ran.out) == (0, "killed\n")
+    assert ran.err == "a is dead after 1 attempt: killed by SIGKILL\n"
+
+
+def test_following_goes_on_to_the_next_attempt_until_the_job_has_ended(jobs: Jobs, home: Path) -> None:
+    """The other process is driven by what it shows, so nothing here waits for a clock."""
+    output = home / "output"
+    claim = jobs.running("a", b"one\n")
+    line = [sys.executable, str(ROOT / "queuectl"), "logs", "-f", "a"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"one\n"
+    with (output / "a.1.log").open("ab") as log:
+        log.write(b"two\n")
+    assert process.stdout.readline() == b"two\n"
+    with claim:
+        claim.reschedule("failed", 0, {"exit_code": 1})
+    with jobs.start("a", b"three\n") as claim:
+        assert process.stderr.readline() == b"--- attempt 2 ---\n"
+        assert process.stdout.readline() == b"three\n"
+        with (output / "a.2.log").open("ab") as log:
+            log.write(b"the last words")
+        claim.finish({"exit_code": 0})
+    rest = process.communicate()
+    assert rest[0] == b"the last words"
+    assert rest[1].startswith(b"a completed in ")
+    assert process.returncode == 0
+
+
+def test_following_one_attempt_ends_with_it(cli: Run, jobs: Jobs) -> None:
+    jobs.failed("a", b"first\n")
+    ran = cli("logs", "-f", "a", "--attempt", "1")
+    assert (ran.code, ran.out, ran.err) == (0, "first\n", "")
+
+
+def test_following_a_job_that_waits_says_so_and_ctrl_c_ends_it(jobs: Jobs) -> None:
+    import signal
+
+    jobs.pending("a")
+    line = [sys.executable, str(ROOT / "queuectl"), "logs", "-f", "a"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "a waits to be started; no supervisor is running\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out, err) == (130, "", "Not following any more; a goes on\n")
+
+
+def test_a_file_that_is_rotated_is_followed_into_its_successor(tmp_path: Path) -> None:
+    path = tmp_path / "worker-1.log"
+    with Source(str(path)) as source:
+        assert source.is_missing
+        assert source.read() == b""
+        path.write_bytes(b"old\n")
+        assert source.read() == b"old\n"
+        with path.open("ab") as log:
+            log.write(b"last of the old\n")
+        os.rename(path, tmp_path / "worker-1.log.1")
+        path.write_bytes(b"new\n")
+        assert source.read() == b"last of the old\n"
+        assert source.read() == b"new\n"
+        assert source.read() == b""
+
+
+def test_an_escape_sequence_in_two_pieces_is_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+    args = Arguments()
+    args.output, args.quiet, args.color = "table", False, "auto"
+    screen = Screen(args)
+    screen.is_terminal = True
+    printer = Printer(screen)
+    for piece in (b"a\x1b[3", b"1mb", b"\xc3", b"\xa4\r", b"\nc\x1b[", b""):
+        printer.write(piece)
+    printer.end()
+    assert capsys.readouterr().out == "abä\nc\\x1b["

@@ -1,0 +1,147 @@
+"""show: one job on one screen, and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Jobs, Ran, Run
+
+Golden = Callable[[str, str], None]
+Passes = Callable[[float], None]
+
+
+def test_a_waiting_job(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
+    jobs.pending(
+        *("video", "ffmpeg -i a.mov -c:v libx265 a.mp4"),
+        cwd="/home/ana/video",
+        tags=["video", "night"],
+        env={"PATH": "/bin", "TOKEN": "secret"},
+        name="the-film",
+        batch="films",
+        unique_key="film",
+        expires_at="2026-12-01T00:00:00Z",
+    )
+    now(120)
+    ran = cli("show", "video")
+    assert "secret" not in ran.out
+    golden("show-pending", ran.out)
+
+
+def test_a_job_that_waits_for_its_next_try(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
+    jobs.failed("f", b"reading\na.mov: No such file or directory\n", max_retries=3, timeout=90)
+    golden("show-failed", cli("show", "f").out)
+
+
+def test_a_running_job_with_its_progress(cli: Run, jobs: Jobs, now: Passes, golden: Golden, home: Path) -> None:
+    with jobs.running("r", b"one\ntwo"):
+        (home / "output/r.1.progress").write_text("0.2 begun\n0.4 converting \x1b[31m\n")
+        now(62)
+        golden("show-processing", cli("show", "r").out)
+        assert json.loads(cli("show", "r", "--json").out)["progress"] == "40% converting \x1b[31m"
+
+
+def test_a_dead_job_with_all_its_attempts(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
+    jobs.failed("d", delay_s=2)
+    now(10)
+    for details in ({"exit_code": 124, "timed_out": True}, {"exit_code": 137, "signal": "SIGKILL"}):
+        with jobs.start("d", b"") as claim:
+            now(3700)
+            claim.reschedule("failed", claim.job.updated_at + 3704, {"error": "", "max_rss_bytes": 8 << 30, **details})
+    with jobs.start("d") as claim:
+        claim.interrupt("its worker died before the end was seen")
+    with jobs.start("d") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 3, "error": "no\ngood"})
+    now(60)
+    golden("show-dead", cli("show", "d").out)
+
+
+def test_a_job_that_has_ended(cli: Run, jobs: Jobs, now: Passes, golden: Golden, home: Path) -> None:
+    jobs.completed("c", b"x\n" * 1284, queue="net", priority=-5)
+    (home / "output/c.1.result").write_text('{"rows": 12, "ok": true}')
+    golden("show-completed", cli("show", "c").out)
+    assert json.loads(cli("show", "c", "--json").out)["result"] == {"rows": 12, "ok": True}
+
+
+@pytest.mark.parametrize("code", [126, 127])
+def test_a_command_that_was_not_found_is_told_where_it_was_looked_for(cli: Run, jobs: Jobs, code: int) -> None:
+    with jobs.running("n", command="nosuch", cwd="/srv", env={"PATH": "/opt/bin"}) as claim:
+        claim.bury("retries_exhausted", {"exit_code": code, "error": "sh: nosuch: not found"})
+    lines = cli("show", "n").out.splitlines()
+    assert lines[-3:] == [
+        "",
+        "It ran in /srv with shell /bin/sh and PATH=/opt/bin",
+        "To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)",
+    ]
+
+
+def test_a_directory_that_is_missing_gets_the_same_advice(cli: Run, jobs: Jobs) -> None:
+    jobs.queue.enqueue(["ls"], id="n", cwd="/nowhere")
+    with jobs.start("n") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 126, "failed_to_start": True, "error": "no directory /nowhere"})
+    shown = cli("show", "n").out
+    assert "126 (not started)" in shown
+    assert "It ran in /nowhere with no shell and PATH=(the supervisor has)" in shown
+
+
+def test_json_is_the_job_with_history_and_result(cli: Run, jobs: Jobs, now: Passes) -> None:
+    jobs.failed("f")
+    shown = json.loads(cli("show", "f", "--json").out)
+    assert [entry["event"] for entry in shown["history"]] == ["started", "failed"]
+    assert (shown["id"], shown["state"], shown["attempts"], shown["result"]) == ("f", "failed", 1, None)
+
+
+def test_several_jobs_are_several_screens_or_one_array(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    jobs.pending("b")
+    assert cli("show", "a", "b").out.count("enqueued") == 2
+    assert [job["id"] for job in json.loads(cli("show", "a", "b", "--json").out)] == ["a", "b"]
+    assert cli("show", "-", "-o", "name", stdin=b"a b\na\n").out == "a\nb\n"
+
+
+def test_one_that_is_missing_keeps_no_other_from_being_shown(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    ran = cli("show", "a", "nope")
+    assert ran.code == 7
+    assert ran.out.startswith("a  pending")
+    assert ran.err.splitlines() == ['queuectl: no job "nope"', "queuectl: 1 of 2 jobs could not be shown"]
+    assert cli("show", "nope").code == 3
+
+
+def test_what_a_job_says_cannot_command_the_terminal(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("e", "printf '\x1b[2J' \u202e", tags=["\x1b[31m"], name="evil")
+    shown = cli("show", "e").out
+    assert "printf '\\x1b[2J' \\u202e" in shown
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+
+
+def test_a_terminal_is_told_what_to_type_next(terminal: Callable[..., Ran], jobs: Jobs) -> None:
+    jobs.dead("d")
+    assert "Full output: queuectl logs d     Try now: queuectl retry d" in terminal("show", "d", columns=80).out
+    assert "Full output" not in terminal("show", "d", "-q").out
+
+
+def test_an_unambiguous_beginning_will_do(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("alpha-1")
+    jobs.pending("alpha-2")
+    jobs.pending("beta")
+    assert cli("show", "be").out.startswith("beta  pending")
+    ran = cli("show", "alpha")
+    assert (ran.code, ran.err.splitlines()[0]) == (
+        4,
+        'queuectl: "alpha" is the beginning of several ids: alpha-1, alpha-2 ...',
+    )
+
+
+def test_an_id_that_is_nearly_right_is_suggested(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("01JDFQ8Z4T")
+    jobs.completed("01JDFW11AA")
+    ran = cli("show", "01JDFX")
+    assert ran.code == 3
+    assert ran.err.startswith('queuectl: no job "01JDFX". Did you mean 01JDF')
+    assert "01JDFQ8Z4T (dead)" in ran.err
+    assert "01JDFW11AA (completed)" in ran.err

@@ -1,0 +1,183 @@
+"""status: the queue in one screen, with and without a supervisor, and what needs a person."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.cli.commands import status as module
+from queuectl.cli.overview import Overview, attention
+from queuectl.errors import NoSupervisor
+from queuectl.processes import control, identity
+from queuectl.spool.files import Files
+from tests.cli.support import NOW, Jobs, Ran, Run
+
+Golden = Callable[[str, str], None]
+Passes = Callable[[float], None]
+SUPERVISOR: dict[str, Any] = {
+    **{"ok": True, "pid": 4121, "started_at": NOW - 273_600, "version": "1.0.0"},
+    **{"draining": False, "degraded": None, "syncing": None, "adopted": []},
+    "workers": [
+        {
+            **{"name": "worker-1", "state": "busy", "pid": 4122, "started_at": NOW - 273_600, "done": 4711},
+            **{"failed": 90, "job_id": "01JDFQ8Z4T0000AA", "job_since": NOW - 62},
+            **{"command": "ffmpeg -i a.mov -c:v libx265 \x1b[31m a.mp4", "command_pid": 5000},
+        },
+        {
+            **{"name": "worker-2", "state": "idle", "pid": 4123, "started_at": NOW - 273_600, "done": 4702},
+            **{"failed": 0, "job_id": None, "job_since": None, "command": None, "command_pid": None},
+        },
+    ],
+}
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A supervisor that answers from a table, to be changed by the test."""
+    answer = {**SUPERVISOR}
+
+    def ask(_layout: object, request: dict[str, Any], **_: object) -> dict[str, Any]:
+        if request["do"] == "status":
+            return answer
+        raise NoSupervisor("no supervisor is running")  # so that the index is brought up to date here
+
+    monkeypatch.setattr(control, "ask", ask)
+    monkeypatch.setattr(identity, "usage", lambda pid: (96.4, 212 << 20) if pid == 5000 else (0.0, 9 << 20))
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def disk(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many hundredths of the disk are free; and a home whose name is as short as people's are."""
+    monkeypatch.setenv("HOME", str(home.parent))
+    free = [81]
+    monkeypatch.setattr(Files, "free_bytes", lambda self, path: (free[0] << 30, 100 << 30))
+    return free
+
+
+def some(jobs: Jobs, now: Passes) -> None:
+    now(-7200)
+    jobs.dead("old-1")
+    now(-86400)
+    jobs.dead("old-2")
+    now(86400 + 7200 - 52)
+    jobs.pending("waits")
+    for number in range(20):
+        with jobs.running(f"done-{number}") as claim:
+            now(0.5)
+            claim.finish({"exit_code": 0})
+    jobs.failed("again")
+    now(40)
+
+
+def test_the_screen(cli: Run, jobs: Jobs, now: Passes, supervisor: dict[str, Any], golden: Golden) -> None:
+    some(jobs, now)
+    golden("status", cli("status").out)
+
+
+@pytest.mark.parametrize("columns", [60, 120])
+def test_the_screen_on_other_terminals(
+    cli: Run,
+    jobs: Jobs,
+    now: Passes,
+    supervisor: dict[str, Any],
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    some(jobs, now)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("status").out
+    golden(f"status-{columns}", shown)
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def test_without_a_supervisor(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
+    some(jobs, now)
+    ran = cli("status")
+    assert (ran.code, ran.err) == (0, "")
+    golden("status-down", ran.out)
+
+
+def test_an_empty_queue(cli: Run, golden: Golden) -> None:
+    golden("status-empty", cli("status").out)
+
+
+def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict[str, Any], home: Path) -> None:
+    some(jobs, now)
+    told = json.loads(cli("status", "--json").out)
+    assert (told["supervisor"]["pid"], told["supervisor"]["started_at"]) == (4121, "2026-11-21T10:01:58.000000Z")
+    assert told["counts"]["completed"] == 20
+    assert told["oldest_waiting_s"] == pytest.approx(50)
+    assert (told["last_hour"]["done"], told["last_hour"]["failed"]) == (20, 1)
+    assert [w["name"] for w in told["workers"]] == ["worker-1", "worker-2"]
+    assert (told["workers"][0]["cpu_percent"], told["workers"][0]["rss_bytes"]) == (96.4, 212 << 20)
+    assert told["disk"] == {"free_bytes": 81 << 30, "total_bytes": 100 << 30}
+    assert told["attention"] == ["2 dead jobs, 1 new today: queuectl dlq list"]
+    assert json.loads(cli("status", "--home", str(home / "other"), "--json").out)["home"] == f"{home}/other"
+
+
+def test_other_formats_are_the_counts(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    assert "pending\t1\n" in cli("status", "-o", "tsv").out
+
+
+def told(overview: Overview) -> list[str]:
+    return [text for text, _ in attention(overview)]
+
+
+def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
+    overview = Overview("/q", NOW)
+    assert told(overview) == []
+    overview.counts = {"dead": 7, "pending": 128}
+    overview.dead_today, overview.rejected = 2, 1
+    overview.free_bytes, overview.disk_bytes = 1 << 30, 100 << 30
+    overview.supervisor = {
+        **{"syncing": "5 of 10 files", "draining": True, "degraded": "the index cannot be written"},
+        **{"adopted": [{"job_id": "a", "pid": 1}]},
+    }
+    assert told(overview) == [
+        "The index is being brought up to date (5 of 10 files): figures may lag",
+        "Draining: each worker stops when its job has ended",
+        "1 job whose worker died runs on under the supervisor",
+        "The disk is nearly full: 1 GB left",
+        "1 file is no job; the reason lies beside it: /q/spool/rejected",
+        "7 dead jobs, 2 new today: queuectl dlq list",
+        "Degraded: the index cannot be written",
+        "128 jobs wait, but nobody works: queuectl worker start --count 2",
+    ]
+
+
+def test_rejected_files_are_counted(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.pending("a")
+    for name in ("one.json", "two.json"):
+        (home / "spool/rejected" / name).write_text("nope")
+        (home / "spool/rejected" / f"{name}.reason").write_text("no JSON")
+    assert "2 files are no jobs; the reasons lie beside them: ~/home/spool/rejected" in cli("status").out
+    assert json.loads(cli("status", "--json").out)["rejected"] == 2
+
+
+def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
+    cli: Run, jobs: Jobs, supervisor: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queuectl.index.reader import IndexUnavailable
+
+    def fail(*_: object) -> None:
+        raise IndexUnavailable("the index is damaged")
+
+    monkeypatch.setattr(module.Queue, "reader", fail)
+    ran = cli("status")
+    assert ran.code == 0
+    assert "worker-1" in ran.out
+    assert ran.out.splitlines()[-1] == "the index is damaged; to build the index anew: queuectl index rebuild"
+    assert "?" in ran.out.splitlines()[3]
+
+
+def test_a_busy_queue_seen_on_a_terminal(terminal: Callable[..., Ran], jobs: Jobs) -> None:
+    jobs.dead("d")
+    shown = terminal("status").out
+    assert "\x1b[31m1 dead job, 1 new today: queuectl dlq list\x1b[0m" in shown
