@@ -1,17 +1,17 @@
 """fields: what an author may say about a job, and the ids of jobs.
 
-Owns:       FIELDS, the table of everything an author may write, and the grammar of ids.
+Owns:       FIELDS, the table of everything an author may write; the grammar of ids; the checks that FIELDS is made of.
 Guarantees: `validate` accepts a job only when nothing in it can surprise the program later; what depends on
             the running system (a missing directory, a too long argument list) is left to the attempt.
-Fails with: InvalidData, naming the field, what was expected and what was found.
+Fails with: InvalidField, naming the field, what was expected and what was found.
 """
 
 from __future__ import annotations
 
 import os
-import time
+from _thread import allocate_lock
 
-from queuectl.clock import parse_instant
+from queuectl.clock import parse_instant, spell
 from queuectl.errors import InvalidData
 
 TYPE_CHECKING = False
@@ -28,34 +28,39 @@ ID_MAX = 128
 ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
+INSTANT_WORDS = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
+
+PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
+_instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
+INSTANTS_MAX = 1024
+_second = (-1, "")
 
 
 def is_id(text: object) -> bool:
-    """Tell whether `text` may name a job, queue, batch or tag; the only place that decides it."""
+    """Tell whether `text` may name a job, queue or batch; the only place that decides it."""
     return isinstance(text, str) and 0 < len(text) <= ID_MAX and text[0] in ID_START and ID_CHARS.issuperset(text)
 
 
 class _Ids:
-    """Time-ordered ids: 10 characters of milliseconds, 6 of randomness that counts up within one millisecond."""
+    """Time-ordered ids: 9 characters of milliseconds, 7 that begin at random and count up within one millisecond."""
 
-    __slots__ = ("last_ms", "low")
+    __slots__ = ("last_ms", "lock", "low")
 
     def __init__(self) -> None:
-        self.last_ms = 0
+        self.last_ms = -1
         self.low = 0
+        self.lock = allocate_lock()
 
-    def next(self) -> str:
-        ms = int(time.time() * 1000)
-        if ms > self.last_ms:
-            self.last_ms, self.low = ms, int.from_bytes(os.urandom(4), "big") >> 3
-        else:
-            self.low += 1
-        value = (self.last_ms << 30) + self.low
-        digits = []
-        for _ in range(16):
-            value, digit = divmod(value, 32)
-            digits.append(CROCKFORD[digit])
-        return "".join(reversed(digits))
+    def next(self, now: float) -> str:
+        with self.lock:
+            ms = int(now * 1000)
+            if ms > self.last_ms:
+                # The top bit stays free, so that counting up never carries into the milliseconds.
+                self.last_ms, self.low = ms, int.from_bytes(os.urandom(5), "big") >> 6
+            else:
+                self.low += 1
+            value = (self.last_ms << 35) + self.low
+        return "".join([PAIRS[value >> shift & 1023] for shift in range(70, -1, -10)])
 
 
 _ids = _Ids()
@@ -63,15 +68,44 @@ if hasattr(os, "register_at_fork"):  # a forked child must not repeat its parent
     os.register_at_fork(after_in_child=_ids.__init__)  # type: ignore[misc]
 
 
-def new_id() -> str:
-    """Return a fresh id of 16 characters; ids made by one process sort by creation."""
-    return _ids.next()
+def new_id(now: float) -> str:
+    """Return a fresh id of 16 characters; ids made by one process sort by creation, even if the clock goes back."""
+    return _ids.next(now)
 
 
-# --- one check a kind of value: None when fine, else the words for "must be ..."
+def instant_of(text: str) -> float:
+    """Return an RFC 3339 instant as seconds since 1970; raises ValueError."""
+    at = _instants.get(text)
+    if at is None:
+        at = parse_instant(text)
+        _remember(text, at)
+    return at
 
 
-def _integer(low: int, high: int) -> Check:
+def stamp(now: float) -> str:
+    """Spell the present instant; most come in a second that has been spelled just before."""
+    global _second  # noqa: PLW0603 - a cache of one
+    micros = round(now * 1_000_000)
+    second, fraction = divmod(micros, 1_000_000)
+    if second != _second[0]:
+        _second = (second, spell(second).partition(".")[0])
+    text = f"{_second[1]}.{fraction:06}Z"
+    _remember(text, micros / 1_000_000)
+    return text
+
+
+def _remember(text: str, at: float) -> None:
+    if len(_instants) >= INSTANTS_MAX:
+        _instants.clear()
+    _instants[text] = at
+
+
+# --- checks: None when the value is fine, else the words for "must be ..."
+
+
+def integer(low: int, high: int) -> Check:
+    """Accept an integer in this range."""
+
     def check(value: object) -> str | None:
         fine = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
         return None if fine else f"an integer from {low} to {high}"
@@ -79,13 +113,50 @@ def _integer(low: int, high: int) -> Check:
     return check
 
 
-def _number(low: float, high: float, words: str, *, above: bool = False) -> Check:
+def number(low: float, high: float, words: str, *, above: bool = False) -> Check:
+    """Accept a number in this range, `low` itself excluded when `above`."""
+
     def check(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return words
         return None if low <= value <= high and not (above and value == low) else words
 
     return check
+
+
+def one_of(*choices: str) -> Check:
+    """Accept these words."""
+
+    def check(value: object) -> str | None:
+        return None if isinstance(value, str) and value in choices else " or ".join(f'"{c}"' for c in choices)
+
+    return check
+
+
+def or_null(inner: Check) -> Check:
+    """Accept null as well."""
+    return lambda value: None if value is None else inner(value)
+
+
+def string(value: object) -> str | None:
+    """Accept any string."""
+    return None if isinstance(value, str) else "a string"
+
+
+def flag(value: object) -> str | None:
+    """Accept true and false."""
+    return None if isinstance(value, bool) else "true or false"
+
+
+def instant(value: object) -> str | None:
+    """Accept an RFC 3339 instant with a zone."""
+    if not isinstance(value, str):
+        return INSTANT_WORDS
+    try:
+        instant_of(value)
+    except ValueError:
+        return INSTANT_WORDS
+    return None
 
 
 def _text(limit: int | None = None) -> Check:
@@ -101,13 +172,6 @@ def _label(value: object) -> str | None:
     return None if is_id(value) else ID_GRAMMAR
 
 
-def _one_of(*choices: str) -> Check:
-    def check(value: object) -> str | None:
-        return None if value in choices and isinstance(value, str) else " or ".join(f'"{c}"' for c in choices)
-
-    return check
-
-
 def _argv(value: object) -> str | None:
     fine = isinstance(value, list) and value and all(isinstance(a, str) for a in value) and value[0]
     return None if fine else "a non-empty list of strings whose first is not empty"
@@ -119,22 +183,15 @@ def _strings(value: object) -> str | None:
 
 
 def _environment(value: object) -> str | None:
-    fine = isinstance(value, dict) and all(isinstance(v, str) and k and "=" not in k for k, v in value.items())
+    def is_name(name: object) -> bool:
+        return isinstance(name, str) and name != "" and "=" not in name
+
+    fine = isinstance(value, dict) and all(is_name(name) and isinstance(v, str) for name, v in value.items())
     return None if fine else "an object of strings whose names are not empty and hold no '='"
 
 
 def _absolute_path(value: object) -> str | None:
     return None if isinstance(value, str) and value.startswith("/") else "an absolute path"
-
-
-def _instant(value: object) -> str | None:
-    if not isinstance(value, str):
-        return 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
-    try:
-        parse_instant(value)
-    except ValueError as error:
-        return str(error)
-    return None
 
 
 def _exactly(wanted: object) -> Check:
@@ -149,7 +206,7 @@ def _not_yet(_value: object) -> str | None:
     return "left out: this version of QueueCTL does not support it yet, and running the job without it would be wrong"
 
 
-_seconds = _number(0, LONGEST_S, "a number of seconds above 0", above=True)
+_seconds = number(0, LONGEST_S, "a number of seconds above 0", above=True)
 
 FIELDS: dict[str, Check] = {
     "id": _label,
@@ -158,28 +215,28 @@ FIELDS: dict[str, Check] = {
     "queue": _label,
     "name": _label,
     "batch": _label,
-    "priority": _integer(-1000, 1000),
+    "priority": integer(-1000, 1000),
     "tags": _strings,
-    "max_retries": _integer(0, 1000),
-    "timeout": _number(0, LONGEST_S, "a number of seconds, 0 for none"),
+    "max_retries": integer(0, 1000),
+    "timeout": number(0, LONGEST_S, "a number of seconds, 0 for none"),
     "kill_after": _seconds,
-    "backoff_base": _number(0, LONGEST_S, "a number above 0", above=True),
+    "backoff_base": number(0, LONGEST_S, "a number above 0", above=True),
     "backoff_max": _seconds,
-    "backoff_jitter": _number(0, 1, "a number from 0 to 1"),
-    "run_at": _instant,
-    "expires_at": _instant,
+    "backoff_jitter": number(0, 1, "a number from 0 to 1"),
+    "run_at": instant,
+    "expires_at": instant,
     "cwd": _absolute_path,
     "env": _environment,
     "unique_key": _text(256),
-    "leftovers": _one_of("end", "leave"),
-    "on_interrupt": _one_of("requeue", "bury"),
+    "leftovers": one_of("end", "leave"),
+    "on_interrupt": one_of("requeue", "bury"),
     "after": _not_yet,
     "after_policy": _not_yet,
     "lock": _not_yet,
     "state": _exactly("pending"),
     "attempts": _exactly(0),
-    "created_at": _instant,
-    "updated_at": _instant,
+    "created_at": instant,
+    "updated_at": instant,
 }
 EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
 
@@ -212,7 +269,10 @@ def spell_value(value: object) -> str:
     """Show a rejected value as its author wrote it, cut to 60 characters."""
     import json
 
-    text = json.dumps(value, ensure_ascii=True)
+    try:
+        text = json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        text = f"this {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -1,57 +1,42 @@
 """job: a job as everybody sees it, folded from the author's members, the directory and the history.
 
-Owns:       the states and what each history event means.
-Guarantees: pure; the same file in the same directory always folds to the same job.
+Owns:       the states, and how each event changes the view.
+Guarantees: pure; the same file in the same directory folds to the same job; a compaction changes nothing but `history`.
 Source:     spool/FORMAT.md § History, § States.
 """
 
 from __future__ import annotations
 
-from queuectl.clock import parse_instant, spell
-from queuectl.fields import command_line
-from queuectl.record import edited
+from queuectl.clock import spell
+from queuectl.fields import command_line, instant_of
+from queuectl.history import DEAD as DEAD
+from queuectl.history import DIRECTORIES as DIRECTORIES
+from queuectl.history import DONE as DONE
+from queuectl.history import LEADS_TO as LEADS_TO
+from queuectl.history import PENDING as PENDING
+from queuectl.history import PROCESSING as PROCESSING
+from queuectl.history import VERDICTS as VERDICTS
+from queuectl.history import leads_to as leads_to
+from queuectl.history import with_changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.fields import Fields
-    from queuectl.record import Entry, Record
+    from queuectl.history import Entry
+    from queuectl.record import Record
 
-PENDING, PROCESSING, DONE, DEAD = "pending", "processing", "done", "dead"
-DIRECTORIES = (PENDING, PROCESSING, DONE, DEAD)
 STATES = ("pending", "held", "failed", "processing", "completed", "cancelled", "dead")
 STATES_OF = {PENDING: ("pending", "held", "failed"), DONE: ("completed", "cancelled")}
-
-LEADS_TO = {
-    "completed": DONE,
-    "cancelled": DONE,
-    "died": DEAD,
-    "expired": DEAD,
-    "failed": PENDING,
-    "interrupted": PENDING,
-    "requeued": PENDING,
-    "snoozed": PENDING,
-    "revived": PENDING,
-    "held": PENDING,
-    "released": PENDING,
-    "edited": PENDING,
-}
-VERDICTS = frozenset(("completed", "cancelled", "failed", "died", "snoozed"))  # an attempt ran to its end
-DETAILS = ("exit_code", "signal", "timed_out", "output_limit", "failed_to_start", "error", "cpu_s", "max_rss_bytes")
-
-
-def leads_to(history: list[Entry]) -> str | None:
-    """Return the directory that the last event leads to; None when the last event is no verdict."""
-    if not history:
-        return None
-    last = history[-1]
-    event = last.get("last_event") if last["event"] == "compacted" else last["event"]
-    return LEADS_TO.get(str(event))
+HOW_ENDED = ("signal", "timed_out", "output_limit", "failed_to_start")
+KEPT_TEXT_CHARS = 1000  # of a text that a compaction carries over
 
 
 class Job:
     """One job; instants are seconds since 1970, `None` where it has not happened.
+
+    A job that belongs to a Claim follows what the claim does to it.
 
     Attributes:
         fields: the author's members, as later edits left them.
@@ -81,20 +66,19 @@ class Job:
         "run_at",
         "snoozes",
         "started_at",
-        "state",
         "updated_at",
         "worker",
     )
 
     def __init__(self, job_id: str, record: Record, directory: str, seen_at: float) -> None:
-        """Fold; `seen_at` (the file's mtime) stands in for a `created_at` that the author left out."""
+        """Fold; `seen_at` (the file's mtime) stands in for a `created_at` that nobody has written yet."""
+        fields = record.fields
         self.id = job_id
         self.directory = directory
-        self.fields: Fields = record.fields
-        self.history = record.history
-        self.created_at = _instant_or(record.fields.get("created_at"), seen_at)
-        self.updated_at = self.created_at
-        self.run_at = _instant_or(record.fields.get("run_at"), self.created_at)
+        self.fields: Fields = fields
+        self.history: list[Entry] = record.history
+        self.created_at = self.updated_at = _created_at(record, seen_at)
+        self.run_at = instant_of(fields["run_at"]) if "run_at" in fields else self.created_at
         self.attempts = self.failures = self.interruptions = self.snoozes = 0
         self.started_at: float | None = None
         self.finished_at: float | None = None
@@ -108,11 +92,15 @@ class Job:
         self.last_event = ""
         for entry in record.history:
             self._apply(entry)
-        self.state = self._state()
+
+    def follow(self, record: Record) -> None:
+        """Take in the one entry by which the job's file has grown."""
+        self.history = record.history
+        self._apply(record.history[-1])
 
     def _apply(self, entry: Entry) -> None:
         event = entry["event"]
-        at = self.updated_at = _instant_or(entry["at"], self.updated_at)
+        at = self.updated_at = instant_of(entry["at"])
         self.last_event = event
         if event == "compacted":
             self._apply_compacted(entry)
@@ -120,20 +108,24 @@ class Job:
             self.attempts = entry.get("attempt", self.attempts + 1)
             self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
         elif event == "edited":
-            self.fields = edited(self.fields, [entry])
-            self.run_at = _instant_or(self.fields.get("run_at"), self.run_at)
+            self._apply_edited(entry.get("set", {}), at)
         elif event == "interrupted":
             self.interruptions += 1
             self.last_error = entry.get("error")
         elif event == "revived":
             self.failures = self.interruptions = self.snoozes = 0
             self.finished_at, self.dead_reason, self.run_at = None, None, at
-        if event in VERDICTS:
+        elif event in VERDICTS:
             self._apply_verdict(event, entry, at)
         if "run_at" in entry:
-            self.run_at = _instant_or(entry["run_at"], at)
+            self.run_at = instant_of(entry["run_at"])
         if event in ("died", "expired"):
             self.finished_at, self.dead_reason = at, entry.get("reason", event)
+
+    def _apply_edited(self, changes: Fields, at: float) -> None:
+        self.fields = with_changes(self.fields, changes)
+        if "run_at" in changes:
+            self.run_at = at if changes["run_at"] is None else instant_of(changes["run_at"])
 
     def _apply_verdict(self, event: str, entry: Entry, at: float) -> None:
         self.finished_at = at
@@ -142,51 +134,70 @@ class Job:
         self.failures += event == "failed" or (event == "died" and "exit_code" in entry)
         if "exit_code" in entry or event == "completed":
             self.exit_code = entry.get("exit_code")
-            self.outcome = next((d for d in DETAILS[1:5] if d in entry), "exited")
+            self.outcome = next((how for how in HOW_ENDED if how in entry), "exited")
             self.cpu_s, self.max_rss_bytes = entry.get("cpu_s"), entry.get("max_rss_bytes")
         self.last_error = entry.get("error")
 
     def _apply_compacted(self, entry: Entry) -> None:
         kept = entry["kept"]
-        self.last_event = entry.get("last_event", "")
-        for name in ("attempts", "failures", "interruptions", "snoozes", "exit_code", "outcome", "last_error", "worker"):
-            setattr(self, name, kept.get(name))
-        self.run_at, self.updated_at = kept["run_at"], kept["updated_at"]
-        self.started_at, self.finished_at = kept.get("started_at"), kept.get("finished_at")
+        self.last_event = entry["last_event"]
+        self.attempts, self.failures = kept["attempts"], kept["failures"]
+        self.interruptions, self.snoozes = kept["interruptions"], kept["snoozes"]
+        self.run_at, self.updated_at = instant_of(kept["run_at"]), instant_of(kept["updated_at"])
+        self.started_at, self.finished_at = (
+            None if kept.get(name) is None else instant_of(kept[name]) for name in ("started_at", "finished_at")
+        )
+        self.exit_code, self.outcome = kept.get("exit_code"), kept.get("outcome")
+        self.last_error, self.dead_reason = kept.get("last_error"), kept.get("dead_reason")
+        self.worker, self.cpu_s, self.max_rss_bytes = kept.get("worker"), kept.get("cpu_s"), kept.get("max_rss_bytes")
 
     def compacted(self, now: float) -> Entry:
-        """Return the one entry that stands for the whole history so far."""
+        """Return the one entry that stands for the whole history so far (history.KEPT)."""
         kept = {
             "attempts": self.attempts,
             "failures": self.failures,
             "interruptions": self.interruptions,
             "snoozes": self.snoozes,
-            "run_at": self.run_at,
-            "updated_at": self.updated_at,
-            "started_at": self.started_at,
-            "finished_at": self.finished_at,
+            "created_at": spell(self.created_at),
+            "run_at": spell(self.run_at),
+            "updated_at": spell(self.updated_at),
+            "started_at": _spell_or_none(self.started_at),
+            "finished_at": _spell_or_none(self.finished_at),
             "exit_code": self.exit_code,
             "outcome": self.outcome,
-            "last_error": self.last_error,
-            "worker": self.worker,
+            "last_error": _end_of(self.last_error),
+            "dead_reason": _end_of(self.dead_reason),
+            "worker": _end_of(self.worker),
+            "cpu_s": self.cpu_s,
+            "max_rss_bytes": self.max_rss_bytes,
         }
         return {"event": "compacted", "at": spell(now), "last_event": self.last_event, "kept": kept}
 
-    def _state(self) -> str:
-        if self.directory == PROCESSING:
-            return "processing"
-        if self.directory == DEAD:
-            return "dead"
+    @property
+    def state(self) -> str:
+        """One of STATES."""
         if self.directory == DONE:
             return "cancelled" if self.last_event == "cancelled" else "completed"
-        if self.last_event in ("failed", "held"):
-            return self.last_event
-        return "pending"
+        if self.directory == PENDING:
+            return self.last_event if self.last_event in ("failed", "held") else "pending"
+        return self.directory
 
     @property
     def is_held(self) -> bool:
         """Not to be started until released."""
         return self.last_event == "held"
+
+    def due_at(self, now: float, backoff_max: float) -> float:
+        """Return the instant from which it may start: `run_at`, unless the clock was set back since.
+
+        That shows in a job that is to run as soon as possible and seems to come from the future, and in a retry that
+        seems to be longer away than the longest backoff. The author's own time is waited for however far it is.
+        """
+        longest = float(self.fields.get("backoff_max", backoff_max))
+        is_from_future = self.run_at == self.created_at and "run_at" not in self.fields
+        if is_from_future or (self.last_event == "failed" and self.run_at - now > longest):
+            return min(self.run_at, now)
+        return self.run_at
 
     @property
     def queue(self) -> str:
@@ -207,7 +218,7 @@ class Job:
     def expires_at(self) -> float | None:
         """Not to be started after this instant."""
         text = self.fields.get("expires_at")
-        return None if text is None else parse_instant(text)
+        return None if text is None else instant_of(text)
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `show --json`, the API and Python users get: author's members first, then what happened."""
@@ -234,14 +245,18 @@ class Job:
         return made
 
 
-def _instant_or(value: object, otherwise: float) -> float:
-    if not isinstance(value, str):
-        return otherwise
-    try:
-        return parse_instant(value)
-    except ValueError:
-        return otherwise
+def _created_at(record: Record, seen_at: float) -> float:
+    if "created_at" in record.fields:
+        return instant_of(record.fields["created_at"])
+    if not record.history:
+        return seen_at
+    first = record.history[0]
+    return instant_of(first.get("kept", first).get("created_at", first["at"]))
 
 
 def _spell_or_none(instant: float | None) -> str | None:
     return None if instant is None else spell(instant)
+
+
+def _end_of(text: str | None) -> str | None:
+    return None if text is None else text[-KEPT_TEXT_CHARS:]

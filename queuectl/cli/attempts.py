@@ -59,11 +59,10 @@ def spell_exit(row: Row) -> str:
     return str(row["signal"]) if "signal" in row else "" if code is None else str(code)
 
 
-def tries(row: Row, max_retries: int) -> str:
-    """Say how many attempts there were, of how many there may be: "1/4"."""
-    attempts, failures = int(row["attempts"]), int(row.get("failures") or 0)
-    counted = attempts - (1 if row["state"] in ("processing", "completed") else 0)
-    return f"{attempts}/{max(attempts, counted - failures + max_retries + 1)}"
+def tries(state: str, attempts: int, failures: int, max_retries: int) -> tuple[int, int]:
+    """Return how many attempts there were and how many there may be; what cost no retry makes both grow."""
+    without_verdict = 1 if state in ("processing", "completed") else 0
+    return attempts, max(attempts, attempts - without_verdict - failures + max_retries + 1)
 
 
 def took(row: Row, now: float) -> str:

@@ -80,9 +80,14 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     if args.dry_run:
         return _check(intake, screen)
     with Progress(screen, "Queueing") as progress:
-        for result in queue.enqueue_many(intake.jobs()):
-            intake.answer(result)
-            progress.step()
+        try:
+            for result in queue.enqueue_many(intake.jobs()):
+                intake.answer(result)
+                progress.step()
+        except KeyboardInterrupt:
+            progress.clear()
+            screen.say(f"Stopped; {plural(len(intake.ids), 'job')} may be in the queue: queuectl list --sort created")
+            raise
     screen.result({"action": "enqueue", "ids": intake.ids, "refused": intake.refused.as_dicts()}, intake.ids)
     refused = f" ({len(intake.refused):,} refused)" if intake.refused else ""
     if intake.ids or not intake.refused:

@@ -84,7 +84,8 @@ def did_you_mean(word: str, known: Sequence[str], before: Sequence[str] = ()) ->
     """Return '; did you mean "..."?' when something known is like `word`, else nothing."""
     from difflib import get_close_matches
 
-    near = get_close_matches(word, known, 1, 0.6)
+    begun = [name for name in known if len(word) > 1 and name.startswith(word)]
+    near = begun or get_close_matches(word, known, 1, 0.7)
     return f'; did you mean "{" ".join((*before, near[0]))}"?' if near else ""
 
 
@@ -102,11 +103,7 @@ def read_plainly(tokens: Sequence[str], words: Sequence[str]) -> Arguments | Non
     made = Arguments()
     for names, more in options:
         if more.get("action") != "store_const":
-            setattr(
-                made,
-                dest(names, more),
-                more.get("default", False if "action" in more and "metavar" not in more else None),
-            )
+            setattr(made, dest(names, more), more.get("default", False if more.get("action") == "store_true" else None))
     made.handler = handler_of(words)
     flags = {name: option for option in options for name in option[0] if name[0] == "-"}
     places: list[str] = []
@@ -176,11 +173,8 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     made = Arguments()
     _, extra = parser.parse_known_args(tokens, made)
     unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)
-    lists = (
-        [names[0] for names, more in COMMANDS[name].options if more.get("nargs") in ("+", "*")]
-        if name in COMMANDS
-        else []
-    )
+    options = COMMANDS[name].options if name in COMMANDS else ()
+    lists = [names[0] for names, more in options if more.get("nargs") in ("+", "*")]
     if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
         setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
     elif extra:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.progress import Progress
-from queuectl.cli.text import plural, safe
+from queuectl.cli.text import cut, plural, safe
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.units import spell_duration
@@ -78,4 +78,4 @@ def _left(layout: Layout, names: Collection[str], *, alone: bool) -> str | None:
 def _busy_with(worker: Mapping[str, Any]) -> str:
     if worker["job_id"] is None:
         return str(worker["name"])
-    return safe(f"{worker['name']} ({worker['job_id']}: {(worker['command'] or '')[:40]})")
+    return f"{worker['name']} ({worker['job_id']}: {cut(safe(worker['command'] or ''), 40)})"

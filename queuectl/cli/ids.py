@@ -66,7 +66,8 @@ class Failures:
         if len(self._found) == 1 == total:
             kind, key, error = self._found[0]
             if kind == "line" and key:
-                raise type(error)(f"line {key}: {error}", error.hint, error.excerpt)
+                same = next(kind for kind in type(error).__mro__ if kind in QueueError.__subclasses__())
+                raise same(f"line {key}: {error}", error.hint, error.excerpt)
             raise error
         if len(self._found) == 1:
             self._tell(self._found[0])
@@ -96,6 +97,10 @@ def act(
             except QueueError as error:
                 progress.clear()
                 failures.add("id", text, error)
+            except KeyboardInterrupt:
+                progress.clear()
+                screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and what follows were left alone")
+                raise
             progress.step()
     total = len(ids) + len(failures)
     if screen.format in ("json", "jsonl") and (ids or total != 1):

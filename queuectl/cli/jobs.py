@@ -31,31 +31,31 @@ class Template:
 
         Raises:
             UsageError: one of them holds nonsense.
+            InvalidData: one of them, or a variable, is not text.
         """
-        self.flags = _from_flags(args, now)
-        self._environment = _environment(args)
-        self._directory = _directory(args)
+        self._flags = _from_flags(args, now)
+        path = os.environ.get("PATH")
+        self._below = {"PATH": path} if path else {}  # the job's own `env` wins over it
+        self._above = _environment(args)
+        if args.cwd is not None:
+            self._flags["cwd"] = os.path.join("" if args.cwd[:1] == "/" else _here(), args.cwd)
+        _check_text({**self._flags, "env": {**self._below, **self._above}})
+        self._directory: str | None = None
 
     def job(self, fields: Mapping[str, Any]) -> Fields:
-        """Return a whole job: `fields`, what the flags say, and the place where it was typed.
-
-        Raises:
-            InvalidData: it holds text that cannot be stored.
-        """
-        made = {**fields, **self.flags}
-        if "command" in self.flags:
+        """Return a whole job: `fields`, what the flags say, and the place where it was typed."""
+        made = {**fields, **self._flags}
+        if "command" in self._flags:
             made.pop("argv", None)
-        elif "argv" in self.flags:
+        elif "argv" in self._flags:
             made.pop("command", None)
-        if self._directory is not None:
+        if "cwd" not in made:
+            if self._directory is None:
+                self._directory = _here()
             made["cwd"] = self._directory
-        elif "cwd" not in made:
-            made["cwd"] = _here()
         env = made.get("env", {})
         if isinstance(env, dict):  # anything else is refused with the job
-            path = os.environ.get("PATH")
-            made["env"] = {**({"PATH": path} if path else {}), **env, **self._environment}
-        _check_text(made)
+            made["env"] = {**self._below, **env, **self._above}
         return made
 
 
@@ -115,28 +115,25 @@ def _environment(args: Arguments) -> dict[str, str]:
     return made
 
 
-def _directory(args: Arguments) -> str | None:
-    return None if args.cwd is None else os.path.join(_here(), args.cwd) if args.cwd[:1] != "/" else args.cwd
-
-
 def _here() -> str:
     try:
-        return os.getcwd()
+        here = os.getcwd()
     except FileNotFoundError:
         raise QueueError("the current directory does not exist any more", "name one with --cwd") from None
+    _check_text(here, "cwd")
+    return here
 
 
 def _check_text(value: object, field: str = "") -> None:
-    """Refuse what has no UTF-8: command lines may hold any bytes, JSON text may not."""
+    """Refuse what has no UTF-8: the system's strings may hold any bytes, JSON text may not."""
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
             raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them') from None
-        if "\0" in value:
-            raise InvalidData(f'"{field}" holds the character NUL')
     elif isinstance(value, dict):
         for key, member in value.items():
+            _check_text(key, field or key)
             _check_text(member, field or key)
     elif isinstance(value, list):
         for member in value:
@@ -252,5 +249,7 @@ def _commands(file: BinaryIO) -> Iterator[tuple[int, Fields | InvalidData]]:
         except UnicodeDecodeError as error:
             yield number, InvalidData(f"byte 0x{line[error.start]:02x} is not UTF-8")
             continue
-        if text and not text.startswith("#"):
+        if "\0" in text:
+            yield number, InvalidData("the line holds the character NUL")
+        elif text and not text.startswith("#"):
             yield number, {"command": text}

@@ -29,6 +29,7 @@ class Overview:
 
     Attributes:
         supervisor: its `status` answer; None when none runs.
+        died: the pid of the last one, if it left no word.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
     """
 
@@ -36,6 +37,7 @@ class Overview:
         self.home = home
         self.now = now
         self.supervisor: dict[str, Any] | None = None
+        self.died: int | None = None
         self.workers: list[dict[str, Any]] = []
         self.counts: dict[str, int] = {}
         self.oldest_waiting: float | None = None
@@ -75,7 +77,8 @@ def _head(overview: Overview) -> Iterator[str]:
     yield f"home {shorten(overview.home)}"
     supervisor = overview.supervisor
     if supervisor is None:
-        yield "supervisor not running"
+        last = f" (the last one, pid {overview.died}, was killed)" if overview.died else ""
+        yield f"supervisor not running{last}"
         return
     up = spell_duration(max(0.0, overview.now - supervisor["started_at"]))
     state = "draining" if supervisor["draining"] else "running"

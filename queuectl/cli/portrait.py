@@ -47,21 +47,16 @@ def _wanted_at(job: Job) -> float | None:
 def _situation(queue: Queue, job: Job, now: float) -> str:
     """Say in a few words how things stand."""
     most = int(job.fields.get("max_retries", queue.settings.max_retries_default))
-    attempt = (
-        f"attempt {tries({'state': job.state, 'attempts': job.attempts, 'failures': job.failures}, most)}".replace(
-            "/", " of "
-        )
-    )
+    number, limit = tries(job.state, job.attempts, job.failures, most)
+    when = f"{ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "now"
     if job.state == "processing":
+        running = f"attempt {number} of {limit}, running for {spell_duration(now - (job.started_at or now))}"
         progress = progress_of(queue, job)
-        running = f"{attempt}, running for {spell_duration(now - (job.started_at or now))} on {job.worker}"
-        return f"{running}, {progress}" if progress else running
+        return f"{running} on {job.worker}" + (f", {progress}" if progress else "")
     if job.state == "failed":
-        return (
-            f"{attempt} failed, next {ago(job.run_at, now) if job.run_at > now else 'now'} ({short(job.run_at, now)})"
-        )
+        return f"attempt {number} of {limit} failed, next {when}"
     if job.state == "pending":
-        return f"runs {ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "ready to run"
+        return f"runs {when}" if job.run_at > now else "ready to run"
     if job.state == "dead":
         reason = (job.dead_reason or "unknown").replace("_", " ")
         return f"{reason}, {ago(job.finished_at, now)}" if job.finished_at else reason
@@ -103,26 +98,23 @@ def _columns(now: float) -> list[Column]:
         Column("WORKER", lambda row: row["worker"], leave_out=1),
         Column("EXIT", spell_exit),
         Column("CPU", lambda row: spell_duration(row["cpu_s"]) if "cpu_s" in row else None, leave_out=3),
-        Column(
-            "MAX RSS", lambda row: spell_size(row["max_rss_bytes"]) if "max_rss_bytes" in row else None, leave_out=4
-        ),
+        Column("MAX RSS", lambda row: _size(row.get("max_rss_bytes")), leave_out=4),
         Column("OUTPUT", lambda row: row["lines"]),
     ]
 
 
+def _size(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else spell_size(size_bytes)
+
+
 def _hint(queue: Queue, screen: Screen, job: Job) -> None:
     if job.exit_code in NOT_RUN or job.outcome == "failed_to_start":
-        env = job.fields.get("env", {})
+        path = job.fields.get("env", {}).get("PATH", "(the supervisor has)")
         shell = "no shell" if "argv" in job.fields else "shell /bin/sh"
         screen.line()
-        screen.line(
-            safe(
-                f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={env.get('PATH', '(the supervisor has)')}"
-            )
-        )
+        screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={path}"))
         screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
-    hints = [f"queuectl logs {job.id}"] if job.attempts else []
+    hints = [f"Full output: queuectl logs {job.id}"] if job.attempts else []
     if job.state in ("failed", "dead"):
-        hints.append(f"queuectl retry {job.id}")
-    if hints:
-        screen.hint("\n" + "     ".join(("Full output: ", "Try now: ")[i] + hint for i, hint in enumerate(hints)))
+        hints.append(f"Try now:     queuectl retry {job.id}")
+    screen.hint("\n" + "\n".join(hints) if hints else "")

@@ -84,7 +84,7 @@ class Screen:
 
     def hint(self, text: str) -> None:
         """Name the next useful command, where a person reads the result on a terminal."""
-        if self.is_terminal and self.talks and self.is_table:
+        if text and self.is_terminal and self.talks and self.is_table:
             self.say(text)
 
     # --- looks

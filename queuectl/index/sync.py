@@ -184,7 +184,7 @@ class _Sync:
         for directory in DIRECTORIES:
             # What runs is few and changes in place without a note, so it is always compared.
             if directory not in unchanged or directory == PROCESSING:
-                yield from self._compare(directory, every_file=True)
+                yield from self._compare(directory)
         for _ in range(0 if watched else ROUNDS):
             now = seal.marks_of(self.spool)
             moved = [directory for directory in DIRECTORIES if now[directory] != before[directory]]
@@ -192,7 +192,7 @@ class _Sync:
                 break
             before, marks = now, seal.settled(self.spool, now)
             for directory in moved:
-                yield from self._compare(directory, every_file=False)
+                yield from self._compare(directory)
         if not watched:
             yield from self._apply_changes()
         self.writer.commit()
@@ -230,12 +230,12 @@ class _Sync:
 
     # --- one directory
 
-    def _compare(self, directory: str, *, every_file: bool) -> Iterator[Progress]:
+    def _compare(self, directory: str) -> Iterator[Progress]:
         self.progress.directory = directory
         sorter = Sorter(os.path.dirname(self.writer.path))
         try:
             yield from self._list(directory, sorter)
-            yield from self._merge(directory, sorter, every_file=every_file)
+            yield from self._merge(directory, sorter)
         finally:
             sorter.close()
 
@@ -255,7 +255,7 @@ class _Sync:
                 yield from self._pause(READ_COST)
             yield from self._pause(LIST_COST)
 
-    def _merge(self, directory: str, sorter: Sorter, *, every_file: bool) -> Iterator[Progress]:
+    def _merge(self, directory: str, sorter: Sorter) -> Iterator[Progress]:
         """Go through files and rows side by side."""
         known = self.writer.witnesses(directory)
         row = next(known, None)
@@ -271,11 +271,11 @@ class _Sync:
                 self._refresh_listed(directory, job_id)
                 yield from self._pause(READ_COST)
                 continue
-            if every_file and not self._is_same(directory, row):
+            if not self._is_same(directory, row):
                 self._refresh(job_id)
                 yield from self._pause(READ_COST)
             row = next(known, None)
-            yield from self._pause(1 if every_file else LIST_COST)
+            yield from self._pause(1)
 
     def _is_same(self, directory: str, row: Witness) -> bool:
         status = self.spool.files.lstat(self.spool.layout.job(directory, row[0]))

@@ -1,54 +1,57 @@
 """claim: a job plus the right to change it.
 
-Owns:       how a job file grows and moves; only a Claim can do either.
-Guarantees: the lock is held from before the last read until `close`; the verdict is written before the move; no value
-            in the file is overwritten.
-Fails with: SpoolFull (a verdict that must not be lost cannot be written), Conflict (wrong state).
-Source:     spool/FORMAT.md § Growing, § Transitions.
+Owns:       the verbs that change one job; only a Claim has them.
+Guarantees: the verdict is written before the move; nothing in done/ or dead/ ever says "run me"; a verdict that is
+            written is never written again, only filed.
+Fails with: SpoolFull (nothing was changed), Conflict (wrong state), Busy (another program interfered); OSError where
+            the disk fails: the job is then as before or after the verb, and recovery finishes what was begun.
+Source:     spool/FORMAT.md § Transitions.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
-
 from queuectl.clock import spell
-from queuectl.errors import Busy, Conflict
-from queuectl.job import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, Job, leads_to
-from queuectl.record import MAX_BYTES, InvalidData, Record, parse, salvage
+from queuectl.errors import Conflict, InvalidData
+from queuectl.fields import stamp, validate
+from queuectl.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
+from queuectl.job import Job
+from queuectl.jsontext import encode
+from queuectl.record import MAX_BYTES, MAX_ENTRY_BYTES, parse
+from queuectl.spool import aside
+from queuectl.spool.jobfile import Replaced as Replaced
+from queuectl.spool.jobfile import SpoolFull as SpoolFull
+from queuectl.spool.layout import OUTPUT_KINDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
     from typing import Any
 
-    from queuectl.record import Entry
+    from queuectl.history import Entry
+    from queuectl.record import Record
+    from queuectl.spool.jobfile import JobFile
     from queuectl.spool.spool import Spool
 
 COMPACT_AT_BYTES = 64 << 10
-FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class SpoolFull(Busy):
-    """The disk is full: nothing was changed, the same call may be made again."""
+# On a full disk these are moved without being written: a file in done/ or dead/ that says nothing has completed or died.
+MOVED_BARE = frozenset(("completed", "died", "expired"))
 
 
 class Claim:
-    """An open, locked job file.
+    """A locked job; close it, or use it in a `with` statement, to give it up.
 
     Attributes:
-        job: the job as it was read under the lock, kept up to date as it grows.
+        job: the job as it was read under the lock, kept up to date as it changes.
         details_lost: the disk was full, so the verdict moved the file without being written into it.
     """
 
-    __slots__ = ("_fd", "_spool", "details_lost", "directory", "job", "record")
+    __slots__ = ("_file", "_spool", "details_lost", "job")
 
-    def __init__(self, spool: Spool, fd: int, directory: str, job_id: str, record: Record) -> None:
+    def __init__(self, spool: Spool, file: JobFile) -> None:
         self._spool = spool
-        self._fd = fd
-        self.directory = directory
-        self.record = record
-        self.job = Job(job_id, record, directory, self._mtime())
+        self._file = file
+        self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
 
     def __enter__(self) -> Claim:
@@ -59,15 +62,41 @@ class Claim:
 
     def close(self) -> None:
         """Give the job up: the lock is free at once. Closing twice is harmless."""
-        if self._fd >= 0:
-            self._spool.files.close(self._fd)
-            self._fd = -1
+        self._file.close()
 
+    @property
+    def directory(self) -> str:
+        """Where the job lies."""
+        return self._file.directory
+
+    @property
+    def record(self) -> Record:
+        """What its file says."""
+        return self._file.record
+
+    @property
     def inode(self) -> int:
-        """Return the number of the inode that is locked."""
-        return self._spool.files.fstat(self._fd).st_ino
+        """The number of the inode that is locked."""
+        return self._file.inode
+
+    def status(self) -> os.stat_result:
+        """What the inode says of itself now."""
+        return self._file.status()
 
     # --- the verbs of a running job (processing/)
+
+    def enter(self, worker: str) -> None:
+        """Move a waiting job to processing/ and write `started`; used by `intake.claim`, which decides that it may.
+
+        Crash: in pending/; in processing/ without `started` (nothing ran); or with it (recovery counts an interruption).
+        """
+        self._move(PROCESSING)
+        try:
+            self.start(worker)
+        except (SpoolFull, OSError):
+            if not self.record.torn:  # else recovery, which can mend it, finds it here
+                self.put_back()
+            raise
 
     def start(self, worker: str) -> None:
         """Write that an attempt begins; not synced here (see `sync_start`).
@@ -78,8 +107,7 @@ class Claim:
 
     def sync_start(self) -> None:
         """Make `started` durable, so that a job which brings the machine down is counted."""
-        if self._spool.settings.durability == "full":
-            self._spool.files.sync_data(self._fd)
+        self._file.sync()
 
     def finish(self, details: dict[str, Any]) -> None:
         """File the job in done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
@@ -107,38 +135,46 @@ class Claim:
             self.reschedule("interrupted", self._spool.clock.now(), {"error": error})
 
     def put_back(self) -> None:
-        """Return a job of which nothing ran to pending/; the history does not change."""
+        """Return a job of which nothing ran to pending/; the history does not change, and recovery could do the same."""
         self._move(PENDING)
 
     # --- the verbs of a job that does not run
 
     def cancel(self, details: dict[str, Any] | None = None) -> None:
-        """File the job in done/ as cancelled."""
-        self._settle({"event": "cancelled", "at": self._now(), **(details or {})})
+        """File the job in done/ as cancelled; one that has ended already stays as it is.
+
+        Raises:
+            SpoolFull: nothing was changed.
+        """
+        if self.directory in (PENDING, PROCESSING):
+            self._settle({"event": "cancelled", "at": self._now(), **(details or {})})
 
     def revive(self) -> None:
         """Move a job from done/ or dead/ back to pending/ with a fresh retry budget.
 
         The one verb that moves first and then grows, so that nothing in done/ or dead/ ever says "run me".
 
+        Raises:
+            SpoolFull: nothing was changed.
+
         Crash: in pending/ with a terminal last event: whoever claims next moves it back. Not acknowledged.
         """
         if self.directory not in (DONE, DEAD):
             raise Conflict(f"job {self.job.id} is {self.job.state}; only a finished or dead job can be revived")
         source = self.directory
-        self._move(PENDING, sync=False)
+        self._move(PENDING)
         try:
             self._grow({"event": "revived", "at": self._now()})
         except SpoolFull:
             self._move(source)
             raise
-        if self._spool.settings.durability == "full":
-            self._spool.files.sync_data(self._fd)
-            self._sync_directories(PENDING, source)
+        self._file.sync()
+        self._sync_directories(PENDING, source)
 
     def hold(self) -> None:
         """Keep a waiting job from being started until `release`."""
-        self._grow_in_pending({"event": "held", "at": self._now()})
+        if not self.job.is_held:
+            self._grow_in_pending({"event": "held", "at": self._now()})
 
     def release(self) -> None:
         """Let a held job run again."""
@@ -147,13 +183,42 @@ class Claim:
         self._grow_in_pending({"event": "released", "at": self._now()})
 
     def edit(self, changes: dict[str, Any]) -> None:
-        """Change what the author said; a member set to None is taken away. `changes` has been validated."""
-        self._grow_in_pending({"event": "edited", "at": self._now(), "set": changes})
+        """Change what the author said; a member set to None is taken away.
+
+        Raises:
+            InvalidData: the job would not be one any more.
+        """
+        self._check_pending()
+        validate(with_changes(self.job.fields, changes))
+        entry: Entry = {"event": "edited", "at": self._now(), "set": changes}
+        wrong = wrong_with(entry)
+        if wrong:
+            raise InvalidData(f"this edit cannot be made: {wrong}")
+        rewritten = self.record.with_edit(changes, entry["at"])
+        parse(rewritten.body + rewritten.tail)  # whatever else is wrong must show before it is written
+        if self._can_append(entry):
+            self._grow_in_pending(entry)
+        else:
+            self._file.replace(rewritten)
+            self.job.fields = rewritten.fields
+            self.job.follow(rewritten)
+            self._spool.note_change(self.job.id)
+
+    def _can_append(self, entry: Entry) -> bool:
+        """Tell whether an edit fits into an entry, and reads as well there as among the author's members."""
+        if len(encode(entry)) > MAX_ENTRY_BYTES or self.record.grow_at > MAX_BYTES // 2:
+            return False
+        grown = self.record.grown(entry, self.record.growth(entry))
+        try:
+            parse(grown.body + grown.tail)
+        except InvalidData:
+            return False
+        return True
 
     def run_now(self) -> None:
-        """Make a job that waits for its time or its next try due at once; its retry budget stays."""
-        now = self._spool.clock.now()
-        self._grow_in_pending({"event": "requeued", "at": spell(now), "run_at": spell(now)})
+        """Make a job that waits for its time, its next try or its release due at once; its retry budget stays."""
+        now = self._now()
+        self._grow_in_pending({"event": "requeued", "at": now, "run_at": now})
 
     def delete(self) -> None:
         """Remove the job and everything it wrote.
@@ -162,131 +227,63 @@ class Claim:
         """
         if self.directory == PROCESSING:
             raise Conflict(f"job {self.job.id} is running; cancel it first")
-        files, layout = self._spool.files, self._spool.layout
-        for attempt in range(1, self.job.attempts + 1):
-            for kind in ("log", "result", "progress"):
-                path = layout.output_of(self.job.id, attempt, kind)
-                if files.lstat(path) is not None:
-                    files.unlink(path)
-        files.unlink(layout.job(self.directory, self.job.id))
+        files = self._spool.files
+        for path in self._belongings():
+            if files.exists(path):
+                files.unlink(path)
+        if self.directory == PENDING:
+            aside.withdraw(self._spool, self.job.id, self.inode)
+        else:
+            files.unlink(self._file.path)
         self._sync_directories(self.directory)
 
-    # --- growing
+    def _belongings(self) -> Iterator[str]:
+        layout, job_id = self._spool.layout, self.job.id
+        yield layout.input_of(job_id)
+        for attempt in range(1, self.job.attempts + 1):
+            for kind in OUTPUT_KINDS:
+                yield layout.output_of(job_id, attempt, kind)
 
-    def _grow_in_pending(self, entry: Entry) -> None:
-        if self.directory != PENDING:
-            raise Conflict(f"job {self.job.id} is {self.job.state}; this can be done to a waiting job only")
-        self._grow(entry)
-        if self._spool.settings.durability == "full":
-            self._spool.files.sync_data(self._fd)
+    # --- growing, then moving
 
-    def _grow(self, entry: Entry) -> None:
-        files, record = self._spool.files, self.record
-        if not self._is_as_read():  # somebody who had the file open wrote to it: ours is the job that was read
-            self._replace(record)
-        elif record.grow_at > COMPACT_AT_BYTES:
-            self._compact()
-        if self.record.torn:
-            files.truncate(self._fd, self.record.grow_at)
-            self.record = self.record.shrunk()
-        growth = self.record.growth(entry)
-        for last_try in (False, True):
-            try:
-                files.write(self._fd, growth, self.record.grow_at)
-                break
-            except OSError as error:
-                self._ungrow()
-                if error.errno not in FULL:
-                    raise
-                if last_try or not self._spool.free_ballast():
-                    raise SpoolFull(f"cannot write to job {self.job.id}: the disk is full") from None
-        self.record = self.record.grown(entry, growth)
-        self.job = Job(self.job.id, self.record, self.directory, self.job.created_at)
-
-    def _ungrow(self) -> None:
-        """Undo a write that came up short: what stood there before stands there again."""
-        files, record = self._spool.files, self.record
-        tail = record.tail or (b"]}\n" if record.has_history else b"}\n")
-        try:
-            files.truncate(self._fd, record.grow_at)
-            files.write(self._fd, tail, record.grow_at)
-        except OSError:
-            return  # readers see a torn growth, which reads as the job before it
-
-    def _is_as_read(self) -> bool:
+    def _grow(self, entry: Entry, *, is_verdict: bool = False) -> None:
         record = self.record
-        size = self._spool.files.fstat(self._fd).st_size
-        if record.torn:
-            return size >= record.grow_at
-        return size == record.grow_at + len(record.tail) and self._read_tail() == record.tail
-
-    def _read_tail(self) -> bytes:
-        return os.pread(self._fd, len(self.record.tail) + 1, self.record.grow_at)
+        if not record.history and "created_at" not in record.fields:
+            entry["created_at"] = spell(self.job.created_at)  # the mtime, which told it so far, is about to change
+        if record.grow_at > COMPACT_AT_BYTES and record.history_bytes > COMPACT_AT_BYTES:
+            self._compact()
+        self._file.grow(entry, is_verdict=is_verdict)
+        self.job.follow(self.record)
 
     def _compact(self) -> None:
-        job = self.job
-        fields = {**job.fields}
-        self._replace(Record(fields, [job.compacted(self._spool.clock.now())], 0, b",", b""))
-
-    def _replace(self, record: Record) -> None:
-        """Put a new inode in the place of this one; the only operation that does.
-
-        Crash: before the exchange, litter in tmp/; after it, the old file under the name in tmp/.
-        """
-        files, layout = self._spool.files, self._spool.layout
-        path = layout.job(self.directory, self.job.id)
-        data = record.render()
-        fd, temporary = files.create(layout.tmp, f"{self.job.id}.{os.getpid()}")
         try:
-            files.try_lock(fd)
-            files.write(fd, data, 0)
-            if self._spool.settings.durability == "full":
-                files.sync(fd)
-            if temporary is None:
-                temporary = f"{layout.tmp}/{self.job.id}.{os.getpid()}.replaced"
-                files.publish(fd, None, temporary)
-            files.exchange(temporary, path)
-            came_out = files.lstat(temporary)
-            if came_out is None or came_out.st_ino != files.fstat(self._fd).st_ino:
-                files.exchange(temporary, path)
-                raise Busy(f"job {self.job.id} was replaced by somebody else; try again")
-            files.unlink(temporary)
-        except BaseException:
-            files.close(fd)
-            raise
-        files.close(self._fd)
-        self._fd = fd
-        self.record = parse(data)
-        if self._spool.settings.durability == "full":
-            files.sync_directory(layout.directory(self.directory))
+            self._file.replace(self.record.compacted(self.job.compacted(self._spool.clock.now())))
+        except SpoolFull:
+            return  # it grows on as it is, for the time being
 
-    # --- settling: write the verdict, then move
+    def _check_pending(self) -> None:
+        if self.directory != PENDING:
+            raise Conflict(f"job {self.job.id} is {self.job.state}; this can be done to a waiting job only")
+
+    def _grow_in_pending(self, entry: Entry) -> None:
+        self._check_pending()
+        self._grow(entry)
+        self._file.sync()
+        self._spool.note_change(self.job.id)
 
     def _settle(self, entry: Entry) -> None:
+        if self.directory == PROCESSING and self.finish_move():
+            return  # called again after the disk failed: the verdict stands in the file
         target = LEADS_TO[entry["event"]]
         try:
-            self._grow(entry)
-            if self._spool.settings.durability == "full":
-                self._spool.files.sync_data(self._fd)
+            self._grow(entry, is_verdict=True)
+            self._file.sync()
         except SpoolFull:
-            if target == PENDING:
+            if entry["event"] not in MOVED_BARE:
                 raise
             self.details_lost = True
         if target != self.directory:
             self._move(target)
-
-    def _move(self, target: str, *, sync: bool = True) -> None:
-        files, layout = self._spool.files, self._spool.layout
-        source_path, target_path = layout.job(self.directory, self.job.id), layout.job(target, self.job.id)
-        while True:
-            try:
-                files.move(source_path, target_path)
-                break
-            except FileExistsError:  # a job that runs owns its id
-                self._spool.reject(target, os.path.basename(target_path), f"duplicate-of {self.job.id}")
-        self.directory = target
-        self.job = Job(self.job.id, self.record, target, self.job.created_at)
-        if sync:
             self._sync_directories(target)
 
     def finish_move(self) -> bool:
@@ -295,44 +292,26 @@ class Claim:
         if target is None or target == self.directory:
             return False
         self._move(target)
+        self._sync_directories(target)
         return True
 
+    def rename(self, job_id: str) -> None:
+        """Give a job in pending/ another id; raises FileExistsError when it is taken."""
+        self._file.rename(job_id)
+        self.job.id = job_id
+
+    def copy(self) -> None:
+        """Put the job into an inode that nobody else knows."""
+        self._file.replace(self.record.rewritten())
+
+    def _move(self, target: str) -> None:
+        self._file.move(target)
+        self.job.directory = target
+
     def _sync_directories(self, *names: str) -> None:
-        if self._spool.settings.durability == "full":
+        if self._spool.is_durable:
             for name in names:
                 self._spool.files.sync_directory(self._spool.layout.directory(name))
 
-    def _mtime(self) -> float:
-        return self._spool.files.fstat(self._fd).st_mtime
-
     def _now(self) -> str:
-        return spell(self._spool.clock.now())
-
-
-def read_record(data: bytes, directory: str) -> Record:
-    """Read a job file of ours, whole or with a torn last growth.
-
-    Raises:
-        InvalidData: neither.
-    """
-    try:
-        return parse(data)
-    except InvalidData:
-        record = salvage(data, without_history=directory != PENDING) if len(data) <= MAX_BYTES else None
-        if record is None:
-            raise
-        return record
-
-
-def wrong_with_inode(status: os.stat_result) -> str | None:
-    """Say why this cannot be a job's file, judged by its inode alone; None when it can."""
-    if not stat.S_ISREG(status.st_mode):
-        kinds = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a FIFO"}
-        return f"{kinds.get(stat.S_IFMT(status.st_mode), 'a device or socket')}, not a regular file"
-    if status.st_uid != os.geteuid():
-        return f"belongs to user {status.st_uid}, not to the owner of the queue ({os.geteuid()})"
-    if status.st_mode & 0o002:
-        return f"may be written by everybody (mode {stat.S_IMODE(status.st_mode):04o})"
-    if status.st_size > MAX_BYTES:
-        return f"{status.st_size} bytes; a job file has at most {MAX_BYTES}"
-    return None
+        return stamp(self._spool.clock.now())

@@ -2,7 +2,7 @@
 
 Owns:       rename, link, unlink, fsync, flock and leases. Tests hand a Spool a subclass of Files that kills, fails or
             records at any of these methods; nothing else in the product changes files of the spool.
-Guarantees: no method overwrites a file; a short write is an error.
+Guarantees: no move overwrites; a short write is an error; nothing waits for another process, run/changes aside.
 Source:     open(2), renameat2(2), flock(2), fcntl(2) § leases, link(2) (AT_SYMLINK_FOLLOW of /proc/self/fd).
 """
 
@@ -11,29 +11,35 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import ctypes
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-CHANGE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+# Never through a link, never waiting for the other end of a FIFO, never making a terminal ours.
+_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+READ = os.O_RDONLY | _CAREFUL
+CHANGE = os.O_RDWR | _CAREFUL
+CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
+APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL
 NOREPLACE, EXCHANGE = 1, 2
 AT_FDCWD = -100
-SIGURG = 23  # ignored by default, unlike SIGIO: a lease that breaks must not kill us
+READ_BYTES = 65536  # most files are read at once
+FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Files:
     """The real thing. Every method raises OSError as the kernel gave it."""
 
-    __slots__ = ("_libc", "_unnamed")
+    __slots__ = ("_made", "_rename", "_unnamed")
 
     def __init__(self) -> None:
-        self._libc: ctypes.CDLL | None = None
-        self._unnamed = hasattr(os, "O_TMPFILE")
+        self._rename: Callable[..., int] | None = None
+        self._unnamed = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+        self._made = 0
+
+    # --- looking
 
     def open(self, path: str, flags: int) -> int:
         """Open or create; what is created is 0600."""
@@ -54,6 +60,10 @@ class Files:
         except FileNotFoundError:
             return None
 
+    def exists(self, path: str) -> bool:
+        """Tell whether there is such a name, links not followed."""
+        return os.access(path, os.F_OK, follow_symlinks=False)
+
     def names(self, directory: str) -> Iterator[str]:
         """Names in a directory, in no order, read in batches."""
         with os.scandir(directory) as entries:
@@ -62,8 +72,8 @@ class Files:
 
     def read(self, fd: int, limit: int) -> bytes:
         """Read the file from its start, at most `limit` + 1 bytes."""
-        data = os.pread(fd, min(limit + 1, 65536), 0)
-        if len(data) < min(limit + 1, 65536):
+        data = os.pread(fd, READ_BYTES, 0)
+        if len(data) < READ_BYTES:
             return data
         parts = [data]
         size = len(data)
@@ -75,6 +85,17 @@ class Files:
             size += len(data)
         return b"".join(parts)
 
+    def read_at(self, fd: int, size: int, offset: int) -> bytes:
+        """Read at most `size` bytes from `offset`."""
+        return os.pread(fd, size, offset)
+
+    def free_bytes(self, path: str) -> tuple[int, int]:
+        """Return (bytes we may still write, bytes of the whole file system)."""
+        status = os.statvfs(path)
+        return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+
+    # --- the bytes of a file
+
     def write(self, fd: int, data: bytes, offset: int) -> None:
         """Write all of `data` at `offset`; raises ENOSPC when only a part went in."""
         written = os.pwrite(fd, data, offset)
@@ -83,6 +104,161 @@ class Files:
             if more == 0:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             written += more
+
+    def truncate(self, fd: int, size: int) -> None:
+        """Cut a file off."""
+        os.ftruncate(fd, size)
+
+    def chmod(self, fd: int, mode: int) -> None:
+        """Change the mode of an open file."""
+        os.fchmod(fd, mode)
+
+    def touch(self, path: str) -> None:
+        """Make a file or directory look changed."""
+        os.utime(path)
+
+    def reserve(self, fd: int, size: int) -> None:
+        """Take up `size` bytes of the disk."""
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(fd, 0, size)
+        else:
+            self.write(fd, bytes(size), 0)
+
+    def sync(self, fd: int) -> None:
+        """Make a new file durable, data and inode."""
+        os.fsync(fd)
+
+    def sync_data(self, fd: int) -> None:
+        """Make what was written durable."""
+        os.fdatasync(fd) if hasattr(os, "fdatasync") else os.fsync(fd)
+
+    # --- locks
+
+    def try_lock(self, fd: int) -> bool:
+        """Take the exclusive lock of an open file; False when somebody else has it."""
+        return self._flock(fd, fcntl.LOCK_EX)
+
+    def is_locked(self, fd: int) -> bool:
+        """Tell whether somebody holds the exclusive lock of an open file; two who ask do not disturb each other."""
+        return not self._flock(fd, fcntl.LOCK_SH)
+
+    def _flock(self, fd: int, kind: int) -> bool:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def has_writer(self, path: str) -> bool:
+        """Tell whether some process has the file open for writing (where leases exist; else False)."""
+        if not hasattr(fcntl, "F_SETLEASE"):
+            return False
+        from signal import SIGURG
+
+        fd = os.open(path, READ)
+        try:
+            # Whoever opens it for writing this very moment breaks the lease: of the signals that may tell us so,
+            # this one is ignored unless somebody asks for it. The default, SIGIO, would end us.
+            fcntl.fcntl(fd, fcntl.F_SETSIG, SIGURG)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without leases, or another's file
+            return False
+        finally:
+            os.close(fd)
+        return False
+
+    # --- names
+
+    def create(self, directory: str) -> tuple[int, str | None]:
+        """Create a file for `publish`: without a name where the system can, else with one of its own in `directory`."""
+        if self._unnamed:
+            try:
+                return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
+            except OSError as error:
+                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                    raise
+                self._unnamed = False
+        path = self.fresh_name(directory)
+        return os.open(path, CREATE, 0o600), path
+
+    def fresh_name(self, directory: str) -> str:
+        """Return a path that nobody else uses."""
+        self._made += 1
+        return f"{directory}/{os.getpid()}.{self._made}.{os.urandom(6).hex()}"
+
+    def publish(self, fd: int, path: str | None, target: str) -> None:
+        """Give a file made by `create` its name, all at once; raises FileExistsError when it is taken.
+
+        Crash: with `path` only: the file may have both names.
+        """
+        if path is None:
+            # `src_dir_fd`, whatever it is, makes Python follow the link.
+            os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+        else:
+            self.move(path, target)
+
+    def link(self, source: str, target: str) -> None:
+        """Give a file, or a symbolic link itself, a second name; raises FileExistsError."""
+        os.link(source, target, follow_symlinks=False)
+
+    def unlink(self, path: str) -> None:
+        """Take a name away."""
+        os.unlink(path)
+
+    def move(self, source: str, target: str) -> None:
+        """Rename, never overwriting: raises FileExistsError when the target exists.
+
+        Crash: where the system cannot do it at once, the file may have both names.
+        """
+        code = self._renameat2(source, target, NOREPLACE)
+        if code in (errno.ENOSYS, errno.EINVAL):
+            self._move_in_steps(source, target)
+        elif code:
+            raise OSError(code, os.strerror(code), source, None, target)
+
+    def exchange(self, one: str, other: str) -> bool:
+        """Swap two names at once; False where the system cannot: then `one` has replaced `other` and is gone."""
+        code = self._renameat2(one, other, EXCHANGE)
+        if code in (errno.ENOSYS, errno.EINVAL):
+            os.rename(one, other)
+            return False
+        if code:
+            raise OSError(code, os.strerror(code), one, None, other)
+        return True
+
+    def _move_in_steps(self, source: str, target: str) -> None:
+        if stat.S_ISDIR(os.lstat(source).st_mode):  # has no second name
+            if os.path.lexists(target):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), source, None, target)
+            os.rename(source, target)
+            return
+        self.link(source, target)
+        self.unlink(source)
+
+    def _renameat2(self, source: str, target: str, flags: int) -> int:
+        import ctypes
+
+        call = self._rename
+        if call is None:
+            call = self._rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", _no_such_call)
+        while call(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags):
+            code = ctypes.get_errno()
+            if code != errno.EINTR:
+                return code
+        return 0
+
+    def sync_directory(self, path: str) -> None:
+        """Make the names in a directory durable."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    # --- run/changes
 
     def append(self, path: str, data: bytes) -> None:
         """Add one line to a file that others add to as well, under a shared lock."""
@@ -100,7 +276,7 @@ class Files:
         except FileNotFoundError:
             return b""
         try:
-            return os.read(fd, 1 << 24)
+            return self.read(fd, 1 << 40)
         finally:
             os.close(fd)
 
@@ -109,120 +285,15 @@ class Files:
         fd = os.open(path, CHANGE)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            rest = os.pread(fd, 1 << 24, size)
+            rest = os.pread(fd, max(0, os.fstat(fd).st_size - size), size)
             os.pwrite(fd, rest, 0)
             os.ftruncate(fd, len(rest))
         finally:
             os.close(fd)
 
-    def truncate(self, fd: int, size: int) -> None:
-        """Cut a file off."""
-        os.ftruncate(fd, size)
 
-    def chmod(self, fd: int, mode: int) -> None:
-        """Change the mode of an open file."""
-        os.fchmod(fd, mode)
+def _no_such_call(*_: object) -> int:
+    import ctypes
 
-    def sync(self, fd: int) -> None:
-        """Make a new file durable, data and inode."""
-        os.fsync(fd)
-
-    def sync_data(self, fd: int) -> None:
-        """Make what was written durable."""
-        os.fdatasync(fd) if hasattr(os, "fdatasync") else os.fsync(fd)
-
-    def sync_directory(self, path: str) -> None:
-        """Make the names in a directory durable."""
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-    def try_lock(self, fd: int) -> bool:
-        """Take the exclusive lock of an open file; False when somebody else has it."""
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def has_writer(self, path: str) -> bool:
-        """Tell whether some process has the file open for writing (where leases exist; else False)."""
-        if not hasattr(fcntl, "F_SETLEASE"):
-            return False
-        fd = os.open(path, READ)
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETSIG, SIGURG)  # type: ignore[attr-defined]
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without leases
-            return False
-        finally:
-            os.close(fd)
-        return False
-
-    def create(self, directory: str, name: str) -> tuple[int, str | None]:
-        """Create a file for `publish`: without a name where the system can, else as `directory`/`name`."""
-        if self._unnamed:
-            try:
-                return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
-            except OSError as error:
-                if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                    raise
-                self._unnamed = False
-        path = f"{directory}/{name}"
-        return os.open(path, CREATE, 0o600), path
-
-    def publish(self, fd: int, path: str | None, target: str) -> None:
-        """Give a file made by `create` its name, all at once; raises FileExistsError when it is taken."""
-        if path is None:
-            os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd)  # a directory fd makes Python follow the link
-        else:
-            os.link(path, target)
-            os.unlink(path)
-
-    def link(self, source: str, target: str) -> None:
-        """Give a file a second name."""
-        os.link(source, target)
-
-    def unlink(self, path: str) -> None:
-        """Take a name away."""
-        os.unlink(path)
-
-    def move(self, source: str, target: str) -> None:
-        """Rename, never overwriting: raises FileExistsError when the target exists."""
-        code = self._renameat2(source, target, NOREPLACE)
-        if code in (errno.ENOSYS, errno.EINVAL):
-            os.link(source, target, follow_symlinks=False)
-            os.unlink(source)
-        elif code:
-            raise OSError(code, os.strerror(code), source, None, target)
-
-    def exchange(self, one: str, other: str) -> None:
-        """Swap two names at once."""
-        code = self._renameat2(one, other, EXCHANGE)
-        if code:
-            raise OSError(code, os.strerror(code), one, None, other)
-
-    def _renameat2(self, source: str, target: str, flags: int) -> int:
-        import ctypes
-
-        if self._libc is None:
-            self._libc = ctypes.CDLL(None, use_errno=True)
-        try:
-            call = self._libc.renameat2
-        except AttributeError:
-            return errno.ENOSYS
-        while call(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags):
-            code = ctypes.get_errno()
-            if code != errno.EINTR:
-                return code
-        return 0
-
-    def free_bytes(self, path: str) -> tuple[int, int]:
-        """Return (bytes we may still write, bytes of the whole file system)."""
-        status = os.statvfs(path)
-        return status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+    ctypes.set_errno(errno.ENOSYS)
+    return -1

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import errno
 
-from queuectl.clock import spell
 from queuectl.errors import InvalidData
-from queuectl.fields import ID_GRAMMAR, ID_MAX, new_id
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.record import MAX_BYTES, Record, parse, salvage
-from queuectl.spool.claim import Claim, SpoolFull, wrong_with_inode
+from queuectl.fields import ID_GRAMMAR
+from queuectl.history import PENDING
+from queuectl.job import Job
+from queuectl.record import MAX_FILE_BYTES, Record, parse
+from queuectl.salvage import salvage
+from queuectl.spool import aside, publish
+from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.files import CHANGE, READ
-from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
+from queuectl.spool.inspection import merge_names, wrong_with_inode
+from queuectl.spool.jobfile import JobFile
+from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +31,14 @@ if TYPE_CHECKING:
 
 BUSY_S = 0.02
 WRITER_S = 0.5
+LINKED_S = 0.25
+TOO_MANY_FILES_S = 0.2
 UNREADABLE_S = 30.0
-KEPT_ENTRIES = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.ENODEV, errno.ENOTDIR)
+RUN_LOCKED_S = 1.0
+FULL_S = 1.0
+SOON_S = 0.005
+SEEN_MAX = 10_000
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class NotNow:
@@ -37,7 +47,7 @@ class NotNow:
     Attributes:
         reason: gone, busy, early, held, being written, linked, unreadable, rejected, moved, renamed, full, ignored.
         again_s: seconds after which to try again; None when only a new event can change anything.
-        detail: for people and logs.
+        detail: for people and logs, on one line.
         job_id: the id under which to try again, when it is another one.
     """
 
@@ -53,6 +63,37 @@ class NotNow:
         return f"NotNow({self.reason!r}, {self.again_s!r}, {self.detail!r}, {self.job_id!r})"
 
 
+class Restless:
+    """How long files have been still. By the wall clock where it is plain, else by watching them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[tuple[int, ...], float]] = {}
+
+    def still_in_s(self, spool: Spool, job_id: str, changed_at: float, mark: tuple[int, ...]) -> float:
+        """Return the seconds until a file will have been still for `drop_grace`; 0 when it has.
+
+        Args:
+            changed_at: when its inode says it changed; in the future when the clock was set back.
+            mark: what shows that it changed again.
+        """
+        grace = spool.settings.drop_grace
+        age = spool.clock.now() - changed_at
+        if age >= grace:
+            return 0.0
+        monotonic = spool.clock.monotonic()
+        before = self._seen.get(job_id)
+        if before is None or before[0] != mark:
+            if len(self._seen) >= SEEN_MAX:
+                self._seen.clear()
+            self._seen[job_id] = (mark, monotonic)
+            return grace - max(0.0, age)
+        return max(0.0, before[1] + grace - monotonic)
+
+    def forget(self, job_id: str) -> None:
+        """Nothing is uncertain about this file any more."""
+        self._seen.pop(job_id, None)
+
+
 def examine(spool: Spool, name: str) -> Job | NotNow:
     """Look at an entry of pending/ without claiming it; set it aside when it can never be a job.
 
@@ -63,27 +104,28 @@ def examine(spool: Spool, name: str) -> Job | NotNow:
     job_id = job_id_of(name)
     if job_id is None:
         return _reject(spool, name, f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}")
-    fd = _open(spool, name, READ)
+    fd = _open(spool, job_id, READ)
     if isinstance(fd, NotNow):
         return fd
     try:
-        record = _inspect(spool, job_id, fd, locked=False)
-        if isinstance(record, NotNow):
-            return record
-        wanted = record.fields.get("id", job_id)
-        if wanted == job_id:
-            return Job(job_id, record, PENDING, spool.files.fstat(fd).st_mtime)
+        status = spool.files.fstat(fd)
+        found = _read(spool, job_id, fd, status)
+        if isinstance(found, NotNow):
+            return found
+        if isinstance(found, InvalidData):
+            return _set_aside(spool, job_id, fd, status, found)
+        if found.fields.get("id", job_id) == job_id and publish.known_in(spool, job_id) is None:
+            return Job(job_id, found, PENDING, status.st_mtime)
     finally:
         spool.files.close(fd)
-    return _under_lock(spool, job_id)
-
-
-def _under_lock(spool: Spool, job_id: str) -> Job | NotNow:
-    claim = spool.take_in(PENDING, job_id)
-    if claim is None:
-        return NotNow("busy", BUSY_S)
+    claim = _take(spool, job_id)
+    if isinstance(claim, NotNow):
+        return claim
     with claim:
-        return _admit_name(spool, claim) or claim.job
+        try:
+            return _admit_name(spool, claim) or claim.job
+        except Replaced as error:
+            return NotNow("busy", BUSY_S, str(error))
 
 
 def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
@@ -95,56 +137,33 @@ def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
     Crash: in pending/ as before; or in processing/ without `started` (nothing ran, recovery puts it back); or with it
         (recovery counts an interruption).
     """
-    quiet = False
-    while True:
-        found = _take(spool, job_id)
-        if isinstance(found, NotNow):
-            return found
-        if found.record.has_history or quiet:
-            break
-        found.close()  # a stranger wrote it: our own descriptor would count as a writer
-        try:
-            if spool.files.has_writer(spool.layout.job(PENDING, job_id)):
-                return NotNow("being written", WRITER_S)
-        except FileNotFoundError:
-            return NotNow("gone")
-        quiet = True
+    found = _take(spool, job_id)
+    if isinstance(found, Claim) and not found.record.has_history:
+        found = _take_when_quiet(spool, job_id, found)
+    if isinstance(found, NotNow):
+        return found
+    is_given = False
     try:
-        refused = _admit(spool, found) or _enter(spool, found, worker)
-    except BaseException:
-        found.close()
-        raise
-    if refused is not None:
-        found.close()
-        return refused
-    return found
-
-
-def _take(spool: Spool, job_id: str) -> Claim | NotNow:
-    fd = _open(spool, job_id + SUFFIX, CHANGE)
-    if isinstance(fd, NotNow):
-        return fd
-    kept = False
-    try:
-        if not spool.files.try_lock(fd):
-            return NotNow("busy", BUSY_S)
-        there = spool.files.lstat(spool.layout.job(PENDING, job_id))
-        if there is None:
-            return NotNow("gone")
-        if there.st_ino != spool.files.fstat(fd).st_ino:
-            return NotNow("busy", BUSY_S)
-        record = _inspect(spool, job_id, fd, locked=True)
-        if isinstance(record, NotNow):
-            return record
-        kept = True
-        return Claim(spool, fd, PENDING, job_id, record)
+        refused = _admit(spool, found)
+        if refused is not None:
+            return refused
+        found.enter(worker)
+        is_given = True
+        return found
+    except SpoolFull as error:
+        return NotNow("full", FULL_S, str(error))
+    except Replaced as error:
+        return NotNow("busy", BUSY_S, str(error))
     finally:
-        if not kept:
-            spool.files.close(fd)
+        if not is_given:
+            found.close()
 
 
-def _open(spool: Spool, name: str, flags: int) -> int | NotNow:
-    path = f"{spool.layout.directory(PENDING)}/{name}"
+# --- opening and reading
+
+
+def _open(spool: Spool, job_id: str, flags: int) -> int | NotNow:
+    path = spool.layout.job(PENDING, job_id)
     try:
         return spool.files.open(path, flags)
     except FileNotFoundError:
@@ -153,130 +172,175 @@ def _open(spool: Spool, name: str, flags: int) -> int | NotNow:
         status = spool.files.lstat(path)
         if status is None:
             return NotNow("gone")
+        if error.errno in TOO_MANY_FILES:
+            return NotNow("unreadable", TOO_MANY_FILES_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
         wrong = wrong_with_inode(status)
-        if wrong and error.errno in KEPT_ENTRIES:
-            return _reject(spool, name, wrong)
-        again_s = BUSY_S * 10 if error.errno in (errno.EMFILE, errno.ENFILE) else UNREADABLE_S
-        return NotNow("unreadable", again_s, f"pending/{name}: {error.strerror}")
+        if wrong is not None and error.errno != errno.EIO:
+            return _reject(spool, job_id + SUFFIX, wrong)
+        if error.errno == errno.EACCES and flags == CHANGE and _make_writable(spool, path):
+            return _open(spool, job_id, flags)
+        return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
 
 
-def _inspect(spool: Spool, job_id: str, fd: int, *, locked: bool) -> Record | NotNow:
-    """Read a file of pending/ through `fd`; judge inode and text."""
-    files = spool.files
-    status = files.fstat(fd)
-    wrong = wrong_with_inode(status)
-    if wrong:
-        return _reject(spool, job_id + SUFFIX, wrong)
+def _make_writable(spool: Spool, path: str) -> bool:
+    """Tighten the mode of a file of ours that its producer made read-only, to 0600; False when that changes nothing."""
     try:
-        record = parse(files.read(fd, MAX_BYTES))
+        fd = spool.files.open(path, READ)
+    except OSError:
+        return False
+    try:
+        if spool.files.fstat(fd).st_mode & 0o200:
+            return False
+        spool.files.chmod(fd, 0o600)
+    except OSError:
+        return False
+    finally:
+        spool.files.close(fd)
+    return True
+
+
+def _read(spool: Spool, job_id: str, fd: int, status: os.stat_result) -> Record | NotNow | InvalidData:
+    """Return the job in a file of pending/, or why not yet, or why it will never be one."""
+    wrong = wrong_with_inode(status)
+    if wrong is not None:
+        return InvalidData(wrong)
+    try:
+        data = spool.files.read(fd, MAX_FILE_BYTES)
+    except OSError as error:
+        return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+    try:
+        record = parse(data)
     except InvalidData as error:
-        return _inspect_broken(spool, job_id, fd, status, error, locked=locked)
-    spool.seen.pop(job_id, None)
-    if locked:
-        if status.st_mode & 0o020:
-            files.chmod(fd, 0o600)
-        if status.st_nlink > 1:
-            return _inspect_linked(spool, job_id, fd, status, record)
+        wait_s = spool.restless.still_in_s(spool, job_id, status.st_mtime, (status.st_size, status.st_mtime_ns))
+        if wait_s > 0:
+            return NotNow("being written", wait_s, str(error))
+        return salvage(data, without_history=False) or error
+    spool.restless.forget(job_id)
     return record
 
 
-def _inspect_broken(
-    spool: Spool, job_id: str, fd: int, status: os.stat_result, error: InvalidData, *, locked: bool
-) -> Record | NotNow:
-    """A file that does not parse: still being written, torn by a crash of ours, or no job."""
-    wait_s = _restless_s(spool, job_id, status)
-    if wait_s > 0:
-        return NotNow("being written", wait_s, str(error))
-    if not locked:
+def _take(spool: Spool, job_id: str) -> Claim | NotNow:
+    """Lock and read a file of pending/ that is to be changed."""
+    fd = _open(spool, job_id, CHANGE)
+    if isinstance(fd, NotNow):
+        return fd
+    claim = None
+    try:
         if not spool.files.try_lock(fd):
             return NotNow("busy", BUSY_S)
-        there = spool.files.lstat(spool.layout.job(PENDING, job_id))
-        if there is None or there.st_ino != status.st_ino:
-            return NotNow("busy", BUSY_S)
-    data = spool.files.read(fd, MAX_BYTES)
-    try:
-        return parse(data)
-    except InvalidData as still_wrong:
-        record = salvage(data, without_history=False)
-        if record is not None:
-            return record
-        if spool.files.has_writer(spool.layout.job(PENDING, job_id)) and not locked:
-            return NotNow("being written", WRITER_S, str(error))
-        excerpt = f"\n{still_wrong.excerpt}" if still_wrong.excerpt else ""
-        return _reject(spool, job_id + SUFFIX, f"{still_wrong}{excerpt}")
-
-
-def _restless_s(spool: Spool, job_id: str, status: os.stat_result) -> float:
-    """Return the seconds until size and mtime have been still for `drop_grace`; 0 when they have."""
-    grace = spool.settings.drop_grace
-    age = spool.clock.now() - status.st_mtime
-    if age >= grace:
-        return 0.0
-    mark = (status.st_size, status.st_mtime_ns)
-    seen = spool.seen.get(job_id)
-    monotonic = spool.clock.monotonic()
-    if seen is None or seen[:2] != mark:  # also the file from the future: its age never comes
-        spool.seen[job_id] = (*mark, monotonic)
-        return min(grace, grace - age) if age >= 0 else grace
-    return max(0.0, seen[2] + grace - monotonic)
-
-
-def _inspect_linked(spool: Spool, job_id: str, fd: int, status: os.stat_result, record: Record) -> Record | NotNow:
-    """An inode with more than one name: ours after a power cut, a producer's for a moment, or a stranger's."""
-    layout, files = spool.layout, spool.files
-    if merge_names(spool, job_id, status.st_ino) != PENDING:
-        return NotNow("gone")
-    status = files.fstat(fd)
-    if status.st_nlink == 1:
-        return record
-    age = spool.clock.now() - status.st_ctime
-    if age < spool.settings.drop_grace:
-        return NotNow("linked", 0.002 if age < 0.1 else 0.25, "its inode has another name, so another may write to it")
-    copy, name = files.create(layout.tmp, f"{job_id}.copy")
-    try:
-        files.write(copy, record.render(), 0)
-        files.sync(copy)
-        files.unlink(layout.job(PENDING, job_id))
-        files.publish(copy, name, layout.job(PENDING, job_id))
+        status = spool.files.fstat(fd)
+        refused = _refuse_misplaced(spool, job_id, status)
+        if refused is not None:
+            return refused
+        found = _read(spool, job_id, fd, status)
+        if isinstance(found, NotNow):
+            return found
+        if isinstance(found, Record):
+            if status.st_nlink > 1 and merge_names(spool, job_id, status.st_ino) != PENDING:
+                return NotNow("gone")
+            if status.st_mode & 0o020:
+                spool.files.chmod(fd, 0o600)
+            claim = Claim(spool, JobFile(spool, fd, PENDING, job_id, found, status))
+            return claim
     finally:
-        files.close(copy)
-    return NotNow("busy", 0.0, "copied into a file of its own")
+        if claim is None:
+            spool.files.close(fd)
+    # No job: whether somebody still writes to it can only be told without a descriptor of our own that might.
+    judged = examine(spool, job_id + SUFFIX)
+    return judged if isinstance(judged, NotNow) else NotNow("busy", BUSY_S)
 
 
-def merge_names(spool: Spool, job_id: str, inode: int) -> str | None:
-    """Leave one name of a job that a power cut left with two: done > dead > pending > processing.
+def _refuse_misplaced(spool: Spool, job_id: str, status: os.stat_result) -> NotNow | None:
+    there = spool.files.lstat(spool.layout.job(PENDING, job_id))
+    if there is None:
+        return NotNow("gone")
+    return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)
 
-    Returns:
-        The directory in which it stays; None when no name is left. The caller holds the lock.
-    """
-    kept = None
-    for directory in (DONE, DEAD, PENDING, PROCESSING):
-        path = spool.layout.job(directory, job_id)
-        status = spool.files.lstat(path)
-        if status is None or status.st_ino != inode:
-            continue
-        if kept is None:
-            kept = directory
-        else:
-            spool.files.unlink(path)
-    return kept
+
+def _take_when_quiet(spool: Spool, job_id: str, found: Claim) -> Claim | NotNow:
+    """Take a stranger's file once nobody has it open for writing; neither must we while we ask."""
+    before = (found.inode, found.record.body, found.record.tail)
+    found.close()
+    try:
+        if spool.files.has_writer(spool.layout.job(PENDING, job_id)):
+            return NotNow("being written", WRITER_S)
+    except OSError:
+        return NotNow("busy", BUSY_S)
+    again = _take(spool, job_id)
+    if isinstance(again, Claim) and (again.inode, again.record.body, again.record.tail) != before:
+        again.close()
+        return NotNow("being written", BUSY_S)
+    return again
+
+
+# --- setting aside
+
+
+def _set_aside(spool: Spool, job_id: str, fd: int, status: os.stat_result, error: InvalidData) -> NotNow:
+    """Reject a file that is no job, unless somebody has it locked, open for writing, or has just changed it."""
+    files = spool.files
+    if not files.try_lock(fd):
+        return NotNow("busy", BUSY_S)
+    refused = _refuse_misplaced(spool, job_id, status)
+    if refused is not None:
+        return refused
+    now = files.fstat(fd)
+    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (status.st_size, status.st_mtime_ns, status.st_ctime_ns):
+        return NotNow("being written", BUSY_S, str(error))
+    if wrong_with_inode(now) is None and files.has_writer(spool.layout.job(PENDING, job_id)):
+        return NotNow("being written", WRITER_S, str(error))
+    return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
+
+
+def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> NotNow:
+    spool.restless.forget(name.removesuffix(SUFFIX))
+    try:
+        kept = aside.reject(spool, PENDING, name, f"{reason}\n{excerpt}" if excerpt else reason)
+    except FileNotFoundError:
+        return NotNow("gone")
+    except OSError as error:
+        return NotNow("unreadable", UNREADABLE_S, f"pending/{shown(name)} cannot be set aside: {error.strerror}")
+    return NotNow("rejected", detail=f"rejected/{kept}: {reason}")
+
+
+# --- admitting
 
 
 def _admit(spool: Spool, claim: Claim) -> NotNow | None:
     """Decide, under the lock, whether a well-formed job may start now."""
-    refused = _admit_name(spool, claim)
+    refused = _admit_links(spool, claim) or _admit_name(spool, claim)
     if refused is not None:
         return refused
     if claim.finish_move():
         return NotNow("moved", detail=f"its last event leads to {claim.directory}/")
     job, now = claim.job, spool.clock.now()
+    if job.last_event == "started":  # a power cut took back the move, but not the growth
+        if spool.run_is_locked(job.id, job.attempts):
+            return NotNow("busy", RUN_LOCKED_S, "its last run is still alive")
+        claim.interrupt("the machine went down while it ran")
+        if claim.directory != PENDING:
+            return NotNow("moved", detail="interrupted too often")
     if job.is_held:
         return NotNow("held")
     if job.expires_at is not None and job.expires_at < now:
         claim.bury("expired", {}, event="expired")
         return NotNow("moved", detail="expired")
-    if job.run_at > now:
-        return NotNow("early", job.run_at - now)
+    wait_s = job.due_at(now, spool.settings.backoff_max) - now
+    return NotNow("early", wait_s) if wait_s > 0 else None
+
+
+def _admit_links(spool: Spool, claim: Claim) -> NotNow | None:
+    """An inode with a name elsewhere, under which another may write to it: a producer's for a moment, or a stranger's."""
+    status = claim.status()
+    if status.st_nlink == 1:
+        return None
+    job_id = claim.job.id
+    wait_s = spool.restless.still_in_s(spool, f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,))
+    if wait_s > 0:
+        again_s = SOON_S if wait_s > spool.settings.drop_grace - BUSY_S * 5 else LINKED_S
+        return NotNow("linked", min(wait_s, again_s), "its inode has another name, so that another may write to it")
+    spool.restless.forget(f"links of {job_id}")
+    claim.copy()
     return None
 
 
@@ -285,65 +349,15 @@ def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
     job_id = claim.job.id
     promised = claim.record.fields.get("id")
     wanted = promised or job_id
-    taken = next((d for d in (PROCESSING, DONE, DEAD) if spool.files.lstat(spool.layout.job(d, wanted))), None)
+    taken = publish.known_in(spool, wanted)
     if taken is not None and promised:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/")
     if taken is not None:
-        wanted = f"{job_id[: ID_MAX - 17]}-{new_id()}"
+        wanted = aside.spare_id(spool, job_id)
     if wanted == job_id:
         return None
     try:
-        spool.files.move(spool.layout.job(PENDING, job_id), spool.layout.job(PENDING, wanted))
+        claim.rename(wanted)
     except FileExistsError:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in pending/")
-    except FileNotFoundError:
-        return NotNow("gone")
     return NotNow("renamed", 0.0, f"{job_id} is now {wanted}", wanted)
-
-
-def _enter(spool: Spool, claim: Claim, worker: str) -> NotNow | None:
-    """Move the job into processing/ and write `started`."""
-    files, layout, job_id = spool.files, spool.layout, claim.job.id
-    source, target = layout.job(PENDING, job_id), layout.job(PROCESSING, job_id)
-    try:
-        files.move(source, target)
-    except FileNotFoundError:
-        return NotNow("gone")
-    except FileExistsError:
-        return NotNow("busy", BUSY_S)
-    there = files.lstat(target)
-    if there is None or there.st_ino != claim.inode():
-        _send_back(spool, job_id)
-        return NotNow("busy", BUSY_S, "another file took its name while it was claimed")
-    claim.directory = PROCESSING
-    try:
-        claim.start(worker)
-    except SpoolFull as error:
-        claim.put_back()
-        return NotNow("full", 1.0, str(error))
-    return None
-
-
-def _send_back(spool: Spool, job_id: str) -> None:
-    """Return a stranger that slipped in between our look and our rename, without having read it."""
-    path = spool.layout.job(PROCESSING, job_id)
-    try:
-        fd = spool.files.open(path, READ)
-    except OSError:
-        return
-    try:
-        if spool.files.try_lock(fd):
-            spool.files.move(path, spool.layout.job(PENDING, job_id))
-    except OSError:
-        return  # its name is taken again; recovery decides
-    finally:
-        spool.files.close(fd)
-
-
-def _reject(spool: Spool, name: str, reason: str) -> NotNow:
-    spool.seen.pop(name[: -len(SUFFIX)], None)
-    try:
-        kept = spool.reject(PENDING, name, reason)
-    except FileNotFoundError:
-        return NotNow("gone")
-    return NotNow("rejected", detail=f"rejected/{kept}: {reason} ({spell(spool.clock.now())})")

@@ -1,7 +1,7 @@
 """layout: where everything lies under the queue's home directory.
 
 Owns:       the names of directories and files; nobody else joins a path under the home.
-Guarantees: a path is built only from an id that `is_id` accepted; directories are 0700.
+Guarantees: a path is built only from an id that `is_id` accepted; directories are made 0700.
 Fails with: NotAllowed for a home that is not ours alone.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import lru_cache
 
 from queuectl.errors import NotAllowed, NotFound
 from queuectl.fields import is_id
@@ -19,6 +20,7 @@ FOLDERS = (
     *("spool", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "spool/dead", "spool/rejected"),
     *("output", "input", "state", "logs", "run"),
 )
+OUTPUT_KINDS = ("log", "result", "progress")
 
 
 def default_home() -> str:
@@ -49,50 +51,75 @@ class Layout:
         Raises:
             NotFound: `job_id` cannot be an id, so no such job can exist.
         """
-        if not is_id(job_id):
-            raise NotFound(f"no job {job_id!r}: not an id")
-        return f"{self.spool}/{directory}/{job_id}{SUFFIX}"
+        return f"{self.spool}/{directory}/{_checked(job_id)}{SUFFIX}"
 
     def output_of(self, job_id: str, attempt: int, kind: str = "log") -> str:
         """Return the path of what attempt `attempt` wrote; `kind` is log, result or progress."""
-        return f"{self.output}/{job_id}.{attempt}.{kind}"
+        return f"{self.output}/{_checked(job_id)}.{attempt}.{kind}"
+
+    def input_of(self, job_id: str) -> str:
+        """Return the path of what the job gets on stdin, if anything."""
+        return f"{self.home}/input/{_checked(job_id)}"
 
     def log(self, name: str) -> str:
         """Return the path of a log: `supervisor` or `worker-1`."""
-        return f"{self.home}/logs/{name}.log"
+        return f"{self.home}/logs/{_checked(name)}.log"
 
     @property
     def index(self) -> str:
         """The derived SQLite file."""
         return f"{self.home}/index.sqlite3"
 
+    @property
+    def changes(self) -> str:
+        """Where ids are noted of jobs that changed in a way that no directory shows."""
+        return f"{self.run}/changes"
+
+    @property
+    def ballast(self) -> str:
+        """The space that is given up for verdicts when the disk is full."""
+        return f"{self.run}/ballast"
+
     def ensure(self) -> None:
         """Create what is missing and refuse a home that others can write to.
 
         Crash: some directories exist, others not; the next call makes the rest.
         """
-        os.makedirs(self.home, mode=0o700, exist_ok=True)
+        try:
+            os.makedirs(self.home, mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise NotAllowed(f"{self.home} is not a directory") from None
         self.check()
         for folder in FOLDERS:
+            path = f"{self.home}/{folder}"
             try:
-                os.mkdir(f"{self.home}/{folder}", 0o700)
+                os.mkdir(path, 0o700)
             except FileExistsError:
-                continue
+                # What a job passes through must lie on one file system; output and logs may be links to another.
+                _refuse_foreign(path, os.lstat(path) if folder.startswith("spool") else os.stat(path))
 
     def check(self) -> None:
         """Raise NotAllowed unless the home belongs to us and nobody else may write there."""
-        status = os.stat(self.home)
-        if not stat.S_ISDIR(status.st_mode):
-            raise NotAllowed(f"{self.home} is not a directory")
-        if status.st_uid != os.geteuid():
-            raise NotAllowed(
-                f"{self.home} belongs to user {status.st_uid}, not to you (user {os.geteuid()})",
-                "run queuectl as its owner, or set QUEUECTL_HOME to a directory of your own",
-            )
-        if status.st_mode & 0o022:
-            raise NotAllowed(
-                f"{self.home} may be written by others, who could then run commands as you", f"chmod 700 {self.home}"
-            )
+        _refuse_foreign(self.home, os.stat(self.home))
+
+
+@lru_cache(1024)  # the paths of one job are built again and again while it is claimed and settled
+def _checked(job_id: str) -> str:
+    if not is_id(job_id):
+        raise NotFound(f"no job {job_id!r}: not an id")
+    return job_id
+
+
+def _refuse_foreign(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISDIR(status.st_mode):
+        raise NotAllowed(f"{path} is not a directory")
+    if status.st_uid != os.geteuid():
+        raise NotAllowed(
+            f"{path} belongs to user {status.st_uid}, not to you (user {os.geteuid()})",
+            "run queuectl as its owner, or set QUEUECTL_HOME to a directory of your own",
+        )
+    if status.st_mode & 0o022:
+        raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
 
 
 def job_id_of(name: str) -> str | None:
@@ -104,3 +131,9 @@ def job_id_of(name: str) -> str | None:
 def is_ignored(name: str) -> bool:
     """Tell whether a name in pending/ is something being written, none of our business yet."""
     return name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or not name.endswith(SUFFIX)
+
+
+def shown(name: str) -> str:
+    """Return a name found in a directory as it can be printed on one line: bytes and control characters escaped."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

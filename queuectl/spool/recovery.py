@@ -2,17 +2,16 @@
 
 Owns:       processing/ at a time when the one who claimed is gone.
 Guarantees: idempotent; may die at any instant and be run again; done/ and dead/ are never read or moved; a job is put
-            back only when its run is proved to have ended.
+            back only when its run is proved to have ended; one bad file costs the others nothing.
 Source:     spool/FORMAT.md § Recovery.
 """
 
 from __future__ import annotations
 
-from queuectl.errors import InvalidData
-from queuectl.job import PROCESSING
-from queuectl.spool.claim import wrong_with_inode
-from queuectl.spool.intake import merge_names
-from queuectl.spool.layout import job_id_of
+from queuectl.errors import Busy, InvalidData
+from queuectl.history import PROCESSING
+from queuectl.spool import aside
+from queuectl.spool.layout import SUFFIX, job_id_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +29,8 @@ class Found:
 
     Attributes:
         job_id: whose.
-        result: owned (somebody holds its lock), gone, rejected, moved, interrupted, or alive.
+        result: owned (somebody holds its lock), gone, rejected, moved, interrupted, alive, or owned with a `detail`:
+            it cannot be mended now (a full disk, an unreadable file), and is to be looked at again.
         claim: with `alive` only: the job, locked; the caller adopts or ends its run, settles and closes it.
         job: the job as it is now, where it was moved or interrupted.
     """
@@ -56,8 +56,7 @@ def recover(spool: Spool, is_alive: RunIsAlive) -> Iterator[Found]:
     for name in list(spool.files.names(spool.layout.directory(PROCESSING))):
         job_id = job_id_of(name)
         if job_id is None:
-            kept = spool.reject(PROCESSING, name, "bad name in processing/")
-            yield Found(name, "rejected", detail=f"rejected/{kept}")
+            yield _reject(spool, name, "bad name in processing/")
         else:
             yield reclaim(spool, job_id, is_alive)
 
@@ -70,40 +69,42 @@ def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
     try:
         claim = spool.take_in(PROCESSING, job_id)
     except InvalidData as error:
-        return _reject(spool, job_id, str(error))
+        return _reject(spool, job_id + SUFFIX, str(error))
     except OSError as error:
-        return Found(job_id, "rejected" if _is_entry_of_no_job(spool, job_id) else "owned", detail=str(error))
+        return Found(job_id, "owned", detail=str(error))
     if claim is None:
-        gone = spool.files.lstat(spool.layout.job(PROCESSING, job_id)) is None
-        return Found(job_id, "gone" if gone else "owned")
-    keep_open = False
+        is_there = spool.files.exists(spool.layout.job(PROCESSING, job_id))
+        return Found(job_id, "owned" if is_there else "gone")
     try:
-        if merge_names(spool, job_id, claim.inode()) != PROCESSING:
-            return Found(job_id, "gone", detail="a power cut had left it two names")
-        if claim.record.history and claim.job.last_event == "started":
-            if is_alive(claim.job):
-                keep_open = True
-                return Found(job_id, "alive", claim=claim, job=claim.job)
-            claim.interrupt("its worker died before the end was seen")
-            return Found(job_id, "interrupted", job=claim.job)
-        if not claim.finish_move():
-            claim.put_back()
-        return Found(job_id, "moved", job=claim.job, detail=f"to {claim.directory}/")
-    finally:
-        if not keep_open:
-            claim.close()
+        found = _mend(claim, is_alive)
+    except (Busy, OSError) as error:
+        found = Found(job_id, "owned", detail=str(error))
+    except BaseException:
+        claim.close()
+        raise
+    if found.claim is None:
+        claim.close()
+    return found
 
 
-def _reject(spool: Spool, job_id: str, reason: str) -> Found:
+def _mend(claim: Claim, is_alive: RunIsAlive) -> Found:
+    job = claim.job
+    if job.last_event == "started":
+        if is_alive(job):
+            return Found(job.id, "alive", claim=claim, job=job)
+        claim.interrupt("its worker died before the end was seen")
+        return Found(job.id, "interrupted", job=job)
+    if not claim.finish_move():
+        claim.put_back()
+    return Found(job.id, "moved", job=job, detail=f"to {claim.directory}/")
+
+
+def _reject(spool: Spool, name: str, reason: str) -> Found:
+    job_id = job_id_of(name) or shown(name)
     try:
-        kept = spool.reject(PROCESSING, f"{job_id}.json", reason)
+        kept = aside.reject(spool, PROCESSING, name, reason)
     except FileNotFoundError:
         return Found(job_id, "gone")
+    except OSError as error:
+        return Found(job_id, "owned", detail=f"{shown(name)} cannot be set aside: {error.strerror}")
     return Found(job_id, "rejected", detail=f"rejected/{kept}: {reason}")
-
-
-def _is_entry_of_no_job(spool: Spool, job_id: str) -> bool:
-    """A link, directory or FIFO in processing/: set it aside; True when that was done."""
-    status = spool.files.lstat(spool.layout.job(PROCESSING, job_id))
-    wrong = wrong_with_inode(status) if status is not None else None
-    return wrong is not None and _reject(spool, job_id, wrong).result == "rejected"

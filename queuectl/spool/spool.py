@@ -4,21 +4,22 @@ Owns:       everything under spool/, output/ and run/changes; the other verbs ar
 Guarantees: an id that `enqueue` returned survives the death of any process (and, with durability `full`, a power cut);
             a job has one name in one directory; nothing is overwritten, nothing is thrown away.
 Fails with: Conflict, NotFound, InvalidData, Busy; OSError where the disk itself fails.
-Source:     spool/FORMAT.md; qmail INTERNALS (publish by link); Maildir.
+Source:     spool/FORMAT.md; qmail INTERNALS; Maildir.
 """
 
 from __future__ import annotations
 
-import os
-
-from queuectl.clock import Clock, spell
+from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
-from queuectl.fields import ID_GRAMMAR, InvalidField, is_id, new_id, validate
-from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job
-from queuectl.record import MAX_BYTES, render_new
-from queuectl.spool import intake
-from queuectl.spool.claim import Claim, read_record, wrong_with_inode
-from queuectl.spool.files import APPEND, CHANGE, CREATE, READ, Files
+from queuectl.fields import ID_GRAMMAR, is_id
+from queuectl.history import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, leads_to
+from queuectl.job import Job
+from queuectl.record import MAX_FILE_BYTES
+from queuectl.spool import aside, intake, publish
+from queuectl.spool.claim import Claim
+from queuectl.spool.files import APPEND, CHANGE, FULL, READ, Files
+from queuectl.spool.inspection import merge_names, read_record, wrong_with_inode
+from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import SUFFIX, Layout, job_id_of
 
 TYPE_CHECKING = False
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from queuectl.settings import Settings
     from queuectl.spool.intake import NotNow
 
-LOCK_RETRY_S = 0.02
-LOCK_PATIENCE_S = 2.0
 BALLAST_BYTES = 1 << 20
 LOOK_ORDER = (PENDING, PROCESSING, DONE, DEAD)
 
@@ -43,6 +42,9 @@ class Spool:
         settings: the owner replaces this attribute when the configuration changes.
         announce: append the ids of changed jobs to run/changes; off in the supervisor and its workers, which report
             changes on their own.
+
+    Attributes:
+        patience: how many times a lock that is held for moments only is tried, 20 ms apart.
     """
 
     def __init__(
@@ -59,7 +61,13 @@ class Spool:
         self.files = files or Files()
         self.clock = clock or Clock()
         self.announce = announce
-        self.seen: dict[str, tuple[int, int, float]] = {}  # unreadable names in pending/: size, mtime, first seen
+        self.patience = 100
+        self.restless = intake.Restless()
+
+    @property
+    def is_durable(self) -> bool:
+        """What is acknowledged has to survive a power cut."""
+        return self.settings.durability == "full"
 
     # --- enqueue
 
@@ -72,9 +80,9 @@ class Spool:
         Crash: before the link, nothing (where unnamed files exist; else litter in tmp/); between the link and the last
             sync, the job may or may not survive a power cut: it was not acknowledged.
         """
-        self._refuse_when_full()
-        job_id = self._publish(fields)
-        if self.settings.durability == "full":
+        publish.refuse_when_full(self)
+        job_id = publish.publish(self, fields)
+        if self.is_durable:
             self.files.sync_directory(self.layout.directory(PENDING))
         return job_id
 
@@ -83,80 +91,21 @@ class Spool:
 
         Yields:
             The id, or the reason why this one was refused, in the order given.
+
+        Raises:
+            Busy: the disk is full; what was yielded before is durable.
         """
-        self._refuse_when_full()
-        for fields in jobs:
-            try:
-                yield self._publish(fields)
-            except (InvalidData, Conflict) as error:
-                yield error
-        if self.settings.durability == "full":
-            self.files.sync_directory(self.layout.directory(PENDING))
-
-    def _publish(self, fields: Mapping[str, Any]) -> str:
-        if "history" in fields:
-            raise InvalidField("history", 'a new job has no "history"')
-        validate(fields)
-        job_id = fields.get("id")
-        is_ours = job_id is None
-        if job_id is None:
-            job_id = new_id()
-        data = render_new({"id": job_id, **fields, "created_at": fields.get("created_at") or spell(self.clock.now())})
-        if len(data) > MAX_BYTES // 2:
-            raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES // 2} can be enqueued")
-        files = self.files
         try:
-            fd, path = files.create(self.layout.tmp, f"{job_id}.{os.getpid()}")
-        except FileNotFoundError:
-            self.layout.ensure()
-            fd, path = files.create(self.layout.tmp, f"{job_id}.{os.getpid()}")
-        try:
-            if not is_ours:
-                files.try_lock(fd)  # nobody claims it before we have looked for the id elsewhere
-            files.write(fd, data, 0)
-            if self.settings.durability == "full":
-                files.sync(fd)
-            target = self.layout.job(PENDING, job_id)
-            try:
-                files.publish(fd, path, target)
-            except FileExistsError:
-                self._discard(path)
-                raise self._taken(job_id, PENDING) from None
-            path = None
-            if not is_ours:
-                self._refuse_known(job_id, target)
-        except BaseException:
-            self._discard(path)
-            raise
+            for number, fields in enumerate(jobs):
+                if number % 1024 == 0:
+                    publish.refuse_when_full(self)
+                try:
+                    yield publish.publish(self, fields)
+                except (InvalidData, Conflict) as error:
+                    yield error
         finally:
-            files.close(fd)
-        return str(job_id)
-
-    def _discard(self, path: str | None) -> None:
-        if path is not None and self.files.lstat(path) is not None:
-            self.files.unlink(path)
-
-    def _refuse_known(self, job_id: str, target: str) -> None:
-        for directory in (PROCESSING, DONE, DEAD):
-            if self.files.lstat(self.layout.job(directory, job_id)) is not None:
-                self.files.unlink(target)
-                raise self._taken(job_id, directory)
-
-    def _taken(self, job_id: str, directory: str) -> Conflict:
-        return Conflict(f"job {job_id} exists already, in {directory}/", "leave the id out to get a fresh one")
-
-    def _refuse_when_full(self) -> None:
-        try:
-            free, total = self.files.free_bytes(self.layout.spool)
-        except FileNotFoundError:
-            self.layout.ensure()
-            free, total = self.files.free_bytes(self.layout.spool)
-        floor = min(self.settings.min_free, total // 100)
-        if free < floor:
-            raise Busy(
-                f"the disk of {self.layout.home} has {free >> 20} MiB left; below {floor >> 20} MiB nothing is enqueued",
-                "free some space: queuectl delete finished jobs, or lower min_free",
-            )
+            if self.is_durable:
+                self.files.sync_directory(self.layout.directory(PENDING))
 
     # --- looking
 
@@ -164,7 +113,7 @@ class Spool:
         """Return the directory in which a job lies; None when there is none."""
         for _ in range(3):  # it may move from where we have not looked to where we have
             for directory in LOOK_ORDER:
-                if self.files.lstat(self.layout.job(directory, job_id)) is not None:
+                if self.files.exists(self.layout.job(directory, job_id)):
                     return directory
         return None
 
@@ -184,23 +133,43 @@ class Spool:
         raise NotFound(f'no job "{job_id}"')
 
     def read_in(self, directory: str, job_id: str) -> Job | None:
-        """Read a job that lies in `directory`; None when it has gone. A torn read is made once more."""
-        for last_try in (False, True):
+        """Read a job that lies in `directory`; None when it has gone. What reads torn or wrong is read once more.
+
+        Raises:
+            InvalidData: the file is not a job.
+        """
+        try:
+            fd = self._open(directory, job_id, READ)
+        except FileNotFoundError:
+            return None
+        try:
             try:
-                fd = self.files.open(self.layout.job(directory, job_id), READ)
-            except FileNotFoundError:
-                return None
-            try:
-                status = self.files.fstat(fd)
-                wrong = wrong_with_inode(status)
-                if wrong:
-                    raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
-                record = read_record(self.files.read(fd, MAX_BYTES), directory)
-            finally:
-                self.files.close(fd)
-            if not record.torn or last_try:
-                break
-        return Job(job_id, record, directory, status.st_mtime)
+                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+                again = record.torn
+            except InvalidData:
+                again = True
+            if again:  # it may have been read in the middle of a growth
+                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+            return Job(job_id, record, directory, self.files.fstat(fd).st_mtime)
+        finally:
+            self.files.close(fd)
+
+    def _open(self, directory: str, job_id: str, flags: int) -> int:
+        """Open a job's file; raises InvalidData for an entry that is no file of ours."""
+        path = self.layout.job(directory, job_id)
+        try:
+            fd = self.files.open(path, flags)
+        except OSError:
+            status = self.files.lstat(path)
+            wrong = None if status is None else wrong_with_inode(status)
+            if wrong is None:
+                raise
+            raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}") from None
+        wrong = wrong_with_inode(self.files.fstat(fd))
+        if wrong is not None:
+            self.files.close(fd)
+            raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+        return fd
 
     def ids(self, directory: str) -> Iterator[str]:
         """Yield the ids in a directory, in no order."""
@@ -216,7 +185,7 @@ class Spool:
         except FileNotFoundError:
             return False
         try:
-            return not self.files.try_lock(fd)
+            return self.files.is_locked(fd)
         finally:
             self.files.close(fd)
 
@@ -244,25 +213,30 @@ class Spool:
     def take(self, job_id: str) -> Claim:
         """Lock a job wherever it lies, in order to change it.
 
+        A claim in processing/ means that its worker is gone: whoever settles it must know that the run has ended.
+
         Raises:
             NotFound; Conflict when it runs; Busy when somebody else keeps it locked.
         """
-        deadline = self.clock.monotonic() + LOCK_PATIENCE_S
-        while True:
+        was_running = 0
+        for _ in range(self.patience):
             directory = self.find(job_id)
             if directory is None:
                 raise NotFound(f'no job "{job_id}"')
             claim = self.take_in(directory, job_id)
             if claim is not None:
                 return claim
-            if directory == PROCESSING:
+            was_running = was_running + 1 if directory == PROCESSING else 0
+            if was_running == 2:
                 raise Conflict(f"job {job_id} is running")
-            if self.clock.monotonic() > deadline:
-                raise Busy(f"job {job_id} is locked by another process", "try again")
-            _nap()
+            aside.nap()
+        raise Busy(f"job {job_id} is locked by another process", "try again")
 
     def take_in(self, directory: str, job_id: str) -> Claim | None:
-        """Lock a job that lies in `directory`; None when it has gone or somebody else has it.
+        """Lock a job that lies in `directory`; None when it has gone, or moved on, or somebody else has it.
+
+        What a crash left half done is done first: a second name is taken away, and a job in pending/ that has ended
+        is moved where it belongs.
 
         Raises:
             InvalidData: the file is not a job, whole or torn.
@@ -272,71 +246,65 @@ class Spool:
             fd = self.files.open(path, CHANGE)
         except FileNotFoundError:
             return None
+        except OSError:
+            self.files.close(self._open(directory, job_id, READ))  # raises InvalidData if this is no file
+            raise
+        claim, is_given = None, False
         try:
-            status = self.files.fstat(fd)
-            wrong = wrong_with_inode(status)
-            if wrong:
-                raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
             if not self.files.try_lock(fd):
                 return None
+            status = self.files.fstat(fd)
             there = self.files.lstat(path)
             if there is None or there.st_ino != status.st_ino:
                 return None
-            claim = Claim(self, fd, directory, job_id, read_record(self.files.read(fd, MAX_BYTES), directory))
-            fd = -1
+            wrong = wrong_with_inode(status)
+            if wrong:
+                raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+            if status.st_nlink > 1 and merge_names(self, job_id, status.st_ino) != directory:
+                return None
+            record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+            claim = Claim(self, JobFile(self, fd, directory, job_id, record, status))
+            if directory == PENDING and leads_to(record.history) in (DONE, DEAD):
+                claim.finish_move()
+                return None
+            is_given = True
             return claim
         finally:
-            if fd >= 0:
+            if claim is None:
                 self.files.close(fd)
+            elif not is_given:
+                claim.close()
 
-    # --- setting aside and small things
+    # --- small things
 
     def reject(self, directory: str, name: str, reason: str) -> str:
-        """Move an entry that is no job (the entry itself, never its target) to rejected/, with the reason beside it.
-
-        Returns:
-            Its name there. Crash: moved without a reason, or not moved; never executed.
-        """
-        kept = name
-        number = 0
-        while True:
-            try:
-                self.files.move(f"{self.layout.directory(directory)}/{name}", f"{self.layout.rejected}/{kept}")
-                break
-            except FileExistsError:
-                number += 1
-                kept = f"{name}.{number}"
-        text = f"{spell(self.clock.now())} from {directory}/: {reason}\n".encode("utf-8", "backslashreplace")
-        try:
-            fd = self.files.open(f"{self.layout.rejected}/{kept}.reason", CREATE)
-        except OSError:
-            return kept
-        try:
-            self.files.write(fd, text, 0)
-        except OSError:
-            return kept  # a full disk: set aside without its reason
-        finally:
-            self.files.close(fd)
-        return kept
+        """Move an entry that is no job to rejected/; see `aside.reject`."""
+        return aside.reject(self, directory, name, reason)
 
     def note_change(self, job_id: str) -> None:
         """Tell the index that a job changed in a way that no directory shows."""
-        if self.announce:
+        if not self.announce:
+            return
+        try:
             self.files.append(self.changes_path, f"{job_id}\n".encode())
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self.files.touch(self.layout.directory(PENDING))  # then the directory has to show it
 
     @property
     def changes_path(self) -> str:
         """Where changed ids are noted until the index has read them."""
-        return f"{self.layout.run}/changes"
+        return self.layout.changes
 
     def keep_ballast(self) -> None:
         """Reserve 1 MiB on the disk, to be given up for verdicts when it is full."""
-        path = f"{self.layout.run}/ballast"
+        path = self.layout.ballast
         try:
-            if self.files.lstat(path) is None:
+            if not self.files.exists(path):
                 fd = self.files.open(path, APPEND)
                 try:
-                    os.posix_fallocate(fd, 0, BALLAST_BYTES) if hasattr(os, "posix_fallocate") else None
+                    self.files.reserve(fd, BALLAST_BYTES)
                 finally:
                     self.files.close(fd)
         except OSError:
@@ -345,7 +313,7 @@ class Spool:
     def free_ballast(self) -> bool:
         """Give the reserve up; False when it had gone already."""
         try:
-            self.files.unlink(f"{self.layout.run}/ballast")
+            self.files.unlink(self.layout.ballast)
         except OSError:
             return False
         return True
@@ -356,12 +324,6 @@ def check_id(job_id: str) -> str:
     if not is_id(job_id):
         raise InvalidData(f"{job_id!r} is not an id: {ID_GRAMMAR}")
     return job_id
-
-
-def _nap() -> None:
-    import time
-
-    time.sleep(LOCK_RETRY_S)
 
 
 __all__ = ["DIRECTORIES", "Spool", "check_id"]

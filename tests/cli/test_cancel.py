@@ -73,3 +73,20 @@ def test_names_are_ids_for_the_next_command(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     ran = cli("cancel", "a", "-o", "name", "-q")
     assert (ran.out, ran.err) == ("a\n", "")
+
+
+def test_ctrl_c_says_what_was_done(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    from queuectl.client import Queue
+
+    for job_id in ("a", "b", "c"):
+        jobs.pending(job_id)
+    cancel = Queue.cancel
+
+    def until_b(self: Queue, job_id: str) -> object:
+        if job_id == "b":
+            raise KeyboardInterrupt
+        return cancel(self, job_id)
+
+    monkeypatch.setattr(Queue, "cancel", until_b)
+    ran = cli("cancel", "a", "b", "c")
+    assert (ran.code, ran.err) == (130, "Cancelled 1 job; b and what follows were left alone\n")

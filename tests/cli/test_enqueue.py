@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +314,22 @@ def test_a_dry_run_checks_every_line(cli: Run, home: Path) -> None:
     assert not list(home.glob("spool/pending/*"))
 
 
+def test_a_command_with_bytes_that_are_no_text_is_refused(cli: Run) -> None:
+    ran = cli("enqueue", "--lines", "-", stdin=b"echo a\0b\necho \xff\necho ok\n")
+    assert ran.code == 7
+    assert "queuectl: line 1: the line holds the character NUL" in ran.err.splitlines()
+    assert "queuectl: line 2: byte 0xff is not UTF-8" in ran.err.splitlines()
+
+
+def test_a_directory_that_has_gone_is_told(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    message = "queuectl: the current directory does not exist any more"
+    refused(cli("enqueue", "--command", "true"), 1, message, "          hint: name one with --cwd")
+    assert cli("enqueue", "--command", "true", "--cwd", "/").code == 0
+
+
 def test_a_file_that_is_not_there_is_not_found(cli: Run) -> None:
     refused(cli("enqueue", "-f", "nowhere"), 3, "queuectl: no file nowhere")
 
@@ -369,10 +385,31 @@ def test_nothing_is_imported_that_a_plain_enqueue_does_not_need(home: Path) -> N
 def test_a_terminal_is_told_how_many_wait_and_that_nobody_works(terminal: Callable[..., Ran], jobs: Jobs) -> None:
     jobs.pending("a")
     ran = terminal("enqueue", "--command", "true", "--id", "b")
-    assert ran.out == "b\nQueued b (1 ahead), but no worker runs.  Start some: queuectl worker start --count 2\n"
+    assert ran.out == "b\nQueued b (1 ahead), but no worker runs\nStart some: queuectl worker start --count 2\n"
     assert terminal("enqueue", "--command", "true", "--id", "c", "-q").out == "c\n"
     later = terminal("enqueue", "--command", "true", "--id", "d", "--delay", "10m")
     assert "Queued d, runs in 10m 00s, but" in later.out
 
 
 assert NOW  # the clock that `now` holds still
+
+
+def test_a_flag_that_does_not_hold_is_told_with_the_only_line(cli: Run) -> None:
+    ran = cli("enqueue", "-", "--priority", "5000", stdin=b'{"command":"a"}\n')
+    refused(ran, 6, 'queuectl: line 1: "priority" must be an integer from -1000 to 1000, not 5000')
+
+
+def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from queuectl.client import Queue
+
+    def interrupted(self: Queue, given: Iterator[dict[str, Any]]) -> Iterator[str]:
+        next(given)
+        yield "a"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Queue, "enqueue_many", interrupted)
+    ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err == "Stopped; 1 job may be in the queue: queuectl list --sort created\n"

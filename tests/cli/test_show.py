@@ -121,7 +121,7 @@ def test_what_a_job_says_cannot_command_the_terminal(cli: Run, jobs: Jobs) -> No
 
 def test_a_terminal_is_told_what_to_type_next(terminal: Callable[..., Ran], jobs: Jobs) -> None:
     jobs.dead("d")
-    assert "Full output: queuectl logs d     Try now: queuectl retry d" in terminal("show", "d", columns=80).out
+    assert "Full output: queuectl logs d\nTry now:     queuectl retry d\n" in terminal("show", "d", columns=80).out
     assert "Full output" not in terminal("show", "d", "-q").out
 
 

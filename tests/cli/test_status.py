@@ -181,3 +181,9 @@ def test_a_busy_queue_seen_on_a_terminal(terminal: Callable[..., Ran], jobs: Job
     jobs.dead("d")
     shown = terminal("status").out
     assert "\x1b[31m1 dead job, 1 new today: queuectl dlq list\x1b[0m" in shown
+
+
+def test_a_supervisor_that_was_killed_is_told_of(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.pending("a")
+    (home / "run/supervisor.json").write_text('{"pid": 4121, "started_at": 1.5}')
+    assert "supervisor not running (the last one, pid 4121, was killed)" in cli("status").out

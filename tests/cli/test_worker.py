@@ -264,3 +264,17 @@ def test_a_terminal_is_told_what_to_type_next(terminal: Callable[..., Ran]) -> N
         in terminal(*("enqueue", "--id", "a", "--command", "exec sleep 1000")).out
     )
     assert "To wait for that: queuectl worker stop --wait" in terminal("worker", "stop").out
+
+
+def test_workers_that_did_not_start_are_an_error(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from queuectl.cli.main import main
+    from queuectl.processes import launch
+
+    monkeypatch.setattr(launch, "start_workers", lambda layout, count: ["worker-1"])
+    assert main(["worker", "start", "--count", "3"]) == 7
+    out, err = capsys.readouterr()
+    assert (out, err) == (
+        *("worker-1\n", "queuectl: 2 of 3 workers did not start\n          hint: queuectl worker logs\n"),
+    )

@@ -17,7 +17,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
     """Show dead jobs."""
     from queuectl.cli.commands.list import show_jobs
 
-    return show_jobs(args, screen, ("dead",))
+    return show_jobs(args, screen, ("dead",), "Why: queuectl dlq show ID     Try again: queuectl dlq retry ID")
 
 
 def run_show(args: Arguments, screen: Screen) -> int:

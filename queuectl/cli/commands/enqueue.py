@@ -29,7 +29,7 @@ UNIQUE_TRIES = 5
 
 def run(args: Arguments, screen: Screen) -> int:
     """Put one job in, or with `-` and --file those of a file."""
-    if args.file is not None or args.job == "-":
+    if args.file is not None or args.job == "-" or args.lines:
         return _many(args, screen)
     if args.job is None and args.command is None and not args.argv:
         if args.argv is None and is_terminal(sys.stdin):
@@ -110,7 +110,7 @@ def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: 
     try:
         control.connect(queue.layout).close()
     except NoSupervisor:
-        screen.say(f"{text}, but no worker runs.  Start some: queuectl worker start --count 2")
+        screen.say(f"{text}, but no worker runs\nStart some: queuectl worker start --count 2")
         return
     screen.say(f"{text}.  Follow: queuectl logs -f {job_id}")
 

@@ -51,8 +51,8 @@ def states_of(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(states))
 
 
-def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...]) -> int:
-    """Show jobs of some states, under the filters of the command line."""
+def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: str = "") -> int:
+    """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
     if args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
     queue = Queue(args.home)
@@ -69,6 +69,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...]) -> int:
     if shown < pages.total and not args.all:
         more = "" if pages.is_exact else "more than "
         screen.say(f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.talks else ''})")
+    screen.hint(hint if shown else "No such job")
     return 0
 
 
@@ -119,12 +120,16 @@ def columns(now: float) -> list[Column]:
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
-        Column("TRY", lambda row: tries(row, row["max_retries"]), leave_out=1),
+        Column("TRY", _tries, leave_out=1),
         Column("NEXT/ENDED", lambda row: next_or_ended(row, now)),
         Column("EXIT", how_it_ended, leave_out=2),
         Column("QUEUE", lambda row: row["queue"], leave_out=3),
         Column("COMMAND", lambda row: row["command"]),
     ]
+
+
+def _tries(row: Row) -> str:
+    return "{}/{}".format(*tries(row["state"], row["attempts"], row["failures"], row["max_retries"]))
 
 
 def next_or_ended(row: Row, now: float) -> str:

@@ -22,7 +22,11 @@ def run(args: Arguments, screen: Screen) -> int:
     queue = Queue(args.home)
     job_id = queue.resolve(args.id)
     if args.follow:
-        follow_job(queue, screen, job_id, attempt=args.attempt, lines=args.lines)
+        job = follow_job(queue, screen, job_id, attempt=args.attempt, lines=args.lines)
+        if job.state in ENDED:
+            from queuectl.cli.commands.wait import describe_end
+
+            screen.say(describe_end(job))
         return 0
     number = args.attempt if args.attempt is not None else queue.get(job_id).attempts
     path = queue.output(job_id, args.attempt)
@@ -45,20 +49,16 @@ def follow_job(
 
     Attempts are announced on stderr. Ctrl-C ends the following, not the job.
     """
-    from queuectl.cli.commands.wait import describe_end
     from queuectl.processes.control import Watch
 
     watch = Watch(queue.layout)
     try:
-        job = _follow(queue, screen, job_id, watch, attempt, lines)
+        return _follow(queue, screen, job_id, watch, attempt, lines)
     except KeyboardInterrupt:
         screen.say(f"Not following any more; {job_id} goes on")
         raise
     finally:
         watch.close()
-    if job.state in ENDED:
-        screen.say(describe_end(job))
-    return job
 
 
 def _follow(queue: Queue, screen: Screen, job_id: str, watch: Watch, attempt: int | None, lines: int | None) -> Job:

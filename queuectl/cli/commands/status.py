@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -46,12 +47,21 @@ def look(queue: Queue, screen: Screen) -> Overview:
         made.supervisor = control.ask(queue.layout, {"do": "status"})
         made.workers = rows_of(made.supervisor["workers"])
     except NoSupervisor:
-        made.supervisor = None
+        made.died = _died(queue)
     _look_into_index(queue, screen, made)
     free, total = queue.spool.files.free_bytes(queue.layout.home)
     made.free_bytes, made.disk_bytes = free, total
     made.rejected = sum(not name.endswith(".reason") for name in os.listdir(queue.layout.rejected))
     return made
+
+
+def _died(queue: Queue) -> int | None:
+    """Return the pid of a supervisor that ended without tidying up."""
+    try:
+        with open(f"{queue.layout.run}/supervisor.json", encoding="utf-8") as file:
+            return int(json.load(file)["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _look_into_index(queue: Queue, screen: Screen, made: Overview) -> None:

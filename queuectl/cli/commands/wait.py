@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.job import Job
 
+TOLD_ONE_BY_ONE = 20  # of more jobs than this, only those that failed
+
 
 def run(args: Arguments, screen: Screen) -> int:
     """Wait for the jobs named."""
@@ -44,6 +46,9 @@ def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: f
         TimedOut: some had not ended in time; they go on.
     """
     ended: list[Job] = []
+    each = len(ids) <= TOLD_ONE_BY_ONE
+    if screen.talks and len(ids) > 1:
+        screen.say(f"Waiting for {plural(len(ids), 'job')} ...")
     with Progress(screen, "Waiting", len(ids)) as progress:
 
         def note(job: Job) -> None:
@@ -53,7 +58,7 @@ def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: f
                 screen.json(job.as_dict())
             elif screen.format == "name":
                 screen.line(job.id)
-            elif len(ids) > 1 or job.state == "completed" or propagate:  # else the error says it
+            elif each if job.state == "completed" else len(ids) > 1 or propagate:  # else the error tells
                 screen.say(safe(describe_end(job)))
             screen.flush()
             progress.step()
@@ -78,6 +83,8 @@ def await_job(queue: Queue, screen: Screen, job_id: str, *, follow: bool, propag
     from queuectl.cli.commands.logs import follow_job
 
     job = follow_job(queue, screen, job_id)
+    if job.state == "completed" or propagate:
+        screen.say(safe(describe_end(job)))
     return fate([job] if job.state != "completed" else [], 1, propagate=propagate)
 
 

@@ -6,7 +6,7 @@ import os
 
 from queuectl.cli.text import plural
 from queuectl.clock import Clock
-from queuectl.errors import NoSupervisor, NotFound, UsageError
+from queuectl.errors import NoSupervisor, NotFound, PartlyFailed, UsageError
 from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
@@ -39,6 +39,8 @@ def run_start(args: Arguments, screen: Screen) -> int:
 
     names = start_workers(_layout(args), args.count)
     screen.result({"action": "start", "workers": names}, names)
+    if len(names) < args.count:
+        raise PartlyFailed(f"{args.count - len(names)} of {args.count} workers did not start", "queuectl worker logs")
     screen.say(f"Started {plural(len(names), 'worker')}")
     screen.hint("See what they do: queuectl status")
     return 0
@@ -118,12 +120,13 @@ def run_stop(args: Arguments, screen: Screen) -> int:
         from queuectl.cli.drain import await_stop
 
         await_stop(layout, screen, names, timeout_s, alone=args.id is not None)
-        screen.say(f"Stopped {plural(len(names), 'worker')}")
+        words, hint = f"Stopped {plural(len(names), 'worker')}", ""
     else:
-        how = "at once" if args.now else "as their jobs end"
-        screen.say(f"Stopping {plural(len(names), 'worker')} {how}")
-        screen.hint("To wait for that: queuectl worker stop --wait")
+        words = f"Stopping {plural(len(names), 'worker')} {'at once' if args.now else 'as their jobs end'}"
+        hint = "To wait for that: queuectl worker stop --wait"
     screen.result({"action": "stop", "workers": names}, names)
+    screen.say(words)
+    screen.hint(hint)
     return 0
 
 

@@ -1,0 +1,259 @@
+"""jobfile: one job's open and locked file, how it grows, is replaced and moves.
+
+Owns:       every change to the bytes and the name of a job's file.
+Guarantees: the lock is held from before the last read until `close`; no value in the file is overwritten; a move takes
+            the inode that is locked, or nothing.
+Fails with: SpoolFull (nothing was changed); Replaced (the file was taken from us by someone who does not lock);
+            OSError where the disk fails: what is there then reads as the job before or after.
+Source:     spool/FORMAT.md § Growing, § Replacing, § Moving.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy
+from queuectl.history import PENDING, PROCESSING
+from queuectl.record import MAX_FILE_BYTES
+from queuectl.spool import aside
+from queuectl.spool.files import FULL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+
+    from queuectl.history import Entry
+    from queuectl.record import Record
+    from queuectl.spool.spool import Spool
+
+
+class SpoolFull(Busy):
+    """The disk is full: nothing was changed, the same call may be made again."""
+
+
+class Replaced(Busy):
+    """Another program put a different file in the place of the one that was locked, or took it away."""
+
+
+class JobFile:
+    """The file of one job, by its descriptor and its name.
+
+    Attributes:
+        directory: where it lies.
+        record: what it says, kept up to date as it grows.
+        inode: the number of the inode that is locked.
+        seen_at: its mtime when it was locked.
+    """
+
+    __slots__ = ("_fd", "_spool", "directory", "inode", "job_id", "record", "seen_at")
+
+    def __init__(
+        self, spool: Spool, fd: int, directory: str, job_id: str, record: Record, status: os.stat_result
+    ) -> None:
+        self._spool = spool
+        self._fd = fd
+        self.directory = directory
+        self.job_id = job_id
+        self.record = record
+        self.inode = status.st_ino
+        self.seen_at = status.st_mtime
+
+    def close(self) -> None:
+        """Close; the lock is free at once. Closing twice is harmless."""
+        if self._fd >= 0:
+            self._spool.files.close(self._fd)
+            self._fd = -1
+
+    @property
+    def path(self) -> str:
+        """Where the file lies now."""
+        return self._spool.layout.job(self.directory, self.job_id)
+
+    def status(self) -> os.stat_result:
+        """What the inode says of itself now."""
+        return self._spool.files.fstat(self._fd)
+
+    # --- growing
+
+    def grow(self, entry: Entry, *, is_verdict: bool = False) -> None:
+        """Append an entry to the history; not synced.
+
+        Args:
+            is_verdict: it must not be lost, so on a full disk the ballast is given up for it.
+
+        Raises:
+            SpoolFull, Replaced.
+
+        Crash: a torn growth, which reads as the job before or after.
+        """
+        for may_try_again in (is_verdict, False):
+            try:
+                self._make_ready()
+                growth = self.record.growth(entry)
+                self._write(growth)
+                break
+            except SpoolFull:
+                if not (may_try_again and self._spool.free_ballast()):
+                    raise
+        self.record = self.record.grown(entry, growth)
+
+    def _make_ready(self) -> None:
+        record, files = self.record, self._spool.files
+        if files.read_at(self._fd, len(record.tail) + 1, record.grow_at) != record.tail:
+            self.replace(record.rewritten())  # who had it open wrote to it: the job is what was read
+        elif record.splits_joint or (self.directory == PENDING and not record.has_history):
+            # A growth torn there could not be told from the first half of what a stranger writes.
+            self.replace(record.rewritten())
+        elif record.torn:
+            files.truncate(self._fd, record.grow_at)
+            self.record = record.ending(b"")
+
+    def _write(self, growth: bytes) -> None:
+        try:
+            self._spool.files.write(self._fd, growth, self.record.grow_at)
+        except OSError as error:
+            self._undo_growth()
+            raise self._full_or(error) from None
+
+    def _undo_growth(self) -> None:
+        """Make the file whole after a write that came up short: it ends as it did before."""
+        files, record = self._spool.files, self.record
+        tail = record.closing if record.torn or not record.tail else record.tail
+        try:
+            files.write(self._fd, tail, record.grow_at)  # first: the block of these bytes is ours already
+            files.truncate(self._fd, record.grow_at + len(tail))
+            self.record = record.ending(tail)
+        except OSError:
+            left = files.read_at(self._fd, MAX_FILE_BYTES, record.grow_at)
+            self.record = record.ending(left, torn=True)
+
+    def sync(self) -> None:
+        """Make the growth durable, where durability is asked for."""
+        if self._spool.is_durable:
+            self._spool.files.sync_data(self._fd)
+
+    # --- replacing
+
+    def replace(self, record: Record) -> None:
+        """Put a new inode that says `record` in the place of this one; the only operation that does.
+
+        Raises:
+            SpoolFull, Replaced.
+
+        Crash: before the exchange, a new file in tmp/; after it, the old one.
+        """
+        files, path = self._spool.files, self.path
+        fd, name = self._write_anew(record)
+        try:
+            inode = files.fstat(fd).st_ino
+            there = files.lstat(path)
+            if there is None or there.st_ino != self.inode:
+                raise Replaced(f"job {self.job_id} was replaced by another program", "try again")
+            was_swapped = files.exchange(name, path)
+        except BaseException:
+            files.close(fd)
+            files.unlink(name)
+            raise
+        former_fd, self._fd = self._fd, fd
+        former_inode, self.inode = self.inode, inode
+        self.record = record
+        files.close(former_fd)
+        if was_swapped:
+            came_out = files.lstat(name)
+            if came_out is not None and came_out.st_ino != former_inode:
+                files.exchange(name, path)
+                files.unlink(name)
+                raise Replaced(f"job {self.job_id} was replaced by another program", "try again")
+            files.unlink(name)
+        if self._spool.is_durable:
+            files.sync_directory(self._spool.layout.directory(self.directory))
+
+    def _write_anew(self, record: Record) -> tuple[int, str]:
+        """Return a descriptor, locked, and the name in tmp/ of a new file that says `record`.
+
+        It is synced whatever the durability: it stands for an old job, not only for what happened last.
+        """
+        files, tmp = self._spool.files, self._spool.layout.tmp
+        fd, name = -1, None
+        try:
+            fd, name = files.create(tmp)
+            files.try_lock(fd)
+            files.write(fd, record.body + record.tail, 0)
+            files.sync(fd)
+            if name is None:
+                fresh = files.fresh_name(tmp)
+                files.publish(fd, None, fresh)
+                name = fresh
+        except OSError as error:
+            if fd >= 0:
+                files.close(fd)
+            if name is not None:
+                files.unlink(name)
+            raise self._full_or(error) from None
+        return fd, name
+
+    def _full_or(self, error: OSError) -> Exception:
+        if error.errno in FULL:
+            return SpoolFull(f"cannot write to job {self.job_id}: the disk is full")
+        return error
+
+    # --- moving
+
+    def move(self, target: str) -> None:
+        """Move the file to another directory; whoever has taken its name there makes way. Not synced.
+
+        A job that runs and whose file somebody took away is written anew from memory.
+
+        Raises:
+            Replaced: it was no longer in its place in pending/.
+        """
+        if self.record.torn and target == PENDING:
+            self._undo_growth()
+            if self.record.torn:
+                raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
+        spool, source_path = self._spool, self.path
+        target_path = spool.layout.job(target, self.job_id)
+        while True:
+            try:
+                spool.files.move(source_path, target_path)
+                break
+            except FileExistsError:
+                self._make_way(source_path, target, target_path)
+            except FileNotFoundError:
+                if spool.files.exists(source_path):
+                    raise
+                if self.directory != PROCESSING:
+                    raise Replaced(f"job {self.job_id} was taken away by another program") from None
+                source_path = self._restore()
+        if self.directory == PENDING:  # where strangers write
+            self._check_caught(target, self.job_id)
+        self.directory = target
+
+    def rename(self, job_id: str) -> None:
+        """Give a job in pending/ another id; raises FileExistsError when it is taken."""
+        try:
+            self._spool.files.move(self.path, self._spool.layout.job(PENDING, job_id))
+        except FileNotFoundError:
+            raise Replaced(f"job {self.job_id} was taken away by another program") from None
+        self._check_caught(PENDING, job_id)
+        self.job_id = job_id
+
+    def _check_caught(self, directory: str, job_id: str) -> None:
+        """Make sure that what was moved is what is locked; give it back if not."""
+        there = self._spool.files.lstat(self._spool.layout.job(directory, job_id))
+        if there is None or there.st_ino != self.inode:
+            aside.give_back(self._spool, directory, job_id, self.job_id)
+            raise Replaced(f"job {self.job_id} was replaced by another program", "try again")
+
+    def _make_way(self, source_path: str, target: str, target_path: str) -> None:
+        there = self._spool.files.lstat(target_path)
+        if there is not None and there.st_ino == self.inode:  # a second name of ours, left by a power cut
+            self._spool.files.unlink(target_path)
+        else:
+            aside.make_way(self._spool, target, self.job_id)
+
+    def _restore(self) -> str:
+        record = self.record.rewritten()
+        fd, name = self._write_anew(record)
+        self._spool.files.close(self._fd)
+        self._fd, self.record = fd, record
+        self.inode = self._spool.files.fstat(fd).st_ino
+        return name

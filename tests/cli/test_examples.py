@@ -1,0 +1,48 @@
+"""The examples of every --help do what they say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.cli.parser import COMMANDS
+from tests.cli.support import Jobs
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in command.examples]
+ENDLESS = ("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f")  # until Ctrl-C
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment in which `queuectl` is a command and the editor does not wait for anybody."""
+    script = tmp_path / "bin" / "queuectl"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "queuectl"} "$@"\n')
+    script.chmod(0o755)
+    (tmp_path / "a.mov").touch()
+    return {**os.environ, "PATH": f"{script.parent}:{os.environ['PATH']}", "EDITOR": "echo"}
+
+
+@pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
+def test_an_example_works(name: str, example: str, jobs: Jobs, environ: dict[str, str]) -> None:
+    if example in ENDLESS:
+        pytest.skip("goes on until Ctrl-C; tested with that elsewhere")
+    getattr(jobs, "completed" if name == "wait" else "dead")("01JDFQ8Z4T")
+
+    def shell(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+
+    is_about_workers = name.startswith("worker")
+    try:
+        if is_about_workers:
+            assert shell("queuectl worker start --count 2").returncode == 0
+        done = shell(example)
+        assert (done.returncode, "bug" in done.stderr) == (0, False), done
+    finally:
+        if is_about_workers:
+            shell("queuectl worker stop --now --wait")

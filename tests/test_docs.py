@@ -1,0 +1,133 @@
+"""What the README tells people to type works as written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.supervised import Supervised
+
+    Make = Callable[..., Supervised]
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+FINE = {"queuectl wait doomed --timeout 60": 10}  # the README says so beside it
+
+
+def _block(after: str, language: str) -> str:
+    """Return the first code block of a language behind a heading."""
+    found = re.search(rf"```{language}\n(.*?)```", README[README.index(after) :], re.DOTALL)
+    assert found, f"no {language} block after {after!r}"
+    return found[1]
+
+
+@pytest.fixture
+def shell(home: Path, tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a line as its reader would, `queuectl` being on the PATH."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "queuectl").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m queuectl "$@"\n')
+    (programs / "queuectl").chmod(0o755)
+    environ = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+    environ.pop("QUEUECTL_HOME")
+    (tmp_path / ".queuectl").symlink_to(home)
+
+    def run(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", line], env=environ, capture_output=True, text=True, timeout=90, check=False, cwd=tmp_path
+        )
+
+    return run
+
+
+def test_the_five_minutes_tour_works_line_by_line(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make
+) -> None:
+    """Every line of the tour, in order, ends as the README says."""
+    watched = supervised()  # makes sure that nothing is left running
+    lines = [line.partition(" # ")[0].strip() for line in _block("## Five minutes", "sh").splitlines()]
+    assert len(lines) > 10
+    for line in lines:
+        done = shell(line)
+        assert done.returncode == FINE.get(line, 0), (line, done.stdout, done.stderr)
+    watched.wait_until(lambda: not watched.has_supervisor(), "it has stopped")
+
+
+@pytest.mark.parametrize(("language", "program"), [("sh", "sh"), ("js", "node"), ("perl", "perl")])
+def test_the_recipes_for_dropping_a_file_make_jobs(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, language: str, program: str
+) -> None:
+    """The shell, JavaScript and Perl recipes each make one job that runs."""
+    if shutil.which(program) is None:
+        if os.environ.get("QUEUECTL_CI") and program != "node":
+            pytest.fail(f"CI must have {program}")
+        pytest.skip(f"{program} is not installed")
+    s = supervised()
+    s.start(1)
+    recipe = _block("## Drop a file", language)
+    if language == "perl":
+        recipe = "use strict;" + recipe
+    script = s.home.parent / f"recipe.{language}"
+    script.write_text(recipe)
+    done = shell(f"{program} {script}")
+    assert done.returncode == 0, done.stderr
+    s.wait_until(lambda: s.queue.counts()["completed"] == 1, "the job has run")
+    [job] = s.queue.list()
+    assert s.output(job["id"]) == b"hi\n"
+    assert not any((s.home / "spool/tmp").iterdir())
+
+
+def test_queuectl_drop_speaks_the_same_protocol(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make
+) -> None:
+    """Quotes, backslashes, newlines and control characters arrive; a taken id is refused with 4; usage is 2."""
+    s = supervised()
+    s.start(1)
+    drop = ROOT / "bin/queuectl-drop"
+    command = "printf '%s' 'a\\b \"c\"\n\td ü \x1b[1m'"
+    done = subprocess.run([drop, command, "odd"], env=s.environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "odd\n"), done.stderr
+    s.wait_for("odd", "completed")
+    assert s.queue.get("odd").fields["command"] == command
+    assert s.output("odd") == 'a\\b "c"\n\td ü \x1b[1m'.encode()
+    again = subprocess.run([drop, "true", "odd"], env=s.environ, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (4, "queuectl-drop: job odd exists already\n")
+    for wrong in ([], ["true", "../x"], ["true", ".x"], [""]):
+        assert subprocess.run([drop, *wrong], env=s.environ, capture_output=True, check=False).returncode == 2
+    assert not any((s.home / "spool/tmp").iterdir())
+
+
+def test_every_setting_and_field_of_the_readme_exists() -> None:
+    """The list of fields names known ones only, and all of them but the customary and refused ones."""
+    from queuectl.fields import FIELDS
+
+    told = set(re.findall(r"`([a-z_]+)`", README[README.index("## What a job may say") : README.index("## Assumptions")]))
+    customary = {"state", "attempts", "created_at", "updated_at", "after", "after_policy", "lock"}
+    assert set(FIELDS) - customary <= told
+
+
+def test_the_documents_that_are_linked_exist() -> None:
+    """No link of README or docs/ points to a file that is not there."""
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
+@pytest.mark.parametrize("name", ["ARCHITECTURE.md"])
+def test_every_module_has_its_place_in_the_architecture(name: str) -> None:
+    """A module that the page does not name is one a newcomer does not find."""
+    text = (ROOT / "docs" / name).read_text()
+    package = ROOT / "queuectl"
+    modules = [p.stem for p in [*package.glob("*.py"), *package.glob("spool/*.py"), *package.glob("processes/*.py")]]
+    missing = [m for m in modules if not m.startswith("__") and f"`{m}`" not in text]
+    assert missing == []

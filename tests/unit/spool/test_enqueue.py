@@ -1,0 +1,419 @@
+"""How a job comes into the spool, and how it is found again."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound
+from queuectl.fields import InvalidField
+from queuectl.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.record import MAX_BYTES, parse
+from queuectl.spool.claim import SpoolFull
+from queuectl.spool.files import Files
+from queuectl.spool.layout import Layout
+from queuectl.spool.spool import Spool, check_id
+from tests.support.clock import NOON
+from tests.support.faults import Named
+from tests.support.spools import DIRECTORIES, Home
+
+BAD: list[tuple[dict[Any, Any], str]] = [
+    ({}, "exactly one of"),
+    ({"command": ""}, '"command" must be'),
+    ({"command": "true", "history": []}, 'no "history"'),
+    ({"command": "true", "id": "../../etc"}, '"id" must be'),
+    ({"command": "true", "id": 7}, '"id" must be'),
+    ({"command": "a\0b"}, "NUL"),
+    ({"command": "a\udcff"}, "surrogate"),
+    ({"argv": ["a", "b\0"]}, "NUL"),
+    ({"command": "true", "env": {"A": "\0"}}, "NUL"),
+    ({"command": "true", "x": float("nan")}, "JSON"),
+    ({"command": "true", "x": float("inf")}, "JSON"),
+    ({"command": "true", "x": {1, 2}}, "JSON"),
+    ({"command": "true", "x": {1: "a", "1": "b"}}, "twice"),
+    ({"command": "true", "x": json.loads("[" * 40 + "]" * 40)}, "deep"),
+    ({"command": "true", "x": 10**4400}, "JSON|at most"),
+    ({"command": "x" * MAX_BYTES}, "at most"),
+    ({"command": "true", "after": ["a"]}, "does not support it yet"),
+]
+
+
+def test_an_enqueued_job_waits_in_pending(spool: Home) -> None:
+    job_id = spool.enqueue({"command": "echo hi", "priority": 5, "x-team": "a"})
+    assert spool.where(job_id) == [PENDING]
+    made = json.loads(spool.text(PENDING, job_id))
+    assert list(made) == ["id", "command", "priority", "x-team", "created_at", "history"]
+    assert made["history"] == []
+    job = spool.job(job_id)
+    assert (job.state, job.created_at, job.run_at, job.priority) == ("pending", NOON, NOON, 5)
+
+
+def test_a_file_of_ours_is_one_private_line(spool: Home) -> None:
+    path = spool.path(PENDING, spool.enqueue({"command": "echo\nhi"}))
+    assert path.read_bytes().count(b"\n") == 1
+    assert path.read_bytes().endswith(b'"history":[]}\n')
+    assert (path.stat().st_mode & 0o777, path.stat().st_nlink) == (0o600, 1)
+
+
+@pytest.mark.parametrize(("fields", "words"), BAD, ids=[words for _, words in BAD])
+def test_what_a_claim_would_refuse_is_not_acknowledged(spool: Home, fields: dict[Any, Any], words: str) -> None:
+    with pytest.raises(InvalidData, match=words):
+        spool.enqueue(fields)
+    assert os.listdir(spool.layout.directory(PENDING)) == []
+    assert spool.litter() == []
+
+
+def test_a_bad_field_is_named_without_a_place_in_a_text_nobody_wrote(spool: Home) -> None:
+    with pytest.raises(InvalidField, match='^"priority" must be an integer'):
+        spool.enqueue({"command": "true", "priority": "high"})
+
+
+def test_the_largest_job_can_be_claimed_and_settled(spool: Home) -> None:
+    """Its growth does not push it over the limit."""
+    room = MAX_BYTES - len(spool.text(PENDING, spool.enqueue({"command": "x", "id": "a" * 16})).encode()) + 1
+    job_id = spool.enqueue({"command": "x" * room, "id": "b" * 16})
+    with spool.start(job_id) as claim:
+        claim.reschedule("failed", NOON, {"exit_code": 1, "error": "e" * 1500})
+    spool.start(job_id).close()
+    with pytest.raises(InvalidData):
+        spool.enqueue({"command": "x" * (MAX_BYTES - 50)})
+
+
+@pytest.mark.parametrize("state", ["pending", "held", "failed", "completed", "cancelled", "dead"])
+def test_an_id_is_taken_as_long_as_its_job_exists(spool: Home, state: str) -> None:
+    job_id = spool.put(state, id="nightly")
+    before = spool.text(spool.where(job_id)[0], job_id)
+    with pytest.raises(Conflict, match=f"exists already, in {spool.where(job_id)[0]}/"):
+        spool.enqueue({"command": "false", "id": "nightly"})
+    assert spool.text(spool.where(job_id)[0], job_id) == before
+    assert spool.litter() == []
+    with spool.take(job_id) as claim:
+        claim.delete()
+    assert spool.enqueue({"command": "false", "id": "nightly"}) == "nightly"
+
+
+def test_an_id_is_taken_while_its_job_runs(spool: Home) -> None:
+    with spool.start(spool.put("pending", id="a")), pytest.raises(Conflict, match="in processing/"):
+        spool.enqueue({"command": "true", "id": "a"})
+
+
+@pytest.mark.parametrize("directory", [PROCESSING, DONE, DEAD])
+def test_a_job_that_appears_elsewhere_while_ours_is_published_wins(
+    spool: Home, directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look before the link can miss it; the look after it cannot."""
+    real = Files.publish
+
+    def meanwhile(self: Files, fd: int, name: str | None, target: str) -> None:
+        spool.path(directory, "a").write_text('{"command":"other"}')
+        real(self, fd, name, target)
+
+    monkeypatch.setattr(Files, "publish", meanwhile)
+    with pytest.raises(Conflict, match=f"in {directory}/"):
+        spool.enqueue({"command": "true", "id": "a"})
+    assert spool.where("a") == [directory]
+    assert spool.litter() == []
+
+
+def test_withdrawing_does_not_take_away_what_took_the_name_meanwhile(
+    spool: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is revived just then makes ours step aside: the name in pending/ is his."""
+    spool.put("dead", id="a")
+    monkeypatch.setattr(spool, "find", lambda job_id: None)
+    real = Files.fstat
+
+    def meanwhile(self: Files, fd: int) -> os.stat_result:
+        status = real(self, fd)
+        monkeypatch.undo()
+        os.rename(spool.path(PENDING, "a"), spool.path(PENDING, "a-aside"))
+        os.rename(spool.path(DEAD, "a"), spool.path(PENDING, "a"))
+        return status
+
+    monkeypatch.setattr(Files, "fstat", meanwhile)
+    with pytest.raises(Conflict):
+        spool.enqueue({"command": "false", "id": "a"})
+    assert spool.where("a") == [PENDING]
+    assert json.loads(spool.text(PENDING, "a"))["command"] == "true"
+    assert spool.litter() == []
+
+
+def test_a_promised_job_is_locked_until_nobody_else_can_have_its_id(
+    spool: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[object] = []
+    real = Files.publish
+
+    def claim_at_once(self: Files, fd: int, name: str | None, target: str) -> None:
+        real(self, fd, name, target)
+        answers.append(spool.claim("a", "w"))
+
+    monkeypatch.setattr(Files, "publish", claim_at_once)
+    spool.enqueue({"command": "true", "id": "a"})
+    assert repr(answers[0]).startswith("NotNow('busy'")
+    spool.start("a").close()
+
+
+def test_a_generated_id_that_is_taken_is_drawn_again(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter(["SAME", "SAME", "OTHER"])
+    monkeypatch.setattr("queuectl.spool.publish.new_id", lambda now: next(drawn))
+    assert [spool.enqueue({"command": "true"}) for _ in range(2)] == ["SAME", "OTHER"]
+
+
+def test_ids_sort_by_creation(spool: Home) -> None:
+    made = [spool.enqueue({"command": "true"}) for _ in range(100)]
+    assert made == sorted(made)
+
+
+def test_many_jobs_are_published_in_order_and_each_is_told_its_fate(spool: Home) -> None:
+    jobs = [{"command": "true", "id": "a"}, {"command": ""}, {"command": "true", "id": "a"}, {"command": "true"}]
+    first, second, third, fourth = spool.enqueue_many(jobs)
+    assert first == "a"
+    assert isinstance(second, InvalidData)
+    assert isinstance(third, Conflict)
+    assert spool.where(str(fourth)) == [PENDING]
+
+
+def test_many_jobs_are_made_durable_by_one_sync_of_the_directory(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Counting(Files):
+        def sync(self, fd: int) -> None:
+            calls.append("file")
+
+        def sync_directory(self, path: str) -> None:
+            calls.append("directory")
+
+    spool = Home(tmp_path / "home", files=Counting(), durability="full")
+    assert len(list(spool.enqueue_many([{"command": "true"}] * 3))) == 3
+    assert calls == ["file"] * 3 + ["directory"]
+    calls.clear()
+    jobs = spool.enqueue_many([{"command": "true"}] * 3)
+    next(jobs)
+    jobs.close()  # type: ignore[attr-defined]
+    assert calls == ["file", "directory"]
+
+
+def test_a_job_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    class Recording(Files):
+        def sync(self, fd: int) -> None:
+            calls.append("sync")
+
+        def publish(self, fd: int, path: str | None, target: str) -> None:
+            calls.append("publish")
+            super().publish(fd, path, target)
+
+        def sync_directory(self, path: str) -> None:
+            calls.append(os.path.basename(path))
+
+    Home(tmp_path / "home", files=Recording(), durability="full").enqueue({"command": "true"})
+    assert calls == ["sync", "publish", "pending"]
+
+
+def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
+    class Nearly(Files):
+        free = 10 << 20
+
+        def free_bytes(self, path: str) -> tuple[int, int]:
+            return self.free, 100 << 30
+
+    spool = Home(tmp_path / "home", files=Nearly())
+    with pytest.raises(Busy, match="has 10 MiB left; below 64 MiB nothing is enqueued"):
+        spool.enqueue({"command": "true"})
+    with pytest.raises(Busy):
+        list(spool.enqueue_many([{"command": "true"}]))
+    spool.settings = spool.settings.replace("min_free", 5 << 20)
+    spool.enqueue({"command": "true"})
+
+
+def test_a_small_disk_is_full_at_one_percent(tmp_path: Path) -> None:
+    class Small(Files):
+        def free_bytes(self, path: str) -> tuple[int, int]:
+            return 2 << 20, 100 << 20
+
+    Home(tmp_path / "home", files=Small()).enqueue({"command": "true"})
+
+
+@pytest.mark.parametrize("method", ["create", "write", "publish"])
+def test_a_disk_that_fills_up_meanwhile_says_so_and_keeps_nothing(
+    spool: Home, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Files, method, refuse)
+    with pytest.raises(SpoolFull):
+        spool.enqueue({"command": "true"})
+    monkeypatch.undo()
+    assert list(spool.ids(PENDING)) == []
+    assert spool.litter() == []
+
+
+def test_a_file_system_without_unnamed_files_does_as_well(tmp_path: Path) -> None:
+    spool = Home(tmp_path / "home", files=Named())
+    job_id = spool.enqueue({"command": "true", "id": "a"})
+    with pytest.raises(Conflict):
+        spool.enqueue({"command": "true", "id": "a"})
+    assert (spool.where(job_id), spool.litter()) == ([PENDING], [])
+    with spool.start(job_id) as claim:
+        claim.finish({})
+
+
+def test_the_home_is_made_when_it_is_first_needed(tmp_path: Path) -> None:
+    home = Home(tmp_path / "first")
+    spool = Spool(Layout(str(tmp_path / "second")), home.settings)
+    assert spool.find(spool.enqueue({"command": "true"})) == PENDING
+    spool = Spool(Layout(str(tmp_path / "third")), home.settings)
+    assert len(list(spool.enqueue_many([{"command": "true"}]))) == 1
+
+
+# --- looking
+
+
+@pytest.mark.parametrize("state", ["pending", "held", "failed", "completed", "cancelled", "dead"])
+def test_a_job_is_found_and_read_wherever_it_lies(spool: Home, state: str) -> None:
+    job_id = spool.put(state)
+    assert spool.read(job_id).state == state
+    assert [d for d in DIRECTORIES if job_id in spool.ids(d)] == [spool.find(job_id)]
+
+
+def test_a_job_that_does_not_exist_is_not_found(spool: Home) -> None:
+    for ask in (spool.read, spool.take):
+        with pytest.raises(NotFound, match='no job "none"'):
+            ask("none")
+    assert spool.find("none") is None
+    assert spool.read_in(DONE, "none") is None
+    assert spool.take_in(DONE, "none") is None
+    with pytest.raises(NotFound, match="not an id"):
+        spool.read("../x")
+
+
+def test_names_that_are_no_jobs_are_not_listed(spool: Home) -> None:
+    for name in (".a.json", "a.tmp", "a b.json", "c.json"):
+        spool.drop(name, "{}")
+    assert list(spool.ids(PENDING)) == ["c"]
+
+
+@pytest.mark.parametrize("directory", [PROCESSING, DONE, DEAD])
+def test_garbage_is_told_from_a_job_wherever_it_lies(spool: Home, directory: str) -> None:
+    spool.path(directory, "text").write_text("garbage")
+    os.mkfifo(spool.path(directory, "fifo"))
+    spool.path(directory, "directory").mkdir()
+    spool.path(directory, "link").symlink_to("/etc/passwd")
+    spool.path(directory, "open").write_text('{"command":"true"}')
+    spool.path(directory, "open").chmod(0o606)
+    for name, words in {
+        "text": "expected an object",
+        "fifo": "a FIFO",
+        "directory": "a directory",
+        "link": "a symbolic link",
+        "open": "written by everybody",
+    }.items():
+        for ask in (spool.read_in, spool.take_in):
+            with pytest.raises(InvalidData, match=words):
+                ask(directory, name)
+    assert sorted(os.listdir(spool.layout.directory(directory))) == sorted(
+        f"{name}.json" for name in ("text", "fifo", "directory", "link", "open")
+    )
+
+
+def test_a_reader_in_the_middle_of_a_growth_reads_once_more(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id = spool.put("pending")
+    spool.start(job_id).close()
+    whole = spool.path(PROCESSING, job_id).read_bytes()
+    reads = [whole[:-20], whole]
+    monkeypatch.setattr(Files, "read", lambda self, fd, limit: reads.pop(0))
+    assert spool.read(job_id).attempts == 1
+    assert reads == []
+
+
+def test_a_second_name_is_taken_away_before_anything_is_decided(spool: Home) -> None:
+    job_id = spool.put("completed")
+    os.link(spool.path(DONE, job_id), spool.path(PENDING, job_id))
+    with spool.take(job_id) as claim:
+        assert claim.directory == DONE
+    assert spool.where(job_id) == [DONE]
+
+
+def test_a_job_whose_revival_was_cut_off_is_where_it_was(spool: Home) -> None:
+    """In pending/ with a terminal last event: nobody may hold, release or run it."""
+    job_id = spool.put("dead")
+    os.rename(spool.path(DEAD, job_id), spool.path(PENDING, job_id))
+    with spool.take(job_id) as claim:
+        assert claim.directory == DEAD
+        claim.revive()
+    assert spool.job(job_id).state == "pending"
+
+
+def test_a_locked_job_is_waited_for_and_then_reported_busy(spool: Home) -> None:
+    job_id = spool.put("pending")
+    with spool.take(job_id), pytest.raises(Busy, match="locked by another process"):
+        spool.take(job_id)
+    spool.take(job_id).close()
+
+
+def test_changes_in_place_are_noted_for_the_index(tmp_path: Path) -> None:
+    spool = Home(tmp_path / "home", announce=True)
+    a, b = spool.put("pending", id="a"), spool.put("pending", id="b")
+    with spool.take(a) as claim:
+        claim.hold()
+        claim.release()
+    with spool.take(b) as claim:
+        claim.edit({"command": "x" * 3000})
+        claim.run_now()
+    assert spool.files.take_all(spool.changes_path) == b"a\na\nb\nb\n"
+
+
+def test_on_a_full_disk_the_directory_shows_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Home(tmp_path / "home", announce=True)
+    pending = spool.layout.directory(PENDING)
+    os.utime(pending, (1, 1))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Files, "append", refuse)
+    spool.note_change("a")
+    assert os.stat(pending).st_mtime > 1
+
+
+def test_the_lock_of_a_run_is_seen_without_being_taken(spool: Home) -> None:
+    assert not spool.run_is_locked("a", 1)
+    path = spool.layout.output_of("a", 1)
+    Path(path).touch()
+    assert not spool.run_is_locked("a", 1)
+    fd = os.open(path, os.O_WRONLY)
+    assert spool.files.try_lock(fd)
+    assert spool.run_is_locked("a", 1)
+    os.close(fd)
+    assert not spool.run_is_locked("a", 1)
+
+
+def test_ballast_is_kept_once_and_freed_once(spool: Home) -> None:
+    spool.keep_ballast()
+    spool.keep_ballast()
+    assert spool.free_ballast()
+    assert not spool.free_ballast()
+
+
+def test_syncing_a_started_job_that_has_moved_on_is_nothing(spool: Home) -> None:
+    spool.sync_started(spool.put("completed"))
+
+
+def test_an_id_is_checked_in_words() -> None:
+    assert check_id("a-1") == "a-1"
+    with pytest.raises(InvalidData, match="is not an id: letters, digits"):
+        check_id("a b")
+
+
+def test_what_is_published_reads_as_it_was_meant(spool: Home) -> None:
+    fields = {"argv": ["printf", "%s", "é\n\t\\\"'€😀"], "env": {"A": ""}, "x": [1, 2.5, None, True, {"y": "\x7f"}]}
+    record = parse(spool.path(PENDING, spool.enqueue(fields)).read_bytes())
+    assert {key: record.fields[key] for key in fields} == fields
