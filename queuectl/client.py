@@ -320,5 +320,5 @@ def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str
     if isinstance(job, str):
         return {"command": job, **fields}
     if hasattr(job, "keys"):
-        return {**job, **fields}  # type: ignore[dict-item]
+        return {**job, **fields}
     return {"argv": list(job), **fields}

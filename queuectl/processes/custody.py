@@ -67,10 +67,11 @@ class Custody:
     def _take(self, found: Found, pid: int | None, started: float, dead: Dead) -> None:
         job_id = found.job_id
         if found.claim is not None:
-            is_child = pid is not None and (pid in dead or identity.parent_of(pid) == os.getpid())
+            ended = dead.get(pid) if pid is not None else None
+            is_child = pid is not None and (ended is not None or identity.parent_of(pid) == os.getpid())
             adopted = Adopted(self._spool, found.claim, pid if is_child else None, started)
-            if pid in dead:
-                adopted.command_ended(*dead[pid])
+            if ended is not None:
+                adopted.command_ended(*ended)
             self.adopted[job_id] = adopted
             self._dispatch.in_hand.add(job_id)
             self._tell(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
@@ -111,7 +112,7 @@ class Custody:
     def reaped(self, dead: Dead) -> None:
         """Take note of commands, our children now, that have ended."""
         for adopted in self.adopted.values():
-            if adopted.pid in dead:
+            if adopted.pid is not None and adopted.pid in dead:
                 adopted.command_ended(*dead[adopted.pid])
 
     def cancel(self, job_id: str) -> bool:

@@ -246,11 +246,11 @@ class Worker:
             self._next_step = self.spool.clock.monotonic() + RETRY_VERDICT_S
             self._say({"say": "full", "id": job_id, "detail": str(error)})
             return
-        job = claim.job
+        job, row = claim.job, row_of(claim.job, claim.status())
         claim.close()
         self._claim = None
         how = describe(ended.outcome) if ended is not None else ""
-        self._say({"say": "settled", "id": job_id, "event": event, "row": row_of(job), "how": how})
+        self._say({"say": "settled", "id": job_id, "event": event, "row": row, "how": how})
         log = self._log.info if event in ("completed", "cancelled", "requeued", "snoozed") else self._log.warning
         log("job %s attempt %s %s %s action=%s", job_id, job.attempts, event, how, event)
 
