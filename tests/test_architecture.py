@@ -19,8 +19,8 @@ PACKAGE = "queuectl"
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
     {"__init__", "errors", "clock"},
-    {"config", "config_text", "events", "fields", "history", "job", "outcome", "policy", "record", "retry"}
-    | {"settings", "units"},
+    {"config", "config_text", "events", "fields", "history", "job", "jsontext", "outcome", "policy", "record", "retry"}
+    | {"salvage", "settings", "units"},
     {"spool"},
     {"index"},
     {"processes"},
@@ -62,7 +62,8 @@ EXEMPT = (
     ("config.py", {"os.fsync", "os.replace", "os.unlink"}, "config.yaml and its parsed copy are not spool files"),
     ("index/", {"os.remove", "os.rename", "os.replace", "os.unlink"}, "the index is derived: its file is thrown away"),
     ("outcome.py", {"signal"}, "looks up the names of signals and sends none"),
-    ("processes/control.py", {"os.unlink"}, "a socket that a dead supervisor left"),
+    ("processes/peers.py", {"os.unlink"}, "a socket that a dead supervisor left"),
+    ("spool/files.py", {"signal"}, "names the signal by which a lease breaks, and sends none"),
     ("processes/ownership.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
     ("processes/logs.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )

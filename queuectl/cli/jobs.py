@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from queuectl.errors import InvalidData, QueueError, UsageError
+from queuectl.jsontext import is_json
 from queuectl.record import MAX_BYTES, parse
 
 TYPE_CHECKING = False
@@ -152,7 +153,7 @@ def from_json(text: str) -> Fields:
     try:
         return _strictly(os.fsencode(text))
     except InvalidData as error:
-        if _is_json(text):
+        if is_json(text):
             raise
         hint = "did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'"
         if not text.lstrip().startswith(("{", "[", '"')):
@@ -172,16 +173,6 @@ def _strictly(data: bytes) -> Fields:
     if record.has_history:
         raise InvalidData('the job is not valid: a new job has no "history"')
     return record.fields
-
-
-def _is_json(text: str) -> bool:
-    import json
-
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
 
 
 # --- files

@@ -156,7 +156,7 @@ def test_a_bare_command_is_told_where_it_goes(cli: Run) -> None:
         ('{"id":"../x","command":"x"}', 'line 1, column 2: "id" must be letters, digits, '),
         ('{"queue":"q"}', 'line 1, column 1: a job has exactly one of "command" and "argv"; this one has neither'),
         ('{"command":"x","cwd":"here"}', 'line 1, column 16: "cwd" must be an absolute path, not "here"'),
-        ('{"command":"a\\u0000b"}', "line 1, column 14: a string holds the character NUL"),
+        ('{"command":"a\\u0000b"}', "line 1, column 12: this string holds the character NUL"),
     ],
 )
 def test_a_field_that_does_not_hold_is_named_with_its_place(cli: Run, text: str, message: str) -> None:
@@ -282,14 +282,16 @@ def test_a_line_that_is_no_job_is_named_and_keeps_no_other_out(cli: Run, home: P
     )
     assert (ran.code, ran.out) == (7, "a\nc\n")
     lines = ran.err.splitlines()
-    assert "queuectl: line 2: column 1: expected a JSON value" in lines
+    assert any(line.startswith("queuectl: line 2: column 1: expected an object") for line in lines)
     assert "queuectl: line 3: job a exists already, in pending/" in lines
     assert any(line.startswith("Queued 2 jobs in ") and line.endswith("(2 refused)") for line in lines)
     assert lines[-1] == "queuectl: 2 of 4 jobs were refused"
 
 
 def test_one_line_that_is_no_job_fails_as_itself(cli: Run) -> None:
-    refused(cli("enqueue", "-", stdin=b"nope\n"), 6, "queuectl: line 1: column 1: expected a JSON value")
+    ran = cli("enqueue", "-", stdin=b"nope\n")
+    assert (ran.code, ran.out) == (6, "")
+    assert ran.err.startswith("queuectl: line 1: column 1: expected an object")
 
 
 def test_a_job_over_several_lines_is_one_job(cli: Run, home: Path) -> None:
