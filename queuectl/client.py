@@ -150,19 +150,20 @@ class Queue:
         with self.reader() as reader:
             return reader.counts()
 
-    def reader(self, warn: Callable[[str], None] | None = None) -> Reader:
+    def reader(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> Reader:
         """Open the index once it shows everything that has happened until now.
 
         Args:
             warn: told in words when the index cannot be up to date yet (it is being rebuilt).
+            on_step: told in words, now and then, how far this process has brought it up to date.
         """
         from queuectl.index.reader import Reader
 
         self.layout.ensure()
-        self.catch_up(warn)
+        self.catch_up(warn, on_step)
         return Reader(self.layout.index)
 
-    def catch_up(self, warn: Callable[[str], None] | None = None) -> None:
+    def catch_up(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> None:
         """Bring the index up to date: the supervisor does it when one runs, else this process."""
         from queuectl.processes import control
 
@@ -170,7 +171,7 @@ class Queue:
             answer = control.ask(self.layout, {"do": "flush"})
         except NoSupervisor:
             if not self._index_is_current():
-                self._sync_index()
+                self._sync_index(on_step or (lambda _words: None))
             return
         why = answer.get("degraded") or answer.get("syncing")
         if why and warn is not None:
@@ -187,15 +188,15 @@ class Queue:
         except IndexUnavailable:
             return False
 
-    def _sync_index(self) -> None:
+    def _sync_index(self, on_step: Callable[[str], None]) -> None:
         from filelock import FileLock, Timeout
 
         from queuectl.index.sync import catch_up
 
         try:
             with FileLock(f"{self.layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600):
-                for _ in catch_up(self.spool):
-                    continue
+                for progress in catch_up(self.spool):
+                    on_step(str(progress))
         except Timeout:
             raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
 
@@ -217,8 +218,13 @@ class Queue:
         job_ids: Iterable[str],
         timeout_s: float | None = None,
         on_end: Callable[[Job], None] | None = None,
+        on_look: Callable[[], None] | None = None,
     ) -> dict[str, Job]:
         """Wait until every job is completed, cancelled or dead, and return them.
+
+        Args:
+            on_end: called with each job as it ends.
+            on_look: called whenever the jobs have been looked at, at least every few seconds.
 
         Raises:
             NotFound: one of them does not exist (any more).
@@ -237,6 +243,8 @@ class Queue:
                         on_end(job)
             if not left:
                 return ended
+            if on_look is not None:
+                on_look()
         raise TimedOut(f"{len(left)} of {len(left) + len(ended)} jobs had not ended after {timeout_s:g}s")
 
     def _looks(self, deadline: float | None) -> Iterator[None]:
@@ -248,7 +256,7 @@ class Queue:
         try:
             while deadline is None or clock.monotonic() < deadline:
                 yield
-                left = POLL_S * 20 if watch.is_open else POLL_S
+                left = POLL_S * 4 if watch.is_open else POLL_S
                 watch.wait(left if deadline is None else max(0.0, min(left, deadline - clock.monotonic())))
         finally:
             watch.close()

@@ -14,6 +14,8 @@ from queuectl.units import spell_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
+    from queuectl.index.reader import Reader
 
 SHOW_AFTER_S = 0.3
 REDRAW_S = 0.1
@@ -87,3 +89,9 @@ class Progress:
             sys.stderr.flush()
         except (OSError, ValueError):
             self._talks = False
+
+
+def open_index(queue: Queue, screen: Screen) -> Reader:
+    """Open the index, up to date; bringing a large one there may take a while."""
+    with Progress(screen, "Catching up") as progress:
+        return queue.reader(screen.warn, lambda words: progress.step(0, words))

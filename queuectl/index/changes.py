@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Changes:
-    """What stood in run/changes at one moment, at most 16 MB of it."""
+    """What stood in run/changes at one moment."""
 
     __slots__ = ("_data", "_spool")
 

@@ -64,7 +64,6 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
             content. Without it the next comparison with the spool reads the file once more.
     """
     fields = job.fields
-    waits = job.directory == PENDING and not job.is_held
     row = [
         job.id,
         job.state,
@@ -90,7 +89,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.worker,
         job.cpu_s,
         job.max_rss_bytes,
-        0 if waits else None,
+        _ready(job),
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
     # A history may be a stranger's, and a compacted one is not checked member by member.
@@ -110,6 +109,13 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         if row[at] is None:
             row[at] = job.created_at if stand_in is None else stand_in
     return row
+
+
+def _ready(job: Job) -> int | None:
+    if job.directory != PENDING or job.is_held:
+        return None
+    # As soon as possible, also when the clock was set back since: see Job.due_at.
+    return 1 if job.run_at == job.created_at and "run_at" not in job.fields else 0
 
 
 def as_dict(row: tuple[Any, ...] | Row) -> dict[str, Any]:

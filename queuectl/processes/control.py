@@ -101,7 +101,7 @@ def stream(layout: Layout, request: Message, *, timeout_s: float | None = None) 
             for line in connection.makefile("rb"):
                 answer = json.loads(line)
                 if not answer.get("ok", True):
-                    raise _refusal(answer)
+                    raise error_of(answer)
                 yield answer
         except TimeoutError:
             raise errors.TimedOut(f"the supervisor did not answer within {timeout_s:g}s") from None
@@ -109,10 +109,18 @@ def stream(layout: Layout, request: Message, *, timeout_s: float | None = None) 
             return
 
 
-def _refusal(answer: Message) -> QueueError:
+def error_of(answer: Message) -> QueueError:
+    """Return the error that a refusal tells of."""
     kinds = {kind.exit_code: kind for kind in QueueError.__subclasses__()}
     kind = kinds.get(answer.get("exit_code", 1), QueueError)
     return kind(answer["error"], answer.get("hint"))
+
+
+def refusal(error: Exception) -> Message:
+    """Return the answer that tells of an error; one that is not a QueueError is our bug."""
+    if isinstance(error, QueueError):
+        return {"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code}
+    return {"ok": False, "error": f"bug in the supervisor: {error!r}", "exit_code": 70}
 
 
 class Watch:

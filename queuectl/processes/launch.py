@@ -5,16 +5,23 @@ Guarantees: `start_workers` returns once the workers are ready to run jobs, or r
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
-from queuectl.errors import NoSupervisor, QueueError
+from queuectl.clock import Clock
+from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
 
 if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
+READY = "ready\n"
+READY_S = 60.0
+PATIENCE_S = 5.0
+LOOK_AGAIN_S = 0.05
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -23,21 +30,31 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
 
     Returns:
         The names of the workers that were started and are ready.
+
+    Raises:
+        The error with which the supervisor refused or failed to start.
     """
-    verb = "scale" if absolute else "start"
-    try:
-        answer = control.ask(layout, {"do": verb, "count": count}, timeout_s=60)
-    except NoSupervisor:
-        layout.ensure()
-        _start_supervisor(layout)
-        answer = control.ask(layout, {"do": verb, "count": count}, timeout_s=60)
-    return [str(name) for name in answer["workers"]]
+    request = {"do": "scale" if absolute else "start", "count": count}
+    deadline = Clock().monotonic() + PATIENCE_S
+    while True:
+        try:
+            answer = control.ask(layout, request, timeout_s=READY_S)
+            return [str(name) for name in answer["workers"]]
+        except NoSupervisor:
+            layout.ensure()
+        try:
+            _start_supervisor(layout)
+        except Conflict:  # somebody else was quicker, or the last one is just leaving
+            if Clock().monotonic() > deadline:
+                raise
+            time.sleep(LOOK_AGAIN_S)
 
 
 def _start_supervisor(layout: Layout) -> None:
     """Start a supervisor without workers in the background and wait until it listens.
 
-    Its last words, should it fail, come through a pipe; everything later goes to logs/supervisor.log.
+    Should it fail, it tells the error through a pipe; everything later goes to logs/supervisor.log. A shell in between
+    leaves it to init, so that it is nobody's zombie.
     """
     import subprocess
 
@@ -45,19 +62,44 @@ def _start_supervisor(layout: Layout) -> None:
     log = os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground", "--count", "0"]
     try:
-        subprocess.Popen(
-            [*command, "--ready-fd", str(tell)],
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *command, "--ready-fd", str(tell)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             pass_fds=(tell,),
             start_new_session=True,
             cwd="/",
+            check=True,
         )
     finally:
         os.close(tell)
         os.close(log)
     with os.fdopen(ready, encoding="utf-8") as words:
         said = words.read()
-    if said.strip() != "ready":
-        raise QueueError(said.strip() or f"the supervisor did not start; see {layout.log('supervisor')}")
+    if said == READY:
+        return
+    try:
+        error = control.error_of(json.loads(said))
+    except (ValueError, KeyError, AttributeError):
+        error = QueueError(f"the supervisor did not start; {layout.log('supervisor')} may say why")
+    raise error
+
+
+class Starter:
+    """The process that waits for us to be ready, if one does; it hears of one thing only."""
+
+    def __init__(self, ready_fd: int | None) -> None:
+        self._fd = ready_fd
+
+    def tell(self, error: Exception | None = None) -> None:
+        """Say that we are ready, or why we never will be."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        text = READY if error is None else json.dumps(control.refusal(error))
+        try:
+            os.write(fd, text.encode())
+            os.close(fd)
+        except OSError:
+            return  # it has gone

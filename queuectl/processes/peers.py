@@ -12,13 +12,13 @@ import selectors
 import socket
 from typing import TYPE_CHECKING
 
-from queuectl.processes.control import Address
+from queuectl.errors import UsageError
+from queuectl.processes.control import Address, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from queuectl.errors import QueueError
     from queuectl.spool.layout import Layout
 
     Message = dict[str, Any]
@@ -91,7 +91,7 @@ class Peer:
             message = None
         if isinstance(message, dict):
             return message
-        self.send({"ok": False, "error": "expected one JSON object a line", "exit_code": 2})
+        self.send(refusal(UsageError("expected one JSON object a line")))
         return None
 
     def send(self, message: Message) -> None:
@@ -102,10 +102,6 @@ class Peer:
         self.flush()
         if len(self._out) > MAX_BACKLOG_BYTES:
             self._hang_up()
-
-    def refuse(self, error: QueueError) -> None:
-        """Answer that the request cannot be carried out."""
-        self.send({"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code})
 
     def flush(self) -> None:
         """Send what waits."""

@@ -22,9 +22,11 @@ from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
 from queuectl.job import PENDING, VERDICTS
 from queuectl.processes import identity, requests
+from queuectl.processes.control import refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import NEVER, STATE, Dispatcher
 from queuectl.processes.environment import base_environment
+from queuectl.processes.launch import Starter
 from queuectl.processes.logs import open_log
 from queuectl.processes.ownership import Ownership
 from queuectl.processes.peers import Peers
@@ -344,10 +346,10 @@ class Supervisor:
         try:
             requests.carry_out(self, peer, request)
         except QueueError as error:
-            peer.refuse(error)
+            peer.send(refusal(error))
         except Exception as error:  # a bug in one answer must not end the jobs
             self.log.exception("request %s failed action=request", request.get("do"))
-            peer.send({"ok": False, "error": f"bug in the supervisor: {error!r}", "exit_code": 70})
+            peer.send(refusal(error))
 
     def cancel(self, job_id: str) -> bool:
         """Have a running job cancelled; False when it does not run here."""
@@ -379,18 +381,17 @@ def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | 
         Conflict: another supervisor owns the home.
         InvalidData: the configuration is broken.
     """
-    layout.ensure()
-    with Ownership(layout):
-        supervisor = Supervisor(layout, environ, echo=ready_fd is None)
-
-        def on_ready() -> None:
-            if ready_fd is not None:
-                os.write(ready_fd, b"ready\n")
-                os.close(ready_fd)
-
-        try:
-            supervisor.serve(count, on_ready)
-        except Exception:
-            supervisor.log.exception("the supervisor died of a bug action=crash")
-            raise
+    starter = Starter(ready_fd)
+    try:
+        layout.ensure()
+        with Ownership(layout):
+            supervisor = Supervisor(layout, environ, echo=ready_fd is None)
+            try:
+                supervisor.serve(count, starter.tell)
+            except Exception:
+                supervisor.log.exception("the supervisor died of a bug action=crash")
+                raise
+    except Exception as error:
+        starter.tell(error)
+        raise
     return 0

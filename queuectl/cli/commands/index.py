@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.progress import Progress
+from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.text import plural
 from queuectl.client import Queue
@@ -56,7 +56,7 @@ def run_verify(args: Arguments, screen: Screen) -> int:
 
     queue = Queue(args.home)
     count, different = 0, []
-    with queue.reader(screen.warn) as reader, Progress(screen, "Comparing", sum(reader.counts().values())) as progress:
+    with open_index(queue, screen) as reader, Progress(screen, "Comparing", sum(reader.counts().values())) as progress:
         for found in verify(queue.spool, reader):
             count += 1
             progress.step()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.attempts import COLOURS, tries
+from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.times import ago, instant, short
 from queuectl.client import Queue
@@ -62,7 +63,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
         text = getattr(args, name)
         filters[name] = None if text is None else instant(f"--{name}", text, now, past=True)
     chosen = {name: value for name, value in filters.items() if value is not None}
-    with queue.reader(screen.warn) as reader:
+    with open_index(queue, screen) as reader:
         pages = Pages(reader, states, None if args.all else args.limit, chosen, queue.settings.max_retries_default)
         rows = pages.rows() if screen.is_table else map(as_dict, pages.rows())
         shown = emit(screen, rows, columns(now), FIELDS)

@@ -8,6 +8,7 @@ import time
 
 from queuectl import __version__
 from queuectl.cli.overview import Overview, attention, write
+from queuectl.cli.progress import open_index
 from queuectl.cli.workers import as_dict, rows_of
 from queuectl.client import Queue
 from queuectl.clock import spell
@@ -69,7 +70,7 @@ def _look_into_index(queue: Queue, screen: Screen, made: Overview) -> None:
 
     midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
     try:
-        with queue.reader(screen.warn) as reader:
+        with open_index(queue, screen) as reader:
             made.counts = reader.counts()
             made.oldest_waiting = reader.oldest_waiting(made.now)
             made.recent = reader.recent(made.now)

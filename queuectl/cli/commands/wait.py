@@ -64,7 +64,7 @@ def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: f
             progress.step()
 
         try:
-            queue.wait(ids, timeout_s, note)
+            queue.wait(ids, timeout_s, note, lambda: progress.step(0))
         except KeyboardInterrupt:
             progress.clear()
             left = len(ids) - len(ended)

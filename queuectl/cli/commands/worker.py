@@ -49,21 +49,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
 def _be_supervisor(args: Arguments) -> int:
     from queuectl.processes.supervisor import run
 
-    try:
-        return run(_layout(args), os.environ, args.count, args.ready_fd)
-    except Exception as error:
-        _tell_starter(args.ready_fd, str(error) or type(error).__name__)
-        raise
-
-
-def _tell_starter(ready_fd: int | None, text: str) -> None:
-    """Give the reason for failing to the process that waits for us to be ready."""
-    if ready_fd is not None:
-        try:
-            os.write(ready_fd, text.encode("utf-8", "backslashreplace"))
-            os.close(ready_fd)
-        except OSError:
-            pass  # it was ready already, or its starter has gone
+    return run(_layout(args), os.environ, args.count, args.ready_fd)
 
 
 def run_scale(args: Arguments, screen: Screen) -> int:

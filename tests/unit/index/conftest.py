@@ -126,8 +126,8 @@ class Home:
             for column in WITNESS:
                 if row[AT[column]] is None:
                     wanted[AT[column]] = None
-            if row[READY] is not None:
-                row[READY] = 0
+            for each in (row, wanted):  # whether it may start yet depends on the time
+                each[READY] = None if each[READY] is None else 0
             if row != wanted:
                 found.append(f"{job_id} is {row} instead of {wanted}")
         with self.reader() as reader:

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from tests.unit.index.conftest import Home
 
 AT_NOON = "2026-11-24T12:00:00.000000Z"
+AT_ONE = "2026-11-24T13:00:00.000000Z"
 
 
 def job_of(fields: dict[str, Any], history: list[dict[str, Any]] | None = None, directory: str = "pending") -> Job:
-    return Job("a", Record({"command": "true", **fields}, history or [], 0, b"", b""), directory, 1000.0)
+    return Job("a", Record({"command": "true", **fields}, history or [], b"", b""), directory, 1000.0)
 
 
 def value(job: Job, column: str) -> Any:
@@ -51,9 +52,14 @@ def test_a_row_survives_the_pipe_of_a_worker(home: Home) -> None:
     assert json.loads(json.dumps(row)) == row
 
 
-def test_a_waiting_job_is_not_ready_before_the_writer_says_so() -> None:
-    assert value(job_of({}), "ready") == 0
-    assert value(job_of({}, [{"event": "failed", "at": AT_NOON, "run_at": AT_NOON}]), "ready") == 0
+def test_a_job_without_a_time_of_its_own_is_ready_whatever_the_clock_says() -> None:
+    assert value(job_of({"created_at": "2199-01-01T00:00:00Z"}), "ready") == 1
+
+
+def test_a_job_that_waits_for_a_time_is_not_ready_before_the_writer_says_so() -> None:
+    assert value(job_of({"run_at": AT_NOON}), "ready") == 0
+    assert value(job_of({"run_at": AT_NOON, "created_at": AT_NOON}), "ready") == 0
+    assert value(job_of({}, [{"event": "failed", "at": AT_NOON, "run_at": AT_ONE}]), "ready") == 0
 
 
 def test_held_running_and_ended_jobs_are_never_ready() -> None:
@@ -73,7 +79,7 @@ def test_a_long_command_is_cut() -> None:
 
 
 def test_a_list_of_arguments_is_shown_as_typed() -> None:
-    job = Job("a", Record({"argv": ["echo", "a b"]}, [], 0, b"", b""), "pending", 0.0)
+    job = Job("a", Record({"argv": ["echo", "a b"]}, [], b"", b""), "pending", 0.0)
     assert value(job, "command") == "echo 'a b'"
 
 
@@ -94,14 +100,12 @@ def test_one_tag_that_is_too_long_is_left_out() -> None:
     assert value(job_of({"tags": ["t" * 5000]}), "tags") is None
 
 
-def test_whatever_a_history_claims_fits_into_the_index(home: Home) -> None:
-    """A history may be a stranger's: huge numbers, wrong types, half characters."""
-    kept = {
-        **{"attempts": 10**400, "failures": "many", "interruptions": 0, "snoozes": 0, "run_at": {"a": 1}},
-        **{"updated_at": True, "started_at": 10**400, "finished_at": "never", "exit_code": -(10**40)},
-        **{"outcome": 5, "last_error": "\ud800", "worker": ["w"]},
-    }
-    job = job_of({}, [{"event": "compacted", "at": AT_NOON, "last_event": "failed", "kept": kept}])
+def test_whatever_a_job_claims_of_itself_fits_into_the_index(home: Home) -> None:
+    """Its history may be a stranger's: huge numbers, wrong types, half characters."""
+    job: Any = job_of({}, [{"event": "failed", "at": AT_NOON, "run_at": AT_NOON}])
+    job.attempts, job.failures, job.exit_code, job.max_rss_bytes = 10**400, "many", -(10**40), 1.5
+    job.run_at, job.updated_at, job.started_at, job.finished_at = {"a": 1}, None, 10**400, "never"
+    job.outcome, job.last_error, job.worker, job.cpu_s = 5, "\ud800", ["w"], 10**400
     row = row_of(job)
     json.dumps(row)
     writer = home.writer()
@@ -112,9 +116,9 @@ def test_whatever_a_history_claims_fits_into_the_index(home: Home) -> None:
     assert found is not None
     assert found["attempts"] == rows.BIGGEST
     assert found["failures"] == 0
-    assert found["run_at"] == job.created_at
+    assert found["run_at"] == found["updated_at"] == job.created_at
     assert found["last_error"] == "?"
-    assert found["outcome"] is None
+    assert found["outcome"] is found["worker"] is found["finished_at"] is found["max_rss_bytes"] is None
 
 
 def test_a_dictionary_has_the_tags_as_a_list_and_nothing_internal() -> None:

@@ -517,18 +517,27 @@ def test_garbage_outside_pending_is_skipped_and_counted(home: Home) -> None:
     assert os.listdir(home.layout.rejected) == []
 
 
-def test_a_dropped_file_with_the_name_of_an_ended_job_is_the_one_that_counts(home: Home) -> None:
-    """It must be started, so it must be in the index; claiming it gives it a name of its own."""
+def test_a_dropped_file_with_the_name_of_an_ended_job_is_a_job_of_its_own(home: Home) -> None:
     home.enqueue(id="nightly")
     home.finish("nightly")
     home.catch_up()
     home.drop("nightly.json", '{"command": "again"}')
     home.catch_up()
-    assert home.rows()["nightly"][1] == "pending"
+    assert sorted(row[1] for row in home.rows().values()) == ["completed", "pending"]
     assert home.differences() == []
-    os.unlink(home.path("pending", "nightly.json"))
+
+
+def test_a_job_whose_file_lies_in_two_directories_is_read_from_the_first(home: Home) -> None:
+    home.enqueue(id="twice")
+    home.finish("twice")
+    shutil.copy(home.layout.job("done", "twice"), home.layout.job("dead", "twice"))
     home.catch_up()
-    assert home.rows()["nightly"][1] == "completed"
+    assert home.rows()["twice"][1] == "completed"
+    home.catch_up()
+    assert home.differences() == []
+    os.unlink(home.layout.job("done", "twice"))
+    home.catch_up()
+    assert home.rows()["twice"][1] == "dead"
     assert home.differences() == []
 
 

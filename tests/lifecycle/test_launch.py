@@ -1,0 +1,84 @@
+"""Starting a supervisor from the command line: who comes second joins, who fails says why."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.supervised import Supervised
+
+    Make = Callable[..., Supervised]
+
+
+def _begin(s: Supervised, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "queuectl", *words]
+    return subprocess.Popen(command, env=s.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_who_start_workers_at_once_share_one_supervisor(supervised: Make) -> None:
+    """Both succeed; the workers of both run under one supervisor, which is nobody's zombie afterwards."""
+    s = supervised()
+    both = [_begin(s, "worker", "start", "--count", "2") for _ in range(2)]
+    for process in both:
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert len(out.split()) == 2
+    assert sorted(w["name"] for w in s.status()["workers"]) == [f"worker-{n}" for n in (1, 2, 3, 4)]
+    stop = _begin(s, "worker", "stop", "--wait")
+    stop.communicate(timeout=60)
+    assert stop.returncode == 0
+    again = _begin(s, "worker", "start", "--count", "1")
+    assert again.communicate(timeout=60)[0] == "worker-1\n"
+    _begin(s, "worker", "stop", "--wait").communicate(timeout=60)
+
+
+def test_a_supervisor_that_cannot_start_says_why_with_its_own_exit_code(supervised: Make) -> None:
+    """A broken configuration is 6, with file and line, in the terminal of the one who started it."""
+    s = supervised()
+    (s.home / "config.yaml").write_text("\ntimeout: soon\n")
+    process = _begin(s, "worker", "start")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 6
+    assert "config.yaml:2: timeout must be" in err
+    assert not s.has_supervisor()
+
+
+def test_in_the_foreground_it_logs_to_the_terminal_and_refuses_a_second(supervised: Make) -> None:
+    """`--foreground` beside a running one exits 4 and names it."""
+    s = supervised()
+    first = s.start(1)
+    second = _begin(s, "worker", "start", "--foreground")
+    _, err = second.communicate(timeout=60)
+    assert second.returncode == 4
+    assert f"another supervisor (pid {first.pid}, up " in err
+
+
+def test_a_supervisor_that_nobody_gives_a_worker_leaves_when_its_last_worker_is_stopped(supervised: Make) -> None:
+    """It exits with its last worker, whichever way that one goes."""
+    s = supervised()
+    supervisor = s.start(2)
+    s.ask("scale", count=0)
+    assert supervisor.wait(60) == 0
+
+
+def test_the_daemon_keeps_nothing_of_its_starter(supervised: Make) -> None:
+    """Its own session, / as directory, no terminal, none of the starter's descriptors."""
+    s = supervised()
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "queuectl", "worker", "start"], env=s.environ, pass_fds=(write,), stdout=subprocess.DEVNULL
+    )
+    assert process.wait(60) == 0
+    os.close(write)
+    pid = s.status()["pid"]
+    assert os.getsid(pid) != os.getsid(0)
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert os.read(read, 1) == b"", "the daemon would keep our pipe open for ever"
+    os.close(read)
+    _begin(s, "worker", "stop", "--wait").communicate(timeout=60)
