@@ -46,13 +46,14 @@ class Claim:
         details_lost: the disk was full, so the verdict moved the file without being written into it.
     """
 
-    __slots__ = ("_file", "_spool", "details_lost", "job")
+    __slots__ = ("_file", "_spool", "_unsynced", "details_lost", "job")
 
     def __init__(self, spool: Spool, file: JobFile) -> None:
         self._spool = spool
         self._file = file
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
+        self._unsynced: tuple[str, ...] = ()  # directories in which it is not known to be durable
 
     def __enter__(self) -> Claim:
         return self
@@ -79,8 +80,13 @@ class Claim:
         """The number of the inode that is locked."""
         return self._file.inode
 
+    @property
+    def links(self) -> int:
+        """How many names the inode had when it was locked; it may have lost one since."""
+        return self._file.links
+
     def status(self) -> os.stat_result:
-        """What the inode says of itself now."""
+        """Return what the inode says of itself now."""
         return self._file.status()
 
     # --- the verbs of a running job (processing/)
@@ -235,7 +241,8 @@ class Claim:
             aside.withdraw(self._spool, self.job.id, self.inode)
         else:
             files.unlink(self._file.path)
-        self._sync_directories(self.directory)
+        # Nobody has synced the directories that it left on its way: a power cut could bring an old name back.
+        self._sync_directories(self.directory, *{PENDING, PROCESSING} - {self.directory})
 
     def _belongings(self) -> Iterator[str]:
         layout, job_id = self._spool.layout, self.job.id
@@ -272,14 +279,19 @@ class Claim:
         self._spool.note_change(self.job.id)
 
     def _settle(self, entry: Entry) -> None:
-        if self.directory == PROCESSING and self.finish_move():
-            return  # called again after the disk failed: the verdict stands in the file
-        target = LEADS_TO[entry["event"]]
+        event = entry["event"]
+        if self._unsynced and self.job.last_event == event:
+            self._sync_directories(*self._unsynced)  # called again after the disk failed: only this is left to do
+            return
+        target, written = LEADS_TO[event], leads_to(self.record.history)
         try:
-            self._grow(entry, is_verdict=True)
+            if written is None or written == self.directory:
+                self._grow(entry, is_verdict=True)
+            else:
+                target = written  # called again after the disk failed: the verdict stands in the file
             self._file.sync()
         except SpoolFull:
-            if entry["event"] not in MOVED_BARE:
+            if event not in MOVED_BARE:
                 raise
             self.details_lost = True
         if target != self.directory:
@@ -291,6 +303,7 @@ class Claim:
         target = leads_to(self.record.history)
         if target is None or target == self.directory:
             return False
+        self._file.sync()  # whoever wrote it may have died before he could
         self._move(target)
         self._sync_directories(target)
         return True
@@ -310,8 +323,10 @@ class Claim:
 
     def _sync_directories(self, *names: str) -> None:
         if self._spool.is_durable:
+            self._unsynced = names
             for name in names:
                 self._spool.files.sync_directory(self._spool.layout.directory(name))
+            self._unsynced = ()
 
     def _now(self) -> str:
         return stamp(self._spool.clock.now())

@@ -241,14 +241,19 @@ class Files:
     def _renameat2(self, source: str, target: str, flags: int) -> int:
         import ctypes
 
-        call = self._rename
-        if call is None:
-            call = self._rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", _no_such_call)
+        call = self._rename or self._find_call()
         while call(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags):
             code = ctypes.get_errno()
             if code != errno.EINTR:
                 return code
         return 0
+
+    def _find_call(self) -> Callable[..., int]:
+        import ctypes
+
+        call: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", _no_such_call)
+        self._rename = call
+        return call
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""

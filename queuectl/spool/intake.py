@@ -331,6 +331,8 @@ def _admit(spool: Spool, claim: Claim) -> NotNow | None:
 
 def _admit_links(spool: Spool, claim: Claim) -> NotNow | None:
     """An inode with a name elsewhere, under which another may write to it: a producer's for a moment, or a stranger's."""
+    if claim.links == 1:
+        return None
     status = claim.status()
     if status.st_nlink == 1:
         return None

@@ -38,12 +38,13 @@ class JobFile:
 
     Attributes:
         directory: where it lies.
+        links: how many names its inode had when it was locked.
         record: what it says, kept up to date as it grows.
         inode: the number of the inode that is locked.
         seen_at: its mtime when it was locked.
     """
 
-    __slots__ = ("_fd", "_spool", "directory", "inode", "job_id", "record", "seen_at")
+    __slots__ = ("_fd", "_is_doubtful", "_spool", "directory", "inode", "job_id", "links", "record", "seen_at")
 
     def __init__(
         self, spool: Spool, fd: int, directory: str, job_id: str, record: Record, status: os.stat_result
@@ -54,7 +55,9 @@ class JobFile:
         self.job_id = job_id
         self.record = record
         self.inode = status.st_ino
+        self.links = status.st_nlink
         self.seen_at = status.st_mtime
+        self._is_doubtful = False
 
     def close(self) -> None:
         """Close; the lock is free at once. Closing twice is harmless."""
@@ -68,7 +71,7 @@ class JobFile:
         return self._spool.layout.job(self.directory, self.job_id)
 
     def status(self) -> os.stat_result:
-        """What the inode says of itself now."""
+        """Return what the inode says of itself now."""
         return self._spool.files.fstat(self._fd)
 
     # --- growing
@@ -126,9 +129,23 @@ class JobFile:
             self.record = record.ending(left, torn=True)
 
     def sync(self) -> None:
-        """Make the growth durable, where durability is asked for."""
-        if self._spool.is_durable:
+        """Make the growth durable, where durability is asked for.
+
+        What a failed sync has not written, a later one may take for written: the file is then written anew.
+
+        Raises:
+            SpoolFull, Replaced.
+        """
+        if not self._spool.is_durable:
+            return
+        if self._is_doubtful:
+            self.replace(self.record.rewritten())
+            return
+        try:
             self._spool.files.sync_data(self._fd)
+        except OSError as error:
+            self._is_doubtful = True
+            raise self._full_or(error) from None
 
     # --- replacing
 
@@ -155,6 +172,7 @@ class JobFile:
         former_fd, self._fd = self._fd, fd
         former_inode, self.inode = self.inode, inode
         self.record = record
+        self._is_doubtful = False
         files.close(former_fd)
         if was_swapped:
             came_out = files.lstat(name)
@@ -218,7 +236,7 @@ class JobFile:
             except FileExistsError:
                 self._make_way(source_path, target, target_path)
             except FileNotFoundError:
-                if spool.files.exists(source_path):
+                if not spool.files.exists(spool.layout.directory(target)):
                     raise
                 if self.directory != PROCESSING:
                     raise Replaced(f"job {self.job_id} was taken away by another program") from None

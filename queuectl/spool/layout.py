@@ -95,8 +95,14 @@ class Layout:
             try:
                 os.mkdir(path, 0o700)
             except FileExistsError:
-                # What a job passes through must lie on one file system; output and logs may be links to another.
-                _refuse_foreign(path, os.lstat(path) if folder.startswith("spool") else os.stat(path))
+                self._check_folder(path, moves=folder.startswith("spool/"))
+
+    def _check_folder(self, path: str, *, moves: bool) -> None:
+        """Refuse a folder that is not ours; what jobs move through must lie together, output and logs need not."""
+        status = os.lstat(path) if moves else os.stat(path)
+        _refuse_foreign(path, status)
+        if moves and status.st_dev != os.stat(self.spool).st_dev:
+            raise NotAllowed(f"{path} lies on another file system than {self.spool}", "jobs are moved, never copied")
 
     def check(self) -> None:
         """Raise NotAllowed unless the home belongs to us and nobody else may write there."""

@@ -84,7 +84,7 @@ def _publish(spool: Spool, job_id: str, data: bytes) -> str:
 def _publish_promised(spool: Spool, job_id: str, data: bytes) -> str:
     """Publish under an id that may be taken, here or in another directory, now or this very moment."""
     files = spool.files
-    directory = spool.find(job_id)
+    directory = lies_in(spool, job_id)  # most conflicts are found here, before a file has been made for nothing
     if directory is None:
         try:
             fd = _link(spool, job_id, data, locked=True)  # nobody claims it before we have looked elsewhere
@@ -100,6 +100,11 @@ def _publish_promised(spool: Spool, job_id: str, data: bytes) -> str:
     if directory is not None:
         raise Conflict(f"job {job_id} exists already, in {directory}/", "leave the id out to get a fresh one")
     return job_id
+
+
+def lies_in(spool: Spool, job_id: str) -> str | None:
+    """Return the directory in which a job of this id lies."""
+    return PENDING if spool.files.exists(spool.layout.job(PENDING, job_id)) else known_in(spool, job_id)
 
 
 def known_in(spool: Spool, job_id: str) -> str | None:

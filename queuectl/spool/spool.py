@@ -165,10 +165,13 @@ class Spool:
             if wrong is None:
                 raise
             raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}") from None
-        wrong = wrong_with_inode(self.files.fstat(fd))
-        if wrong is not None:
+        try:
+            wrong = wrong_with_inode(self.files.fstat(fd))
+            if wrong is not None:
+                raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+        except BaseException:
             self.files.close(fd)
-            raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+            raise
         return fd
 
     def ids(self, directory: str) -> Iterator[str]:

@@ -24,16 +24,16 @@ from queuectl.index.rows import AT, COLUMNS, row_of
 from queuectl.index.sync import catch_up, refresh, sync
 from queuectl.index.verify import rebuild, verify
 from queuectl.index.writer import Writer
-from queuectl.job import DIRECTORIES, DONE, PENDING, STATES, Job
+from queuectl.job import DIRECTORIES, PENDING, STATES, Job
 from queuectl.settings import Settings
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-NAMES = st.sampled_from(["a", "b", "c", "d", "e"])
+NAMES = st.sampled_from(["a", "b", "c"])
 QUEUES = st.sampled_from(["default", "mail"])
 SUFFIXES = ("", "-wal", "-shm")
 
@@ -60,13 +60,11 @@ class SpoolAndIndex(RuleBasedStateMachine):
 
     # --- what happens to the spool
 
-    def happens(self, job_id: str, *, in_place: bool = False, heard: bool = True) -> None:
-        """Something happened to a job. In place it is always told, or else nobody could know."""
+    def happens(self, job_id: str, *, heard: bool) -> None:
+        """Something happened to a job that its directory shows; a session may hear of it at once."""
         self.is_synced = False
-        if self.session is not None and (heard or in_place):
+        if self.session is not None and heard:
             refresh(self.spool, self.session, job_id)
-        elif in_place:
-            self.spool.note_change(job_id)
 
     def text(self, **fields: Any) -> str:
         """A job of a length that no other has, so that no two versions of a file look alike within one clock tick."""
@@ -150,16 +148,21 @@ class SpoolAndIndex(RuleBasedStateMachine):
             os.truncate(path, os.path.getsize(path) - 7)
         self.happens(job_id, heard=heard)
 
-    @rule(job_id=NAMES, verb=st.sampled_from(["hold", "release", "edit", "run_now"]))
-    def change_in_place(self, job_id: str, verb: str) -> None:
+    @rule(job_id=NAMES, verb=st.sampled_from(["hold", "release", "edit", "run_now"]), by_session=st.booleans())
+    def change_in_place(self, job_id: str, verb: str, by_session: bool) -> None:
+        """No directory shows it: a command notes it in run/changes, a session puts it into the index itself."""
+
         def change(claim: Claim) -> None:
             if verb == "edit":
-                claim.edit({"priority": 1 - claim.job.priority, "queue": "edited"})
+                self.length += 1
+                claim.edit({"priority": self.length % 3, "queue": "edited"})
             else:
                 getattr(claim, verb)()
 
+        self.spool.announce = self.session is None or not by_session
         if self.with_claim(job_id, change):
-            self.happens(job_id, in_place=True)
+            self.happens(job_id, heard=by_session)
+        self.spool.announce = True
 
     @rule(job_id=NAMES, verb=st.sampled_from(["cancel", "revive", "delete"]), heard=st.booleans())
     def change_and_move(self, job_id: str, verb: str, heard: bool) -> None:
@@ -193,11 +196,24 @@ class SpoolAndIndex(RuleBasedStateMachine):
     @rule(full=st.booleans(), stops_after=st.none() | st.integers(0, 8))
     def command(self, full: bool, stops_after: int | None) -> None:
         """A command catches up by itself; it may be killed."""
-        self.catch_up(full=full, stops_after=stops_after)
+        pieces = catch_up(self.spool, full=full)
+        for number, _ in enumerate(pieces):
+            if number == stops_after:
+                return
+        self.is_synced = True
 
     @precondition(lambda self: self.session is None)
     @rule()
-    def begin_session(self) -> None:
+    def command_after_a_quiet_time(self) -> None:
+        """From here on the index believes the directories unchanged until they change."""
+        self.time_passes()
+        self.command(full=False, stops_after=None)
+
+    @precondition(lambda self: self.session is None)
+    @rule(is_quiet=st.booleans())
+    def begin_session(self, is_quiet: bool) -> None:
+        if is_quiet:
+            self.time_passes()
         self.session = Writer(self.layout.index)
         for _ in sync(self.spool, self.session):
             continue
@@ -269,20 +285,6 @@ class SpoolAndIndex(RuleBasedStateMachine):
             continue
         self.is_synced = True
 
-    def catch_up(self, *, full: bool = False, stops_after: int | None = None) -> None:
-        pieces = catch_up(self.spool, full=full)
-        if stops_after is None:
-            for _ in pieces:
-                continue
-            self.is_synced = True
-            return
-        for number, _ in enumerate(pieces):
-            if number == stops_after:
-                break
-        else:
-            self.is_synced = True
-        del pieces
-
     # --- what must hold
 
     @invariant()
@@ -313,7 +315,9 @@ class SpoolAndIndex(RuleBasedStateMachine):
         assert (holder in holders) if holders else (holder is None)
         if self.session is not None:
             due = [found.id for found in self.session.due(time.time(), 100)]
-            may_start = [job for job in jobs.values() if job.state in ("pending", "failed") and job.run_at <= time.time()]
+            may_start = [
+                job for job in jobs.values() if job.state in ("pending", "failed") and job.run_at <= time.time()
+            ]
             wanted = [job.id for job in sorted(may_start, key=lambda job: (-job.priority, job.run_at, job.id))]
             assert due == wanted
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from queuectl.errors import Busy, Conflict, NotFound
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job import DONE, PENDING, PROCESSING
 from queuectl.settings import Settings
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
@@ -20,6 +22,7 @@ from queuectl.spool.spool import Spool
 from tests.support import audit
 
 PROCESSES = 16
+FAILED = "failed:"
 
 
 @pytest.fixture
@@ -42,28 +45,30 @@ def at_once(spool: Spool, body: Callable[[Spool, int], str], count: int = PROCES
         report_read, report_write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            code = 1
             try:
                 os.close(gate_write)
                 os.close(report_read)
                 os.read(gate_read, 1)  # until the gate opens
                 said = body(open_spool(spool.layout.home), number)
-                with os.fdopen(report_write, "w") as report:
-                    report.write(said)
-                code = 0
-            finally:
-                os._exit(code)
+            except BaseException:  # noqa: BLE001 - the parent has to hear of it
+                said = f"{FAILED} {traceback.format_exc()}"
+            with os.fdopen(report_write, "w") as report:
+                report.write(said)
+            os._exit(0)
         os.close(report_write)
         pids.append(pid)
         reports.append(report_read)
     os.close(gate_read)
     os.close(gate_write)
-    said = []
+    heard = []
     for report_read in reports:
         with os.fdopen(report_read) as report:
-            said.append(report.read())
-    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * count
-    return said
+            heard.append(report.read())
+    for pid in pids:
+        os.waitpid(pid, 0)
+    failed = [each for each in heard if each.startswith(FAILED)]
+    assert not failed, "\n".join(failed)
+    return heard
 
 
 def test_no_job_is_claimed_twice_and_none_is_left_out(spool: Spool) -> None:
@@ -110,47 +115,65 @@ def test_of_all_who_enqueue_one_id_one_succeeds(spool: Spool) -> None:
     assert os.listdir(spool.layout.tmp) == []
 
 
+def settle(claim: Claim, kind: int) -> None:
+    if kind == 0:
+        claim.finish({})
+    elif kind == 1:
+        claim.bury("x", {})
+    else:
+        claim.reschedule("failed", 0, {"error": "e" * 500})
+
+
+def change(claim: Claim, kind: int) -> int:
+    """Do something to a job that does not run; return how many jobs were deleted."""
+    if claim.directory == PROCESSING:
+        return 0
+    if kind == 1:
+        claim.delete()
+        return 1
+    if kind == 0:
+        claim.cancel()
+    elif claim.directory == PENDING:
+        claim.edit({"priority": kind})
+    else:
+        claim.revive()
+    return 0
+
+
+def step(spool: Spool, job_id: str, verb: int, kind: int) -> tuple[int, int]:
+    """Do one thing to one job; return how many were made and deleted."""
+    if verb == 0:
+        spool.enqueue({"command": "true", "id": job_id})
+        return 1, 0
+    if verb in (1, 2):
+        answer = spool.claim(job_id, "w")
+        if isinstance(answer, Claim):
+            with answer:
+                settle(answer, kind)
+    elif verb == 3:
+        with spool.take(job_id) as claim:
+            return 0, change(claim, kind)
+    elif kind == 0:
+        list(recover(spool, lambda job: False))
+    else:
+        spool.read(job_id)
+    return 0, 0
+
+
 def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
-    """Enqueue, claim, settle, cancel, revive, hold, delete and recover on the same few ids, and nothing is lost."""
+    """Enqueue, claim, settle, cancel, revive, edit, delete and recover on the same few ids, and nothing is lost."""
     ids = [f"job-{number}" for number in range(6)]
 
     def meddle(mine: Spool, number: int) -> str:
         mine.patience = 2
-        deleted = made = 0
-        for step in range(150):
-            job_id = ids[(step * 7 + number) % len(ids)]
+        dice = Random(number)
+        made = deleted = 0
+        for _ in range(600):
             try:
-                kind = (step + number * 3) % 8
-                if kind == 0:
-                    mine.enqueue({"command": "true", "id": job_id})
-                    made += 1
-                elif kind in (1, 2, 3):
-                    claim = mine.claim(job_id, "w")
-                    if isinstance(claim, Claim):
-                        with claim:
-                            if kind == 1:
-                                claim.finish({})
-                            elif kind == 2:
-                                claim.reschedule("failed", 0, {})
-                            else:
-                                claim.bury("x", {})
-                elif kind == 7:
-                    list(recover(mine, lambda job: False))
-                else:
-                    with mine.take(job_id) as claim:
-                        if claim.directory == PROCESSING:
-                            continue
-                        if kind == 4:
-                            claim.cancel()
-                        elif kind == 5 and claim.directory in (DONE, DEAD):
-                            claim.revive()
-                        elif kind == 6 and step % 16 == 6:
-                            claim.delete()
-                            deleted += 1
-                        elif claim.directory == PENDING:
-                            claim.edit({"priority": step % 100})
+                more, less = step(mine, dice.choice(ids), dice.randrange(5), dice.randrange(6))
             except (Conflict, NotFound, Busy):
                 continue
+            made, deleted = made + more, deleted + less
         return f"{made} {deleted}"
 
     said = [tuple(map(int, each.split())) for each in at_once(spool, meddle, 8)]
@@ -159,7 +182,7 @@ def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
     made, deleted = sum(each[0] for each in said), sum(each[1] for each in said)
     print(made, "made,", deleted, "deleted,", len(jobs), "left")
     assert made - deleted == len(jobs)
-    assert made > len(ids)
+    assert made > 50
     assert os.listdir(spool.layout.tmp) == []
     assert os.listdir(spool.layout.rejected) == []
 
@@ -192,28 +215,22 @@ def test_strangers_who_move_files_over_each_other_never_make_two_runs_of_one(spo
 
     def play(mine: Spool, number: int) -> str:
         claimed = []
-        for step in range(100):
-            if number % 2:
+        for step in range(300):
+            if step % 8 == number:
                 source = Path(mine.layout.tmp) / f"{number}.{step}"
                 source.write_text(f'{{"command":"echo {number}.{step}"}}')
                 source.chmod(0o600)
                 os.rename(source, mine.layout.job(PENDING, "same"))
-            else:
-                claim = mine.claim("same", "w")
-                if isinstance(claim, Claim):
-                    with claim:
-                        claimed.append(claim.job.command.removeprefix("echo "))
-                        claim.finish({})
-                elif claim.job_id is not None:
-                    again = mine.claim(claim.job_id, "w")
-                    if isinstance(again, Claim):
-                        with again:
-                            claimed.append(again.job.command.removeprefix("echo "))
-                            again.finish({})
+            names = os.listdir(mine.layout.directory(PENDING))
+            answer = mine.claim(names[0].removesuffix(".json"), "w") if names else None
+            if isinstance(answer, Claim):
+                with answer:
+                    claimed.append(answer.job.command.removeprefix("echo "))
+                    answer.finish({})
         return " ".join(claimed)
 
     ran = Counter(name for said in at_once(spool, play, 8) for name in said.split())
     print(len(ran), "ran")
-    assert ran
+    assert len(ran) > 50
     assert set(ran.values()) == {1}
     assert os.listdir(spool.layout.directory(PROCESSING)) == []

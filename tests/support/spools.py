@@ -54,7 +54,9 @@ class Home(Spool):
     def rejected(self) -> dict[str, str]:
         """Return the entries of rejected/ with their reasons."""
         names = sorted(os.listdir(self.layout.rejected))
-        reasons = {name: Path(self.layout.rejected, name).read_text("utf-8") for name in names if name.endswith(".reason")}
+        reasons = {
+            name: Path(self.layout.rejected, name).read_text("utf-8") for name in names if name.endswith(".reason")
+        }
         return {name: reasons.get(f"{name}.reason", "") for name in names if name not in reasons}
 
     def litter(self) -> list[str]:

@@ -123,7 +123,7 @@ def test_a_value_that_json_cannot_hold_is_shown_all_the_same(value: object) -> N
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:
-    with pytest.raises(InvalidData, match=r'\.\.\.$'):
+    with pytest.raises(InvalidData, match=r"\.\.\.$"):
         validate({"command": "true", "priority": "9" * 500})
 
 

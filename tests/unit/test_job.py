@@ -15,9 +15,7 @@ from tests.support.clock import NOON
 CREATED = spell(NOON - 100)
 
 
-def job_of(
-    *history: dict[str, Any], directory: str = PENDING, seen_at: float = NOON - 50, **fields: Any
-) -> Job:
+def job_of(*history: dict[str, Any], directory: str = PENDING, seen_at: float = NOON - 50, **fields: Any) -> Job:
     record = parse(render_new({"command": "true", **fields}))
     entries = [{"at": spell(NOON + number), **entry} for number, entry in enumerate(history)]
     for entry in entries:
@@ -29,7 +27,14 @@ def started(attempt: int = 1) -> dict[str, Any]:
     return {"event": "started", "attempt": attempt, "worker": f"worker-{attempt}"}
 
 
-FAILED = {"event": "failed", "exit_code": 3, "error": "no", "cpu_s": 1.5, "max_rss_bytes": 4096, "run_at": spell(NOON + 9)}
+FAILED = {
+    "event": "failed",
+    "exit_code": 3,
+    "error": "no",
+    "cpu_s": 1.5,
+    "max_rss_bytes": 4096,
+    "run_at": spell(NOON + 9),
+}
 
 
 @pytest.mark.parametrize("event", ["", *EVENTS])

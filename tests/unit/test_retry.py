@@ -67,7 +67,11 @@ def test_a_snooze_costs_no_retry_but_does_not_go_on_for_ever() -> None:
 
 
 @given(
-    st.floats(1e-3, 1e6), st.floats(1e-3, 1e6), st.floats(0, 1), st.integers(1, 10**6), st.floats(0, 1, exclude_max=True)
+    st.floats(1e-3, 1e6),
+    st.floats(1e-3, 1e6),
+    st.floats(0, 1),
+    st.integers(1, 10**6),
+    st.floats(0, 1, exclude_max=True),
 )
 def test_a_delay_is_never_longer_than_the_longest_backoff(
     base: float, longest: float, jitter: float, failures: int, chance: float

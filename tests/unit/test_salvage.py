@@ -13,9 +13,16 @@ from queuectl.record import MAX_FILE_BYTES, Record, parse, render_new
 from queuectl.salvage import salvage
 
 AT = "2026-11-24T14:01:58.120000Z"
-STARTED = {"event": "started", "attempt": 1, "at": AT, "worker": "worker-1"}
-FAILED = {"event": "failed", "at": AT, "exit_code": 137, "error": 'größer "]}" €\\', "run_at": AT, "cpu_s": 12.5}
-EDITED = {"event": "edited", "at": AT, "set": {"env": {"A": "]}"}, "tags": ["x"]}}
+STARTED: dict[str, object] = {"event": "started", "attempt": 1, "at": AT, "worker": "worker-1"}
+FAILED: dict[str, object] = {
+    "event": "failed",
+    "at": AT,
+    "exit_code": 137,
+    "error": 'größer "]}" €\\',
+    "run_at": AT,
+    "cpu_s": 12.5,
+}
+EDITED: dict[str, object] = {"event": "edited", "at": AT, "set": {"env": {"A": "]}"}, "tags": ["x"]}}
 SECTOR = 512
 
 

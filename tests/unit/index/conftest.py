@@ -78,7 +78,6 @@ class Home:
     def hold(self, job_id: str) -> None:
         with self.spool.take(job_id) as claim:
             claim.hold()
-        self.spool.note_change(job_id)
 
     def let_time_pass(self) -> None:
         """Make the directories look as if they had not changed for long, at another moment each time."""

@@ -449,7 +449,9 @@ def test_a_long_author_part_is_no_reason_to_compact(spool: Home) -> None:
     assert spool.path(DONE, job_id).stat().st_ino == inode
 
 
-def test_a_compaction_that_finds_a_stranger_in_its_place_steps_back(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compaction_that_finds_a_stranger_in_its_place_steps_back(
+    spool: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The exchange brings out what it did not expect: it is undone, and the stranger keeps the name."""
     path = spool.drop("a.json", '{"command":"true"}')
     claim = spool.take("a")

@@ -69,7 +69,7 @@ def test_what_a_claim_would_refuse_is_not_acknowledged(spool: Home, fields: dict
 
 
 def test_a_bad_field_is_named_without_a_place_in_a_text_nobody_wrote(spool: Home) -> None:
-    with pytest.raises(InvalidField, match='^"priority" must be an integer'):
+    with pytest.raises(InvalidField, match=r'^"priority" must be an integer'):
         spool.enqueue({"command": "true", "priority": "high"})
 
 
@@ -125,7 +125,7 @@ def test_withdrawing_does_not_take_away_what_took_the_name_meanwhile(
 ) -> None:
     """A job that is revived just then makes ours step aside: the name in pending/ is his."""
     spool.put("dead", id="a")
-    monkeypatch.setattr(spool, "find", lambda job_id: None)
+    monkeypatch.setattr("queuectl.spool.publish.lies_in", lambda spool, job_id: None)
     real = Files.fstat
 
     def meanwhile(self: Files, fd: int) -> os.stat_result:

@@ -117,6 +117,12 @@ def long_history(spool: Home) -> None:
     spool.start("a").close()
 
 
+def remove_and_finish(claim: Claim) -> None:
+    if os.path.exists(claim._file.path):
+        os.unlink(claim._file.path)
+    claim.finish({})
+
+
 def in_the_way(directory: str) -> Verb:
     return lambda spool: spool.path(directory, "a").write_text('{"command":"other"}')
 
@@ -140,9 +146,7 @@ SCENARIOS = {
     "enqueue what exists": Scenario(
         put("completed"), lambda s: s.enqueue({"command": "false", "id": "a"}), a=("completed",)
     ),
-    "enqueue many": Scenario(
-        lambda s: None, lambda s: list(s.enqueue_many([{"command": "true", "note": "kept"}] * 3))
-    ),
+    "enqueue many": Scenario(lambda s: None, lambda s: list(s.enqueue_many([{"command": "true", "note": "kept"}] * 3))),
     "claim": Scenario(put("pending"), claiming, a=PENDINGS),
     "claim a dropped file": Scenario(drop(), claiming, a=PENDINGS),
     "claim a dropped file in a sector's way": Scenario(
@@ -184,10 +188,12 @@ SCENARIOS = {
     "finish after compacting": Scenario(
         long_history, running(lambda c: c.finish({"exit_code": 0})), True, a=("pending", "completed")
     ),
-    "finish what was torn": Scenario(then(started, torn), running(lambda c: c.finish({})), True, a=("pending", "completed")),
+    "finish what was torn": Scenario(
+        then(started, torn), running(lambda c: c.finish({})), True, a=("pending", "completed")
+    ),
     "finish what was removed": Scenario(
         started,
-        running(lambda c: (os.unlink(c._file.path) if os.path.exists(c._file.path) else None, c.finish({}))),
+        running(remove_and_finish),
         a=("gone", "pending", "completed"),
     ),
     "cancel": Scenario(put("pending"), taking(lambda c: c.cancel()), True, a=("pending", "cancelled")),
@@ -211,9 +217,7 @@ SCENARIOS = {
         taking(lambda c: c.delete()),
         a=("completed", "gone"),
     ),
-    "take one of two names": Scenario(
-        then(put("dead"), link(DEAD, PENDING)), taking(lambda c: None), a=("dead",)
-    ),
+    "take one of two names": Scenario(then(put("dead"), link(DEAD, PENDING)), taking(lambda c: None), a=("dead",)),
     "recover a start": Scenario(started, recovering, a=PENDINGS),
     "recover a claim": Scenario(then(put("pending"), rename(PENDING, PROCESSING)), recovering, a=PENDINGS),
     "recover a verdict": Scenario(then(put("completed"), rename(DONE, PROCESSING)), recovering, a=("completed",)),
@@ -335,7 +339,7 @@ def die(spool: Home, scenario: Scenario, point: Point, *, is_old: bool) -> None:
             scenario.verb(armed(spool, point, is_old=is_old))
         except QueueError:
             pass
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a child must not go on as a second test run
             code = 1
         os._exit(code)
     _, status = os.waitpid(pid, 0)
@@ -396,7 +400,7 @@ def play(spool: Home, verb: Verb, where: str) -> bool:
         verb(spool)
     except (QueueError, OSError):
         return True
-    except BaseException as error:
+    except Exception as error:
         raise AssertionError(f"{where}: {error!r}") from error
     return False
 

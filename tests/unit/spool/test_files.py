@@ -82,7 +82,7 @@ def test_a_published_file_appears_whole_under_one_name(files: Files, tmp_path: P
 def test_what_is_created_is_private_whatever_the_umask(files: Files, tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        fd, name = files.create(str(tmp_path))
+        fd, _ = files.create(str(tmp_path))
         assert stat.S_IMODE(os.fstat(fd).st_mode) == 0o600
         files.close(fd)
         files.close(files.open(str(tmp_path / "new"), CREATE))

@@ -83,7 +83,11 @@ def test_looking_at_a_file_does_not_change_it(spool: Home) -> None:
     spool.files = Watching()
     assert look(spool, "a.json")[0] == "job"
     after = path.stat()
-    assert (after.st_mtime_ns, after.st_ctime_ns, after.st_ino) == (before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
+    assert (after.st_mtime_ns, after.st_ctime_ns, after.st_ino) == (
+        before.st_mtime_ns,
+        before.st_ctime_ns,
+        before.st_ino,
+    )
     assert opened == [os.O_RDONLY]
 
 
@@ -326,7 +330,8 @@ def test_an_entry_that_cannot_be_a_job_is_set_aside_itself(
 
 
 @pytest.mark.parametrize(
-    "name", [b"a b.json", b"\xff\xfe.json", b"a\nb.json", b"-rf.json", "é.json".encode(), b"x" * 129 + b".json", b"$(id).json"]
+    "name",
+    [b"a b.json", b"\xff\xfe.json", b"a\nb.json", b"-rf.json", "é.json".encode(), b"x" * 129 + b".json", b"$(id).json"],
 )
 def test_a_bad_name_is_set_aside_and_shown_on_one_line(spool: Home, name: bytes) -> None:
     path = os.path.join(os.fsencode(spool.layout.directory(PENDING)), name)
@@ -549,7 +554,7 @@ def test_the_longest_wish_can_be_renamed(spool: Home) -> None:
     name = "x" * 128
     for _ in range(2):
         spool.drop(f"{name}.json", {"command": "true"})
-        reason, answer = claim(spool, name)
+        _, answer = claim(spool, name)
         if isinstance(answer, Claim):
             answer.finish({})
             answer.close()
@@ -648,6 +653,28 @@ def test_a_stranger_that_takes_the_name_in_between_goes_back(spool: Home, monkey
     assert claim(spool, job_id)[0] == "busy"
     assert spool.where(job_id) == [PENDING]
     assert spool.text(PENDING, job_id) == '{"command":"evil"}'
+
+
+def test_a_stranger_that_finds_his_name_taken_on_the_way_back_gets_another(
+    spool: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = spool.put("pending")
+    real = Files.move
+    moves: list[str] = []
+
+    def slip_in(self: Files, source: str, target: str) -> None:
+        moves.append(target)
+        if len(moves) <= 2:  # in place of ours, then in the place it came from
+            os.rename(spool.drop(".new", f'{{"command":"echo {len(moves)}"}}'), spool.path(PENDING, job_id))
+        real(self, source, target)
+
+    monkeypatch.setattr(Files, "move", slip_in)
+    assert claim(spool, job_id)[0] == "busy"
+    monkeypatch.undo()
+    commands = sorted(spool.job(each).command for each in spool.ids(PENDING))
+    assert commands == ["echo 1", "echo 2"]
+    assert spool.where(job_id) == [PENDING]
+    assert os.listdir(spool.layout.directory(PROCESSING)) == []
 
 
 def test_a_job_that_vanishes_in_between_is_not_claimed(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:

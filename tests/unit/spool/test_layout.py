@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,13 @@ HOSTILE = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\n", "-x", ".x
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_path_is_built_from_what_is_no_id(name: str) -> None:
     layout = Layout("/home")
-    for build in (
+    builders: list[Callable[[], str]] = [
         lambda: layout.job("pending", name),
         lambda: layout.output_of(name, 1),
         lambda: layout.input_of(name),
         lambda: layout.log(name),
-    ):
+    ]
+    for build in builders:
         with pytest.raises(NotFound):
             build()
 
@@ -142,4 +144,18 @@ def test_the_spool_itself_may_not_lead_elsewhere_but_output_may(tmp_path: Path) 
     Path(layout.directory("done")).rmdir()
     Path(layout.directory("done")).symlink_to(tmp_path / "big")
     with pytest.raises(NotAllowed, match="done is not a directory"):
+        layout.ensure()
+
+
+def test_the_directories_of_jobs_lie_on_one_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout(str(tmp_path / "home"))
+    layout.ensure()
+    real = os.lstat
+
+    def elsewhere(path: str) -> os.stat_result:
+        status = real(path)
+        return os.stat_result([*status[:2], status.st_dev + 1, *status[3:]]) if path.endswith("/dead") else status
+
+    monkeypatch.setattr(os, "lstat", elsewhere)
+    with pytest.raises(NotAllowed, match="dead lies on another file system"):
         layout.ensure()

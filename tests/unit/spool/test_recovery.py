@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.spool.claim import Claim
 from queuectl.spool.files import Files
 from queuectl.spool.recovery import Found, reclaim, recover
 from tests.support.clock import NOON
@@ -62,6 +63,17 @@ def test_a_dropped_file_that_was_claimed_and_not_started_goes_back_untouched(spo
     assert path.read_text() == '{"command":"true"}'
 
 
+def settle(claim: Claim, verb: str) -> None:
+    if verb == "finish":
+        claim.finish({"exit_code": 0})
+    elif verb == "bury":
+        claim.bury("x", {})
+    elif verb == "reschedule":
+        claim.reschedule("failed", NOON, {})
+    else:
+        claim.cancel()
+
+
 @pytest.mark.parametrize(
     ("verb", "target"), [("finish", DONE), ("bury", DEAD), ("reschedule", PENDING), ("cancel", DONE)]
 )
@@ -80,12 +92,7 @@ def test_a_verdict_that_was_written_is_carried_out(
     claim = spool.start(job_id)
     monkeypatch.setattr(Files, "move", stop)
     with pytest.raises(Stop):
-        {
-            "finish": lambda: claim.finish({"exit_code": 0}),
-            "bury": lambda: claim.bury("x", {}),
-            "reschedule": lambda: claim.reschedule("failed", NOON, {}),
-            "cancel": claim.cancel,
-        }[verb]()
+        settle(claim, verb)
     monkeypatch.undo()
     claim.close()
     before = spool.text(PROCESSING, job_id)
@@ -149,7 +156,7 @@ def test_a_job_that_has_gone_meanwhile_is_gone(spool: Home) -> None:
 
 @pytest.mark.parametrize("stays", [DONE, DEAD, PENDING])
 def test_of_two_names_of_one_inode_the_later_stays(spool: Home, stays: str) -> None:
-    """done > dead > pending > processing, whatever the last event says."""
+    """The order is done, dead, pending, processing, whatever the last event says."""
     job_id = crashed(spool)
     os.link(spool.path(PROCESSING, job_id), spool.path(stays, job_id))
     assert only(spool).result == "gone"

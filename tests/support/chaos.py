@@ -1,0 +1,262 @@
+"""What the chaos suites share: their size, what they count, what a process uses, and jobs that tell when they overlap."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import psutil
+import pytest
+
+from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
+from queuectl.processes.hunt import HOME_TAG
+from tests.support.audit import check_mended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import TracebackType
+
+    from tests.support.supervised import Supervised
+
+    Make = Callable[..., Supervised]
+
+FULL = os.environ.get("QUEUECTL_SWEEP") == "full"
+NOBODY = 65534
+A_WHILE_S = 2.5  # long enough for everything that is tried once a second to have been tried
+SPOOL_STATES = {
+    PENDING: ("pending", "held", "failed"),
+    PROCESSING: ("processing",),
+    DONE: ("completed", "cancelled"),
+    DEAD: ("dead",),
+}
+
+
+def size(ci: int, full: int) -> int:
+    """How much to try: `full` with QUEUECTL_SWEEP=full in the environment."""
+    return full if FULL else ci
+
+
+def need_root(why: str) -> None:
+    """Skip where we are not root; in CI, where we are, that would hide something."""
+    if os.geteuid() != 0:
+        must_not_be_skipped(f"needs root: {why}")
+
+
+def must_not_be_skipped(reason: str) -> None:
+    """Skip, but fail with QUEUECTL_CI=1."""
+    if os.environ.get("QUEUECTL_CI") == "1":
+        pytest.fail(f"not to be skipped in CI: {reason}")
+    pytest.skip(reason)
+
+
+class Tally:
+    """Counts what a sweep tried; at its end it says so, and fails when one of the expected things never happened."""
+
+    def __init__(self, title: str, *expected: str) -> None:
+        self.title = title
+        self.counts: Counter[str] = Counter()
+        self._expected = expected
+
+    def add(self, what: str, number: int = 1) -> None:
+        self.counts[what] += number
+
+    def __enter__(self) -> Tally:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        print(f"\n{self.title}: " + ", ".join(f"{number:,} {what}" for what, number in self.counts.items()))
+        if kind is None:
+            assert self.counts, f"{self.title}: nothing was tried"
+            missing = [what for what in self._expected if not self.counts[what]]
+            assert not missing, f"{self.title}: never happened: {missing}"
+
+
+# --- processes
+
+
+class Use(NamedTuple):
+    """What a process uses."""
+
+    descriptors: int
+    bytes: int  # its share of resident memory (PSS)
+
+
+def use_of(pid: int) -> Use:
+    """Return what a process of ours uses now."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    pss = next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return Use(len(os.listdir(f"/proc/{pid}/fd")), pss << 10)
+
+
+def zombies_of(pid: int) -> list[int]:
+    """Return the children of a process that are dead and have not been waited for."""
+    found = []
+    for child in psutil.Process(pid).children():
+        try:
+            if child.status() == psutil.STATUS_ZOMBIE:
+                found.append(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def family(s: Supervised) -> list[int]:
+    """Return the pids of supervisor and workers."""
+    status = s.status()
+    return [status["pid"], *(w["pid"] for w in status["workers"] if w["pid"])]
+
+
+def kill(s: Supervised, pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+    """Send a signal to a process of this home; False when there is none of that pid (any more)."""
+    try:
+        process = psutil.Process(pid)
+        if process.environ().get(HOME_TAG) != str(s.home):
+            return False
+        process.send_signal(number)
+    except psutil.Error:
+        return False
+    return True
+
+
+def pause(seconds: float = A_WHILE_S) -> None:
+    """Let time pass in which something must not happen; nothing is asserted about how long it was."""
+    select.select([], [], [], seconds)
+
+
+# --- jobs that keep a journal
+
+JOB = """#!/bin/sh
+# usage: job DIRECTORY KIND; appends to DIRECTORY/journal, and says there when another run of this job is alive
+job=$QUEUECTL_JOB_ID attempt=$QUEUECTL_ATTEMPT
+exec 8>>"$1/locks/$job"
+note() { (flock 9; echo "$1 $job $attempt $$" >&9) 9>>"$journal"; }
+journal=$1/journal
+flock -n 8 || note overlap
+note start
+case $2 in
+quick) ;;
+slow) sleep 0.4 ;;
+fails) note end; exit 3 ;;
+flaky) [ "$attempt" -ge 2 ] || { note end; exit 4; } ;;
+dies) note end; kill -SEGV $$ ;;
+child) sleep 300 & ;;
+session) setsid sleep 300 & ;;
+stubborn) (trap '' TERM; sleep 300 & wait) & ;;
+long) sleep 20 ;;
+esac
+note end
+"""
+
+
+class Journal:
+    """Jobs whose commands write down when they start and end, and hold a lock as long as any process of theirs lives."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "locks").mkdir(parents=True)
+        self._script = path / "job"
+        self._script.write_text(JOB)
+        self._script.chmod(0o700)
+
+    def command(self, kind: str) -> str:
+        """Return the command of a job of this kind (JOB)."""
+        return f"exec {self._script} {self.path} {kind}"
+
+    def lines(self) -> list[tuple[str, str, int]]:
+        """Return (what, job, attempt) of every line."""
+        try:
+            text = (self.path / "journal").read_text()
+        except FileNotFoundError:
+            return []
+        return [(what, job_id, int(attempt)) for what, job_id, attempt, _ in map(str.split, text.splitlines())]
+
+    def check(self, s: Supervised, ids: Iterable[str], gone: Iterable[str] = ()) -> Counter[str]:
+        """Assert that nothing overlapped, was lost, doubled or left behind; return how many jobs are in each state.
+
+        Args:
+            ids: every job that was enqueued and has to be there; all have ended.
+            gone: jobs that must not be there.
+        """
+        written = self.lines()
+        assert [line for line in written if line[0] == "overlap"] == []
+        starts = Counter((job_id, attempt) for what, job_id, attempt in written if what == "start")
+        assert [key for key, number in starts.items() if number > 1] == [], "an attempt was started twice"
+        jobs = check_mended(s.queue.spool)  # one name in one directory, nothing in processing/
+        assert set(jobs) == set(ids)
+        assert not set(jobs) & set(gone)
+        assert os.listdir(s.queue.layout.rejected) == []
+        real = Counter(job_id for job_id, _ in starts)
+        for job_id, job in jobs.items():
+            assert job.directory in (DONE, DEAD), job.as_dict()
+            assert real[job_id] <= job.attempts, f"{job_id} ran {real[job_id]} times, of which {job.attempts} are recorded"
+            if job.state == "completed":
+                assert ("end", job_id, job.attempts) in written, f"{job_id} is said to have completed, and has not"
+        states = Counter(job.state for job in jobs.values())
+        check_index(s)
+        return states
+
+
+def spool_counts(s: Supervised) -> dict[str, int]:
+    """Return how many jobs are in each state, from their files."""
+    found: Counter[str] = Counter()
+    for directory in DIRECTORIES:
+        for job_id in s.queue.spool.ids(directory):
+            found[s.queue.spool.read(job_id).state] += 1
+    return dict(found)
+
+
+def check_index(s: Supervised) -> None:
+    """Wait until the index shows the spool; `counts` asks for that, so it takes more than once only after a repair."""
+    real = spool_counts(s)
+    s.wait_until(
+        lambda: {state: n for state, n in s.queue.counts().items() if n} == real,
+        f"the index has the counts of the spool, {real}",
+    )
+
+
+def ended(s: Supervised) -> int:
+    """Return how many jobs are in done/ and dead/."""
+    return sum(len(os.listdir(s.queue.layout.directory(directory))) for directory in (DONE, DEAD))
+
+
+def has_nothing_left(s: Supervised) -> bool:
+    """Tell whether all jobs have ended."""
+    return not any(s.queue.spool.ids(PENDING)) and not any(s.queue.spool.ids(PROCESSING))
+
+
+# --- processes of the test's own, all let go at the same moment
+
+
+def race(number: int, act: Callable[[int], Any]) -> list[Any]:
+    """Call `act(n)` in `number` processes at once, each forked from here; return what they returned, as JSON has it."""
+    gate, open_gate = os.pipe()
+    answers, pids = [], []
+    for n in range(number):
+        answer, say = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                os.close(open_gate)
+                os.read(gate, 1)  # the end of the file: everybody is let go
+                os.write(say, json.dumps(act(n)).encode())
+                code = 0
+            finally:
+                os._exit(code)
+        os.close(say)
+        answers.append(answer)
+        pids.append(pid)
+    os.close(gate)
+    os.close(open_gate)
+    said = []
+    for answer in answers:
+        with os.fdopen(answer, "rb") as file:
+            said.append(file.read())
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+    assert codes == [0] * number, f"some processes died: {codes}"
+    return [json.loads(text) for text in said]
