@@ -15,10 +15,12 @@ from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.changes import Changes
 from queuectl.index.database import IndexUnavailable
+from queuectl.index.pages import Query
+from queuectl.index.reader import Reader
 from queuectl.index.rows import COLUMNS, row_of
-from queuectl.index.sync import look, refresh, sync
+from queuectl.index.sync import Progress, look, refresh, sync
 from queuectl.index.writer import Writer
-from queuectl.job import Job
+from queuectl.job import PENDING, Job
 from queuectl.policy import WINDOW, Window, is_due, order
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 COMMIT_S = 0.05
 INDEX_RETRY_S = 5.0
 FULL_RETRY_S = 1.0
+RETRIES_AT_ONCE = 100
 NEVER = math.inf
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -59,7 +62,7 @@ class Dispatcher:
         self._again: list[tuple[float, str]] = []
         self._again_at: dict[str, float] = {}
         self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
-        self._sync: Iterator[Any] | None = None
+        self._sync: Iterator[Progress] | None = None
         self._watched = False
         self._commit_at = NEVER
         self._repair_at = NEVER
@@ -89,7 +92,7 @@ class Dispatcher:
         """The index has followed; do the rest."""
         self._mark_dirty()
         if isinstance(found, Job):
-            self._offer(found.id, found.state, found.priority, found.run_at)
+            self._offer_job(found)
         elif found is None:
             self._tell(Event("removed", job_id))
         elif found.reason == "rejected":
@@ -102,7 +105,7 @@ class Dispatcher:
     def put(self, job: Job) -> None:
         """Take note of a job as it was read: into the index, and in line when it waits."""
         self._put_row(row_of(job))
-        self._offer(job.id, job.state, job.priority, job.run_at)
+        self._offer_job(job)
 
     def report(self, row: list[Any]) -> None:
         """Take note of a job as a worker described it, in the columns of index.rows."""
@@ -116,6 +119,10 @@ class Dispatcher:
     def _mark_dirty(self) -> None:
         if self._commit_at == NEVER and self.degraded is None:
             self._commit_at = self._clock.monotonic() + COMMIT_S
+
+    def _offer_job(self, job: Job) -> None:
+        due_at = job.due_at(self._clock.now(), self._spool.settings.backoff_max)
+        self._offer(job.id, job.state, job.priority, due_at)
 
     def _offer(self, job_id: str, state: str, priority: int, run_at: float) -> None:
         if state not in ("pending", "failed") or job_id in self.in_hand:
@@ -252,6 +259,26 @@ class Dispatcher:
             self._sync = sync(self._spool, self._writer, watched=watched)
             self.progress = "starting"
 
+    def clock_was_set(self) -> None:
+        """Look again at retries: set back, the clock would make them wait for longer than any retry may."""
+        if self._sync is None and self.degraded is None:
+            self.commit()
+            self._sync = self._read_retries()
+            self.progress = "after the clock was set"
+
+    def _read_retries(self) -> Iterator[Progress]:
+        with Reader(self._spool.layout.index) as reader:
+            query = Query(("failed",), sort="id", limit=RETRIES_AT_ONCE)
+            while True:
+                page = reader.page(query)
+                progress = Progress()
+                found = (self._spool.read_in(PENDING, row["id"]) for row in page.rows)
+                progress.fresh = [job for job in found if job is not None]
+                yield progress
+                if page.cursor is None:
+                    return
+                query.cursor = page.cursor
+
     def _step_sync(self) -> None:
         if self._sync is None:
             return
@@ -261,10 +288,13 @@ class Dispatcher:
             self._sync = self.progress = None
         except IndexUnavailable as error:
             self._fail(error)
+        except (OSError, QueueError) as error:
+            self._log.error("the comparison of spool and index broke off: %s action=sync", error)
+            self._sync = self.progress = None
         else:
             self.progress = str(progress)
             for job in progress.fresh:
-                self._offer(job.id, job.state, job.priority, job.run_at)
+                self._offer_job(job)
             for name, after_s in progress.later:
                 self.look_again(name.removesuffix(".json"), after_s)
 

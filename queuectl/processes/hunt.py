@@ -1,8 +1,9 @@
 """hunt: finding every process of a run, and ending them.
 
-Owns:       the search by parentage and by the tag QUEUECTL_RUN_ID, and the sequence TERM, grace, KILL.
-Guarantees: a process is signalled only when it descends from the run or carries its tag (and this home's).
-Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little.
+Owns:       the search by parentage, by the tag QUEUECTL_RUN_ID and by the run's lock, and the sequence TERM, grace, KILL.
+Guarantees: a process is signalled only when it descends from the run, carries its tag (and this home's), or holds its lock.
+Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little;
+            others start with an empty environment, so the tag alone does as well. proc(5) § fdinfo shows who holds a lock.
 """
 
 from __future__ import annotations
@@ -29,23 +30,63 @@ def run_id(job_id: str, attempt: int) -> str:
     return f"{job_id}.{attempt}"
 
 
+def tag_of(process: psutil.Process, home: str) -> str | None:
+    """Return the id of the run of this home that a process belongs to, as far as its environment tells."""
+    try:
+        environ = process.environ()
+    except (psutil.Error, OSError):
+        return None
+    return environ.get(TAG) if environ.get(HOME_TAG) == home else None
+
+
 def tagged(home: str) -> dict[str, list[psutil.Process]]:
     """Return all living processes of this home's runs, by run id. Cost: one pass over /proc."""
     found: dict[str, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
+    for pid in psutil.pids():  # psutil.process_iter remembers who had a pid before
         try:
-            environ = process.environ()
-        except (psutil.Error, OSError):
+            process = psutil.Process(pid)
+        except psutil.Error:
             continue
-        tag = environ.get(TAG)
-        if tag and environ.get(HOME_TAG) == home and identity.is_alive(process):
+        tag = tag_of(process, home)
+        if tag and identity.is_alive(process):
             found.setdefault(tag, []).append(process)
     return found
 
 
-def tagged_with(home: str, tag: str) -> list[psutil.Process]:
-    """Return the living processes of one run, and their descendants that scrubbed their environment."""
+def holders_of(path: str) -> list[psutil.Process]:
+    """Return the living processes that hold the lock of a run's output file; who only reads it does not.
+
+    Cost: one pass over all descriptors in /proc. Nobody where there is no /proc.
+    """
+    try:
+        wanted = os.stat(path)
+    except OSError:
+        return []
+    return [p for pid in psutil.pids() if _holds(pid, wanted) for p in with_descendants(pid)[:1]]
+
+
+def _holds(pid: int, wanted: os.stat_result) -> bool:
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                status = os.stat(f"/proc/{pid}/fd/{name}")
+                if (status.st_dev, status.st_ino) != (wanted.st_dev, wanted.st_ino):
+                    continue
+                with open(f"/proc/{pid}/fdinfo/{name}", encoding="ascii") as info:
+                    if "FLOCK" in info.read():
+                        return True
+            except OSError:
+                continue
+    except OSError:
+        return False
+    return False
+
+
+def find_run(home: str, tag: str, output: str, *, is_locked: bool) -> list[psutil.Process]:
+    """Return the living processes of one run: who carries its tag or holds its lock, and their descendants."""
     found = {process.pid: process for process in tagged(home).get(tag, [])}
+    for process in holders_of(output) if is_locked else ():
+        found.setdefault(process.pid, process)
     for root in [*found]:
         for process in descendants_of(root):
             found.setdefault(process.pid, process)
@@ -78,7 +119,7 @@ class Ending:
     def __init__(self, find: Find, grace_s: float, now: float) -> None:
         self._find = find
         self._kill_at = now + grace_s
-        self._asked: set[tuple[int, float]] = set()
+        self._asked: set[psutil.Process] = set()
 
     def hasten(self, now: float) -> None:
         """No more grace: KILL from the next step on."""
@@ -101,8 +142,7 @@ class Ending:
                 identity.send(process, signal.SIGKILL)
             return now + LOOK_AGAIN_S
         for process in left:
-            key = (process.pid, process.create_time())
-            if key not in self._asked:
-                self._asked.add(key)
+            if process not in self._asked:
+                self._asked.add(process)
                 identity.send(process, signal.SIGTERM)
         return min(now + LOOK_AGAIN_S, self._kill_at)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.processes.peers import Peer
+    from queuectl.processes.watch import ClockWatch
     from queuectl.spool.layout import Layout
 
 CONFIG_NAME = "config.yaml"
@@ -71,7 +72,6 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._watch = open_watch()
-        self._clock_watch = open_clock_watch()
         self._rescan_at = NEVER
         self._linger_until = self.clock.monotonic() + LINGER_S
 
@@ -82,8 +82,9 @@ class Supervisor:
         identity.become_subreaper()
         self._register(self._inbox, self._on_signal)
         self._open_watches()
-        if self._clock_watch is not None:  # then what waits for its time is looked at anew
-            self._register(self._clock_watch, self._clock_watch.take)
+        clock_watch = open_clock_watch()
+        if clock_watch is not None:
+            self._register(clock_watch, lambda: self._on_clock(clock_watch))
         self.spool.keep_ballast()
         self.log.info("started pid=%s home=%s action=start", os.getpid(), self.layout.home)
         self.custody.recover()
@@ -131,9 +132,8 @@ class Supervisor:
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self._peers.close()
-        for watch in (self._watch, self._clock_watch):
-            if watch is not None:
-                watch.close()
+        if self._watch is not None:
+            self._watch.close()
 
     # --- jobs go out, reports come in
 
@@ -318,6 +318,11 @@ class Supervisor:
                     self.dispatch.read_changes()
             else:
                 self.dispatch.arrived(change.name)
+
+    def _on_clock(self, watch: ClockWatch) -> None:
+        if watch.take():
+            self.log.warning("the clock was set action=clock")
+            self.dispatch.clock_was_set()
 
     def _rescan(self) -> None:
         self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval

@@ -97,16 +97,16 @@ class ClockWatch:
         """For selectors."""
         return self._fd
 
-    def take(self) -> None:
-        """Take note, and watch on."""
+    def take(self) -> bool:
+        """Tell whether the clock was set since the last call, and watch on."""
         try:
             os.read(self._fd, 8)
-        except OSError:
+        except BlockingIOError:
+            return False
+        except OSError:  # ECANCELED
             self._arm()
-
-    def close(self) -> None:
-        """Stop watching."""
-        os.close(self._fd)
+            return True
+        return False
 
 
 def open_clock_watch() -> ClockWatch | None:

@@ -169,13 +169,13 @@ class Claim:
             raise Conflict(f"job {self.job.id} is {self.job.state}; only a finished or dead job can be revived")
         source = self.directory
         self._move(PENDING)
+        self._sync_directories(PENDING, source)
         try:
             self._grow({"event": "revived", "at": self._now()})
         except SpoolFull:
             self._move(source)
             raise
         self._file.sync()
-        self._sync_directories(PENDING, source)
 
     def hold(self) -> None:
         """Keep a waiting job from being started until `release`."""

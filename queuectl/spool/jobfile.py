@@ -158,6 +158,10 @@ class JobFile:
         Crash: before the exchange, a new file in tmp/; after it, the old one.
         """
         files, path = self._spool.files, self.path
+        if self._spool.is_durable:
+            # A power cut must not bring back a name of the old inode: that would be a second job.
+            for directory in {PENDING, PROCESSING} - {self.directory}:
+                files.sync_directory(self._spool.layout.directory(directory))
         fd, name = self._write_anew(record)
         try:
             inode = files.fstat(fd).st_ino
@@ -172,7 +176,7 @@ class JobFile:
         former_fd, self._fd = self._fd, fd
         former_inode, self.inode = self.inode, inode
         self.record = record
-        self._is_doubtful = False
+        self._is_doubtful = True  # until its name is durable too
         files.close(former_fd)
         if was_swapped:
             came_out = files.lstat(name)
@@ -183,6 +187,7 @@ class JobFile:
             files.unlink(name)
         if self._spool.is_durable:
             files.sync_directory(self._spool.layout.directory(self.directory))
+        self._is_doubtful = False
 
     def _write_anew(self, record: Record) -> tuple[int, str]:
         """Return a descriptor, locked, and the name in tmp/ of a new file that says `record`.
@@ -227,6 +232,7 @@ class JobFile:
             self._undo_growth()
             if self.record.torn:
                 raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
+            self.sync()  # in pending/ what is torn may be taken for half of what a stranger writes
         spool, source_path = self._spool, self.path
         target_path = spool.layout.job(target, self.job_id)
         while True:

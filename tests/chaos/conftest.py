@@ -28,7 +28,18 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     base = pyfuncitem.funcargs["tmp_path"] / "inside"
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={base}"]
     done = subprocess.run(
-        ["unshare", "-pf", "--mount-proc", "--kill-child", "sh", "-c", '"$@" & wait $!', "sh", *command, pyfuncitem.nodeid],
+        [
+            "unshare",
+            "-pf",
+            "--mount-proc",
+            "--kill-child",
+            "sh",
+            "-c",
+            '"$@" & wait $!',
+            "sh",
+            *command,
+            pyfuncitem.nodeid,
+        ],
         cwd=ROOT,
         env={**os.environ, INSIDE: "1"},
         capture_output=True,

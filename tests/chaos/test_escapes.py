@@ -85,7 +85,9 @@ class Escapes:
         for n, each in enumerate(means):
             mark = path / f"mark{n}"
             argv = ["sh", "-c", RUN, "sh", str(mark), ESCAPE, each, end.replace("GATE", str(self.gate))]
-            self.jobs[s.queue.enqueue(argv, env={"PYTHON": sys.executable}, backoff_base=0.1, name=f"n{n}", **fields)] = mark
+            self.jobs[
+                s.queue.enqueue(argv, env={"PYTHON": sys.executable}, backoff_base=0.1, name=f"n{n}", **fields)
+            ] = mark
 
     def wait_for_all(self) -> None:
         """Wait until every job's first attempt has let its process escape."""
@@ -397,7 +399,9 @@ def test_a_worker_that_has_got_the_pid_of_a_command_is_not_taken_for_it(supervis
     s = supervised(kill_after=3600)
     s.start(2)
     mark = tmp_path / "left"
-    job_id = s.queue.enqueue(f"(trap '' TERM; echo > {mark}; while :; do sleep 1; done) & while [ ! -e {mark} ]; do :; done")
+    job_id = s.queue.enqueue(
+        f"setsid sh -c 'trap \"\" TERM; echo > {mark}; exec sleep 600' & while [ ! -e {mark} ]; do :; done"
+    )
     s.wait_until(lambda: mark.exists() and any(w["command_pid"] for w in s.status()["workers"]), "it runs")
     mine, other = sorted(s.status()["workers"], key=lambda w: w["job_id"] != job_id)
     pid = mine["command_pid"]

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
     from tests.support.sabotage import Act
 
-RARE = {"is_locked", "reserve", "touch", "chmod"}  # of the ballast, of runs, of files with a mode to be tightened
+RARE = {
+    "is_locked",
+    "link",
+    "reserve",
+    "touch",
+    "chmod",
+}  # of old systems, of the ballast, of runs, of files with a mode to be tightened
 
 LEAST_POINTS = of_size(5_000, 12_000)
 

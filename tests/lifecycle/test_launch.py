@@ -72,7 +72,10 @@ def test_the_daemon_keeps_nothing_of_its_starter(supervised: Make) -> None:
     read, write = os.pipe()
     os.set_inheritable(write, True)
     process = subprocess.Popen(
-        [sys.executable, "-m", "queuectl", "worker", "start"], env=s.environ, pass_fds=(write,), stdout=subprocess.DEVNULL
+        [sys.executable, "-m", "queuectl", "worker", "start"],
+        env=s.environ,
+        pass_fds=(write,),
+        stdout=subprocess.DEVNULL,
     )
     assert process.wait(60) == 0
     os.close(write)

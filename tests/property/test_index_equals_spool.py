@@ -39,8 +39,8 @@ SUFFIXES = ("", "-wal", "-shm")
 
 
 class SpoolAndIndex(RuleBasedStateMachine):
-    @initialize()
-    def begin(self) -> None:
+    @initialize(comes_to_rest=st.booleans())
+    def begin(self, comes_to_rest: bool) -> None:
         sync_module.STEP, self.step = 1, sync_module.STEP  # many small pieces, so that a kill finds more moments
         self.root = tempfile.mkdtemp(prefix="index-")
         self.layout = Layout(f"{self.root}/home")
@@ -49,7 +49,8 @@ class SpoolAndIndex(RuleBasedStateMachine):
         self.session: Writer | None = None
         self.age = 0
         self.length = 0
-        self.is_synced = False
+        self.comes_to_rest = comes_to_rest
+        self.unseen = 0
 
     def teardown(self) -> None:
         if hasattr(self, "root"):
@@ -62,7 +63,6 @@ class SpoolAndIndex(RuleBasedStateMachine):
 
     def happens(self, job_id: str, *, heard: bool) -> None:
         """Something happened to a job that its directory shows; a session may hear of it at once."""
-        self.is_synced = False
         if self.session is not None and heard:
             refresh(self.spool, self.session, job_id)
 
@@ -88,14 +88,12 @@ class SpoolAndIndex(RuleBasedStateMachine):
         """A stranger puts a file into pending/, over whatever has that name."""
         text = self.text(**({"id": inner} if says_id else {}))
         self.write(PENDING, job_id, text if is_job else text[:-1], is_quiet=is_quiet)
-        self.is_synced = False
 
     @rule(job_id=NAMES, directory=st.sampled_from(DIRECTORIES[1:]), is_job=st.booleans())
     def meddle(self, job_id: str, directory: str, is_job: bool) -> None:
         """A stranger puts a file where no stranger should."""
         text = self.text()
         self.write(directory, job_id, text if is_job else text[:-1], is_quiet=True)
-        self.is_synced = False
 
     def write(self, directory: str, job_id: str, text: str, *, is_quiet: bool) -> None:
         self.length += 1
@@ -110,11 +108,9 @@ class SpoolAndIndex(RuleBasedStateMachine):
     def drop_what_is_no_job(self, name: str) -> None:
         with open(f"{self.layout.directory(PENDING)}/{name}", "w", encoding="utf-8") as file:
             file.write("?")
-        self.is_synced = False
 
     @rule(job_id=NAMES, source=st.sampled_from(DIRECTORIES), goal=st.sampled_from(DIRECTORIES), copies=st.booleans())
     def move_by_hand(self, job_id: str, source: str, goal: str, copies: bool) -> None:
-        self.is_synced = False
         path = self.layout.job(source, job_id)
         if source == goal or not os.path.exists(path):
             return
@@ -129,7 +125,6 @@ class SpoolAndIndex(RuleBasedStateMachine):
     def delete_by_hand(self, job_id: str, directory: str) -> None:
         if os.path.exists(self.layout.job(directory, job_id)):
             os.unlink(self.layout.job(directory, job_id))
-            self.is_synced = False
 
     @rule(
         job_id=NAMES,
@@ -137,7 +132,6 @@ class SpoolAndIndex(RuleBasedStateMachine):
         heard=st.booleans(),
     )
     def run(self, job_id: str, end: str, heard: bool) -> None:
-        self.is_synced = False
         claim = self.spool.claim(job_id, "worker-1")
         if not isinstance(claim, Claim):
             return
@@ -183,50 +177,26 @@ class SpoolAndIndex(RuleBasedStateMachine):
                 return False
         return True
 
-    @rule()
-    def time_passes(self) -> None:
-        """Directories look as if they had not changed for long, each time another time."""
-        self.age += 1
-        for directory in DIRECTORIES:
-            os.utime(self.layout.directory(directory), (1e9 + self.age, 1e9 + self.age))
-
     # --- what happens to the index
 
+    @rule(changes=st.integers(1, 4))
+    def nobody_looks(self, changes: int) -> None:
+        """Several things happen before the next comparison."""
+        self.unseen = changes
+
     @precondition(lambda self: self.session is None)
-    @rule(full=st.booleans(), stops_after=st.none() | st.integers(0, 8))
-    def command(self, full: bool, stops_after: int | None) -> None:
-        """A command catches up by itself; it may be killed."""
-        pieces = catch_up(self.spool, full=full)
-        for number, _ in enumerate(pieces):
+    @rule(stops_after=st.integers(0, 8), full=st.booleans())
+    def a_command_is_killed_while_it_catches_up(self, stops_after: int, full: bool) -> None:
+        index = Writer(self.layout.index)
+        for number, _ in enumerate(sync(self.spool, index, full=full)):
             if number == stops_after:
-                return
-        self.is_synced = True
+                break
+        index._database.close()
 
     @precondition(lambda self: self.session is None)
     @rule()
-    def command_after_a_quiet_time(self) -> None:
-        """From here on the index believes the directories unchanged until they change."""
-        self.time_passes()
-        self.command(full=False, stops_after=None)
-
-    @precondition(lambda self: self.session is None)
-    @rule(is_quiet=st.booleans())
-    def begin_session(self, is_quiet: bool) -> None:
-        if is_quiet:
-            self.time_passes()
+    def begin_session(self) -> None:
         self.session = Writer(self.layout.index)
-        for _ in sync(self.spool, self.session):
-            continue
-        self.is_synced = True
-
-    @precondition(lambda self: self.session is not None)
-    @rule()
-    def look_at_everything_again(self) -> None:
-        """As after an overflow of the event queue."""
-        assert self.session is not None
-        for _ in sync(self.spool, self.session):
-            continue
-        self.is_synced = True
 
     @precondition(lambda self: self.session is not None)
     @rule(is_clean=st.booleans(), is_killed=st.booleans())
@@ -237,12 +207,10 @@ class SpoolAndIndex(RuleBasedStateMachine):
         else:
             self.session.close(clean=is_clean)
         self.session = None
-        self.is_synced = False
 
     @precondition(lambda self: self.session is None)
     @rule(how=st.sampled_from(["unlink", "truncate", "garbage", "unlink main only"]), at=st.floats(0, 1))
     def damage(self, how: str, at: float) -> None:
-        self.is_synced = False
         path = self.layout.index
         if not os.path.exists(path):
             return
@@ -269,7 +237,6 @@ class SpoolAndIndex(RuleBasedStateMachine):
     @rule()
     def roll_back(self) -> None:
         """Somebody restores the index from an older copy."""
-        self.is_synced = False
         if not os.path.exists(f"{self.root}/copy"):
             return
         for suffix in SUFFIXES:
@@ -283,16 +250,34 @@ class SpoolAndIndex(RuleBasedStateMachine):
     def rebuild(self) -> None:
         for _ in rebuild(self.spool, self.layout.index):
             continue
-        self.is_synced = True
+
+    def catch_up(self) -> None:
+        """Compare, as a session does or as a command does by itself."""
+        for _ in catch_up(self.spool) if self.session is None else sync(self.spool, self.session):
+            continue
+
+    def time_passes(self) -> None:
+        """Directories look as if they had not changed for long, each time another time."""
+        self.age += 1
+        for directory in DIRECTORIES:
+            os.utime(self.layout.directory(directory), (1e9 + self.age, 1e9 + self.age))
 
     # --- what must hold
 
     @invariant()
     def after_a_sync_the_index_is_what_the_spool_says(self) -> None:
-        if not getattr(self, "is_synced", False):
+        if not hasattr(self, "root"):
             return
-        if self.session is not None:
-            self.session.commit()
+        if self.unseen > 0:
+            self.unseen -= 1
+            return
+        self.catch_up()
+        self.check()
+        if self.comes_to_rest:  # then the next comparison believes what has not changed from here on
+            self.time_passes()
+            self.catch_up()
+
+    def check(self) -> None:
         jobs = self.jobs()
         with Reader(self.layout.index) as reader:
             rows = {row[0]: list(row) for row in reader.all_rows()}

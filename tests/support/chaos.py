@@ -193,7 +193,9 @@ class Journal:
         real = Counter(job_id for job_id, _ in starts)
         for job_id, job in jobs.items():
             assert job.directory in (DONE, DEAD), job.as_dict()
-            assert real[job_id] <= job.attempts, f"{job_id} ran {real[job_id]} times, of which {job.attempts} are recorded"
+            assert real[job_id] <= job.attempts, (
+                f"{job_id} ran {real[job_id]} times, of which {job.attempts} are recorded"
+            )
             if job.state == "completed":
                 assert ("end", job_id, job.attempts) in written, f"{job_id} is said to have completed, and has not"
         states = Counter(job.state for job in jobs.values())

@@ -4,7 +4,7 @@
 cut may leave:
 
 * of the names in a directory, each as it was at any moment since the directory was last synced, whatever became of the
-  others; a rename may have come true at its goal only (btrfs), never at its source only;
+  others; a rename to another directory may have come true at its goal only (btrfs), never at its source only;
 * of a file, each sector as it was at any moment since the file was last synced, and NUL where it had not existed at one
   of these; its length as at any of these moments, or at any sector between;
 * what a failed sync did not write is lost even if a later one succeeds, unless it was written once more.
@@ -259,8 +259,10 @@ class Disk:
             self._name(step[1]).set(step[2])
         elif kind == "rename":
             goal = self._name(step[1])
-            goal.set(step[2])
-            self._name(step[3]).set(None, (step[1], goal.count))
+            source = self._name(step[3])
+            is_within = step[1][0] == step[3][0]
+            goal.set(step[2], (step[3], source.count + 1) if is_within else None)
+            source.set(None, (step[1], goal.count))
         elif kind == "directory synced":
             self._directory_synced(step[1])
 

@@ -1,0 +1,166 @@
+"""The power goes at any operation of any verb, on a disk that keeps as little as a disk may.
+
+No root and no real disk is needed: what was done to names and bytes is written down, tests/support/disk.py tells what may
+be left of it, and that is laid out, recovered and audited. The seed is printed; QUEUECTL_SEED plays it again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from queuectl.errors import QueueError
+from tests.support import audit, plays
+from tests.support.disk import Disk, Recorder, lay_out
+from tests.support.market import market
+from tests.support.plays import PLAYS, Book, of_size
+from tests.support.spools import Home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from tests.support.disk import Files
+    from tests.support.plays import Play
+
+    Log = list[tuple[Any, ...]]
+
+SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
+AT_RANDOM = of_size(3, 12)  # states drawn at each operation, besides the extreme ones
+AT_MOST = of_size(100, 300)  # of one play
+OF_RECOVERY = of_size(4, 20)  # cuts of each play whose recovery is cut off as well
+SCENES = {
+    **{name: play for name, play in PLAYS.items() if not name.startswith("index")},
+    **{f"market {n}": market(random.Random(f"{SEED} {n}")) for n in range(of_size(8, 30))},
+}
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as path:
+        yield Path(path)
+
+
+class Cut:
+    """What a disk held when the power went.
+
+    Attributes:
+        files: what is left.
+        reached: how far each job had been acknowledged.
+        where: after how many steps of the log.
+    """
+
+    def __init__(self, files: Files, reached: dict[str, int], where: int) -> None:
+        self.files = files
+        self.reached = reached
+        self.where = where
+
+
+def record(spool: Home, play: Play) -> Log:
+    """Play, and return what the disk was told, and when what was acknowledged."""
+    files, book = Recorder(spool.layout.home), Book()
+    book.listener = lambda note, step: files.log.append(("acknowledged", note, step))
+    try:
+        play.verb(plays.seen_by(spool, files), book)
+    except QueueError:
+        pass
+    return files.log
+
+
+def cuts(log: Log, chance: random.Random, reached: dict[str, int] | None = None) -> list[Cut]:
+    """Return all different states that a cut at any step may leave; the random ones are a sample."""
+    disk, reached, found = Disk(), dict(reached or {}), dict[object, Cut]()
+    first = max(number for number, step in enumerate(log) if step[0] == "was")  # what was there before
+    for where, step in enumerate(log):
+        if step[0] == "acknowledged":
+            reached[step[1]] = max(step[2], reached.get(step[1], 0))
+        else:
+            disk.follow(step)
+        if step[0] == "was" or where < first:
+            continue
+        for files in disk.states(chance, AT_RANDOM):
+            key = (tuple(sorted(reached.items())), tuple(sorted((*name, *what) for name, what in files.items())))
+            found.setdefault(key, Cut(files, dict(reached), where))
+    return list(found.values())
+
+
+def check(path: Path, play: Play, cut: Cut) -> None:
+    lay_out(cut.files, str(path))
+    plays.judge(Home(path, durability="full"), play, cut.reached)
+    shutil.rmtree(path)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
+    """What was acknowledged is there; nothing is lost, doubled or unreadable; everything runs to its end."""
+    play, chance = SCENES[name], random.Random(f"{SEED} {name}")
+    log = record(plays.raise_curtain(folder / "stage", play), play)
+    found = cuts(log, chance)
+    chosen = found if len(found) <= AT_MOST else chance.sample(found, AT_MOST)
+    for cut in chosen:
+        try:
+            check(folder / "home", play, cut)
+        except AssertionError as error:
+            raise AssertionError(f"seed {SEED}, after step {cut.where} ({log[cut.where][:2]}): {error}") from None
+    print(f"seed {SEED}, {name}: {len(chosen)} states of {len(found)}")
+    assert chosen or name in QUIET
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_the_power_may_go_again_while_that_is_mended(folder: Path, name: str) -> None:
+    """Recovery from a cut is cut off anywhere itself, and what that leaves is recovered."""
+    play, chance = SCENES[name], random.Random(f"{SEED} again {name}")
+    log = record(plays.raise_curtain(folder / "stage", play), play)
+    found = cuts(log, chance)
+    tried = 0
+    for first in chance.sample(found, min(len(found), OF_RECOVERY)):
+        lay_out(first.files, str(folder / "mended"))
+        spool = Home(folder / "mended", durability="full")
+        files = Recorder(spool.layout.home)
+        audit.mend(plays.seen_by(spool, files))
+        shutil.rmtree(folder / "mended")
+        seconds = cuts(files.log, chance, first.reached)
+        for second in chance.sample(seconds, min(len(seconds), 4)):
+            tried += 1
+            try:
+                check(folder / "home", play, second)
+            except AssertionError as error:
+                where = f"after step {first.where} ({log[first.where][:2]}), then {second.where} of recovery"
+                raise AssertionError(f"seed {SEED}, {where}: {error}") from None
+    print(f"seed {SEED}, {name}: {tried} states of recovery")
+    assert tried or not needs_mending(play)
+
+
+@pytest.mark.parametrize(
+    ("left_out", "name"),
+    [
+        ("sync", "enqueue"),
+        ("sync", "edit much"),
+        ("sync_directory", "enqueue"),
+        ("sync_directory", "delete what has ended"),
+        ("sync_directory", "revive the dead"),
+        ("sync_data", "hold"),
+        ("sync_data", "finish"),
+    ],
+)
+def test_the_simulator_notices_what_is_left_out(folder: Path, left_out: str, name: str) -> None:
+    """Without this sync a cut breaks the promise: the audit has to see that, or it sees nothing."""
+    play, chance = PLAYS[name], random.Random(SEED)
+    log = record(plays.raise_curtain(folder / "stage", play), play)
+    words = {"sync": "synced", "sync_data": "synced", "sync_directory": "directory synced"}
+    careless = [step for step in log if step[0] != words[left_out]]
+    broken = 0
+    for cut in cuts(careless, chance):
+        try:
+            check(folder / "home", play, cut)
+        except AssertionError:
+            broken += 1
+            shutil.rmtree(folder / "home")
+    print(broken, "states broken")
+    assert broken
