@@ -3,6 +3,7 @@
 Owns:       the claim of each such job until its run has ended and the job is settled.
 Guarantees: a job is put back only when no process of its run is left; a command that is our child keeps its deadline
             and gets its true outcome; what an earlier supervisor left is ended or awaited, and counts as interrupted.
+            Strays (see custody) may be anybody's: no run is over while there are any.
 Source:     prctl(2) PR_SET_CHILD_SUBREAPER; spool/FORMAT.md § Recovery.
 """
 
@@ -17,18 +18,23 @@ from queuectl.processes.settlement import settle
 from queuectl.spool.claim import SpoolFull
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import psutil
 
     from queuectl.job import Job
     from queuectl.spool.claim import Claim
     from queuectl.spool.spool import Spool
 
+    Strays = Callable[["Adopted | None"], list[psutil.Process]]
+
 LOOK_AGAIN_S = 1.0
 
 
 def processes_of(spool: Spool, job: Job) -> list[psutil.Process]:
-    """Return every living process that carries the tag of the job's newest attempt, and their descendants."""
-    return hunt.tagged_with(spool.layout.home, hunt.run_id(job.id, job.attempts))
+    """Return every living process that carries the tag of the job's newest attempt or holds its lock, and theirs."""
+    output, is_locked = spool.layout.output_of(job.id, job.attempts), spool.run_is_locked(job.id, job.attempts)
+    return hunt.find_run(spool.layout.home, hunt.run_id(job.id, job.attempts), output, is_locked=is_locked)
 
 
 def run_is_alive(spool: Spool, job: Job) -> bool:
@@ -43,18 +49,20 @@ class Adopted:
         claim: the job, locked by us.
         pid: the command, when it is our child; None when nobody can tell us its outcome.
         started: monotonic; when the attempt began, for its deadline.
+        strays: returns processes that may be its; called with it, those of them that it may end.
 
     Attributes:
         event: what became of the job, once it is settled.
     """
 
-    def __init__(self, spool: Spool, claim: Claim, pid: int | None, started: float) -> None:
+    def __init__(self, spool: Spool, claim: Claim, pid: int | None, started: float, strays: Strays) -> None:
         self._spool = spool
         self._claim = claim
         self.job = claim.job
         self.pid = pid
         self.event: str | None = None
         self.next_step = 0.0
+        self._strays = strays
         self._ending: Ending | None = None
         self._cancelled = False
         self._run: Run | None = None
@@ -69,10 +77,15 @@ class Adopted:
         if self._run is not None and self._run.ended is None:
             for process in hunt.with_descendants(self._run.pid):
                 found.setdefault(process.pid, process)
-        return list(found.values())
+        return [*found.values(), *self._strays(self)]
 
     def _is_alive(self) -> bool:
-        return run_is_alive(self._spool, self.job)
+        return run_is_alive(self._spool, self.job) or bool(self._strays(None))
+
+    @property
+    def command_runs(self) -> bool:
+        """Its command is our child and has not ended."""
+        return self._run is not None and self._run.ended is None
 
     def _begin_ending(self) -> None:
         if self._ending is None:

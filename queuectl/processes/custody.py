@@ -1,7 +1,9 @@
 """custody: jobs in processing/ whose worker has gone, until somebody may run them again.
 
-Owns:       the adopted runs, and the jobs that a worker of an earlier supervisor still finishes.
-Guarantees: none of them is dispatched before its run is proved dead and the job settled.
+Owns:       the adopted runs, the jobs that a worker of an earlier supervisor still finishes, and strays: children of ours
+            that a dead worker has left and whose environment does not say to which run they belong.
+Guarantees: none of these jobs is dispatched before its run is proved dead and the job settled. Strays are ended with the
+            last adopted run whose they may be, and no such run is over before.
 """
 
 from __future__ import annotations
@@ -10,17 +12,20 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+import psutil
+
 from queuectl.events import Event
-from queuectl.processes import identity
+from queuectl.processes import hunt, identity
 from queuectl.processes.adoption import Adopted, run_is_alive
 from queuectl.processes.run import CANCELLED, STOPPED
 from queuectl.spool.recovery import Found, reclaim, recover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from queuectl.job import Job
+    from queuectl.processes.adoption import Strays
     from queuectl.processes.dispatch import Dispatcher
     from queuectl.spool.spool import Spool
 
@@ -34,12 +39,17 @@ class Custody:
 
     Args:
         tell: called with every event.
+        known: returns the pids of all workers and of their commands.
     """
 
-    def __init__(self, spool: Spool, dispatch: Dispatcher, tell: Callable[[Event], None]) -> None:
+    def __init__(
+        self, spool: Spool, dispatch: Dispatcher, tell: Callable[[Event], None], known: Callable[[], set[int]]
+    ) -> None:
         self._spool = spool
         self._dispatch = dispatch
         self._tell = tell
+        self._known = known
+        self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._foreign: set[str] = set()
         self._foreign_at = math.inf
         self.adopted: dict[str, Adopted] = {}
@@ -47,7 +57,7 @@ class Custody:
     def recover(self) -> None:
         """Mend what a crash left in processing/; runs that still live are adopted."""
         for found in recover(self._spool, self._is_alive):
-            self._take(found, None, 0.0, {})
+            self._take(found, None, 0.0, {}, no_strays)
 
     def reclaim(self, job_id: str, pid: int | None, started: float, dead: Dead) -> None:
         """Take over the job of a worker that died.
@@ -57,19 +67,44 @@ class Custody:
             started: monotonic; when the attempt began.
             dead: processes just reaped; the command may be among them.
         """
-        found = reclaim(self._spool, job_id, lambda job: pid in dead or self._is_alive(job))
+        found = reclaim(self._spool, job_id, lambda job: pid in dead or self._is_alive(job) or bool(self._strays()))
         self._dispatch.released(job_id)
-        self._take(found, pid, started, dead)
+        self._take(found, pid, started, dead, self._strays)
 
     def _is_alive(self, job: Job) -> bool:
         return run_is_alive(self._spool, job)
 
-    def _take(self, found: Found, pid: int | None, started: float, dead: Dead) -> None:
+    def may_stay(self, pids: Iterable[int]) -> None:
+        """A job with `leftovers: leave` has left these; they are nobody's from now on."""
+        for pid in pids:
+            self._left.update(hunt.with_descendants(pid))
+
+    def _strays(self, ender: Adopted | None = None) -> list[psutil.Process]:
+        """Return the strays, or those that a run may end: none while the command of another goes on, whose they may be.
+
+        Cost: one pass over /proc.
+        """
+        known = self._known().union(a.pid for a in self.adopted.values() if a.pid is not None and a.command_runs)
+        self._left = {process for process in self._left if identity.is_alive(process)}
+        strays = [
+            process
+            for child in hunt.children_of(os.getpid())
+            if child.pid not in known and child not in self._left and not hunt.tag_of(child, self._spool.layout.home)
+            for process in hunt.with_descendants(child.pid)
+        ]
+
+        if ender is not None and strays:
+            others = (adopted for adopted in self.adopted.values() if adopted is not ender)
+            if any(other.command_runs for other in others) or identity.has_dead_child():  # perhaps a worker
+                return []
+        return strays
+
+    def _take(self, found: Found, pid: int | None, started: float, dead: Dead, strays: Strays) -> None:
         job_id = found.job_id
         if found.claim is not None:
             ended = dead.get(pid) if pid is not None else None
-            is_child = pid is not None and (ended is not None or identity.parent_of(pid) == os.getpid())
-            adopted = Adopted(self._spool, found.claim, pid if is_child else None, started)
+            is_child = ended is not None or (pid is not None and self._is_command(pid, found.claim.job))
+            adopted = Adopted(self._spool, found.claim, pid if is_child else None, started, strays)
             if ended is not None:
                 adopted.command_ended(*ended)
             self.adopted[job_id] = adopted
@@ -84,6 +119,12 @@ class Custody:
             self._dispatch.refresh(job_id)
             state = found.job.state if found.job is not None else ""
             self._tell(Event("removed" if found.result == "gone" else found.result, job_id, state))
+
+    def _is_command(self, pid: int, job: Job) -> bool:
+        """Tell whether a child of ours is the command of a job, and not a worker or a run that has got its pid since."""
+        if identity.parent_of(pid) != os.getpid() or pid in self._known():
+            return False
+        return hunt.tag_of(psutil.Process(pid), self._spool.layout.home) in (None, hunt.run_id(job.id, job.attempts))
 
     @property
     def next_step(self) -> float:
@@ -107,7 +148,7 @@ class Custody:
         self._foreign_at = math.inf
         for job_id in [*self._foreign]:
             self._foreign.discard(job_id)
-            self._take(reclaim(self._spool, job_id, self._is_alive), None, 0.0, {})
+            self._take(reclaim(self._spool, job_id, self._is_alive), None, 0.0, {}, no_strays)
 
     def reaped(self, dead: Dead) -> None:
         """Take note of commands, our children now, that have ended."""
@@ -126,3 +167,8 @@ class Custody:
         """End all runs and put their jobs back."""
         for adopted in self.adopted.values():
             adopted.end(STOPPED)
+
+
+def no_strays(_ender: Adopted | None = None) -> list[psutil.Process]:
+    """What an earlier supervisor left does not become our child."""
+    return []

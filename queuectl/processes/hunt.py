@@ -93,6 +93,14 @@ def find_run(home: str, tag: str, output: str, *, is_locked: bool) -> list[psuti
     return list(found.values())
 
 
+def children_of(pid: int) -> list[psutil.Process]:
+    """Return the living children of a process."""
+    try:
+        return [p for p in psutil.Process(pid).children() if identity.is_alive(p)]
+    except psutil.Error:
+        return []
+
+
 def descendants_of(pid: int) -> list[psutil.Process]:
     """Return all living descendants of a process."""
     try:

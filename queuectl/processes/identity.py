@@ -60,6 +60,14 @@ def parent_of(pid: int) -> int | None:
         return None
 
 
+def has_dead_child() -> bool:
+    """Tell whether a child of ours has died that we have not waited for yet."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
 def usage(pid: int) -> tuple[float, int] | None:
     """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
     try:

@@ -112,7 +112,7 @@ class Run:
     def _step_ending(self, now: float) -> float:
         again = self._begin_ending(now).step(now)
         if again is None:
-            self.is_over = self.ended is not None
+            self.is_over = self.ended is not None and not self._has_leftovers()
             return now + OUTPUT_CHECK_S
         return again
 

@@ -67,7 +67,7 @@ class Supervisor:
         self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
         self.dispatch = Dispatcher(self.spool, self.log, self.tell)
-        self.custody = Custody(self.spool, self.dispatch, self.tell)
+        self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
@@ -111,7 +111,7 @@ class Supervisor:
     def _step(self) -> None:
         now = self.clock.monotonic()
         if self.dispatch.progress is not None:  # no older report may win over what the comparison reads now
-            self._hear_all()
+            self._hear(*self.slots.values())
         self.dispatch.step(now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
@@ -148,13 +148,10 @@ class Supervisor:
             slot.handle("took")
             slot.tell({"do": "run", "id": job_id})
 
-    def _on_worker(self, slot: Slot) -> None:
-        for report in slot.hear():
-            self._on_report(slot, report)
-
-    def _hear_all(self) -> None:
-        for slot in self.slots.values():
-            self._on_worker(slot)
+    def _hear(self, *slots: Slot) -> None:
+        for slot in slots:
+            for report in slot.hear():
+                self._on_report(slot, report)
 
     def _on_report(self, slot: Slot, report: dict[str, Any]) -> None:
         said = report["say"]
@@ -184,6 +181,7 @@ class Supervisor:
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
         self._free(slot, job_id)
+        self.custody.may_stay(report["left"])
         self._starts.ended(job_id)
         self.dispatch.released(job_id)
         self.dispatch.report(row)
@@ -221,7 +219,7 @@ class Supervisor:
         self.dispatch.commit()
         now, wall = self.clock.monotonic(), self.clock.now()
         fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
-        self._register(slot, lambda: self._on_worker(slot))
+        self._register(slot, lambda: self._hear(slot))
         self.log.info("%s started pid=%s action=fork", slot.name, slot.pid)
 
     def stop_worker(self, slot: Slot, *, now: bool) -> None:
@@ -255,6 +253,7 @@ class Supervisor:
 
     def _reap(self) -> None:
         dead: dict[int, tuple[int, Any]] = {}
+        workers = {slot.pid for slot in self.slots.values()}
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -263,13 +262,17 @@ class Supervisor:
             if pid == 0:
                 break
             dead[pid] = (status, usage)
+        commands = {pid: end for pid, end in dead.items() if pid not in workers}
         for slot in [*self.slots.values()]:
             if slot.pid in dead:
-                self._on_death(slot, dead[slot.pid][0], dead)
-        self.custody.reaped(dead)
+                self._on_death(slot, dead[slot.pid][0], commands)
+        self.custody.reaped(commands)
+
+    def _known_pids(self) -> set[int]:
+        return {pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid) if pid}
 
     def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
-        self._on_worker(slot)
+        self._hear(slot)
         self._selector.unregister(slot)
         lost, pid, started = slot.job_id, slot.command_pid, slot.job_started
         if slot.state != STOPPING or lost is not None or status != 0:
@@ -370,7 +373,7 @@ class Supervisor:
             self._on_change()
         else:
             self._rescan()
-        self._hear_all()
+        self._hear(*self.slots.values())
         self.dispatch.read_changes()
         self.dispatch.commit()
 

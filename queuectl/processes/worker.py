@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    import psutil
+
     from queuectl.spool.layout import Layout
 
 RETRY_VERDICT_S = 1.0
@@ -57,7 +59,7 @@ class Worker:
         self._claim: Claim | None = None
         self._run: Run | None = None
         self._has_children = False
-        self._left: set[tuple[int, float]] = set()  # processes that jobs with `leftovers: leave` left
+        self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._draining = False
         self._is_orphan = False
         self._rest = b""
@@ -195,13 +197,17 @@ class Worker:
             if self._run is not None and pid == self._run.pid and self._run.ended is None:
                 self._run.command_ended(status, usage)
 
-    def _processes(self) -> list[Any]:
-        """Every living process of the run: all our descendants but those that may stay."""
+    def _processes(self) -> list[psutil.Process]:
+        """Every living process of the run: all our descendants but those that may stay, and theirs."""
+        home = self.spool.layout.home
+        tag = hunt.run_id(self._run.job.id, self._run.job.attempts) if self._run is not None else ""
         found = hunt.descendants_of(os.getpid())
         if not self._reaps_orphans and self._run is not None:
-            tag = hunt.run_id(self._run.job.id, self._run.job.attempts)
-            found += hunt.tagged_with(self.spool.layout.home, tag)
-        return [p for p in found if (p.pid, p.create_time()) not in self._left] if self._left else found
+            found += hunt.tagged(home).get(tag, [])
+        if not self._left:
+            return found
+        kept = self._left.union(*(hunt.descendants_of(process.pid) for process in self._left if process in found))
+        return [process for process in found if process not in kept and hunt.tag_of(process, home) in (None, tag)]
 
     def _has_leftovers(self) -> bool:
         """Cost: nothing where we reap orphans, for waiting has just told; one pass over /proc where not."""
@@ -222,7 +228,7 @@ class Worker:
         self._next_step = self._run.step(now)
         if self._run.is_over and self._run.ended is not None:
             if self._run.left_behind:
-                self._left = {(p.pid, p.create_time()) for p in self._processes()} | self._left
+                self._left.update(self._processes())
             ended, cause = self._run.ended, self._run.cause
             self._run = None
             self._settle(ended, cause)
@@ -250,7 +256,8 @@ class Worker:
         claim.close()
         self._claim = None
         how = describe(ended.outcome) if ended is not None else ""
-        self._say({"say": "settled", "id": job_id, "event": event, "row": row, "how": how})
+        left = [process.pid for process in self._left]
+        self._say({"say": "settled", "id": job_id, "event": event, "row": row, "how": how, "left": left})
         log = self._log.info if event in ("completed", "cancelled", "requeued", "snoozed") else self._log.warning
         log("job %s attempt %s %s %s action=%s", job_id, job.attempts, event, how, event)
 

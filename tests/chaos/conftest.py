@@ -25,7 +25,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if pyfuncitem.get_closest_marker("pid_namespace") is None or INSIDE in os.environ:
         return None
     need_root("a pid namespace")
-    base = pyfuncitem.funcargs["tmp_path"] / "inside"
+    base = pyfuncitem._request.getfixturevalue("tmp_path") / "inside"
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", f"--basetemp={base}"]
     done = subprocess.run(
         [

@@ -19,7 +19,7 @@ from queuectl.errors import QueueError
 from tests.support import audit, plays
 from tests.support.disk import Disk, Recorder, lay_out
 from tests.support.market import market
-from tests.support.plays import PLAYS, Book, of_size
+from tests.support.plays import PLAYS, Book, Play, claiming, drop, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
@@ -27,17 +27,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tests.support.disk import Files
-    from tests.support.plays import Play
 
     Log = list[tuple[Any, ...]]
 
 SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 AT_RANDOM = of_size(3, 12)  # states drawn at each operation, besides the extreme ones
-AT_MOST = of_size(100, 300)  # of one play
-OF_RECOVERY = of_size(4, 20)  # cuts of each play whose recovery is cut off as well
+AT_MOST = of_size(150, 500)  # of one play
+OF_RECOVERY = of_size(5, 20)  # cuts of each play whose recovery is cut off as well
+# The first growth of a dropped file without a history, cut at its old end or back in pending/, cannot be told from half of
+# what a stranger writes: that job, which nobody has acknowledged, may be set aside, with all its author wrote. It never runs.
+DROPPED = Play(drop(), claiming, keeps=('"command":"true","note":"a"',), a=("pending|gone",))
+QUIET = {"enqueue what exists"}  # changes nothing
 SCENES = {
     **{name: play for name, play in PLAYS.items() if not name.startswith("index")},
-    **{f"market {n}": market(random.Random(f"{SEED} {n}")) for n in range(of_size(8, 30))},
+    "claim a dropped file": DROPPED,
+    **{f"market {n}": market(random.Random(f"{SEED} {n}")) for n in range(of_size(12, 40))},
 }
 
 
@@ -112,29 +116,31 @@ def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
     assert chosen or name in QUIET
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_the_power_may_go_again_while_that_is_mended(folder: Path, name: str) -> None:
+def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
     """Recovery from a cut is cut off anywhere itself, and what that leaves is recovered."""
-    play, chance = SCENES[name], random.Random(f"{SEED} again {name}")
-    log = record(plays.raise_curtain(folder / "stage", play), play)
-    found = cuts(log, chance)
     tried = 0
-    for first in chance.sample(found, min(len(found), OF_RECOVERY)):
-        lay_out(first.files, str(folder / "mended"))
-        spool = Home(folder / "mended", durability="full")
-        files = Recorder(spool.layout.home)
-        audit.mend(plays.seen_by(spool, files))
-        shutil.rmtree(folder / "mended")
-        seconds = cuts(files.log, chance, first.reached)
-        for second in chance.sample(seconds, min(len(seconds), 4)):
-            tried += 1
-            try:
-                check(folder / "home", play, second)
-            except AssertionError as error:
-                where = f"after step {first.where} ({log[first.where][:2]}), then {second.where} of recovery"
-                raise AssertionError(f"seed {SEED}, {where}: {error}") from None
-    print(f"seed {SEED}, {name}: {tried} states of recovery")
-    assert tried or not needs_mending(play)
+    for name, play in SCENES.items():
+        chance = random.Random(f"{SEED} again {name}")
+        log = record(plays.raise_curtain(folder / "stage", play), play)
+        shutil.rmtree(folder / "stage")
+        found = cuts(log, chance)
+        for first in chance.sample(found, min(len(found), OF_RECOVERY)):
+            lay_out(first.files, str(folder / "mended"))
+            files = Recorder(str(folder / "mended"))
+            audit.mend(plays.seen_by(Home(folder / "mended", durability="full"), files))
+            shutil.rmtree(folder / "mended")
+            seconds = cuts(files.log, chance, first.reached)
+            for second in chance.sample(seconds, min(len(seconds), 4)):
+                tried += 1
+                try:
+                    check(folder / "home", play, second)
+                except AssertionError as error:
+                    where = (
+                        f"{name}, after step {first.where} ({log[first.where][:2]}), then {second.where} of recovery"
+                    )
+                    raise AssertionError(f"seed {SEED}, {where}: {error}") from None
+    print(f"seed {SEED}: {tried} states after a second cut")
+    assert tried > 10 * OF_RECOVERY
 
 
 @pytest.mark.parametrize(

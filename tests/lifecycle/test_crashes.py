@@ -211,6 +211,7 @@ def test_two_supervisors_started_at_once(supervised: Make) -> None:
                 said.append(words.read())
         assert said.count(b"ready\n") == 1
         assert sum(b"another supervisor" in words for words in said) == 1
-        for process, _ in racers:
-            process.terminate()
+        for (process, _), words in zip(racers, said, strict=True):
+            if words == b"ready\n":
+                process.terminate()
         assert sorted(process.wait(60) for process, _ in racers) == [0, 4]

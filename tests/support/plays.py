@@ -432,6 +432,7 @@ def raise_curtain(path: Path, play: Play) -> Home:
     spool.put("pending", id="bystander", note="bystander")
     spool.put("completed", id="past", note="past")
     play.prepare(spool)
+    spool.clock.advance(3600)  # retries are due, and files are still
     return spool
 
 
