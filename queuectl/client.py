@@ -37,6 +37,9 @@ class Queue:
         home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. Created when first needed.
         settings: instead of those read from the environment and config.yaml.
 
+    Raises:
+        NotAllowed: the home belongs to somebody else, or others can write to it.
+
     Example:
         >>> queue = Queue()
         >>> job_id = queue.enqueue("gzip -k data.csv", cwd="/srv/data", priority=5)
@@ -45,7 +48,7 @@ class Queue:
     """
 
     def __init__(self, home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> None:
-        self.layout = Layout(os.fspath(home) if home is not None else default_home())
+        self.layout = own_layout(home)
         self.settings = settings or config.load(self.layout.home, os.environ)
         self.spool = Spool(self.layout, self.settings)
 
@@ -122,12 +125,13 @@ class Queue:
         if is_id(text) and self.spool.find(text) is not None:
             return text
         with self.reader() as reader:
-            begun = reader.ids_with_prefix(text, 4) if text else []
+            asked = text.encode(errors="replace").decode()  # what was typed may hold any bytes
+            begun = reader.ids_with_prefix(asked, 4) if asked else []
             if len(begun) == 1:
                 return begun[0]
             if begun:
                 raise Conflict(f'"{text}" is the beginning of several ids: {", ".join(begun[:3])} ...')
-            near = [f"{found} ({state})" for found, state in reader.near(text)]
+            near = [f"{found} ({state})" for found, state in reader.near(asked)]
         meant = f". Did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(f'no job "{text}"{meant}')
 
@@ -209,7 +213,8 @@ class Queue:
         job = self.get(job_id)
         number = job.attempts if attempt is None else attempt
         if not 1 <= number <= job.attempts:
-            never = "it has not run yet" if job.attempts == 0 else f"it has {job.attempts} attempts"
+            runs = f"{job.attempts} attempt{'' if job.attempts == 1 else 's'}"
+            never = "it has not run yet" if job.attempts == 0 else f"it has {runs}"
             raise NotFound(f"job {job_id} has no attempt {number}: {never}")
         return self.layout.output_of(job_id, number)
 
@@ -322,6 +327,20 @@ class Queue:
             except Conflict:
                 pass
             self._cancel_running(job_id)
+
+
+def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
+    """Return the layout of a home, by default that of the user; what root wrote there, its owner could not use.
+
+    Raises:
+        NotAllowed: the home belongs to somebody else, or others can write to it.
+    """
+    layout = Layout(os.fspath(home) if home else default_home())
+    try:
+        layout.check()
+    except FileNotFoundError:
+        pass  # it is created when first needed
+    return layout
 
 
 def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -144,5 +144,7 @@ def to_json(value: object, indent: int | None = None) -> str:
 
 def shorten(path: str) -> str:
     """Write a path as its owner would type it."""
+    from queuectl.cli.text import safe
+
     home = os.path.expanduser("~").rstrip("/")
-    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path
+    return safe("~" + path[len(home) :] if home and path.startswith(home + "/") else path)

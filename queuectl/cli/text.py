@@ -7,6 +7,11 @@ Source:     Unicode TR9 (bidirectional controls), UAX 11 (East Asian width); ECM
 from __future__ import annotations
 
 
+def is_text(text: str | None) -> bool:
+    """Tell whether UTF-8 can say it; what is typed may hold any bytes."""
+    return not any("\ud800" <= char <= "\udfff" for char in text or "")
+
+
 def safe(text: str) -> str:
     r"""Show control characters, bidirectional controls and other invisible ones as `\x1b`, `\n`, `\u202e`."""
     return text if text.isprintable() else "".join(c if c.isprintable() else spell_character(c) for c in text)

@@ -61,6 +61,7 @@ class Dispatcher:
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
         self._again: list[tuple[float, str]] = []
         self._again_at: dict[str, float] = {}
+        self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
         self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
         self._sync: Iterator[Progress] | None = None
         self._watched = False
@@ -91,7 +92,11 @@ class Dispatcher:
     def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
         """The index has followed; do the rest."""
         self._mark_dirty()
+        was_half = job_id in self._half
+        self._half.discard(job_id)
         if isinstance(found, Job):
+            if was_half:  # it is whole now; any other appointment stands, for a claim itself raises this event
+                self._again_at.pop(job_id, None)
             self._offer_job(found)
         elif found is None:
             self._tell(Event("removed", job_id))
@@ -100,6 +105,7 @@ class Dispatcher:
         elif found.again_s is not None:
             if found.reason == "unreadable":
                 self._log.warning("%s action=unreadable", found.detail)
+            self._half.add(job_id)
             self.look_again(job_id, found.again_s)
 
     def put(self, job: Job) -> None:

@@ -17,7 +17,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from queuectl import config
-from queuectl.errors import InvalidData, QueueError
+from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
 from queuectl.job import PENDING, VERDICTS
@@ -48,6 +48,7 @@ CONFIG_NAME = "config.yaml"
 COMMAND = COLUMNS.index("command")
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
+LONGEST_SLEEP_S = 86400.0  # the system's calls count milliseconds in 31 bits: 24 days
 
 
 class Supervisor:
@@ -106,7 +107,7 @@ class Supervisor:
         wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
         if not self.slots:
             wake = min(wake, self._linger_until)
-        return None if wake == NEVER else max(0.0, wake - now)
+        return None if wake == NEVER else max(0.0, min(wake - now, LONGEST_SLEEP_S))
 
     def _step(self) -> None:
         now = self.clock.monotonic()
@@ -334,10 +335,10 @@ class Supervisor:
         self.dispatch.begin_sync(watched=self._watch is not None)
 
     def reload(self, *, quiet: bool = False) -> None:
-        """Read the configuration again; a broken one is reported and the last good one stays in force."""
+        """Read the configuration again; a broken or unreadable one is reported and the last good one stays in force."""
         try:
             settings = config.load(self.layout.home, self._environ)
-        except InvalidData as error:
+        except QueueError as error:
             self.log.error("%s; the last good settings stay in force action=reload", error)
             return
         if settings == self.spool.settings:

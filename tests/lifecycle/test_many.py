@@ -103,6 +103,30 @@ def test_a_dropped_file_starts_at_once_and_a_bad_one_harms_nobody(supervised: Ma
     assert s.output("nightly") == b"dropped\n"
 
 
+def test_a_file_that_was_seen_half_written_starts_as_soon_as_it_is_whole(supervised: Make) -> None:
+    """The end of the writing counts, not the grace that half a file is given."""
+    s = supervised(drop_grace=3600, poll_interval=3600)
+    s.start(1)
+    with (s.home / "spool/pending/copied.json").open("w") as file:
+        s.ask("flush")
+        file.write('{"command": ')
+        file.flush()
+        s.ask("flush")
+        file.write('"true"}')
+    s.wait_for("copied", "completed")
+
+
+def test_a_job_that_waits_for_years_stops_nothing(supervised: Make) -> None:
+    """No wait of the system's is longer than the system can count."""
+    s = supervised()
+    s.start(1)
+    later = [s.queue.enqueue("true", run_at=at) for at in ("2999-01-01T00:00:00Z", "9999-12-31T23:59:59Z")]
+    s.wait_until(lambda: s.queue.counts()["pending"] == 2, "they are known")
+    job_id = s.queue.enqueue("true")
+    s.wait_for(job_id, "completed")
+    assert [s.state(each) for each in later] == ["pending", "pending"]
+
+
 def test_without_file_system_events_files_are_found_by_looking(supervised: Make) -> None:
     """`poll_interval` is the fallback."""
     blind = "import queuectl.processes.supervisor as module; module.open_watch = lambda: None"

@@ -82,6 +82,18 @@ def test_hangup_reads_the_configuration_again(supervised: Make) -> None:
     assert s.queue.get(job_id).attempts == 1
 
 
+def test_a_configuration_that_cannot_be_read_is_reported_and_changes_nothing(supervised: Make) -> None:
+    """A link that leads nowhere near a file stands for a mode without the right to read, which root does not feel."""
+    s = supervised()
+    s.start(1)
+    config = s.home / "config.yaml"
+    config.symlink_to(config)
+    s.wait_until(lambda: "cannot read" in (s.home / "logs/supervisor.log").read_text(), "it was refused")
+    config.unlink()
+    job_id = s.queue.enqueue("true")
+    s.wait_for(job_id, "completed")
+
+
 def test_a_change_of_the_file_acts_without_a_signal_on_jobs_that_wait(supervised: Make) -> None:
     """What a job does not say itself comes from the configuration when it is needed."""
     s = supervised()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = st.sampled_from(["a", "b", "c"])
+IN_PLACE = st.sampled_from(["hold", "release", "edit", "run_now"])
 QUEUES = st.sampled_from(["default", "mail"])
 SUFFIXES = ("", "-wal", "-shm")
 
@@ -142,7 +143,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
             os.truncate(path, os.path.getsize(path) - 7)
         self.happens(job_id, heard=heard)
 
-    @rule(job_id=NAMES, verb=st.sampled_from(["hold", "release", "edit", "run_now"]), by_session=st.booleans())
+    @rule(job_id=NAMES, verb=IN_PLACE, by_session=st.booleans())
     def change_in_place(self, job_id: str, verb: str, by_session: bool) -> None:
         """No directory shows it: a command notes it in run/changes, a session puts it into the index itself."""
 
@@ -244,6 +245,28 @@ class SpoolAndIndex(RuleBasedStateMachine):
                 os.unlink(self.layout.index + suffix)
             if os.path.exists(f"{self.root}/copy{suffix}"):
                 shutil.copy(f"{self.root}/copy{suffix}", self.layout.index + suffix)
+
+    @precondition(lambda self: self.session is None)
+    @rule(job_id=NAMES, verb=IN_PLACE)
+    def roll_back_behind_a_change_in_place(self, job_id: str, verb: str) -> None:
+        self.copy()
+        self.change_in_place(job_id, verb, by_session=False)
+        self.catch_up()
+        self.roll_back()
+
+    @precondition(lambda self: self.session is None)
+    @rule(job_id=NAMES, verb=IN_PLACE, rolls_back=st.booleans(), pieces=st.integers(0, 3))
+    def a_session_is_killed_before_it_writes(self, job_id: str, verb: str, rolls_back: bool, pieces: int) -> None:
+        self.copy()
+        self.session = Writer(self.layout.index)
+        for number, _ in enumerate(sync(self.spool, self.session)):
+            if number == pieces:
+                break
+        self.change_in_place(job_id, verb, by_session=True)
+        self.session._database.close()
+        self.session = None
+        if rolls_back:
+            self.roll_back()
 
     @precondition(lambda self: self.session is None)
     @rule()

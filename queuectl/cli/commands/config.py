@@ -7,6 +7,7 @@ import os
 from queuectl import config
 from queuectl.cli.render import Column, emit
 from queuectl.cli.screen import shorten
+from queuectl.client import own_layout
 from queuectl.settings import SETTINGS, find
 from queuectl.spool.layout import Layout, default_home
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _home(args: Arguments) -> str:
-    return Layout(args.home or default_home()).home
+    return own_layout(args.home).home
 
 
 def _rows(settings: Settings) -> list[dict[str, Any]]:
@@ -85,7 +86,7 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
 
 def run_path(args: Arguments, screen: Screen) -> int:
     """Print where config.yaml is, or would be."""
-    where = os.path.join(_home(args), config.FILE)
+    where = os.path.join(Layout(args.home or default_home()).home, config.FILE)
     screen.result({"path": where, "exists": os.path.exists(where)}, [where])
     return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuectl.cli.attempts import COLOURS, tries
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
+from queuectl.cli.text import is_text
 from queuectl.cli.times import ago, instant, short
 from queuectl.client import Queue
 from queuectl.clock import spell
@@ -56,6 +57,9 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
     if args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
+    for name in ("queue", "tag", "search"):
+        if not is_text(getattr(args, name)):
+            raise UsageError(f"--{name} holds bytes that are not UTF-8; no job holds such")
     queue = Queue(args.home)
     now = queue.spool.clock.now()
     filters: dict[str, Any] = {"queue": args.queue, "tag": args.tag, "search": args.search, "sort": args.sort}

@@ -19,6 +19,8 @@ def run(args: Arguments, screen: Screen) -> int:
     as_json = screen.format in ("json", "jsonl")
     if args.follow and as_json:
         raise UsageError("-f shows output as it comes; it does not go with JSON")
+    if args.lines is not None and args.lines < 0:
+        raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     queue = Queue(args.home)
     job_id = queue.resolve(args.id)
     if args.follow:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.text import plural
+from queuectl.client import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, NotFound, PartlyFailed, UsageError
-from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.spool.layout import Layout
 
 LOG_LINES = 50
 NONE_RUNS = "No worker is running"
 
 
 def _layout(args: Arguments) -> Layout:
-    return Layout(args.home or default_home())
+    return own_layout(args.home)
 
 
 def _name(text: str) -> str:
@@ -138,6 +139,8 @@ def run_logs(args: Arguments, screen: Screen) -> int:
     """Show the log of a worker or of the supervisor."""
     from queuectl.cli.follow import Source, follow, read_all, show
 
+    if args.lines is not None and args.lines < 0:
+        raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     layout, name = _layout(args), _name(args.id)
     if name != "supervisor" and not name.removeprefix("worker-").isdigit():
         raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
