@@ -273,23 +273,39 @@ class Queue:
         """End a job for good: a running one is killed, a waiting one never starts; filed as cancelled.
 
         Cancelling what has ended already changes nothing.
+
+        Raises:
+            NotFound; Busy (its file is locked, or whoever runs it does not listen to this supervisor).
         """
-        while True:
+        for _ in range(self.spool.patience):
             directory = self.spool.find(job_id)
             if directory == PROCESSING:
-                if self._cancel_running(job_id):
-                    return self.get(job_id)
-                continue
-            if directory != PENDING:
+                self._cancel_running(job_id)
+            elif directory == PENDING:
+                cancelled = self._cancel_waiting(job_id)
+                if cancelled is not None:
+                    return cancelled
+            else:
                 return self.get(job_id)
+        raise _restless(job_id)
+
+    def _cancel_waiting(self, job_id: str) -> Job | None:
+        """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
+        try:
             with self.spool.take(job_id) as claim:
-                if claim.directory == PENDING and not claim.finish_move():
-                    claim.cancel()
+                if claim.directory != PENDING:
+                    return None
+                claim.cancel()
                 self.spool.note_change(job_id)
                 return claim.job
+        except Conflict:
+            return None
 
-    def _cancel_running(self, job_id: str) -> bool:
-        """Ask the supervisor; False when the job is not running any more, so that it has to be looked for again."""
+    def _cancel_running(self, job_id: str) -> None:
+        """Have a running job ended; where it is afterwards has to be looked for.
+
+        It may have ended by itself just before, and wait for its next try.
+        """
         from queuectl.processes import control
 
         try:
@@ -302,8 +318,6 @@ class Queue:
                     f"job {job_id} is being finished by a worker whose supervisor has gone",
                     "start a supervisor: queuectl worker start",
                 ) from None
-            return False
-        return self.spool.find(job_id) != PROCESSING
 
     def retry(self, job_id: str) -> Job:
         """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay."""
@@ -316,8 +330,12 @@ class Queue:
             return claim.job
 
     def delete(self, job_id: str) -> None:
-        """Remove a job and all it wrote; a running one is cancelled, and awaited, first."""
-        while True:
+        """Remove a job and all it wrote; a running one is cancelled, and awaited, first.
+
+        Raises:
+            NotFound; Busy, as in `cancel`.
+        """
+        for _ in range(self.spool.patience):
             try:
                 with self.spool.take(job_id) as claim:
                     if claim.directory != PROCESSING:
@@ -327,6 +345,7 @@ class Queue:
             except Conflict:
                 pass
             self._cancel_running(job_id)
+        raise _restless(job_id)
 
 
 def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
@@ -341,6 +360,10 @@ def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     except FileNotFoundError:
         pass  # it is created when first needed
     return layout
+
+
+def _restless(job_id: str) -> Busy:
+    return Busy(f"job {job_id} was started, or moved, again and again", "try again")
 
 
 def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

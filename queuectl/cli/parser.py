@@ -368,7 +368,8 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
     add_options(
         root, [_option("-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version")]
     )
-    commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser, prog="queuectl")
+    shape: dict[str, Any] = {"title": "commands", "metavar": "COMMAND", "parser_class": Parser}
+    commands = root.add_subparsers(**shape, prog="queuectl")
     groups: dict[str, Any] = {}
     for name in COMMANDS if only is None else only:
         command, words = COMMANDS[name], name.split()
@@ -376,9 +377,7 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
         if group in GROUPS and group not in groups:
             parser = make(commands.add_parser, group, GROUPS[group], f"queuectl {group} [options] COMMAND ...")
             add_options(parser, ())
-            groups[group] = parser.add_subparsers(
-                title="commands", metavar="COMMAND", parser_class=Parser, prog=f"queuectl {group}"
-            )
+            groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
         add = groups.get(group, commands).add_parser
         usage = f"queuectl {name} [options] {_places(command)}".rstrip()
         parser = make(add, words[-1], command.help, usage, "examples:", *(f"  {e}" for e in command.examples))

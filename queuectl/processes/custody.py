@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from queuectl.events import Event
+from queuectl.job import PROCESSING
 from queuectl.processes import hunt, identity
 from queuectl.processes.adoption import Adopted, run_is_alive
 from queuectl.processes.run import CANCELLED, STOPPED
@@ -155,6 +156,10 @@ class Custody:
         for adopted in self.adopted.values():
             if adopted.pid is not None and adopted.pid in dead:
                 adopted.command_ended(*dead[adopted.pid])
+
+    def is_foreign(self, job_id: str) -> bool:
+        """Tell whether a worker that does not listen to us runs a job."""
+        return job_id in self._foreign and self._spool.find(job_id) == PROCESSING
 
     def cancel(self, job_id: str) -> bool:
         """End a run for good; False when it is not ours."""

@@ -121,7 +121,10 @@ def _restart(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> Non
 def _cancel(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     job_id = str(request.get("id"))
     if supervisor.cancel(job_id):
-        supervisor.cancel_waiters.setdefault(job_id, []).append(peer)
+        waiters = supervisor.cancel_waiters.setdefault(job_id, [])
+        waiters[:] = [*(waiter for waiter in waiters if waiter.is_open), peer]
+    elif supervisor.custody.is_foreign(job_id):
+        raise Busy(f"job {job_id} is being finished by a worker whose supervisor has gone", "wait until it has ended")
     else:
         peer.send({"ok": True})
 

@@ -44,6 +44,14 @@ def test_a_job_that_has_not_run_has_no_output(cli: Run, jobs: Jobs) -> None:
     assert (ran.code, ran.err) == (3, "queuectl: job a has no attempt 0: it has not run yet\n")
 
 
+@pytest.mark.parametrize("words", [("logs", "a"), ("worker", "logs")])
+def test_a_number_of_lines_below_none_is_a_mistake(cli: Run, jobs: Jobs, words: tuple[str, ...]) -> None:
+    """Never an empty output that looks like a silent job."""
+    jobs.completed("a", b"line\n")
+    ran = cli(*words, "--lines=-5")
+    assert (ran.code, ran.out, ran.err) == (2, "", "queuectl: --lines must be 0 or more, not -5\n")
+
+
 def test_output_that_has_been_removed_is_told(cli: Run, jobs: Jobs, home: Path) -> None:
     jobs.completed("a")
     (home / "output/a.1.log").unlink()

@@ -138,6 +138,37 @@ def test_closed_streams_are_no_bug(home: Path) -> None:
     assert (home / "spool/pending/a.json").exists()
 
 
+@pytest.mark.parametrize("words", ["enqueue -", "cancel -", "show -", "wait -", "enqueue"])
+def test_a_closed_standard_input_is_an_empty_one(words: str) -> None:
+    """As cron and some daemons leave it: `<&-`."""
+    line = [f"{sys.executable} {ROOT / 'queuectl'} {words} {stdin}" for stdin in ("<&-", "</dev/null")]
+    done = [subprocess.run(["/bin/sh", "-c", each], check=False, capture_output=True) for each in line]
+    assert done[0].returncode in (0, errors.UsageError.exit_code)
+    assert (done[0].returncode, done[0].stderr) == (done[1].returncode, done[1].stderr)
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (("show", "a\udcff"), 3),
+        (("cancel", "a\udcff"), 3),
+        (("logs", "\udcff"), 3),
+        (("wait", "\udcff"), 3),
+        (("list", "--search", "\udcff"), 2),
+        (("list", "--queue", "\udcff"), 2),
+        (("dlq", "list", "--tag", "\udcff"), 2),
+    ],
+)
+def test_bytes_that_are_no_text_are_a_mistake_of_the_user(
+    cli: Run, jobs: Jobs, line: tuple[str, ...], code: int
+) -> None:
+    """A command line may hold any bytes; they come as half surrogate pairs."""
+    jobs.pending("a")
+    ran = cli(*line)
+    assert (ran.code, ran.out) == (code, "")
+    assert "\\udcff" in ran.err or "not UTF-8" in ran.err
+
+
 def test_a_full_disk_under_the_result_is_told() -> None:
     line = f"{sys.executable} {ROOT / 'queuectl'} config list >/dev/full"
     done = subprocess.run(["/bin/sh", "-c", line], check=False, capture_output=True, text=True)
@@ -151,6 +182,35 @@ def test_a_home_that_is_not_ours_is_not_allowed(cli: Run, home: Path) -> None:
     ran = cli("list")
     assert ran.code == errors.NotAllowed.exit_code
     assert ran.err.endswith(f"hint: chmod 700 {home}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("enqueue", "--command", "true"),
+        ("cancel", "a"),
+        ("config", "set", "timeout", "5"),
+        ("config", "unset", "timeout"),
+        ("config", "list"),
+        ("worker", "stop"),
+        ("worker", "list"),
+        ("worker", "start"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_is_written_or_asked_in_a_home_that_is_not_ours(cli: Run, home: Path, line: tuple[str, ...]) -> None:
+    """After sudo: what root wrote there, its owner could not use; a job would be acknowledged and then set aside."""
+    home.mkdir(mode=0o700)
+    home.chmod(0o777)
+    ran = cli(*line)
+    assert (ran.code, ran.out) == (errors.NotAllowed.exit_code, "")
+    assert not [*home.iterdir()]
+
+
+def test_an_empty_home_is_none_named(cli: Run, home: Path, tmp_path: Path) -> None:
+    """As with an empty $QUEUECTL_HOME; the current directory does not become the queue."""
+    assert cli("--home", "", "list").code == 0
+    assert [*tmp_path.iterdir()] == [home]
 
 
 def test_every_module_of_commands_is_reached_from_the_table() -> None:

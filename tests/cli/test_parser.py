@@ -100,6 +100,14 @@ def test_what_follows_two_dashes_is_the_program_whatever_it_looks_like() -> None
     assert args.output == "table"
 
 
+@pytest.mark.parametrize("name", ["wait", "config set"])
+def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
+    """It names the command as it was typed."""
+    with pytest.raises(Misuse) as caught:
+        parse(name.split())
+    assert caught.value.hint == f"queuectl {name} --help"
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -103,6 +103,16 @@ def test_without_a_supervisor(cli: Run, jobs: Jobs, now: Passes, golden: Golden)
     golden("status-down", ran.out)
 
 
+def test_a_home_of_a_strange_name_cannot_command_the_terminal(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its control characters are shown as everywhere."""
+    monkeypatch.setenv("QUEUECTL_HOME", str(tmp_path / "es\x1b[31mc"))
+    ran = cli("status")
+    assert "es\\x1b[31mc" in ran.out
+    assert "\x1b" not in ran.out
+
+
 def test_an_empty_queue(cli: Run, golden: Golden) -> None:
     golden("status-empty", cli("status").out)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
+import shutil
 import signal
+import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -265,3 +268,91 @@ def race(number: int, act: Callable[[int], Any]) -> list[Any]:
     codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
     assert codes == [0] * number, f"some processes died: {codes}"
     return [json.loads(text) for text in said]
+
+
+# --- disks that fill up
+
+
+class SmallDisk:
+    """A file system of a few megabytes, mounted at `path`; use it in a `with` statement. Needs root.
+
+    Args:
+        kind: tmpfs or ext4.
+    """
+
+    BYTES = 24 << 20
+    INODES = 600
+
+    def __init__(self, kind: str, path: Path) -> None:
+        need_root(f"mounting {kind}")
+        self.kind = kind
+        self.path = path / "disk"
+        self._image = path / "image"
+        self.path.mkdir()
+
+    def __enter__(self) -> SmallDisk:
+        if self.kind == "tmpfs":
+            _run("mount", "-t", "tmpfs", "-o", f"size={self.BYTES},nr_inodes={self.INODES}", "small", str(self.path))
+        else:
+            with self._image.open("wb") as file:
+                file.truncate(self.BYTES)
+            _run("mkfs.ext4", "-q", "-F", "-N", str(self.INODES), "-m", "0", str(self._image))
+            self.mount()
+        return self
+
+    def mount(self) -> None:
+        _run("mount", "-o", "loop", str(self._image), str(self.path))
+
+    def break_off(self) -> None:
+        """Let ext4 do what it does at an error with errors=remount-ro: whatever is open, no write succeeds any more."""
+        _run("mount", "-o", "remount,abort", str(self.path))
+
+    def repair(self) -> None:
+        """Check a file system that broke off and mount it again; nobody may have a file of it open."""
+        _run("umount", str(self.path))
+        subprocess.run(["e2fsck", "-fyp", str(self._image)], capture_output=True, check=False)
+        self.mount()
+
+    def fill(self, what: str) -> int:
+        """Leave no byte, or no inode; returns how many writes or files it took."""
+        return self._fill_bytes() if what == "bytes" else self._fill_inodes()
+
+    def _fill_bytes(self) -> int:
+        taken = 0
+        for step in (1 << 20, 1 << 12, 1):
+            with (self.path / "filler").open("ab", buffering=0) as file:
+                try:
+                    while file.write(bytes(step)) == step:
+                        taken += 1
+                except OSError as error:
+                    assert error.errno == errno.ENOSPC
+        return taken
+
+    def _fill_inodes(self) -> int:
+        (self.path / "fillers").mkdir(exist_ok=True)
+        taken = len(os.listdir(self.path / "fillers"))
+        try:
+            while True:
+                (self.path / "fillers" / str(taken)).touch()
+                taken += 1
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        return taken
+
+    def free(self) -> None:
+        """Give back what was filled."""
+        (self.path / "filler").unlink(missing_ok=True)
+        shutil.rmtree(self.path / "fillers", ignore_errors=True)
+
+    def __exit__(self, *_: object) -> None:
+        _run("umount", "-l", str(self.path))
+        self._image.unlink(missing_ok=True)
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except FileNotFoundError:
+        must_not_be_skipped(f"there is no {command[0]}")
+    except subprocess.CalledProcessError as error:
+        must_not_be_skipped(f"{' '.join(command)}: {error.stderr}")

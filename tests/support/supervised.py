@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from queuectl.client import Queue
-from queuectl.errors import NoSupervisor
+from queuectl.errors import NoSupervisor, QueueError
 from queuectl.processes import control
 from queuectl.processes.hunt import HOME_TAG
 
@@ -60,8 +59,8 @@ class Supervised:
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                process.send_signal(signal.SIGTERM)
+                process.terminate()
+                self.kill_its_jobs()
         try:
             for process in self.processes:
                 process.wait(PATIENCE_S)
@@ -72,6 +71,13 @@ class Supervised:
             for process in self.processes:
                 process.kill()
                 process.wait()
+
+    def kill_its_jobs(self) -> None:
+        """Have running commands killed, where a supervisor can be asked."""
+        try:
+            self.ask("stop", now=True)
+        except QueueError:
+            return
 
     def start(self, count: int = 1) -> subprocess.Popen[bytes]:
         """Start a supervisor and wait until it answers and its workers are ready."""
