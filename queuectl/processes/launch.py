@@ -16,6 +16,8 @@ from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from queuectl.spool.layout import Layout
 
 READY = "ready\n"
@@ -103,3 +105,33 @@ class Starter:
             os.close(fd)
         except OSError:
             return  # it has gone
+
+
+def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | None = None) -> int:
+    """Be the supervisor of this home until it is drained; returns the exit code.
+
+    Args:
+        count: workers to start with.
+        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground.
+
+    Raises:
+        Conflict: another supervisor owns the home.
+        InvalidData: the configuration is broken.
+    """
+    from queuectl.processes.ownership import Ownership
+    from queuectl.processes.supervisor import Supervisor
+
+    starter = Starter(ready_fd)
+    try:
+        layout.ensure()
+        with Ownership(layout):
+            supervisor = Supervisor(layout, environ, echo=ready_fd is None)
+            try:
+                supervisor.serve(count, starter.tell)
+            except Exception:
+                supervisor.log.exception("the supervisor died of a bug action=crash")
+                raise
+    except Exception as error:
+        starter.tell(error)
+        raise
+    return 0

@@ -139,11 +139,22 @@ class Peers:
     def __init__(
         self, layout: Layout, selector: selectors.BaseSelector, carry_out: Callable[[Peer, Message], None]
     ) -> None:
+        self._layout = layout
         self._listener = listen(layout)
         self._selector = selector
         self._carry_out = carry_out
         self._open: list[Peer] = []
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def listen_again(self) -> None:
+        """Make the socket anew when somebody has taken it away; open connections stay."""
+        with Address(self._layout) as path:
+            if os.path.lexists(path):
+                return
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener = listen(self._layout)
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
         try:

@@ -22,18 +22,16 @@ from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
 from queuectl.job import PENDING, VERDICTS
 from queuectl.processes import identity, requests
-from queuectl.processes.control import refusal
+from queuectl.processes.control import SOCKET, refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import NEVER, STATE, Dispatcher
 from queuectl.processes.environment import base_environment
-from queuectl.processes.launch import Starter
 from queuectl.processes.logs import open_log
-from queuectl.processes.ownership import Ownership
 from queuectl.processes.peers import Peers
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
-from queuectl.processes.watch import ARRIVALS, IN_MODIFY, open_clock_watch, open_watch
+from queuectl.processes.watch import ARRIVALS, IN_DELETE, IN_MODIFY, open_clock_watch, open_watch
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -300,7 +298,11 @@ class Supervisor:
         watch = self._watch
         pending = self.layout.directory(PENDING)
         if watch is None or not all(
-            (watch.add(pending), watch.add(self.layout.home), watch.add(self.layout.run, ARRIVALS | IN_MODIFY))
+            (
+                watch.add(pending),
+                watch.add(self.layout.home),
+                watch.add(self.layout.run, ARRIVALS | IN_MODIFY | IN_DELETE),
+            )
         ):
             self._watch = None
             self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
@@ -320,6 +322,8 @@ class Supervisor:
             elif change.directory == self.layout.run:
                 if change.name == "changes":
                     self.dispatch.read_changes()
+                elif change.name == SOCKET:
+                    self._peers.listen_again()
             else:
                 self.dispatch.arrived(change.name)
 
@@ -377,30 +381,3 @@ class Supervisor:
         self._hear(*self.slots.values())
         self.dispatch.read_changes()
         self.dispatch.commit()
-
-
-def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | None = None) -> int:
-    """Be the supervisor of this home until it is drained; returns the exit code.
-
-    Args:
-        count: workers to start with.
-        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground.
-
-    Raises:
-        Conflict: another supervisor owns the home.
-        InvalidData: the configuration is broken.
-    """
-    starter = Starter(ready_fd)
-    try:
-        layout.ensure()
-        with Ownership(layout):
-            supervisor = Supervisor(layout, environ, echo=ready_fd is None)
-            try:
-                supervisor.serve(count, starter.tell)
-            except Exception:
-                supervisor.log.exception("the supervisor died of a bug action=crash")
-                raise
-    except Exception as error:
-        starter.tell(error)
-        raise
-    return 0

@@ -229,10 +229,7 @@ class JobFile:
             Replaced: it was no longer in its place in pending/.
         """
         if self.record.torn and target == PENDING:
-            self._undo_growth()
-            if self.record.torn:
-                raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
-            self.sync()  # in pending/ what is torn may be taken for half of what a stranger writes
+            self._mend()
         spool, source_path = self._spool, self.path
         target_path = spool.layout.job(target, self.job_id)
         while True:
@@ -250,6 +247,13 @@ class JobFile:
         if self.directory == PENDING:  # where strangers write
             self._check_caught(target, self.job_id)
         self.directory = target
+
+    def _mend(self) -> None:
+        """Make a torn file whole, for good: in pending/ it could be taken for half of what a stranger writes."""
+        self._undo_growth()
+        if self.record.torn:
+            raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
+        self.sync()
 
     def rename(self, job_id: str) -> None:
         """Give a job in pending/ another id; raises FileExistsError when it is taken."""

@@ -23,11 +23,10 @@ from tests.support.loopdisk import LoopDisk, require
 from tests.support.market import market
 from tests.support.plays import CROWD, IS_FULL, PLAYS, Book, Play, of_size
 from tests.support.sabotage import Noted, Sabotaged, at_number
+from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.support.spools import Home
 
 pytestmark = pytest.mark.root
 SCENES = {**PLAYS, **{f"market {n}": market(random.Random(n)) for n in range(of_size(1, 4))}}
@@ -165,6 +164,26 @@ def test_a_power_cut_takes_nothing_while_many_are_at_work(kind: str, notes: Path
     require(kind)
     with LoopDisk(kind) as disk:
         cut_all(Stage(disk, notes), CROWDED[kind], has_crowd=True)
+
+
+@pytest.mark.parametrize("kind", ALONE)
+def test_the_first_job_of_a_new_home_survives(kind: str, notes: Path) -> None:
+    """The directories are as new as the job: what was acknowledged is there with all that it lies in."""
+    require(kind)
+    with LoopDisk(kind) as disk:
+        (disk.path / "rehearsal").mkdir()
+        disk.sync()
+        new = disk.path / "rehearsal" / "home"
+        pid = os.fork()
+        if pid == 0:
+            try:
+                Home(new, durability="full").enqueue({"id": "a", "command": "true", "note": "a"})
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+        disk.cut()
+        disk.restart()
+        assert Home(new).read("a").fields["note"] == "a"
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])

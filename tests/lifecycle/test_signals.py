@@ -94,6 +94,15 @@ def test_a_configuration_that_cannot_be_read_is_reported_and_changes_nothing(sup
     s.wait_for(job_id, "completed")
 
 
+def test_a_socket_that_was_deleted_is_made_anew(supervised: Make) -> None:
+    """Who tidies up run/ does not lose the supervisor."""
+    s = supervised()
+    supervisor = s.start(1)
+    (s.home / "run/control.sock").unlink()
+    s.wait_until(s.has_supervisor, "it answers again")
+    assert s.status()["pid"] == supervisor.pid
+
+
 def test_a_change_of_the_file_acts_without_a_signal_on_jobs_that_wait(supervised: Make) -> None:
     """What a job does not say itself comes from the configuration when it is needed."""
     s = supervised()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = st.sampled_from(["a", "b", "c"])
-IN_PLACE = st.sampled_from(["hold", "release", "edit", "run_now"])
+IN_PLACE = st.sampled_from(["edit", "hold", "release", "run_now"])
 QUEUES = st.sampled_from(["default", "mail"])
 SUFFIXES = ("", "-wal", "-shm")
 
@@ -71,6 +71,12 @@ class SpoolAndIndex(RuleBasedStateMachine):
         """A job of a length that no other has, so that no two versions of a file look alike within one clock tick."""
         self.length += 1
         return json.dumps({"command": "true " + "x" * self.length, **fields})
+
+    def have(self, job_id: str) -> None:
+        """Let there be such a job, and the index know it."""
+        if self.spool.find(job_id) is None:
+            self.enqueue(job_id, "default", 0, later=False, heard=True)
+            self.look()
 
     @rule(job_id=NAMES, queue=QUEUES, priority=st.integers(-1, 1), later=st.booleans(), heard=st.booleans())
     def enqueue(self, job_id: str, queue: str, priority: int, later: bool, heard: bool) -> None:
@@ -133,6 +139,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
         heard=st.booleans(),
     )
     def run(self, job_id: str, end: str, heard: bool) -> None:
+        self.have(job_id)
         claim = self.spool.claim(job_id, "worker-1")
         if not isinstance(claim, Claim):
             return
@@ -154,6 +161,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
             else:
                 getattr(claim, verb)()
 
+        self.have(job_id)
         self.spool.announce = self.session is None or not by_session
         if self.with_claim(job_id, change):
             self.happens(job_id, heard=by_session)
@@ -161,6 +169,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
 
     @rule(job_id=NAMES, verb=st.sampled_from(["cancel", "revive", "delete"]), heard=st.booleans())
     def change_and_move(self, job_id: str, verb: str, heard: bool) -> None:
+        self.have(job_id)
         if self.with_claim(job_id, lambda claim: getattr(claim, verb)()):
             self.happens(job_id, heard=heard)
 
@@ -249,6 +258,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
     @precondition(lambda self: self.session is None)
     @rule(job_id=NAMES, verb=IN_PLACE)
     def roll_back_behind_a_change_in_place(self, job_id: str, verb: str) -> None:
+        self.have(job_id)
         self.copy()
         self.change_in_place(job_id, verb, by_session=False)
         self.catch_up()
@@ -257,6 +267,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
     @precondition(lambda self: self.session is None)
     @rule(job_id=NAMES, verb=IN_PLACE, rolls_back=st.booleans(), pieces=st.integers(0, 3))
     def a_session_is_killed_before_it_writes(self, job_id: str, verb: str, rolls_back: bool, pieces: int) -> None:
+        self.have(job_id)
         self.copy()
         self.session = Writer(self.layout.index)
         for number, _ in enumerate(sync(self.spool, self.session)):
@@ -294,6 +305,10 @@ class SpoolAndIndex(RuleBasedStateMachine):
         if self.unseen > 0:
             self.unseen -= 1
             return
+        self.look()
+
+    def look(self) -> None:
+        """Catch up and check."""
         self.catch_up()
         self.check()
         if self.comes_to_rest:  # then the next comparison believes what has not changed from here on

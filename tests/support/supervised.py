@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0  # only ever used up by a test that fails
 BODY = """
 import os, sys
-from queuectl.processes.supervisor import run
+from queuectl.processes.launch import run
 from queuectl.spool.layout import Layout
 from queuectl.errors import QueueError
 try:

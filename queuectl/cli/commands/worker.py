@@ -48,7 +48,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
 
 
 def _be_supervisor(args: Arguments) -> int:
-    from queuectl.processes.supervisor import run
+    from queuectl.processes.launch import run
 
     return run(_layout(args), os.environ, args.count, args.ready_fd)
 
