@@ -13,6 +13,7 @@ from queuectl import config
 from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
 from queuectl.fields import is_id, validate
 from queuectl.job import PENDING, PROCESSING
+from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from queuectl.index.reader import Reader
     from queuectl.job import Job
-    from queuectl.settings import Settings
 
 ENDED = ("completed", "cancelled", "dead")
 INDEX_PATIENCE_S = 30.0
@@ -36,6 +36,7 @@ class Queue:
     Args:
         home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. Created when first needed.
         settings: instead of those read from the environment and config.yaml.
+        warn: told of a broken configuration, and the default settings are used; without it that is an error.
 
     Raises:
         NotAllowed: the home belongs to somebody else, or others can write to it.
@@ -47,9 +48,15 @@ class Queue:
         'completed'
     """
 
-    def __init__(self, home: str | os.PathLike[str] | None = None, *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        settings: Settings | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
         self.layout = own_layout(home)
-        self.settings = settings or config.load(self.layout.home, os.environ)
+        self.settings = settings or _load(self.layout.home, warn)
         self.spool = Spool(self.layout, self.settings)
 
     # --- putting in
@@ -346,6 +353,16 @@ class Queue:
                 pass
             self._cancel_running(job_id)
         raise _restless(job_id)
+
+
+def _load(home: str, warn: Callable[[str], None] | None) -> Settings:
+    try:
+        return config.load(home, os.environ)
+    except InvalidData as error:
+        if warn is None:
+            raise
+        warn(f"{error}; shown with the default settings")
+        return Settings()
 
 
 def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:

@@ -94,5 +94,9 @@ def _known(error: Exception) -> QueueError | None:
     if isinstance(error, OSError):
         from queuectl.errors import from_os_error
 
-        return from_os_error(error, f"cannot use {error.filename}" if error.filename else "cannot write the result")
+        if error.filename:
+            return from_os_error(error, f"cannot use {error.filename}")
+        known = from_os_error(error, "cannot write the result")
+        known.hint = "only the answer is lost: what was asked for has been done"
+        return known
     return error if isinstance(error, QueueError) else None

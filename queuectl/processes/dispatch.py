@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
 from queuectl.events import Event
+from queuectl.fields import is_id
 from queuectl.index.changes import Changes
-from queuectl.index.database import IndexUnavailable
+from queuectl.index.database import IndexUnavailable, discard
 from queuectl.index.pages import Query
 from queuectl.index.reader import Reader
 from queuectl.index.rows import COLUMNS, row_of
@@ -22,6 +23,7 @@ from queuectl.index.sync import Progress, look, refresh, sync
 from queuectl.index.writer import Writer
 from queuectl.job import PENDING, Job
 from queuectl.policy import WINDOW, Window, is_due, order
+from queuectl.processes.room import Room
 
 if TYPE_CHECKING:
     import logging
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 COMMIT_S = 0.05
 INDEX_RETRY_S = 5.0
-FULL_RETRY_S = 1.0
 RETRIES_AT_ONCE = 100
 NEVER = math.inf
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
@@ -48,6 +49,7 @@ class Dispatcher:
     Attributes:
         in_hand: ids that a worker was told to run and has not reported on.
         degraded: why the index cannot be written, None while it can.
+        room: nothing is handed out while the disk has none.
     """
 
     def __init__(self, spool: Spool, log: logging.Logger, tell: Callable[[Event], None]) -> None:
@@ -55,7 +57,7 @@ class Dispatcher:
         self._clock = spool.clock
         self._log = log
         self._tell = tell
-        self._writer = Writer(spool.layout.index)
+        self._writer = self._open_index()
         self._ready = Window()
         self._later = Window()
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
@@ -67,10 +69,21 @@ class Dispatcher:
         self._watched = False
         self._commit_at = NEVER
         self._repair_at = NEVER
-        self._full_until = 0.0  # the disk is full: nothing is handed out before
+        self._failed_at = -NEVER
+        self.room = Room(spool, log)
         self.in_hand: set[str] = set()
         self.degraded: str | None = None
         self.progress: str | None = None
+
+    def _open_index(self) -> Writer:
+        """Open the index; one that somebody keeps locked, or that we may not write to, is thrown away."""
+        path = self._spool.layout.index
+        try:
+            return Writer(path)
+        except IndexUnavailable as error:
+            self._log.error("the index is built anew: %s action=rebuild", error)
+            discard(path)
+            return Writer(path)
 
     # --- what comes in
 
@@ -81,6 +94,12 @@ class Dispatcher:
             self._touched.add(job_id)
             return
         self._noted(job_id, look(self._spool, self._writer, name))
+
+    def left(self, name: str) -> None:
+        """A name left pending/, done/ or dead/: claimed, or moved or removed by hand or by a command."""
+        job_id = name.removesuffix(".json")
+        if is_id(job_id) and job_id not in self.in_hand:
+            self.refresh(job_id)
 
     def refresh(self, job_id: str) -> None:
         """Read a job anew, wherever it lies; something changed it that did not say how."""
@@ -140,14 +159,17 @@ class Dispatcher:
 
     def read_changes(self) -> None:
         """Refresh the jobs that other processes changed in place."""
-        changes = Changes(self._spool)
-        if not changes:
-            return
-        for job_id in dict.fromkeys(changes.ids()):
-            self.refresh(job_id)
-        self.commit()
-        if self.degraded is None:
-            changes.forget()
+        try:
+            changes = Changes(self._spool)
+            if not changes:
+                return
+            for job_id in dict.fromkeys(changes.ids()):
+                self.refresh(job_id)
+            self.commit()
+            if self.degraded is None:
+                changes.forget()
+        except OSError as error:
+            self._log.error("run/changes cannot be read: %s action=changes", error.strerror)
 
     def look_again(self, job_id: str, after_s: float) -> None:
         """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
@@ -161,12 +183,12 @@ class Dispatcher:
     def next(self) -> str | None:
         """Return the job that is to be started next and count it as in hand; None when nothing is due."""
         now = self._clock.now()
-        if self._clock.monotonic() < self._full_until:
+        if self.room.is_missing is not None:
             return None
         self._promote(now)
         while True:
-            if self._ready.must_refill and not self._refill(now):
-                return None
+            if self._ready.must_refill:
+                self._refill(now)
             key = self._ready.take()
             if key is None:
                 return None
@@ -175,19 +197,40 @@ class Dispatcher:
                 self.in_hand.add(job_id)
                 return job_id
 
-    def _refill(self, now: float) -> bool:
-        """Fetch the first of what did not fit; False when the index cannot say."""
+    def _refill(self, now: float) -> None:
+        """Fetch the first of what did not fit."""
+        if self.degraded is not None:
+            self._refill_from_spool(now)
+            return
         try:
             found = self._writer.due(now, WINDOW, self.in_hand | self._again_at.keys())
         except IndexUnavailable as error:
             self._fail(error)
-            return False
+            self._refill_from_spool(now)
+            return
         self._ready.refill([order(d.priority, d.run_at, d.id) for d in found], complete=len(found) < WINDOW)
-        return True
+
+    def _refill_from_spool(self, now: float) -> None:
+        """Without an index jobs start as they are found; the order is right among those."""
+        found = []
+        for job_id in self._spool.ids(PENDING):
+            if job_id in self.in_hand or job_id in self._again_at:
+                continue
+            job = self._spool.examine(f"{job_id}.json")
+            if not isinstance(job, Job) or job.is_held:
+                continue
+            due_at = job.due_at(now, self._spool.settings.backoff_max)
+            if not is_due(due_at, now):
+                self._later.offer((due_at, -job.priority, job.id))
+                continue
+            found.append(order(job.priority, due_at, job.id))
+            if len(found) == WINDOW:
+                break
+        self._ready.refill(found, complete=len(found) < WINDOW)
 
     def _promote(self, now: float) -> None:
         """Move what has become due from one window to the other."""
-        if self._later.must_refill:
+        if self._later.must_refill and self.degraded is None:
             try:
                 found = self._writer.soon(WINDOW)
             except IndexUnavailable as error:
@@ -197,7 +240,7 @@ class Dispatcher:
         while (first := self._later.first) is not None and is_due(first[0], now):
             self._later.take()
             self._ready.offer(order(-int(first[1]), first[0], first[2]))
-            if self._later.must_refill:
+            if self._later.must_refill and self.degraded is None:
                 self._promote(now)
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
@@ -210,7 +253,7 @@ class Dispatcher:
         touched = job_id in self._touched
         self._touched.discard(job_id)
         if answer is not None and answer["reason"] == "full":
-            self._full_until = self._clock.monotonic() + FULL_RETRY_S
+            self.room.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
             renamed = answer.get("as")
             if renamed:
@@ -229,9 +272,7 @@ class Dispatcher:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
         if self._sync is not None:
             return now
-        wake = min(self._commit_at, self._repair_at, self._again[0][0] if self._again else NEVER)
-        if now < self._full_until:
-            wake = min(wake, self._full_until)
+        wake = min(self._commit_at, self._repair_at, self.room.next_step, self._again[0][0] if self._again else NEVER)
         first = self._later.first
         if first is not None:
             wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
@@ -245,6 +286,7 @@ class Dispatcher:
             if self._again_at.get(job_id) == at:
                 del self._again_at[job_id]
                 self.arrived(f"{job_id}.json")
+        self.room.step(now)
         if now >= self._commit_at:
             self.commit()
         if now >= self._repair_at:
@@ -317,10 +359,16 @@ class Dispatcher:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again."""
+        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again.
+
+        One that can be opened, but fails again soon, is somebody's who has locked it; each try to write to it blocks us.
+        """
+        now = self._clock.monotonic()
         if self.degraded is None:
             self._log.error("the index cannot be used: %s action=degraded", error)
-        self._repair_at = self._clock.monotonic() + (INDEX_RETRY_S if self.degraded is not None else 0.0)
+        failed_before = self.degraded is not None or now - self._failed_at < INDEX_RETRY_S
+        self._repair_at = now + (INDEX_RETRY_S if failed_before else 0.0)
+        self._failed_at = now
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER

@@ -6,17 +6,19 @@ Guarantees: a client that is slow, silent or gone costs the supervisor nothing b
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
 import selectors
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from queuectl.errors import UsageError
 from queuectl.processes.control import Address, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from queuectl.spool.layout import Layout
@@ -75,19 +77,19 @@ class Peer:
         except OSError:
             data = b""
         if not data:
-            self._hang_up()
+            self.hang_up()
             return []
         self._in += data
         *lines, rest = self._in.split(b"\n")
         self._in = rest
         if len(rest) > MAX_LINE_BYTES:
-            self._hang_up()
+            self.hang_up()
         return [message for line in lines if (message := self._parse(line)) is not None]
 
     def _parse(self, line: bytearray) -> Message | None:
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             message = None
         if isinstance(message, dict):
             return message
@@ -101,7 +103,7 @@ class Peer:
         self._out += json.dumps(message).encode() + b"\n"
         self.flush()
         if len(self._out) > MAX_BACKLOG_BYTES:
-            self._hang_up()
+            self.hang_up()
 
     def flush(self) -> None:
         """Send what waits."""
@@ -110,11 +112,11 @@ class Peer:
         except BlockingIOError:
             return
         except OSError:
-            self._hang_up()
+            self.hang_up()
             return
         del self._out[:sent]
 
-    def _hang_up(self) -> None:
+    def hang_up(self) -> None:
         """End the connection but keep the descriptor, so that the loop hears of it and closes it."""
         self.is_open = False
         self._out.clear()
@@ -144,6 +146,7 @@ class Peers:
         self._selector = selector
         self._carry_out = carry_out
         self._open: list[Peer] = []
+        self._most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)  # jobs need descriptors as well
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def listen_again(self) -> None:
@@ -159,11 +162,21 @@ class Peers:
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._let_go_of_one()
             return
         peer = Peer(connection)
         self._open.append(peer)
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(peer))
+        if len(self._open) > self._most:
+            self._let_go_of_one()
+
+    def _let_go_of_one(self) -> None:
+        """Hang up on whoever has been there for longest, preferably not on one who watches; the loop closes it."""
+        still_open = [peer for peer in self._open if peer.is_open]
+        for peer in sorted(still_open, key=lambda peer: peer.watches)[:1]:
+            peer.hang_up()
 
     def _serve(self, peer: Peer) -> None:
         peer.flush()
@@ -182,14 +195,34 @@ class Peers:
 
     def mind_the_slow(self) -> None:
         """Wait for sockets that could not take their answers yet, and only for those."""
-        for peer in self._open:
-            if peer.wants_to_write != peer.waits_to_write:
-                peer.waits_to_write = peer.wants_to_write
-                events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.waits_to_write else 0)
-                self._selector.modify(peer, events, self._selector.get_key(peer).data)
+        mind_the_slow(self._selector, self._open)
 
     def close(self) -> None:
         """Hang up on everybody."""
         for peer in self._open:
             peer.close()
         self._listener.close()
+
+
+class Channel(Protocol):
+    """What the loop reads from and, when it could not take everything at once, waits for to write on."""
+
+    waits_to_write: bool  # the loop's note
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Something has not been sent yet."""
+        ...
+
+    def fileno(self) -> int:
+        """For selectors; -1 when there is nothing to wait for."""
+        ...
+
+
+def mind_the_slow(selector: selectors.BaseSelector, channels: Iterable[Channel]) -> None:
+    """Have the selector wait for those that have something left to write, and only for those."""
+    for channel in channels:
+        if channel.wants_to_write != channel.waits_to_write and channel.fileno() >= 0:
+            channel.waits_to_write = channel.wants_to_write
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if channel.waits_to_write else 0)
+            selector.modify(channel, events, selector.get_key(channel).data)

@@ -46,7 +46,7 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
         "started_at": supervisor.started_at,
         "version": __version__,
         "draining": supervisor.draining,
-        "degraded": supervisor.dispatch.degraded,
+        "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
         "workers": [slot.describe() for slot in supervisor.slots.values()],
         "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],

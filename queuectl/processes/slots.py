@@ -98,7 +98,9 @@ class Slot:
         self.command_pid: int | None = None
         self.job_since: float | None = None
         self.job_started = 0.0  # monotonic
+        self.waits_to_write = False  # the loop's note
         self._rest = b""
+        self._unsent = bytearray()
 
     def fileno(self) -> int:
         """For selectors; -1 while there is no process."""
@@ -110,15 +112,31 @@ class Slot:
         return action
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Send an order; a worker that has just died is found out by its death."""
+        """Send an order, or as much of it as the pipe takes now: a worker that is stopped must not stop us."""
         if self.pipe is not None:
-            try:
-                self.pipe.sendall(json.dumps(message).encode() + b"\n")
-            except OSError:
-                return
+            self._unsent += json.dumps(message).encode() + b"\n"
+            self._flush()
+
+    def _flush(self) -> None:
+        """Send what waits; a worker that has just died is found out by its death."""
+        if self.pipe is None or not self._unsent:
+            return
+        try:
+            sent = self.pipe.send(self._unsent, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(self._unsent)
+        del self._unsent[:sent]
+
+    @property
+    def wants_to_write(self) -> bool:
+        """Orders wait for the pipe to take them."""
+        return bool(self._unsent)
 
     def hear(self) -> list[dict[str, Any]]:
-        """Return what the worker said; never blocks."""
+        """Return what the worker said, and send what waits; never blocks."""
+        self._flush()
         if self.pipe is None:
             return []
         chunks = [self._rest]
@@ -141,7 +159,8 @@ class Slot:
         """Its process is dead: close the pipe and work out when the next one may start."""
         if self.pipe is not None:
             self.pipe.close()
-        self.pipe, self.pid, self._rest = None, 0, b""
+        self.pipe, self.pid, self._rest, self._unsent = None, 0, b"", bytearray()
+        self.waits_to_write = False
         lived = now - self.started
         self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1
         delay = min(LONGEST_BACKOFF_S, FLOOR_S * 2 ** max(0, self.quick_deaths - 1))
@@ -173,11 +192,20 @@ def fork_worker(
 ) -> None:
     """Start a process for the slot; `now` is monotonic, `wall` seconds since 1970.
 
+    Raises:
+        OSError: no descriptor, process or memory is left for one.
+
     Crash: a worker without a supervisor reads end-of-file from its pipe and exits.
     """
+    slot.started, slot.started_at = now, wall
     ours, theirs = socket.socketpair()
     gc.freeze()  # the child does not touch, and so does not copy, what exists now
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
     if pid == 0:
         code = 70
         try:
@@ -187,7 +215,7 @@ def fork_worker(
         finally:
             os._exit(code)
     theirs.close()
-    slot.pipe, slot.pid, slot.started, slot.started_at = ours, pid, now, wall
+    slot.pipe, slot.pid = ours, pid
 
 
 def _close_all_but(kept: int) -> None:

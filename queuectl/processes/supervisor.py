@@ -20,18 +20,18 @@ from queuectl import config
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
-from queuectl.job import PENDING, VERDICTS
+from queuectl.job import DEAD, DONE, PENDING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.control import SOCKET, refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import NEVER, STATE, Dispatcher
 from queuectl.processes.environment import base_environment
 from queuectl.processes.logs import open_log
-from queuectl.processes.peers import Peers
+from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
-from queuectl.processes.watch import ARRIVALS, IN_DELETE, IN_MODIFY, open_clock_watch, open_watch
+from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, open_clock_watch, open_watch
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.processes.peers import Peer
-    from queuectl.processes.watch import ClockWatch
+    from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ClockWatch, open_clock_watch, open_watch
     from queuectl.spool.layout import Layout
 
 CONFIG_NAME = "config.yaml"
@@ -121,6 +121,7 @@ class Supervisor:
             self._rescan()
         self._hand_out()
         self._peers.mind_the_slow()
+        mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
         if self.slots or self.custody.adopted:
@@ -166,7 +167,7 @@ class Supervisor:
             self.dispatch.released(report["id"], report)
             self.tell(Event("moved", report["id"]))
         elif said == "full":
-            self.log.error("%s action=full", report["detail"])
+            self.dispatch.room.wait(report["detail"])
 
     def _on_started(self, slot: Slot, report: dict[str, Any]) -> None:
         slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
@@ -217,7 +218,13 @@ class Supervisor:
     def _fork(self, slot: Slot) -> None:
         self.dispatch.commit()
         now, wall = self.clock.monotonic(), self.clock.now()
-        fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
+        try:
+            fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
+        except OSError as error:
+            self.log.error("%s cannot be started: %s action=fork", slot.name, error.strerror)
+            slot.bury(now)
+            slot.handle("died")
+            return
         self._register(slot, lambda: self._hear(slot))
         self.log.info("%s started pid=%s action=fork", slot.name, slot.pid)
 
@@ -296,14 +303,11 @@ class Supervisor:
 
     def _open_watches(self) -> None:
         watch = self._watch
-        pending = self.layout.directory(PENDING)
-        if watch is None or not all(
-            (
-                watch.add(pending),
-                watch.add(self.layout.home),
-                watch.add(self.layout.run, ARRIVALS | IN_MODIFY | IN_DELETE),
-            )
-        ):
+        wanted = {self.layout.home: ARRIVALS, self.layout.run: CHANGES}
+        wanted[self.layout.directory(PENDING)] = ARRIVALS | DEPARTURES
+        for ended in (DONE, DEAD):  # what arrives there, a worker or a command has told of
+            wanted[self.layout.directory(ended)] = DEPARTURES
+        if watch is None or not all(watch.add(directory, mask) for directory, mask in wanted.items()):
             self._watch = None
             self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
             self.log.warning("no file-system events: looking every %ss action=poll", self.spool.settings.poll_interval)
@@ -324,6 +328,8 @@ class Supervisor:
                     self.dispatch.read_changes()
                 elif change.name == SOCKET:
                     self._peers.listen_again()
+            elif change.has_left:
+                self.dispatch.left(change.name)
             else:
                 self.dispatch.arrived(change.name)
 

@@ -14,23 +14,26 @@ import struct
 import sys
 from typing import NamedTuple
 
-IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY, IN_DELETE = 0x8, 0x80, 0x100, 0x2, 0x200
+IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY, IN_MOVED_FROM, IN_DELETE = 0x8, 0x80, 0x100, 0x2, 0x40, 0x200
 IN_Q_OVERFLOW = 0x4000
 IN_NONBLOCK, IN_CLOEXEC = 0o4000, 0o2000000
 CLOCK_REALTIME, TIMER_ABSOLUTE, TIMER_CANCEL_ON_SET = 0, 1, 2
 HEADER = struct.Struct("iIII")
 ARRIVALS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
+DEPARTURES = IN_MOVED_FROM | IN_DELETE
+CHANGES = ARRIVALS | IN_MODIFY | IN_DELETE
 
 
 class Change(NamedTuple):
-    """Something appeared or changed in a watched directory; `directory` is None after an overflow."""
+    """Something appeared, changed or left in a watched directory; `directory` is None after an overflow."""
 
     directory: str | None
     name: str
+    has_left: bool = False
 
 
 class Watch:
-    """Watches a few directories for names that appear or are written."""
+    """Watches a few directories for names that appear, are written or leave."""
 
     def __init__(self, fd: int, libc: ctypes.CDLL) -> None:
         self._fd = fd
@@ -65,7 +68,8 @@ class Watch:
                 if mask & IN_Q_OVERFLOW:
                     found[Change(None, "")] = None
                 elif number in self._directories:
-                    found[Change(self._directories[number], os.fsdecode(name))] = None
+                    change = Change(self._directories[number], os.fsdecode(name), bool(mask & DEPARTURES))
+                    found[change] = None
 
     def close(self) -> None:
         """Stop watching."""

@@ -23,12 +23,14 @@ from queuectl.index.rows import row_of
 from queuectl.outcome import describe
 from queuectl.processes import hunt, identity
 from queuectl.processes.logs import open_log
+from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, STOPPED, Run
 from queuectl.processes.runner import Ended, LocalAttempts, NotStarted
 from queuectl.processes.settlement import settle
 from queuectl.processes.signals import Inbox
 from queuectl.settings import Settings
 from queuectl.spool.claim import Claim, SpoolFull
+from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -151,6 +153,10 @@ class Worker:
     # --- one job
 
     def _take(self, job_id: str) -> None:
+        full = why_no_room(self.spool)
+        if full is not None:
+            self._say({"say": "notnow", "id": job_id, "reason": "full", "again_s": FULL_S, "detail": full})
+            return
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
@@ -181,6 +187,9 @@ class Worker:
         if error.outcome is None:
             self._log.warning("%s action=start", error)
             self._settle(None, STOPPED)
+            full = why_no_room(self.spool)
+            if full is not None:
+                self._say({"say": "full", "detail": full})
         else:
             self._settle(Ended(error.outcome, None), None)
 

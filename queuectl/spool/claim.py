@@ -280,7 +280,7 @@ class Claim:
 
     def _settle(self, entry: Entry) -> None:
         event = entry["event"]
-        if self._unsynced and self.job.last_event == event:
+        if self._unsynced and self.job.last_event == event and self.directory == LEADS_TO[event]:
             self._sync_directories(*self._unsynced)  # called again after the disk failed: only this is left to do
             return
         target, written = LEADS_TO[event], leads_to(self.record.history)

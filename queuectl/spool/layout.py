@@ -24,8 +24,13 @@ OUTPUT_KINDS = ("log", "result", "progress")
 
 
 def default_home() -> str:
-    """Return `$QUEUECTL_HOME`, else `~/.queuectl`."""
-    return os.path.abspath(os.environ.get("QUEUECTL_HOME") or os.path.expanduser("~/.queuectl"))
+    """Return `$QUEUECTL_HOME`, else `~/.queuectl`; a `~` that no shell has replaced means what it means to one."""
+    home = os.environ.get("QUEUECTL_HOME") or "~/.queuectl"
+    if home.startswith("~/") and not os.environ.get("HOME"):
+        import pwd
+
+        return os.path.abspath(pwd.getpwuid(os.geteuid()).pw_dir + home[1:])
+    return os.path.abspath(os.path.expanduser(home))
 
 
 class Layout:

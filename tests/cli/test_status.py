@@ -197,3 +197,14 @@ def test_a_supervisor_that_was_killed_is_told_of(cli: Run, jobs: Jobs, home: Pat
     jobs.pending("a")
     (home / "run/supervisor.json").write_text('{"pid": 4121, "started_at": 1.5}')
     assert "supervisor not running (the last one, pid 4121, was killed)" in cli("status").out
+
+
+def test_a_broken_configuration_does_not_hide_the_queue(home: Path, cli: Run) -> None:
+    """What only looks warns, with file and line, and shows the queue all the same; what changes it refuses."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    (home / "config.yaml").write_text("timeout: soon\n")
+    for words in (["status"], ["list"], ["dlq", "list"]):
+        done = cli(*words)
+        assert done.code == 0
+        assert "config.yaml:1: timeout must be" in done.err
+    assert cli("enqueue", "--command", "true").code == 6

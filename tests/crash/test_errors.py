@@ -36,7 +36,7 @@ RARE = {
     "chmod",
 }  # of old systems, of the ballast, of runs, of files with a mode to be tightened
 
-LEAST_POINTS = of_size(5_000, 12_000)
+LEAST_POINTS = of_size(5_000, 11_000)
 
 
 @pytest.fixture

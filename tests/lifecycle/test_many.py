@@ -134,3 +134,19 @@ def test_without_file_system_events_files_are_found_by_looking(supervised: Make)
     s.start(1)
     (s.home / "spool/pending/late.json").write_text('{"command": "true"}')
     s.wait_for("late", "completed")
+
+
+def test_what_people_do_to_files_by_hand_is_seen(supervised: Make) -> None:
+    """A job removed, moved to dead/ or moved out of it by hand is shown as it is, while a supervisor runs."""
+    s = supervised()
+    s.start(1)
+    s.queue.enqueue("true", id="one", run_at="2999-01-01T00:00:00Z")
+    s.queue.enqueue("true", id="two", run_at="2999-01-01T00:00:00Z")
+    assert s.queue.counts()["pending"] == 2
+    spool = s.home / "spool"
+    (spool / "pending/one.json").rename(spool / "dead/one.json")
+    (spool / "pending/two.json").unlink()
+    assert s.queue.counts()["pending"] == 0
+    assert s.queue.counts()["dead"] == 1
+    (spool / "dead/one.json").unlink()
+    assert sum(s.queue.counts().values()) == 0

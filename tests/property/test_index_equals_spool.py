@@ -141,7 +141,8 @@ class SpoolAndIndex(RuleBasedStateMachine):
     def run(self, job_id: str, end: str, heard: bool) -> None:
         self.have(job_id)
         claim = self.spool.claim(job_id, "worker-1")
-        if not isinstance(claim, Claim):
+        if not isinstance(claim, Claim):  # it may have been interrupted or renamed on the way: who claims tells
+            self.spool.note_change(job_id)
             return
         with claim:
             end_of(claim, end)

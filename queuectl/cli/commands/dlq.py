@@ -24,7 +24,7 @@ def run_show(args: Arguments, screen: Screen) -> int:
     """Tell all about dead jobs."""
     from queuectl.cli.commands.show import show_each
 
-    return show_each(Queue(args.home), screen, args.ids, _check)
+    return show_each(Queue(args.home, warn=screen.warn), screen, args.ids, _check)
 
 
 def run_retry(args: Arguments, screen: Screen) -> int:

@@ -60,7 +60,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     for name in ("queue", "tag", "search"):
         if not is_text(getattr(args, name)):
             raise UsageError(f"--{name} holds bytes that are not UTF-8; no job holds such")
-    queue = Queue(args.home)
+    queue = Queue(args.home, warn=screen.warn)
     now = queue.spool.clock.now()
     filters: dict[str, Any] = {"queue": args.queue, "tag": args.tag, "search": args.search, "sort": args.sort}
     for name in ("since", "until"):

@@ -21,7 +21,7 @@ def run(args: Arguments, screen: Screen) -> int:
         raise UsageError("-f shows output as it comes; it does not go with JSON")
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
-    queue = Queue(args.home)
+    queue = Queue(args.home, warn=screen.warn)
     job_id = queue.resolve(args.id)
     if args.follow:
         job = follow_job(queue, screen, job_id, attempt=args.attempt, lines=args.lines)

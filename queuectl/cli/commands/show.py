@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def run(args: Arguments, screen: Screen) -> int:
     """Show each job that is named."""
-    return show_each(Queue(args.home), screen, args.ids)
+    return show_each(Queue(args.home, warn=screen.warn), screen, args.ids)
 
 
 def show_each(queue: Queue, screen: Screen, texts: list[str], check: Callable[[Job], None] | None = None) -> int:

@@ -27,7 +27,7 @@ RECENT = ("done", "failed", "per_minute", "wait_p50", "wait_p95", "run_p50", "ru
 
 def run(args: Arguments, screen: Screen) -> int:
     """Show how things stand; exit 0 also when they stand badly."""
-    overview = look(Queue(args.home), screen)
+    overview = look(Queue(args.home, warn=screen.warn), screen)
     if screen.is_table:
         write(screen, overview)
     elif screen.format in ("json", "jsonl"):

@@ -25,7 +25,7 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.times import duration
 
     timeout_s = None if args.timeout is None else duration("--timeout", args.timeout)
-    queue = Queue(args.home)
+    queue = Queue(args.home, warn=screen.warn)
     ids, failures = [], Failures(screen)
     for text in expand(args.ids):
         try:
