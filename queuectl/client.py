@@ -168,18 +168,33 @@ class Queue:
             warn: told in words when the index cannot be up to date yet (it is being rebuilt).
             on_step: told in words, now and then, how far this process has brought it up to date.
         """
+        from queuectl.index.database import IndexUnavailable
         from queuectl.index.reader import Reader
 
         self.layout.ensure()
         self.catch_up(warn, on_step)
-        return Reader(self.layout.index)
+        try:
+            return Reader(self.layout.index)
+        except IndexUnavailable:
+            self.catch_up(warn, on_step, doubt=True)
+            return Reader(self.layout.index)
 
-    def catch_up(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> None:
-        """Bring the index up to date: the supervisor does it when one runs, else this process."""
+    def catch_up(
+        self,
+        warn: Callable[[str], None] | None = None,
+        on_step: Callable[[str], None] | None = None,
+        *,
+        doubt: bool = False,
+    ) -> None:
+        """Bring the index up to date: the supervisor does it when one runs, else this process.
+
+        Args:
+            doubt: it could not be read, so whoever keeps it is to look whether it is still an index.
+        """
         from queuectl.processes import control
 
         try:
-            answer = control.ask(self.layout, {"do": "flush"})
+            answer = control.ask(self.layout, {"do": "flush", "doubt": doubt})
         except NoSupervisor:
             if not self._index_is_current():
                 self._sync_index(on_step or (lambda _words: None))

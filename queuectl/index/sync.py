@@ -148,14 +148,16 @@ def _find(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotNow
 
 
 def _read(spool: Spool, directory: str, job_id: str) -> Job | NotNow | None:
-    """Read one file; None when it has gone or is no job."""
+    """Read one file; None when it has gone or is no job, NotNow when the disk would not give it."""
     if directory == PENDING:
         found = _examine(spool, job_id + SUFFIX)
         return None if isinstance(found, NotNow) and found.reason == "gone" else found
     try:
         return spool.read_in(directory, job_id)
-    except (InvalidData, OSError):
+    except InvalidData:
         return None
+    except OSError as error:
+        return NotNow("unreadable", AGAIN_S, f"{directory}/{job_id}{SUFFIX}: {error.strerror}")
 
 
 def _examine(spool: Spool, name: str) -> Job | NotNow:

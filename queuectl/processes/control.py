@@ -8,7 +8,8 @@ Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, 
 
     hello                      pid, started_at, version
     status                     the same, and draining, degraded, syncing, workers, adopted
-    flush                      once the index shows everything that happened before the question
+    flush   doubt              once the index shows everything that happened before the question; with `doubt` (it could
+                               not be read) it is opened anew first
     start   count              adds workers; answers with their names when they are ready
     scale   count              absolute; as start
     stop    id?, now           drains (or kills) one worker or all; answers at once with their names

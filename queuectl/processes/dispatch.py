@@ -373,6 +373,12 @@ class Dispatcher:
         self._sync = self.progress = None
         self._commit_at = NEVER
 
+    def doubt(self) -> None:
+        """Somebody could not read the index: look whether it still is one."""
+        if self.degraded is None:
+            self._fail(IndexUnavailable("it cannot be read"))
+            self._repair()
+
     def _repair(self) -> None:
         """Open the index again; what is missing in it is read from the spool."""
         self._repair_at = NEVER

@@ -54,7 +54,9 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
     peer.send({"ok": True, **known})
 
 
-def _flush(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
+def _flush(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
+    if request.get("doubt"):
+        supervisor.dispatch.doubt()
     supervisor.flush()
     peer.send({"ok": True, "syncing": supervisor.dispatch.progress, "degraded": supervisor.dispatch.degraded})
 

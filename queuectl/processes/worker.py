@@ -29,7 +29,7 @@ from queuectl.processes.runner import Ended, LocalAttempts, NotStarted
 from queuectl.processes.settlement import settle
 from queuectl.processes.signals import Inbox
 from queuectl.settings import Settings
-from queuectl.spool.claim import Claim, SpoolFull
+from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 
@@ -254,6 +254,12 @@ class Worker:
                 event = "requeued"
             else:
                 event = settle(self.spool, claim, ended, cause)
+        except Replaced as error:  # somebody took the file from under the lock; what lies there now is not ours
+            self._log.error("job %s cannot be settled: %s action=settle", job_id, error)
+            claim.close()
+            self._claim = None
+            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": str(error)})
+            return
         except (SpoolFull, OSError) as error:
             if not isinstance(error, SpoolFull):
                 self._log.exception("cannot settle job %s action=settle", job_id)

@@ -144,6 +144,7 @@ note() { (flock 9; echo "$1 $job $attempt $$" >&9) 9>>"$journal"; }
 journal=$1/journal
 flock -n 8 || note overlap
 note start
+eval "$FIRST"
 case $2 in
 quick) ;;
 slow) sleep 0.4 ;;
@@ -169,9 +170,9 @@ class Journal:
         self._script.write_text(JOB)
         self._script.chmod(0o700)
 
-    def command(self, kind: str) -> str:
-        """Return the command of a job of this kind (JOB)."""
-        return f"exec {self._script} {self.path} {kind}"
+    def command(self, kind: str, first: str = "true") -> str:
+        """Return the command of a job of this kind (JOB), which runs `first` between its start and its end."""
+        return f"FIRST='{first}' exec {self._script} {self.path} {kind}"
 
     def lines(self) -> list[tuple[str, str, int]]:
         """Return (what, job, attempt) of every line."""
