@@ -309,7 +309,7 @@ class Queue:
                     return cancelled
             else:
                 return self.get(job_id)
-        raise _restless(job_id)
+        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
 
     def _cancel_waiting(self, job_id: str) -> Job | None:
         """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
@@ -352,11 +352,7 @@ class Queue:
             return claim.job
 
     def delete(self, job_id: str) -> None:
-        """Remove a job and all it wrote; a running one is cancelled, and awaited, first.
-
-        Raises:
-            NotFound; Busy, as in `cancel`.
-        """
+        """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does."""
         for _ in range(self.spool.patience):
             try:
                 with self.spool.take(job_id) as claim:
@@ -367,7 +363,7 @@ class Queue:
             except Conflict:
                 pass
             self._cancel_running(job_id)
-        raise _restless(job_id)
+        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
 
 
 def _load(home: str, warn: Callable[[str], None] | None) -> Settings:
@@ -392,10 +388,6 @@ def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     except FileNotFoundError:
         pass  # it is created when first needed
     return layout
-
-
-def _restless(job_id: str) -> Busy:
-    return Busy(f"job {job_id} was started, or moved, again and again", "try again")
 
 
 def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

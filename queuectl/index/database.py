@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 2.0  # only a stranger's sqlite3 shell can hold the lock for longer than a moment
 CACHE_KIB = 4000
+PASSING = ("locked", "full", "unable to open", "interrupted", "readonly")
 PROBES = (
     "SELECT * FROM jobs LIMIT 1",
     "SELECT * FROM meta LIMIT 1",
@@ -41,14 +42,16 @@ class IndexUnavailable(Busy):
 
     Attributes:
         is_lost: the file itself is damaged, so only building it anew helps.
+        is_passing: the same may succeed later: the disk is full, somebody has it locked.
     """
 
     title = "index unavailable"
 
-    def __init__(self, message: str, *, is_lost: bool = False) -> None:
+    def __init__(self, message: str, *, is_lost: bool = False, is_passing: bool = False) -> None:
         hint = "it is derived from the job files; to build it anew: queuectl index rebuild"
         super().__init__(message, hint)
         self.is_lost = is_lost
+        self.is_passing = is_passing
 
 
 def _read(name: str) -> str:
@@ -133,12 +136,16 @@ class Database:
         return pages is not None and size is not None and os.path.getsize(self.path) < pages[0] * size[0]
 
     def _unavailable(self, error: sqlite3.Error) -> IndexUnavailable:
-        """Say in words what SQLite says; everything but a passing trouble means that the file is lost."""
-        is_passing = type(error) is sqlite3.OperationalError and any(
-            word in str(error) for word in ("locked", "full", "disk I/O", "unable to open", "interrupted", "readonly")
+        """Say in words what SQLite says, and whether only beginning anew can help."""
+        text = str(error)
+        if type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError):  # malformed, or no database at all
+            self.is_lost = True
+        elif type(error) is sqlite3.OperationalError and not any(word in text for word in PASSING):
+            self.is_lost = self.is_lost or not self._is_closed
+        is_passing = self._is_closed or (type(error) is sqlite3.OperationalError and not self.is_lost)
+        return IndexUnavailable(
+            f"the index {self.path} cannot be used: {text}", is_lost=self.is_lost, is_passing=is_passing
         )
-        self.is_lost = self.is_lost or not (is_passing or self._is_closed)
-        return IndexUnavailable(f"the index {self.path} cannot be used: {error}", is_lost=self.is_lost)
 
     def close(self) -> None:
         """Close the connection; closing twice is harmless."""
@@ -161,7 +168,7 @@ class Database:
     def all(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Return all rows; `sql` is the name of a query in queries.sql, or SQL."""
         try:
-            return self._connection.execute(QUERIES.get(sql, sql), values).fetchall()
+            return self._execute(sql, values).fetchall()
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
 
@@ -174,13 +181,21 @@ class Database:
     def each(self, sql: str, values: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
         """Yield rows as they are found; do not change the index meanwhile."""
         try:
-            cursor = self._connection.execute(QUERIES.get(sql, sql), values)
+            cursor = self._execute(sql, values)
             try:
                 yield from cursor
             finally:
                 cursor.close()
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        sql = QUERIES.get(sql, sql)
+        try:
+            return self._connection.execute(sql, values)
+        except UnicodeEncodeError:  # somebody asked for text that is none; it is nowhere in the index
+            cleaned = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values]
+            return self._connection.execute(sql, cleaned)
 
     def change(self, *steps: tuple[str, Iterable[Sequence[Any]]]) -> int:
         """Do all steps in one transaction, each a query with one list of values for each time it is run.

@@ -13,7 +13,7 @@ import json
 from operator import itemgetter
 
 from queuectl.errors import UsageError
-from queuectl.index.rows import as_dict, tag_pattern
+from queuectl.index.rows import BIGGEST, as_dict, tag_pattern
 from queuectl.job import STATES
 
 TYPE_CHECKING = False
@@ -76,7 +76,7 @@ class Query:
         self.since = since
         self.until = until
         self.sort = sort
-        self.limit = limit
+        self.limit = None if limit is None else max(1, min(limit, BIGGEST - 1))
         self.cursor = cursor
 
     @property
@@ -249,10 +249,18 @@ def _read_cursor(query: Query) -> tuple[Any, ...]:
         sort, *values = json.loads(bytes.fromhex(query.cursor or ""))
     except (ValueError, TypeError):
         sort, values = None, []
-    texts = [isinstance(value, str) for value in values]
-    if sort != query.sort or texts != [column == "id" for column, _ in query.order]:
+    is_ours = sort == query.sort and len(values) == len(query.order)
+    if not is_ours or not all(
+        _may_stand_in(column, value) for (column, _), value in zip(query.order, values, strict=True)
+    ):
         raise UsageError("the cursor does not belong to this list", "begin again without a cursor")
     return tuple(values)
+
+
+def _may_stand_in(column: str, value: object) -> bool:
+    if column == "id":
+        return isinstance(value, str)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < BIGGEST
 
 
 def _behind(order: Order, values: Sequence[Any]) -> Condition:

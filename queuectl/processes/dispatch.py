@@ -361,14 +361,13 @@ class Dispatcher:
     def _fail(self, error: QueueError) -> None:
         """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again.
 
-        One that can be opened, but fails again soon, is somebody's who has locked it; each try to write to it blocks us.
+        One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
         """
         now = self._clock.monotonic()
         if self.degraded is None:
             self._log.error("the index cannot be used: %s action=degraded", error)
-        failed_before = self.degraded is not None or now - self._failed_at < INDEX_RETRY_S
-        self._repair_at = now + (INDEX_RETRY_S if failed_before else 0.0)
-        self._failed_at = now
+        is_new = self.degraded is None and now - self._failed_at > INDEX_RETRY_S
+        self._failed_at, self._repair_at = now, now if is_new else now + INDEX_RETRY_S
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER

@@ -162,7 +162,14 @@ def test_a_page_goes_on_behind_the_last_row_whatever_came_and_went(index: Writer
     assert [job["id"] for job in second.rows] == ["j4", "j3", "j2"]
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "00", "5b5d", b'["updated"]'.hex(), "ff" * 20, b"{}".hex()])
+CURSORS = (
+    *('["updated"]', '["updated", 1]', '["updated", 1, 2]', '["updated", "a", "b"]', '["updated", null, "b"]', "{}"),
+    *('["updated", 1e999, "b"]', '["updated", NaN, "b"]', '["updated", true, "b"]', '["updated", [1], "b"]', "[]"),
+    *(f'["updated", {10**40}, "b"]', '[["updated"], 1, "b"]', '"updated"', "1", "null"),
+)
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "0", "00", "ff" * 20, *(text.encode().hex() for text in CURSORS)])
 def test_a_cursor_of_somewhere_else_is_refused(index: Writer, cursor: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
         ask(index, Query(cursor=cursor))
@@ -259,6 +266,18 @@ def test_near_finds_what_was_mistyped(index: Writer) -> None:
         assert len(found.near("01JDF0050Z")) == 3
         assert found.near("something-else") == []
         assert found.near("") == []
+
+
+def test_a_text_that_is_no_text_is_nowhere(index: Writer) -> None:
+    """Bytes of a command line that are not UTF-8 reach us as half characters."""
+    index.put(row("a"))
+    index.commit()
+    with Reader(index.path) as found:
+        assert found.ids_with_prefix("\udcff", 3) == []
+        assert found.near("\udcff") == []
+        assert found.get("\udcff") is None
+        assert found.unique_holder("\udcff") is None
+        assert found.page(Query(search="\udcff", queue="\udcff", tag="\udcff", batch="\udcff")).rows == []
 
 
 def test_a_unique_key_is_answered_as_the_writer_does(index: Writer) -> None:

@@ -444,6 +444,22 @@ def test_what_waits_for_a_broken_index_is_bounded(path: str, monkeypatch: pytest
     index.close()
 
 
+@pytest.mark.parametrize("bad", [["too", "few"], [*row("a")[:-1], object()], row("a", state=None)])
+def test_a_row_that_cannot_be_written_does_not_stand_in_the_way_for_ever(path: str, bad: list[Any]) -> None:
+    """A bug elsewhere must not leave the index behind for good."""
+    index = Writer(path)
+    index.needs_sync = False
+    index._keep("a", bad if len(bad) > 2 else [*bad, *row("a")[2:-1]])
+    with pytest.raises(IndexUnavailable):
+        index.commit()
+    index.reopen()
+    assert index.needs_sync
+    index.put(row("b"))
+    index.commit()
+    assert index.get("b") is not None
+    index.close()
+
+
 def test_closing_never_raises(index: Writer, path: str) -> None:
     index._database.all("PRAGMA max_page_count = 1")
     for number in range(500):
