@@ -10,6 +10,7 @@ Source:     sqlite.org: wal.html, howtocorrupt.html § 2.6 (fork), § 1.4 (a str
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 2.0  # only a stranger's sqlite3 shell can hold the lock for longer than a moment
 CACHE_KIB = 4000
+NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM)
 PASSING = ("locked", "full", "unable to open", "interrupted", "readonly")
 PROBES = (
     "SELECT * FROM jobs LIMIT 1",
@@ -93,7 +95,8 @@ class Database:
         except FileNotFoundError:
             raise IndexUnavailable(f"there is no index at {path} yet", is_lost=True) from None
         except OSError as error:
-            raise IndexUnavailable(f"{path} cannot be opened: {error.strerror}", is_lost=True) from None
+            is_lost = error.errno in NO_FILE
+            raise IndexUnavailable(f"{path} cannot be opened: {error.strerror}", is_lost=is_lost) from None
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
         try:

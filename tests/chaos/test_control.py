@@ -7,7 +7,6 @@ import os
 import random
 import socket
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -196,8 +195,8 @@ def test_who_does_not_read_loses_the_connection_and_nobody_else_does(steady: Ste
             connection.sendall(b'{"do": "watch"}\n' + b'{"do": "status"}\n' * 200)
         names = [f"gone-{n}-{'x' * 60}" for n in range(EVENTS)]
         for at in range(0, EVENTS, BATCH):
-            with Path(s.queue.layout.changes).open("a") as changes:
-                changes.write("".join(f"{name}\n" for name in names[at : at + BATCH]))
+            text = "".join(f"{name}\n" for name in names[at : at + BATCH])
+            s.queue.spool.files.append(s.queue.layout.changes, text.encode())
             for name in names[at : at + BATCH]:
                 event = json.loads(lines.readline())
                 assert (event["event"], event["id"]) == ("removed", name)

@@ -186,7 +186,7 @@ def _answer(queue: Queue, verb: str, job_id: str, command: str) -> str:
         queue.enqueue({"id": job_id, "command": command, "max_retries": 2})
     except QueueError as error:
         return type(error).__name__
-    except Exception as error:
+    except (OSError, ValueError, AssertionError) as error:
         return repr(error)
     return "enqueued"
 

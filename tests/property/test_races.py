@@ -50,7 +50,7 @@ def at_once(spool: Spool, body: Callable[[Spool, int], str], count: int = PROCES
                 os.close(report_read)
                 os.read(gate_read, 1)  # until the gate opens
                 said = body(open_spool(spool.layout.home), number)
-            except BaseException:  # noqa: BLE001 - the parent has to hear of it
+            except BaseException:
                 said = f"{FAILED} {traceback.format_exc()}"
             with os.fdopen(report_write, "w") as report:
                 report.write(said)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
@@ -317,6 +318,25 @@ def test_a_journal_that_lost_its_file_is_not_read_into_the_new_one(path: str) ->
     second = Writer(path)
     assert second.was_rebuilt
     assert second.get("a") is None
+    second.close()
+
+
+def test_an_index_that_cannot_be_opened_for_a_moment_is_not_thrown_away(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = Writer(path)
+    first.put(row("a"))
+    first.close()
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        with pytest.raises(IndexUnavailable, match="Too many open files"):
+            Writer(path)
+    second = Writer(path)
+    assert second.get("a") is not None
     second.close()
 
 
