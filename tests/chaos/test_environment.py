@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from tests.support.chaos import (
     check_index,
     ended,
     has_nothing_left,
+    must_not_be_skipped,
     need_root,
     pause,
     size,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     Make = Callable[..., Supervised]
 
 ROOT = Path(__file__).parents[2]
+QUICK = ("tests/chaos/test_control.py", "tests/lifecycle/test_jobs.py")
 
 
 # --- disks
@@ -369,29 +372,24 @@ def test_a_file_in_run_that_cannot_be_read_does_not_stop_the_supervisor(supervis
 # --- an ordinary user
 
 
-def test_everything_works_for_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The chaos suites, and what it is all for, run once as nobody."""
+def test_everything_works_for_an_ordinary_user() -> None:
+    """The chaos suites, and what it is all for, run once as nobody.
+
+    He may read everything, for the interpreter may lie where he could not; he may write only what is his.
+    """
     need_root("to become nobody")
-    if shutil.which("setpriv") is None:
-        pytest.skip("there is no setpriv")
-    base = Path("/tmp") / f"queuectl-nobody-{os.getpid()}"
-    base.mkdir(mode=0o700)
+    base = Path(tempfile.mkdtemp(prefix="queuectl-nobody-"))
     os.chown(base, NOBODY, NOBODY)
-    suites = (
-        ["tests/chaos", "tests/lifecycle", "tests/crash"]
-        if FULL
-        else ["tests/chaos/test_kills.py", "tests/lifecycle/test_jobs.py"]
-    )
-    environ = {
-        key: value for key, value in os.environ.items() if key not in ("QUEUECTL_CI", "QUEUECTL_SWEEP", "QUEUECTL_HOME")
-    }
-    environ |= {"HOME": str(base), "PYTHONDONTWRITEBYTECODE": "1", "QUEUECTL_CHAOS_SEEDS": "1"}
+    suites = ["tests/chaos", "tests/lifecycle", "tests/crash"] if FULL else ["tests/chaos/test_kills.py", *QUICK]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("QUEUECTL_")}
+    environ = {**kept, "HOME": str(base), "PYTHONDONTWRITEBYTECODE": "1", "QUEUECTL_SEEDS": "1"}
     user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    pytest_command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={base}/tmp", "-rs"]
+    user += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
+    command = [*user, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={base}/tmp", "-rs"]
     try:
-        done = subprocess.run(
-            [*user, *pytest_command, *suites], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*command, *suites], cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        must_not_be_skipped("there is no setpriv")
     finally:
         shutil.rmtree(base, ignore_errors=True)
     print(done.stdout[-2000:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Supervised]
 
-SEEDS = size(6, 200)
+SEEDS = int(os.environ.get("QUEUECTL_SEEDS") or size(6, 200))
 JOBS = 100
 WORKERS = 4
 KILLS = 9
