@@ -20,7 +20,7 @@ from queuectl import config
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
-from queuectl.job import DEAD, DONE, PENDING, VERDICTS
+from queuectl.job import DEAD, DONE, PENDING, PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.control import SOCKET, refusal
 from queuectl.processes.custody import Custody
@@ -385,5 +385,8 @@ class Supervisor:
         else:
             self._rescan()
         self._hear(*self.slots.values())
+        for slot in self.slots.values():  # a worker moves a job, syncs, and only then says so
+            if slot.job_id is not None and self.spool.find(slot.job_id) not in (PROCESSING, None):
+                self.dispatch.put(self.spool.read(slot.job_id))
         self.dispatch.read_changes()
         self.dispatch.commit()

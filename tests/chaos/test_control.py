@@ -108,6 +108,9 @@ class Steady:
         for _ in range(5):
             self.s.queue.enqueue("true")
         self.s.wait_until(lambda: ended(self.s) >= goal, "five more jobs have ended")
+        self.s.wait_until(
+            lambda: all(w["state"] == "idle" for w in self.s.status()["workers"]), "and all are told of it"
+        )
 
     def check(self, growth: int = GROWTH_BYTES) -> None:
         assert self.supervisor.poll() is None

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     Make = Callable[..., Supervised]
 
 SEEDS = int(os.environ.get("QUEUECTL_SEEDS") or size(6, 200))
-JOBS = 100
+JOBS = size(60, 100)
 WORKERS = 4
-KILLS = 9
+KILLS = size(7, 9)
 MIX = ("quick",) * 5 + ("slow",) * 4 + ("fails", "flaky", "flaky", "dies", "child", "session", "stubborn")
 
 

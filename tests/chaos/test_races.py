@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.client import Queue
 from queuectl.errors import Busy, Conflict, NotFound, QueueError
+from queuectl.job import DONE
 from queuectl.processes.launch import READY
 from tests.support.chaos import Journal, Tally, ended, has_nothing_left, race, size
 from tests.support.supervised import BODY
@@ -219,3 +220,16 @@ def test_a_job_that_an_old_worker_still_runs_is_not_cancelled_behind_its_back(su
     gate.write_text("go\n")
     s.wait_for(job_id, "completed")
     assert s.queue.cancel(job_id).state == "completed"
+
+
+def test_whoever_sees_that_a_job_has_ended_sees_it_in_the_index(supervised: Make) -> None:
+    """The file has moved, its worker has not said so yet: what is asked now already shows it."""
+    s = supervised(durability="full")
+    s.start(2)
+    with Tally("jobs seen to end", "jobs") as tally:
+        for number in range(1, size(40, 400) + 1):
+            job_id = s.queue.enqueue("true")
+            while s.queue.spool.find(job_id) != DONE:
+                continue
+            assert s.queue.counts()["completed"] == number
+            tally.add("jobs")

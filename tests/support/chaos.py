@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FULL = os.environ.get("QUEUECTL_SWEEP") == "full"
 NOBODY = 65534
-A_WHILE_S = 2.5  # long enough for everything that is tried once a second to have been tried
+A_WHILE_S = 2.0  # long enough for everything that is tried once a second to have been tried
 SPOOL_STATES = {
     PENDING: ("pending", "held", "failed"),
     PROCESSING: ("processing",),
