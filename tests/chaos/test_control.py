@@ -27,7 +27,7 @@ IDLE = 200
 STORM = size(2000, 20_000)
 RANDOM_LINES = size(300, 5000)
 HUGE_LINES = size(6, 40)
-GROWTH_BYTES = 4 << 20
+GROWTH_BYTES = 8 << 20
 
 NONSENSE = (
     *(b"", b" ", b"{", b"}", b"[]", b"null", b"true", b"0", b'"x"', b"hello", b"GET / HTTP/1.1\r", b"\x00" * 100),

@@ -468,5 +468,5 @@ def test_thousands_of_short_jobs_leave_no_zombie_no_descriptor_and_no_memory(sup
         assert most_zombies <= 1  # a command that has just ended
         assert [pid for pid in after if zombies_of(pid)] == []
         for pid, use in after.items():
-            assert use.descriptors == before[pid].descriptors, os.listdir(f"/proc/{pid}/fd")
+            assert use.descriptors <= before[pid].descriptors, os.listdir(f"/proc/{pid}/fd")
             assert use.bytes - before[pid].bytes < GROWTH_BYTES, (before, after)

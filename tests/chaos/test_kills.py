@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.chaos import Journal, Tally, ended, has_nothing_left, kill, size
+from tests.support.chaos import Journal, Tally, ended, has_nothing_left, kill, size, wait_until_nobody_is_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,4 +66,4 @@ def test_random_kills_lose_nothing_and_double_nothing(supervised: Make, tmp_path
         tally.add("interrupted", interrupted)
         supervisor.terminate()
         assert supervisor.wait(60) == 0
-        s.wait_until(lambda: not s.survivors(), "nobody is left")
+        wait_until_nobody_is_left(s)

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
-from queuectl.processes.hunt import HOME_TAG
+from queuectl.processes.hunt import HOME_TAG, TAG
 from tests.support.audit import check_mended
 
 if TYPE_CHECKING:
@@ -127,6 +127,17 @@ def kill(s: Supervised, pid: int, number: signal.Signals = signal.SIGKILL) -> bo
     except psutil.Error:
         return False
     return True
+
+
+def wait_until_nobody_is_left(s: Supervised) -> None:
+    """Wait until no process of this home lives; if one does, say what it is."""
+    try:
+        s.wait_until(lambda: not s.survivors(), "nobody is left")
+    except AssertionError as error:
+        left = [
+            (p.pid, p.ppid(), p.status(), p.cmdline(), p.environ().get(TAG), p.create_time()) for p in s.survivors()
+        ]
+        raise AssertionError(f"{left}\n{error}") from None
 
 
 def pause(seconds: float = A_WHILE_S) -> None:
