@@ -7,6 +7,8 @@ Source:     spool/FORMAT.md § Index.
 
 from __future__ import annotations
 
+import io
+
 from queuectl.fields import is_id
 
 TYPE_CHECKING = False
@@ -16,32 +18,33 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 
+ALL = 1 << 40
+
+
 class Changes:
-    """What stood in run/changes at one moment."""
+    """What stood in run/changes at one moment, or the first `limit` bytes of it."""
 
     __slots__ = ("_data", "_spool")
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Spool, limit: int = ALL) -> None:
         self._spool = spool
-        data = spool.files.take_all(spool.changes_path)
-        self._data = data[: data.rfind(b"\n") + 1]  # a line that is being appended is for the next time
+        data = spool.files.take(spool.changes_path, limit)
+        whole = data[: data.rfind(b"\n") + 1]  # a line that is being appended is for the next time
+        self._data = whole if len(data) < limit else whole or data
 
     def __bool__(self) -> bool:
         return bool(self._data)
 
     def ids(self) -> Iterator[str]:
         """Yield the ids, each perhaps more than once; memory is that of the text."""
-        at = 0
-        while at < len(self._data):
-            end = self._data.index(b"\n", at)
-            job_id = self._data[at:end].decode("ascii", "replace")
+        for line in io.BytesIO(self._data):
+            job_id = line.rstrip(b"\n").decode("ascii", "replace")
             if is_id(job_id):
                 yield job_id
-            at = end + 1
 
     def are_there(self) -> bool:
         """Tell whether the file still begins with these lines: nobody else has dealt with them."""
-        return self._spool.files.take_all(self._spool.changes_path).startswith(self._data)
+        return self._spool.files.take(self._spool.changes_path, len(self._data)) == self._data
 
     def forget(self) -> None:
         """Take these lines out of the file, keeping what came meanwhile."""

@@ -7,14 +7,12 @@ Guarantees: a job that is in hand is offered to nobody else; the index follows w
 
 from __future__ import annotations
 
-import heapq
-import math
 from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.fields import is_id
-from queuectl.index.changes import Changes
+from queuectl.index.changes import ALL, Changes
 from queuectl.index.database import IndexUnavailable, discard
 from queuectl.index.pages import Query
 from queuectl.index.reader import Reader
@@ -23,6 +21,7 @@ from queuectl.index.sync import Progress, look, refresh, sync
 from queuectl.index.writer import Writer
 from queuectl.job import PENDING, Job
 from queuectl.policy import WINDOW, Window, is_due, order
+from queuectl.processes.appointments import NEVER, Appointments
 from queuectl.processes.room import Room
 
 if TYPE_CHECKING:
@@ -34,9 +33,9 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 COMMIT_S = 0.05
+CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
 INDEX_RETRY_S = 5.0
 RETRIES_AT_ONCE = 100
-NEVER = math.inf
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
 
@@ -61,10 +60,10 @@ class Dispatcher:
         self._ready = Window()
         self._later = Window()
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
-        self._again: list[tuple[float, str]] = []
-        self._again_at: dict[str, float] = {}
+        self._again = Appointments()
         self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
         self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
+        self._has_changes = False
         self._sync: Iterator[Progress] | None = None
         self._watched = False
         self._commit_at = NEVER
@@ -115,7 +114,7 @@ class Dispatcher:
         self._half.discard(job_id)
         if isinstance(found, Job):
             if was_half:  # it is whole now; any other appointment stands, for a claim itself raises this event
-                self._again_at.pop(job_id, None)
+                self._again.cancel(job_id)
             self._offer_job(found)
         elif found is None:
             self._tell(Event("removed", job_id))
@@ -157,26 +156,26 @@ class Dispatcher:
         else:
             self._later.offer((run_at, -priority, job_id))
 
-    def read_changes(self) -> None:
-        """Refresh the jobs that other processes changed in place."""
+    def read_changes(self, *, whole: bool = False) -> None:
+        """Refresh the jobs that other processes changed in place: the first of them now, the rest with `step`."""
+        self._has_changes = False
         try:
-            changes = Changes(self._spool)
-            if not changes:
-                return
-            for job_id in dict.fromkeys(changes.ids()):
-                self.refresh(job_id)
-            self.commit()
-            if self.degraded is None:
+            while changes := Changes(self._spool, CHANGES_BYTES if self.degraded is None else ALL):
+                for job_id in dict.fromkeys(changes.ids()):
+                    self.refresh(job_id)
+                self.commit()
+                if self.degraded is not None:
+                    return  # none may be forgotten before the index has them
                 changes.forget()
+                self._has_changes = not whole
+                if not whole:
+                    return
         except OSError as error:
             self._log.error("run/changes cannot be read: %s action=changes", error.strerror)
 
     def look_again(self, job_id: str, after_s: float) -> None:
         """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
-        at = self._clock.monotonic() + after_s
-        if at < self._again_at.get(job_id, NEVER):
-            self._again_at[job_id] = at
-            heapq.heappush(self._again, (at, job_id))
+        self._again.make(job_id, self._clock.monotonic() + after_s)
 
     # --- what goes out
 
@@ -193,7 +192,7 @@ class Dispatcher:
             if key is None:
                 return None
             job_id = key[2]
-            if job_id not in self.in_hand and job_id not in self._again_at:
+            if job_id not in self.in_hand and job_id not in self._again.ids:
                 self.in_hand.add(job_id)
                 return job_id
 
@@ -203,7 +202,7 @@ class Dispatcher:
             self._refill_from_spool(now)
             return
         try:
-            found = self._writer.due(now, WINDOW, self.in_hand | self._again_at.keys())
+            found = self._writer.due(now, WINDOW, self.in_hand | self._again.ids)
         except IndexUnavailable as error:
             self._fail(error)
             self._refill_from_spool(now)
@@ -214,7 +213,7 @@ class Dispatcher:
         """Without an index jobs start as they are found; the order is right among those."""
         found = []
         for job_id in self._spool.ids(PENDING):
-            if job_id in self.in_hand or job_id in self._again_at:
+            if job_id in self.in_hand or job_id in self._again.ids:
                 continue
             job = self._spool.examine(f"{job_id}.json")
             if not isinstance(job, Job) or job.is_held:
@@ -270,9 +269,9 @@ class Dispatcher:
 
     def next_step(self, now: float) -> float:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
-        if self._sync is not None:
+        if self._sync is not None or self._has_changes:
             return now
-        wake = min(self._commit_at, self._repair_at, self.room.next_step, self._again[0][0] if self._again else NEVER)
+        wake = min(self._commit_at, self._repair_at, self.room.next_step, self._again.first)
         first = self._later.first
         if first is not None:
             wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
@@ -281,12 +280,11 @@ class Dispatcher:
     def step(self, now: float) -> None:
         """Do what is due: commit, look again, a piece of the scan."""
         self._promote(self._clock.now())
-        while self._again and self._again[0][0] <= now:
-            at, job_id = heapq.heappop(self._again)
-            if self._again_at.get(job_id) == at:
-                del self._again_at[job_id]
-                self.arrived(f"{job_id}.json")
+        for job_id in self._again.due(now):
+            self.arrived(f"{job_id}.json")
         self.room.step(now)
+        if self._has_changes:
+            self.read_changes()
         if now >= self._commit_at:
             self.commit()
         if now >= self._repair_at:

@@ -22,9 +22,10 @@ from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
+from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import SOCKET, refusal
 from queuectl.processes.custody import Custody
-from queuectl.processes.dispatch import NEVER, STATE, Dispatcher
+from queuectl.processes.dispatch import STATE, Dispatcher
 from queuectl.processes.environment import base_environment
 from queuectl.processes.logs import open_log
 from queuectl.processes.peers import Peers, mind_the_slow
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.processes.peers import Peer
-    from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ClockWatch, open_clock_watch, open_watch
+    from queuectl.processes.watch import ClockWatch
     from queuectl.spool.layout import Layout
 
 CONFIG_NAME = "config.yaml"
@@ -388,5 +389,5 @@ class Supervisor:
         for slot in self.slots.values():  # a worker moves a job, syncs, and only then says so
             if slot.job_id is not None and self.spool.find(slot.job_id) not in (PROCESSING, None):
                 self.dispatch.put(self.spool.read(slot.job_id))
-        self.dispatch.read_changes()
+        self.dispatch.read_changes(whole=True)
         self.dispatch.commit()

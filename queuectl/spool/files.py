@@ -25,6 +25,7 @@ CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL
 NOREPLACE, EXCHANGE = 1, 2
 AT_FDCWD = -100
+READ_ON_BYTES = 1 << 20
 READ_BYTES = 65536  # most files are read at once
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
@@ -78,7 +79,7 @@ class Files:
         parts = [data]
         size = len(data)
         while size <= limit:
-            data = os.pread(fd, limit + 1 - size, size)
+            data = os.pread(fd, min(READ_ON_BYTES, limit + 1 - size), size)  # what is asked for is allocated
             if not data:
                 break
             parts.append(data)
@@ -274,14 +275,14 @@ class Files:
         finally:
             os.close(fd)
 
-    def take_all(self, path: str) -> bytes:
-        """Return what was appended to `path` so far; `forget` takes it away once it has been used."""
+    def take(self, path: str, limit: int = 1 << 40) -> bytes:
+        """Return what was appended to `path` so far, the oldest first; `forget` takes it away once it has been used."""
         try:
             fd = os.open(path, READ)
         except FileNotFoundError:
             return b""
         try:
-            return self.read(fd, 1 << 40)
+            return self.read(fd, limit)[:limit]
         finally:
             os.close(fd)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Make = Callable[..., Supervised]
 
 EVENTS = 10_000
-BATCH = 100
+BATCH = 1000
 READERS = size(8, 30)
 IDLE = 200
 STORM = size(2000, 20_000)

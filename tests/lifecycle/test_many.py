@@ -150,3 +150,17 @@ def test_what_people_do_to_files_by_hand_is_seen(supervised: Make) -> None:
     assert s.queue.counts()["dead"] == 1
     (spool / "dead/one.json").unlink()
     assert sum(s.queue.counts().values()) == 0
+
+
+def test_a_long_list_of_changes_does_not_end_the_supervisor(supervised: Make) -> None:
+    """Thousands of changes made at once are read like a few; ids of jobs that are gone harm nobody."""
+    s = supervised()
+    supervisor = s.start(1)
+    job_id = s.queue.enqueue("true", run_at="2999-01-01T00:00:00Z")
+    spool = s.queue.spool
+    spool.files.append(s.queue.layout.changes, b"".join(b"gone-%05d\n" % number for number in range(20_000)))
+    s.queue.retry(job_id)
+    s.wait_for(job_id, "completed")
+    s.wait_until(lambda: Path(s.queue.layout.changes).read_bytes() == b"", "all changes are read")
+    assert s.queue.counts()["completed"] == 1
+    assert supervisor.poll() is None

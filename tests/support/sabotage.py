@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Act = Callable[["Sabotaged", str, tuple[Any, ...]], None]
 
-LOOKING = {"open", "fstat", "lstat", "exists", "names", "read", "read_at", "free_bytes", "take_all", "has_writer"}
+LOOKING = {"open", "fstat", "lstat", "exists", "names", "read", "read_at", "free_bytes", "take", "has_writer"}
 WRITING = {"write", "truncate", "reserve", "append", "forget"}
 NAMING = {"create", "publish", "link", "unlink", "move", "exchange"}
 MARKING = {"chmod", "touch"}
@@ -33,9 +33,9 @@ REFUSE: dict[int, set[str]] = {
     errno.EIO: LOOKING | WRITING | NAMING | MARKING | SYNCING | CLOSING,
     errno.ENOSPC: WRITING | NAMING | SYNCING,
     errno.EDQUOT: WRITING | NAMING | SYNCING,
-    errno.EMFILE: {"open", "names", "take_all", "has_writer", "create", "sync_directory", "append", "forget"},
+    errno.EMFILE: {"open", "names", "take", "has_writer", "create", "sync_directory", "append", "forget"},
     errno.EROFS: {"open"} | WRITING | NAMING | MARKING,
-    errno.EACCES: {"open", "lstat", "exists", "names", "free_bytes", "take_all", "has_writer", "append", "forget"}
+    errno.EACCES: {"open", "lstat", "exists", "names", "free_bytes", "take", "has_writer", "append", "forget"}
     | NAMING
     | MARKING
     | {"sync_directory"},
@@ -75,7 +75,7 @@ def _instrument(method: str) -> None:
     setattr(Sabotaged, method, call)
 
 
-for _method in ("touch", "reserve", "take_all", "forget"):
+for _method in ("touch", "reserve", "take", "forget"):
     _instrument(_method)
 
 

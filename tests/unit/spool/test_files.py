@@ -240,17 +240,17 @@ def test_a_file_system_without_leases_has_no_writers(tmp_path: Path, monkeypatch
 def test_what_was_appended_is_forgotten_and_what_came_meanwhile_is_kept(tmp_path: Path) -> None:
     files = Files()
     path = str(tmp_path / "changes")
-    assert files.take_all(path) == b""
+    assert files.take(path) == b""
     files.append(path, b"a\n")
     files.append(path, b"b\n")
-    seen = files.take_all(path)
+    seen = files.take(path)
     assert seen == b"a\nb\n"
     files.append(path, b"c\n")
     files.forget(path, len(seen))
-    assert files.take_all(path) == b"c\n"
+    assert files.take(path) == b"c\n"
     files.forget(path, 2)
     files.forget(path, 2)
-    assert files.take_all(path) == b""
+    assert files.take(path) == b""
 
 
 def test_small_questions_have_answers(tmp_path: Path) -> None:
@@ -281,3 +281,14 @@ def test_a_file_is_synced_cut_and_reserved(tmp_path: Path) -> None:
     os.utime(tmp_path, (1, 1))
     files.touch(str(tmp_path))
     assert tmp_path.stat().st_mtime > 1
+
+
+def test_however_much_was_appended_is_read_and_forgotten(tmp_path: Path) -> None:
+    """run/changes grows with every change made while nobody reads it; its size must not decide what works."""
+    files, path = Files(), str(tmp_path / "changes")
+    lines = b"".join(b"job-%06d\n" % number for number in range(300_000))
+    (tmp_path / "changes").write_bytes(lines)
+    assert files.take(path) == lines
+    files.append(path, b"late\n")
+    files.forget(path, len(lines))
+    assert files.take(path) == b"late\n"

@@ -1,0 +1,50 @@
+"""appointments: the names in pending/ that are to be looked at again, and when."""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Set
+
+NEVER = math.inf
+
+
+class Appointments:
+    """One time for each id, the earliest that was asked for. Times are monotonic seconds."""
+
+    __slots__ = ("_at", "_order")
+
+    def __init__(self) -> None:
+        self._order: list[tuple[float, str]] = []
+        self._at: dict[str, float] = {}
+
+    @property
+    def ids(self) -> Set[str]:
+        """Those that have one."""
+        return self._at.keys()
+
+    @property
+    def first(self) -> float:
+        """When the next one is, NEVER when there is none."""
+        return self._order[0][0] if self._order else NEVER
+
+    def make(self, job_id: str, at: float) -> None:
+        """See to it that `due` yields this id at `at`, or earlier when an earlier time stands."""
+        if at < self._at.get(job_id, NEVER):
+            self._at[job_id] = at
+            heapq.heappush(self._order, (at, job_id))
+
+    def cancel(self, job_id: str) -> None:
+        """Forget it, if there is one."""
+        self._at.pop(job_id, None)
+
+    def due(self, now: float) -> Iterator[str]:
+        """Yield, and forget, those whose time has come."""
+        while self._order and self._order[0][0] <= now:
+            at, job_id = heapq.heappop(self._order)
+            if self._at.get(job_id) == at:
+                del self._at[job_id]
+                yield job_id
