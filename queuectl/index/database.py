@@ -111,11 +111,13 @@ class Database:
         try:
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             if for_writing:
+                self.was_created = self._is_empty()
+                if self.was_created:  # what a power cut ruins now is made again
+                    self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute("PRAGMA journal_mode = WAL")
-                self._connection.execute("PRAGMA synchronous = NORMAL")
-                if self._is_empty():
-                    self.was_created = True
+                if self.was_created:
                     self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
+                self._connection.execute("PRAGMA synchronous = NORMAL")
             if self.one("PRAGMA user_version") != (version,):
                 raise IndexUnavailable(f"{self.path} was made by another version of QueueCTL", is_lost=True)
             if self._is_cut_short():

@@ -16,7 +16,7 @@ import json
 import os
 
 from queuectl.index.changes import Changes
-from queuectl.job import DIRECTORIES, PROCESSING
+from queuectl.job import DIRECTORIES, PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Marks = dict[str, tuple[int, int]]  # directory: inode, mtime_ns
 
 SETTLE_S = 1.0  # no file system's clock is coarser
-MANY_UNSETTLED = 1000
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
@@ -38,12 +37,12 @@ class Seal:
 
     Attributes:
         marks: the directories that need no look as long as they have this inode and mtime.
-        unsettled: names in pending/ that were no jobs yet and are looked at again in any case.
+        unsettled: names in pending/ that were no jobs yet when it was written, to be looked at again in any case.
     """
 
     __slots__ = ("marks", "spool", "unsettled")
 
-    def __init__(self, spool: Spool, marks: Marks, unsettled: Iterable[str]) -> None:
+    def __init__(self, spool: Spool, marks: Marks, unsettled: Iterable[str] = ()) -> None:
         self.spool = spool
         self.marks = marks
         self.unsettled = set(unsettled)
@@ -55,10 +54,11 @@ class Seal:
     def write(self, writer: Writer) -> None:
         """Put it into the index. Crash: before the token is in run/ too, it counts for nothing."""
         boot = boot_id()
-        if boot is None or len(self.unsettled) > MANY_UNSETTLED:
+        if boot is None:
             return
         token = os.urandom(8).hex()
-        made = {"token": token, "boot": boot, "marks": self.marks, "unsettled": sorted(self.unsettled)}
+        marks = {name: mark for name, mark in self.marks.items() if name != PENDING or not writer.is_unsettled}
+        made = {"token": token, "boot": boot, "marks": marks, "unsettled": sorted(writer.unsettled)}
         writer.set_meta("seal", json.dumps(made))
         _write_token(self.spool, token)
 

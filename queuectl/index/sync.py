@@ -22,11 +22,12 @@ from itertools import chain
 
 from queuectl.errors import InvalidData
 from queuectl.index import seal
+from queuectl.index.ahead import FILES, fetch_ahead
 from queuectl.index.changes import Changes
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.rows import row_of
 from queuectl.index.sorting import Sorter
-from queuectl.index.writer import Writer
+from queuectl.index.writer import NO_ROW_YET, Writer
 from queuectl.job import DIRECTORIES, PENDING, PROCESSING, Job
 from queuectl.spool.intake import NotNow
 from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 STEP = 500  # what a piece may cost; comparing is 1
 READ_COST = 5
 LIST_COST = 0.1
+PASS_COST = 50
 FIRST_JOBS = 2000
 ROUNDS = 3
 COMMIT_ROWS = 500
@@ -105,10 +107,15 @@ def look(spool: Spool, writer: Writer, name: str) -> Job | NotNow | None:
         Why its file in pending/ is no job (now); else the job of this id; None when there is none.
     """
     job_id = job_id_of(name)
-    if job_id is None:
-        return None if is_ignored(name) else _examine(spool, name)
-    job, refused = _follow(spool, writer, job_id)
-    return refused or job
+    if job_id is not None:
+        job, refused = _follow(spool, writer, job_id)
+        return refused or job
+    if is_ignored(name):
+        return None
+    found = _examine(spool, name)
+    if isinstance(found, NotNow):
+        writer.note_unsettled(name, found.again_s is not None)
+    return found
 
 
 def refresh(spool: Spool, writer: Writer, job_id: str) -> Job | NotNow | None:
@@ -125,6 +132,7 @@ def _follow(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotN
     job, refused = _find(spool, writer, job_id)
     if job is None:
         writer.remove(job_id)
+    writer.note_unsettled(job_id + SUFFIX, refused is not None and refused.again_s is not None)
     if refused is not None and refused.reason == "renamed" and refused.job_id is not None:
         return _follow(spool, writer, refused.job_id)
     return job, refused
@@ -174,7 +182,6 @@ class _Sync:
         self.epoch = writer.epoch
         self.progress = Progress()
         self.spent = 0.0
-        self.unsettled: set[str] = set()
         self.fresh: list[Job] = []
         self.later: list[tuple[str, float]] = []
 
@@ -199,7 +206,7 @@ class _Sync:
             yield from self._apply_changes()
         self.writer.commit()
         self.writer.needs_sync = False
-        self.writer.seal = seal.Seal(self.spool, marks, self.unsettled)
+        self.writer.seal = seal.Seal(self.spool, marks)
         yield self._piece()
 
     def _believed(self, *, full: bool) -> set[str]:
@@ -212,7 +219,7 @@ class _Sync:
             return set()
         unchanged = last.unchanged()
         if PENDING in unchanged:
-            for name in last.unsettled:
+            for name in sorted(last.unsettled | writer.unsettled):
                 self._look(name)
         return unchanged
 
@@ -243,6 +250,8 @@ class _Sync:
 
     def _list(self, directory: str, sorter: Sorter) -> Iterator[Progress]:
         self.writer.commit()
+        if directory == PENDING:
+            self.writer.begin_unsettled()
         early = FIRST_JOBS if directory == PENDING and self.writer.count(PENDING) == 0 else 0
         for name in _names(self.spool, directory):
             job_id = job_id_of(name)
@@ -259,12 +268,16 @@ class _Sync:
 
     def _merge(self, directory: str, sorter: Sorter) -> Iterator[Progress]:
         """Go through files and rows side by side."""
+        are_new = sorter.count > FILES and self.writer.count(directory) < sorter.count // 2
         known = self.writer.witnesses(directory)
-        row = next(known, None)
-        for job_id in chain(sorter, (None,)):
+        row: Witness | None = NO_ROW_YET
+        for job_id in chain(fetch_ahead(self.spool, directory, sorter) if are_new else sorter, (None,)):
             while row is not None and (job_id is None or row[0] < job_id):
-                self._refresh(row[0])  # no such file here any more, or it came after the listing
-                yield from self._pause(READ_COST)
+                if row is NO_ROW_YET:
+                    yield from self._pause(PASS_COST)
+                else:
+                    self._refresh(row[0])  # no such file here any more, or it came after the listing
+                    yield from self._pause(READ_COST)
                 row = next(known, None)
             if job_id is None:
                 return
@@ -300,7 +313,6 @@ class _Sync:
             self.progress.unreadable += 1
 
     def _note(self, name: str, found: Job | NotNow | None) -> None:
-        self.unsettled.discard(name)
         if isinstance(found, Job):
             if found.directory == PENDING:
                 self.fresh.append(found)
@@ -308,7 +320,6 @@ class _Sync:
             self.progress.removed += 1
         elif found.again_s is not None:
             self.later.append((name, found.again_s))
-            self.unsettled.add(name)
 
     # --- pieces
 

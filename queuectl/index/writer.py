@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     Witness = tuple[str, int | None, int | None, int | None]  # id, inode, size, ctime_ns
 
 BUFFER_ROWS = 20_000  # more is not kept while the index cannot be written
+UNSETTLED_NAMES = 1000
 PROMOTE_ROWS = 1000  # at most so many become due in one step, the soonest first
 FEW_ROWS = 5000  # so many are fetched and sorted at once
 WINDOW_ROWS = 2000
 LAST = "\x7f"  # sorts behind every id
+NO_ROW_YET: Witness = ("", None, None, None)  # sorts before every id
 
 
 class Due:
@@ -56,6 +58,8 @@ class Writer:
         was_rebuilt: the file was missing, damaged or another version's, so this began empty.
         needs_sync: rows may be missing; `sync` makes it False.
         epoch: counts reopenings, for those who hold on to what they once asked.
+        unsettled: names in pending/ that are no jobs yet; the next `sync` looks at them whatever their directory says.
+        is_unsettled: there are more of them than are remembered.
         seal: what is written at a clean close so that the next opening need not compare everything (seal.py).
     """
 
@@ -68,6 +72,7 @@ class Writer:
         self.epoch = 0
         self.needs_sync = True
         self.seal: Seal | None = None
+        self.begin_unsettled()
         self._open()
 
     def _open(self) -> None:
@@ -130,6 +135,20 @@ class Writer:
     def remove(self, job_id: str) -> None:
         """Forget a job."""
         self._keep(job_id, None)
+
+    def begin_unsettled(self) -> None:
+        """Forget what was unsettled: all of pending/ is looked at now."""
+        self.unsettled: set[str] = set()
+        self.is_unsettled = False
+
+    def note_unsettled(self, name: str, is_unsettled: bool) -> None:
+        """Remember, or forget, that a name in pending/ is no job yet."""
+        if not is_unsettled:
+            self.unsettled.discard(name)
+        elif len(self.unsettled) < UNSETTLED_NAMES:
+            self.unsettled.add(name)
+        else:
+            self.is_unsettled = True
 
     def _keep(self, job_id: str, row: Row | None) -> None:
         self._rows[job_id] = row
@@ -264,7 +283,9 @@ class Writer:
     def witnesses(self, directory: str) -> Iterator[Witness]:
         """Yield what is known about the files of a directory, in the order of ids, while rows come and go.
 
-        Cost: bounded memory; pieces of a few milliseconds.
+        Between them NO_ROW_YET, so that the caller can pause while rows of other directories are passed over.
+
+        Cost: bounded memory; a few milliseconds to the next.
         """
         states = (STATES_IN[directory] * 3)[:3]
         self.commit()
@@ -277,6 +298,7 @@ class Writer:
             end = self._database.one("window_end", (start, WINDOW_ROWS - 1))
             until = end[0] if end is not None else LAST
             yield from self._database.all("witnesses", (start, until, *states))
+            yield NO_ROW_YET
             start = until
 
     # --- building anew

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl.index import seal, sync, writer
+from queuectl.index import ahead, seal, sync, writer
 from queuectl.index.changes import Changes
 from queuectl.index.database import Database, IndexUnavailable
 from queuectl.index.rows import row_of
@@ -160,6 +161,36 @@ def test_jobs_can_be_taken_from_the_index_while_the_comparison_goes_on(
     assert len(started) == 10
     index.close()
     assert home.differences() == []
+
+
+@pytest.mark.parametrize("answer", ["in memory", "on disk", "cannot tell"])
+def test_files_are_asked_for_ahead_without_changing_what_is_read(
+    home: Home, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def preadv(fd: int, buffers: Any, offset: int, flags: int) -> int:
+        if answer == "in memory":
+            return 1
+        raise BlockingIOError if answer == "on disk" else OSError(errno.EOPNOTSUPP, "")
+
+    monkeypatch.setattr(ahead, "FILES", 8)
+    monkeypatch.setattr(sync, "FILES", 8)
+    monkeypatch.setattr(sync, "FIRST_JOBS", 3)
+    monkeypatch.setattr(os, "preadv", preadv)
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, *_: asked.append(os.fstat(fd).st_ino))
+    for number in range(30):
+        home.enqueue(id=f"j{number}")
+    os.unlink(home.layout.job("pending", "j7"))
+    home.catch_up()
+    assert home.differences() == []
+    assert len(asked) == (29 if answer == "on disk" else 0)
+
+
+def test_a_file_that_goes_while_it_is_asked_for_stops_nothing(home: Home) -> None:
+    home.enqueue(id="a")
+    found = [*ahead.fetch_ahead(home.spool, "pending", ["a", "b", "c"])]
+    assert found == ["a", "b", "c"]
 
 
 # --- looking only where something happened
@@ -484,6 +515,36 @@ def test_a_file_that_is_no_job_yet_is_looked_at_again_although_its_directory_has
     home.drop("slow.json", '{"command": "echo"}')
     home.catch_up()
     assert set(home.rows()) == {"slow"}
+
+
+def test_a_job_that_a_stranger_was_overwriting_at_the_close_is_looked_at_again(home: Home) -> None:
+    home.enqueue(id="a")
+    home.let_time_pass()
+    index = home.writer()
+    for _ in sync.sync(home.spool, index):
+        continue
+    home.drop("a.json", '{"command": "ec', is_quiet=False)
+    look(home.spool, index, "a.json")
+    index.close()
+    assert home.rows() == {}
+    home.drop("a.json", '{"command": "echo"}')
+    home.catch_up()
+    assert home.differences() == []
+
+
+def test_more_unsettled_files_than_are_remembered_are_found_by_comparing(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "UNSETTLED_NAMES", 3)
+    for number in range(5):
+        home.drop(f"f{number}.json", '{"command": "ec', is_quiet=False)
+    home.let_time_pass()
+    home.catch_up()
+    for number in range(5):
+        home.drop(f"f{number}.json", '{"command": "echo"}')
+    home.let_time_pass()
+    home.catch_up()
+    assert len(home.rows()) == 5
 
 
 def test_the_caller_is_told_when_to_look_again(home: Home) -> None:
