@@ -19,7 +19,20 @@ PACKAGE = "queuectl"
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
     {"__init__", "errors", "clock"},
-    {"config", "config_text", "events", "fields", "history", "job", "jsontext", "outcome", "policy", "record", "retry"}
+    {
+        "config",
+        "config_text",
+        "events",
+        "fields",
+        "history",
+        "job",
+        "jsonengine",
+        "jsontext",
+        "outcome",
+        "policy",
+        "record",
+        "retry",
+    }
     | {"salvage", "settings", "units"},
     {"spool"},
     {"index"},
