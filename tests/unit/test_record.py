@@ -213,6 +213,23 @@ def test_the_result_of_the_edits_has_to_be_a_job_too() -> None:
         parse(b'{"command":"true","history":[' + entry + b"]}")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"command":"true","tags":["a"]}',
+        b'{"argv":["true"],"x":{"y":[]}}',
+        b'{"command":"true","x":{"history":[]}}\n',
+        b'{"command":"echo \\"history\\":[]}","x":[{}]}',
+        b'{"x":{"history":[{}]},"command":"]}","history":[] }',
+    ],
+)
+def test_where_a_file_grows_is_found_by_parsing_not_by_looking_at_its_bytes(data: bytes) -> None:
+    """A list of the author's may end as a history does, and his words may look like one."""
+    before = parse(data)
+    after = parse(grow(grow(data, STARTED), FAILED))
+    assert (after.fields, after.history) == (before.fields, [STARTED, FAILED])
+
+
 def test_a_long_text_in_an_entry_loses_its_beginning() -> None:
     """Until the entry fits; whatever the text is made of, not much more is cut than has to be."""
     for text in ("x" * 5000, "é" * 5000, "\x1b" * 5000, '"' * 5000, "€" * 100_000, "\U0001f600" * 3000):

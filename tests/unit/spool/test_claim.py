@@ -12,13 +12,14 @@ import pytest
 
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
+from queuectl.history import leads_to
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES, Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
 from tests.support.clock import NOON
-from tests.support.faults import FullDisk
+from tests.support.faults import Faulty, FullDisk
 from tests.support.spools import Home, free
 
 STATES = ("pending", "held", "failed", "completed", "cancelled", "dead")
@@ -352,6 +353,29 @@ def test_many_edits_never_make_a_file_that_cannot_be_read(spool: Home) -> None:
     assert os.path.getsize(spool.path(PENDING, job_id)) < (400 << 10) + COMPACT_AT_BYTES + 3 * MAX_ENTRY_BYTES
 
 
+@pytest.mark.parametrize("state", ["completed", "cancelled", "dead"])
+def test_at_no_moment_of_a_revival_does_done_or_dead_say_run_me(tmp_path: Path, state: str) -> None:
+    """It moves first and then grows: whoever looks into done/ or dead/ finds what has ended, and nothing to be run."""
+    looked = 0
+
+    class Looking(Faulty):
+        def at(self, method: str, *args: Any) -> None:
+            nonlocal looked
+            looked += 1
+            for directory in (DONE, DEAD):
+                for name in os.listdir(home.layout.directory(directory)):
+                    record = parse(Path(home.layout.directory(directory), name).read_bytes())
+                    assert leads_to(record.history) == directory, f"before {method}"
+
+    home = Home(tmp_path / "home")
+    job_id = home.put(state)
+    spool = Home(tmp_path / "home", files=Looking(), durability="full")
+    with spool.take(job_id) as claim:
+        claim.revive()
+    assert home.events(job_id)[-1] == "revived"
+    assert looked > 5
+
+
 # --- growing
 
 
@@ -402,6 +426,15 @@ def test_a_file_without_a_history_is_not_grown_in_pending(spool: Home) -> None:
     assert path.stat().st_ino != inode
     assert path.read_bytes().startswith(b'{"command":"true","note":1e9,"history":[{"event":"held"')
     assert spool.litter() == []
+
+
+def test_a_job_that_was_replaced_is_locked_all_the_same(spool: Home) -> None:
+    """The new inode takes over the lock of the old one before it has a name."""
+    spool.drop("a.json", '{"command":"true"}')
+    with spool.take("a") as claim:
+        claim.hold()
+        assert not free(spool, PENDING, "a")
+    assert free(spool, PENDING, "a")
 
 
 def test_a_dropped_file_grows_in_place_unless_a_sector_ends_in_the_joint(spool: Home) -> None:

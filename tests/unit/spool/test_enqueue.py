@@ -14,7 +14,7 @@ from queuectl.errors import Busy, Conflict, InvalidData, NotFound
 from queuectl.fields import InvalidField
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_BYTES, parse
-from queuectl.spool.claim import SpoolFull
+from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool, check_id
@@ -340,6 +340,48 @@ def test_a_second_name_is_taken_away_before_anything_is_decided(spool: Home) -> 
     with spool.take(job_id) as claim:
         assert claim.directory == DONE
     assert spool.where(job_id) == [DONE]
+
+
+def test_a_job_that_moved_on_before_its_lock_was_had_is_not_taken(
+    spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inode that is locked is not the one that has the name now: neither the old job nor the new one is touched."""
+    other, real = Home(tmp_path / "home"), Files.try_lock
+    for number, ask in enumerate(
+        (lambda job_id: spool.take_in(PENDING, job_id), lambda job_id: spool.claim(job_id, "w"))
+    ):
+        job_id = spool.put("pending", name=f"n{number}")
+
+        def meanwhile(self: Files, fd: int, job_id: str = job_id) -> bool:
+            monkeypatch.undo()
+            with other.start(job_id) as running:
+                running.finish({})
+            spool.drop(f"{job_id}.json", '{"command":"other"}')
+            return real(self, fd)
+
+        monkeypatch.setattr(Files, "try_lock", meanwhile)
+        assert not isinstance(ask(job_id), Claim)
+        assert spool.where(job_id) == [PENDING, DONE]
+        assert spool.text(PENDING, job_id) == '{"command":"other"}'
+        assert spool.read_in(DONE, job_id).fields["name"] == f"n{number}"  # type: ignore[union-attr]
+
+
+def test_what_a_job_said_before_it_was_locked_does_not_count(
+    spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody held it while we waited for the lock: what decides is read after it."""
+    other, real, job_id = Home(tmp_path / "home"), Files.try_lock, spool.put("pending")
+
+    def meanwhile(self: Files, fd: int) -> bool:
+        monkeypatch.undo()
+        with other.take(job_id) as taken:
+            taken.hold()
+        return real(self, fd)
+
+    monkeypatch.setattr(Files, "try_lock", meanwhile)
+    answer = spool.claim(job_id, "w")
+    assert getattr(answer, "reason", "claimed") == "held"
+    assert spool.events(job_id) == ["held"]
 
 
 def test_a_job_whose_revival_was_cut_off_is_where_it_was(spool: Home) -> None:
