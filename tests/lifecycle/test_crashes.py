@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from queuectl.job import PROCESSING
@@ -142,6 +143,23 @@ def test_everybody_killed_the_next_supervisor_ends_the_orphan_first(
     events = [entry["event"] for entry in s.queue.get(job_id).history]
     assert events == ["started", "interrupted", "started", "completed"]
     assert s.queue.get(job_id).failures == 0
+
+
+def test_a_run_with_an_empty_environment_is_found_by_its_lock(supervised: Make, tmp_path: Path) -> None:
+    """Nothing in its environment says whose it is, and its parents are dead; the lock that it holds does."""
+    s = supervised(kill_after=0.2)
+    first = s.start(1)
+    mark = tmp_path / "pid"
+    job_id, pid = _running(s, mark, f"[ $(wc -l < {mark}) -gt 1 ] || exec env -i /bin/sleep 600")
+    s.wait_until(lambda: psutil.Process(pid).name() == "sleep", "its environment is empty")
+    worker = s.status()["workers"][0]["pid"]
+    first.kill()
+    os.kill(worker, signal.SIGKILL)
+    first.wait()
+    s.start(1)
+    s.wait_for(job_id, "completed")
+    assert not is_running(pid)
+    assert [entry["event"] for entry in s.queue.get(job_id).history][:2] == ["started", "interrupted"]
 
 
 def test_orphans_may_be_awaited_instead(supervised: Make, tmp_path: Path) -> None:

@@ -240,6 +240,11 @@ def test_a_long_text_in_an_entry_loses_its_beginning() -> None:
         assert json.loads(data) == entry
 
 
+def test_an_entry_is_at_most_two_kibibytes() -> None:
+    """Whatever a command's last words are; else a few failures would make a file that is too large to be read."""
+    assert len(render_entry({**FAILED, "error": "x" * 100_000})) <= 2048
+
+
 def test_several_long_texts_are_all_cut() -> None:
     entry = {"event": "died", "at": AT, "reason": "r" * 3000, "error": "e" * 3000, "worker": "w" * 3000}
     assert len(render_entry(entry)) <= MAX_ENTRY_BYTES

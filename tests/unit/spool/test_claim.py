@@ -259,6 +259,33 @@ def test_a_verdict_that_was_written_is_only_filed_the_next_time(tmp_path: Path) 
     assert spool.events(job_id) == ["started", "completed"]
 
 
+def test_what_a_failed_sync_has_not_written_is_written_anew(tmp_path: Path) -> None:
+    """The kernel tells of it once and then takes it for written: another sync of the same file proves nothing."""
+
+    class Failing(Files):
+        inode = 0
+        synced: set[int] = set()
+
+        def sync_data(self, fd: int) -> None:
+            if os.fstat(fd).st_ino == self.inode:
+                Failing.inode = 0
+                raise OSError(errno.EIO, "io")
+
+        def sync(self, fd: int) -> None:
+            self.synced.add(os.fstat(fd).st_ino)
+
+    spool = Home(tmp_path / "home", files=Failing(), durability="full")
+    job_id = spool.put("pending")
+    with spool.start(job_id) as claim:
+        Failing.inode = claim.inode
+        Failing.synced.clear()
+        with pytest.raises(OSError, match="io"):
+            claim.finish({"exit_code": 0})
+        claim.finish({"exit_code": 0})
+    assert spool.path(DONE, job_id).stat().st_ino in Failing.synced
+    assert spool.events(job_id) == ["started", "completed"]
+
+
 @pytest.mark.parametrize(("durability", "synced"), [("full", True), ("relaxed", False)])
 def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str, synced: bool) -> None:
     calls: list[str] = []
