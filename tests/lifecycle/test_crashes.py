@@ -131,6 +131,7 @@ def test_everybody_killed_the_next_supervisor_ends_the_orphan_first(
     close = "exec python3 -c 'import os, time; os.closerange(0, 4096); time.sleep(600)'" if scrub else "sleep 600"
     script = f"trap '' TERM; [ $(wc -l < {mark}) -gt 1 ] || {close}"
     job_id, pid = _running(s, mark, script)
+    s.wait_until(lambda: s.queue.spool.run_is_locked(job_id, 1) != scrub, "it holds its lock, or has let go of it")
     worker = s.status()["workers"][0]["pid"]
     first.kill()
     os.kill(worker, signal.SIGKILL)

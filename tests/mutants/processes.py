@@ -8,6 +8,39 @@ CRASHES = "tests/lifecycle/test_crashes.py::test_"
 JOBS = "tests/lifecycle/test_jobs.py::test_"
 LOCKS = "tests/lifecycle/test_locks.py::test_"
 
+# A second supervisor is stopped by the lock of the index in any case, but only after this.
+HASTE = ("INDEX_PATIENCE_S = 60.0", "INDEX_PATIENCE_S = 1.0")
+# Since 3.30 filelock itself closes what a forked child has inherited, so a child can neither unlock nor keep it. Before, it
+# was as here: the worker has to close it, and without unlocking.
+OLD_LOCK = (
+    "processes/ownership.py",
+    (
+        (
+            'FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)',
+            'PlainLock(f"{layout.run}/supervisor.lock")',
+        ),
+        HASTE,
+        (
+            "class Ownership:\n",
+            (
+                "class PlainLock:\n"
+                "    def __init__(self, path: str) -> None:\n"
+                "        self.path = path\n\n"
+                "    def acquire(self) -> None:\n"
+                "        import fcntl\n\n"
+                "        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)\n"
+                "        try:\n"
+                "            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+                "        except BlockingIOError:\n"
+                "            raise Timeout(self.path) from None\n\n"
+                "    def release(self) -> None:\n"
+                "        os.close(self.fd)\n\n\n"
+                "class Ownership:\n"
+            ),
+        ),
+    ),
+)
+
 PROCESSES = (
     Mutant(
         "the command before the claim is complete",
@@ -15,15 +48,17 @@ PROCESSES = (
         (
             (
                 "        found.enter(worker)\n",
-                "        import queuectl.processes.runner as runner\n\n"
-                "        def late(*args: object, spawn: object = runner._spawn) -> int:\n"
-                "            runner._spawn = spawn\n"
-                "            pid = spawn(*args)\n"
-                "            write(found, worker)\n"
-                "            return pid\n\n"
-                "        write, runner._spawn = type(found).start, late\n"
-                "        found._move('processing')\n"
-                "        found.job.attempts += 1\n",
+                (
+                    "        import queuectl.processes.runner as runner\n\n"
+                    "        def late(*args: object, spawn: object = runner._spawn) -> int:\n"
+                    "            runner._spawn = spawn\n"
+                    "            pid = spawn(*args)\n"
+                    "            write(found, worker)\n"
+                    "            return pid\n\n"
+                    "        write, runner._spawn = type(found).start, late\n"
+                    "        found._move('processing')\n"
+                    "        found.job.attempts += 1\n"
+                ),
             ),
         ),
         (f"{JOBS}a_start_is_written_before_the_command_is_started",),
@@ -49,24 +84,42 @@ PROCESSES = (
         (
             (
                 "    os.closerange(3, kept)\n",
-                "    import fcntl\n\n"
-                "    for name in os.listdir('/dev/fd'):\n"
-                "        try:\n"
-                "            fcntl.flock(int(name), fcntl.LOCK_UN)\n"
-                "        except OSError:\n"
-                "            continue\n"
-                "    os.closerange(3, kept)\n",
+                (
+                    "    import fcntl\n\n"
+                    "    for name in os.listdir('/dev/fd'):\n"
+                    "        try:\n"
+                    "            fcntl.flock(int(name), fcntl.LOCK_UN)\n"
+                    "        except OSError:\n"
+                    "            continue\n"
+                    "    os.closerange(3, kept)\n"
+                ),
             ),
         ),
         (f"{CRASHES}two_supervisors_one_wins_and_the_other_says_who",),
         "two supervisors of one home",
+        also=OLD_LOCK,
     ),
     Mutant(
         "a forked worker keeps the supervisor's lock",
         "processes/slots.py",
-        (("            _close_all_but(theirs.fileno())\n", "            ours.close()\n"),),
+        (
+            (
+                "    os.closerange(3, kept)\n",
+                (
+                    "    for name in os.listdir('/dev/fd'):\n"
+                    "        try:\n"
+                    "            is_lock = os.readlink(f'/dev/fd/{name}').endswith('supervisor.lock')\n"
+                    "            if not is_lock and 2 < int(name) != kept:\n"
+                    "                os.close(int(name))\n"
+                    "        except OSError:\n"
+                    "            continue\n"
+                    "    return\n"
+                ),
+            ),
+        ),
         (f"{CRASHES}a_new_supervisor_leaves_a_job_to_the_old_worker_that_still_runs_it",),
         "no supervisor can be started as long as a job of the last one runs",
+        also=OLD_LOCK,
     ),
     Mutant(
         "recovery without the hunt",
@@ -125,9 +178,11 @@ PROCESSES = (
         (
             (
                 '            self._say({"say": "full", "id": job_id, "detail": str(error)})\n',
-                "            claim.close()\n"
-                "            self._claim = None\n"
-                '            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": ""})\n',
+                (
+                    "            claim.close()\n"
+                    "            self._claim = None\n"
+                    '            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": ""})\n'
+                ),
             ),
         ),
         (f"{JOBS}a_worker_whose_verdict_finds_no_room_begins_nothing_else",),
@@ -148,7 +203,7 @@ PROCESSES = (
     Mutant(
         "a second supervisor is let in",
         "processes/ownership.py",
-        (("            self._lock.acquire()\n        except", "            pass\n        except"),),
+        (("            self._lock.acquire()\n        except", "            pass\n        except"), HASTE),
         (f"{CRASHES}two_supervisors_one_wins_and_the_other_says_who",),
         "two supervisors of one home",
     ),

@@ -9,6 +9,7 @@ DEATH = "tests/unit/spool/test_faults.py::test_a_process_may_die_at_any_operatio
 CLAIM = "tests/unit/spool/test_claim.py::test_"
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
+TORN = "tests/crash/test_torn.py::test_"
 RECOVERY = "tests/unit/spool/test_recovery.py::test_"
 
 SPOOL = (
@@ -87,8 +88,10 @@ SPOOL = (
             ),
             (
                 "            self._move(source)\n            raise\n        self._file.sync()\n",
-                "            raise\n        self._file.sync()\n        self._move(PENDING)\n"
-                "        self._sync_directories(PENDING, source)\n",
+                (
+                    "            raise\n        self._file.sync()\n        self._move(PENDING)\n"
+                    "        self._sync_directories(PENDING, source)\n"
+                ),
             ),
         ),
         (f"{CLAIM}at_no_moment_of_a_revival_does_done_or_dead_say_run_me",),
@@ -161,8 +164,10 @@ SPOOL = (
         (
             (
                 '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
-                "        found = _read(spool, job_id, fd, spool.files.fstat(fd))\n"
-                '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
+                (
+                    "        found = _read(spool, job_id, fd, spool.files.fstat(fd))\n"
+                    '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status'
+                ),
             ),
             (
                 "            return refused\n        found = _read(spool, job_id, fd, status)\n",
@@ -217,8 +222,10 @@ SPOOL = (
         (
             (
                 "self._spool.files.write(self._fd, growth, self.record.grow_at)",
-                "self._spool.files.truncate(self._fd, 0)\n"
-                "            self._spool.files.write(self._fd, self.record.body + growth, 0)",
+                (
+                    "self._spool.files.truncate(self._fd, 0)\n"
+                    "            self._spool.files.write(self._fd, self.record.body + growth, 0)"
+                ),
             ),
         ),
         (f"{DEATH}[finish-new]", f"{DEATH}[hold-new]"),
@@ -242,9 +249,36 @@ SPOOL = (
     Mutant(
         "a torn growth is not cut off",
         "spool/jobfile.py",
-        (('files.truncate(self._fd, record.grow_at)\n            self.record = record.ending(b"")', "pass"),),
-        (f"{CLAIM}a_growth_that_was_torn_is_cut_off_before_the_next",),
-        "what a crash left is mixed with what is written next",
+        (("        elif record.torn:\n            self._mend()\n", ""),),
+        (
+            f"{CLAIM}what_a_crash_left_is_never_read_together_with_what_is_written_next",
+            f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",
+        ),
+        "a second crash makes one entry of two halves",
+    ),
+    Mutant(
+        "a torn growth is cut off, but nothing is closed",
+        "spool/jobfile.py",
+        (
+            (
+                "        elif record.torn:\n            self._mend()\n",
+                (
+                    "        elif record.torn:\n"
+                    "            files.truncate(self._fd, record.grow_at)\n"
+                    '            self.record = record.ending(b"")\n'
+                    "            self.sync()\n"
+                ),
+            ),
+        ),
+        (f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",),
+        "a crash right then forgets that the job was started",
+    ),
+    Mutant(
+        "a torn growth is cut off, but not for good",
+        "spool/jobfile.py",
+        (('its file cannot be written")\n        self.sync()', 'its file cannot be written")'),),
+        (f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",),
+        "a second power cut makes one entry of two halves",
     ),
     Mutant(
         "salvage within the author's part",
@@ -339,11 +373,13 @@ SPOOL = (
         (
             (
                 "    for name in list(spool.files.names(spool.layout.directory(PROCESSING))):\n",
-                '    for job_id in [*spool.ids("done")]:\n'
-                '        claim = spool.take_in("done", job_id)\n'
-                "        if claim is not None:\n"
-                "            claim.close()\n"
-                "    for name in list(spool.files.names(spool.layout.directory(PROCESSING))):\n",
+                (
+                    '    for job_id in [*spool.ids("done")]:\n'
+                    '        claim = spool.take_in("done", job_id)\n'
+                    "        if claim is not None:\n"
+                    "            claim.close()\n"
+                    "    for name in list(spool.files.names(spool.layout.directory(PROCESSING))):\n"
+                ),
             ),
         ),
         (f"{RECOVERY}done_and_dead_are_never_read_or_moved",),

@@ -11,7 +11,7 @@ import pytest
 
 from tests.mutants.processes import PROCESSES
 from tests.mutants.spool import SPOOL
-from tests.mutants.trial import PATIENCE_S, Mutant, check_caught, check_pass, lay_out, mutated, of, run
+from tests.mutants.trial import PATIENCE_S, Mutant, check_caught, check_pass, edited, lay_out, of, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def test_a_mutant_that_finds_no_place_is_an_error() -> None:
     """So is one that finds two: it would break something else than it says."""
     for text in ("", "NAP_S = 0.02\nNAP_S = 0.02"):
         with pytest.raises(AssertionError, match="times, not once"):
-            mutated(text, HARMLESS)
+            edited(text, HARMLESS.edits, "here")
 
 
 def test_a_harmless_mutant_and_one_that_is_no_program_are_told_from_one_that_is_caught(

@@ -14,7 +14,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from queuectl.processes.hunt import HOME_TAG
 from tests.mutants.witness import TOLD_TO
+
+Edits = tuple[tuple[str, str], ...]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = "6"  # of a test for what never comes true on a mutant
@@ -29,15 +34,17 @@ class Mutant:
         name: what is broken, in a few words.
         file: below queuectl/.
         edits: pairs of text and what stands there instead.
-        tests: each of these has to fail, by an assertion.
+        tests: each of these has to fail, by an assertion or because the program finds its own files broken.
         why: what goes wrong in the hands of a user.
+        also: the same for one more file.
     """
 
     name: str
     file: str
-    edits: tuple[tuple[str, str], ...]
+    edits: Edits
     tests: tuple[str, ...]
     why: str
+    also: tuple[str, Edits] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,21 @@ def lay_out(path: Path, mutant: Mutant | None = None) -> Path:
         shutil.copytree(ROOT / folder, path / folder)
     shutil.copy2(ROOT / "setup.cfg", path)
     if mutant is not None:
-        broken = path / "queuectl" / mutant.file
-        text = mutated(broken.read_text(encoding="utf-8"), mutant)
-        compile(text, str(broken), "exec")
-        broken.write_text(text, encoding="utf-8")
-        for compiled in broken.parent.glob(f"__pycache__/{broken.stem}.*.pyc"):
-            compiled.unlink()
+        for file, edits in ((mutant.file, mutant.edits), *([mutant.also] if mutant.also is not None else [])):
+            broken = path / "queuectl" / file
+            text = edited(broken.read_text(encoding="utf-8"), edits, f"{mutant.name}: in {file}")
+            compile(text, str(broken), "exec")
+            broken.write_text(text, encoding="utf-8")
+            for compiled in broken.parent.glob(f"__pycache__/{broken.stem}.*.pyc"):
+                compiled.unlink()
     return path
 
 
-def mutated(text: str, mutant: Mutant) -> str:
-    """Return the text with the mutant's edits; raises AssertionError when one of them does not find its place."""
-    for before, after in mutant.edits:
+def edited(text: str, edits: Edits, where: str) -> str:
+    """Return the text with the edits; raises AssertionError when one of them does not find its place."""
+    for before, after in edits:
         count = text.count(before)
-        assert count == 1, f"{mutant.name}: in {mutant.file} this stands {count} times, not once:\n{before}"
+        assert count == 1, f"{where} this stands {count} times, not once:\n{before}"
         text = text.replace(before, after)
     return text
 
@@ -103,9 +111,21 @@ def run(path: Path, tests: tuple[str, ...], patience_s: str | None = None) -> li
         os.killpg(process.pid, signal.SIGKILL)
         said, _ = process.communicate()
         raise AssertionError(f"still running after {LIMIT_S} s\n{said}") from None
+    finally:
+        end_what_is_left(path.parent)
     assert process.returncode in (0, 1), said
     assert told.exists(), said
     return [Ending(**json.loads(line)) for line in told.read_text(encoding="utf-8").splitlines()]
+
+
+def end_what_is_left(path: Path) -> None:
+    """Kill what a trial has started and a broken program has lost: the processes whose home lies below `path`."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(HOME_TAG, "").startswith(f"{path}/"):
+                process.kill()
+        except psutil.Error:
+            continue
 
 
 def of(test: str, endings: list[Ending]) -> list[Ending]:

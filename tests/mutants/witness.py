@@ -1,4 +1,4 @@
-"""A plugin for the pytest that tries a mutant: writes down how each test ended, and whether an assertion ended it."""
+"""A plugin for the pytest that tries a mutant: writes down how each test ended, and whether a broken promise ended it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from queuectl.errors import QueueError
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 TOLD_TO = "QUEUECTL_WITNESS"
-VIOLATIONS = (AssertionError, pytest.fail.Exception)  # `pytest.raises` says the second when nothing was raised
+# `pytest.raises` says the second when nothing was raised; the third is the program's own judgement of what it found.
+VIOLATIONS = (AssertionError, pytest.fail.Exception, QueueError)
 
 
 @pytest.hookimpl(wrapper=True)
