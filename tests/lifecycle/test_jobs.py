@@ -201,9 +201,15 @@ runner._spawn = look
     s = supervised(prelude=prelude, backoff_base=0.05)
     s.start(1)
     job_id = s.queue.enqueue('[ "$QUEUECTL_ATTEMPT" = 2 ]')
+
+    def said() -> list[list[str]]:
+        lines = seen.read_text().splitlines() if seen.exists() else []
+        return [[entry["event"] for entry in json.loads(line)["history"]] for line in lines]
+
+    s.wait_until(lambda: said() != [], "it was started once")
+    assert said()[0] == ["started"]
     s.wait_for(job_id, "completed")
-    events = [[entry["event"] for entry in json.loads(line)["history"]] for line in seen.read_text().splitlines()]
-    assert events == [["started"], ["started", "failed", "started"]]
+    assert said() == [["started"], ["started", "failed", "started"]]
 
 
 def test_a_worker_whose_verdict_finds_no_room_begins_nothing_else(supervised: Make, tmp_path: Path) -> None:

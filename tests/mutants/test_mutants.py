@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.mutants.intake import INTAKE_AND_RECOVERY
 from tests.mutants.processes import PROCESSES
 from tests.mutants.spool import SPOOL
-from tests.mutants.trial import PATIENCE_S, Mutant, check_caught, check_pass, edited, lay_out, of, run
+from tests.mutants.trial import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.mutants.trial import Ending
 
-MUTANTS = (*SPOOL, *PROCESSES)
+MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES)
 HARMLESS = Mutant("a comment", "spool/aside.py", (("NAP_S = 0.02", "NAP_S = 0.02  # as before"),), (), "")
 AT_ONCE = max(2, os.cpu_count() or 2)
 
@@ -30,17 +31,19 @@ class Trials:
     def __init__(self, factory: pytest.TempPathFactory, chosen: list[Mutant]) -> None:
         self._factory = factory
         self._pool = ThreadPoolExecutor(AT_ONCE)
-        tests = tuple(sorted({test for mutant in chosen for test in mutant.tests}))
-        self._whole = [self._pool.submit(self._try, None, tests[part::AT_ONCE]) for part in range(AT_ONCE)]
-        self._broken = {mutant.name: self._pool.submit(self._try, mutant, mutant.tests) for mutant in chosen}
+        self._original = lay_out(factory.mktemp("original") / "copy")
+        tests = sorted({test for mutant in chosen for test in mutant.tests})
+        parts = [tuple(tests[part::AT_ONCE]) for part in range(AT_ONCE)]
+        self._whole = [self._pool.submit(run, self._original, part) for part in parts if part]
+        self._broken = {mutant.name: self._pool.submit(self._try, mutant) for mutant in chosen}
 
-    def _try(self, mutant: Mutant | None, tests: tuple[str, ...]) -> list[Ending]:
-        folder = self._factory.mktemp("trial")
+    def _try(self, mutant: Mutant) -> list[Ending]:
+        self.whole()  # after it, the original is compiled
+        folder = self._factory.mktemp("mutant")
         try:
-            if not tests:
-                return []
-            path = lay_out(folder / "copy", mutant)
-            return run(path, tests, PATIENCE_S if mutant is not None else None)
+            path = lay_out(folder / "copy", self._original)
+            break_it(path, mutant)
+            return run(path, mutant.tests, PATIENCE_S)
         finally:
             shutil.rmtree(folder)
 
@@ -95,12 +98,12 @@ def test_a_harmless_mutant_and_one_that_is_no_program_are_told_from_one_that_is_
 ) -> None:
     """The trial itself is tried: a test that passes, or fails for another reason, is no catch."""
     test = "tests/unit/spool/test_layout.py::test_where_things_lie"
-    folder = tmp_path_factory.mktemp("trial")
+    path = lay_out(tmp_path_factory.mktemp("trial") / "copy")
+    break_it(path, HARMLESS)
     with pytest.raises(AssertionError, match="not noticed"):
-        check_caught((test,), run(lay_out(folder / "harmless", HARMLESS), (test,)))
-    nameless = Mutant("no such name", "spool/layout.py", (('SUFFIX = ".json"', 'SUFFIX = ".json"\nnowhere'),), (), "")
+        check_caught((test,), run(path, (test,)))
+    break_it(path, Mutant("no such name", "job.py", (("class Job:\n", "nowhere\n\n\nclass Job:\n"),), (), ""))
     with pytest.raises(AssertionError, match="nowhere"):
-        run(lay_out(folder / "nameless", nameless), (test,))
-    broken = Mutant("broken", "spool/layout.py", (("class Layout:", "class Layout"),), (), "")
+        run(path, (test,))
     with pytest.raises(SyntaxError):
-        lay_out(folder / "broken", broken)
+        break_it(path, Mutant("no program", "spool/layout.py", (("class Layout:", "class Layout"),), (), ""))

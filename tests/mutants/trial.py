@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,21 +59,24 @@ class Ending:
     said: str
 
 
-def lay_out(path: Path, mutant: Mutant | None = None) -> Path:
-    """Copy program and tests to `path`, and break them."""
+def lay_out(path: Path, source: Path = ROOT) -> Path:
+    """Copy program and tests to `path`; what has been compiled in `source` need not be compiled again."""
     path.mkdir(parents=True)
     for folder in ("queuectl", "tests"):
-        shutil.copytree(ROOT / folder, path / folder)
-    shutil.copy2(ROOT / "setup.cfg", path)
-    if mutant is not None:
-        for file, edits in ((mutant.file, mutant.edits), *([mutant.also] if mutant.also is not None else [])):
-            broken = path / "queuectl" / file
-            text = edited(broken.read_text(encoding="utf-8"), edits, f"{mutant.name}: in {file}")
-            compile(text, str(broken), "exec")
-            broken.write_text(text, encoding="utf-8")
-            for compiled in broken.parent.glob(f"__pycache__/{broken.stem}.*.pyc"):
-                compiled.unlink()
+        shutil.copytree(source / folder, path / folder)
+    shutil.copy2(source / "setup.cfg", path)
     return path
+
+
+def break_it(path: Path, mutant: Mutant) -> None:
+    """Turn a copy into a mutant."""
+    for file, edits in ((mutant.file, mutant.edits), *([mutant.also] if mutant.also is not None else [])):
+        broken = path / "queuectl" / file
+        text = edited(broken.read_text(encoding="utf-8"), edits, f"{mutant.name}: in {file}")
+        compile(text, str(broken), "exec")
+        broken.write_text(text, encoding="utf-8")
+        for compiled in broken.parent.glob(f"__pycache__/{broken.stem}.*.pyc"):
+            compiled.unlink()
 
 
 def edited(text: str, edits: Edits, where: str) -> str:
@@ -90,12 +94,17 @@ def run(path: Path, tests: tuple[str, ...], patience_s: str | None = None) -> li
     Raises:
         AssertionError: they did not come to an end, or could not be collected.
     """
-    told, temporary = path / "told", path.parent / f"{path.name}.tmp"
-    environ = {**os.environ, "PYTHONPATH": str(path), TOLD_TO: str(told)}
-    environ.pop("QUEUECTL_SWEEP", None)  # the small size of a sweep is enough here
+    scratch = Path(tempfile.mkdtemp(dir=path.parent))
+    told = scratch / "told"
+    environ = {**os.environ, "PYTHONPATH": str(path), TOLD_TO: str(told), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    for name in (
+        "QUEUECTL_SWEEP",
+        "PYTHONDONTWRITEBYTECODE",
+    ):  # a sweep's small size will do; compiling twice takes long
+        environ.pop(name, None)
     if patience_s is not None:
         environ["QUEUECTL_TEST_PATIENCE_S"] = patience_s
-    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.mutants.witness", f"--basetemp={temporary}"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "tests.mutants.witness", f"--basetemp={scratch / 'tmp'}"]
     process = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, *tests],
         cwd=path,
@@ -112,7 +121,7 @@ def run(path: Path, tests: tuple[str, ...], patience_s: str | None = None) -> li
         said, _ = process.communicate()
         raise AssertionError(f"still running after {LIMIT_S} s\n{said}") from None
     finally:
-        end_what_is_left(path.parent)
+        end_what_is_left(scratch)
     assert process.returncode in (0, 1), said
     assert told.exists(), said
     return [Ending(**json.loads(line)) for line in told.read_text(encoding="utf-8").splitlines()]
