@@ -166,7 +166,10 @@ def revive_all(spool: Home) -> None:
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if "without" in shape])
 def test_half_of_a_strangers_file_never_runs(spool: Home, shape: str) -> None:
-    """In pending/ every prefix of it, with and without NULs, waits for its grace and is then set aside as it is."""
+    """In pending/ every prefix of it, with and without NULs, waits for its grace and is then set aside as it is.
+
+    Proves G3. Hole H5.
+    """
     whole = before(shape, "t0000").rstrip()
     found = {f"t{number:04}": whole[:number] for number in range(0, len(whole), EVERY)}
     found |= {f"u{number:04}": whole[:number].ljust(len(whole), b"\0") for number in range(0, len(whole), EVERY)}
@@ -237,7 +240,10 @@ class TornAgain(Files):
 
 @pytest.mark.parametrize("inside", [1, 60, 110, 125, 140])
 def test_a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before(spool: Home, inside: int) -> None:
-    """What the first crash left is gone for good before the next growth, of which a second crash may leave any part."""
+    """What the first crash left is gone for good before the next growth, of which a second crash may leave any part.
+
+    Proves G5. Holes H4, H25.
+    """
     other: Entry = {"event": "interrupted", "at": AT, "run_at": AT, "error": "a" * 300}
     record = parse(render_new({"command": "true", "id": "t", "note": "t", "pad": ""}))
     record = record.grown(STARTED, record.growth(dict(STARTED)))

@@ -105,7 +105,7 @@ def test_a_unique_key_is_held_until_its_job_has_ended(queue: Queue) -> None:
 
 
 def test_one_unique_key_many_at_once(home: Path) -> None:
-    """Of twelve processes that enqueue the same key together, one succeeds."""
+    """Of twelve processes that enqueue the same key together, one succeeds. Hole H18."""
     script = (
         "from queuectl import Queue, QueueError\n"
         "try: print(Queue().enqueue('true', unique_key='k'))\n"
@@ -118,7 +118,7 @@ def test_one_unique_key_many_at_once(home: Path) -> None:
 
 
 def test_a_unique_key_is_checked_and_published_under_one_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the look and the publishing nobody else can look."""
+    """Between the look and the publishing nobody else can look. Hole H18."""
     queue, real = Queue(home), Spool.enqueue
     locked: list[bool] = []
 

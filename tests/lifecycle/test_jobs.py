@@ -155,7 +155,10 @@ def test_binary_and_unicode_output_does_no_harm(supervised: Make) -> None:
 
 
 def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised: Make, tmp_path: Path) -> None:
-    """Background children, new sessions, double forks that close every descriptor: none outlives the run."""
+    """Background children, new sessions, double forks that close every descriptor: none outlives the run.
+
+    Proves G14.
+    """
     s = supervised(kill_after=0.2)
     s.start(1)
     pids = [tmp_path / "plain", tmp_path / "stubborn", tmp_path / "daemon"]
@@ -171,7 +174,10 @@ def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised:
 
 
 def test_no_retry_begins_before_what_the_attempt_before_it_left_is_gone(supervised: Make, tmp_path: Path) -> None:
-    """A verdict that leads back to pending/ waits for it; `leftovers: leave` is for what succeeded."""
+    """A verdict that leads back to pending/ waits for it; `leftovers: leave` is for what succeeded.
+
+    Proves G4, G14. Hole H21.
+    """
     s = supervised(kill_after=0.2, backoff_base=0.05)
     s.start(1)
     left, overlap = tmp_path / "left", tmp_path / "overlap"
@@ -186,7 +192,10 @@ def test_no_retry_begins_before_what_the_attempt_before_it_left_is_gone(supervis
 
 
 def test_a_start_is_written_before_the_command_is_started(supervised: Make, tmp_path: Path) -> None:
-    """What ran is counted, whatever happens next: at the moment of the spawn the file says `started`, in processing/."""
+    """What ran is counted, whatever happens next: at the moment of the spawn the file says `started`, in processing/.
+
+    Proves G5.
+    """
     seen = tmp_path / "seen"
     prelude = f"""
 from queuectl.processes import runner
@@ -213,7 +222,10 @@ runner._spawn = look
 
 
 def test_a_worker_whose_verdict_finds_no_room_begins_nothing_else(supervised: Make, tmp_path: Path) -> None:
-    """It keeps the job and its lock and tries again; the next job waits until the verdict is written."""
+    """It keeps the job and its lock and tries again; the next job waits until the verdict is written.
+
+    Proves G16. Hole H6.
+    """
     full, refusals = tmp_path / "full", tmp_path / "refusals"
     full.touch()
     prelude = f"""
@@ -334,7 +346,7 @@ def test_a_running_job_is_cancelled_with_its_whole_tree(supervised: Make, tmp_pa
 
 
 def test_deleting_a_running_job_ends_it_first(supervised: Make, tmp_path: Path) -> None:
-    """Nothing of it is left: no process, no file, no output."""
+    """Nothing of it is left: no process, no file, no output. Proves G8."""
     s = supervised()
     s.start(1)
     mark = tmp_path / "pid"

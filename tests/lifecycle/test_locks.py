@@ -57,7 +57,7 @@ def start(spool: Home, tmp_path: Path) -> Iterator[Start]:
 
 
 def test_the_lock_of_a_job_is_free_when_its_worker_dies_although_its_command_lives(spool: Home, start: Start) -> None:
-    """Else nobody could adopt the run, or end it."""
+    """Else nobody could adopt the run, or end it. Hole H9."""
     job_id = start("")
     assert free(spool, PROCESSING, job_id)
     assert spool.run_is_locked(job_id, 1)
@@ -75,6 +75,6 @@ def test_the_lock_of_a_job_is_free_when_its_worker_dies_although_its_command_liv
 def test_a_command_that_sends_its_output_elsewhere_holds_the_lock_of_its_run(
     spool: Home, start: Start, script: str
 ) -> None:
-    """Its low descriptors are its own to reassign; the one above 100 stays."""
+    """Its low descriptors are its own to reassign; the one above 100 stays. Proves G4. Hole H11."""
     job_id = start(script)
     assert spool.run_is_locked(job_id, 1)

@@ -13,6 +13,7 @@ from tests.mutants.intake import INTAKE_AND_RECOVERY
 from tests.mutants.processes import PROCESSES
 from tests.mutants.spool import SPOOL
 from tests.mutants.trial import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
+from tests.test_guarantees import RELIABILITY, all_citations, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +85,13 @@ def test_a_mutant_is_noticed_by_the_tests_it_names(trials: Trials, mutant: Mutan
 def test_every_mutant_has_a_name_of_its_own_and_names_a_test() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
     assert all(mutant.tests and mutant.why for mutant in MUTANTS)
+
+
+def test_every_hole_is_opened_by_a_mutant() -> None:
+    """So a test that is said to watch a hole has been seen to notice it open."""
+    cited = all_citations()
+    opened = {number for mutant in MUTANTS for test in mutant.tests for number in cited.get(test.split("[")[0], [])}
+    assert {number for number in tables(RELIABILITY) if number.startswith("H")} - opened == set()
 
 
 def test_a_mutant_that_finds_no_place_is_an_error() -> None:

@@ -121,6 +121,7 @@ def test_what_can_be_revived(spool: Home, state: str) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_deleting_removes_the_job_and_all_it_wrote(spool: Home, state: str) -> None:
+    """Proves G8."""
     job_id = spool.put(state)
     other = spool.put(state)
     belongings = [spool.layout.input_of(job_id)] + [
@@ -261,7 +262,10 @@ def test_a_verdict_that_was_written_is_only_filed_the_next_time(tmp_path: Path) 
 
 
 def test_what_a_failed_sync_has_not_written_is_written_anew(tmp_path: Path) -> None:
-    """The kernel tells of it once and then takes it for written: another sync of the same file proves nothing."""
+    """The kernel tells of it once and then takes it for written: another sync of the same file proves nothing.
+
+    Proves G16.
+    """
 
     synced: set[int] = set()
 
@@ -384,7 +388,10 @@ def test_many_edits_never_make_a_file_that_cannot_be_read(spool: Home) -> None:
 
 @pytest.mark.parametrize("state", ["completed", "cancelled", "dead"])
 def test_at_no_moment_of_a_revival_does_done_or_dead_say_run_me(tmp_path: Path, state: str) -> None:
-    """It moves first and then grows: whoever looks into done/ or dead/ finds what has ended, and nothing to be run."""
+    """It moves first and then grows: whoever looks into done/ or dead/ finds what has ended, and nothing to be run.
+
+    Hole H12.
+    """
     looked = 0
 
     class Looking(Faulty):
@@ -409,6 +416,7 @@ def test_at_no_moment_of_a_revival_does_done_or_dead_say_run_me(tmp_path: Path, 
 
 
 def test_a_growth_that_was_torn_is_cut_off_before_the_next(spool: Home) -> None:
+    """Hole H4."""
     job_id = spool.put("failed")
     path = spool.path(PENDING, job_id)
     whole = path.read_bytes()
@@ -421,7 +429,7 @@ def test_a_growth_that_was_torn_is_cut_off_before_the_next(spool: Home) -> None:
 
 
 def test_what_a_crash_left_is_never_read_together_with_what_is_written_next(spool: Home) -> None:
-    """Whoever mends it may die in the middle of a growth as well: of two halves no entry is made."""
+    """Whoever mends it may die in the middle of a growth as well: of two halves no entry is made. Holes H4, H25."""
 
     class Died(BaseException):
         pass
@@ -452,7 +460,10 @@ def test_what_a_crash_left_is_never_read_together_with_what_is_written_next(spoo
 
 
 def test_somebody_who_still_writes_cannot_change_what_was_read(spool: Home) -> None:
-    """A producer who kept the file open: the job is written anew from memory, and he writes to a dead inode."""
+    """A producer who kept the file open: the job is written anew from memory, and he writes to a dead inode.
+
+    Hole H3.
+    """
     spool.drop("late.json", '{"command":"true"}')
     claim = spool.start("late")
     with open(spool.path(PROCESSING, "late"), "r+b") as late:
@@ -468,6 +479,7 @@ def test_somebody_who_still_writes_cannot_change_what_was_read(spool: Home) -> N
 
 
 def test_a_file_that_was_truncated_by_its_producer_is_written_anew(spool: Home) -> None:
+    """Hole H3."""
     spool.drop("late.json", '{"command":"true","note":"' + "x" * 3000 + '"}')
     claim = spool.start("late")
     os.truncate(spool.path(PROCESSING, "late"), 0)
@@ -545,7 +557,7 @@ def test_a_long_author_part_is_no_reason_to_compact(spool: Home) -> None:
 def test_a_compaction_that_finds_a_stranger_in_its_place_steps_back(
     spool: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exchange brings out what it did not expect: it is undone, and the stranger keeps the name."""
+    """The exchange brings out what it did not expect: it is undone, and the stranger keeps the name. Hole H7."""
     path = spool.drop("a.json", '{"command":"true"}')
     claim = spool.take("a")
     real = spool.files.exchange
@@ -590,6 +602,7 @@ def test_details_are_written_without_spoiling_the_file(spool: Home) -> None:
 
 @pytest.mark.parametrize(("verb", "target"), [("finish", DONE), ("bury", DEAD)])
 def test_a_job_that_ran_owns_its_name(spool: Home, verb: str, target: str) -> None:
+    """Proves G9. Hole H17."""
     job_id = spool.put("pending")
     with spool.start(job_id) as claim:
         spool.path(target, job_id).write_text("an impostor")
@@ -601,7 +614,7 @@ def test_a_job_that_ran_owns_its_name(spool: Home, verb: str, target: str) -> No
 
 
 def test_a_drop_that_took_the_name_of_a_running_job_gets_another(spool: Home) -> None:
-    """A nightly backup.json that comes while the last one waits for its retry runs too."""
+    """A nightly backup.json that comes while the last one waits for its retry runs too. Proves G9. Hole H17."""
     spool.drop("backup.json", {"command": "first"})
     with spool.start("backup") as claim:
         spool.drop("backup.json", {"command": "second"})
@@ -689,7 +702,10 @@ def test_on_a_full_disk_nothing_is_cancelled(full: Home) -> None:
 
 
 def test_on_a_full_disk_what_has_to_run_again_stays_claimed(full: Home) -> None:
-    """Put back without its verdict it would be tried for ever; the worker keeps it and tries again."""
+    """Put back without its verdict it would be tried for ever; the worker keeps it and tries again.
+
+    Proves G16. Hole H6.
+    """
     job_id = full.put("pending")
     with full.start(job_id) as claim:
         before = full.text(PROCESSING, job_id)

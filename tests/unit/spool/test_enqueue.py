@@ -218,6 +218,8 @@ def test_a_job_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
 
 
 def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
+    """Proves G16."""
+
     class Nearly(Files):
         free = 10 << 20
 
@@ -345,7 +347,10 @@ def test_a_second_name_is_taken_away_before_anything_is_decided(spool: Home) -> 
 def test_a_job_that_moved_on_before_its_lock_was_had_is_not_taken(
     spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The inode that is locked is not the one that has the name now: neither the old job nor the new one is touched."""
+    """The inode that is locked is not the one that has the name now: neither the old job nor the new one is touched.
+
+    Hole H10.
+    """
     other, real = Home(tmp_path / "home"), Files.try_lock
     for number, ask in enumerate(
         (lambda job_id: spool.take_in(PENDING, job_id), lambda job_id: spool.claim(job_id, "w"))
@@ -369,7 +374,7 @@ def test_a_job_that_moved_on_before_its_lock_was_had_is_not_taken(
 def test_what_a_job_said_before_it_was_locked_does_not_count(
     spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody held it while we waited for the lock: what decides is read after it."""
+    """Somebody held it while we waited for the lock: what decides is read after it. Hole H10."""
     other, real, job_id = Home(tmp_path / "home"), Files.try_lock, spool.put("pending")
 
     def meanwhile(self: Files, fd: int) -> bool:
@@ -402,6 +407,7 @@ def test_a_locked_job_is_waited_for_and_then_reported_busy(spool: Home) -> None:
 
 
 def test_changes_in_place_are_noted_for_the_index(tmp_path: Path) -> None:
+    """Hole H24."""
     spool = Home(tmp_path / "home", announce=True)
     a, b = spool.put("pending", id="a"), spool.put("pending", id="b")
     with spool.take(a) as claim:
