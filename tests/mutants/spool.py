@@ -22,6 +22,19 @@ SPOOL = (
         "a power cut leaves an acknowledged job empty",
     ),
     Mutant(
+        "a job is published before it is written",
+        "spool/publish.py",
+        (
+            ("        files.write(fd, data, 0)\n", ""),
+            (
+                "        files.publish(fd, name, spool.layout.job(PENDING, job_id))\n",
+                "        files.publish(fd, name, spool.layout.job(PENDING, job_id))\n        files.write(fd, data, 0)\n",
+            ),
+        ),
+        (f"{ENQUEUE}at_any_moment_a_job_is_there_whole_or_not_at_all",),
+        "whoever dies, or looks, in between has an empty job",
+    ),
+    Mutant(
         "no sync of the directory after enqueue",
         "spool/spool.py",
         (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import queuectl
 from queuectl.errors import QueueError
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
 TOLD_TO = "QUEUECTL_WITNESS"
 # `pytest.raises` says the second when nothing was raised; the third is the program's own judgement of what it found.
 VIOLATIONS = (AssertionError, pytest.fail.Exception, QueueError)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to try another program than the copy."""
+    if not Path(queuectl.__file__).is_relative_to(config.rootpath):
+        raise pytest.UsageError(f"{queuectl.__file__} is not below {config.rootpath}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,7 @@ from queuectl.spool.files import Files
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool, check_id
 from tests.support.clock import NOON
-from tests.support.faults import Named
+from tests.support.faults import Faulty, Named, make_old
 from tests.support.spools import DIRECTORIES, Home
 
 BAD: list[tuple[dict[Any, Any], str]] = [
@@ -215,6 +215,27 @@ def test_a_job_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
 
     Home(tmp_path / "home", files=Recording(), durability="full").enqueue({"command": "true"})
     assert calls == ["sync", "publish", "pending"]
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
+def test_at_any_moment_a_job_is_there_whole_or_not_at_all(tmp_path: Path, *, is_old: bool) -> None:
+    """Whoever looks, or dies, between two operations of an enqueue has all of it or nothing. Proves G1, G3."""
+    seen: list[int] = []
+
+    class Looking(Faulty):
+        def at(self, method: str, *args: Any) -> None:
+            for path in Path(spool.layout.directory(PENDING)).iterdir():
+                assert parse(path.read_bytes()).fields["note"] == "all of it", f"before {method}"
+            seen.append(len(list(Path(spool.layout.directory(PENDING)).iterdir())))
+
+    files = Looking()
+    if is_old:
+        make_old(files)
+    spool = Home(tmp_path / "home", files=files, durability="full")
+    spool.enqueue({"command": "true", "note": "all of it"})
+    spool.enqueue({"command": "true", "note": "all of it", "id": "a"})
+    assert seen == sorted(seen)
+    assert set(seen) == {0, 1, 2}
 
 
 def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
