@@ -237,6 +237,7 @@ def circles(sources: list[Source], modules: set[str]) -> list[str]:
 
 
 def test_the_program_has_the_shape_that_was_drawn() -> None:
+    """Proves G12."""
     found = problems(ROOT)
     assert not found, "\n" + "\n".join(found)
 

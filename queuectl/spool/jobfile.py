@@ -106,8 +106,7 @@ class JobFile:
             # A growth torn there could not be told from the first half of what a stranger writes.
             self.replace(record.rewritten())
         elif record.torn:
-            files.truncate(self._fd, record.grow_at)
-            self.record = record.ending(b"")
+            self._mend()
 
     def _write(self, growth: bytes) -> None:
         try:
@@ -249,7 +248,11 @@ class JobFile:
         self.directory = target
 
     def _mend(self) -> None:
-        """Make a torn file whole, for good: in pending/ it could be taken for half of what a stranger writes."""
+        """Make a torn file whole, for good.
+
+        In pending/ it could be taken for half of what a stranger writes; and a growth that is torn as well could be read
+        together with what is left of this one.
+        """
         self._undo_growth()
         if self.record.torn:
             raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")

@@ -24,6 +24,7 @@ from queuectl.cli.text import cut, pad, plural, safe, safe_output, width
     ],
 )
 def test_what_could_command_a_terminal_is_shown_instead(text: str, shown: str) -> None:
+    """Proves G18."""
     assert safe(text) == shown
 
 

@@ -11,10 +11,12 @@ import pytest
 import queuectl
 from queuectl import Queue, QueueError
 from queuectl.errors import Conflict, InvalidData, NotFound, TimedOut
+from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Any
 
     from tests.support.supervised import Supervised
 
@@ -103,7 +105,7 @@ def test_a_unique_key_is_held_until_its_job_has_ended(queue: Queue) -> None:
 
 
 def test_one_unique_key_many_at_once(home: Path) -> None:
-    """Of twelve processes that enqueue the same key together, one succeeds."""
+    """Of twelve processes that enqueue the same key together, one succeeds. Hole H18."""
     script = (
         "from queuectl import Queue, QueueError\n"
         "try: print(Queue().enqueue('true', unique_key='k'))\n"
@@ -113,6 +115,22 @@ def test_one_unique_key_many_at_once(home: Path) -> None:
     said = [process.communicate(timeout=90)[0].strip() for process in racers]
     assert said.count("refused 4") == 11, said
     assert len(Queue(home).list()) == 1
+
+
+def test_a_unique_key_is_checked_and_published_under_one_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the publishing nobody else can look. Hole H18."""
+    queue, real = Queue(home), Spool.enqueue
+    locked: list[bool] = []
+
+    def publish(self: Spool, fields: Mapping[str, Any]) -> str:
+        for path in (home / "run").glob("unique.*"):
+            with path.open() as file:
+                locked.append(self.files.is_locked(file.fileno()))
+        return real(self, fields)
+
+    monkeypatch.setattr(Spool, "enqueue", publish)
+    queue.enqueue("true", unique_key="nightly")
+    assert locked == [True]
 
 
 def test_waiting_ends_with_the_fate_of_each_job(supervised: Make) -> None:

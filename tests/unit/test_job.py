@@ -154,6 +154,7 @@ def test_a_job_that_is_to_run_as_soon_as_possible_does_not_wait_for_a_clock_that
 
 
 def test_a_compaction_changes_nothing_but_the_history() -> None:
+    """Hole H8."""
     snoozed = {"event": "snoozed", "exit_code": 75, "run_at": spell(NOON + 60)}
     died = {"event": "died", "reason": "interrupted", "error": "gone"}
     entries = [

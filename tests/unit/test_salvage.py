@@ -133,7 +133,10 @@ def test_an_entry_that_is_whole_but_not_closed_is_not_taken() -> None:
 
 
 def test_no_prefix_of_a_strangers_file_is_a_job() -> None:
-    """Half of what somebody writes never runs: in pending/ a file without a history is read strictly."""
+    """Half of what somebody writes never runs: in pending/ a file without a history is read strictly.
+
+    Proves G3. Hole H5.
+    """
     for text in WITHOUT_HISTORY.values():
         whole = text.rstrip()
         for size in range(len(whole)):
@@ -143,7 +146,10 @@ def test_no_prefix_of_a_strangers_file_is_a_job() -> None:
 
 @pytest.mark.parametrize("shape", WITHOUT_HISTORY)
 def test_what_the_author_wrote_is_never_guessed(shape: str) -> None:
-    """A file that lost some of the author's own bytes is either read with all his members or not at all."""
+    """A file that lost some of the author's own bytes is either read with all his members or not at all.
+
+    Proves G10. Hole H5.
+    """
     whole = WITHOUT_HISTORY[shape].rstrip()
     fields = parse(whole).fields
     for size in range(len(whole)):
