@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
-from queuectl.clock import parse_instant, spell
+from queuectl.clock import EXPECTED, parse_instant, spell
 from queuectl.errors import InvalidData
 
 TYPE_CHECKING = False
@@ -28,7 +28,6 @@ ID_MAX = 128
 ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
-INSTANT_WORDS = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
 
 PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
@@ -151,11 +150,11 @@ def flag(value: object) -> str | None:
 def instant(value: object) -> str | None:
     """Accept an RFC 3339 instant with a zone."""
     if not isinstance(value, str):
-        return INSTANT_WORDS
+        return EXPECTED
     try:
         instant_of(value)
-    except ValueError:
-        return INSTANT_WORDS
+    except ValueError as error:
+        return str(error)
     return None
 
 

@@ -190,11 +190,14 @@ def parse(data: bytes) -> Record:
             raise _too_long(author_bytes, MAX_BYTES)
     try:
         validate(value)
-        now = edited(value, history)
-        if now is not value:
-            validate(now)
     except InvalidField as error:
         raise invalid(text, place_of(text, error.field), str(error)) from None
+    now = edited(value, history)
+    if now is not value:
+        try:
+            validate(now)
+        except InvalidField as error:
+            raise invalid(text, place_of(text, "history"), f'an entry "edited" of the history: {error}') from None
     end = len(data.rstrip()) - 1
     if has_history:
         end = len(data[:end].rstrip()) - 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 NAP_S = 0.02
+HINT = "hint: mend it and move it back to pending/, or delete it together with this file"
 NAME_BYTES = 200  # a longer name leaves no room for ".reason"
 
 
@@ -43,7 +44,7 @@ def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
             pass
         number += 1
         kept = f"{stem}.{number}"
-    text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n"
+    text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n{HINT}\n"
     _write_reason(spool, f"{path}.reason", text.encode("utf-8", "backslashreplace"))
     return shown(kept)
 
