@@ -74,14 +74,6 @@ class Record:
         return CLOSE if self.has_history else b"}\n"
 
     @property
-    def splits_joint(self) -> bool:
-        """A sector ends within the `history` that the next growth begins with, so that a tear could leave half of it.
-
-        Half of it could not be told from the beginning of a member of the author's.
-        """
-        return not self.has_history and len(self.body) % SECTOR_BYTES + len(OPEN_HISTORY) > SECTOR_BYTES
-
-    @property
     def history_bytes(self) -> int:
         """About how long the history is."""
         return sum(len(encode(entry)) for entry in self.history)

@@ -79,7 +79,7 @@ def make_way(spool: Spool, directory: str, job_id: str) -> None:
     fd = _lock(spool, path)
     try:
         if directory == PENDING:
-            spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)))
+            spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
         else:
             reject(spool, directory, job_id + SUFFIX, f"duplicate-of {job_id}: its name belongs to a job that ran")
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def withdraw(spool: Spool, job_id: str, inode: int) -> None:
     """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
     aside = spool.files.fresh_name(spool.layout.tmp)
     try:
-        spool.files.move(spool.layout.job(PENDING, job_id), aside)
+        spool.files.move(spool.layout.job(PENDING, job_id), aside, is_fresh=True)
     except FileNotFoundError:
         return
     there = spool.files.lstat(aside)
@@ -130,7 +130,7 @@ def _move_back(spool: Spool, path: str, job_id: str) -> None:
     try:
         spool.files.move(path, spool.layout.job(PENDING, job_id))
     except FileExistsError:
-        spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)))
+        spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
 
 
 def _lock(spool: Spool, path: str) -> int | None:

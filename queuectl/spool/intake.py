@@ -37,7 +37,7 @@ RUN_LOCKED_S = 1.0
 FULL_S = 1.0
 SOON_S = 0.005
 SEEN_MAX = 10_000
-ANOTHER = 'give it another id, or none'
+ANOTHER = "give it another id, or none"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
@@ -308,7 +308,7 @@ def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) ->
 
 def _admit(spool: Spool, claim: Claim) -> NotNow | None:
     """Decide, under the lock, whether a well-formed job may start now."""
-    refused = _admit_links(spool, claim) or _admit_name(spool, claim)
+    refused = _admit_name(spool, claim) or _admit_links(spool, claim)  # a name too many may be half a renaming
     if refused is not None:
         return refused
     if claim.finish_move():
@@ -359,7 +359,7 @@ def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
     if wanted == job_id:
         return None
     try:
-        claim.rename(wanted)
+        claim.rename(wanted, is_fresh=not promised)
     except FileExistsError:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in pending/; {ANOTHER}")
     return NotNow("renamed", 0.0, f"{job_id} is now {wanted}", wanted)
