@@ -128,7 +128,9 @@ def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], o
         )
     except OSError as error:
         code = 127 if error.errno == errno.ENOENT else 126
-        raise NotStarted(FailedToStart(f"cannot start {_brief(program)}: {os.strerror(error.errno or 0)}", code)) from None
+        raise NotStarted(
+            FailedToStart(f"cannot start {_brief(program)}: {os.strerror(error.errno or 0)}", code)
+        ) from None
 
 
 def _brief(path: str) -> str:

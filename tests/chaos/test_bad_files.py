@@ -10,10 +10,10 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
+from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.processes.watch import open_watch
 from queuectl.spool.layout import job_id_of, shown
-from tests.support.chaos import Tally, ended
+from tests.support.chaos import Tally
 from tests.support.corpus import ENDS_DEAD, ENDS_DONE, REJECTED, STAYS, Bad, Corpus
 
 if TYPE_CHECKING:

@@ -181,7 +181,9 @@ def _syntax(mark: Mark) -> Iterator[Text]:
     yield text("syntax-bracket", '{"command":COMMAND\n]', "line 2, column 1", "expected ',' or '}'")
     yield text("syntax-newline", '{"command":COMMAND,\n"name":"a\nb"}', "line 2, column 10", "a control character")
     yield text("syntax-tab", '{"command":COMMAND,\n"name":"a\tb"}', "line 2, column 10", "a control character")
-    yield text("syntax-escape", '{"command":COMMAND,\n"name":"\\x"}', "line 2, column 9", "an escape that JSON does not")
+    yield text(
+        "syntax-escape", '{"command":COMMAND,\n"name":"\\x"}', "line 2, column 9", "an escape that JSON does not"
+    )
     yield text("syntax-unicode", '{"command":COMMAND,\n"name":"\\u12"}', "line 2, column", "incomplete \\u escape")
     yield text("syntax-surrogate", '{"command":COMMAND,\n"x":"\\ud800"}', "line 2, column 5", "half of a surrogate")
     yield text("syntax-nul", '{"command":COMMAND,\n"x":"a\\u0000b"}', "line 2, column 5", "the character NUL")
@@ -202,7 +204,9 @@ def _syntax(mark: Mark) -> Iterator[Text]:
         yield text(f"number-form-{number}", f'{{"command":COMMAND,\n"x":{spelled}}}', "line 2, column ", "expected ")
     for depth in (32, 33, 1000, 100_000):
         deep = "[" * depth + "]" * depth
-        yield text(f"deep-list-{depth}", f'{{"command":COMMAND,\n"x":{deep}}}', "line 2, column 36", "more than 32 deep")
+        yield text(
+            f"deep-list-{depth}", f'{{"command":COMMAND,\n"x":{deep}}}', "line 2, column 36", "more than 32 deep"
+        )
     deep = '{"a":' * 40 + "1" + "}" * 40
     yield text("deep-object", f'{{"command":COMMAND,\n"x":{deep}}}', "line 2, column", "more than 32 deep")
     yield text("deep-open", '{"command":COMMAND,\n"x":' + "[" * 100_000, "line 2, column 36", "more than 32 deep")

@@ -22,7 +22,7 @@ IS_ROOT = os.geteuid() == 0
 BAD_NAMES = (
     *(b"a b.json", b"-a.json", b"_a.json", b"a\nb.json", b"a\tb.json", b"a\x1b[31mb.json", b"\x7f.json", b"\x01.json"),
     *(b"\xff.json", b"a\xc3.json", b"\xed\xa0\x80.json", "é.json".encode(), "\u202efdp.json".encode()),
-    *("a\u200bb.json".encode(), "ａ.json".encode(), "😀.json".encode(), "a\u2028b.json".encode()),  # noqa: RUF001
+    *("a\u200bb.json".encode(), "ａ.json".encode(), "😀.json".encode(), "a\u2028b.json".encode()),
     *(b"$(touch x).json", b"`touch x`.json", b"a;touch x.json", b"a|b.json", b"a&b.json", b"*.json", b"?.json"),
     *(b"a'b.json", b'a"b.json', b"a\\b.json", b"%s%n.json", b"a:b.json", b"a=b.json", b"~a.json", b"#a.json"),
     *(b"a" * 129 + b".json", b"a" * 196 + b".json", b"a" * 250 + b".json", "é".encode() * 125 + b".json"),
