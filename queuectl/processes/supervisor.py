@@ -20,19 +20,20 @@ from queuectl import config
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, VERDICTS
+from queuectl.job import PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import SOCKET, refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import STATE, Dispatcher
+from queuectl.processes.dwelling import Dwelling, watched
 from queuectl.processes.environment import base_environment
 from queuectl.processes.logs import open_log
 from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
-from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, open_clock_watch, open_watch
+from queuectl.processes.watch import open_clock_watch, open_watch
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._watch = open_watch()
+        self._dwelling = Dwelling(layout)
         self._rescan_at = NEVER
         self._linger_until = self.clock.monotonic() + LINGER_S
 
@@ -102,8 +104,9 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        wake = min(self.dispatch.next_step(now), self.custody.next_step, self._starts.next_step, self._rescan_at)
-        wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
+        parts = (self.custody.next_step, self._starts.next_step, self._rescan_at, self._peers.listen_at)
+        restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
+        wake = min(self.dispatch.next_step(now), *parts, *restarts)
         if not self.slots:
             wake = min(wake, self._linger_until)
         return None if wake == NEVER else max(0.0, min(wake - now, LONGEST_SLEEP_S))
@@ -121,7 +124,7 @@ class Supervisor:
         if now >= self._rescan_at:
             self._rescan()
         self._hand_out()
-        self._peers.mind_the_slow()
+        self._peers.step(now)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
@@ -304,11 +307,7 @@ class Supervisor:
 
     def _open_watches(self) -> None:
         watch = self._watch
-        wanted = {self.layout.home: ARRIVALS, self.layout.run: CHANGES}
-        wanted[self.layout.directory(PENDING)] = ARRIVALS | DEPARTURES
-        for ended in (DONE, DEAD):  # what arrives there, a worker or a command has told of
-            wanted[self.layout.directory(ended)] = DEPARTURES
-        if watch is None or not all(watch.add(directory, mask) for directory, mask in wanted.items()):
+        if watch is None or not all(watch.add(directory, mask) for directory, mask in watched(self.layout).items()):
             self._watch = None
             self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
             self.log.warning("no file-system events: looking every %ss action=poll", self.spool.settings.poll_interval)
@@ -324,15 +323,22 @@ class Supervisor:
             elif change.directory == self.layout.home:
                 if change.name == CONFIG_NAME:
                     self.reload()
+                if change.has_left:
+                    self._look_at_home()
             elif change.directory == self.layout.run:
                 if change.name == "changes":
                     self.dispatch.read_changes()
-                elif change.name == SOCKET:
-                    self._peers.listen_again()
+                elif change.name == SOCKET and change.has_left:
+                    self._peers.socket_left(self.clock.monotonic())
             elif change.has_left:
                 self.dispatch.left(change.name)
             else:
                 self.dispatch.arrived(change.name)
+
+    def _look_at_home(self) -> None:
+        if self._dwelling.has_just_gone():
+            self.log.error("%s was removed: everything is stopped action=gone", self.layout.home)
+            self.drain(now=True)
 
     def _on_clock(self, watch: ClockWatch) -> None:
         if watch.take():
@@ -341,6 +347,7 @@ class Supervisor:
 
     def _rescan(self) -> None:
         self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
+        self._look_at_home()
         self.reload(quiet=True)
         self.dispatch.read_changes()
         self.dispatch.begin_sync(watched=self._watch is not None)

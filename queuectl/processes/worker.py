@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from queuectl.errors import QueueError
 from queuectl.index.rows import row_of
 from queuectl.outcome import describe
-from queuectl.processes import hunt, identity
+from queuectl.processes import dwelling, hunt, identity
 from queuectl.processes.logs import open_log
 from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, STOPPED, Run
@@ -255,12 +255,12 @@ class Worker:
             else:
                 event = settle(self.spool, claim, ended, cause)
         except Replaced as error:  # somebody took the file from under the lock; what lies there now is not ours
-            self._log.error("job %s cannot be settled: %s action=settle", job_id, error)
-            claim.close()
-            self._claim = None
-            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": str(error)})
+            self._give_up(claim, str(error))
             return
         except (SpoolFull, OSError) as error:
+            if not dwelling.exists(self.spool.layout):
+                self._give_up(claim, "its home was removed")
+                return
             if not isinstance(error, SpoolFull):
                 self._log.exception("cannot settle job %s action=settle", job_id)
             self._unsettled = (ended, cause)
@@ -275,6 +275,13 @@ class Worker:
         self._say({"say": "settled", "id": job_id, "event": event, "row": row, "how": how, "left": left})
         log = self._log.info if event in ("completed", "cancelled", "requeued", "snoozed") else self._log.warning
         log("job %s attempt %s %s %s action=%s", job_id, job.attempts, event, how, event)
+
+    def _give_up(self, claim: Claim, why: str) -> None:
+        """Let go of a job that cannot be settled any more."""
+        self._log.error("job %s cannot be settled: %s action=settle", claim.job.id, why)
+        claim.close()
+        self._claim = None
+        self._say({"say": "notnow", "id": claim.job.id, "reason": "gone", "again_s": None, "detail": why})
 
     _unsettled: tuple[Ended | None, str | None] = (None, None)
 

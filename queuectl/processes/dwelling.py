@@ -1,0 +1,58 @@
+"""dwelling: the home that a supervisor works for: what it watches there, and whether it is still there.
+
+Guarantees: judged by the inode of spool/, so that a home that was removed and made anew is another one; what cannot be
+            asked now (a failing disk) is still there.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.job import DEAD, DONE, PENDING
+from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.spool.layout import Layout
+
+
+def exists(layout: Layout) -> bool:
+    """Tell whether jobs have a place to go to; one that cannot be settled for want of it never will be."""
+    return os.path.isdir(layout.directory(PENDING))
+
+
+class Dwelling:
+    """The home as it was when the supervisor moved in."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._inode = _inode_of(layout)
+        self._is_gone = False
+
+    def has_just_gone(self) -> bool:
+        """Tell, once, that it was removed, moved elsewhere, or replaced."""
+        try:
+            was_gone, self._is_gone = self._is_gone, _inode_of(self._layout) != self._inode
+        except OSError:
+            return False
+        return self._is_gone and not was_gone
+
+
+def watched(layout: Layout) -> dict[str, int]:
+    """Return the directories that a supervisor watches, each with what it wants to hear of."""
+    return {
+        layout.home: ARRIVALS | DEPARTURES | ITSELF,
+        layout.run: CHANGES,
+        layout.directory(PENDING): ARRIVALS | DEPARTURES,
+        # What arrives where jobs have ended, a worker or a command has told of.
+        layout.directory(DONE): DEPARTURES,
+        layout.directory(DEAD): DEPARTURES,
+    }
+
+
+def _inode_of(layout: Layout) -> tuple[int, int] | None:
+    try:
+        status = os.stat(layout.spool)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
