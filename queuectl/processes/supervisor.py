@@ -5,8 +5,7 @@ Guarantees: one supervisor a home; no thread; it sleeps until something happens 
             settled by nobody until its run is proved dead or adopted.
 Fails with: Conflict when another supervisor owns the home.
 
-Parts: slots (workers), dispatch (what is next, the index), custody (runs without a worker), watch (dropped files),
-peers and requests (the socket), signals. Source: gunicorn's arbiter, s6-supervise; not their size.
+Parts: docs/ARCHITECTURE.md. Source: gunicorn's arbiter, s6-supervise; not their size.
 """
 
 from __future__ import annotations
@@ -336,6 +335,7 @@ class Supervisor:
                 self.dispatch.arrived(change.name)
 
     def _look_at_home(self) -> None:
+        self.dispatch.commit()  # the index may have left
         if self._dwelling.has_just_gone():
             self.log.error("%s was removed: everything is stopped action=gone", self.layout.home)
             self.drain(now=True)

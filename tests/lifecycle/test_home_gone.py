@@ -41,7 +41,7 @@ def test_it_ends_when_its_home_is_gone(
         s.wait_for(s.queue.enqueue("sleep 300"), "processing")
         pids.append(s.status()["workers"][0]["pid"])
     harm(home)
-    assert supervisor.wait(PATIENCE_S) == 0
+    s.wait_until(lambda: supervisor.poll() == 0, "it ended")
     s.wait_until(lambda: not any(map(is_running, pids)) and not s.survivors(), "everybody has ended")
     log = home.with_name("moved") / "logs/supervisor.log" if harm is move_away else home / "logs/supervisor.log"
     if harm is not remove:
@@ -57,7 +57,7 @@ def test_an_adopted_run_ends_with_the_home(supervised: Make, home: Path) -> None
     os.kill(worker["pid"], 9)
     s.wait_until(lambda: bool(s.status()["adopted"]), "it was adopted")
     shutil.rmtree(home)
-    assert supervisor.wait(PATIENCE_S) == 0
+    s.wait_until(lambda: supervisor.poll() == 0, "it ended")
     s.wait_until(lambda: not s.survivors(), "everybody has ended")
 
 
