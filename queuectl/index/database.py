@@ -173,7 +173,7 @@ class Database:
                 return False
         except OSError:
             return False
-        if self._beside is not None and self._beside != _inodes_beside(self.path):
+        if not self._is_closed and self._beside is not None and self._beside != _inodes_beside(self.path):
             self.is_lost = True
         return not self.is_lost
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 COMMIT_S = 0.05
 CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
-INDEX_RETRY_S = 5.0
+INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -357,15 +357,15 @@ class Dispatcher:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again.
+        """Go on without the index, and try soon and then every INDEX_RETRY_S to have one again.
 
-        One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
+        Not at once, for whoever took it away may be taking the whole home away. One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
         """
         now = self._clock.monotonic()
         if self.degraded is None:
             self._log.error("the index cannot be used: %s action=degraded", error)
         is_new = self.degraded is None and now - self._failed_at > INDEX_RETRY_S
-        self._failed_at, self._repair_at = now, now if is_new else now + INDEX_RETRY_S
+        self._failed_at, self._repair_at = now, now + (INDEX_SOON_S if is_new else INDEX_RETRY_S)
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER
