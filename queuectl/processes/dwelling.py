@@ -22,20 +22,25 @@ def exists(layout: Layout) -> bool:
 
 
 class Dwelling:
-    """The home as it was when the supervisor moved in."""
+    """The home as it was when the supervisor moved in; held open, so that no other gets its inode's number."""
 
     def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._inode = _inode_of(layout)
+        self._path = layout.spool
+        self._fd = os.open(layout.spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._is_gone = False
 
     def has_just_gone(self) -> bool:
         """Tell, once, that it was removed, moved elsewhere, or replaced."""
-        try:
-            was_gone, self._is_gone = self._is_gone, _inode_of(self._layout) != self._inode
-        except OSError:
-            return False
+        was_gone, self._is_gone = self._is_gone, not self._is_in_place()
         return self._is_gone and not was_gone
+
+    def _is_in_place(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._fd))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
+            return True
 
 
 def watched(layout: Layout) -> dict[str, int]:
@@ -48,11 +53,3 @@ def watched(layout: Layout) -> dict[str, int]:
         layout.directory(DONE): DEPARTURES,
         layout.directory(DEAD): DEPARTURES,
     }
-
-
-def _inode_of(layout: Layout) -> tuple[int, int] | None:
-    try:
-        status = os.stat(layout.spool)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_dev, status.st_ino
