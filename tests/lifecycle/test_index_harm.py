@@ -54,7 +54,7 @@ def test_what_is_taken_of_the_index_is_made_again(supervised: Make, harm: Callab
     s.wait_until(is_whole, "the index is whole again")
     ids.append(s.queue.enqueue("true"))
     s.wait_for(ids[-1], "completed")
-    assert s.queue.counts()["completed"] == 4
+    s.wait_until(lambda: s.queue.counts()["completed"] == 4, "it goes on")
     if harm is put_directory:
         assert (index.with_name("index.sqlite3.1") / "note").read_text() == "mine"
 
