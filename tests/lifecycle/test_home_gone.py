@@ -54,7 +54,9 @@ def test_an_adopted_run_ends_with_the_home(supervised: Make, home: Path) -> None
     """Its worker has gone before, so that it is the supervisor who cannot settle it."""
     s = supervised(kill_after=0.2)
     supervisor = s.start(1)
-    s.wait_for(s.queue.enqueue("sleep 300"), "processing")
+    up = home.with_name("up")
+    s.wait_for(s.queue.enqueue(f"touch {up}; exec sleep 300"), "processing")
+    s.wait_until(up.exists, "the command runs")
     (worker,) = s.status()["workers"]
     os.kill(worker["pid"], 9)
     s.wait_until(lambda: bool(s.status()["adopted"]), "it was adopted")
