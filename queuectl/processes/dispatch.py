@@ -372,8 +372,9 @@ class Dispatcher:
 
     def doubt(self) -> None:
         """Somebody could not read the index: look whether it still is one."""
-        if self.degraded is None:
+        if was_in_use := self.degraded is None:
             self._fail(IndexUnavailable("it cannot be read"))
+        if was_in_use or self._repair_at <= self._clock.monotonic() + INDEX_SOON_S:
             self._repair()
 
     def _repair(self) -> None:
