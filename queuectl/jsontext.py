@@ -146,7 +146,9 @@ def _is_too_deep(value: Fields) -> bool:
 def _decode(data: bytes) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
         raise invalid("", 0, "a byte order mark; expected UTF-8 without one")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:2] in (b"{\0", b"\0{"):
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise invalid("", 0, "UTF-32; expected UTF-8")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _has_every_other(data[:4]):
         raise invalid("", 0, "UTF-16; expected UTF-8")
     try:
         text = data.decode()
@@ -156,6 +158,11 @@ def _decode(data: bytes) -> str:
     if "\0" in text:
         raise invalid(text, text.index("\0"), f"byte {data.index(0)} is NUL; expected JSON text")
     return text
+
+
+def _has_every_other(data: bytes) -> bool:
+    """Tell whether every other byte is NUL, as in UTF-16 without a mark."""
+    return [byte == 0 for byte in data] in ([True, False, True, False], [False, True, False, True])
 
 
 def text_before_damage(data: bytes) -> str:

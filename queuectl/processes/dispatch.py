@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 COMMIT_S = 0.05
 CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
-INDEX_RETRY_S = 5.0
+INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -357,23 +357,24 @@ class Dispatcher:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again.
+        """Go on without the index, and try soon and then every INDEX_RETRY_S to have one again.
 
-        One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
+        Not at once, for whoever took it away may be taking the whole home away. One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
         """
         now = self._clock.monotonic()
         if self.degraded is None:
             self._log.error(f"the index cannot be used: {error} action=degraded")
         is_new = self.degraded is None and now - self._failed_at > INDEX_RETRY_S
-        self._failed_at, self._repair_at = now, now if is_new else now + INDEX_RETRY_S
+        self._failed_at, self._repair_at = now, now + (INDEX_SOON_S if is_new else INDEX_RETRY_S)
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER
 
     def doubt(self) -> None:
         """Somebody could not read the index: look whether it still is one."""
-        if self.degraded is None:
+        if was_in_use := self.degraded is None:
             self._fail(IndexUnavailable("it cannot be read"))
+        if was_in_use or self._repair_at <= self._clock.monotonic() + INDEX_SOON_S:
             self._repair()
 
     def _repair(self) -> None:

@@ -11,28 +11,25 @@ from typing import TYPE_CHECKING
 from queuectl.job import DEAD, DONE, PENDING
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import SOCKET
-from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, open_watch
+from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from queuectl.processes.dispatch import Dispatcher
-    from queuectl.processes.logs import Log
+    from queuectl.processes.peers import Peers
+    from queuectl.processes.supervisor import Supervisor
     from queuectl.processes.watch import Watch
-    from queuectl.spool.spool import Spool
 
 CONFIG_NAME = "config.yaml"
 LULL_S = 0.05
 
 
 class FileEvents:
-    """What happens to files.
+    """What happens to files, for the supervisor.
 
     Args:
         register, unregister: called with what is to be watched by the loop, and what to do when it is readable.
-        reload: called when the configuration may have changed, quietly or not.
-        listen_again: called when the control socket may have been taken away.
 
     Attributes:
         is_watching: the system tells of what happens.
@@ -41,21 +38,17 @@ class FileEvents:
 
     def __init__(
         self,
-        spool: Spool,
-        log: Log,
-        dispatch: Dispatcher,
+        supervisor: Supervisor,
+        peers: Peers,
         register: Callable[[Any, Callable[[], None]], None],
         unregister: Callable[[Any], Any],
-        reload: Callable[..., None],
-        listen_again: Callable[[], None],
     ) -> None:
-        self._spool = spool
-        self._log = log
-        self._dispatch = dispatch
+        self._supervisor = supervisor
+        self._spool = supervisor.spool
+        self._dispatch = supervisor.dispatch
+        self._peers = peers
         self._register = register
         self._unregister = unregister
-        self._reload = reload
-        self._listen_again = listen_again
         self._arrivals: Watch | None = None
         self._departures: Watch | None = None
         self.is_watching = False
@@ -65,12 +58,15 @@ class FileEvents:
         """Begin to watch, or else to look every `poll_interval`."""
         layout = self._spool.layout
         pending = layout.directory(PENDING)
-        self._arrivals = self._open({layout.home: ARRIVALS, layout.run: CHANGES, pending: ARRIVALS})
+        self._arrivals = self._open(
+            {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
+        )
         # What arrives in done/ or dead/, a worker or a command has told of.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
         if self._arrivals is None or self._departures is None:
             self.next_step = self._spool.clock.monotonic() + self._spool.settings.poll_interval
-            self._log.warning(f"no file-system events: looking every {self._spool.settings.poll_interval}s action=poll")
+            every_s = self._spool.settings.poll_interval
+            self._supervisor.log.warning(f"no file-system events: looking every {every_s}s action=poll")
             return
         self.is_watching = True
         self._register(self._arrivals, self._on_arrivals)
@@ -88,13 +84,15 @@ class FileEvents:
                 self._dispatch.begin_sync(watched=True)
             elif change.directory == self._spool.layout.home:
                 if change.name == CONFIG_NAME:
-                    self._reload()
+                    self._supervisor.reload()
+                if change.has_left:
+                    self._supervisor.look_at_home()
             elif change.directory == self._spool.layout.run:
                 if change.name == "changes":
                     self._dispatch.read_changes()
-                elif change.name == SOCKET:
-                    self._listen_again()
-            else:
+                elif change.name == SOCKET and change.has_left:
+                    self._peers.socket_left(self._spool.clock.monotonic())
+            elif not change.has_left:
                 self._dispatch.arrived(change.name)
 
     def _on_departures(self) -> None:
@@ -118,8 +116,9 @@ class FileEvents:
             self.next_step = NEVER
         else:
             self.next_step = now + self._spool.settings.poll_interval
+            self._supervisor.look_at_home()
+            self._supervisor.reload(quiet=True)
             self.read_all()
-            self._reload(quiet=True)
 
     def read_all(self) -> None:
         """Look at everything that has happened until now."""

@@ -5,8 +5,7 @@ Guarantees: one supervisor a home; no thread; it sleeps until something happens 
             settled by nobody until its run is proved dead or adopted.
 Fails with: Conflict when another supervisor owns the home.
 
-Parts: slots (workers), dispatch (what is next, the index), custody (runs without a worker), watch (dropped files),
-peers and requests (the socket), signals. Source: gunicorn's arbiter, s6-supervise; not their size.
+Parts: docs/ARCHITECTURE.md. Source: gunicorn's arbiter, s6-supervise; not their size.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import STATE, Dispatcher
+from queuectl.processes.dwelling import Dwelling
 from queuectl.processes.environment import base_environment
 from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
@@ -73,10 +73,8 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._handout = Handout(self.spool, self.slots, self.dispatch)
-        watched = (self._register, self._selector.unregister)
-        self._files = FileEvents(
-            self.spool, self.log, self.dispatch, *watched, reload=self.reload, listen_again=self._peers.listen_again
-        )
+        self._dwelling = Dwelling(layout)
+        self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
@@ -107,9 +105,9 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout)
-        wake = min([self.dispatch.next_step(now), *(part.next_step for part in parts)])
-        wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers)
+        restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
+        wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
             wake = min(wake, self._linger_until)
         return None if wake == NEVER else max(0.0, min(wake - now, LONGEST_SLEEP_S))
@@ -127,7 +125,7 @@ class Supervisor:
         self._files.step(now)
         if not self.draining:
             self._handout.step(now)
-        self._peers.mind_the_slow()
+        self._peers.step(now)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
@@ -296,6 +294,13 @@ class Supervisor:
         self._fork(slot)
 
     # --- files and configuration
+
+    def look_at_home(self) -> None:
+        """See whether it is still there, index and all."""
+        self.dispatch.commit()
+        if self._dwelling.has_just_gone():
+            self.log.error(f"{self.layout.home} was removed: everything is stopped action=gone")
+            self.drain(now=True)
 
     def _on_clock(self, watch: ClockWatch) -> None:
         if watch.take():

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from queuectl.errors import QueueError
 from queuectl.index.rows import row_of
 from queuectl.outcome import describe
-from queuectl.processes import hunt, identity
+from queuectl.processes import dwelling, hunt, identity
 from queuectl.processes.logs import open_log
 from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, STOPPED, Run
@@ -327,11 +327,12 @@ class Worker:
             else:
                 event = settle(self.spool, claim, ended, over.cause)
         except Replaced as error:  # somebody took the file from under the lock; what lies there now is not ours
-            self._log.error(f"job {job_id} cannot be settled: {error} action=settle")
-            self._let_go(over)
-            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": str(error)})
+            self._give_up(over, str(error))
             return True
         except (SpoolFull, OSError) as error:
+            if not dwelling.exists(self.spool.layout):
+                self._give_up(over, "its home was removed")
+                return True
             if not isinstance(error, SpoolFull):
                 self._log.exception(f"cannot settle job {job_id} action=settle")
             self._settle_at = self.spool.clock.monotonic() + RETRY_VERDICT_S
@@ -353,6 +354,13 @@ class Worker:
         over.claim.close()
         self._over.remove(over)
         self._settle_at = 0.0
+
+    def _give_up(self, over: Over, why: str) -> None:
+        """Let go of a job that cannot be settled any more."""
+        job_id = over.claim.job.id
+        self._log.error(f"job {job_id} cannot be settled: {why} action=settle")
+        self._let_go(over)
+        self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})
 
 
 def become_worker(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import queuectl
 from queuectl import Queue, QueueError
-from queuectl.errors import Conflict, InvalidData, NotFound, TimedOut
+from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut
+from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -147,6 +150,46 @@ def test_waiting_ends_with_the_fate_of_each_job(supervised: Make) -> None:
         s.queue.wait([far], timeout_s=0.2)
     with pytest.raises(NotFound):
         s.queue.wait(["no-such-job"])
+
+
+def test_a_job_whose_file_is_removed_while_it_runs_is_waited_for(supervised: Make, tmp_path: Path) -> None:
+    """Who runs it writes its file anew."""
+    s = supervised()
+    s.start(1)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job_id = s.queue.enqueue(f"read x < {gate}")
+    s.wait_for(job_id, "processing")
+    looks = []
+
+    def look() -> None:
+        looks.append(job_id)
+        if len(looks) == 1:
+            os.unlink(s.queue.layout.job("processing", job_id))
+        elif len(looks) == 3:
+            gate.write_text("go\n")
+
+    assert s.queue.wait([job_id], 60, on_look=look)[job_id].state == "completed"
+    assert len(looks) >= 3
+
+
+@pytest.mark.parametrize("state", ["pending", "processing"])
+def test_a_job_that_is_removed_for_good_has_failed(queue: Queue, state: str) -> None:
+    """And the error says which, and when."""
+    job_id = queue.enqueue("true")
+    if state == "processing":
+        claim = queue.spool.claim(job_id, "worker-1")
+        assert isinstance(claim, Claim)
+        claim.close()
+
+    def remove() -> None:
+        Path(queue.layout.job(state, job_id)).unlink(missing_ok=True)
+
+    when = "while it ran" if state == "processing" else "while it was pending"
+    with pytest.raises(JobFailed, match=f"job {job_id} was removed {when}"):
+        queue.wait([job_id], 60, on_look=remove)
+    with pytest.raises(NotFound):
+        queue.wait([job_id])
 
 
 def test_a_job_of_a_dead_worker_can_be_dealt_with_without_a_supervisor(supervised: Make) -> None:

@@ -19,6 +19,7 @@ from queuectl.record import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES, Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
+from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
 from tests.support.faults import Faulty, FullDisk
 from tests.support.spools import Home, free
@@ -509,13 +510,29 @@ def test_a_job_that_was_replaced_is_locked_all_the_same(spool: Home) -> None:
     assert free(spool, PENDING, "a")
 
 
-def test_a_dropped_file_grows_in_place_unless_a_sector_ends_in_the_joint(spool: Home) -> None:
-    for size in range(480, 530):
-        path = spool.drop(f"n{size}.json", '{"command":"' + "x" * (size - 13) + '"}')
-        inode = path.stat().st_ino
-        spool.start(f"n{size}").close()
-        same = spool.path(PROCESSING, f"n{size}").stat().st_ino == inode
-        assert same == (not 501 <= size <= 511), size
+def test_a_dropped_file_is_written_anew_before_its_first_growth(spool: Home) -> None:
+    """A growth whose bytes, but not whose length, reached the disk would leave it without its last bracket."""
+    path = spool.drop("a.json", '{"command":"true"}')
+    dropped = path.open("rb")
+    inode = os.fstat(dropped.fileno()).st_ino
+    spool.start("a").close()
+    assert spool.path(PROCESSING, "a").stat().st_ino != inode
+    assert dropped.read() == b'{"command":"true"}'
+    dropped.close()
+    assert spool.litter() == []
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_first_growth_of_any_length_leaves_a_job(spool: Home, cut: int) -> None:
+    """Of what was written only the first bytes are there: it is an attempt whose end nobody saw, or none."""
+    spool.drop("a.json", '{"command":"true"}')
+    spool.start("a").close()
+    path = spool.path(PROCESSING, "a")
+    text = path.read_text()
+    path.write_text(text[: text.index("[") + cut])
+    (found,) = recover(spool, lambda job: False)
+    assert found.result == "moved"
+    assert (spool.where("a"), spool.job("a").command) == ([PENDING], "true")
 
 
 def test_a_dropped_files_time_of_arrival_is_remembered(spool: Home) -> None:
@@ -611,6 +628,18 @@ def test_a_job_that_ran_owns_its_name(spool: Home, verb: str, target: str) -> No
     rejected = spool.rejected()
     assert list(rejected) == [f"{job_id}.json"]
     assert f"duplicate-of {job_id}" in rejected[f"{job_id}.json"]
+
+
+@pytest.mark.parametrize("where", [DONE, DEAD])
+def test_a_job_that_is_to_run_again_owns_its_name(spool: Home, where: str) -> None:
+    """Else the impostor would make it a duplicate of his, and it would be rejected."""
+    job_id = spool.put("pending")
+    with spool.start(job_id) as claim:
+        spool.path(where, job_id).write_text('{"command":"true","history":[]}')
+        claim.reschedule("failed", NOON, {"exit_code": 1})
+    assert spool.where(job_id) == [PENDING]
+    assert list(spool.rejected()) == [f"{job_id}.json"]
+    spool.start(job_id).close()
 
 
 def test_a_drop_that_took_the_name_of_a_running_job_gets_another(spool: Home) -> None:

@@ -18,6 +18,7 @@ from queuectl.spool.claim import Claim
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
 from tests.support.clock import NOON
+from tests.support.faults import Old
 from tests.support.spools import Home
 
 GRACE = 5.0  # drop_grace
@@ -672,11 +673,11 @@ def test_a_stranger_that_finds_his_name_taken_on_the_way_back_gets_another(
     real = Files.move
     moves: list[str] = []
 
-    def slip_in(self: Files, source: str, target: str) -> None:
+    def slip_in(self: Files, source: str, target: str, **how: bool) -> None:
         moves.append(target)
         if len(moves) <= 2:  # in place of ours, then in the place it came from
             os.rename(spool.drop(".new", f'{{"command":"echo {len(moves)}"}}'), spool.path(PENDING, job_id))
-        real(self, source, target)
+        real(self, source, target, **how)
 
     monkeypatch.setattr(Files, "move", slip_in)
     assert claim(spool, job_id)[0] == "busy"
@@ -736,3 +737,45 @@ def test_the_memory_of_restless_files_is_bounded(spool: Home) -> None:
     assert len(spool.restless._seen) == 30
     spool.restless.forget("a3")
     assert len(spool.restless._seen) == 29
+
+
+# --- renaming where the system cannot do it at once
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class DiesBetween(Old):
+    """Dies after the link of a move in two steps, before the unlink."""
+
+    def unlink(self, path: str) -> None:
+        raise Killed
+
+
+def test_a_renaming_cut_short_leaves_one_job(tmp_path: Path) -> None:
+    """The file has both names; under which it is looked at first does not matter."""
+    for first, second in (("drop", "real"), ("real", "drop")):
+        spool = Home(tmp_path / first, files=DiesBetween())
+        spool.drop("drop.json", {"id": "real", "command": "true"})
+        with pytest.raises(Killed):
+            claim(spool, "drop")
+        assert sorted(spool.ids(PENDING)) == ["drop", "real"]
+        spool.files = Old()
+        for _ in range(3):
+            for job_id in (first, second):
+                seen, answer = look(spool, f"{job_id}.json")
+                assert seen in ("job", "gone", "renamed"), answer
+        assert list(spool.ids(PENDING)) == ["real"]
+        assert claim(spool, "real")[0] == "claimed"
+        assert spool.rejected() == {}
+
+
+def test_a_renaming_to_a_fresh_id_takes_one_step(tmp_path: Path) -> None:
+    """A name that is a wish gets an id of its own; with two of them it would run twice."""
+    spool = Home(tmp_path / "home", files=DiesBetween())
+    spool.drop("backup.json", {"command": "true"})
+    spool.path(DONE, "backup").write_text('{"command":"true","history":[]}')
+    seen, answer = look(spool, "backup.json")
+    assert isinstance(answer, NotNow)
+    assert (seen, list(spool.ids(PENDING))) == ("renamed", [answer.job_id])
