@@ -1,0 +1,3 @@
+"""peers: placeholder"""
+
+NAME = "peers"
