@@ -99,11 +99,12 @@ def text_table(result: Result) -> str:
 def markdown(result: Result) -> str:
     """Return the part of docs/PERFORMANCE.md that is made from a run."""
     machine = result["machine"]
-    parts = [
+    taken = (
         f"Taken {machine['date'][:10]} at size `{machine['size']}`, on {machine['cores']} cores ({machine['processor']}), "
         f"{machine['memory_gib']:g} GiB, Linux {machine['kernel']}, Python {machine['python']}, "
         f"{machine['file_system']}; load {machine['load_before']:g} before it began."
-    ]
+    )
+    parts = [taken]
     for name, group in groupby(result["rows"], key=lambda row: str(row["bench"])):
         rows = [*group]
         parts.append(f"### {name}\n\n{result['about'][name]}\n\n{_lines(HEADS, rows, machine['size'])}")
