@@ -115,7 +115,7 @@ class Peer:
 
     def stop(self) -> None:
         """End it: asked first, then killed."""
-        family = self.processes()
+        family = Peer.processes(self)
         for process in family:
             try:
                 process.terminate()
@@ -147,6 +147,10 @@ class Library(Peer):
         self._producer = self.spawn(
             self.python, "-c", "import peer_app; peer_app.produce()", stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+
+    def processes(self) -> list[psutil.Process]:
+        """Leave the producer out: it stands for the program of whoever uses the queue."""
+        return [process for process in super().processes() if process.pid != self._producer.pid]
 
     def put(self, command: str, count: int = 1) -> float:
         """Have the producer do it, and take its own time."""

@@ -1,8 +1,8 @@
 """peer_app: the same work for every other queue that is a Python library: run a shell command, wait, keep its exit code.
 
 Imported in the virtual environment of the peers, which has no QueueCTL, as `peer_app`: workers find `run` by that name.
-`produce` reads lines of JSON, {"count", "command"},
-puts as many jobs in and answers with the seconds that took; `work` is a worker for those that bring none of their own.
+`produce` reads lines of JSON, {"count", "command"}, puts as many jobs in and answers with the seconds that took; `work`
+is a worker for those that bring none of their own.
 """
 
 from __future__ import annotations
