@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from tests.bench import arrivals, drains, limits, peers, scale, standing
 from tests.bench.harness import BENCHES, FULL_SIZE, SIZES, SMALL, run_all
 from tests.bench.machine import describe
-from tests.bench.report import as_dicts, markdown, put_into, text_table
+from tests.bench.report import as_result, markdown, put_into, text_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
 MODULES = (limits, drains, arrivals, standing, scale, peers)  # importing them registers the benches
+RESULTS = Path(__file__).with_name("results.json")  # of the run that the document shows
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PERFORMANCE.md"
 
 
@@ -34,20 +34,22 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--directory", help="where to write; default: the system's temporary directory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and the machine there")
     parser.add_argument("--add", action="store_true", help="keep what the JSON file has of benches not run now")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="run nothing: put FILE's figures into the docs")
+    parser.add_argument(
+        "--markdown", action="store_true", help="run nothing: put tests/bench/results.json into the docs"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing of the progress")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what was asked for; returns 1 when a bench failed."""
+    """Run what was asked for and return an exit code."""
     args = parse(argv)
     if args.list:
         for each in BENCHES.values():
             print(f"{each.name:16} {each.about}")
         return 0
-    if args.markdown is not None:
-        result = json.loads(args.markdown.read_text())
+    if args.markdown:
+        result = json.loads(RESULTS.read_text())
         DOCUMENT.write_text(put_into(DOCUMENT.read_text(), markdown(result)))
         return 0
     unknown = [name for name in args.names if name not in BENCHES]
@@ -58,24 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.peers and peers.NAME not in names:
         names.append(peers.NAME)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended
-    machine = describe("", args.size)
+    machine = describe(args.size)
     chosen = [BENCHES[name] for name in names]
     rows, machine["file_system"] = run_all(chosen, SIZES[args.size], args.rounds, args.directory, quiet=args.quiet)
-    result = {"machine": machine, "about": {each.name: each.about for each in chosen}, "rows": as_dicts(rows)}
+    result = as_result(chosen, machine, rows)
     print(text_table(result))
     if args.json is not None:
         if args.add and args.json.exists():
-            result = merged(json.loads(args.json.read_text()), result)
+            old = json.loads(args.json.read_text())
+            result = {name: {**old, **result}[name] for name in BENCHES if name in old or name in result}
         args.json.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return 0
-
-
-def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return both runs' benches, the newer where both have one, in the order in which they are registered."""
-    rows = [row for row in old["rows"] if row["bench"] not in new["about"]] + new["rows"]
-    place = {name: number for number, name in enumerate(BENCHES)}
-    rows.sort(key=lambda row: place.get(row["bench"], len(place)))
-    return {"machine": new["machine"], "about": {**old["about"], **new["about"]}, "rows": rows}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from itertools import groupby
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from tests.bench.harness import ABOVE, NOTHING_STORED
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from tests.bench.harness import Row
+    from tests.bench.harness import Bench, Row
 
     Result = Mapping[str, Any]
 
@@ -21,27 +20,28 @@ BEGIN, END = "<!-- begin: written by python -m tests.bench --markdown -->", "<!-
 HEADS = ("figure", "durability", "median", "min … max", "unit", "against its limit", "goal", "met")
 
 
-def as_dicts(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return what JSON keeps of the rows."""
-    found = []
+def as_result(benches: Iterable[Bench], machine: Result, rows: Iterable[Row]) -> dict[str, Any]:
+    """Return what JSON keeps: for every bench what it is about, the machine, and its rows."""
+    found = {each.name: {"about": each.about, "machine": machine, "rows": []} for each in benches}
     for row in rows:
-        figure, goal = row.figure, row.figure.goal
-        found.append(
-            {
-                "bench": row.bench,
-                "figure": figure.what,
-                "durability": figure.durability,
-                "unit": figure.unit,
-                "samples": [None if math.isnan(number) else number for number in row.samples],
-                "limit": figure.limit,
-                "compare": figure.compare,
-                "comparisons": row.comparisons,
-                "goal": None if goal is None else {"text": str(goal), "of": goal.of, "full": goal.full_size_only},
-                "met": row.verdict,
-                "size": figure.size,
-            }
-        )
+        found[row.bench]["rows"].append(_as_dict(row))
     return found
+
+
+def _as_dict(row: Row) -> dict[str, Any]:
+    figure, goal = row.figure, row.figure.goal
+    return {
+        "figure": figure.what,
+        "durability": figure.durability,
+        "unit": figure.unit,
+        "samples": [None if math.isnan(number) else number for number in row.samples],
+        "limit": figure.limit,
+        "compare": figure.compare,
+        "comparisons": row.comparisons,
+        "goal": None if goal is None else {"text": str(goal), "of": goal.of, "full_size_only": goal.full_size_only},
+        "met": row.verdict,
+        "size": figure.size,
+    }
 
 
 def cells(row: Result, size: str) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ def cells(row: Result, size: str) -> tuple[str, ...]:
     goal, met = "", ""
     if row["goal"] is not None:
         goal = row["goal"]["text"]
-        met = "too small to say" if row["goal"]["full"] and size != "full" else "yes" if row["met"] else "NO"
+        met = "too small to say" if row["goal"]["full_size_only"] and size != "full" else "yes" if row["met"] else "NO"
     middle = f"{number(min(samples))} … {number(max(samples))}"
     return (
         row["figure"],
@@ -86,8 +86,8 @@ def number(value: float) -> str:
 def text_table(result: Result) -> str:
     """Return the table for a terminal, one block a bench."""
     blocks = []
-    for name, group in groupby(result["rows"], key=lambda row: str(row["bench"])):
-        lines = [HEADS, *(cells(row, result["machine"]["size"]) for row in group)]
+    for name, made in result.items():
+        lines = [HEADS, *(cells(row, made["machine"]["size"]) for row in made["rows"])]
         widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
         text = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
@@ -97,25 +97,28 @@ def text_table(result: Result) -> str:
 
 
 def markdown(result: Result) -> str:
-    """Return the part of docs/PERFORMANCE.md that is made from a run."""
-    machine = result["machine"]
-    taken = (
-        f"Taken {machine['date'][:10]} at size `{machine['size']}`, on {machine['cores']} cores ({machine['processor']}), "
-        f"{machine['memory_gib']:g} GiB, Linux {machine['kernel']}, Python {machine['python']}, "
-        f"{machine['file_system']}; load {machine['load_before']:g} before it began."
-    )
-    parts = [taken]
-    for name, group in groupby(result["rows"], key=lambda row: str(row["bench"])):
-        rows = [*group]
-        parts.append(f"### {name}\n\n{result['about'][name]}\n\n{_lines(HEADS, rows, machine['size'])}")
-    growing = growth(result["rows"])
+    """Return the part of docs/PERFORMANCE.md that is made from a run, or from the runs that were put together."""
+    parts, said = [], ""
+    for name, made in result.items():
+        parts.append(f"### {name}\n\n{made['about'][0].upper()}{made['about'][1:]}.")
+        if _taken(made["machine"]) != said:
+            said = _taken(made["machine"])
+            parts.append(said)
+        parts.append(_table(HEADS, [cells(row, made["machine"]["size"]) for row in made["rows"]]))
+    growing = growth([row for made in result.values() for row in made["rows"]])
     if growing:
-        parts.append(f"### Growth\n\nMedians by the number of jobs.\n\n{growing}")
+        parts.append(
+            f"### Growth\n\nMedians by the number of jobs that wait; where it matters, as many have finished.\n\n{growing}"
+        )
     return "\n\n".join([BEGIN, *parts, END])
 
 
-def _lines(heads: Sequence[str], rows: Sequence[Result], size: str) -> str:
-    return _table(heads, [cells(row, size) for row in rows])
+def _taken(machine: Result) -> str:
+    return (
+        f"Taken {machine['date'][:10]} at size `{machine['size']}`: {machine['cores']} cores ({machine['processor']}), "
+        f"{machine['memory_gib']:g} GiB, Linux {machine['kernel']}, Python {machine['python']}, "
+        f"{machine['file_system']}; load {machine['load_before']:g} before it began."
+    )
 
 
 def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BIG = 50_000  # from here on a spool is built once a run and shared
 SAID_EVERY = 100_000
 SPACING_S = 0.001  # between two jobs
-PENDING_BYTES = DONE_BYTES = 4096  # a block each: more than any of them needs
+BLOCK_BYTES = 4096  # each takes one
 INODES_LEFT = 100_000
 
 
@@ -69,7 +69,7 @@ def refuse_when_too_big(directory: str, jobs: int) -> None:
     free = os.statvfs(directory)
     if free.f_files and free.f_favail < jobs * 1.5 + INODES_LEFT:
         raise OSError(f"{jobs:,} files do not fit: {free.f_favail:,} inodes are free")
-    if free.f_bavail * free.f_frsize < jobs * PENDING_BYTES * 1.5:
+    if free.f_bavail * free.f_frsize < jobs * BLOCK_BYTES * 1.5:
         raise OSError(f"{jobs:,} files do not fit: {free.f_bavail * free.f_frsize >> 20:,} MiB are free")
 
 
