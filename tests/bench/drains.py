@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tests.bench import spools
 from tests.bench.harness import FULL, RELAXED, Case, Context, Figure, Goal, bench
 from tests.bench.limits import xargs_case
-from tests.bench.service import Service, drain_seconds
+from tests.bench.service import Service, drain_seconds, processor_ns
 from tests.bench.timing import wait_for
 
 if TYPE_CHECKING:
@@ -20,33 +20,56 @@ TRUE = "true"  # /bin/sh -c true, as xargs is told to run
 DRAINS = ((RELAXED, 2, 0.95), (FULL, 2, 0.75), (FULL, 8, 0.85))
 
 
-@bench("drain", "sh -c true to the end of the queue, against xargs")
+@bench(
+    "drain", "sh -c true to the end of the queue, against xargs; and the processor time of a job besides its command"
+)
 def drain(context: Context) -> Iterator[Case]:
     """The jobs wait before the workers start; time runs from the first start to the last verdict filed."""
     jobs = context.sizes.jobs
     yield xargs_case(jobs, 2)
-    yield xargs_case(jobs, 8)
     for durability, workers, least in DRAINS:
-        figure = Figure(
-            f"drain of {jobs:,} jobs, {workers} workers",
-            "jobs/s",
-            durability,
-            limit=f"xargs -P{workers} -n1 sh -c true",
-            goal=Goal(least=least),
-        )
-        yield Case((figure,), _drain(context, durability, workers, [TRUE] * jobs))
+        if workers != 2:
+            yield xargs_case(jobs, workers)
+        for seen in ("", ", known to the index"):
+            what = f"drain of {jobs:,} jobs, {workers} workers{seen}"
+            figures = (
+                Figure(
+                    f"{what}, {durability}",
+                    "jobs/s",
+                    durability,
+                    limit=f"xargs -P{workers} -n1 sh -c true",
+                    goal=None if seen else Goal(least=least),
+                ),
+                Figure(f"supervisor, {what}, {durability}", "µs/job", durability),
+                Figure(f"workers, {what}, {durability}", "µs/job", durability),
+            )
+            yield Case(figures, _drain(context, durability, workers, [TRUE] * jobs, is_known=bool(seen)))
 
 
-def _drain(context: Context, durability: str, workers: int, commands: list[str]) -> Callable[[], list[float]]:
-    def run() -> list[float]:
+def _drain(
+    context: Context, durability: str, workers: int, commands: list[str], *, is_known: bool = False
+) -> Callable[[], tuple[float, float, float]]:
+    """Return what gives jobs a second, and microseconds of processor time a job, of the supervisor and the workers."""
+
+    def run() -> tuple[float, float, float]:
         service = Service(context, context.fresh("drain"), durability)
         ids = [str(job_id) for job_id in service.queue.enqueue_many(commands)]
+        if is_known:
+            spools.index(service.home, context.say)
         service.start(workers)
+        before, handled = _spent(service), service.handled()
         service.wait_until_empty()
+        spent = [(after - earlier) / 1000 for after, earlier in zip(_spent(service), before, strict=True)]
         service.stop()
-        return [len(ids) / drain_seconds(service.queue, ids)]
+        jobs = max(1, len(ids) - handled)
+        return len(ids) / drain_seconds(service.queue, ids), spent[0] / jobs, spent[1] / jobs
 
     return run
+
+
+def _spent(service: Service) -> tuple[int, int]:
+    supervisor, workers = service.processes()
+    return processor_ns(supervisor), sum(processor_ns(worker) for worker in workers)
 
 
 @bench("crowd", "many workers whose jobs sleep: how much of the time they are kept busy")

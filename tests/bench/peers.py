@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tests.bench.harness import FULL, RELAXED, Case, Context, Figure, bench
 from tests.bench.limits import XARGS, xargs_case
 from tests.bench.peerware import Nq, Ours, TaskSpooler, install_peers, libraries
-from tests.bench.service import pss
+from tests.bench.service import processor_ns, pss
 from tests.bench.timing import make_probe, read_mark, wait_for
 
 if TYPE_CHECKING:
@@ -102,9 +102,9 @@ def _at_work(context: Context, peer: Peer, probe: str, jobs: int) -> list[float]
         waits.append((_mark(marks / str(number)) - began) / 1e6)
     time.sleep(SETTLED_S)
     processes = peer.processes()
-    before = _processor_ns(processes)
+    before = sum(map(processor_ns, processes))
     time.sleep(context.sizes.seconds / 2)
-    spent_ns = _processor_ns(processes) - before
+    spent_ns = sum(map(processor_ns, processes)) - before
     memory = sum(pss(process.pid) for process in processes)
     return [jobs / drain_s, jobs / putting_s, median(waits), spent_ns / 1e7 / (context.sizes.seconds / 2), memory]
 
@@ -112,10 +112,3 @@ def _at_work(context: Context, peer: Peer, probe: str, jobs: int) -> list[float]
 def _mark(path: Path) -> int:
     wait_for(path.exists, f"{path.name} was written", patience_s=PATIENCE_S)
     return read_mark(path)
-
-
-def _processor_ns(processes: list) -> int:  # type: ignore[type-arg]
-    found = 0
-    for process in processes:
-        found += sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{process.pid}/task").glob("*/schedstat"))
-    return found

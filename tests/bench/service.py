@@ -127,6 +127,12 @@ def pss(pid: int) -> float:
     raise ValueError(pid)
 
 
+def processor_ns(process: psutil.Process) -> int:
+    """Return the nanoseconds that a process has been on a processor, its children not counted."""
+    tasks = Path(f"/proc/{process.pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[0]) for path in tasks)
+
+
 def drain_seconds(queue: Queue, ids: Iterable[str]) -> float:
     """Return the seconds from the first `started` to the last move to done/, as the files tell.
 
