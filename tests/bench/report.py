@@ -100,7 +100,7 @@ def markdown(result: Result) -> str:
     """Return the part of docs/PERFORMANCE.md that is made from a run, or from the runs that were put together."""
     parts, said = [], ""
     for name, made in result.items():
-        parts.append(f"### {name}\n\n{made['about'][0].upper()}{made['about'][1:]}.")
+        parts.append(f"### {name}\n\nWhat: {made['about']}.")
         if _taken(made["machine"]) != said:
             said = _taken(made["machine"])
             parts.append(said)
