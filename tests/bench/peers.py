@@ -76,7 +76,7 @@ def _measure(context: Context, make: Callable[[], Peer] | str, probe: str, jobs:
         peer = make()
         try:
             return _at_work(context, peer, probe, jobs)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
             print(f"{peer.name} cannot be measured: {error!r}", file=sys.stderr)
             return [NOTHING] * 5
         finally:
@@ -87,6 +87,7 @@ def _measure(context: Context, make: Callable[[], Peer] | str, probe: str, jobs:
 
 def _at_work(context: Context, peer: Peer, probe: str, jobs: int) -> list[float]:
     marks = context.fresh("marks")
+    jobs = min(jobs, peer.most_jobs or jobs)
     peer.open()
     peer.put(f"{probe} {marks / 'first'}")
     putting_s = peer.put("true", jobs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,7 @@ PYPI = (
 )  # celery needs the last and does not say so
 WORKERS = 2
 STOP_S = 10.0
+ANSWER_S = 60.0
 
 
 def install_peers(where: Path) -> str:
@@ -60,6 +62,7 @@ class Peer:
 
     durability = RELAXED
     needs: tuple[str, ...] = ()
+    most_jobs: int | None = None  # that it takes at once
 
     def __init__(self, name: str, home: Path) -> None:
         self.name = name
@@ -159,7 +162,8 @@ class Library(Peer):
             raise AssertionError("the producer has pipes")
         asked.write(json.dumps({"command": command, "count": count}).encode() + b"\n")
         asked.flush()
-        answer = answers.readline()
+        answered, _, _ = select.select([answers], [], [], ANSWER_S)
+        answer = answers.readline() if answered else b""
         if not answer:
             raise RuntimeError((self.home / "log").read_text()[-500:])
         return float(answer)
@@ -213,7 +217,8 @@ class CommandLine(Peer):
         raise NotImplementedError
 
     def _run(self, *command: str, **environ: str) -> None:
-        subprocess.run(command, env={**self.environ, **environ}, cwd=self.home, capture_output=True, check=True)
+        whole = {**self.environ, **environ}
+        subprocess.run(command, env=whole, cwd=self.home, capture_output=True, check=True, timeout=ANSWER_S)
 
     @property
     def _gate(self) -> str:
@@ -229,6 +234,7 @@ class TaskSpooler(CommandLine):
 
     durability = IN_MEMORY
     needs = ("tsp",)
+    most_jobs = 900  # each keeps a connection, of which the server has a thousand
 
     def open(self) -> None:
         """Have the first job hold up the others."""
