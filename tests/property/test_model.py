@@ -25,10 +25,11 @@ from queuectl.spool import aside
 from queuectl.spool import claim as claim_module
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
-from tests.support.model import ENDED, PERMANENT, SNOOZE, WAITING, Died, Expected, Fault
+from tests.support.model import ENDED, WAITING, Died, Expected, Fault
 from tests.support.plays import of_size
-from tests.support.stage import FAULT, FAULTS, NAMES, TALLY, YEAR_S
-from tests.support.strangers import NO_JOBS, Strangers
+from tests.support.script import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
+from tests.support.stage import FAULT, FAULTS, NAMES, TALLY
+from tests.support.strangers import Strangers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,60 +38,6 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 MANY = 7  # jobs; then others have to go first
-FIELDS = st.fixed_dictionaries(
-    {},
-    optional={
-        "priority": st.integers(-2, 2),
-        "queue": st.sampled_from(["mail", "web"]),
-        "max_retries": st.integers(0, 2),
-        "run_in": st.sampled_from([-50.0, 7.0, 5000.0, 3 * YEAR_S]),
-        "expires_in": st.sampled_from([-3.0, 20.0, YEAR_S]),
-        "on_interrupt": st.just("bury"),
-    },
-)
-BIG_EDIT = {"priority": 9, "env": {"A": "x" * 3000}}  # too much for an entry: the file is replaced
-EDITS = st.sampled_from(
-    [
-        {"priority": 7},
-        {"queue": "edited", "max_retries": 1},
-        {"run_at": None},
-        {"run_in": 30.0},
-        BIG_EDIT,
-    ]
-)
-FITTING: dict[str, tuple[str, ...]] = {
-    "hold": ("pending", "failed"),
-    "release": ("held",),
-    "edit": WAITING,
-    "run_now": WAITING,
-    "cancel": WAITING,
-    "revive": ENDED,
-    "delete": (*WAITING, *ENDED),
-}
-ENDINGS: list[int | str] = [0, 1, 1, SNOOZE, PERMANENT, "cancelled", "stopped"]
-ENDS = st.sampled_from(ENDINGS)
-OPERATIONS = {
-    *("open", "read", "read_at", "write", "create", "publish", "exchange", "move", "unlink", "append", "close"),
-    *("sync", "sync_data", "sync_directory", "try_lock", "fstat", "lstat", "exists"),
-}
-# What a run of any size has to have met; a sweep in which it did not happen has shown nothing.
-HAPPENS = (
-    *(f"{verb}: acknowledged" for verb in ("enqueue", "enqueue_many", *FITTING)),
-    *(f"{verb}: refused" for verb in ("hold", "release", "edit", "run_now", "revive")),
-    *(f"claim: {answer}" for answer in ("started", "early", "held", "moved", "linked", "before", "after")),
-    *(f"settle: {event}" for event in ("completed", "failed", "died", "snoozed", "requeued", "cancelled")),
-    *("settle: before", "settle: after", "enqueue: conflict", "enqueue: before", "enqueue: after"),
-    *(f"look: {fate}" for fate in ("being written", "rejected")),
-    *(f"stranger: {kind} rejected" for kind in ("good", "garbage", *NO_JOBS)),
-    *("stranger: promise kept", "stranger: another name", "half a file was completed", "half a file was left"),
-    *(
-        f"index: {how}, {harm}"
-        for how in ("catch up", "compare all", "rebuild")
-        for harm in ("none", "deleted", "garbage")
-    ),
-    *("mending died", "die in index", "a worker died", "orphan interrupted", "recovered beside the living", "a thief"),
-    *("clock set back", "clock set forward"),
-)
 
 
 class Model(Strangers):
@@ -372,7 +319,9 @@ def test_each_verb_may_be_cut_off_at_each_operation() -> None:
                 model.teardown()
         for end in ("before", "after"):
             assert TALLY[f"{name.split()[0]}: {end}"], f"{name}: {end}"
+    what_is_no_matter_of_faults()
     print_tally()
+    assert_happened(CERTAIN)
     assert {method for method in OPERATIONS if TALLY[f"struck at {method}"]} == OPERATIONS
 
 
@@ -389,10 +338,33 @@ def test_every_history_is_one_the_model_allows() -> None:
     )
     print(f"seed {SEED}")
     print_tally()
-    never = [what for what in HAPPENS if not TALLY[what]]
-    assert not never, f"this never happened: {never}"
+    assert_happened(LIKELY)
     crashes = sum(count for what, count in TALLY.items() if what.startswith("struck at"))
     assert crashes > 1000, crashes
+
+
+def what_is_no_matter_of_faults() -> None:
+    model = Model()
+    model.begin(durable=True, is_old=False)
+    ended = model.one("cancelled")
+    for verb in ("hold", "edit", "run_now"):
+        model.alter(ended, verb, {"priority": 1}, None)
+    model.drop("a", None, "good", is_still=True, keeps_link=False)  # the name of a job that has ended
+    model.mend(Fault(1))
+    waiting = next(job for job in model.jobs.values() if job.state == "pending")
+    for verb in ("release", "revive"):
+        model.alter(waiting, verb, {}, None)
+    model.the_clock_is_set(3)
+    model.drop("b", None, "good", is_still=True, keeps_link=True)
+    model.admit_plain()
+    model.start(next(job for job in model.jobs.values() if job.id == "b"), None)
+    model.everything_is_as_the_model_says()
+    model.teardown()
+
+
+def assert_happened(wanted: tuple[str, ...]) -> None:
+    never = [what for what in wanted if not TALLY[what]]
+    assert not never, f"this never happened: {never}"
 
 
 def print_tally() -> None:

@@ -308,7 +308,7 @@ class Stage(RuleBasedStateMachine):
             rows, counts = {row[0]: row for row in reader.all_rows()}, reader.counts()
             wrong = [str(difference) for difference in verify(self.spool, reader) if difference is not None]
         assert not wrong, wrong
-        assert rows.keys() == by_id.keys()
+        assert rows.keys() == by_id.keys(), f"only in the index or in the spool: {rows.keys() ^ by_id.keys()}"
         for job_id, job in by_id.items():
             told = {name: rows[job_id][AT[name]] for name in IN_ROWS}
             unlike = {name: value for name, value in told.items() if not job.is_same(name, value)}

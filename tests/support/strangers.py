@@ -30,8 +30,12 @@ class Strangers(Stage):
         is_named = any(other.name == loose.wanted for other in self.loose.values() if other is not loose)
         return is_named or self.by_id(loose.wanted) is not None
 
-    def fate(self, loose: Loose) -> str:
+    def fate(self, loose: Loose, *, by_claim: bool = False) -> str:
         """Say what whoever looks at a stranger's file has to answer; it is `good` only when it is no plain job."""
+        if by_claim and loose.kind == "good":
+            status = os.lstat(self.pending(loose.name))
+            if status.st_nlink > 1 and self.clock.now() - status.st_ctime < GRACE_S:
+                return "linked"
         if loose.kind == "half" or (loose.kind == "garbage" and self.is_fresh(loose)):
             return "being written"
         if loose.kind == "good" and not (loose.promise and self.other_has(loose)):
@@ -66,6 +70,7 @@ class Strangers(Stage):
                     del self.loose[note]
                     self.rejected.add(note)
                     TALLY[f"stranger: {loose.kind} rejected"] += 1
+        self.admit_plain()
 
     def fate_was_rejection(self, loose: Loose) -> bool:
         return loose.kind != "half" and (loose.kind != "good" or bool(loose.promise and self.other_has(loose)))
@@ -154,7 +159,8 @@ class Strangers(Stage):
     @rule(data=st.data(), claims=st.booleans(), fault=FAULT)
     def look_at_a_stranger(self, data: st.DataObject, claims: bool, fault: Fault | None) -> None:
         loose = data.draw(st.sampled_from(list(self.loose.values())))
-        fate, by_claim = self.fate(loose), claims and loose.kind != "bad name"
+        by_claim = claims and loose.kind != "bad name"
+        fate = self.fate(loose, by_claim=by_claim)
 
         def do(process: Home) -> object:
             return process.claim(loose.name, "w") if by_claim else process.examine(f"{loose.name}.json")
@@ -168,5 +174,5 @@ class Strangers(Stage):
             answer = self.attempt("look", None, do)[0]
         assert answer.reason == fate, f"{answer}, for {loose}"
         self.loose_are_judged(may_stay=True)
-        assert (loose.note in self.loose) == (fate == "being written"), loose
+        assert (loose.note in self.loose) == (fate in ("being written", "linked")), loose
         TALLY[f"look: {fate}"] += 1
