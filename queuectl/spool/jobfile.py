@@ -128,17 +128,19 @@ class JobFile:
             self._undo_growth()
             raise self._full_or(error) from None
 
-    def _undo_growth(self) -> None:
-        """Make the file whole after a write that came up short: it ends as it did before."""
+    def _undo_growth(self) -> OSError | None:
+        """Make the file whole after a write that came up short: it ends as it did before. Else return why it cannot."""
         files, record = self._spool.files, self.record
         tail = record.closing if record.torn or not record.tail else record.tail
         try:
             files.write(self._fd, tail, record.grow_at)  # first: the block of these bytes is ours already
             files.truncate(self._fd, record.grow_at + len(tail))
             self.record = record.ending(tail)
-        except OSError:
+        except OSError as error:
             left = files.read_at(self._fd, MAX_FILE_BYTES, record.grow_at)
             self.record = record.ending(left, torn=True)
+            return error
+        return None
 
     def sync(self) -> None:
         """Make the growth durable, where durability is asked for.
@@ -268,9 +270,9 @@ class JobFile:
         In pending/ it could be taken for half of what a stranger writes; and a growth that is torn as well could be read
         together with what is left of this one.
         """
-        self._undo_growth()
-        if self.record.torn:
-            raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
+        error = self._undo_growth()
+        if error is not None:
+            raise self._full_or(error)
         self.sync()
 
     def rename(self, job_id: str, *, is_fresh: bool = False) -> None:

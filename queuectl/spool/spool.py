@@ -81,31 +81,25 @@ class Spool:
             sync, the job may or may not survive a power cut: it was not acknowledged.
         """
         publish.refuse_when_full(self)
-        job_id = publish.publish(self, fields)
-        if self.is_durable:
-            self.files.sync_directory(self.layout.directory(PENDING))
-        return job_id
+        return publish.enqueue(self, fields)
 
-    def enqueue_many(self, jobs: Iterable[Mapping[str, Any]]) -> Iterator[str | InvalidData | Conflict]:
-        """Publish many jobs, acknowledged together: all are durable once the iterator ends.
+    def enqueue_many(self, jobs: Iterable[Mapping[str, Any] | None]) -> Iterator[str | InvalidData | Conflict]:
+        """Publish many jobs, in groups that are synced together.
+
+        Args:
+            jobs: None among them ends a group: nothing more comes for the time being.
 
         Yields:
-            The id, or the reason why this one was refused, in the order given.
+            The id, once the job is durable, or the reason why it was refused, in the order given.
 
         Raises:
-            Busy: the disk is full; what was yielded before is durable.
+            Busy: the disk is full; those of the last group may be in the queue.
+
+        Crash: those whose ids were yielded are there; of the group under way each is there, whole, or not.
+
+        Cost: memory of a group (512 jobs, 8 MiB).
         """
-        try:
-            for number, fields in enumerate(jobs):
-                if number % 1024 == 0:
-                    publish.refuse_when_full(self)
-                try:
-                    yield publish.publish(self, fields)
-                except (InvalidData, Conflict) as error:
-                    yield error
-        finally:
-            if self.is_durable:
-                self.files.sync_directory(self.layout.directory(PENDING))
+        return publish.enqueue_many(self, jobs)
 
     # --- looking
 
