@@ -37,10 +37,12 @@ class Changes:
 
     def ids(self) -> Iterator[str]:
         """Yield the ids, each perhaps more than once; memory is that of the text."""
+        last = b""
         for line in io.BytesIO(self._data):
             job_id = line.rstrip(b"\n").decode("ascii", "replace")
-            if is_id(job_id):
+            if line != last and is_id(job_id):  # a verb notes its job twice
                 yield job_id
+            last = line
 
     def are_there(self) -> bool:
         """Tell whether the file still begins with these lines: nobody else has dealt with them."""

@@ -279,9 +279,10 @@ class Claim:
 
     def _grow_in_pending(self, entry: Entry) -> None:
         self._check_pending()
+        self._spool.note_change(self.job.id)  # whoever dies before the second note has told the index all the same
         self._grow(entry)
         self._file.sync()
-        self._spool.note_change(self.job.id)
+        self._spool.note_change(self.job.id)  # for an index that has looked in between
 
     def _settle(self, entry: Entry) -> None:
         event = entry["event"]

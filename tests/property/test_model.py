@@ -269,6 +269,14 @@ class Model(Strangers):
         self.start(self.one("pending"), None)
         self.end(next(iter(self.claims)), end, fault)
 
+    @rule(data=st.data(), verb=st.sampled_from(["hold", "release", "edit", "run_now"]), edit=EDITS)
+    def change_between_two_looks(self, data: st.DataObject, verb: str, edit: dict[str, Any]) -> None:
+        """No directory shows it, so the index would believe that nothing has changed."""
+        self.index("catch up", "none", None)
+        self.change(data=data, verb=verb, edit=edit, fault=None)
+        self.everything_is_as_the_model_says()
+        self.index("catch up", "none", None)
+
     @precondition(lambda self: any(job.state == "processing" for job in self.jobs.values()))
     @rule(data=st.data())
     def nobody_else_gets_what_runs(self, data: st.DataObject) -> None:
@@ -340,7 +348,7 @@ def test_every_history_is_one_the_model_allows() -> None:
     print_tally()
     assert_happened(LIKELY)
     crashes = sum(count for what, count in TALLY.items() if what.startswith("struck at"))
-    assert crashes > 1000, crashes
+    assert crashes > 500, crashes
 
 
 def what_is_no_matter_of_faults() -> None:

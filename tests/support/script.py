@@ -67,7 +67,7 @@ LIKELY = (
         "settle: died",
     ),
     *("look: being written", "look: rejected", "stranger: garbage rejected", "half a file was completed"),
-    *(f"index: {how}, {harm}" for how in ("catch up", "rebuild") for harm in ("none", "deleted", "garbage")),
+    *("index: catch up, none", "index: catch up, deleted", "index: catch up, garbage", "index: rebuild, none"),
     *("mending died", "die in index", "a worker died", "orphan interrupted", "recovered beside the living", "a thief"),
     *("clock set back", "clock set forward"),
 )

@@ -90,6 +90,7 @@ class Stage(RuleBasedStateMachine):
         self.unexplained: set[str] = set()
         self.perhaps_taken: set[str | None] = set()  # by an enqueue that died, before it is looked for
         self.made = self.age = 0
+        self.ages: dict[str, float] = {}  # of directories
         self.has_crashed = self.is_struck = False  # ever; in this step
 
     def teardown(self) -> None:
@@ -333,10 +334,7 @@ class Stage(RuleBasedStateMachine):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
         elif damage == "garbage" and path.exists():
             path.write_bytes(b"\xa5" * 5000)
-        self.age += 1
-        for directory in DIRECTORIES:
-            at = 1e9 + self.age  # long ago, and each time another: whatever changes from now on shows
-            os.utime(self.spool.layout.directory(directory), (at, at))
+        self.let_directories_rest()
         answer, struck = self.attempt("index", fault, lambda process: self.bring_up_to_date(process, how))
         if struck:
             self.loose_are_judged(may_stay=True)
@@ -345,6 +343,15 @@ class Stage(RuleBasedStateMachine):
         assert isinstance(answer, list), answer
         self.index_is_the_spool(answer)
         TALLY[f"index: {how}, {damage}"] += 1
+
+    def let_directories_rest(self) -> None:
+        """What has changed looks as if that were long ago; from here on, what does not change is believed."""
+        for directory in DIRECTORIES:
+            path = self.spool.layout.directory(directory)
+            if os.stat(path).st_mtime != self.ages.get(directory):
+                self.age += 1
+                self.ages[directory] = 1e9 + self.age
+                os.utime(path, (self.ages[directory], self.ages[directory]))
 
     def bring_up_to_date(self, process: Home, how: str) -> list[str]:
         if how == "rebuild":

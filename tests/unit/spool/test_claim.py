@@ -19,6 +19,7 @@ from queuectl.record import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES, Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
+from queuectl.spool.jobfile import JobFile
 from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
 from tests.support.faults import Faulty, FullDisk
@@ -321,6 +322,22 @@ def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str
 
 
 # --- edits
+
+
+def test_whoever_dies_between_changing_a_job_and_acknowledging_it_has_told_the_index(
+    spool: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = spool.put("pending")
+    spool.announce = True
+
+    def die(_: JobFile) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JobFile, "sync", die)
+    with pytest.raises(KeyboardInterrupt), spool.take(job_id) as claim:
+        claim.hold()
+    assert spool.job(job_id).is_held
+    assert spool.files.take(spool.changes_path) == f"{job_id}\n".encode()
 
 
 def test_an_edit_that_rewrites_a_dropped_file_keeps_when_it_was_made(spool: Home) -> None:
