@@ -32,6 +32,7 @@ PROBES = (
     "SELECT * FROM jobs LIMIT 1",
     "SELECT * FROM meta LIMIT 1",
     "SELECT * FROM counts LIMIT 1",
+    "SELECT * FROM minutes LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_due WHERE ready = 1 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_waits WHERE ready = 0 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = '' LIMIT 1",
@@ -263,7 +264,8 @@ def _create(path: str) -> None:
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     uri = f"file:{quoted}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None)
+    # A reader may go from thread to thread, one at a time.
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=mode != "ro")
 
 
 def discard(path: str) -> None:
