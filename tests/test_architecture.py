@@ -19,12 +19,25 @@ PACKAGE = "queuectl"
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
     {"__init__", "errors", "clock"},
-    {"config", "config_text", "events", "fields", "history", "job", "jsontext", "outcome", "policy", "record", "retry"}
+    {
+        "attempts",
+        "config",
+        "config_text",
+        "events",
+        "fields",
+        "history",
+        "job",
+        "jsontext",
+        "outcome",
+        "policy",
+        "record",
+        "retry",
+    }
     | {"salvage", "settings", "units"},
     {"spool"},
     {"index"},
     {"processes"},
-    {"client"},
+    {"beside", "client", "overview"},
     {"web"},
     {"cli", "__main__"},
 )

@@ -92,7 +92,7 @@ class Slot:
         self.restart_at = 0.0
         self.quick_deaths = 0
         self.replace = False
-        self.done = self.failed = 0
+        self.done = self.failed = self.restarts = 0
         self.job_id: str | None = None
         self.command: str | None = None
         self.command_pid: int | None = None
@@ -161,6 +161,7 @@ class Slot:
             self.pipe.close()
         self.pipe, self.pid, self._rest, self._unsent = None, 0, b"", bytearray()
         self.waits_to_write = False
+        self.restarts += 1
         lived = now - self.started
         self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1
         delay = min(LONGEST_BACKOFF_S, FLOOR_S * 2 ** max(0, self.quick_deaths - 1))
@@ -175,6 +176,7 @@ class Slot:
             "started_at": self.started_at,
             "done": self.done,
             "failed": self.failed,
+            "restarts": self.restarts,
             "job_id": self.job_id,
             "job_since": self.job_since,
             "command": self.command,
