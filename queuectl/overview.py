@@ -47,6 +47,7 @@ class Overview:
         self.recent: RecentStats | None = None
         self.dead_today = 0
         self.unavailable: str | None = None
+        self.syncing: str | None = None  # here, while no supervisor does it
         self.rejected = 0
         self.free_bytes = self.disk_bytes = 0
 
@@ -127,8 +128,9 @@ def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:
 def attention(overview: Overview) -> Iterator[Need]:
     """Yield what needs a person, the most important last."""
     supervisor = overview.supervisor or {}
-    if supervisor.get("syncing"):
-        yield Need("info", f"The index is being brought up to date ({supervisor['syncing']}): figures may lag")
+    syncing = supervisor.get("syncing") or overview.syncing
+    if syncing:
+        yield Need("info", f"The index is being brought up to date ({syncing}): figures may lag")
     if supervisor.get("draining"):
         yield Need("warn", "Draining: each worker stops when its job has ended")
     adopted = len(supervisor.get("adopted", ()))

@@ -90,7 +90,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.worker,
         job.cpu_s,
         job.max_rss_bytes,
-        _fingerprint(job),
+        fingerprint_of(job),
         _ready(job),
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
@@ -113,7 +113,8 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
     return row
 
 
-def _fingerprint(job: Job) -> str | None:
+def fingerprint_of(job: Job) -> str | None:
+    """Return what the error of a failed or dead job has in common with others; None for other jobs."""
     if job.state not in ("failed", "dead"):
         return None
     how = f"{job.outcome} {job.exit_code}" if job.outcome else str(job.dead_reason)
