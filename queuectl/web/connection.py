@@ -6,6 +6,7 @@ Guarantees: every answer has an exact length or is chunked; after an answer to s
 
 from __future__ import annotations
 
+import re
 import time
 from http.client import responses
 from typing import TYPE_CHECKING
@@ -116,8 +117,7 @@ class Connection:
             is_list = data.lstrip()[:1] == b"["
             _, value = read_object(b'{"":\n' + data + b"}" if is_list else data)
         except InvalidData as error:
-            detail = str(error)
-            raise Problem(400, detail if not is_list else f"the list is not valid JSON: {detail}", error.hint) from None
+            raise Problem(400, _about_body(str(error), is_list=is_list), error.hint) from None
         body = value[""] if is_list else value
         self._site.contract.check_body(operation, body)
         return body
@@ -184,3 +184,11 @@ class Connection:
             return
         except OSError:
             raise Gone from None
+
+
+def _about_body(text: str, *, is_list: bool) -> str:
+    """Say of the body what was said of a job file; a list has been read from a second line on."""
+    words = text.removeprefix("not a valid job: ")
+    if is_list:
+        words = re.sub(r"line (\d+)", lambda found: f"line {int(found[1]) - 1}", words, count=1)
+    return f"the body is not valid JSON: {words}"

@@ -107,8 +107,11 @@ class Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
             return  # somebody else did
 
     def server_close(self) -> None:
-        """Stop listening."""
+        """Stop listening, and hang up."""
         self.socket.close()
+        with self._lock:
+            for connection in self._connections:
+                _hang_up(connection)
 
 
 class Handler(socketserver.BaseRequestHandler):

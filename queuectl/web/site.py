@@ -123,6 +123,13 @@ class Index:
                 return
         reader.close()
 
+    def close(self) -> None:
+        """Give up what is open; only when nobody asks any more."""
+        with self._lock:
+            for reader in [*self._idle, *([self._judge] if self._judge else [])]:
+                reader.close()
+            self._idle, self._judge = [], None
+
     def changes(self) -> str:
         """Return what is another text whenever the index has changed. Cost: microseconds."""
         with self._lock:

@@ -82,7 +82,7 @@ class Snapshots:
                 "problem": overview.unavailable or (overview.supervisor or {}).get("degraded") or None,
             },
             **_of_index(picture),
-            "workers": [worker_as_dict(row) for row in overview.workers],
+            "workers": [_worker(row) for row in overview.workers],
             "running": [] if indexed is None else self._running(picture.queue, indexed, overview.workers),
             "rejected": overview.rejected,
             "disk": {
@@ -125,6 +125,12 @@ class Snapshots:
                 }
             )
         return made
+
+
+def _worker(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a worker as JSON has it; what little one that is idle uses would make every snapshot another."""
+    made = worker_as_dict(row)
+    return made if row["command_pid"] else {**made, "cpu_percent": 0.0}
 
 
 def _of_index(picture: Picture) -> dict[str, Any]:
