@@ -13,7 +13,6 @@ from queuectl.attempts import attempts_of
 from queuectl.beside import progress_of, result_of
 from queuectl.clock import parse_instant, spell
 from queuectl.index.rows import fingerprint_of
-from queuectl.units import spell_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,8 +138,7 @@ def command_line_of(fields: Mapping[str, Any]) -> str:
         if name in FLAGS:
             words.append(f"{FLAGS[name]}={value}")
         elif name in DURATIONS:
-            exact = f"{value:g}" if float(f"{value:g}") == value else repr(value)
-            words.append(f"{DURATIONS[name]}={spell_duration(value) if value >= 60 and value % 60 == 0 else exact}")
+            words.append(f"{DURATIONS[name]}={value}")
         elif name == "tags":
             words += [f"--tag={tag}" for tag in value]
     words += passed

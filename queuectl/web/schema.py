@@ -39,7 +39,9 @@ def faults(schema: Mapping[str, Any], value: Any, named: Mapping[str, Any], poin
 def _faults(schema: Mapping[str, Any], value: Any, named: Mapping[str, Any], pointer: str) -> Iterator[Fault]:
     if "$ref" in schema:
         target = named[schema["$ref"].rpartition("/")[2]]
-        yield from _faults({"type": "object"} if schema["$ref"] in ELSEWHERE else target, value, named, pointer)
+        if schema["$ref"] in ELSEWHERE:
+            target = {"type": "object", "minProperties": target.get("minProperties", 0)}
+        yield from _faults(target, value, named, pointer)
         return
     if "oneOf" in schema:
         tried = [faults(each, value, named, pointer) for each in schema["oneOf"]]

@@ -176,6 +176,13 @@ class Site:
         self.charts: Charts
 
 
+    def close(self) -> None:
+        """Give up what is open; only when nobody asks any more."""
+        self.index.close()
+        for handler in self.log.handlers:
+            handler.close()
+
+
 class Ask:
     """One request: checked, with what it asks for.
 

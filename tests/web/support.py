@@ -56,7 +56,7 @@ class Served:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
-        self.server.site.index.close()
+        self.server.site.close()
 
     @property
     def port(self) -> int:
