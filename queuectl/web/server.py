@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queuectl.web.site import Site
 
 CONNECTIONS = 64
+BACKLOG = 256
 FULL = Problem(503, f"there are {CONNECTIONS} connections already").answer()
 FULL_BYTES = (
     f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
@@ -141,7 +142,7 @@ def listen(host: str, port: int, path: str | None = None) -> Server:
         port: 0 takes a free one.
     """
     listening = _bind_path(path) if path is not None else _bind(host, port)
-    listening.listen(64)
+    listening.listen(BACKLOG)
     return Server(listening)
 
 

@@ -55,13 +55,15 @@ def read(path: str, *, create: bool = False) -> str:
         raise InvalidData(f"there is no {path}", ROTATE) from None
     except OSError as error:
         raise from_os_error(error, f"cannot read {path}") from None
-    with open(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid not in (os.geteuid(), 0):
             raise NotAllowed(f"{path} is not a file of yours")
         if status.st_mode & 0o077 and status.st_uid == os.geteuid():
             raise NotAllowed(f"{path} can be read by others, who could then run commands as you", f"chmod 600 {path}")
-        data = file.read(LONGEST + 2)
+        data = os.read(fd, LONGEST + 2)
+    finally:
+        os.close(fd)
     text = data.decode("ascii", "replace").strip()
     if not (SHORTEST <= len(text) <= LONGEST and text.isprintable() and " " not in text and text.isascii()):
         raise InvalidData(f"{path} holds no token: {SHORTEST} to {LONGEST} letters and digits on one line", ROTATE)

@@ -118,7 +118,7 @@ class Served:
                     connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass  # it has refused already, which is in what it sent
-            return read_answer(connection)
+            return read_answer(connection, is_head=data.startswith(b"HEAD "))
 
     def head(self, method: str = "GET", target: str = "/api/v1/jobs", *lines: str, host: str | None = None) -> bytes:
         """A request of somebody who knows the token."""
@@ -126,7 +126,7 @@ class Served:
         return "\r\n".join([*first, *lines, "", ""]).encode("latin-1")
 
 
-def read_answer(connection: socket.socket) -> bytes:
+def read_answer(connection: socket.socket, *, is_head: bool = False) -> bytes:
     """Read one answer, as far as its length says, or to the end of the connection."""
     data = b""
     while True:
@@ -138,6 +138,8 @@ def read_answer(connection: socket.socket) -> bytes:
             return data
         data += more
         head, separator, body = data.partition(b"\r\n\r\n")
+        if separator and is_head:
+            return data
         if separator and b"100 Continue" not in head:
             for line in head.split(b"\r\n"):
                 name, _, value = line.partition(b":")
