@@ -10,11 +10,11 @@ import re
 import zlib
 
 LONGEST_LINE = 300
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[a-z]")
 _VARYING = re.compile(
-    r"\x1b\[[0-9;]*[A-Za-z]"  # colours
-    r"|'[^']*'|\"[^\"]*\"|`[^`']*[`']"  # what is quoted
+    r"'[^']*'|\"[^\"]*\"|`[^`']*[`']"  # what is quoted
     r"|(?:~|\.\.?)?/[^\s:,;)\]]+"  # paths
-    r"|\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b"  # hashes, addresses, UUIDs
+    r"|\b0x[0-9a-f]+|\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b"  # addresses, hashes, UUIDs
     r"|\d+"
 )
 
@@ -30,5 +30,5 @@ def fingerprint(how: str, command: str, error: str | None) -> str:
     lines = (line.strip() for line in reversed((error or "").splitlines()))
     last = next((line for line in lines if line), "")[-LONGEST_LINE:].lower()
     program = command.split(None, 1)[0].rpartition("/")[2] if command.strip() else ""
-    text = "\n".join((how, program, _VARYING.sub("*", last)))
+    text = "\n".join((how, program, _VARYING.sub("*", _COLOURS.sub("", last))))
     return f"{zlib.crc32(text.encode('utf-8', 'replace')):08x}"

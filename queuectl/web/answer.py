@@ -25,9 +25,7 @@ STATUS_OF = (
     (errors.NoSupervisor, 409),
     (errors.InvalidData, 422),
     (errors.NotAllowed, 403),
-    (errors.Busy, 503),
-    (errors.TimedOut, 503),
-)
+)  # all else is the environment's: 503
 TITLES = {
     **{400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 405: "method not allowed"},
     **{408: "timeout", 411: "length required", 413: "too large", 414: "target too long", 415: "json only"},
@@ -123,7 +121,7 @@ class Problem(Exception):
 
 def of_error(error: QueueError, home: str) -> Problem:
     """Return the problem that an error of the queue is; paths in it begin at the queue's home."""
-    status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 500)
+    status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 503)
     pointed = [(f"/{error.field}", str(error), error.hint)] if isinstance(error, InvalidField) else []
     detail, hint = (text and text.replace(home + "/", "") for text in (str(error), error.hint))
     return Problem(status, detail or "", hint, title=error.title, errors=pointed, exit_code=error.exit_code)

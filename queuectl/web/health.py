@@ -96,7 +96,7 @@ def _index(picture: Picture) -> dict[str, Any]:
         return _check("warn", overview.unavailable, "queuectl index rebuild")
     supervisor = overview.supervisor or {}
     if supervisor.get("degraded"):
-        return _check("warn", str(supervisor["degraded"]).replace(f"{overview.home}/", ""))
+        return _check("warn", str(supervisor["degraded"]))
     syncing = supervisor.get("syncing") or overview.syncing
     if syncing:
         return _check("warn", f"it is being brought up to date ({syncing})")

@@ -86,6 +86,8 @@ class Painter:
             queue = quiet_queue(site.home)
             site.index.catch_up()
             overview = look(queue)
+            if overview.supervisor is not None and overview.supervisor["degraded"]:
+                overview.supervisor["degraded"] = overview.supervisor["degraded"].replace(f"{site.home}/", "")
             changes = site.index.changes()
             try:
                 indexed: Indexed | None = self._look(overview, changes)

@@ -96,7 +96,7 @@ class Index:
             queue.catch_up(on_step=lambda words: setattr(self, "syncing", words))
             self.syncing = None
         except QueueError as error:
-            self.syncing = str(error)
+            self.syncing = str(error).replace(f"{self._home}/", "")
         finally:
             with self._lock:
                 self._worker = None
@@ -174,7 +174,6 @@ class Site:
         self.painter: Painter
         self.snapshots: Snapshots
         self.charts: Charts
-
 
     def close(self) -> None:
         """Give up what is open; only when nobody asks any more."""

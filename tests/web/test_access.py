@@ -27,14 +27,15 @@ def _address(path: str) -> str:
     return path.replace("{id}", "worker-1").replace("{key}", "timeout").replace("{file}", "app.js")
 
 
-@pytest.mark.parametrize("operation", CLOSED, ids=lambda operation: operation.id)
 @pytest.mark.parametrize("header", [None, "Bearer ", "Bearer wrong", "Basic eDp5", "Bearer {token}x", "{token}"])
-def test_nothing_is_answered_without_the_token(web: Served, operation: object, header: str | None) -> None:
-    method, path = operation.method, _address(operation.path)  # type: ignore[attr-defined]
-    headers = {**JSON} if header is None else {**JSON, "Authorization": header.format(token=web.token)}
-    reply = web.ask(method, path, {} if method in ("POST", "PUT") else None, auth=False, headers=headers)
-    assert reply.status in (401, 429)
-    assert reply.status == 429 or reply.headers["www-authenticate"].startswith("Bearer")
+def test_nothing_is_answered_without_the_token(web: Served, header: str | None) -> None:
+    assert len(CLOSED) > 35
+    for operation in CLOSED:
+        method, path = operation.method, _address(operation.path)
+        headers = {**JSON} if header is None else {**JSON, "Authorization": header.format(token=web.token)}
+        reply = web.ask(method, path, {} if method in ("POST", "PUT") else None, auth=False, headers=headers)
+        assert reply.status in (401, 429), operation.id
+        assert reply.status == 429 or reply.headers["www-authenticate"].startswith("Bearer")
 
 
 def test_the_page_and_livez_need_none(web: Served) -> None:
@@ -123,13 +124,14 @@ def test_a_token_file_of_ones_own(serve: Callable[..., Served], home: Path, tmp_
 WRITES = [operation for operation in OPERATIONS if operation.is_write and not operation.is_open]
 
 
-@pytest.mark.parametrize("operation", WRITES, ids=lambda operation: operation.id)
-def test_read_only_is_the_router_s_word(serve: Callable[..., Served], home: Path, operation: object) -> None:
+def test_read_only_is_the_router_s_word(serve: Callable[..., Served], home: Path) -> None:
     """No write gets as far as its handler, however it is asked for; reading goes on."""
     web = serve(read_only=True)
-    method, path = operation.method, _address(operation.path)  # type: ignore[attr-defined]
-    reply = web.ask(method, path, {} if method in ("POST", "PUT") else None)
-    assert (reply.status, reply.json["title"]) == (403, "read-only")
+    assert len(WRITES) > 15
+    for operation in WRITES:
+        method, path = operation.method, _address(operation.path)
+        reply = web.ask(method, path, {} if method in ("POST", "PUT") else None)
+        assert (reply.status, reply.json["title"]) == (403, "read-only"), operation.id
     assert web.get("/api/v1/snapshot")["read_only"] is True
     assert not (home / "config.yaml").exists()
 

@@ -95,7 +95,14 @@ def test_the_command_line_it_tells_makes_the_same_job(
     monkeypatch.chdir(tmp_path)
     fields: dict[str, Any]
     for fields in (
-        {"command": "echo 'a b'", "priority": -5, "timeout": 90.5, "kill_after": 3600, "name": "n", "tags": ["x", "-y"]},
+        {
+            "command": "echo 'a b'",
+            "priority": -5,
+            "timeout": 90.5,
+            "kill_after": 3600,
+            "name": "n",
+            "tags": ["x", "-y"],
+        },
         {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hush"}},
         {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
         {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},

@@ -33,7 +33,9 @@ def test_two_hundred_half_requests_keep_nobody_out(web: Served) -> None:
     try:
         for number, connection in enumerate(idle):
             try:
-                connection.sendall(b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"[: number % 80 + 1])
+                connection.sendall(
+                    b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"[: number % 80 + 1]
+                )
             except OSError:
                 continue  # it has had to make room
         assert web.get("/api/v1/jobs")["total"] == 0
@@ -106,7 +108,9 @@ def test_a_mebibyte_is_taken(web: Served) -> None:
     assert len(web.post("/api/v1/jobs", jobs)["ids"]) == 900
 
 
-def test_streams_are_bounded(web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_streams_are_bounded(
+    web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The one too many is told to ask again; when others hang up there is room."""
     monkeypatch.setattr(site, "STREAMS", 3)
     watched = supervised()

@@ -75,8 +75,16 @@ def test_no_host_two_hosts_and_odd_ones_are_refused(web: Served, hosts: list[str
         *(b"GET livez HTTP/1.1\r\n\r\n", b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n"),
         *(b"GET /livez\0 HTTP/1.1\r\n\r\n", b"GET /liv\xc3\xa9z HTTP/1.1\r\n\r\n", b"GET /#x HTTP/1.1\r\n\r\n"),
         *(b"PRI * HTTP/2.0\r\n\r\n", b"GET /livez HTTP/1.1\r\nno colon\r\n\r\n", b"GET /livez HTTP/1.1\r\n: x\r\n\r\n"),
-        *(b"GET /livez HTTP/1.1\r\nA: b\rc\r\n\r\n", b"GET /livez HTTP/1.1\r\nA: b\0\r\n\r\n", b"GETGETGETGETGETGET / HTTP/1.1\r\n\r\n"),
-        *(b"GET /livez HTTP/1.1\nHost: x\r\n\r\n", b"GET /livez HTTP/1.1\r\nA\x80: b\r\n\r\n", b"GET /livez HTTP/1.1\r\nA B: c\r\n\r\n"),
+        *(
+            b"GET /livez HTTP/1.1\r\nA: b\rc\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nA: b\0\r\n\r\n",
+            b"GETGETGETGETGETGET / HTTP/1.1\r\n\r\n",
+        ),
+        *(
+            b"GET /livez HTTP/1.1\nHost: x\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nA\x80: b\r\n\r\n",
+            b"GET /livez HTTP/1.1\r\nA B: c\r\n\r\n",
+        ),
     ],
 )
 def test_what_is_no_request_is_answered_with_400_and_the_connection_ends(web: Served, data: bytes) -> None:
@@ -162,7 +170,12 @@ def test_a_write_is_exactly_json(web: Served, kind: str | None) -> None:
     [
         *("Origin: null", "Origin: http://evil.example", "Origin: http://127.0.0.1", "Origin: http://127.0.0.1:1"),
         *("Origin: http://localhost:{port}.evil.example", "Origin: http://127.0.0.1:{port}/", "Origin: file://"),
-        *("Origin: ftp://127.0.0.1:{port}", "Origin: http://localhost:{port}", "Origin:", "Origin: http://0.0.0.0:{port}"),
+        *(
+            "Origin: ftp://127.0.0.1:{port}",
+            "Origin: http://localhost:{port}",
+            "Origin:",
+            "Origin: http://0.0.0.0:{port}",
+        ),
         *("Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site", "Sec-Fetch-Site: x", "Sec-Fetch-Site:"),
     ],
 )
@@ -175,7 +188,9 @@ def test_a_page_of_another_origin_can_neither_write_nor_read(web: Served, line: 
     assert not web.queue.list()
 
 
-@pytest.mark.parametrize("line", ["Origin: http://127.0.0.1:{port}", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none"])
+@pytest.mark.parametrize(
+    "line", ["Origin: http://127.0.0.1:{port}", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Site: none"]
+)
 def test_our_own_page_may(web: Served, line: str) -> None:
     extra = ["Content-Type: application/json", line.format(port=web.port), f"Content-Length: {len(ENQUEUE)}"]
     assert status_of(web.raw(web.head("POST", "/api/v1/jobs", *extra) + ENQUEUE)) == 201
@@ -193,7 +208,12 @@ def test_another_method_is_not_allowed_and_no_preflight_succeeds(web: Served, me
 @pytest.mark.parametrize(
     "target",
     [
-        *("/api/v1/jobs/..%2f..%2fweb.token", "/api/v1/jobs/%2e%2e%2fweb.token", "/api/v1/jobs/..", "/api/v1/jobs/.hidden"),
+        *(
+            "/api/v1/jobs/..%2f..%2fweb.token",
+            "/api/v1/jobs/%2e%2e%2fweb.token",
+            "/api/v1/jobs/..",
+            "/api/v1/jobs/.hidden",
+        ),
         *("/api/v1/jobs/../../web.token", "/..%2fweb.token", "/web.token", "/app.js/../../web.token", "/%2e%2e/app.js"),
         *("/api/v1/jobs/a%00b", "/api/v1/jobs/%ff", "/api/v1/jobs/%252e", "/api/v1/jobs/" + "a" * 129),
         *("/api/v1/workers/..%2f..%2fconfig/log", "/api/v1/workers/web/log", "/api/v1/workers/supervisor.log/log"),
@@ -207,7 +227,9 @@ def test_no_address_leads_out_of_the_table(web: Served, target: str) -> None:
     assert web.token.encode() not in answer
 
 
-@pytest.mark.parametrize("body", [b"{}", b"null", b"", b'{"token": 5}', b'{"token": ""}', b"[]", b'{"token": "x", "a": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"{}", b"null", b"", b'{"token": 5}', b'{"token": ""}', b"[]", b'{"token": "x", "a": 1}']
+)
 def test_signing_in_takes_a_token_only(web: Served, body: bytes) -> None:
     lines = ["Content-Type: application/json", f"Content-Length: {len(body)}"]
     assert status_of(web.raw(web.head("POST", "/api/v1/session", *lines) + body)) in (400, 422)
