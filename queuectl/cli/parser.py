@@ -282,7 +282,7 @@ COMMANDS: dict[str, Command] = {
         examples=("queuectl index verify", "queuectl index verify --json"),
     ),
     "web": Command(
-        "serve the status page, its API and metrics until Ctrl-C; `web token` prints the token",
+        "serve the status page, its API and metrics until Ctrl-C",
         _choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
         _option("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)"),
         _number("--port", help="which port (default: the setting web_port, 5000); 0 takes a free one"),

@@ -57,12 +57,12 @@ def _tell(args: Arguments, screen: Screen, server: Server, *, is_local: bool) ->
     url, guard = address_of(server), server.site.guard
     if guard.has_token:
         url += f"#token={read(args.token_file or path_in(server.site.home))}"
-    shown = {"url": url, "socket": args.socket, "read_only": guard.read_only}
-    screen.result(shown, [url if args.socket is None else args.socket])
-    screen.flush()
     if not is_local:
         screen.warn(f"{args.host} is reached from other machines, and there is no TLS: the token travels in the clear")
         screen.warn("a name by which they call this host has to be allowed: --allow-host NAME")
+    shown = {"url": url, "socket": args.socket, "read_only": guard.read_only}
+    screen.result(shown, [url if args.socket is None else args.socket])
+    screen.flush()
     for what, is_so in (("read-only", guard.read_only), ("without a token", not guard.has_token)):
         if is_so:
             screen.say(f"Served {what}")
