@@ -88,7 +88,9 @@ def test_a_socket_in_the_file_system(start: Start, home: Path) -> None:
     for host, status in (("localhost", 200), ("evil.example", 421)):
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-            client.sendall(f"GET /api/v1/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
+            client.sendall(
+                f"GET /api/v1/jobs HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n".encode()
+            )
             assert status_of(read_answer(client)) == status
     second = queuectl("web", "--socket", str(path))
     assert (second.returncode, "cannot listen" in second.stderr) == (4, True)

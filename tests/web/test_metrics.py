@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.index.minutes import BOUNDS
@@ -11,7 +15,6 @@ from queuectl.web import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import pytest
 
@@ -130,3 +133,23 @@ def test_health_says_what_is_wrong_and_what_to_type(
     assert (told.status, told.json["status"], told.json["checks"]["spool"]["status"]) == (200, "warn", "warn")
     texts = [need["text"] for need in web.get("/api/v1/snapshot")["attention"]]
     assert any("1 file is no job" in text for text in texts)
+
+
+def test_dashboard_alerts_and_the_table_name_metrics_that_there_are(web: Served, jobs: Jobs) -> None:
+    """And the table names all of them."""
+    jobs.completed("a")
+    served = {
+        sample.name
+        for family in text_string_to_metric_families(web.ask("GET", "/metrics").body.decode())
+        for sample in family.samples
+    } | {"queuectl_start_time_seconds"}
+    folder = Path(__file__).resolve().parents[2] / "docs/monitoring"
+    for name in ("README.md", "alerts.yml", "grafana.json"):
+        told = set(re.findall(r"queuectl_[a-z_]+", (folder / name).read_text()))
+        assert len(told) > 5
+        plain = {"queuectl_job_wait_seconds", "queuectl_job_duration_seconds"}
+        assert told <= served | plain, (name, told - served)
+    table = (folder / "README.md").read_text()
+    assert all(re.sub("_(bucket|sum|count)$", "", name) in table for name in served)
+    assert json.loads((folder / "grafana.json").read_text())["panels"]
+    assert len(yaml.safe_load((folder / "alerts.yml").read_text())["groups"][0]["rules"]) > 5
