@@ -162,6 +162,11 @@ class Database:
             return  # a full disk keeps it from tidying its -wal; the next opening does that
 
     @property
+    def is_open(self) -> bool:
+        """It has not been closed."""
+        return not self._is_closed
+
+    @property
     def is_in_place(self) -> bool:
         """Tell whether the path still names the file that is open here."""
         try:

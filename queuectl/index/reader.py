@@ -79,6 +79,11 @@ class Reader:
         self._open.close()
 
     @property
+    def is_open(self) -> bool:
+        """It has not been closed."""
+        return self._open.is_open
+
+    @property
     def _database(self) -> Database:
         if not self._open.is_in_place:
             self._open.close()

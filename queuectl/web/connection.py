@@ -126,7 +126,7 @@ class Connection:
         """Leave a line about a write, and about who was not let in; never a token, a query or a body."""
         is_write = operation is not None and operation.is_write
         if is_write:
-            self._site.writes += 1
+            self._site.has_written()
         if is_write or answer.status in (401, 403, 421, 429):
             about = " ".join(f"{key}={value}" for key, value in (ask.about if ask else {}).items())
             log = self._site.log.info if answer.status < 400 else self._site.log.warning

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from difflib import get_close_matches
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.client import Queue
-    from queuectl.job import Job
     from queuectl.web.site import Ask
 
 PAGE = 50
+PATIENCE_S = 20.0
 
 
 # --- looking
@@ -231,9 +232,34 @@ def _retry(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
         queue.spool.note_change(job_id)
 
 
-DOES: dict[str, Callable[[Queue, str, dict[str, Any]], Job | None]] = {
-    "cancel": lambda queue, job_id, _: queue.cancel(job_id),
-    "delete": lambda queue, job_id, _: queue.delete(job_id),
+def patiently(do: Callable[[], object]) -> None:
+    """Do what may have to wait for a command to end, and wait for it no longer than PATIENCE_S; it goes on all the same.
+
+    Raises:
+        Busy: it goes on.
+    """
+    ended: list[Exception | None] = []
+
+    def run() -> None:
+        try:
+            do()
+            ended.append(None)
+        except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            ended.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    if not ended:
+        hint = "it is killed once its kill_after is over; look again"
+        raise Busy(f"the command takes longer than {PATIENCE_S:g} s to end; the request stands", hint)
+    if ended[0] is not None:
+        raise ended[0]
+
+
+DOES: dict[str, Callable[[Queue, str, dict[str, Any]], None]] = {
+    "cancel": lambda queue, job_id, _: patiently(lambda: queue.cancel(job_id)),
+    "delete": lambda queue, job_id, _: patiently(lambda: queue.delete(job_id)),
     "edit": _edit,
     "hold": _hold,
     "release": _release,

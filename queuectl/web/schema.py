@@ -77,7 +77,7 @@ def _text(schema: Mapping[str, Any], value: str, pointer: str) -> Iterator[Fault
         yield pointer, "must not be empty", None
     elif len(value) > schema.get("maxLength", len(value)):
         yield pointer, f"must have at most {schema['maxLength']} characters", None
-    elif "pattern" in schema and not re.search(schema["pattern"], value):
+    elif "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
         yield pointer, f"must match {schema['pattern']}, which {spell_value(value)} does not", None
 
 

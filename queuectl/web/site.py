@@ -7,6 +7,7 @@ Guarantees: the index is read by any number of threads, a connection each at a t
 from __future__ import annotations
 
 from contextlib import contextmanager
+from itertools import count
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
@@ -117,8 +118,12 @@ class Index:
         except IndexUnavailable:
             reader.close()
             raise
+        finally:
+            self._keep(reader)
+
+    def _keep(self, reader: Reader) -> None:
         with self._lock:
-            if len(self._idle) < KEPT_READERS:
+            if len(self._idle) < KEPT_READERS and reader.is_open:
                 self._idle.append(reader)
                 return
         reader.close()
@@ -157,7 +162,7 @@ class Site:
 
     Attributes:
         painter, snapshots, charts: set by serve, which knows all rooms.
-        writes: counts what was changed through us, so that a page sees its own changes at once.
+        writes: another number after each change that was made through us, so that a page sees its own changes at once.
     """
 
     def __init__(self, queue: Queue, guard: Guard, contract: Contract, boot: str) -> None:
@@ -171,9 +176,14 @@ class Site:
         self.streams = Streams()
         self.log = open_log(queue.layout, "web")
         self.writes = 0
+        self._turns = count(1)
         self.painter: Painter
         self.snapshots: Snapshots
         self.charts: Charts
+
+    def has_written(self) -> None:
+        """Note that something may have changed: what was made before is out of date."""
+        self.writes = next(self._turns)
 
     def close(self) -> None:
         """Give up what is open; only when nobody asks any more."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from queuectl.client import Queue
+from queuectl.web import jobs as api_jobs
 from tests.web.support import Served
 
 if TYPE_CHECKING:
@@ -374,6 +376,29 @@ def test_what_runs_is_shown_with_its_last_line_and_what_it_uses(
     assert web.ask("POST", "/api/v1/jobs/long/hold", {}).status == 409
     assert web.post("/api/v1/jobs/long/cancel", {})["ids"] == ["long"]
     assert web.get("/api/v1/jobs/long")["state"] == "cancelled"
+
+
+def test_a_command_that_does_not_want_to_end_keeps_nobody_waiting(
+    web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says that it goes on, and it does."""
+    monkeypatch.setattr(api_jobs, "PATIENCE_S", 0.2)
+    watched = supervised()
+    watched.start(1)
+    script = "trap '' TERM; echo begun; while :; do sleep 0.05; done"
+    web.post("/api/v1/jobs", {"command": script, "id": "deaf", "kill_after": 1})
+    watched.wait_until(lambda: web.ask("GET", "/api/v1/jobs/deaf/output").body == b"begun\n", "it runs")
+    reply = web.ask("POST", "/api/v1/jobs/deaf/cancel", {})
+    assert (reply.status, "the request stands" in reply.json["detail"]) == (503, True)
+    watched.wait_for("deaf", "cancelled")
+
+
+def test_a_refused_list_costs_no_connection_to_the_index(web: Served) -> None:
+    web.get("/api/v1/jobs")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(30):
+        assert web.ask("GET", "/api/v1/jobs?cursor=5b5d").status == 400
+    assert len(os.listdir("/dev/fd")) <= before + 4
 
 
 # --- the original's addresses
