@@ -43,4 +43,5 @@ def attempts_of(history: Sequence[Row], created_at: float, run_at: float | None)
 def tries(state: str, attempts: int, failures: int, max_retries: int) -> tuple[int, int]:
     """Return how many attempts there were and how many there may be; what cost no retry makes both grow."""
     without_verdict = 1 if state in ("processing", "completed") else 0
-    return attempts, max(attempts, attempts - without_verdict - failures + max_retries + 1)
+    without_failure = max(0, attempts - without_verdict - failures)  # a history made by hand may tell of no start
+    return attempts, max(attempts, without_failure + max_retries + 1)

@@ -16,6 +16,7 @@ from queuectl.job import PENDING, PROCESSING
 from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
+from queuectl.spool.waiting import Awaited
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -254,15 +255,16 @@ class Queue:
             on_look: called whenever the jobs have been looked at, at least every few seconds.
 
         Raises:
-            NotFound: one of them does not exist (any more).
+            NotFound: one of them does not exist.
+            JobFailed: one was removed before it had ended.
             TimedOut: some had not ended after `timeout_s` seconds.
         """
-        left = dict.fromkeys(job_ids)
+        left, awaited = dict.fromkeys(job_ids), Awaited(self.spool)
         ended: dict[str, Job] = {}
         deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
         for _ in self._looks(deadline):
             for job_id in [*left]:
-                job = self.get(job_id)
+                job = awaited.look(job_id)
                 if job.state in ENDED:
                     del left[job_id]
                     ended[job_id] = job

@@ -1,13 +1,17 @@
 """clock: wall and monotonic time, and how instants are spelled.
 
 Owns:       `time`; nothing else in the project asks for the current time except through a Clock.
-Guarantees: instants are seconds since 1970 as float, UTC; spelled RFC 3339 with `Z` and microseconds.
+Guarantees: instants are seconds since 1970 as float, UTC; spelled RFC 3339 with `Z` and microseconds. What `spell`
+            writes, `parse_instant` reads: there are no instants outside the years 0001 to 9999.
 Source:     RFC 3339 §5.6.
 """
 
 from __future__ import annotations
 
 import time
+
+FIRST_S, END_S = -62135596800.0, 253402300800.0  # the years 0001 to 9999: RFC 3339 has four digits for them
+EXPECTED = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
 
 
 class Clock:
@@ -25,11 +29,20 @@ class Clock:
 
 
 def spell(instant: float) -> str:
-    """Write an instant as RFC 3339: `2026-11-24T14:01:58.120000Z`."""
-    micros = round(instant * 1_000_000)
+    """Write an instant as RFC 3339: `2026-11-24T14:01:58.120000Z`; one that has no spelling as the nearest that has."""
+    micros = _micros(instant)
     seconds, fraction = divmod(micros, 1_000_000)
     year, month, day, hour, minute, second = time.gmtime(seconds)[:6]
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{fraction:06}Z"
+
+
+def as_spelled(instant: float) -> float:
+    """Return the instant that is read where this one was written: a file's mtime is finer, and may be out of reach."""
+    return _micros(instant) / 1_000_000
+
+
+def _micros(instant: float) -> int:
+    return round(max(FIRST_S, min(instant, END_S - 1)) * 1_000_000)
 
 
 def parse_instant(text: str) -> float:
@@ -40,22 +53,25 @@ def parse_instant(text: str) -> float:
     """
     from datetime import datetime
 
-    expected = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
     if not text.isascii() or len(text) < 20 or text[10] not in "Tt ":
-        raise ValueError(expected)
+        raise ValueError(EXPECTED)
     date, rest = text[:10], text[11:]
     zone_at = next((i for i, c in enumerate(rest) if c in "Zz+-"), -1)
     if zone_at < 8:
-        raise ValueError(expected)
+        raise ValueError(EXPECTED)
     clock, zone = rest[:zone_at], rest[zone_at:]
     whole, _, fraction = clock.partition(".")
     if fraction and not fraction.isdigit():
-        raise ValueError(expected)
+        raise ValueError(EXPECTED)
     zone = "+00:00" if zone in "Zz" else zone
     if len(whole) != 8 or len(zone) != 6 or (len(clock) > 8 and not fraction):
-        raise ValueError(expected)
+        raise ValueError(EXPECTED)
     micros = f".{fraction[:6]:0<6}" if fraction else ""
     try:
-        return datetime.fromisoformat(f"{date}T{whole}{micros}{zone}").timestamp()
+        instant = datetime.fromisoformat(f"{date}T{whole}{micros}{zone}").timestamp()
     except (ValueError, OverflowError):
-        raise ValueError(expected) from None
+        is_leap = whole.endswith(":60")
+        raise ValueError(f"{EXPECTED}, and not a leap second" if is_leap else EXPECTED) from None
+    if not FIRST_S <= instant < END_S:
+        raise ValueError(f"{EXPECTED}, in the years 0001 to 9999 of UTC")
+    return instant

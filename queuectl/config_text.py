@@ -97,6 +97,7 @@ def _compose(text: str, place: str) -> yaml.Node | None:
 
 
 def _syntax_error(text: str, place: str, index: int, problem: str) -> InvalidData:
+    index = min(index, len(text.rstrip()))  # what ends too early, ends in its last line, not in the one after it
     line, start = text.count("\n", 0, index) + 1, text.rfind("\n", 0, index) + 1
     source = text[start:].partition("\n")[0].rstrip()
     shown = "".join(c if c.isprintable() else " " for c in source[:200])

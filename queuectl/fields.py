@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
-from queuectl.clock import parse_instant, spell
+from queuectl.clock import EXPECTED, parse_instant, spell
 from queuectl.errors import InvalidData
 
 TYPE_CHECKING = False
@@ -28,7 +28,7 @@ ID_MAX = 128
 ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
-INSTANT_WORDS = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
+AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
 
 PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
@@ -151,11 +151,11 @@ def flag(value: object) -> str | None:
 def instant(value: object) -> str | None:
     """Accept an RFC 3339 instant with a zone."""
     if not isinstance(value, str):
-        return INSTANT_WORDS
+        return EXPECTED
     try:
         instant_of(value)
-    except ValueError:
-        return INSTANT_WORDS
+    except ValueError as error:
+        return str(error)
     return None
 
 
@@ -206,7 +206,7 @@ def _not_yet(_value: object) -> str | None:
     return "left out: this version of QueueCTL does not support it yet, and running the job without it would be wrong"
 
 
-_seconds = number(0, LONGEST_S, "a number of seconds above 0", above=True)
+_seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above=True)
 
 FIELDS: dict[str, Check] = {
     "id": _label,
@@ -218,9 +218,9 @@ FIELDS: dict[str, Check] = {
     "priority": integer(-1000, 1000),
     "tags": _strings,
     "max_retries": integer(0, 1000),
-    "timeout": number(0, LONGEST_S, "a number of seconds, 0 for none"),
+    "timeout": number(0, LONGEST_S, f"a number of seconds from 0 (none), {AT_MOST}"),
     "kill_after": _seconds,
-    "backoff_base": number(0, LONGEST_S, "a number above 0", above=True),
+    "backoff_base": number(0, LONGEST_S, f"a number above 0, {AT_MOST}", above=True),
     "backoff_max": _seconds,
     "backoff_jitter": number(0, 1, "a number from 0 to 1"),
     "run_at": instant,

@@ -7,7 +7,7 @@ Source:     spool/FORMAT.md § History, § States.
 
 from __future__ import annotations
 
-from queuectl.clock import spell
+from queuectl.clock import as_spelled, spell
 from queuectl.fields import command_line, instant_of
 from queuectl.history import DEAD as DEAD
 from queuectl.history import DIRECTORIES as DIRECTORIES
@@ -249,7 +249,7 @@ def _created_at(record: Record, seen_at: float) -> float:
     if "created_at" in record.fields:
         return instant_of(record.fields["created_at"])
     if not record.history:
-        return seen_at
+        return as_spelled(seen_at)  # as the first entry will say, so that it stays the same number
     first = record.history[0]
     return instant_of(first.get("kept", first).get("created_at", first["at"]))
 

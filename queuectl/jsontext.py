@@ -8,10 +8,10 @@ Source:     RFC 8259; RFC 7493 (I-JSON).
 
 from __future__ import annotations
 
-import json
 from math import isfinite
 
 from queuectl.errors import InvalidData
+from queuectl.jsonengine import make_encoder, make_scanner
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def _int(text: str) -> int:
     return int(_number_of(text))
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_constant, parse_float=_float, parse_int=_int)
-_grammar = json.JSONDecoder(parse_constant=str, parse_float=str, parse_int=str)
-_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_scan = make_scanner(pairs=_unique, constant=_constant, floating=_float, integer=_int)
+_scan_loosely = make_scanner(constant=str, floating=str, integer=str)
+_encode = make_encoder()
 
 
 def encode(value: object) -> bytes:
@@ -85,7 +85,7 @@ def encode(value: object) -> bytes:
         InvalidData: there is no JSON for this, or a text in it is not Unicode.
     """
     try:
-        return _encoder.encode(value).encode()
+        return _encode(value).encode()
     except UnicodeEncodeError:
         raise InvalidData("not a valid job: a text holds half of a surrogate pair, which is not Unicode") from None
     except (TypeError, ValueError, RecursionError) as error:
@@ -100,8 +100,8 @@ def read_object(data: bytes) -> tuple[str, Fields]:
     """
     text = _decode(data)
     try:
-        value = _decoder.decode(text)
-        is_accepted = isinstance(value, dict) and not _is_suspicious(text, value)
+        value, end = _scan(text, skip(text, 0))
+        is_accepted = skip(text, end) == len(text) and isinstance(value, dict) and not _is_suspicious(text, value)
     except (ValueError, RecursionError):
         is_accepted = False
     fault = None if is_accepted else _first_fault(text)
@@ -113,12 +113,12 @@ def read_object(data: bytes) -> tuple[str, Fields]:
 def is_json(text: str) -> bool:
     """Tell whether a text keeps to the grammar of JSON, acceptable to us or not."""
     try:
-        _grammar.decode(text)
+        _, end = _scan_loosely(text, skip(text, 0))
     except ValueError:
         return False
     except RecursionError:
         return True
-    return True
+    return skip(text, end) == len(text)
 
 
 def _is_suspicious(text: str, value: Fields) -> bool:
@@ -146,7 +146,9 @@ def _is_too_deep(value: Fields) -> bool:
 def _decode(data: bytes) -> str:
     if data.startswith(b"\xef\xbb\xbf"):
         raise invalid("", 0, "a byte order mark; expected UTF-8 without one")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or data[:2] in (b"{\0", b"\0{"):
+    if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
+        raise invalid("", 0, "UTF-32; expected UTF-8")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or _has_every_other(data[:4]):
         raise invalid("", 0, "UTF-16; expected UTF-8")
     try:
         text = data.decode()
@@ -156,6 +158,11 @@ def _decode(data: bytes) -> str:
     if "\0" in text:
         raise invalid(text, text.index("\0"), f"byte {data.index(0)} is NUL; expected JSON text")
     return text
+
+
+def _has_every_other(data: bytes) -> bool:
+    """Tell whether every other byte is NUL, as in UTF-16 without a mark."""
+    return [byte == 0 for byte in data] in ([True, False, True, False], [False, True, False, True])
 
 
 def text_before_damage(data: bytes) -> str:
@@ -201,7 +208,7 @@ def members(text: str) -> Iterator[tuple[str, int, int, int]]:
 def value_at(text: str, at: int) -> tuple[Any, int] | None:
     """Return the value that begins at `at` and its end; None when it is not whole."""
     try:
-        return _decoder.raw_decode(text, at)
+        return _scan(text, at)
     except (ValueError, RecursionError):
         return None
 
@@ -279,7 +286,7 @@ def _walk_key(text: str, at: int, keys: set[str]) -> int:
     if text[at : at + 1] != '"':
         raise _Fault(at, "expected a key in double quotes")
     end = _walk_scalar(text, at)
-    key, _ = _decoder.raw_decode(text, at)
+    key, _ = _scan(text, at)
     if key in keys:
         raise _Fault(at, f"the key {_shown(text[at:end])} stands twice in one object")
     keys.add(key)
@@ -291,12 +298,12 @@ def _walk_key(text: str, at: int, keys: set[str]) -> int:
 
 def _walk_scalar(text: str, at: int) -> int:
     try:
-        value, end = _decoder.raw_decode(text, at)
-    except json.JSONDecodeError as error:
-        words = error.msg.rstrip(": ")
-        raise _Fault(error.pos, WORDS.get(words, words)) from None
+        value, end = _scan(text, at)
     except _Refused as error:
         raise _Fault(at, str(error)) from None
+    except ValueError as error:  # json.JSONDecodeError, which is not imported for nothing
+        words = str(getattr(error, "msg", error)).rstrip(": ")
+        raise _Fault(getattr(error, "pos", at), WORDS.get(words, words)) from None
     if isinstance(value, str):
         if "\0" in value:
             raise _Fault(at, "this string holds the character NUL")

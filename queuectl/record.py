@@ -74,14 +74,6 @@ class Record:
         return CLOSE if self.has_history else b"}\n"
 
     @property
-    def splits_joint(self) -> bool:
-        """A sector ends within the `history` that the next growth begins with, so that a tear could leave half of it.
-
-        Half of it could not be told from the beginning of a member of the author's.
-        """
-        return not self.has_history and len(self.body) % SECTOR_BYTES + len(OPEN_HISTORY) > SECTOR_BYTES
-
-    @property
     def history_bytes(self) -> int:
         """About how long the history is."""
         return sum(len(encode(entry)) for entry in self.history)
@@ -190,11 +182,14 @@ def parse(data: bytes) -> Record:
             raise _too_long(author_bytes, MAX_BYTES)
     try:
         validate(value)
-        now = edited(value, history)
-        if now is not value:
-            validate(now)
     except InvalidField as error:
         raise invalid(text, place_of(text, error.field), str(error)) from None
+    now = edited(value, history)
+    if now is not value:
+        try:
+            validate(now)
+        except InvalidField as error:
+            raise invalid(text, place_of(text, "history"), f'an entry "edited" of the history: {error}') from None
     end = len(data.rstrip()) - 1
     if has_history:
         end = len(data[:end].rstrip()) - 1

@@ -6,13 +6,14 @@ Guarantees: every failure is one line on stderr (with -o json one RFC 9457 objec
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 
 from queuectl import __version__
 from queuectl.cli.commandline import parse
 from queuectl.cli.parser import Misuse
-from queuectl.cli.screen import Screen, tell, to_json
+from queuectl.cli.screen import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
 
 TYPE_CHECKING = False
@@ -44,9 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # closed by the caller: >&-
     sys.stderr = sys.stderr or sys.stdout
     sys.stdin = sys.stdin or open(os.devnull, encoding="utf-8")  # noqa: SIM115  # <&-
+    codecs.register_error(as_bytes.__name__, as_bytes)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors=as_bytes.__name__)
     try:
         code = _run(tokens)
         sys.stdout.flush()

@@ -7,6 +7,7 @@ Source:     no-color.org; clig.dev.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 
@@ -121,6 +122,18 @@ def tell(text: str) -> None:
         sys.stderr.flush()
     except (OSError, ValueError):
         pass
+
+
+def as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    r"""Encode what the stream's encoding cannot: bytes of a file name as they are, anything else as `\u20ac`."""
+    if not isinstance(error, UnicodeEncodeError):
+        return codecs.backslashreplace_errors(error)
+    text = error.object[error.start : error.end]
+    return b"".join(_bytes_of(char) for char in text), error.end
+
+
+def _bytes_of(char: str) -> bytes:
+    return bytes((ord(char) - 0xDC00,)) if "\udc80" <= char <= "\udcff" else char.encode("unicode_escape")
 
 
 def is_terminal(stream: TextIO | None) -> bool:

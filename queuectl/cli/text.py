@@ -15,12 +15,22 @@ def is_text(text: str | None) -> bool:
 
 
 def safe(text: str) -> str:
-    r"""Show control characters, bidirectional controls and other invisible ones as `\x1b`, `\n`, `\u202e`."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else spell_character(c) for c in text)
+    r"""Show control characters, bidirectional controls and other invisible ones as `\x1b`, `\n`, `\u202e`.
+
+    A byte of a file name that is not UTF-8 is kept, so that the name can be read and typed again.
+    """
+    return text if text.isprintable() else "".join(c if _is_harmless(c) else spell_character(c) for c in text)
+
+
+def _is_harmless(char: str) -> bool:
+    """Tell whether a terminal shows it; the bytes 0x80 to 0x9f are control characters to one that is not UTF-8."""
+    return char.isprintable() or "\udca0" <= char <= "\udcff"
 
 
 def spell_character(char: str) -> str:
-    """Write a character as Python's escape."""
+    r"""Write a character as Python's escape; a byte that is not UTF-8 as `\x9b`."""
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:x}"
     return char.encode("unicode_escape").decode("ascii")
 
 

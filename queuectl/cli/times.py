@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 
-from queuectl.clock import parse_instant
+from queuectl.clock import END_S, FIRST_S, parse_instant
 from queuectl.errors import UsageError
+from queuectl.fields import LONGEST_S
 from queuectl.units import parse_duration, quote, spell_duration
 
 EXPECTED = 'a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339'
@@ -18,11 +19,14 @@ DAYS = {"today": 0, "tomorrow": 1, "yesterday": -1}
 
 
 def duration(option: str, text: str) -> float:
-    """Read a duration: `90`, `10m`, `2h30m`, `3d`."""
+    """Read a duration: `90`, `10m`, `2h30m`, `3d`; none is longer than ten years."""
     try:
-        return parse_duration(text)
+        found = parse_duration(text)
     except ValueError as error:
         raise UsageError(f"{option} must be {error}, not {quote(text)}") from None
+    if found > LONGEST_S:
+        raise UsageError(f"{option} must be from 0 to {LONGEST_S / 86400:g}d (ten years), not {quote(text)}")
+    return found
 
 
 def instant(option: str, text: str, now: float, *, past: bool = False) -> float:
@@ -34,6 +38,8 @@ def instant(option: str, text: str, now: float, *, past: bool = False) -> float:
     found = _read(text.strip(), now, past)
     if found is None:
         raise UsageError(f"{option} must be {EXPECTED}, not {quote(text)}")
+    if not FIRST_S <= found < END_S:
+        raise UsageError(f"{option} must lie in the years 0001 to 9999, not {quote(text)}")
     return found
 
 

@@ -119,12 +119,14 @@ class Database:
                 if self.was_created:
                     self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
                 self._connection.execute("PRAGMA synchronous = NORMAL")
-            if self.one("PRAGMA user_version") != (version,):
-                raise IndexUnavailable(f"{self.path} was made by another version of QueueCTL", is_lost=True)
+            if (found := self.one("PRAGMA user_version")) != (version,):
+                what = "is no complete index" if found == (0,) else "was made by another version of QueueCTL"
+                raise IndexUnavailable(f"{self.path} {what}", is_lost=True)
             if self._is_cut_short():
                 raise IndexUnavailable(f"{self.path} has lost its end", is_lost=True)
             for probe in PROBES:
                 self._connection.execute(probe).fetchall()
+            self._beside = _inodes_beside(self.path) if for_writing else None
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
 
@@ -168,11 +170,18 @@ class Database:
 
     @property
     def is_in_place(self) -> bool:
-        """Tell whether the path still names the file that is open here."""
+        """Tell whether the path still names the file that is open here and, for a writer, what belongs to it.
+
+        What one connection still has and the next finds anew, they would not agree about: such a file is lost.
+        """
         try:
-            return os.stat(self.path).st_ino == self._inode
+            if os.stat(self.path).st_ino != self._inode:
+                return False
         except OSError:
             return False
+        if not self._is_closed and self._beside is not None and self._beside != _inodes_beside(self.path):
+            self.is_lost = True
+        return not self.is_lost
 
     # --- asking
 
@@ -266,6 +275,16 @@ def _create(path: str) -> None:
         os.close(fd)
 
 
+def _inodes_beside(path: str) -> list[int]:
+    found = []
+    for suffix in ("-wal", "-shm"):
+        try:
+            found.append(os.stat(path + suffix).st_ino)
+        except OSError:
+            found.append(0)
+    return found
+
+
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     uri = f"file:{quoted}?mode={mode}"
@@ -285,4 +304,19 @@ def discard(path: str) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise IndexUnavailable(f"{path}{suffix} cannot be deleted: {error.strerror}") from None
+            if not _move_directory(path + suffix):
+                raise IndexUnavailable(f"{path}{suffix} cannot be deleted: {error.strerror}") from None
+
+
+def _move_directory(path: str) -> bool:
+    """Give a directory that lies where a file of the index has to another name; False when it is none, or stays."""
+    number = 1
+    while os.path.lexists(f"{path}.{number}"):
+        number += 1
+    try:
+        if os.path.isdir(path):
+            os.rename(path, f"{path}.{number}")
+            return True
+    except OSError:
+        pass
+    return False

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.processes import hunt
+from queuectl.processes import dwelling, hunt
 from queuectl.processes.hunt import Ending
 from queuectl.processes.run import CANCELLED, Run
 from queuectl.processes.settlement import settle
@@ -107,6 +107,8 @@ class Adopted:
             self.event = self._step_child(now) if self._run is not None else self._step_orphan(now)
         except (SpoolFull, OSError):
             self.next_step = now + LOOK_AGAIN_S
+            if not dwelling.exists(self._spool.layout):
+                self.event = "removed"
         if self.event is not None:
             self.job = self._claim.job
             self._claim.close()

@@ -146,8 +146,15 @@ class Watch:
             time.sleep(timeout_s)
             return
         readable, _, _ = select.select([self._socket], [], [], timeout_s)
-        if readable and not self._socket.recv(1 << 20):
+        if readable and not self._receive(self._socket):
             self.close()
+
+    @staticmethod
+    def _receive(connection: socket.socket) -> bytes:
+        try:
+            return connection.recv(1 << 20)
+        except ConnectionError:  # it ended before it had read what we asked
+            return b""
 
     def close(self) -> None:
         """End the subscription."""

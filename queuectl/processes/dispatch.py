@@ -25,16 +25,16 @@ from queuectl.processes.appointments import NEVER, Appointments
 from queuectl.processes.room import Room
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Iterator
     from typing import Any
 
+    from queuectl.processes.logs import Log
     from queuectl.spool.intake import NotNow
     from queuectl.spool.spool import Spool
 
 COMMIT_S = 0.05
 CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
-INDEX_RETRY_S = 5.0
+INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
@@ -51,7 +51,7 @@ class Dispatcher:
         room: nothing is handed out while the disk has none.
     """
 
-    def __init__(self, spool: Spool, log: logging.Logger, tell: Callable[[Event], None]) -> None:
+    def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None]) -> None:
         self._spool = spool
         self._clock = spool.clock
         self._log = log
@@ -80,7 +80,7 @@ class Dispatcher:
         try:
             return Writer(path)
         except IndexUnavailable as error:
-            self._log.error("the index is built anew: %s action=rebuild", error)
+            self._log.error(f"the index is built anew: {error} action=rebuild")
             discard(path)
             return Writer(path)
 
@@ -122,7 +122,7 @@ class Dispatcher:
             self._tell(Event("rejected", job_id, details={"detail": found.detail}))
         elif found.again_s is not None:
             if found.reason == "unreadable":
-                self._log.warning("%s action=unreadable", found.detail)
+                self._log.warning(f"{found.detail} action=unreadable")
             self._half.add(job_id)
             self.look_again(job_id, found.again_s)
 
@@ -171,7 +171,7 @@ class Dispatcher:
                 if not whole:
                     return
         except OSError as error:
-            self._log.error("run/changes cannot be read: %s action=changes", error.strerror)
+            self._log.error(f"run/changes cannot be read: {error.strerror} action=changes")
 
     def look_again(self, job_id: str, after_s: float) -> None:
         """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
@@ -335,7 +335,7 @@ class Dispatcher:
         except IndexUnavailable as error:
             self._fail(error)
         except (OSError, QueueError) as error:
-            self._log.error("the comparison of spool and index broke off: %s action=sync", error)
+            self._log.error(f"the comparison of spool and index broke off: {error} action=sync")
             self._sync = self.progress = None
         else:
             self.progress = str(progress)
@@ -357,23 +357,24 @@ class Dispatcher:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        """Go on without the index, and try at once and then every INDEX_RETRY_S to have one again.
+        """Go on without the index, and try soon and then every INDEX_RETRY_S to have one again.
 
-        One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
+        Not at once, for whoever took it away may be taking the whole home away. One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
         """
         now = self._clock.monotonic()
         if self.degraded is None:
-            self._log.error("the index cannot be used: %s action=degraded", error)
+            self._log.error(f"the index cannot be used: {error} action=degraded")
         is_new = self.degraded is None and now - self._failed_at > INDEX_RETRY_S
-        self._failed_at, self._repair_at = now, now if is_new else now + INDEX_RETRY_S
+        self._failed_at, self._repair_at = now, now + (INDEX_SOON_S if is_new else INDEX_RETRY_S)
         self.degraded = str(error)
         self._sync = self.progress = None
         self._commit_at = NEVER
 
     def doubt(self) -> None:
         """Somebody could not read the index: look whether it still is one."""
-        if self.degraded is None:
+        if was_in_use := self.degraded is None:
             self._fail(IndexUnavailable("it cannot be read"))
+        if was_in_use or self._repair_at <= self._clock.monotonic() + INDEX_SOON_S:
             self._repair()
 
     def _repair(self) -> None:
@@ -395,4 +396,4 @@ class Dispatcher:
         try:
             self._writer.close(clean=self.degraded is None)
         except IndexUnavailable as error:
-            self._log.error("the index could not be closed: %s action=close", error)
+            self._log.error(f"the index could not be closed: {error} action=close")

@@ -15,6 +15,7 @@ import socket
 from typing import TYPE_CHECKING, Protocol
 
 from queuectl.errors import UsageError
+from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import Address, refusal
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 MAX_LINE_BYTES = 1 << 20
+LISTEN_AGAIN_S = 0.5
 MAX_BACKLOG_BYTES = 1 << 20  # unsent answers of one client
 
 
@@ -136,6 +138,9 @@ class Peers:
 
     Args:
         carry_out: called with a peer and each of its requests.
+
+    Attributes:
+        next_step: the monotonic time at which `step` makes the socket anew.
     """
 
     def __init__(
@@ -146,17 +151,28 @@ class Peers:
         self._selector = selector
         self._carry_out = carry_out
         self._open: list[Peer] = []
+        self.next_step = NEVER
         self._most = max(1, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)  # jobs need descriptors as well
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
-    def listen_again(self) -> None:
-        """Make the socket anew when somebody has taken it away; open connections stay."""
-        with Address(self._layout) as path:
-            if os.path.lexists(path):
-                return
+    def socket_left(self, now: float) -> None:
+        """Somebody took the socket away, perhaps with everything else: he is not to find a new one in his way."""
+        self.next_step = now + LISTEN_AGAIN_S
+
+    def _listen_again(self, now: float) -> None:
+        """Make the socket anew; open connections stay."""
+        self.next_step = NEVER
+        try:
+            with Address(self._layout) as path:
+                if os.path.lexists(path):
+                    return
+            listener = listen(self._layout)
+        except OSError:
+            self.socket_left(now)
+            return
         self._selector.unregister(self._listener)
         self._listener.close()
-        self._listener = listen(self._layout)
+        self._listener = listener
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _accept(self) -> None:
@@ -193,8 +209,10 @@ class Peers:
             if peer.watches:
                 peer.send(message)
 
-    def mind_the_slow(self) -> None:
-        """Wait for sockets that could not take their answers yet, and only for those."""
+    def step(self, now: float) -> None:
+        """Wait for sockets that could not take their answers yet, and only for those; listen again when it is time."""
+        if now >= self.next_step:
+            self._listen_again(now)
         mind_the_slow(self._selector, self._open)
 
     def close(self) -> None:

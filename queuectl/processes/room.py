@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from queuectl.spool.spool import BALLAST_BYTES
 
 if TYPE_CHECKING:
-    import logging
-
+    from queuectl.processes.logs import Log
     from queuectl.spool.spool import Spool
 
 LOOK_AGAIN_S = 1.0
@@ -46,7 +45,7 @@ class Room:
         next_step: the monotonic time at which `step` has something to do.
     """
 
-    def __init__(self, spool: Spool, log: logging.Logger) -> None:
+    def __init__(self, spool: Spool, log: Log) -> None:
         self._spool = spool
         self._log = log
         self.is_missing: str | None = None
@@ -55,7 +54,7 @@ class Room:
     def wait(self, why: str) -> None:
         """There is none, as somebody has found out who needed it."""
         if self.is_missing is None:
-            self._log.error("%s: nothing is started until there is room action=full", why)
+            self._log.error(f"{why}: nothing is started until there is room action=full")
         self.is_missing = why
         self.next_step = self._spool.clock.monotonic() + LOOK_AGAIN_S
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOCK_FD = 113  # shells reassign the low descriptors; this one they leave alone
 TAIL_BYTES = 4096
 TAIL_LINES = 3
+SHOWN_CHARS = 200  # of a path in an error
 TAIL_CHARS = 600
 
 
@@ -103,7 +104,7 @@ def _program(job: Job, environment: Mapping[str, str]) -> tuple[str, list[str]]:
         return os.path.join(cwd, name), argv
     found = shutil.which(name, path=environment.get("PATH", ""))
     if found is None:
-        raise NotStarted(FailedToStart(f"{name}: no such program in PATH={environment.get('PATH', '')}", 127))
+        raise NotStarted(FailedToStart(f"{_brief(name)}: no such program in PATH={environment.get('PATH', '')}", 127))
     return found, argv
 
 
@@ -111,7 +112,7 @@ def _enter(cwd: str) -> None:
     try:
         os.chdir(cwd)
     except OSError as error:
-        raise NotStarted(FailedToStart(f"cannot enter directory {cwd}: {error.strerror}")) from None
+        raise NotStarted(FailedToStart(f"cannot enter directory {_brief(cwd)}: {error.strerror}")) from None
 
 
 def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int) -> int:
@@ -127,7 +128,14 @@ def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], o
         )
     except OSError as error:
         code = 127 if error.errno == errno.ENOENT else 126
-        raise NotStarted(FailedToStart(f"cannot start {program}: {os.strerror(error.errno or 0)}", code)) from None
+        raise NotStarted(
+            FailedToStart(f"cannot start {_brief(program)}: {os.strerror(error.errno or 0)}", code)
+        ) from None
+
+
+def _brief(path: str) -> str:
+    """Return the end of a path that is too long to be read; it is the beginning of an error that is kept in full."""
+    return path if len(path) <= SHOWN_CHARS else "…" + path[-SHOWN_CHARS:]
 
 
 def outcome_of(status: int) -> Outcome:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import json
+import mmap
 import os
 import socket
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ EVENTS = ("ready", "took", "freed", "stop", "died", "due")
 
 FLOOR_S = 1.0
 LONGEST_BACKOFF_S = 60.0
+QUICK_S = 0.05
+NOTE_BYTES = 512  # an id has at most 200
 HEALTHY_AFTER_S = 10.0  # a worker that lived so long starts with a clean record
 
 # (state, event): (next state, action); "-" cannot happen or changes nothing
@@ -77,8 +80,11 @@ class Slot:
     """One worker, by name, through all its processes.
 
     Attributes:
-        job_id, attempt, command_pid, job_since: what it runs, None while it runs nothing.
+        orders: ids it was told to run and has not reported on, in the order in which it takes them: at most two.
+        job_id, command, command_pid, job_since: what it runs, None while it runs nothing.
+        is_quick: its last job took less than QUICK_S, so that it is told of the next one ahead of time.
         restart_at: monotonic; when the next process may be forked.
+        note: memory shared with its process, which notes there what command it has started: `PID ID`.
         replace: fork again once the current process has drained (restart).
     """
 
@@ -93,12 +99,16 @@ class Slot:
         self.quick_deaths = 0
         self.replace = False
         self.done = self.failed = self.restarts = 0
+        self.orders: list[str] = []
+        self.is_quick = False
+        self.asked_back: float | None = None  # monotonic; when it was asked to give back what it has not begun
         self.job_id: str | None = None
         self.command: str | None = None
         self.command_pid: int | None = None
         self.job_since: float | None = None
         self.job_started = 0.0  # monotonic
         self.waits_to_write = False  # the loop's note
+        self.note: mmap.mmap | None = None
         self._rest = b""
         self._unsent = bytearray()
 
@@ -151,6 +161,48 @@ class Slot:
         *lines, self._rest = b"".join(chunks).split(b"\n")
         return [json.loads(line) for line in lines]
 
+    def order(self, job_id: str, now: float, wall: float) -> None:
+        """Tell it to run a job, after what it was told before; `now` is monotonic, `wall` seconds since 1970."""
+        self.orders.append(job_id)
+        self.tell({"do": "run", "id": job_id})
+        if len(self.orders) == 1:
+            self.begin(job_id, now, wall)
+            self.handle("took")
+
+    def begin(self, job_id: str, now: float, wall: float) -> None:
+        """It begins with a job that it was told to run."""
+        self.job_id, self.job_since, self.job_started = job_id, wall, now
+        self.command = self.command_pid = None
+
+    def end(self, job_id: str, now: float, wall: float) -> None:
+        """It is done with a job, or has given it back, and goes on with what else it was told."""
+        self.orders.remove(job_id)
+        self.asked_back = None
+        if job_id != self.job_id:
+            return
+        self.is_quick = now - self.job_started < QUICK_S
+        self.forget_job()
+        if self.orders:
+            self.begin(self.orders[0], now, wall)
+        else:
+            self.handle("freed")
+
+    def ask_back(self, job_id: str, now: float) -> None:
+        """Ask it to give back a job that it has not begun; `now` is monotonic."""
+        self.asked_back = now
+        self.tell({"do": "return", "id": job_id})
+
+    @property
+    def waiting_order(self) -> str | None:
+        """A job that waits for the end of the one that runs."""
+        return self.orders[-1] if len(self.orders) > 1 and self.orders[-1] != self.job_id else None
+
+    def last_note(self) -> tuple[str, int] | None:
+        """Return the job that its process, now dead, has started last, and the command's pid."""
+        text = bytes(self.note).partition(b"\0")[0].decode() if self.note is not None else ""
+        pid, _, job_id = text.partition(" ")
+        return (job_id, int(pid)) if job_id else None
+
     def forget_job(self) -> None:
         """It runs nothing any more."""
         self.job_id = self.command = self.command_pid = self.job_since = None
@@ -160,7 +212,10 @@ class Slot:
         if self.pipe is not None:
             self.pipe.close()
         self.pipe, self.pid, self._rest, self._unsent = None, 0, b"", bytearray()
-        self.waits_to_write = False
+        if self.note is not None:
+            self.note.close()
+        self.note, self.waits_to_write = None, False
+        self.orders, self.asked_back = [], None
         self.restarts += 1
         lived = now - self.started
         self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1
@@ -201,23 +256,25 @@ def fork_worker(
     """
     slot.started, slot.started_at = now, wall
     ours, theirs = socket.socketpair()
+    note = mmap.mmap(-1, NOTE_BYTES)
     gc.freeze()  # the child does not touch, and so does not copy, what exists now
     try:
         pid = os.fork()
     except OSError:
         ours.close()
         theirs.close()
+        note.close()
         raise
     if pid == 0:
         code = 70
         try:
             reset_for_child()
             _close_all_but(theirs.fileno())
-            code = become_worker(slot.name, theirs, layout, settings, base)
+            code = become_worker(slot.name, theirs, note, layout, settings, base)
         finally:
             os._exit(code)
     theirs.close()
-    slot.pipe, slot.pid = ours, pid
+    slot.pipe, slot.note, slot.pid = ours, note, pid
 
 
 def _close_all_but(kept: int) -> None:

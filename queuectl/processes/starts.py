@@ -9,8 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import logging
-
+    from queuectl.processes.logs import Log
     from queuectl.spool.spool import Spool
 
 EVERY_S = 1.0
@@ -19,7 +18,7 @@ EVERY_S = 1.0
 class Starts:
     """Jobs that were started since the last sync and still run."""
 
-    def __init__(self, spool: Spool, log: logging.Logger) -> None:
+    def __init__(self, spool: Spool, log: Log) -> None:
         self._spool = spool
         self._log = log
         self._unsynced: dict[str, None] = {}
@@ -44,5 +43,5 @@ class Starts:
             try:
                 self._spool.sync_started(job_id)
             except OSError as error:
-                self._log.error("job %s: its start is not durable: %s action=sync", job_id, error)
+                self._log.error(f"job {job_id}: its start is not durable: {error} action=sync")
         self._unsynced.clear()

@@ -5,8 +5,7 @@ Guarantees: one supervisor a home; no thread; it sleeps until something happens 
             settled by nobody until its run is proved dead or adopted.
 Fails with: Conflict when another supervisor owns the home.
 
-Parts: slots (workers), dispatch (what is next, the index), custody (runs without a worker), watch (dropped files),
-peers and requests (the socket), signals. Source: gunicorn's arbiter, s6-supervise; not their size.
+Parts: docs/ARCHITECTURE.md. Source: gunicorn's arbiter, s6-supervise; not their size.
 """
 
 from __future__ import annotations
@@ -20,19 +19,22 @@ from queuectl import config
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, VERDICTS
+from queuectl.job import PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.control import SOCKET, refusal
+from queuectl.processes.control import refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import STATE, Dispatcher
+from queuectl.processes.dwelling import Dwelling
 from queuectl.processes.environment import base_environment
+from queuectl.processes.file_events import FileEvents
+from queuectl.processes.handout import Handout
 from queuectl.processes.logs import open_log
 from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.signals import Inbox
-from queuectl.processes.slots import BACKOFF, GONE, IDLE, STOPPING, Slot, fork_worker
+from queuectl.processes.slots import BACKOFF, GONE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
-from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, open_clock_watch, open_watch
+from queuectl.processes.watch import open_clock_watch
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from queuectl.processes.watch import ClockWatch
     from queuectl.spool.layout import Layout
 
-CONFIG_NAME = "config.yaml"
 COMMAND = COLUMNS.index("command")
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
@@ -71,8 +72,9 @@ class Supervisor:
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
-        self._watch = open_watch()
-        self._rescan_at = NEVER
+        self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._dwelling = Dwelling(layout)
+        self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
@@ -81,17 +83,18 @@ class Supervisor:
         """Mend what a crash left, start `count` workers, and go on until drained."""
         identity.become_subreaper()
         self._register(self._inbox, self._on_signal)
-        self._open_watches()
+        self._files.open()
         clock_watch = open_clock_watch()
         if clock_watch is not None:
             self._register(clock_watch, lambda: self._on_clock(clock_watch))
         self.spool.keep_ballast()
-        self.log.info("started pid=%s home=%s action=start", os.getpid(), self.layout.home)
+        self.log.info(f"started pid={os.getpid()} home={self.layout.home} action=start")
         self.custody.recover()
-        self.dispatch.begin_sync(watched=self._watch is not None)
+        self.dispatch.begin_sync(watched=self._files.is_watching)
         self.add_workers(count)
         on_ready()
         while not self._is_done():
+            self.log.flush()
             for key, _ in self._selector.select(self._timeout()):
                 key.data()
             self._step()
@@ -102,8 +105,9 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        wake = min(self.dispatch.next_step(now), self.custody.next_step, self._starts.next_step, self._rescan_at)
-        wake = min([wake, *(s.restart_at for s in self.slots.values() if s.state == BACKOFF)])
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers)
+        restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
+        wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
             wake = min(wake, self._linger_until)
         return None if wake == NEVER else max(0.0, min(wake - now, LONGEST_SLEEP_S))
@@ -118,10 +122,10 @@ class Supervisor:
                 self._fork(slot)
         self.custody.step(now)
         self._starts.step(now)
-        if now >= self._rescan_at:
-            self._rescan()
-        self._hand_out()
-        self._peers.mind_the_slow()
+        self._files.step(now)
+        if not self.draining:
+            self._handout.step(now)
+        self._peers.step(now)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
@@ -132,22 +136,11 @@ class Supervisor:
     def _close(self) -> None:
         self.dispatch.close()
         self.log.info("stopped action=stop")
+        self.log.flush()
         self._peers.close()
-        if self._watch is not None:
-            self._watch.close()
+        self._files.close()
 
     # --- jobs go out, reports come in
-
-    def _hand_out(self) -> None:
-        for slot in self.slots.values():
-            if slot.state != IDLE or self.draining:
-                continue
-            job_id = self.dispatch.next()
-            if job_id is None:
-                return
-            slot.job_id, slot.job_since, slot.job_started = job_id, self.clock.now(), self.clock.monotonic()
-            slot.handle("took")
-            slot.tell({"do": "run", "id": job_id})
 
     def _hear(self, *slots: Slot) -> None:
         for slot in slots:
@@ -163,40 +156,40 @@ class Supervisor:
             self._on_started(slot, report)
         elif said == "settled":
             self._on_settled(slot, report)
+        elif said == "returned":
+            self._handout.returned(slot, report["id"])
         elif said == "notnow":
-            self._free(slot, report["id"])
-            self.dispatch.released(report["id"], report)
+            self._handout.release(slot, report["id"], report)
             self.tell(Event("moved", report["id"]))
         elif said == "full":
             self.dispatch.room.wait(report["detail"])
 
     def _on_started(self, slot: Slot, report: dict[str, Any]) -> None:
+        self._handout.began(slot, report["id"])
         slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
-        slot.job_started = self.clock.monotonic()
         self.dispatch.report(report["row"])
         self._starts.began(report["id"])
+        self._tell_start(slot, report)
+
+    def _tell_start(self, slot: Slot, report: dict[str, Any]) -> None:
         self.tell(Event("started", report["id"], "processing", {"attempt": report["attempt"], "worker": slot.name}))
 
     def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
         job_id, row, event = report["id"], report["row"], report["event"]
+        if "attempt" in report:  # too short a run for a word about its start
+            self._tell_start(slot, report)
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
-        self._free(slot, job_id)
+        self._handout.release(slot, job_id)
         self.custody.may_stay(report["left"])
         self._starts.ended(job_id)
-        self.dispatch.released(job_id)
         self.dispatch.report(row)
         self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
-
-    def _free(self, slot: Slot, job_id: str) -> None:
-        if slot.job_id == job_id:
-            slot.forget_job()
-            slot.handle("freed")
 
     def tell(self, event: Event) -> None:
         """Pass an event on to those who watch."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
-            self.log.warning("%s", event.sentence())
+            self.log.warning(event.sentence())
         self._peers.broadcast({"event": event.kind, "id": event.job_id, "state": event.state, **event.details})
         if event.kind in ENDS_A_RUN:
             for peer in self.cancel_waiters.pop(event.job_id, ()):
@@ -222,12 +215,12 @@ class Supervisor:
         try:
             fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
         except OSError as error:
-            self.log.error("%s cannot be started: %s action=fork", slot.name, error.strerror)
+            self.log.error(f"{slot.name} cannot be started: {error.strerror} action=fork")
             slot.bury(now)
             slot.handle("died")
             return
         self._register(slot, lambda: self._hear(slot))
-        self.log.info("%s started pid=%s action=fork", slot.name, slot.pid)
+        self.log.info(f"{slot.name} started pid={slot.pid} action=fork")
 
     def stop_worker(self, slot: Slot, *, now: bool) -> None:
         """Drain a worker; `now` kills its command and puts the job back."""
@@ -242,7 +235,7 @@ class Supervisor:
 
     def drain(self, *, now: bool) -> None:
         """Stop all workers, and then ourselves."""
-        self.log.info("draining%s action=drain", " at once" if now else "")
+        self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
         for slot in [*self.slots.values()]:
             self.stop_worker(slot, now=now)
@@ -281,17 +274,17 @@ class Supervisor:
     def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
         self._hear(slot)
         self._selector.unregister(slot)
-        lost, pid, started = slot.job_id, slot.command_pid, slot.job_started
-        if slot.state != STOPPING or lost is not None or status != 0:
-            self.log.error("%s (pid %s) died, status %s action=died", slot.name, slot.pid, status)
+        lost, note, started = slot.orders, slot.last_note(), slot.job_started
+        if slot.state != STOPPING or lost or status != 0:
+            self.log.error(f"{slot.name} (pid {slot.pid}) died, status {status} action=died")
         slot.forget_job()
         slot.bury(self.clock.monotonic())
         if slot.handle("died") != "wait":
             del self.slots[slot.name]
             if slot.replace and not self.draining:
                 self._restart(slot.name)
-        if lost is not None:
-            self.custody.reclaim(lost, pid, started, dead)
+        for job_id in lost:
+            self.custody.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
         self._linger_until = self.clock.monotonic()  # if this was the last one
 
     def _restart(self, name: str) -> None:
@@ -302,55 +295,24 @@ class Supervisor:
 
     # --- files and configuration
 
-    def _open_watches(self) -> None:
-        watch = self._watch
-        wanted = {self.layout.home: ARRIVALS, self.layout.run: CHANGES}
-        wanted[self.layout.directory(PENDING)] = ARRIVALS | DEPARTURES
-        for ended in (DONE, DEAD):  # what arrives there, a worker or a command has told of
-            wanted[self.layout.directory(ended)] = DEPARTURES
-        if watch is None or not all(watch.add(directory, mask) for directory, mask in wanted.items()):
-            self._watch = None
-            self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
-            self.log.warning("no file-system events: looking every %ss action=poll", self.spool.settings.poll_interval)
-            return
-        self._register(watch, self._on_change)
-
-    def _on_change(self) -> None:
-        if self._watch is None:
-            return
-        for change in self._watch.read():
-            if change.directory is None:
-                self.dispatch.begin_sync(watched=self._watch is not None)
-            elif change.directory == self.layout.home:
-                if change.name == CONFIG_NAME:
-                    self.reload()
-            elif change.directory == self.layout.run:
-                if change.name == "changes":
-                    self.dispatch.read_changes()
-                elif change.name == SOCKET:
-                    self._peers.listen_again()
-            elif change.has_left:
-                self.dispatch.left(change.name)
-            else:
-                self.dispatch.arrived(change.name)
+    def look_at_home(self) -> None:
+        """See whether it is still there, index and all."""
+        self.dispatch.commit()
+        if self._dwelling.has_just_gone():
+            self.log.error(f"{self.layout.home} was removed: everything is stopped action=gone")
+            self.drain(now=True)
 
     def _on_clock(self, watch: ClockWatch) -> None:
         if watch.take():
             self.log.warning("the clock was set action=clock")
             self.dispatch.clock_was_set()
 
-    def _rescan(self) -> None:
-        self._rescan_at = self.clock.monotonic() + self.spool.settings.poll_interval
-        self.reload(quiet=True)
-        self.dispatch.read_changes()
-        self.dispatch.begin_sync(watched=self._watch is not None)
-
     def reload(self, *, quiet: bool = False) -> None:
         """Read the configuration again; a broken or unreadable one is reported and the last good one stays in force."""
         try:
             settings = config.load(self.layout.home, self._environ)
         except QueueError as error:
-            self.log.error("%s; the last good settings stay in force action=reload", error)
+            self.log.error(f"{error}; the last good settings stay in force action=reload")
             return
         if settings == self.spool.settings:
             return
@@ -368,26 +330,22 @@ class Supervisor:
         except QueueError as error:
             peer.send(refusal(error))
         except Exception as error:  # a bug in one answer must not end the jobs
-            self.log.exception("request %s failed action=request", request.get("do"))
+            self.log.exception(f"request {request.get('do')} failed action=request")
             peer.send(refusal(error))
 
     def cancel(self, job_id: str) -> bool:
         """Have a running job cancelled; False when it does not run here."""
         for slot in self.slots.values():
-            if slot.job_id == job_id:
+            if job_id in slot.orders:
                 slot.tell({"do": "cancel", "id": job_id})
                 return True
         return self.custody.cancel(job_id)
 
     def flush(self) -> None:
         """Let the index show everything that has happened until now."""
-        if self._watch is not None:
-            self._on_change()
-        else:
-            self._rescan()
+        self._files.read_all()
         self._hear(*self.slots.values())
-        for slot in self.slots.values():  # a worker moves a job, syncs, and only then says so
-            if slot.job_id is not None and self.spool.find(slot.job_id) not in (PROCESSING, None):
-                self.dispatch.put(self.spool.read(slot.job_id))
-        self.dispatch.read_changes(whole=True)
+        for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
+            if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
+                self.dispatch.put(self.spool.read(job_id))
         self.dispatch.commit()

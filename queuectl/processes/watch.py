@@ -15,17 +15,22 @@ import sys
 from typing import NamedTuple
 
 IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY, IN_MOVED_FROM, IN_DELETE = 0x8, 0x80, 0x100, 0x2, 0x40, 0x200
-IN_Q_OVERFLOW = 0x4000
+IN_MOVE_SELF, IN_Q_OVERFLOW = 0x800, 0x4000
 IN_NONBLOCK, IN_CLOEXEC = 0o4000, 0o2000000
 CLOCK_REALTIME, TIMER_ABSOLUTE, TIMER_CANCEL_ON_SET = 0, 1, 2
+GONE = IN_MOVE_SELF | 0x8000  # IN_IGNORED: no longer watched, for it is removed
 HEADER = struct.Struct("iIII")
 ARRIVALS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 DEPARTURES = IN_MOVED_FROM | IN_DELETE
+ITSELF = IN_MOVE_SELF  # the directory gets another name
 CHANGES = ARRIVALS | IN_MODIFY | IN_DELETE
 
 
 class Change(NamedTuple):
-    """Something appeared, changed or left in a watched directory; `directory` is None after an overflow."""
+    """Something appeared, changed or left in a watched directory; `directory` is None after an overflow.
+
+    Without a name it is the directory itself that has left.
+    """
 
     directory: str | None
     name: str
@@ -68,7 +73,7 @@ class Watch:
                 if mask & IN_Q_OVERFLOW:
                     found[Change(None, "")] = None
                 elif number in self._directories:
-                    change = Change(self._directories[number], os.fsdecode(name), bool(mask & DEPARTURES))
+                    change = Change(self._directories[number], os.fsdecode(name), bool(mask & (DEPARTURES | GONE)))
                     found[change] = None
 
     def close(self) -> None:

@@ -1,27 +1,29 @@
 """worker: claims one job after the other, runs it, settles it, reports it.
 
-Owns:       nothing outside its claim; it never touches the index.
+Owns:       nothing outside its claims; it never touches the index.
 Guarantees: at most one command at a time; a claim ends settled, or with the process; without a supervisor it finishes
-            what it runs and exits.
-Fails with: a crash is survived: the supervisor adopts or ends the command and settles the job.
+            what it runs and exits. The next command starts before the verdict on the last one is written and synced, so
+            that disk and processor work side by side; by then every process of the last one has ended.
+Fails with: a crash is survived: the supervisor adopts or ends the command and settles the jobs.
 
-Told over its pipe, one JSON object a line: run ID, cancel ID, drain, stop, settings VALUES. Says: ready; started;
-settled; notnow (with the reason); full (the verdict cannot be written yet).
+Told over its pipe, one JSON object a line: run ID, return ID, cancel ID, drain, stop, settings VALUES. Says: ready;
+started; settled (with the start of a run too short to be worth a word of its own); returned (an ID it was told to run
+and has not begun); notnow (with the reason); full (the verdict cannot be written yet).
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import os
 import select
 import signal
+from collections import deque
 from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
 from queuectl.index.rows import row_of
 from queuectl.outcome import describe
-from queuectl.processes import hunt, identity
+from queuectl.processes import dwelling, hunt, identity
 from queuectl.processes.logs import open_log
 from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, STOPPED, Run
@@ -34,6 +36,7 @@ from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
+    import mmap
     import socket
     from collections.abc import Mapping
     from typing import Any
@@ -43,41 +46,74 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 RETRY_VERDICT_S = 1.0
+SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
+NEVER = float("inf")
+
+
+class Over:
+    """A run that has ended and waits for its verdict; `ended` is None when it could not be started."""
+
+    __slots__ = ("cause", "claim", "ended", "start")
+
+    def __init__(
+        self, claim: Claim, ended: Ended | None, cause: str | None, start: dict[str, Any] | None = None
+    ) -> None:
+        self.claim = claim
+        self.ended = ended
+        self.cause = cause
+        self.start = start  # what has not been said of it
 
 
 class Worker:
-    """One forked worker; `serve` returns when it has nothing more to do."""
+    """One forked worker; `serve` returns when it has nothing more to do.
+
+    Args:
+        note: memory shared with the supervisor, in which it finds, should we die, the command that we started last.
+    """
 
     def __init__(
-        self, name: str, pipe: socket.socket, layout: Layout, settings: Settings, base: Mapping[str, str]
+        self,
+        name: str,
+        pipe: socket.socket,
+        note: mmap.mmap,
+        layout: Layout,
+        settings: Settings,
+        base: Mapping[str, str],
     ) -> None:
         self.name = name
         self.spool = Spool(layout, settings, announce=False)
         self._pipe = pipe
+        self._note = note
         self._attempts = LocalAttempts(layout, base)
         self._log = open_log(layout, name)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM))
         self._reaps_orphans = identity.become_subreaper()
-        self._claim: Claim | None = None
+        self._orders: deque[str] = deque()
+        self._claim: Claim | None = None  # of the job that runs
         self._run: Run | None = None
+        self._over: list[Over] = []
+        self._settle_at = 0.0
         self._has_children = False
         self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._draining = False
         self._is_orphan = False
         self._rest = b""
         self._next_step = 0.0
+        self._unsaid: list[dict[str, Any]] = []
+        self._start: dict[str, Any] | None = None  # of the job that runs, not said yet
+        self._say_start_at = NEVER
 
     # --- the loop
 
     def serve(self) -> None:
         """Run jobs until drained."""
-        self._log.info("started pid=%s action=start", os.getpid())
+        self._log.info(f"started pid={os.getpid()} action=start")
         self._say({"say": "ready"})
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         poll.register(self._inbox, select.POLLIN)
-        while not (self._draining and self._claim is None):
-            for fd, _ in poll.poll(self._wait_ms()):
+        while not (self._draining and self._run is None and not self._over):
+            for fd, _ in poll.poll(self._prepare_to_sleep()):
                 if fd == self._pipe.fileno():
                     if not self._read_orders():
                         poll.unregister(self._pipe)
@@ -85,11 +121,21 @@ class Worker:
                     self._read_signals()
             self._step()
         self._log.info("stopped action=stop")
+        self._speak()
 
-    def _wait_ms(self) -> int | None:
-        if self._claim is None:
+    def _prepare_to_sleep(self) -> int | None:
+        """Say and log what there is; return how long to sleep at most, in milliseconds."""
+        wake = self._settle_at if self._over else NEVER
+        if self._run is not None:
+            now = self.spool.clock.monotonic()
+            if now >= self._say_start_at:
+                self._say_start()
+            wake = min(wake, self._next_step, self._say_start_at)
+        if self._unsaid or self._run is None:
+            self._speak()
+        if wake == NEVER:
             return None
-        left = self._next_step - self.spool.clock.monotonic()
+        left = wake - self.spool.clock.monotonic()
         return max(0, min(int(left * 1000) + 1, 1 << 30))
 
     def _read_orders(self) -> bool:
@@ -100,8 +146,8 @@ class Worker:
             data = b""
         if not data:
             self._is_orphan = True
-            self._draining = True
             self._log.warning("the supervisor is gone: finishing what runs, then stopping action=drain")
+            self._drain()
             return False
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
@@ -111,7 +157,9 @@ class Worker:
     def _obey(self, order: dict[str, Any]) -> None:
         verb = order["do"]
         if verb == "run":
-            self._take(order["id"])
+            self._orders.append(order["id"])
+        elif verb == "return":
+            self._return(order["id"])
         elif verb == "cancel" and self._run is not None and self._run.job.id == order["id"]:
             self._run.end(CANCELLED, self.spool.clock.monotonic())
             self._next_step = 0.0
@@ -122,12 +170,20 @@ class Worker:
         elif verb == "settings":
             self.spool.settings = Settings.from_dict(order["values"])
 
+    def _return(self, job_id: str) -> None:
+        if job_id in self._orders:
+            self._orders.remove(job_id)
+            self._say({"say": "returned", "id": job_id})
+
     def _drain(self) -> None:
-        self._log.info("draining action=drain")
+        if not self._draining:
+            self._log.info("draining action=drain")
         self._draining = True
+        for job_id in [*self._orders]:
+            self._return(job_id)
 
     def _stop(self) -> None:
-        self._draining = True
+        self._drain()
         if self._run is not None:
             self._run.end(STOPPED, self.spool.clock.monotonic())
             self._next_step = 0.0
@@ -143,10 +199,21 @@ class Worker:
                 self._drain()
 
     def _say(self, message: dict[str, Any]) -> None:
-        if self._is_orphan:
+        self._unsaid.append(message)
+
+    def _say_start(self) -> None:
+        self._say_start_at = NEVER
+        if self._start is not None and self._claim is not None:
+            self._say({**self._start, "row": row_of(self._claim.job)})
+            self._start = None
+
+    def _speak(self) -> None:
+        self._log.flush()
+        messages, self._unsaid = self._unsaid, []
+        if not messages or self._is_orphan:
             return
         try:
-            self._pipe.sendall(json.dumps(message).encode() + b"\n")
+            self._pipe.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
         except OSError:
             self._is_orphan = True
 
@@ -160,38 +227,40 @@ class Worker:
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
-            self._log.exception("cannot claim job %s action=claim", job_id)
+            self._log.exception(f"cannot claim job {job_id} action=claim")
             self._say({"say": "notnow", "id": job_id, "reason": "unreadable", "again_s": 5.0, "detail": str(error)})
             return
         if not isinstance(claim, Claim):
             answer = {"reason": claim.reason, "again_s": claim.again_s, "detail": claim.detail, "as": claim.job_id}
             self._say({"say": "notnow", "id": job_id, **answer})
             return
-        self._claim = claim
         job = claim.job
         try:
             pid = self._attempts.start(job)
         except NotStarted as error:
-            self._not_started(error)
+            self._not_started(claim, error)
             return
+        text = f"{pid} {job.id}".encode()
+        self._note[: len(text) + 1] = text + b"\0"
         now = self.spool.clock.monotonic()
         output = self.spool.layout.output_of(job.id, job.attempts)
+        self._claim = claim
         self._run = Run(job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers)
         self._next_step = 0.0
         self._has_children = True
-        self._say({"say": "started", "id": job.id, "pid": pid, "row": row_of(job), "attempt": job.attempts})
-        self._log.info("job %s attempt %s started pid=%s action=start", job.id, job.attempts, pid)
+        self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
+        self._say_start_at = now + SHORT_RUN_S
+        self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
 
-    def _not_started(self, error: NotStarted) -> None:
-        self._run = None
+    def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
-            self._log.warning("%s action=start", error)
-            self._settle(None, STOPPED)
+            self._log.warning(f"{error} action=start")
+            self._over.append(Over(claim, None, STOPPED))
             full = why_no_room(self.spool)
             if full is not None:
                 self._say({"say": "full", "detail": full})
         else:
-            self._settle(Ended(error.outcome, None), None)
+            self._over.append(Over(claim, Ended(error.outcome, None), None))
 
     def _reap(self) -> None:
         while True:
@@ -229,61 +298,78 @@ class Worker:
 
     def _step(self) -> None:
         now = self.spool.clock.monotonic()
-        if self._claim is None or now < self._next_step:
-            return
-        if self._run is None:  # a verdict that could not be written yet
-            self._settle(*self._unsettled)
-            return
-        self._next_step = self._run.step(now)
-        if self._run.is_over and self._run.ended is not None:
-            if self._run.left_behind:
-                self._left.update(self._processes())
-            ended, cause = self._run.ended, self._run.cause
-            self._run = None
-            self._settle(ended, cause)
+        if self._run is not None and now >= self._next_step:
+            self._next_step = self._run.step(now)
+            if self._run.is_over and self._run.ended is not None:
+                self._end_run(self._run, self._run.ended)
+        is_blocked = self._over and now < self._settle_at
+        while self._run is None and self._orders and not is_blocked:
+            self._take(self._orders.popleft())
+        while self._over and not is_blocked:
+            is_blocked = not self._settle(self._over[0])
 
-    def _settle(self, ended: Ended | None, cause: str | None) -> None:
-        """Settle, or keep job and lock and try again in a second: the disk is full."""
-        claim = self._claim
-        if claim is None:
-            raise AssertionError("nothing to settle")
+    def _end_run(self, run: Run, ended: Ended) -> None:
+        if run.left_behind:
+            self._left.update(self._processes())
+        if self._claim is not None:
+            self._over.append(Over(self._claim, ended, run.cause, self._start))
+        self._claim = self._run = self._start = None
+        self._say_start_at = NEVER
+
+    def _settle(self, over: Over) -> bool:
+        """Settle, or keep job and lock to try again in a second (the disk is full) and return False."""
+        claim, ended = over.claim, over.ended
         job_id = claim.job.id
         try:
             if ended is None:
                 claim.reschedule("requeued", self.spool.clock.now() + 1, {"reason": "could not be started"})
                 event = "requeued"
             else:
-                event = settle(self.spool, claim, ended, cause)
+                event = settle(self.spool, claim, ended, over.cause)
         except Replaced as error:  # somebody took the file from under the lock; what lies there now is not ours
-            self._log.error("job %s cannot be settled: %s action=settle", job_id, error)
-            claim.close()
-            self._claim = None
-            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": str(error)})
-            return
+            self._give_up(over, str(error))
+            return True
         except (SpoolFull, OSError) as error:
+            if not dwelling.exists(self.spool.layout):
+                self._give_up(over, "its home was removed")
+                return True
             if not isinstance(error, SpoolFull):
-                self._log.exception("cannot settle job %s action=settle", job_id)
-            self._unsettled = (ended, cause)
-            self._next_step = self.spool.clock.monotonic() + RETRY_VERDICT_S
+                self._log.exception(f"cannot settle job {job_id} action=settle")
+            self._settle_at = self.spool.clock.monotonic() + RETRY_VERDICT_S
             self._say({"say": "full", "id": job_id, "detail": str(error)})
-            return
+            return False
         job, row = claim.job, row_of(claim.job, claim.status())
-        claim.close()
-        self._claim = None
+        self._let_go(over)
         how = describe(ended.outcome) if ended is not None else ""
         left = [process.pid for process in self._left]
-        self._say({"say": "settled", "id": job_id, "event": event, "row": row, "how": how, "left": left})
+        said = {"say": "settled", "id": job_id, "event": event, "row": row, "how": how, "left": left}
+        if over.start is not None:
+            said["attempt"] = over.start["attempt"]
+        self._say(said)
         log = self._log.info if event in ("completed", "cancelled", "requeued", "snoozed") else self._log.warning
-        log("job %s attempt %s %s %s action=%s", job_id, job.attempts, event, how, event)
+        log(f"job {job_id} attempt {job.attempts} {event} {how} action={event}")
+        return True
 
-    _unsettled: tuple[Ended | None, str | None] = (None, None)
+    def _let_go(self, over: Over) -> None:
+        over.claim.close()
+        self._over.remove(over)
+        self._settle_at = 0.0
+
+    def _give_up(self, over: Over, why: str) -> None:
+        """Let go of a job that cannot be settled any more."""
+        job_id = over.claim.job.id
+        self._log.error(f"job {job_id} cannot be settled: {why} action=settle")
+        self._let_go(over)
+        self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})
 
 
-def become_worker(name: str, pipe: socket.socket, layout: Layout, settings: Settings, base: Mapping[str, str]) -> int:
+def become_worker(
+    name: str, pipe: socket.socket, note: mmap.mmap, layout: Layout, settings: Settings, base: Mapping[str, str]
+) -> int:
     """Be a worker in a freshly forked process; returns its exit code. The caller leaves by `os._exit`."""
     try:
-        Worker(name, pipe, layout, settings, base).serve()
-    except BaseException:
-        logging.getLogger(name).exception("the worker died of a bug; its job is reclaimed action=crash")
+        Worker(name, pipe, note, layout, settings, base).serve()
+    except BaseException:  # noqa: BLE001 - it is the last thing this process does
+        open_log(layout, name).exception("the worker died of a bug; its jobs are reclaimed action=crash")
         return 70
     return 0

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 NAP_S = 0.02
+HINT = "hint: mend it and move it back to pending/, or delete it together with this file"
 NAME_BYTES = 200  # a longer name leaves no room for ".reason"
 
 
@@ -43,7 +44,7 @@ def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
             pass
         number += 1
         kept = f"{stem}.{number}"
-    text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n"
+    text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n{HINT}\n"
     _write_reason(spool, f"{path}.reason", text.encode("utf-8", "backslashreplace"))
     return shown(kept)
 
@@ -78,7 +79,7 @@ def make_way(spool: Spool, directory: str, job_id: str) -> None:
     fd = _lock(spool, path)
     try:
         if directory == PENDING:
-            spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)))
+            spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
         else:
             reject(spool, directory, job_id + SUFFIX, f"duplicate-of {job_id}: its name belongs to a job that ran")
     except FileNotFoundError:
@@ -103,7 +104,7 @@ def withdraw(spool: Spool, job_id: str, inode: int) -> None:
     """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
     aside = spool.files.fresh_name(spool.layout.tmp)
     try:
-        spool.files.move(spool.layout.job(PENDING, job_id), aside)
+        spool.files.move(spool.layout.job(PENDING, job_id), aside, is_fresh=True)
     except FileNotFoundError:
         return
     there = spool.files.lstat(aside)
@@ -129,7 +130,7 @@ def _move_back(spool: Spool, path: str, job_id: str) -> None:
     try:
         spool.files.move(path, spool.layout.job(PENDING, job_id))
     except FileExistsError:
-        spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)))
+        spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
 
 
 def _lock(spool: Spool, path: str) -> int | None:

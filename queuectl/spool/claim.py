@@ -110,6 +110,7 @@ class Claim:
         Crash: before the write, nothing ran; after it, recovery counts an interruption.
         """
         self._grow({"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker})
+        self._file.has_started = True
 
     def sync_start(self) -> None:
         """Make `started` durable, so that a job which brings the machine down is counted."""
@@ -308,9 +309,9 @@ class Claim:
         self._sync_directories(target)
         return True
 
-    def rename(self, job_id: str) -> None:
-        """Give a job in pending/ another id; raises FileExistsError when it is taken."""
-        self._file.rename(job_id)
+    def rename(self, job_id: str, *, is_fresh: bool = False) -> None:
+        """Give a job in pending/ another id; raises FileExistsError when another has it."""
+        self._file.rename(job_id, is_fresh=is_fresh)
         self.job.id = job_id
 
     def copy(self) -> None:

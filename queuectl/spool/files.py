@@ -209,14 +209,20 @@ class Files:
         """Take a name away."""
         os.unlink(path)
 
-    def move(self, source: str, target: str) -> None:
+    def move(self, source: str, target: str, *, is_fresh: bool = False) -> None:
         """Rename, never overwriting: raises FileExistsError when the target exists.
 
-        Crash: where the system cannot do it at once, the file may have both names.
+        Args:
+            is_fresh: nobody else can have this name, so that an ordinary rename overwrites nothing either.
+
+        Crash: where the system cannot do it at once, the file may have both names, unless `is_fresh`.
         """
         code = self._renameat2(source, target, NOREPLACE)
         if code in (errno.ENOSYS, errno.EINVAL):
-            self._move_in_steps(source, target)
+            if is_fresh:
+                os.rename(source, target)
+            else:
+                self._move_in_steps(source, target)
         elif code:
             raise OSError(code, os.strerror(code), source, None, target)
 

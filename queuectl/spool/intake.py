@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 
 from queuectl.errors import InvalidData
-from queuectl.fields import ID_GRAMMAR
 from queuectl.history import PENDING
 from queuectl.job import Job
 from queuectl.record import MAX_FILE_BYTES, Record, parse
@@ -21,7 +20,7 @@ from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.files import CHANGE, READ
 from queuectl.spool.inspection import merge_names, wrong_with_inode
 from queuectl.spool.jobfile import JobFile
-from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of, shown
+from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +37,7 @@ RUN_LOCKED_S = 1.0
 FULL_S = 1.0
 SOON_S = 0.005
 SEEN_MAX = 10_000
+ANOTHER = "give it another id, or none"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
@@ -103,7 +103,7 @@ def examine(spool: Spool, name: str) -> Job | NotNow:
         return NotNow("ignored")
     job_id = job_id_of(name)
     if job_id is None:
-        return _reject(spool, name, f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}")
+        return _reject(spool, name, BAD_NAME)
     fd = _open(spool, job_id, READ)
     if isinstance(fd, NotNow):
         return fd
@@ -308,7 +308,7 @@ def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) ->
 
 def _admit(spool: Spool, claim: Claim) -> NotNow | None:
     """Decide, under the lock, whether a well-formed job may start now."""
-    refused = _admit_links(spool, claim) or _admit_name(spool, claim)
+    refused = _admit_name(spool, claim) or _admit_links(spool, claim)  # a name too many may be half a renaming
     if refused is not None:
         return refused
     if claim.finish_move():
@@ -353,13 +353,13 @@ def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
     wanted = promised or job_id
     taken = publish.known_in(spool, wanted)
     if taken is not None and promised:
-        return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/")
+        return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/; {ANOTHER}")
     if taken is not None:
         wanted = aside.spare_id(spool, job_id)
     if wanted == job_id:
         return None
     try:
-        claim.rename(wanted)
+        claim.rename(wanted, is_fresh=not promised)
     except FileExistsError:
-        return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in pending/")
+        return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in pending/; {ANOTHER}")
     return NotNow("renamed", 0.0, f"{job_id} is now {wanted}", wanted)

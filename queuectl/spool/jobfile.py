@@ -11,7 +11,7 @@ Source:     spool/FORMAT.md § Growing, § Replacing, § Moving.
 from __future__ import annotations
 
 from queuectl.errors import Busy
-from queuectl.history import PENDING, PROCESSING
+from queuectl.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_FILE_BYTES
 from queuectl.spool import aside
 from queuectl.spool.files import FULL
@@ -42,9 +42,21 @@ class JobFile:
         record: what it says, kept up to date as it grows.
         inode: the number of the inode that is locked.
         seen_at: its mtime when it was locked.
+        has_started: its attempt was begun under this very lock, so that since then nobody else can own its id.
     """
 
-    __slots__ = ("_fd", "_is_doubtful", "_spool", "directory", "inode", "job_id", "links", "record", "seen_at")
+    __slots__ = (
+        "_fd",
+        "_is_doubtful",
+        "_spool",
+        "directory",
+        "has_started",
+        "inode",
+        "job_id",
+        "links",
+        "record",
+        "seen_at",
+    )
 
     def __init__(
         self, spool: Spool, fd: int, directory: str, job_id: str, record: Record, status: os.stat_result
@@ -57,7 +69,7 @@ class JobFile:
         self.inode = status.st_ino
         self.links = status.st_nlink
         self.seen_at = status.st_mtime
-        self._is_doubtful = False
+        self.has_started = self._is_doubtful = False
 
     def close(self) -> None:
         """Close; the lock is free at once. Closing twice is harmless."""
@@ -102,12 +114,12 @@ class JobFile:
         record, files = self.record, self._spool.files
         if files.read_at(self._fd, len(record.tail) + 1, record.grow_at) != record.tail:
             self.replace(record.rewritten())  # who had it open wrote to it: the job is what was read
-        elif record.splits_joint or (self.directory == PENDING and not record.has_history):
-            # A growth torn there could not be told from the first half of what a stranger writes.
+        elif not record.has_history:
+            # A first growth that is torn may have lost the author's last bracket: what is left could not be told from
+            # the first half of what a stranger writes.
             self.replace(record.rewritten())
         elif record.torn:
-            files.truncate(self._fd, record.grow_at)
-            self.record = record.ending(b"")
+            self._mend()
 
     def _write(self, growth: bytes) -> None:
         try:
@@ -230,6 +242,8 @@ class JobFile:
         """
         if self.record.torn and target == PENDING:
             self._mend()
+        if self.has_started and target == PENDING:
+            self._clear_name()
         spool, source_path = self._spool, self.path
         target_path = spool.layout.job(target, self.job_id)
         while True:
@@ -237,7 +251,7 @@ class JobFile:
                 spool.files.move(source_path, target_path)
                 break
             except FileExistsError:
-                self._make_way(source_path, target, target_path)
+                self._make_way(target, target_path)
             except FileNotFoundError:
                 if not spool.files.exists(spool.layout.directory(target)):
                     raise
@@ -249,16 +263,32 @@ class JobFile:
         self.directory = target
 
     def _mend(self) -> None:
-        """Make a torn file whole, for good: in pending/ it could be taken for half of what a stranger writes."""
+        """Make a torn file whole, for good.
+
+        In pending/ it could be taken for half of what a stranger writes; and a growth that is torn as well could be read
+        together with what is left of this one.
+        """
         self._undo_growth()
         if self.record.torn:
             raise SpoolFull(f"cannot mend job {self.job_id}: its file cannot be written")
         self.sync()
 
-    def rename(self, job_id: str) -> None:
-        """Give a job in pending/ another id; raises FileExistsError when it is taken."""
+    def rename(self, job_id: str, *, is_fresh: bool = False) -> None:
+        """Give a job in pending/ another id; raises FileExistsError when another has it.
+
+        Args:
+            is_fresh: nobody else can have that id.
+
+        Crash: where a move takes two steps, the file has both names; the same call takes the old one away.
+        """
+        files, target = self._spool.files, self._spool.layout.job(PENDING, job_id)
         try:
-            self._spool.files.move(self.path, self._spool.layout.job(PENDING, job_id))
+            files.move(self.path, target, is_fresh=is_fresh)
+        except FileExistsError:
+            there = files.lstat(target)
+            if there is None or there.st_ino != self.inode:
+                raise
+            files.unlink(self.path)
         except FileNotFoundError:
             raise Replaced(f"job {self.job_id} was taken away by another program") from None
         self._check_caught(PENDING, job_id)
@@ -271,12 +301,19 @@ class JobFile:
             aside.give_back(self._spool, directory, job_id, self.job_id)
             raise Replaced(f"job {self.job_id} was replaced by another program", "try again")
 
-    def _make_way(self, source_path: str, target: str, target_path: str) -> None:
+    def _make_way(self, target: str, target_path: str) -> None:
         there = self._spool.files.lstat(target_path)
         if there is not None and there.st_ino == self.inode:  # a second name of ours, left by a power cut
             self._spool.files.unlink(target_path)
         else:
             aside.make_way(self._spool, target, self.job_id)
+
+    def _clear_name(self) -> None:
+        """Move aside whoever took its name, while it ran, where jobs have ended: of him it would be the duplicate."""
+        for directory in (DONE, DEAD):
+            path = self._spool.layout.job(directory, self.job_id)
+            if self._spool.files.lstat(path) is not None:
+                self._make_way(directory, path)
 
     def _restore(self) -> str:
         record = self.record.rewritten()

@@ -12,9 +12,10 @@ import stat
 from functools import lru_cache
 
 from queuectl.errors import NotAllowed, NotFound
-from queuectl.fields import is_id
+from queuectl.fields import ID_GRAMMAR, is_id
 
 SUFFIX = ".json"
+BAD_NAME = f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}"
 IGNORED_SUFFIXES = (".tmp", ".part", "~")
 FOLDERS = (
     *("spool", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "spool/dead", "spool/rejected"),

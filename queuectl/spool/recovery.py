@@ -11,7 +11,7 @@ from __future__ import annotations
 from queuectl.errors import Busy, InvalidData
 from queuectl.history import PROCESSING
 from queuectl.spool import aside
-from queuectl.spool.layout import SUFFIX, job_id_of, shown
+from queuectl.spool.layout import BAD_NAME, SUFFIX, job_id_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def recover(spool: Spool, is_alive: RunIsAlive) -> Iterator[Found]:
     for name in list(spool.files.names(spool.layout.directory(PROCESSING))):
         job_id = job_id_of(name)
         if job_id is None:
-            yield _reject(spool, name, "bad name in processing/")
+            yield _reject(spool, name, BAD_NAME)
         else:
             yield reclaim(spool, job_id, is_alive)
 
@@ -69,7 +69,7 @@ def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
     try:
         claim = spool.take_in(PROCESSING, job_id)
     except InvalidData as error:
-        return _reject(spool, job_id + SUFFIX, str(error))
+        return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
     except OSError as error:
         return Found(job_id, "owned", detail=str(error))
     if claim is None:
@@ -99,10 +99,10 @@ def _mend(claim: Claim, is_alive: RunIsAlive) -> Found:
     return Found(job.id, "moved", job=job, detail=f"to {claim.directory}/")
 
 
-def _reject(spool: Spool, name: str, reason: str) -> Found:
+def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> Found:
     job_id = job_id_of(name) or shown(name)
     try:
-        kept = aside.reject(spool, PROCESSING, name, reason)
+        kept = aside.reject(spool, PROCESSING, name, f"{reason}\n{excerpt}" if excerpt else reason)
     except FileNotFoundError:
         return Found(job_id, "gone")
     except OSError as error:

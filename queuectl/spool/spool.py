@@ -127,7 +127,10 @@ class Spool:
             directory = self.find(job_id)
             if directory is None:
                 break
-            job = self.read_in(directory, job_id)
+            try:
+                job = self.read_in(directory, job_id)
+            except InvalidData as error:
+                raise _placed(error, directory, job_id) from None
             if job is not None:
                 return job
         raise NotFound(f'no job "{job_id}"')
@@ -164,11 +167,11 @@ class Spool:
             wrong = None if status is None else wrong_with_inode(status)
             if wrong is None:
                 raise
-            raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}") from None
+            raise InvalidData(wrong) from None
         try:
             wrong = wrong_with_inode(self.files.fstat(fd))
             if wrong is not None:
-                raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+                raise InvalidData(wrong)
         except BaseException:
             self.files.close(fd)
             raise
@@ -226,7 +229,10 @@ class Spool:
             directory = self.find(job_id)
             if directory is None:
                 raise NotFound(f'no job "{job_id}"')
-            claim = self.take_in(directory, job_id)
+            try:
+                claim = self.take_in(directory, job_id)
+            except InvalidData as error:
+                raise _placed(error, directory, job_id) from None
             if claim is not None:
                 return claim
             was_running = was_running + 1 if directory == PROCESSING else 0
@@ -262,7 +268,7 @@ class Spool:
                 return None
             wrong = wrong_with_inode(status)
             if wrong:
-                raise InvalidData(f"{directory}/{job_id}{SUFFIX}: {wrong}")
+                raise InvalidData(wrong)
             if status.st_nlink > 1 and merge_names(self, job_id, status.st_ino) != directory:
                 return None
             record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
@@ -320,6 +326,12 @@ class Spool:
         except OSError:
             return False
         return True
+
+
+def _placed(error: InvalidData, directory: str, job_id: str) -> InvalidData:
+    """Return the error of a file that is no job, saying which file it is."""
+    hint = "mend the file, or move it out of the spool"
+    return InvalidData(f"spool/{directory}/{job_id}{SUFFIX}: {error}", hint, error.excerpt)
 
 
 def check_id(job_id: str) -> str:

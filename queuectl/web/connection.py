@@ -98,10 +98,10 @@ class Connection:
         except QueueError as error:
             answer = of_error(error, self._site.home).answer()
         except OSError as error:
-            self._site.log.error("%s failed: %s action=disk", operation and operation.id, error)
+            self._site.note("error", f"{head.method} {head.path[:200]} failed: {error} action=disk")
             answer = Problem(503, f"the disk does not do what was asked: {error.strerror}").answer()
-        except Exception:
-            self._site.log.exception("%s failed action=bug", operation and operation.id)
+        except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
+            self._site.note("exception", f"{head.method} {head.path[:200]} failed action=bug")
             answer = Problem(500, "this is a bug in queuectl", "logs/web.log tells more").answer()
         self._note(head, operation, ask, how, answer)
         return answer
@@ -129,9 +129,8 @@ class Connection:
             self._site.has_written()
         if is_write or answer.status in (401, 403, 421, 429):
             about = " ".join(f"{key}={value}" for key, value in (ask.about if ask else {}).items())
-            log = self._site.log.info if answer.status < 400 else self._site.log.warning
-            path = head.path[:200]
-            log("%s %s %s client=%s auth=%s action=web %s", head.method, path, answer.status, self._peer, how, about)
+            words = f"{head.method} {head.path[:200]} {answer.status} client={self._peer} auth={how} action=web {about}"
+            self._site.note("info" if answer.status < 400 else "warning", words.rstrip())
 
     # --- sending
 

@@ -14,7 +14,6 @@ import os
 import socket
 import socketserver
 import stat
-import sys
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -98,7 +97,7 @@ class Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Note what no handler has caught; the next connection is served all the same."""
-        self.site.log.error("a connection broke off action=bug", exc_info=sys.exc_info())
+        self.site.note("exception", "a connection broke off action=bug")
 
     def forget(self, path: str) -> None:
         """Take away the name of a socket in the file system."""

@@ -174,12 +174,19 @@ class Site:
         self.boot = boot
         self.index = Index(self.home, boot)
         self.streams = Streams()
-        self.log = open_log(queue.layout, "web")
+        self._log = open_log(queue.layout, "web")
+        self._log_lock = Lock()
         self.writes = 0
         self._turns = count(1)
         self.painter: Painter
         self.snapshots: Snapshots
         self.charts: Charts
+
+    def note(self, level: str, sentence: str) -> None:
+        """Write a line to logs/web.log; `level` is a method of Log."""
+        with self._log_lock:
+            getattr(self._log, level)(sentence)
+            self._log.flush()
 
     def has_written(self) -> None:
         """Note that something may have changed: what was made before is out of date."""
@@ -188,8 +195,6 @@ class Site:
     def close(self) -> None:
         """Give up what is open; only when nobody asks any more."""
         self.index.close()
-        for handler in self.log.handlers:
-            handler.close()
 
 
 class Ask:

@@ -462,7 +462,10 @@ def wall(tmp_path: Path) -> Iterator[Wall]:
 def test_when_the_clock_jumps_nothing_runs_twice_and_no_worker_is_taken_for_dead(
     supervised: Make, tmp_path: Path, wall: Wall, jump_s: float
 ) -> None:
-    """While jobs run, fail, and wait for their retry; there and back again; timeouts and backoffs keep their length."""
+    """While jobs run, fail, and wait for their retry; there and back again; timeouts and backoffs keep their length.
+
+    Proves G15.
+    """
     s = supervised(prelude=wall.prelude, durability="relaxed", backoff_base=1.5, backoff_max=3, kill_after=0.2)
     journal = Journal(tmp_path / "journal")
     with Tally(f"clock jumps by {jump_s:,.0f}s", "jumps", "jobs") as tally:

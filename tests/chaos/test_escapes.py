@@ -358,7 +358,7 @@ def _reuse(pid: int, command: list[str], environ: dict[str, str] | None = None) 
 
 @pytest.mark.pid_namespace
 def test_a_signal_never_reaches_who_has_got_the_pid_of_the_one_that_was_meant() -> None:
-    """`identity.send` pins the process and compares start times."""
+    """`identity.send` pins the process and compares start times. Proves G14."""
     with Tally("reused pids", "signals withheld") as tally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             meant = subprocess.Popen(["sleep", "600"])

@@ -415,3 +415,11 @@ def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
     ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
     assert (ran.code, ran.out) == (130, "")
     assert ran.err == "Stopped; 1 job may be in the queue: queuectl list --sort created\n"
+
+
+@pytest.mark.parametrize("option", ["--delay", "--timeout", "--kill-after", "--at", "--expires"])
+def test_a_time_that_is_too_far_away_is_refused_as_typed(cli: Run, option: str) -> None:
+    ran = cli("enqueue", "--command", "true", option, "99999999999d")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{option} must " in ran.err
+    assert '99999999999d"' in ran.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -198,3 +199,11 @@ def test_a_terminal_sets_the_width(terminal: Callable[..., Ran], jobs: Jobs) -> 
 
 
 assert NOW  # where `now` begins
+
+
+def test_a_history_made_by_hand_that_tells_of_no_start_costs_no_try(cli: Run, jobs: Jobs) -> None:
+    """Four tries are what it may have; that it completed without one does not make them three."""
+    path = Path(jobs.queue.layout.job("done", "a"))
+    jobs.queue.layout.ensure()
+    path.write_text('{"command":"true","history":[{"event":"completed","at":"2026-11-24T14:01:58Z"}]}')
+    assert cli("list", "--all").out.splitlines()[1].split()[:3] == ["a", "completed", "0/4"]

@@ -112,6 +112,7 @@ def test_one_that_is_missing_keeps_no_other_from_being_shown(cli: Run, jobs: Job
 
 
 def test_what_a_job_says_cannot_command_the_terminal(cli: Run, jobs: Jobs) -> None:
+    """Proves G18."""
     jobs.pending("e", "printf '\x1b[2J' \u202e", tags=["\x1b[31m"], name="evil")
     shown = cli("show", "e").out
     assert "printf '\\x1b[2J' \\u202e" in shown

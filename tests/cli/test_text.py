@@ -19,11 +19,13 @@ from queuectl.cli.text import cut, pad, plural, safe, safe_output, width
         ("\u2066isolated\u2069", "\\u2066isolated\\u2069"),
         ("a\x9b2J", "a\\x9b2J"),
         ("日本語", "日本語"),
-        ("\udcff", "\\udcff"),
+        ("\ud800", "\\ud800"),
+        ("\udc9b2J", "\\x9b2J"),
         ("zero\u200bwidth", "zero\\u200bwidth"),
     ],
 )
 def test_what_could_command_a_terminal_is_shown_instead(text: str, shown: str) -> None:
+    """Proves G18."""
     assert safe(text) == shown
 
 

@@ -89,3 +89,17 @@ def test_short_instants_are_as_short_as_they_are_clear() -> None:
     assert short(NOW, NOW + 60) == "14:01:58"
     assert short(NOW, NOW + 86400) == "Nov 24 14:01"
     assert short(NOW, NOW + 366 * 86400) == "2026-11-24"
+
+
+@pytest.mark.parametrize("text", ["3650d 1s", "99999999999d", "1" + "0" * 59])
+def test_a_duration_of_more_than_ten_years_is_a_slip(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--delay must be from 0 to 3650d \(ten years\), not "):
+        duration("--delay", text)
+    assert duration("--delay", "3650d") == 315_360_000
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "1" + "0" * 40])
+@pytest.mark.parametrize("past", [False, True])
+def test_a_time_outside_the_calendar_is_a_slip(text: str, *, past: bool) -> None:
+    with pytest.raises(UsageError, match=r"--at must lie in the years 0001 to 9999, not "):
+        instant("--at", text, NOW, past=past)

@@ -75,7 +75,10 @@ def faults(name: str, found: list[tuple[int, str, int]]) -> Iterator[tuple[int, 
 
 @pytest.mark.parametrize("name", PLAYS)
 def test_any_operation_may_fail_with_any_error(folder: Path, name: str) -> None:
-    """Once, twice, and from some operation on until somebody mends the disk; a write perhaps after half of it."""
+    """Once, twice, and from some operation on until somebody mends the disk; a write perhaps after half of it.
+
+    Proves G16.
+    """
     play = PLAYS[name]
     tried = 0
     for number, act in faults(name, refusals(folder, play)):

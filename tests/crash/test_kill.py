@@ -103,7 +103,7 @@ def acknowledged(notes: Path) -> dict[str, int]:
     [(name, how) for name in SCENES for how in ("full", "relaxed") if how == "full" or IS_FULL or "market" not in name],
 )
 def test_a_process_may_be_killed_at_any_operation(folder: Path, name: str, durability: str) -> None:
-    """What it acknowledged is there, whether it syncs or not; the locks it held are free."""
+    """What it acknowledged is there, whether it syncs or not; the locks it held are free. Proves G1."""
     play, notes, tried = SCENES[name], folder / "notes", 0
     for number in range(1, length_of(folder / "home", play, durability=durability) + 1):
         spool = plays.raise_curtain(folder / "home", play)

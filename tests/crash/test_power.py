@@ -152,7 +152,7 @@ def cut_all(stage: Stage, most: int, *, has_crowd: bool) -> None:
 
 @pytest.mark.parametrize("kind", ALONE)
 def test_a_power_cut_takes_nothing_that_was_acknowledged(kind: str, notes: Path) -> None:
-    """Nothing is lost, doubled or unreadable either, and no job has two names once it is recovered."""
+    """Nothing is lost, doubled or unreadable either, and no job has two names once it is recovered. Proves G1, G8."""
     require(kind)
     with LoopDisk(kind) as disk:
         cut_all(Stage(disk, notes), ALONE[kind], has_crowd=False)

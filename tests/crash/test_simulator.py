@@ -102,7 +102,10 @@ def check(path: Path, play: Play, cut: Cut) -> None:
 
 @pytest.mark.parametrize("name", SCENES)
 def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
-    """What was acknowledged is there; nothing is lost, doubled or unreadable; everything runs to its end."""
+    """What was acknowledged is there; nothing is lost, doubled or unreadable; everything runs to its end.
+
+    Proves G1, G7, G8.
+    """
     play, chance = SCENES[name], random.Random(f"{SEED} {name}")
     log = record(plays.raise_curtain(folder / "stage", play), play)
     found = cuts(log, chance)

@@ -16,6 +16,7 @@ from queuectl.clock import spell
 from queuectl.history import LEADS_TO
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.record import OPEN_HISTORY, SECTOR_BYTES, Record, parse, render_new
+from queuectl.spool.files import Files
 from tests.support import audit, plays
 from tests.support.clock import NOON
 from tests.support.plays import of_size
@@ -165,7 +166,10 @@ def revive_all(spool: Home) -> None:
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if "without" in shape])
 def test_half_of_a_strangers_file_never_runs(spool: Home, shape: str) -> None:
-    """In pending/ every prefix of it, with and without NULs, waits for its grace and is then set aside as it is."""
+    """In pending/ every prefix of it, with and without NULs, waits for its grace and is then set aside as it is.
+
+    Proves G3. Hole H5.
+    """
     whole = before(shape, "t0000").rstrip()
     found = {f"t{number:04}": whole[:number] for number in range(0, len(whole), EVERY)}
     found |= {f"u{number:04}": whole[:number].ljust(len(whole), b"\0") for number in range(0, len(whole), EVERY)}
@@ -203,3 +207,61 @@ def test_a_dropped_file_that_was_torn_while_it_ran_is_not_guessed(spool: Home, g
     assert all(data.startswith(record.body) for data in kept)
     assert len(kept) + len(audit.names(spool)) == tried > 20
     print(f"{tried} tears in the joint, {len(kept)} set aside")
+
+
+class TornAgain(Files):
+    """Keeps what the disk surely has, and what a cut in the middle of a growth that holds `word` may leave of the file."""
+
+    def __init__(self, sure: bytes, word: bytes) -> None:
+        super().__init__()
+        self.sure = sure
+        self.word = word
+        self.left: set[bytes] = set()
+
+    def sync_data(self, fd: int) -> None:
+        super().sync_data(fd)
+        self.sure = self.read(fd, 1 << 20)
+
+    def write(self, fd: int, data: bytes, offset: int) -> None:
+        before = self.read(fd, 1 << 20)
+        super().write(fd, data, offset)
+        if self.word not in data:
+            return
+        for cut in range(offset, offset + len(data)):  # the process is killed
+            self.left.add(self.read(fd, 1 << 20)[:cut] + before[cut:])
+        new = self.read(fd, 1 << 20)  # the power goes
+        length = max(len(new), len(self.sure))
+        starts = range(0, length, SECTOR_BYTES)
+        versions = [data.ljust(length, b"\0") for data in (self.sure, new)]
+        for mix in range(1 << len(starts)):
+            parts = [versions[mix >> n & 1][at : at + SECTOR_BYTES] for n, at in enumerate(starts)]
+            self.left.add(b"".join(parts))
+
+
+@pytest.mark.parametrize("inside", [1, 60, 110, 125, 140])
+def test_a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before(spool: Home, inside: int) -> None:
+    """What the first crash left is gone for good before the next growth, of which a second crash may leave any part.
+
+    Proves G5. Holes H4, H25.
+    """
+    other: Entry = {"event": "interrupted", "at": AT, "run_at": AT, "error": "a" * 300}
+    record = parse(render_new({"command": "true", "id": "t", "note": "t", "pad": ""}))
+    record = record.grown(STARTED, record.growth(dict(STARTED)))
+    pad = "x" * (SECTOR_BYTES - inside - record.grow_at)  # so much of the growths lies in the first sector
+    record = parse((record.body + record.tail).replace(b'"pad":""', b'"pad":"' + pad.encode() + b'"'))
+    whole, first = record.body + record.tail, record.body + record.growth(dict(other))
+    torn = whole[:SECTOR_BYTES].ljust(SECTOR_BYTES, b"\0") + first[SECTOR_BYTES:]
+    spool.path(PROCESSING, "t").write_bytes(torn)
+    spool.path(PROCESSING, "t").chmod(0o600)
+    files = TornAgain(torn, b"interrupted")
+    audit.mend(Home(Path(spool.layout.home), files=files, durability="full"))
+    words = spool.job("t").last_error
+    for number, data in enumerate(files.left):
+        path = spool.path(PROCESSING, f"u{number}")
+        path.write_bytes(data)
+        path.chmod(0o600)
+        job = spool.job(f"u{number}")
+        assert [entry["event"] for entry in job.history] in (["started"], ["started", "interrupted"])
+        assert job.last_error in (None, words), data
+    print(f"{len(files.left)} tears")
+    assert len(files.left) > 50

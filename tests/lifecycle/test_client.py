@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import queuectl
 from queuectl import Queue, QueueError
-from queuectl.errors import Conflict, InvalidData, NotFound, TimedOut
+from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut
+from queuectl.spool.claim import Claim
+from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Any
 
     from tests.support.supervised import Supervised
 
@@ -103,7 +108,7 @@ def test_a_unique_key_is_held_until_its_job_has_ended(queue: Queue) -> None:
 
 
 def test_one_unique_key_many_at_once(home: Path) -> None:
-    """Of twelve processes that enqueue the same key together, one succeeds."""
+    """Of twelve processes that enqueue the same key together, one succeeds. Hole H18."""
     script = (
         "from queuectl import Queue, QueueError\n"
         "try: print(Queue().enqueue('true', unique_key='k'))\n"
@@ -113,6 +118,22 @@ def test_one_unique_key_many_at_once(home: Path) -> None:
     said = [process.communicate(timeout=90)[0].strip() for process in racers]
     assert said.count("refused 4") == 11, said
     assert len(Queue(home).list()) == 1
+
+
+def test_a_unique_key_is_checked_and_published_under_one_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look and the publishing nobody else can look. Hole H18."""
+    queue, real = Queue(home), Spool.enqueue
+    locked: list[bool] = []
+
+    def publish(self: Spool, fields: Mapping[str, Any]) -> str:
+        for path in (home / "run").glob("unique.*"):
+            with path.open() as file:
+                locked.append(self.files.is_locked(file.fileno()))
+        return real(self, fields)
+
+    monkeypatch.setattr(Spool, "enqueue", publish)
+    queue.enqueue("true", unique_key="nightly")
+    assert locked == [True]
 
 
 def test_waiting_ends_with_the_fate_of_each_job(supervised: Make) -> None:
@@ -129,6 +150,46 @@ def test_waiting_ends_with_the_fate_of_each_job(supervised: Make) -> None:
         s.queue.wait([far], timeout_s=0.2)
     with pytest.raises(NotFound):
         s.queue.wait(["no-such-job"])
+
+
+def test_a_job_whose_file_is_removed_while_it_runs_is_waited_for(supervised: Make, tmp_path: Path) -> None:
+    """Who runs it writes its file anew."""
+    s = supervised()
+    s.start(1)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job_id = s.queue.enqueue(f"read x < {gate}")
+    s.wait_for(job_id, "processing")
+    looks = []
+
+    def look() -> None:
+        looks.append(job_id)
+        if len(looks) == 1:
+            os.unlink(s.queue.layout.job("processing", job_id))
+        elif len(looks) == 3:
+            gate.write_text("go\n")
+
+    assert s.queue.wait([job_id], 60, on_look=look)[job_id].state == "completed"
+    assert len(looks) >= 3
+
+
+@pytest.mark.parametrize("state", ["pending", "processing"])
+def test_a_job_that_is_removed_for_good_has_failed(queue: Queue, state: str) -> None:
+    """And the error says which, and when."""
+    job_id = queue.enqueue("true")
+    if state == "processing":
+        claim = queue.spool.claim(job_id, "worker-1")
+        assert isinstance(claim, Claim)
+        claim.close()
+
+    def remove() -> None:
+        Path(queue.layout.job(state, job_id)).unlink(missing_ok=True)
+
+    when = "while it ran" if state == "processing" else "while it was pending"
+    with pytest.raises(JobFailed, match=f"job {job_id} was removed {when}"):
+        queue.wait([job_id], 60, on_look=remove)
+    with pytest.raises(NotFound):
+        queue.wait([job_id])
 
 
 def test_a_job_of_a_dead_worker_can_be_dealt_with_without_a_supervisor(supervised: Make) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from queuectl.job import PROCESSING
@@ -100,7 +101,7 @@ def test_when_the_supervisor_is_killed_workers_finish_and_leave(supervised: Make
 
 
 def test_a_new_supervisor_leaves_a_job_to_the_old_worker_that_still_runs_it(supervised: Make, tmp_path: Path) -> None:
-    """Its lock is held: it is neither run again nor ended, and the index learns of its end."""
+    """Its lock is held: it is neither run again nor ended, and the index learns of its end. Proves G13."""
     s = supervised()
     first = s.start(1)
     gate, mark = tmp_path / "gate", tmp_path / "pid"
@@ -123,13 +124,14 @@ def test_a_new_supervisor_leaves_a_job_to_the_old_worker_that_still_runs_it(supe
 def test_everybody_killed_the_next_supervisor_ends_the_orphan_first(
     supervised: Make, tmp_path: Path, *, scrub: bool
 ) -> None:
-    """Found by lock or by tag, ended, counted as an interruption, and only then run again."""
+    """Found by lock or by tag, ended, counted as an interruption, and only then run again. Proves G4. Hole H14."""
     s = supervised(kill_after=0.2)
     first = s.start(1)
     mark = tmp_path / "pid"
     close = "exec python3 -c 'import os, time; os.closerange(0, 4096); time.sleep(600)'" if scrub else "sleep 600"
     script = f"trap '' TERM; [ $(wc -l < {mark}) -gt 1 ] || {close}"
     job_id, pid = _running(s, mark, script)
+    s.wait_until(lambda: s.queue.spool.run_is_locked(job_id, 1) != scrub, "it holds its lock, or has let go of it")
     worker = s.status()["workers"][0]["pid"]
     first.kill()
     os.kill(worker, signal.SIGKILL)
@@ -142,6 +144,26 @@ def test_everybody_killed_the_next_supervisor_ends_the_orphan_first(
     events = [entry["event"] for entry in s.queue.get(job_id).history]
     assert events == ["started", "interrupted", "started", "completed"]
     assert s.queue.get(job_id).failures == 0
+
+
+def test_a_run_with_an_empty_environment_is_found_by_its_lock(supervised: Make, tmp_path: Path) -> None:
+    """Nothing in its environment says whose it is, and its parents are dead; the lock that it holds does.
+
+    Proves G4. Hole H14.
+    """
+    s = supervised(kill_after=0.2)
+    first = s.start(1)
+    mark = tmp_path / "pid"
+    job_id, pid = _running(s, mark, f"[ $(wc -l < {mark}) -gt 1 ] || exec env -i /bin/sleep 600")
+    s.wait_until(lambda: psutil.Process(pid).name() == "sleep", "its environment is empty")
+    worker = s.status()["workers"][0]["pid"]
+    first.kill()
+    os.kill(worker, signal.SIGKILL)
+    first.wait()
+    s.start(1)
+    s.wait_for(job_id, "completed")
+    assert not is_running(pid)
+    assert [entry["event"] for entry in s.queue.get(job_id).history][:2] == ["started", "interrupted"]
 
 
 def test_orphans_may_be_awaited_instead(supervised: Make, tmp_path: Path) -> None:
@@ -176,7 +198,7 @@ def test_a_job_that_keeps_killing_its_worker_is_buried(supervised: Make) -> None
 
 
 def test_two_supervisors_one_wins_and_the_other_says_who(supervised: Make) -> None:
-    """A second one exits with 4 and names the first; after a kill the next one starts at once."""
+    """A second one exits with 4 and names the first; after a kill the next one starts at once. Proves G13."""
     s = supervised()
     first = s.start(1)
     with pytest.raises(AssertionError, match=f"another supervisor .pid {first.pid}, up .*owns"):
@@ -189,7 +211,7 @@ def test_two_supervisors_one_wins_and_the_other_says_who(supervised: Make) -> No
 
 
 def test_two_supervisors_started_at_once(supervised: Make) -> None:
-    """However the race goes, exactly one runs."""
+    """However the race goes, exactly one runs. Proves G13."""
     import subprocess
     import sys
 

@@ -155,7 +155,10 @@ def test_binary_and_unicode_output_does_no_harm(supervised: Make) -> None:
 
 
 def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised: Make, tmp_path: Path) -> None:
-    """Background children, new sessions, double forks that close every descriptor: none outlives the run."""
+    """Background children, new sessions, double forks that close every descriptor: none outlives the run.
+
+    Proves G14.
+    """
     s = supervised(kill_after=0.2)
     s.start(1)
     pids = [tmp_path / "plain", tmp_path / "stubborn", tmp_path / "daemon"]
@@ -168,6 +171,86 @@ def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised:
     s.wait_for(job_id, "completed")
     for path in pids:
         assert not is_running(path.read_text()), path.name
+
+
+def test_no_retry_begins_before_what_the_attempt_before_it_left_is_gone(supervised: Make, tmp_path: Path) -> None:
+    """A verdict that leads back to pending/ waits for it; `leftovers: leave` is for what succeeded.
+
+    Proves G4, G14. Hole H21.
+    """
+    s = supervised(kill_after=0.2, backoff_base=0.05)
+    s.start(1)
+    left, overlap = tmp_path / "left", tmp_path / "overlap"
+    script = (
+        f'if [ "$QUEUECTL_ATTEMPT" = 1 ]; then sleep 600 & echo $! > {left}; exit 1; fi; '
+        f"! kill -0 $(cat {left}) 2> /dev/null || echo overlap > {overlap}"
+    )
+    job_id = s.queue.enqueue(script, leftovers="leave")
+    s.wait_for(job_id, "completed")
+    assert not overlap.exists()
+    assert s.queue.get(job_id).attempts == 2
+
+
+def test_a_start_is_written_before_the_command_is_started(supervised: Make, tmp_path: Path) -> None:
+    """What ran is counted, whatever happens next: at the moment of the spawn the file says `started`, in processing/.
+
+    Proves G5.
+    """
+    seen = tmp_path / "seen"
+    prelude = f"""
+from queuectl.processes import runner
+real = runner._spawn
+def look(program, arguments, environment, output):
+    path = environment["QUEUECTL_HOME"] + "/spool/processing/" + environment["QUEUECTL_JOB_ID"] + ".json"
+    with open({str(seen)!r}, "a") as file, open(path) as job:
+        file.write(job.read())
+    return real(program, arguments, environment, output)
+runner._spawn = look
+"""
+    s = supervised(prelude=prelude, backoff_base=0.05)
+    s.start(1)
+    job_id = s.queue.enqueue('[ "$QUEUECTL_ATTEMPT" = 2 ]')
+
+    def said() -> list[list[str]]:
+        lines = seen.read_text().splitlines() if seen.exists() else []
+        return [[entry["event"] for entry in json.loads(line)["history"]] for line in lines]
+
+    s.wait_until(lambda: said() != [], "it was started once")
+    assert said()[0] == ["started"]
+    s.wait_for(job_id, "completed")
+    assert said() == [["started"], ["started", "failed", "started"]]
+
+
+def test_a_worker_whose_verdict_finds_no_room_begins_nothing_else(supervised: Make, tmp_path: Path) -> None:
+    """It keeps the job and its lock and tries again; the next job waits until the verdict is written.
+
+    Proves G16. Hole H6.
+    """
+    full, refusals = tmp_path / "full", tmp_path / "refusals"
+    full.touch()
+    prelude = f"""
+import errno, os
+from queuectl.spool.files import Files
+real = Files.write
+def write(self, fd, data, offset):
+    if b'"event":"failed"' in data and os.path.exists({str(full)!r}):
+        with open({str(refusals)!r}, "a") as file:
+            file.write("x")
+        raise OSError(errno.ENOSPC, "full")
+    real(self, fd, data, offset)
+Files.write = write
+"""
+    s = supervised(prelude=prelude, backoff_base=0.05)
+    s.start(1)
+    first = s.queue.enqueue('[ "$QUEUECTL_ATTEMPT" = 2 ]')
+    s.wait_until(refusals.exists, "the verdict was refused")
+    second = s.queue.enqueue("true")
+    s.wait_until(lambda: len(refusals.read_text()) > 3, "it was tried again")
+    assert (s.state(first), s.queue.get(second).attempts) == ("processing", 0)
+    full.unlink()
+    for job_id in (first, second):
+        s.wait_for(job_id, "completed")
+    assert [e["event"] for e in s.queue.get(first).history] == ["started", "failed", "started", "completed"]
 
 
 def test_leftovers_may_stay_when_the_job_says_so(supervised: Make, tmp_path: Path) -> None:
@@ -263,7 +346,7 @@ def test_a_running_job_is_cancelled_with_its_whole_tree(supervised: Make, tmp_pa
 
 
 def test_deleting_a_running_job_ends_it_first(supervised: Make, tmp_path: Path) -> None:
-    """Nothing of it is left: no process, no file, no output."""
+    """Nothing of it is left: no process, no file, no output. Proves G8."""
     s = supervised()
     s.start(1)
     mark = tmp_path / "pid"

@@ -87,7 +87,10 @@ def _switches(pid: int) -> list[str]:
 
 
 def test_a_dropped_file_starts_at_once_and_a_bad_one_harms_nobody(supervised: Make) -> None:
-    """No polling in between: the file-system event starts the job; the bad file is set aside with its reason."""
+    """No polling in between: the file-system event starts the job; the bad file is set aside with its reason.
+
+    Proves G11.
+    """
     s = supervised(drop_grace=0.2, poll_interval=3600)
     s.start(1)
     pending = s.home / "spool/pending"

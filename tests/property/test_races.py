@@ -72,7 +72,7 @@ def at_once(spool: Spool, body: Callable[[Spool, int], str], count: int = PROCES
 
 
 def test_no_job_is_claimed_twice_and_none_is_left_out(spool: Spool) -> None:
-    """16 processes, 1,000 jobs, all in the same order."""
+    """16 processes, 1,000 jobs, all in the same order. Proves G4."""
     ids = [spool.enqueue({"command": "true"}) for _ in range(1000)]
 
     def work(mine: Spool, number: int) -> str:
@@ -161,7 +161,10 @@ def step(spool: Spool, job_id: str, verb: int, kind: int) -> tuple[int, int]:
 
 
 def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
-    """Enqueue, claim, settle, cancel, revive, edit, delete and recover on the same few ids, and nothing is lost."""
+    """Enqueue, claim, settle, cancel, revive, edit, delete and recover on the same few ids, and nothing is lost.
+
+    Proves G2, G9.
+    """
     ids = [f"job-{number}" for number in range(6)]
 
     def meddle(mine: Spool, number: int) -> str:
@@ -188,6 +191,7 @@ def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
 
 
 def test_readers_never_see_half_a_job(spool: Spool) -> None:
+    """Proves G3."""
     ids = [spool.enqueue({"command": "true", "pad": "x" * 5000}) for _ in range(4)]
 
     def write_or_read(mine: Spool, number: int) -> str:

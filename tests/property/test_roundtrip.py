@@ -50,6 +50,7 @@ def test_what_an_author_says_is_read_back(command: str, strange: dict[str, Any])
 def test_a_file_in_any_spelling_grows_without_touching_the_authors_bytes(
     command: str, strange: dict[str, Any], indent: int, space: str, ascii: bool
 ) -> None:
+    """Proves G10."""
     text = json.dumps({"command": command, **strange}, indent=indent or None, ensure_ascii=ascii)
     data = (space + text + space * 3).encode()
     record = parse(data)

@@ -160,9 +160,9 @@ class Recorder(Sabotaged):
         super().unlink(path)
         self._entry(path, None)
 
-    def move(self, source: str, target: str) -> None:
+    def move(self, source: str, target: str, *, is_fresh: bool = False) -> None:
         before = len(self.log)
-        super().move(source, target)
+        super().move(source, target, is_fresh=is_fresh)
         if len(self.log) == before:  # else it was linked and unlinked
             self._entry(target, self._at(target))
             self._entry(source, None)

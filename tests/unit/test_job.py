@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from queuectl.clock import spell
+from queuectl.clock import parse_instant, spell
+from queuectl.errors import InvalidData
 from queuectl.history import EVENTS, LEADS_TO
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING, STATES, STATES_OF, Job
 from queuectl.record import parse, render_new
@@ -154,6 +155,7 @@ def test_a_job_that_is_to_run_as_soon_as_possible_does_not_wait_for_a_clock_that
 
 
 def test_a_compaction_changes_nothing_but_the_history() -> None:
+    """Hole H8."""
     snoozed = {"event": "snoozed", "exit_code": 75, "run_at": spell(NOON + 60)}
     died = {"event": "died", "reason": "interrupted", "error": "gone"}
     entries = [
@@ -207,8 +209,22 @@ def test_what_is_shown_names_every_instant_the_same_way() -> None:
 
 
 def test_instants_at_the_ends_of_the_calendar_can_be_shown() -> None:
-    for instant in ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999-12:00"):
-        job_of(created_at=instant, run_at=instant, expires_at=instant).as_dict()
+    for instant in ("0001-01-01T00:00:00Z", "0001-01-01T14:00:00+14:00", "9999-12-31T23:59:59Z"):
+        shown = job_of(created_at=instant, run_at=instant, expires_at=instant).as_dict()
+        assert parse_instant(shown["run_at"]) == parse_instant(instant)
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])
+def test_an_instant_that_has_no_spelling_in_utc_is_refused(instant: str) -> None:
+    """We write UTC: in a history entry it would make a file that nobody can read."""
+    with pytest.raises(InvalidData, match="in the years 0001 to 9999 of UTC"):
+        job_of(run_at=instant)
+
+
+@pytest.mark.parametrize("mtime", [-1e15, 1e15, 253402300800.5, 1795513794.8766787])
+def test_a_job_without_created_at_keeps_what_its_file_told_when_that_is_written(mtime: float) -> None:
+    job = Job("a", parse(b'{"command":"true"}'), PENDING, mtime)
+    assert parse_instant(spell(job.created_at)) == job.created_at == job.run_at
 
 
 def test_argv_is_shown_as_a_command() -> None:

@@ -213,6 +213,23 @@ def test_the_result_of_the_edits_has_to_be_a_job_too() -> None:
         parse(b'{"command":"true","history":[' + entry + b"]}")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"command":"true","tags":["a"]}',
+        b'{"argv":["true"],"x":{"y":[]}}',
+        b'{"command":"true","x":{"history":[]}}\n',
+        b'{"command":"echo \\"history\\":[]}","x":[{}]}',
+        b'{"x":{"history":[{}]},"command":"]}","history":[] }',
+    ],
+)
+def test_where_a_file_grows_is_found_by_parsing_not_by_looking_at_its_bytes(data: bytes) -> None:
+    """A list of the author's may end as a history does, and his words may look like one. Proves G10. Hole H1."""
+    before = parse(data)
+    after = parse(grow(grow(data, STARTED), FAILED))
+    assert (after.fields, after.history) == (before.fields, [STARTED, FAILED])
+
+
 def test_a_long_text_in_an_entry_loses_its_beginning() -> None:
     """Until the entry fits; whatever the text is made of, not much more is cut than has to be."""
     for text in ("x" * 5000, "é" * 5000, "\x1b" * 5000, '"' * 5000, "€" * 100_000, "\U0001f600" * 3000):
@@ -221,6 +238,14 @@ def test_a_long_text_in_an_entry_loses_its_beginning() -> None:
         assert MAX_ENTRY_BYTES - 16 <= len(data) <= MAX_ENTRY_BYTES
         assert str(entry["error"]).endswith("END")
         assert json.loads(data) == entry
+
+
+def test_an_entry_is_at_most_two_kibibytes() -> None:
+    """Whatever a command's last words are; else a few failures would make a file that is too large to be read.
+
+    Hole H2.
+    """
+    assert len(render_entry({**FAILED, "error": "x" * 100_000})) <= 2048
 
 
 def test_several_long_texts_are_all_cut() -> None:
@@ -251,7 +276,7 @@ def test_what_a_command_writes_can_always_be_recorded(text: str, read: str) -> N
 
 
 def test_a_file_written_anew_carries_the_authors_bytes_over() -> None:
-    """Numbers, escapes and spacing are the author's: nothing is spelled differently unless it is edited."""
+    """Numbers, escapes and spacing are the author's: nothing is spelled differently unless it is edited. Proves G10."""
     head = b'{"command" :"echo \\u00e9","big":1e9, "deep":[ 1.50, {"x":-0}],"priority": 5 '
     record = parse(head + b',"history": [\n' + json.dumps(STARTED).encode() + b"\n]}")
     same = record.rewritten()

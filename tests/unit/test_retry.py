@@ -35,7 +35,7 @@ def test_everything_else_is_tried_again(outcome: Outcome) -> None:
 
 @given(st.integers(0, 20))
 def test_a_job_runs_at_most_once_more_than_its_retries(retries: int) -> None:
-    """Following the verdicts of a job that always fails, there are 1 + max_retries attempts."""
+    """Following the verdicts of a job that always fails, there are 1 + max_retries attempts. Proves G6."""
     attempts = 0
     while True:
         attempts += 1
@@ -59,6 +59,7 @@ def test_a_permanent_exit_code_buries_at_once() -> None:
 
 
 def test_a_snooze_costs_no_retry_but_does_not_go_on_for_ever() -> None:
+    """Proves G6."""
     settings = {"snooze_exit_code": 75, "snooze_delay": 30}
     assert judge(Exited(75), failures=3, **settings) == SnoozeUntil(NOW + 30)
     assert judge(Exited(75), snoozes=MAX_SNOOZES - 1, **settings) == SnoozeUntil(NOW + 30)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from queuectl.index.database import IndexUnavailable
 from queuectl.index.verify import rebuild
+from queuectl.web import site
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
+
+    from queuectl.index.reader import Reader
     from tests.cli.support import Jobs
     from tests.support.supervised import Supervised
     from tests.web.support import Served
@@ -81,9 +86,13 @@ def test_over_a_lost_index_beside_a_supervisor(web: Served, supervised: Callable
     assert _snapshot(web)["counts"]["completed"] >= 1
 
 
-def test_an_index_that_cannot_be_made_is_said_and_the_queue_works(web: Served, jobs: Jobs, home: Path) -> None:
-    (home / "index.sqlite3").mkdir()
-    (home / "index.sqlite3/x").touch()
+def test_an_index_that_cannot_be_read_is_said_and_the_queue_works(
+    web: Served, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> Reader:
+        raise IndexUnavailable(f"the index {path} cannot be used: disk I/O error", is_passing=True)
+
+    monkeypatch.setattr(site, "Reader", refuse)
     assert web.ask("POST", "/api/v1/jobs", {"command": "true", "id": "j"}).status == 201
     seen = _snapshot(web)
     assert (seen["counts"], seen["index"]["available"]) == (None, False)

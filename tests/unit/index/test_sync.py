@@ -215,6 +215,7 @@ def test_only_the_directory_that_changed_is_listed_and_only_what_is_new_is_read(
 
 
 def test_a_change_in_place_that_was_noted_is_read_without_listing(home: Home, watched: Watched) -> None:
+    """Hole H24."""
     home.hold("waiting")
     watched.opened = 0
     home.catch_up()
@@ -357,6 +358,7 @@ def test_an_index_that_was_killed_while_it_compared_is_compared_in_full(
 
 
 def test_an_older_copy_of_the_index_is_compared_in_full(settled: Home) -> None:
+    """Proves G12."""
     shutil.copy(settled.index, settled.index + ".old")
     settled.hold("waiting")
     settled.catch_up()
@@ -420,6 +422,7 @@ def test_a_directory_that_changed_within_the_last_second_is_looked_at_again(home
 
 
 def test_a_deleted_index_comes_back_whole(settled: Home) -> None:
+    """Proves G12."""
     os.unlink(settled.index)
     assert full_sync_happens(settled)
 

@@ -340,10 +340,13 @@ def test_an_index_that_cannot_be_opened_for_a_moment_is_not_thrown_away(
     second.close()
 
 
-def test_a_directory_in_its_place_is_reported(path: str) -> None:
-    os.mkdir(path)
-    with pytest.raises(IndexUnavailable):
-        Writer(path)
+def test_a_directory_in_its_place_is_moved_away(path: str) -> None:
+    for number in (1, 2):
+        os.mkdir(path)
+        os.mkdir(f"{path}/{number}")
+        Writer(path).close()
+        assert os.listdir(f"{path}.{number}") == [str(number)]
+        os.unlink(path)
 
 
 # --- trouble while it is open

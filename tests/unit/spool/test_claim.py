@@ -12,13 +12,16 @@ import pytest
 
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
+from queuectl.fields import stamp
+from queuectl.history import leads_to
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES, Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
+from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
-from tests.support.faults import FullDisk
+from tests.support.faults import Faulty, FullDisk
 from tests.support.spools import Home, free
 
 STATES = ("pending", "held", "failed", "completed", "cancelled", "dead")
@@ -119,6 +122,7 @@ def test_what_can_be_revived(spool: Home, state: str) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_deleting_removes_the_job_and_all_it_wrote(spool: Home, state: str) -> None:
+    """Proves G8."""
     job_id = spool.put(state)
     other = spool.put(state)
     belongings = [spool.layout.input_of(job_id)] + [
@@ -258,6 +262,37 @@ def test_a_verdict_that_was_written_is_only_filed_the_next_time(tmp_path: Path) 
     assert spool.events(job_id) == ["started", "completed"]
 
 
+def test_what_a_failed_sync_has_not_written_is_written_anew(tmp_path: Path) -> None:
+    """The kernel tells of it once and then takes it for written: another sync of the same file proves nothing.
+
+    Proves G16.
+    """
+
+    synced: set[int] = set()
+
+    class Failing(Files):
+        inode = 0
+
+        def sync_data(self, fd: int) -> None:
+            if os.fstat(fd).st_ino == self.inode:
+                Failing.inode = 0
+                raise OSError(errno.EIO, "io")
+
+        def sync(self, fd: int) -> None:
+            synced.add(os.fstat(fd).st_ino)
+
+    spool = Home(tmp_path / "home", files=Failing(), durability="full")
+    job_id = spool.put("pending")
+    with spool.start(job_id) as claim:
+        Failing.inode = claim.inode
+        synced.clear()
+        with pytest.raises(OSError, match="io"):
+            claim.finish({"exit_code": 0})
+        claim.finish({"exit_code": 0})
+    assert spool.path(DONE, job_id).stat().st_ino in synced
+    assert spool.events(job_id) == ["started", "completed"]
+
+
 @pytest.mark.parametrize(("durability", "synced"), [("full", True), ("relaxed", False)])
 def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str, synced: bool) -> None:
     calls: list[str] = []
@@ -352,10 +387,37 @@ def test_many_edits_never_make_a_file_that_cannot_be_read(spool: Home) -> None:
     assert os.path.getsize(spool.path(PENDING, job_id)) < (400 << 10) + COMPACT_AT_BYTES + 3 * MAX_ENTRY_BYTES
 
 
+@pytest.mark.parametrize("state", ["completed", "cancelled", "dead"])
+def test_at_no_moment_of_a_revival_does_done_or_dead_say_run_me(tmp_path: Path, state: str) -> None:
+    """It moves first and then grows: whoever looks into done/ or dead/ finds what has ended, and nothing to be run.
+
+    Hole H12.
+    """
+    looked = 0
+
+    class Looking(Faulty):
+        def at(self, method: str, *args: Any) -> None:
+            nonlocal looked
+            looked += 1
+            for directory in (DONE, DEAD):
+                for name in os.listdir(home.layout.directory(directory)):
+                    record = parse(Path(home.layout.directory(directory), name).read_bytes())
+                    assert leads_to(record.history) == directory, f"before {method}"
+
+    home = Home(tmp_path / "home")
+    job_id = home.put(state)
+    spool = Home(tmp_path / "home", files=Looking(), durability="full")
+    with spool.take(job_id) as claim:
+        claim.revive()
+    assert home.events(job_id)[-1] == "revived"
+    assert looked > 5
+
+
 # --- growing
 
 
 def test_a_growth_that_was_torn_is_cut_off_before_the_next(spool: Home) -> None:
+    """Hole H4."""
     job_id = spool.put("failed")
     path = spool.path(PENDING, job_id)
     whole = path.read_bytes()
@@ -367,8 +429,42 @@ def test_a_growth_that_was_torn_is_cut_off_before_the_next(spool: Home) -> None:
     assert path.read_bytes() == parse(path.read_bytes()).body + b"]}\n"
 
 
+def test_what_a_crash_left_is_never_read_together_with_what_is_written_next(spool: Home) -> None:
+    """Whoever mends it may die in the middle of a growth as well: of two halves no entry is made. Holes H4, H25."""
+
+    class Died(BaseException):
+        pass
+
+    class Dying(Files):
+        length = 0
+
+        def write(self, fd: int, data: bytes, offset: int) -> None:
+            if b"bbb" in data:
+                super().write(fd, data[: self.length], offset)
+                raise Died
+            super().write(fd, data, offset)
+
+    job_id = spool.put("pending")
+    spool.start(job_id).close()
+    path = spool.path(PROCESSING, job_id)
+    whole = path.read_bytes()
+    record = parse(whole)
+    first = record.growth({"event": "failed", "at": stamp(NOON), "run_at": spell(NOON), "error": "a" * 100})
+    spool.files = Dying()
+    for length in range(20, len(first) - 20):
+        path.write_bytes(record.body + b",".ljust(20, b"\0") + first[20:])
+        assert spool.events(job_id) == ["started"]
+        Dying.length = length
+        with spool.take_in(PROCESSING, job_id) as claim, pytest.raises(Died):  # type: ignore[union-attr]
+            claim.reschedule("failed", NOON, {"error": "b" * 100})
+        assert spool.events(job_id) == ["started"], length
+
+
 def test_somebody_who_still_writes_cannot_change_what_was_read(spool: Home) -> None:
-    """A producer who kept the file open: the job is written anew from memory, and he writes to a dead inode."""
+    """A producer who kept the file open: the job is written anew from memory, and he writes to a dead inode.
+
+    Hole H3.
+    """
     spool.drop("late.json", '{"command":"true"}')
     claim = spool.start("late")
     with open(spool.path(PROCESSING, "late"), "r+b") as late:
@@ -384,6 +480,7 @@ def test_somebody_who_still_writes_cannot_change_what_was_read(spool: Home) -> N
 
 
 def test_a_file_that_was_truncated_by_its_producer_is_written_anew(spool: Home) -> None:
+    """Hole H3."""
     spool.drop("late.json", '{"command":"true","note":"' + "x" * 3000 + '"}')
     claim = spool.start("late")
     os.truncate(spool.path(PROCESSING, "late"), 0)
@@ -404,13 +501,38 @@ def test_a_file_without_a_history_is_not_grown_in_pending(spool: Home) -> None:
     assert spool.litter() == []
 
 
-def test_a_dropped_file_grows_in_place_unless_a_sector_ends_in_the_joint(spool: Home) -> None:
-    for size in range(480, 530):
-        path = spool.drop(f"n{size}.json", '{"command":"' + "x" * (size - 13) + '"}')
-        inode = path.stat().st_ino
-        spool.start(f"n{size}").close()
-        same = spool.path(PROCESSING, f"n{size}").stat().st_ino == inode
-        assert same == (not 501 <= size <= 511), size
+def test_a_job_that_was_replaced_is_locked_all_the_same(spool: Home) -> None:
+    """The new inode takes over the lock of the old one before it has a name."""
+    spool.drop("a.json", '{"command":"true"}')
+    with spool.take("a") as claim:
+        claim.hold()
+        assert not free(spool, PENDING, "a")
+    assert free(spool, PENDING, "a")
+
+
+def test_a_dropped_file_is_written_anew_before_its_first_growth(spool: Home) -> None:
+    """A growth whose bytes, but not whose length, reached the disk would leave it without its last bracket."""
+    path = spool.drop("a.json", '{"command":"true"}')
+    dropped = path.open("rb")
+    inode = os.fstat(dropped.fileno()).st_ino
+    spool.start("a").close()
+    assert spool.path(PROCESSING, "a").stat().st_ino != inode
+    assert dropped.read() == b'{"command":"true"}'
+    dropped.close()
+    assert spool.litter() == []
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_first_growth_of_any_length_leaves_a_job(spool: Home, cut: int) -> None:
+    """Of what was written only the first bytes are there: it is an attempt whose end nobody saw, or none."""
+    spool.drop("a.json", '{"command":"true"}')
+    spool.start("a").close()
+    path = spool.path(PROCESSING, "a")
+    text = path.read_text()
+    path.write_text(text[: text.index("[") + cut])
+    (found,) = recover(spool, lambda job: False)
+    assert found.result == "moved"
+    assert (spool.where("a"), spool.job("a").command) == ([PENDING], "true")
 
 
 def test_a_dropped_files_time_of_arrival_is_remembered(spool: Home) -> None:
@@ -452,7 +574,7 @@ def test_a_long_author_part_is_no_reason_to_compact(spool: Home) -> None:
 def test_a_compaction_that_finds_a_stranger_in_its_place_steps_back(
     spool: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The exchange brings out what it did not expect: it is undone, and the stranger keeps the name."""
+    """The exchange brings out what it did not expect: it is undone, and the stranger keeps the name. Hole H7."""
     path = spool.drop("a.json", '{"command":"true"}')
     claim = spool.take("a")
     real = spool.files.exchange
@@ -497,25 +619,38 @@ def test_details_are_written_without_spoiling_the_file(spool: Home) -> None:
 
 @pytest.mark.parametrize(("verb", "target"), [("finish", DONE), ("bury", DEAD)])
 def test_a_job_that_ran_owns_its_name(spool: Home, verb: str, target: str) -> None:
+    """Proves G9. Hole H17."""
     job_id = spool.put("pending")
     with spool.start(job_id) as claim:
         spool.path(target, job_id).write_text("an impostor")
         claim.finish({}) if verb == "finish" else claim.bury("x", {})
     assert spool.where(job_id) == [target]
-    ((name, reason),) = spool.rejected().items()
-    assert name == f"{job_id}.json"
-    assert f"duplicate-of {job_id}" in reason
+    rejected = spool.rejected()
+    assert list(rejected) == [f"{job_id}.json"]
+    assert f"duplicate-of {job_id}" in rejected[f"{job_id}.json"]
+
+
+@pytest.mark.parametrize("where", [DONE, DEAD])
+def test_a_job_that_is_to_run_again_owns_its_name(spool: Home, where: str) -> None:
+    """Else the impostor would make it a duplicate of his, and it would be rejected."""
+    job_id = spool.put("pending")
+    with spool.start(job_id) as claim:
+        spool.path(where, job_id).write_text('{"command":"true","history":[]}')
+        claim.reschedule("failed", NOON, {"exit_code": 1})
+    assert spool.where(job_id) == [PENDING]
+    assert list(spool.rejected()) == [f"{job_id}.json"]
+    spool.start(job_id).close()
 
 
 def test_a_drop_that_took_the_name_of_a_running_job_gets_another(spool: Home) -> None:
-    """A nightly backup.json that comes while the last one waits for its retry runs too."""
+    """A nightly backup.json that comes while the last one waits for its retry runs too. Proves G9. Hole H17."""
     spool.drop("backup.json", {"command": "first"})
     with spool.start("backup") as claim:
         spool.drop("backup.json", {"command": "second"})
         claim.reschedule("failed", NOON, {"exit_code": 1})
     names = sorted(os.listdir(spool.layout.directory(PENDING)))
+    assert [name[:7] for name in names] == ["backup-", "backup."]
     assert names[1] == "backup.json"
-    assert names[0].startswith("backup-")
     assert spool.job("backup").command == "first"
     assert spool.job(names[0].removesuffix(".json")).command == "second"
     assert spool.rejected() == {}
@@ -596,7 +731,10 @@ def test_on_a_full_disk_nothing_is_cancelled(full: Home) -> None:
 
 
 def test_on_a_full_disk_what_has_to_run_again_stays_claimed(full: Home) -> None:
-    """Put back without its verdict it would be tried for ever; the worker keeps it and tries again."""
+    """Put back without its verdict it would be tried for ever; the worker keeps it and tries again.
+
+    Proves G16. Hole H6.
+    """
     job_id = full.put("pending")
     with full.start(job_id) as claim:
         before = full.text(PROCESSING, job_id)

@@ -14,12 +14,12 @@ from queuectl.errors import Busy, Conflict, InvalidData, NotFound
 from queuectl.fields import InvalidField
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_BYTES, parse
-from queuectl.spool.claim import SpoolFull
+from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.files import Files
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool, check_id
 from tests.support.clock import NOON
-from tests.support.faults import Named
+from tests.support.faults import Faulty, Named, make_old
 from tests.support.spools import DIRECTORIES, Home
 
 BAD: list[tuple[dict[Any, Any], str]] = [
@@ -217,7 +217,30 @@ def test_a_job_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
     assert calls == ["sync", "publish", "pending"]
 
 
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
+def test_at_any_moment_a_job_is_there_whole_or_not_at_all(tmp_path: Path, *, is_old: bool) -> None:
+    """Whoever looks, or dies, between two operations of an enqueue has all of it or nothing. Proves G1, G3."""
+    seen: list[int] = []
+
+    class Looking(Faulty):
+        def at(self, method: str, *args: Any) -> None:
+            for path in Path(spool.layout.directory(PENDING)).iterdir():
+                assert parse(path.read_bytes()).fields["note"] == "all of it", f"before {method}"
+            seen.append(len(list(Path(spool.layout.directory(PENDING)).iterdir())))
+
+    files = Looking()
+    if is_old:
+        make_old(files)
+    spool = Home(tmp_path / "home", files=files, durability="full")
+    spool.enqueue({"command": "true", "note": "all of it"})
+    spool.enqueue({"command": "true", "note": "all of it", "id": "a"})
+    assert seen == sorted(seen)
+    assert set(seen) == {0, 1, 2}
+
+
 def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
+    """Proves G16."""
+
     class Nearly(Files):
         free = 10 << 20
 
@@ -342,6 +365,51 @@ def test_a_second_name_is_taken_away_before_anything_is_decided(spool: Home) -> 
     assert spool.where(job_id) == [DONE]
 
 
+def test_a_job_that_moved_on_before_its_lock_was_had_is_not_taken(
+    spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inode that is locked is not the one that has the name now: neither the old job nor the new one is touched.
+
+    Hole H10.
+    """
+    other, real = Home(tmp_path / "home"), Files.try_lock
+    for number, ask in enumerate(
+        (lambda job_id: spool.take_in(PENDING, job_id), lambda job_id: spool.claim(job_id, "w"))
+    ):
+        job_id = spool.put("pending", name=f"n{number}")
+
+        def meanwhile(self: Files, fd: int, job_id: str = job_id) -> bool:
+            monkeypatch.undo()
+            with other.start(job_id) as running:
+                running.finish({})
+            spool.drop(f"{job_id}.json", '{"command":"other"}')
+            return real(self, fd)
+
+        monkeypatch.setattr(Files, "try_lock", meanwhile)
+        assert not isinstance(ask(job_id), Claim)
+        assert spool.where(job_id) == [PENDING, DONE]
+        assert spool.text(PENDING, job_id) == '{"command":"other"}'
+        assert spool.read_in(DONE, job_id).fields["name"] == f"n{number}"  # type: ignore[union-attr]
+
+
+def test_what_a_job_said_before_it_was_locked_does_not_count(
+    spool: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody held it while we waited for the lock: what decides is read after it. Hole H10."""
+    other, real, job_id = Home(tmp_path / "home"), Files.try_lock, spool.put("pending")
+
+    def meanwhile(self: Files, fd: int) -> bool:
+        monkeypatch.undo()
+        with other.take(job_id) as taken:
+            taken.hold()
+        return real(self, fd)
+
+    monkeypatch.setattr(Files, "try_lock", meanwhile)
+    answer = spool.claim(job_id, "w")
+    assert getattr(answer, "reason", "claimed") == "held"
+    assert spool.events(job_id) == ["held"]
+
+
 def test_a_job_whose_revival_was_cut_off_is_where_it_was(spool: Home) -> None:
     """In pending/ with a terminal last event: nobody may hold, release or run it."""
     job_id = spool.put("dead")
@@ -360,6 +428,7 @@ def test_a_locked_job_is_waited_for_and_then_reported_busy(spool: Home) -> None:
 
 
 def test_changes_in_place_are_noted_for_the_index(tmp_path: Path) -> None:
+    """Hole H24."""
     spool = Home(tmp_path / "home", announce=True)
     a, b = spool.put("pending", id="a"), spool.put("pending", id="b")
     with spool.take(a) as claim:

@@ -349,7 +349,10 @@ def die(spool: Home, scenario: Scenario, point: Point, *, is_old: bool) -> None:
 @pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_process_may_die_at_any_operation(stage: Stage, name: str, is_old: bool) -> None:
-    """Nothing is lost, doubled or left in processing/; also where the system has no renameat2 and no unnamed files."""
+    """Nothing is lost, doubled or left in processing/; also where the system has no renameat2 and no unnamed files.
+
+    Proves G1, G2.
+    """
     scenario = SCENARIOS[name]
     trace = trace_of(stage, scenario, is_old=is_old)
     for number, method in enumerate(trace, 1):

@@ -21,6 +21,7 @@ def files(request: pytest.FixtureRequest) -> Files:
 
 
 def test_a_move_takes_the_name_along_and_never_overwrites(files: Files, tmp_path: Path) -> None:
+    """Proves G9."""
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
     Path(a).write_text("a")
     files.move(a, b)
@@ -80,6 +81,7 @@ def test_a_published_file_appears_whole_under_one_name(files: Files, tmp_path: P
 
 
 def test_what_is_created_is_private_whatever_the_umask(files: Files, tmp_path: Path) -> None:
+    """Proves G17."""
     before = os.umask(0)
     try:
         fd, _ = files.create(str(tmp_path))
@@ -122,6 +124,7 @@ def test_nothing_is_opened_through_a_link_and_no_fifo_makes_us_wait(tmp_path: Pa
 
 
 def test_no_descriptor_reaches_a_command(tmp_path: Path) -> None:
+    """Hole H9."""
     files = Files()
     path = str(tmp_path / "a")
     fds = [files.open(path, CREATE), files.open(path, READ), files.open(path, CHANGE), files.create(str(tmp_path))[0]]

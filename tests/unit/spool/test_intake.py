@@ -18,6 +18,7 @@ from queuectl.spool.claim import Claim
 from queuectl.spool.files import Files
 from queuectl.spool.intake import NotNow
 from tests.support.clock import NOON
+from tests.support.faults import Old
 from tests.support.spools import Home
 
 GRACE = 5.0  # drop_grace
@@ -71,6 +72,7 @@ def test_a_file_is_claimed_at_once_however_young_it_is(spool: Home) -> None:
 
 
 def test_looking_at_a_file_does_not_change_it(spool: Home) -> None:
+    """Hole H23."""
     path = spool.drop("a.json", '{"command":"true"}')
     before = path.stat()
     opened: list[int] = []
@@ -149,7 +151,7 @@ def test_every_change_begins_the_waiting_anew(spool: Home) -> None:
 
 
 def test_a_file_from_the_future_is_watched_on_the_clock_that_does_not_jump(spool: Home) -> None:
-    """The wall clock was set back, or the file was made elsewhere: its age would never come."""
+    """The wall clock was set back, or the file was made elsewhere: its age would never come. Proves G15."""
     spool.drop("a.json", "garbage", still_s=-86400.0)
     assert look(spool, "a.json")[0] == "being written"
     spool.clock.advance(GRACE - 1)
@@ -165,6 +167,7 @@ def test_a_file_from_the_future_that_is_a_job_runs_at_once(spool: Home) -> None:
 
 
 def test_as_long_as_somebody_has_it_open_for_writing_it_waits(spool: Home) -> None:
+    """Hole H22."""
     path = spool.drop("a.json", '{"command":"true"}')
     with path.open("r+"):
         assert both(spool, "a") == ("job", "being written")
@@ -212,6 +215,7 @@ def test_a_file_that_changes_while_it_is_judged_is_not_rejected(spool: Home, mon
 
 
 def test_a_locked_file_is_tried_again_soon(spool: Home) -> None:
+    """Hole H19."""
     job_id = spool.put("pending")
     with spool.take(job_id):
         reason, answer = claim(spool, job_id)
@@ -334,6 +338,7 @@ def test_an_entry_that_cannot_be_a_job_is_set_aside_itself(
     [b"a b.json", b"\xff\xfe.json", b"a\nb.json", b"-rf.json", "é.json".encode(), b"x" * 129 + b".json", b"$(id).json"],
 )
 def test_a_bad_name_is_set_aside_and_shown_on_one_line(spool: Home, name: bytes) -> None:
+    """Proves G18."""
     path = os.path.join(os.fsencode(spool.layout.directory(PENDING)), name)
     Path(os.fsdecode(path)).write_text('{"command":"true"}')
     reason, answer = look(spool, os.fsdecode(name))
@@ -356,6 +361,7 @@ def test_the_longest_name_can_be_set_aside_with_its_reason(spool: Home) -> None:
 
 
 def test_nothing_in_rejected_is_overwritten(spool: Home) -> None:
+    """Proves G9."""
     for text in ("one", "two", "three"):
         spool.drop("a.json", text)
         assert look(spool, "a.json")[0] == "rejected"
@@ -595,6 +601,7 @@ def test_a_held_job_does_not_expire_before_it_is_released(spool: Home) -> None:
 
 
 def test_a_retry_does_not_wait_for_a_clock_that_was_set_back(spool: Home) -> None:
+    """Proves G15."""
     job_id = spool.put("failed")
     spool.clock.set_back(10 * 365 * 86400)
     assert claim(spool, job_id)[0] == "claimed"
@@ -602,7 +609,7 @@ def test_a_retry_does_not_wait_for_a_clock_that_was_set_back(spool: Home) -> Non
 
 @pytest.mark.parametrize(("state", "event"), [("completed", "completed"), ("dead", "died"), ("cancelled", "cancelled")])
 def test_what_has_ended_never_runs_again_wherever_it_lies(spool: Home, state: str, event: str) -> None:
-    """A revival that was cut off, or a file that somebody moved by hand."""
+    """A revival that was cut off, or a file that somebody moved by hand. Proves G7. Hole H15."""
     job_id = spool.put(state)
     (directory,) = spool.where(job_id)
     os.rename(spool.path(directory, job_id), spool.path(PENDING, job_id))
@@ -612,7 +619,10 @@ def test_what_has_ended_never_runs_again_wherever_it_lies(spool: Home, state: st
 
 
 def test_a_start_whose_move_was_lost_counts_as_an_interruption(spool: Home) -> None:
-    """The power cut took back the move to processing/, but not the growth: a job that brings the machine down counts."""
+    """The power cut took back the move to processing/, but not the growth: a job that brings the machine down counts.
+
+    Proves G5, G6.
+    """
     job_id = spool.put("pending")
     spool.start(job_id).close()
     for number in (1, 2, 3):
@@ -626,6 +636,7 @@ def test_a_start_whose_move_was_lost_counts_as_an_interruption(spool: Home) -> N
 
 
 def test_a_job_moved_back_by_hand_while_its_command_lives_does_not_start(spool: Home) -> None:
+    """Proves G4."""
     job_id = spool.put("pending")
     spool.start(job_id).close()
     output = os.open(spool.layout.output_of(job_id, 1), os.O_CREAT | os.O_WRONLY)
@@ -640,7 +651,7 @@ def test_a_job_moved_back_by_hand_while_its_command_lives_does_not_start(spool: 
 
 
 def test_a_stranger_that_takes_the_name_in_between_goes_back(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was locked and read is what runs, or nothing."""
+    """What was locked and read is what runs, or nothing. Hole H20."""
     job_id = spool.put("pending")
     real = Files.move
 
@@ -662,11 +673,11 @@ def test_a_stranger_that_finds_his_name_taken_on_the_way_back_gets_another(
     real = Files.move
     moves: list[str] = []
 
-    def slip_in(self: Files, source: str, target: str) -> None:
+    def slip_in(self: Files, source: str, target: str, **how: bool) -> None:
         moves.append(target)
         if len(moves) <= 2:  # in place of ours, then in the place it came from
             os.rename(spool.drop(".new", f'{{"command":"echo {len(moves)}"}}'), spool.path(PENDING, job_id))
-        real(self, source, target)
+        real(self, source, target, **how)
 
     monkeypatch.setattr(Files, "move", slip_in)
     assert claim(spool, job_id)[0] == "busy"
@@ -706,6 +717,7 @@ def test_somebody_in_processing_under_our_name_makes_way(spool: Home, monkeypatc
 
 
 def test_one_bad_file_does_not_disturb_the_others(spool: Home) -> None:
+    """Proves G11."""
     for number, (data, _) in enumerate(BROKEN):
         spool.drop(f"bad-{number}.json", data)
     for number, (make, _) in enumerate(ENTRIES.values()):
@@ -725,3 +737,45 @@ def test_the_memory_of_restless_files_is_bounded(spool: Home) -> None:
     assert len(spool.restless._seen) == 30
     spool.restless.forget("a3")
     assert len(spool.restless._seen) == 29
+
+
+# --- renaming where the system cannot do it at once
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+class DiesBetween(Old):
+    """Dies after the link of a move in two steps, before the unlink."""
+
+    def unlink(self, path: str) -> None:
+        raise Killed
+
+
+def test_a_renaming_cut_short_leaves_one_job(tmp_path: Path) -> None:
+    """The file has both names; under which it is looked at first does not matter."""
+    for first, second in (("drop", "real"), ("real", "drop")):
+        spool = Home(tmp_path / first, files=DiesBetween())
+        spool.drop("drop.json", {"id": "real", "command": "true"})
+        with pytest.raises(Killed):
+            claim(spool, "drop")
+        assert sorted(spool.ids(PENDING)) == ["drop", "real"]
+        spool.files = Old()
+        for _ in range(3):
+            for job_id in (first, second):
+                seen, answer = look(spool, f"{job_id}.json")
+                assert seen in ("job", "gone", "renamed"), answer
+        assert list(spool.ids(PENDING)) == ["real"]
+        assert claim(spool, "real")[0] == "claimed"
+        assert spool.rejected() == {}
+
+
+def test_a_renaming_to_a_fresh_id_takes_one_step(tmp_path: Path) -> None:
+    """A name that is a wish gets an id of its own; with two of them it would run twice."""
+    spool = Home(tmp_path / "home", files=DiesBetween())
+    spool.drop("backup.json", {"command": "true"})
+    spool.path(DONE, "backup").write_text('{"command":"true","history":[]}')
+    seen, answer = look(spool, "backup.json")
+    assert isinstance(answer, NotNow)
+    assert (seen, list(spool.ids(PENDING))) == ("renamed", [answer.job_id])

@@ -17,6 +17,7 @@ HOSTILE = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\n", "-x", ".x
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_path_is_built_from_what_is_no_id(name: str) -> None:
+    """Proves G18."""
     layout = Layout("/home")
     builders: list[Callable[[], str]] = [
         lambda: layout.job("pending", name),
@@ -83,6 +84,7 @@ def test_a_name_is_shown_on_one_line_without_control_characters(name: str, print
 
 
 def test_a_new_home_is_private_whatever_the_umask(tmp_path: Path) -> None:
+    """Proves G17."""
     before = os.umask(0)
     try:
         Layout(str(tmp_path / "a" / "b")).ensure()
@@ -105,6 +107,7 @@ def test_making_a_home_again_changes_nothing_and_mends_what_is_missing(tmp_path:
 
 @pytest.mark.parametrize("mode", [0o770, 0o777, 0o702])
 def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -> None:
+    """Proves G17."""
     layout = Layout(str(tmp_path / "home"))
     layout.ensure()
     os.chmod(layout.home, mode)

@@ -42,6 +42,7 @@ def test_an_attempt_nobody_saw_the_end_of_is_an_interruption(spool: Home) -> Non
 
 
 def test_a_job_that_keeps_crashing_is_buried(spool: Home) -> None:
+    """Proves G6."""
     job_id = spool.put("pending")
     for _ in range(3):
         crashed(spool, job_id)
@@ -80,7 +81,7 @@ def settle(claim: Claim, verb: str) -> None:
 def test_a_verdict_that_was_written_is_carried_out(
     spool: Home, verb: str, target: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Never judged again, never run again."""
+    """Never judged again, never run again. Proves G7."""
 
     class Stop(Exception):
         pass
@@ -156,7 +157,7 @@ def test_a_job_that_has_gone_meanwhile_is_gone(spool: Home) -> None:
 
 @pytest.mark.parametrize("stays", [DONE, DEAD, PENDING])
 def test_of_two_names_of_one_inode_the_later_stays(spool: Home, stays: str) -> None:
-    """The order is done, dead, pending, processing, whatever the last event says."""
+    """The order is done, dead, pending, processing, whatever the last event says. Proves G2. Hole H16."""
     job_id = crashed(spool)
     os.link(spool.path(PROCESSING, job_id), spool.path(stays, job_id))
     assert only(spool).result == "gone"
@@ -164,6 +165,7 @@ def test_of_two_names_of_one_inode_the_later_stays(spool: Home, stays: str) -> N
 
 
 def test_garbage_in_processing_is_set_aside_and_disturbs_nobody(spool: Home) -> None:
+    """Proves G11."""
     spool.path(PROCESSING, "text").write_text("garbage")
     os.mkfifo(spool.path(PROCESSING, "fifo"))
     spool.path(PROCESSING, "directory").mkdir()
@@ -217,6 +219,7 @@ def test_an_entry_that_cannot_be_set_aside_is_reported(spool: Home, monkeypatch:
 
 
 def test_done_and_dead_are_never_read_or_moved(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hole H13."""
     jobs = [spool.put(state) for state in ("completed", "dead", "pending", "failed")]
     before = {d: sorted(os.listdir(spool.layout.directory(d))) for d in (DONE, DEAD, PENDING)}
     opened: list[str] = []

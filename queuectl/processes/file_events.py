@@ -1,0 +1,136 @@
+"""file_events: has the dispatcher look at what happens to files, at once where the system tells of it.
+
+Owns:       the watches on the spool, the configuration and run/, and the rescans where there are none.
+Guarantees: what arrives is looked at at once; what leaves (mostly what our own workers claim) every LULL_S at most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.job import DEAD, DONE, PENDING
+from queuectl.processes.appointments import NEVER
+from queuectl.processes.control import SOCKET
+from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from queuectl.processes.peers import Peers
+    from queuectl.processes.supervisor import Supervisor
+    from queuectl.processes.watch import Watch
+
+CONFIG_NAME = "config.yaml"
+LULL_S = 0.05
+
+
+class FileEvents:
+    """What happens to files, for the supervisor.
+
+    Args:
+        register, unregister: called with what is to be watched by the loop, and what to do when it is readable.
+
+    Attributes:
+        is_watching: the system tells of what happens.
+        next_step: the monotonic time at which `step` has something to do.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        peers: Peers,
+        register: Callable[[Any, Callable[[], None]], None],
+        unregister: Callable[[Any], Any],
+    ) -> None:
+        self._supervisor = supervisor
+        self._spool = supervisor.spool
+        self._dispatch = supervisor.dispatch
+        self._peers = peers
+        self._register = register
+        self._unregister = unregister
+        self._arrivals: Watch | None = None
+        self._departures: Watch | None = None
+        self.is_watching = False
+        self.next_step = NEVER
+
+    def open(self) -> None:
+        """Begin to watch, or else to look every `poll_interval`."""
+        layout = self._spool.layout
+        pending = layout.directory(PENDING)
+        self._arrivals = self._open(
+            {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
+        )
+        # What arrives in done/ or dead/, a worker or a command has told of.
+        self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
+        if self._arrivals is None or self._departures is None:
+            self.next_step = self._spool.clock.monotonic() + self._spool.settings.poll_interval
+            every_s = self._spool.settings.poll_interval
+            self._supervisor.log.warning(f"no file-system events: looking every {every_s}s action=poll")
+            return
+        self.is_watching = True
+        self._register(self._arrivals, self._on_arrivals)
+        self._register(self._departures, self._on_departures)
+
+    def _open(self, wanted: dict[str, int]) -> Watch | None:
+        watch = open_watch()
+        if watch is None or not all(watch.add(directory, mask) for directory, mask in wanted.items()):
+            return None
+        return watch
+
+    def _on_arrivals(self) -> None:
+        for change in self._arrivals.read() if self._arrivals is not None else ():
+            if change.directory is None:
+                self._dispatch.begin_sync(watched=True)
+            elif change.directory == self._spool.layout.home:
+                if change.name == CONFIG_NAME:
+                    self._supervisor.reload()
+                if change.has_left:
+                    self._supervisor.look_at_home()
+            elif change.directory == self._spool.layout.run:
+                if change.name == "changes":
+                    self._dispatch.read_changes()
+                elif change.name == SOCKET and change.has_left:
+                    self._peers.socket_left(self._spool.clock.monotonic())
+            elif not change.has_left:
+                self._dispatch.arrived(change.name)
+
+    def _on_departures(self) -> None:
+        self._read_departures()
+        self._unregister(self._departures)
+        self.next_step = self._spool.clock.monotonic() + LULL_S
+
+    def _read_departures(self) -> None:
+        for change in self._departures.read() if self._departures is not None else ():
+            if change.directory is None:
+                self._dispatch.begin_sync(watched=True)
+            else:
+                self._dispatch.left(change.name)
+
+    def step(self, now: float) -> None:
+        """Listen again after a lull, or look; `now` is monotonic."""
+        if now < self.next_step:
+            return
+        if self.is_watching:
+            self._register(self._departures, self._on_departures)
+            self.next_step = NEVER
+        else:
+            self.next_step = now + self._spool.settings.poll_interval
+            self._supervisor.look_at_home()
+            self._supervisor.reload(quiet=True)
+            self.read_all()
+
+    def read_all(self) -> None:
+        """Look at everything that has happened until now."""
+        if self.is_watching:
+            self._on_arrivals()
+            self._read_departures()
+        else:
+            self._dispatch.begin_sync(watched=False)
+        self._dispatch.read_changes(whole=True)
+
+    def close(self) -> None:
+        """Stop watching."""
+        for watch in (self._arrivals, self._departures):
+            if watch is not None:
+                watch.close()
