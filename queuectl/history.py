@@ -53,6 +53,7 @@ KEPT: dict[str, Check] = {
     "created_at": instant,
     "run_at": instant,
     "updated_at": instant,
+    "waits": or_null(one_of("nobody", "author", "retry", "snooze")),
     "started_at": _maybe_instant,
     "finished_at": _maybe_instant,
     "exit_code": _maybe_integer,

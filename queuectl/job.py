@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 STATES = ("pending", "held", "failed", "processing", "completed", "cancelled", "dead")
 STATES_OF = {PENDING: ("pending", "held", "failed"), DONE: ("completed", "cancelled")}
 HOW_ENDED = ("signal", "timed_out", "output_limit", "failed_to_start")
+WAITS = {"failed": "retry", "snoozed": "snooze"}
 KEPT_TEXT_CHARS = 1000  # of a text that a compaction carries over
 
 
@@ -44,6 +45,7 @@ class Job:
         failures: failed attempts since the last revival; this is what `max_retries` bounds.
         interruptions, snoozes: in a row.
         run_at: not to be started before this instant.
+        waits: who wants it to wait until then: nobody, author, retry or snooze.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class Job:
         "snoozes",
         "started_at",
         "updated_at",
+        "waits",
         "worker",
     )
 
@@ -79,6 +82,7 @@ class Job:
         self.history: list[Entry] = record.history
         self.created_at = self.updated_at = _created_at(record, seen_at)
         self.run_at = instant_of(fields["run_at"]) if "run_at" in fields else self.created_at
+        self.waits = "author" if "run_at" in fields else "nobody"
         self.attempts = self.failures = self.interruptions = self.snoozes = 0
         self.started_at: float | None = None
         self.finished_at: float | None = None
@@ -114,18 +118,20 @@ class Job:
             self.last_error = entry.get("error")
         elif event == "revived":
             self.failures = self.interruptions = self.snoozes = 0
-            self.finished_at, self.dead_reason, self.run_at = None, None, at
+            self.finished_at, self.dead_reason, self.run_at, self.waits = None, None, at, "nobody"
         elif event in VERDICTS:
             self._apply_verdict(event, entry, at)
         if "run_at" in entry:
             self.run_at = instant_of(entry["run_at"])
+            self.waits = WAITS.get(event, "nobody" if self.run_at <= at else "author")
         if event in ("died", "expired"):
             self.finished_at, self.dead_reason = at, entry.get("reason", event)
 
     def _apply_edited(self, changes: Fields, at: float) -> None:
         self.fields = with_changes(self.fields, changes)
         if "run_at" in changes:
-            self.run_at = at if changes["run_at"] is None else instant_of(changes["run_at"])
+            wanted = changes["run_at"]
+            self.run_at, self.waits = (at, "nobody") if wanted is None else (instant_of(wanted), "author")
 
     def _apply_verdict(self, event: str, entry: Entry, at: float) -> None:
         self.finished_at = at
@@ -144,6 +150,7 @@ class Job:
         self.attempts, self.failures = kept["attempts"], kept["failures"]
         self.interruptions, self.snoozes = kept["interruptions"], kept["snoozes"]
         self.run_at, self.updated_at = instant_of(kept["run_at"]), instant_of(kept["updated_at"])
+        self.waits = kept.get("waits") or ("retry" if self.last_event == "failed" else "author")
         self.started_at, self.finished_at = (
             None if kept.get(name) is None else instant_of(kept[name]) for name in ("started_at", "finished_at")
         )
@@ -160,6 +167,7 @@ class Job:
             "snoozes": self.snoozes,
             "created_at": spell(self.created_at),
             "run_at": spell(self.run_at),
+            "waits": self.waits,
             "updated_at": spell(self.updated_at),
             "started_at": _spell_or_none(self.started_at),
             "finished_at": _spell_or_none(self.finished_at),
@@ -190,12 +198,11 @@ class Job:
     def due_at(self, now: float, backoff_max: float) -> float:
         """Return the instant from which it may start: `run_at`, unless the clock was set back since.
 
-        That shows in a job that is to run as soon as possible and seems to come from the future, and in a retry that
-        seems to be longer away than the longest backoff. The author's own time is waited for however far it is.
+        That shows in a job that nobody wants to wait and that seems to come from the future, and in a retry that seems
+        to be longer away than the longest backoff. The author's own time is waited for however far it is.
         """
         longest = float(self.fields.get("backoff_max", backoff_max))
-        is_from_future = self.run_at == self.created_at and "run_at" not in self.fields
-        if is_from_future or (self.last_event == "failed" and self.run_at - now > longest):
+        if self.waits == "nobody" or (self.waits == "retry" and self.run_at - now > longest):
             return min(self.run_at, now)
         return self.run_at
 

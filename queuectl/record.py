@@ -105,20 +105,17 @@ class Record:
         fields = edited(self.fields, self.history)
         return Record(fields, [entry], self._author(fields) + OPEN_HISTORY + encode(entry), CLOSE)
 
-    def with_edit(self, changes: Mapping[str, Any], at: str) -> Record:
-        """Return the record in which `changes`, and all edits before, have become the author's own members.
+    def with_edit(self, entry: Entry) -> Record:
+        """Return the record in which `entry`, and all edits before, have become the author's own members.
 
         Raises:
             InvalidData: the author's part would be longer than MAX_BYTES.
         """
-        fields = with_changes(edited(self.fields, self.history), changes)
+        fields = with_changes(edited(self.fields, self.history), entry["set"])
         body = self._author(fields)
         if len(body) > MAX_BYTES:
             raise _too_long(len(body), MAX_BYTES)
-        history = [{key: value for key, value in entry.items() if key != "set"} for entry in self.history]
-        history.append({"event": "edited", "at": at})
-        if "run_at" in changes:
-            history[-1]["run_at"] = changes["run_at"] or at
+        history = [_without_changes(entry) for entry in (*self.history, entry)]
         return Record(fields, history, body + OPEN_HISTORY + b",".join(map(encode, history)), CLOSE)
 
     def _author(self, fields: Fields) -> bytes:
@@ -194,6 +191,14 @@ def parse(data: bytes) -> Record:
     if has_history:
         end = len(data[:end].rstrip()) - 1
     return Record(value, history, data[:end], data[end:], has_history=has_history)
+
+
+def _without_changes(entry: Entry) -> Entry:
+    """Return an entry whose edit the author's members show; when it is to run is decided by the last who said so."""
+    made = {key: value for key, value in entry.items() if key != "set"}
+    if "run_at" in entry.get("set", ()):
+        made["run_at"] = entry["set"]["run_at"] or entry["at"]
+    return made
 
 
 def _take_history(text: str, value: Fields) -> list[Entry]:

@@ -126,7 +126,7 @@ def _ready(job: Job) -> int | None:
     if job.directory != PENDING or job.is_held:
         return None
     # As soon as possible, also when the clock was set back since: see Job.due_at.
-    return 1 if job.run_at == job.created_at and "run_at" not in job.fields else 0
+    return 1 if job.waits == "nobody" else 0
 
 
 def as_dict(row: tuple[Any, ...] | Row) -> dict[str, Any]:

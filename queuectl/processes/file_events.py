@@ -12,6 +12,7 @@ from queuectl.job import DEAD, DONE, PENDING
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import SOCKET
 from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch
+from queuectl.spool.layout import SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,7 @@ class FileEvents:
         self._unregister = unregister
         self._arrivals: Watch | None = None
         self._departures: Watch | None = None
+        self._known: set[str] = set()  # names that have left pending/, as our workers have told
         self.is_watching = False
         self.next_step = NEVER
 
@@ -100,12 +102,19 @@ class FileEvents:
         self._unregister(self._departures)
         self.next_step = self._spool.clock.monotonic() + LULL_S
 
+    def know_departure(self, job_id: str) -> None:
+        """A worker has told what became of a job: that it left pending/ is no news until it has come back there."""
+        if self.is_watching:
+            self._known.add(f"{job_id}{SUFFIX}")
+
     def _read_departures(self) -> None:
+        pending = self._spool.layout.directory(PENDING)
         for change in self._departures.read() if self._departures is not None else ():
             if change.directory is None:
                 self._dispatch.begin_sync(watched=True)
-            else:
+            elif change.name not in self._known or change.directory != pending:
                 self._dispatch.left(change.name)
+        self._known.clear()
 
     def step(self, now: float) -> None:
         """Listen again after a lull, or look; `now` is monotonic."""

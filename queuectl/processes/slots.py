@@ -32,6 +32,7 @@ EVENTS = ("ready", "took", "freed", "stop", "died", "due")
 FLOOR_S = 1.0
 LONGEST_BACKOFF_S = 60.0
 QUICK_S = 0.05
+GARBAGE = 20_000  # objects that may come before the collector looks for circles; there are few
 NOTE_BYTES = 512  # an id has at most 200
 HEALTHY_AFTER_S = 10.0  # a worker that lived so long starts with a clean record
 
@@ -258,6 +259,7 @@ def fork_worker(
     ours, theirs = socket.socketpair()
     note = mmap.mmap(-1, NOTE_BYTES)
     gc.freeze()  # the child does not touch, and so does not copy, what exists now
+    gc.set_threshold(GARBAGE)
     try:
         pid = os.fork()
     except OSError:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from queuectl import config
 from queuectl.errors import QueueError
 from queuectl.events import Event
-from queuectl.index.rows import COLUMNS
-from queuectl.job import PROCESSING, VERDICTS
+from queuectl.index.rows import COLUMNS, DIRECTORY_OF
+from queuectl.job import PENDING, PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import refusal
@@ -183,6 +183,8 @@ class Supervisor:
         self._handout.release(slot, job_id)
         self.custody.may_stay(report["left"])
         self._starts.ended(job_id)
+        if DIRECTORY_OF[row[STATE]] != PENDING:
+            self._files.know_departure(job_id)
         self.dispatch.report(row)
         self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
 

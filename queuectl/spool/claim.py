@@ -201,7 +201,8 @@ class Claim:
         wrong = wrong_with(entry)
         if wrong:
             raise InvalidData(f"this edit cannot be made: {wrong}")
-        rewritten = self.record.with_edit(changes, entry["at"])
+        self._keep_birth(entry)
+        rewritten = self.record.with_edit(entry)
         parse(rewritten.body + rewritten.tail)  # whatever else is wrong must show before it is written
         if self._can_append(entry):
             self._grow_in_pending(entry)
@@ -255,13 +256,16 @@ class Claim:
     # --- growing, then moving
 
     def _grow(self, entry: Entry, *, is_verdict: bool = False) -> None:
+        self._keep_birth(entry)
         record = self.record
-        if not record.history and "created_at" not in record.fields:
-            entry["created_at"] = spell(self.job.created_at)  # the mtime, which told it so far, is about to change
         if record.grow_at > COMPACT_AT_BYTES and record.history_bytes > COMPACT_AT_BYTES:
             self._compact()
         self._file.grow(entry, is_verdict=is_verdict)
         self.job.follow(self.record)
+
+    def _keep_birth(self, entry: Entry) -> None:
+        if not self.record.history and "created_at" not in self.record.fields:
+            entry["created_at"] = spell(self.job.created_at)  # the mtime, which told it so far, is about to change
 
     def _compact(self) -> None:
         try:

@@ -154,6 +154,15 @@ def test_a_job_that_is_to_run_as_soon_as_possible_does_not_wait_for_a_clock_that
     assert job_of(created_at=when, run_at=when).due_at(NOON, 3600) == NOON + 50
 
 
+@pytest.mark.parametrize("event", ["revived", "requeued", "interrupted"])
+def test_a_job_put_back_to_run_at_once_does_not_wait_for_a_clock_that_was_set_back(event: str) -> None:
+    entry = {"event": event, **({} if event == "revived" else {"run_at": spell(NOON)})}
+    edited = {"event": "edited", "set": {"priority": 1}}
+    assert job_of(entry, edited, run_at=CREATED).due_at(NOON - 10**8, 3600) == NOON - 10**8
+    assert job_of(edited, {"event": "snoozed", "run_at": spell(NOON)}).due_at(NOON - 10**8, 3600) == NOON
+    assert job_of(FAILED, {"event": "held"}, {"event": "released"}).due_at(NOON - 10**8, 60) == NOON - 10**8
+
+
 def test_a_compaction_changes_nothing_but_the_history() -> None:
     """Hole H8."""
     snoozed = {"event": "snoozed", "exit_code": 75, "run_at": spell(NOON + 60)}

@@ -287,18 +287,30 @@ def test_a_file_written_anew_carries_the_authors_bytes_over() -> None:
     assert compact.body.startswith(
         b'{"command" :"echo \\u00e9","big":1e9,"deep":[ 1.50, {"x":-0}],"priority": 5,"history":['
     )
-    change = record.with_edit({"command": "ls", "priority": None, "queue": "q"}, AT)
+    change = record.with_edit(edit({"command": "ls", "priority": None, "queue": "q"}))
     assert change.body.startswith(b'{"command":"ls","big":1e9,"deep":[ 1.50, {"x":-0}],"queue":"q","history":[')
     for made in (same, with_history, compact, change):
         read = parse(made.body + made.tail)
         assert (read.fields, read.history, read.body, read.tail) == (made.fields, made.history, made.body, made.tail)
 
 
+def edit(changes: dict[str, Any]) -> dict[str, Any]:
+    return {"event": "edited", "at": AT, "set": changes}
+
+
+def test_an_edit_by_rewriting_keeps_when_the_edits_before_it_wanted_the_job_to_run() -> None:
+    data = render_new({"command": "a", "run_at": "2030-01-01T00:00:00Z"})
+    data = grow(data, edit({"run_at": None}))
+    data = grow(data, edit({"run_at": "2031-01-01T00:00:00Z"}))
+    record = parse(data).with_edit(edit({"queue": "q"}))
+    assert [entry.get("run_at") for entry in record.history] == [AT, "2031-01-01T00:00:00Z", None]
+
+
 def test_an_edit_by_rewriting_takes_in_the_edits_before_it() -> None:
     data = render_new({"command": "a"})
     data = grow(data, {"event": "edited", "at": AT, "set": {"command": "b", "queue": "q"}})
     data = grow(data, {"event": "held", "at": AT})
-    record = parse(data).with_edit({"run_at": "2030-01-01T00:00:00Z", "cwd": "/"}, AT)
+    record = parse(data).with_edit(edit({"run_at": "2030-01-01T00:00:00Z", "cwd": "/"}))
     read = parse(record.body + record.tail)
     wanted = {"command": "b", "queue": "q", "run_at": "2030-01-01T00:00:00Z", "cwd": "/"}
     assert read.fields == edited(read.fields, read.history) == wanted
@@ -308,7 +320,7 @@ def test_an_edit_by_rewriting_takes_in_the_edits_before_it() -> None:
 
 def test_an_edit_that_makes_the_job_too_long_is_refused() -> None:
     with pytest.raises(InvalidData, match=f"at most {MAX_BYTES}"):
-        parse(render_new({"command": "a"})).with_edit({"command": "x" * MAX_BYTES}, AT)
+        parse(render_new({"command": "a"})).with_edit(edit({"command": "x" * MAX_BYTES}))
 
 
 def test_a_record_with_a_cut_tail_grows_from_there() -> None:

@@ -323,6 +323,14 @@ def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str
 # --- edits
 
 
+def test_an_edit_that_rewrites_a_dropped_file_keeps_when_it_was_made(spool: Home) -> None:
+    spool.drop("a.json", {"command": "true"}, still_s=3600.0)
+    made_at = spool.job("a").created_at
+    with spool.take("a") as claim:
+        claim.edit({"env": {"A": "x" * 3000}})
+    assert spool.job("a").created_at == made_at
+
+
 def test_an_edit_that_makes_no_job_is_refused_and_changes_nothing(spool: Home) -> None:
     job_id = spool.put("pending")
     before = spool.text(PENDING, job_id)
