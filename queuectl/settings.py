@@ -253,6 +253,9 @@ SETTINGS: tuple[Setting, ...] = (
     _choice("leftovers", ("end", "leave"), "processes that a finished command left behind: end them or leave them"),
     _size("max_output", 1 << 30, 1, "a command that writes more than this is ended"),
     _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
+    Setting("web_port", "integer", 5000, 0, 65535, "", "where `queuectl web` listens; 0 takes a free port"),
+    _choice("web_auth", ("token", "none"), "none: no token is asked for, which only a page that is read-only may do"),
+    _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 ALIASES = {"max_retries": "max_retries_default"}
@@ -260,12 +263,12 @@ UNKNOWN_HINT = "queuectl config list shows all settings"
 
 
 def find(name: str) -> Setting:
-    """Return the setting of this name, spelled with `_` or `-`.
+    """Return the setting of this name, spelled with `_`, `-` or `.` (web.port).
 
     Raises:
         NotFound: there is none; the message says which one may have been meant.
     """
-    plain = name.replace("-", "_")
+    plain = name.replace("-", "_").replace(".", "_")
     setting = _BY_NAME.get(ALIASES.get(plain, plain))
     if setting is not None:
         return setting
@@ -298,6 +301,9 @@ class Settings:
     leftovers: str
     max_output: int
     min_free: int
+    web_port: int
+    web_auth: str
+    web_access: str
     _origins: dict[str, str]
 
     def __init__(self, values: Mapping[str, Value] | None = None, origins: Mapping[str, str] | None = None) -> None:

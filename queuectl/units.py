@@ -96,3 +96,8 @@ def _is_decimal(text: str) -> bool:
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
     return digits.isascii() and digits.isdigit() and len(digits) <= SHOWN_CHARACTERS
+
+
+def plural(count: int, noun: str) -> str:
+    """Return "1 job", "1,284 jobs"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -20,6 +20,7 @@ PACKAGE = "queuectl"
 LAYERS = (
     {"__init__", "errors", "clock"},
     {
+        "attempts",
         "config",
         "config_text",
         "events",
@@ -37,7 +38,7 @@ LAYERS = (
     {"spool"},
     {"index"},
     {"processes"},
-    {"client"},
+    {"beside", "client", "overview"},
     {"web"},
     {"cli", "__main__"},
 )
@@ -77,6 +78,8 @@ EXEMPT = (
     ("outcome.py", {"signal"}, "looks up the names of signals and sends none"),
     ("processes/peers.py", {"os.unlink"}, "a socket that a dead supervisor left"),
     ("spool/files.py", {"signal"}, "names the signal by which a lease breaks, and sends none"),
+    ("web/server.py", {"os.unlink"}, "a socket that a dead server left"),
+    ("web/tokens.py", {"os.replace"}, "the token is not a spool file, and must be whole"),
     ("processes/ownership.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
     ("processes/logs.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )

@@ -54,4 +54,5 @@ def test_the_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     data = next((tmp_path / "venv/lib").glob("python*/site-packages/queuectl"))
     assert (data / "py.typed").exists()
     assert (data / "spool/FORMAT.md").exists()
+    assert (data / "web/openapi.json").exists()
     assert sys.version_info >= (3, 10)

@@ -1,48 +1,22 @@
-"""attempts: what a job's history says, one row an attempt, and how attempts are said in a word or two.
-
-Guarantees: pure; whatever a history may hold makes rows.
-"""
+"""attempts: how attempts are said in a word or two."""
 
 from __future__ import annotations
 
-from queuectl.clock import parse_instant
+from queuectl.attempts import attempts_of as attempts_of
+from queuectl.attempts import tries as tries
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     Row = Mapping[str, Any]
 
-ENDS = ("completed", "failed", "died", "snoozed", "cancelled", "interrupted", "requeued")
 COLOURS = {
     **{"processing": "cyan", "completed": "green", "failed": "yellow", "dead": "red"},
     **{"cancelled": "dim", "held": "dim"},
 }
-
-
-def attempts_of(history: Sequence[Row], created_at: float, run_at: float | None) -> list[dict[str, Any]]:
-    """Return one row an attempt: attempt, started_at, ready_at, ended_at, worker, event and the details of its end.
-
-    Args:
-        run_at: not before when the author wanted it to start.
-    """
-    rows: list[dict[str, Any]] = []
-    ready = max(created_at, run_at or created_at)
-    is_open = False
-    for entry in history:
-        at = parse_instant(entry["at"])
-        if entry["event"] == "started":
-            number = entry.get("attempt", len(rows) + 1)
-            rows.append({"attempt": number, "started_at": at, "ready_at": ready, "worker": entry.get("worker")})
-            is_open = True
-        else:
-            if is_open and entry["event"] in ENDS:
-                rows[-1].update({**entry, "ended_at": at})
-                is_open = False
-            ready = parse_instant(entry["run_at"]) if "run_at" in entry else at
-    return rows
 
 
 def spell_exit(row: Row) -> str:
@@ -57,13 +31,6 @@ def spell_exit(row: Row) -> str:
         return f"{row.get('exit_code')} (not started)"
     code = row.get("exit_code")
     return str(row["signal"]) if "signal" in row else "" if code is None else str(code)
-
-
-def tries(state: str, attempts: int, failures: int, max_retries: int) -> tuple[int, int]:
-    """Return how many attempts there were and how many there may be; what cost no retry makes both grow."""
-    without_verdict = 1 if state in ("processing", "completed") else 0
-    without_failure = max(0, attempts - without_verdict - failures)  # a history made by hand may tell of no start
-    return attempts, max(attempts, without_failure + max_retries + 1)
 
 
 def took(row: Row, now: float) -> str:

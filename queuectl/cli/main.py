@@ -12,7 +12,7 @@ import sys
 
 from queuectl import __version__
 from queuectl.cli.commandline import parse
-from queuectl.cli.parser import CONCISE, Misuse
+from queuectl.cli.parser import Misuse
 from queuectl.cli.screen import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
 
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
 
 BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
+CONCISE = """\
+QueueCTL runs shell commands in the background, one file a job.
+
+  queuectl enqueue --command 'sleep 2; date'   put a job into the queue
+  queuectl worker start --count 2              start two workers
+  queuectl status                              see how things go
+  queuectl list --state failed                 find jobs
+  queuectl logs -f ID                          read what a job writes
+  queuectl dlq list                            jobs that failed for good
+  queuectl worker stop --wait                  finish what runs, then stop
+  queuectl web                                 the same in a browser
+
+All commands: queuectl --help     One of them: queuectl help enqueue
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,55 +1,27 @@
-"""overview: what `status` shows, gathered in one object and laid out as one screen."""
+"""overview: what `status` shows, laid out as one screen."""
 
 from __future__ import annotations
 
 from queuectl import __version__
 from queuectl.cli.render import emit
 from queuectl.cli.screen import shorten
-from queuectl.cli.text import pad, plural, safe, width
+from queuectl.cli.text import pad, safe, width
 from queuectl.cli.workers import columns
-from queuectl.units import spell_duration, spell_size
+from queuectl.overview import Overview as Overview
+from queuectl.overview import attention as needs_of
+from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from typing import Any
 
     from queuectl.cli.screen import Screen
-    from queuectl.index.reader import RecentStats
 
 ALWAYS = ("pending", "failed", "processing", "completed", "dead")
 SOMETIMES = ("held", "cancelled")  # shown when there are some
 COLOURS = {"failed": "yellow", "dead": "red", "processing": "cyan"}
 WRAP_AT = 80  # facts are read better in a few lines than in a long one
-LOW_SHARE = 0.05  # of a disk that is free
-
-
-class Overview:
-    """How things stand at one moment.
-
-    Attributes:
-        supervisor: its `status` answer; None when none runs.
-        died: the pid of the last one, if it left no word.
-        counts: jobs by state; empty when the index is `unavailable`, which says why.
-    """
-
-    def __init__(self, home: str, now: float) -> None:
-        self.home = home
-        self.now = now
-        self.supervisor: dict[str, Any] | None = None
-        self.died: int | None = None
-        self.workers: list[dict[str, Any]] = []
-        self.counts: dict[str, int] = {}
-        self.oldest_waiting: float | None = None
-        self.recent: RecentStats | None = None
-        self.dead_today = 0
-        self.unavailable: str | None = None
-        self.rejected = 0
-        self.free_bytes = self.disk_bytes = 0
-
-    def count(self, *states: str) -> int:
-        """Return how many jobs are in these states."""
-        return sum(self.counts.get(state, 0) for state in states)
+LEVELS = {"info": "dim", "warn": "yellow", "error": "red"}
 
 
 def write(screen: Screen, overview: Overview) -> None:
@@ -135,31 +107,5 @@ def _wrapped(pieces: Iterable[str], gap: int, room: int | None) -> Iterator[str]
 
 def attention(overview: Overview) -> Iterator[tuple[str, str]]:
     """Yield what needs a person, the most important last, each with its colour."""
-    supervisor = overview.supervisor or {}
-    if supervisor.get("syncing"):
-        yield f"The index is being brought up to date ({supervisor['syncing']}): figures may lag", "dim"
-    if supervisor.get("draining"):
-        yield "Draining: each worker stops when its job has ended", "yellow"
-    adopted = len(supervisor.get("adopted", ()))
-    if adopted:
-        yield (
-            f"{plural(adopted, 'job')} whose worker died {'runs' if adopted == 1 else 'run'} on under the supervisor",
-            "yellow",
-        )
-    if overview.disk_bytes and overview.free_bytes < LOW_SHARE * overview.disk_bytes:
-        yield f"The disk is nearly full: {spell_size(overview.free_bytes)} left", "red"
-    if overview.rejected:
-        words = "file is no job; the reason lies beside it", "files are no jobs; the reasons lie beside them"
-        where = f"{shorten(overview.home)}/spool/rejected"
-        yield f"{overview.rejected:,} {words[overview.rejected > 1]}: {where}", "yellow"
-    if overview.count("dead"):
-        new = f", {overview.dead_today:,} new today" if overview.dead_today else ""
-        yield f"{plural(overview.count('dead'), 'dead job')}{new}: queuectl dlq list", "red"
-    if overview.unavailable:
-        yield f"{overview.unavailable}; to build the index anew: queuectl index rebuild", "red"
-    if supervisor.get("degraded"):
-        yield f"Degraded: {supervisor['degraded']}", "red"
-    waiting = overview.count("pending", "failed")
-    if waiting and not overview.workers:
-        wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
-        yield f"{wait}, but nobody works: queuectl worker start --count 2", "red"
+    for need in needs_of(overview):
+        yield f"{need.text}: {need.hint}" if need.hint else need.text, LEVELS[need.level]

@@ -281,6 +281,19 @@ COMMANDS: dict[str, Command] = {
         "compare the index with the job files",
         examples=("queuectl index verify", "queuectl index verify --json"),
     ),
+    "web": Command(
+        "serve the status page, its API and metrics until Ctrl-C",
+        _choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
+        _option("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)"),
+        _number("--port", help="which port (default: the setting web_port, 5000); 0 takes a free one"),
+        _option("--socket", metavar="PATH", help="listen on a socket in the file system instead, for a proxy"),
+        _option("--token-file", metavar="FILE", help="where the token is (default: web.token in the home)"),
+        _flag("--read-only", help="let nothing be changed"),
+        _option("--allow-host", metavar="NAME", action="append", help="a name that it answers to; may be repeated"),
+        _flag("--open", help="open the page in a browser"),
+        _flag("--rotate", help="with token: make a new one, which signs everybody out"),
+        examples=("queuectl web", "queuectl web --read-only --port 8080", "queuectl web token"),
+    ),
     "help": Command(
         "show the help of a command",
         _option("words", metavar="COMMAND", nargs="*", help="the command to explain"),
@@ -288,19 +301,6 @@ COMMANDS: dict[str, Command] = {
     ),
 }
 
-CONCISE = """\
-QueueCTL runs shell commands in the background, one file a job.
-
-  queuectl enqueue --command 'sleep 2; date'   put a job into the queue
-  queuectl worker start --count 2              start two workers
-  queuectl status                              see how things go
-  queuectl list --state failed                 find jobs
-  queuectl logs -f ID                          read what a job writes
-  queuectl dlq list                            jobs that failed for good
-  queuectl worker stop --wait                  finish what runs, then stop
-
-All commands: queuectl --help     One of them: queuectl help enqueue
-"""
 EXIT_CODES = """\
 exit codes:
   0 done              1 failed            2 usage              3 not found

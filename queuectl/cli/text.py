@@ -6,6 +6,8 @@ Source:     Unicode TR9 (bidirectional controls), UAX 11 (East Asian width); ECM
 
 from __future__ import annotations
 
+from queuectl.units import plural as plural
+
 
 def is_text(text: str | None) -> bool:
     """Tell whether UTF-8 can say it; what is typed may hold any bytes."""
@@ -65,8 +67,3 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Fill up with blanks to so many columns, on the left when `right` is set."""
     blanks = " " * (columns - width(text))
     return blanks + text if right else text + blanks
-
-
-def plural(count: int, noun: str) -> str:
-    """Return "1 job", "1,284 jobs"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 from queuectl.cli.render import Column
-from queuectl.clock import spell
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     Row = Mapping[str, Any]
 
 COLOURS = {"busy": "cyan", "stopping": "yellow", "backoff": "red", "starting": "dim"}
 FIELDS = ("name", "state", "pid", "started_at", "done", "failed", "cpu_percent", "rss_bytes", "job_id", "command")
-
-
-def rows_of(workers: Iterable[Row]) -> list[dict[str, Any]]:
-    """Return the workers of a `status` answer with processor and memory of what each of them runs."""
-    from queuectl.processes.identity import usage
-
-    rows = []
-    for worker in workers:
-        pid = worker["command_pid"] or worker["pid"]
-        cpu, rss = (usage(pid) if pid else None) or (None, None)
-        rows.append({**worker, "cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss})
-    return rows
-
-
-def as_dict(row: Row) -> dict[str, Any]:
-    """Return a row as JSON has it."""
-    instants = {name: row[name] and spell(row[name]) for name in ("started_at", "job_since")}
-    return {**row, **instants}
 
 
 def columns(now: float) -> list[Column]:

@@ -32,6 +32,7 @@ PROBES = (
     "SELECT * FROM jobs LIMIT 1",
     "SELECT * FROM meta LIMIT 1",
     "SELECT * FROM counts LIMIT 1",
+    "SELECT * FROM minutes LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_due WHERE ready = 1 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_waits WHERE ready = 0 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = '' LIMIT 1",
@@ -163,6 +164,11 @@ class Database:
             return  # a full disk keeps it from tidying its -wal; the next opening does that
 
     @property
+    def is_open(self) -> bool:
+        """It has not been closed."""
+        return not self._is_closed
+
+    @property
     def is_in_place(self) -> bool:
         """Tell whether the path still names the file that is open here and, for a writer, what belongs to it.
 
@@ -282,7 +288,8 @@ def _inodes_beside(path: str) -> list[int]:
 def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     uri = f"file:{quoted}?mode={mode}"
-    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None)
+    # A reader may go from thread to thread, one at a time.
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=mode != "ro")
 
 
 def discard(path: str) -> None:

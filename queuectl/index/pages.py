@@ -42,6 +42,7 @@ class Query:
 
     Args:
         states: of job.STATES; none means all.
+        error: the fingerprint of the error of a failed or dead job.
         search: text that id, name or the first rows.COMMAND_CHARS of the command contain, whatever the case of A to Z.
         since, until: of the last change; instants, until not included.
         sort: updated and created (newest first), priority (highest first, then as they start), run_at (soonest first),
@@ -50,7 +51,7 @@ class Query:
         cursor: where the page before ended.
     """
 
-    __slots__ = ("batch", "cursor", "limit", "queue", "search", "since", "sort", "states", "tag", "until")
+    __slots__ = ("batch", "cursor", "error", "limit", "queue", "search", "since", "sort", "states", "tag", "until")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Query:
         queue: str | None = None,
         batch: str | None = None,
         tag: str | None = None,
+        error: str | None = None,
         search: str | None = None,
         since: float | None = None,
         until: float | None = None,
@@ -72,6 +74,7 @@ class Query:
         self.queue = queue
         self.batch = batch
         self.tag = tag
+        self.error = error
         self.search = search or None
         self.since = since
         self.until = until
@@ -133,7 +136,7 @@ class _Search:
         query = self.query
         keys: list[tuple[Any, ...]] | None = None
         is_exact = True
-        if query.tag is not None or query.search is not None or query.batch is not None:
+        if any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
             keys, total = self._scan()
             is_exact = keys is not None
         elif query.since is not None or query.until is not None:
@@ -153,7 +156,8 @@ class _Search:
         found: list[Condition] = []
         if states:
             found.append((f"state IN ({', '.join('?' * len(query.states))})", query.states))
-        for sql, value in (("queue = ?", query.queue), ("batch = ?", query.batch)):
+        equal = (("queue = ?", query.queue), ("batch = ?", query.batch), ("fingerprint = ?", query.error))
+        for sql, value in equal:
             if value is not None:
                 found.append((sql, (value,)))
         for sql, instant in (("updated_at >= ?", query.since), ("updated_at < ?", query.until)):
@@ -182,6 +186,8 @@ class _Search:
         """Name the cheapest way to read all rows that may match, in any order."""
         if self.query.batch is not None:
             return "jobs INDEXED BY jobs_batch"
+        if self.query.error is not None:
+            return "jobs INDEXED BY jobs_failures"
         return "jobs INDEXED BY jobs_by_state" if self.bound <= MANY else "jobs NOT INDEXED"
 
     def _scan(self) -> tuple[list[tuple[Any, ...]] | None, int]:

@@ -1,7 +1,7 @@
 -- Every question that does not depend on what a user typed; the comment before each gives its name.
 
 -- name: put
-INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     state = excluded.state, queue = excluded.queue, name = excluded.name, priority = excluded.priority,
     command = excluded.command, tags = excluded.tags, batch = excluded.batch, unique_key = excluded.unique_key,
@@ -9,7 +9,8 @@ ON CONFLICT (id) DO UPDATE SET
     started_at = excluded.started_at, finished_at = excluded.finished_at, attempts = excluded.attempts,
     failures = excluded.failures, max_retries = excluded.max_retries, exit_code = excluded.exit_code,
     outcome = excluded.outcome, last_error = excluded.last_error, dead_reason = excluded.dead_reason,
-    worker = excluded.worker, cpu_s = excluded.cpu_s, max_rss_bytes = excluded.max_rss_bytes, ready = excluded.ready,
+    worker = excluded.worker, cpu_s = excluded.cpu_s, max_rss_bytes = excluded.max_rss_bytes,
+    fingerprint = excluded.fingerprint, ready = excluded.ready,
     inode = excluded.inode, size = excluded.size, ctime_ns = excluded.ctime_ns;
 
 -- name: remove
@@ -96,3 +97,43 @@ SELECT queue, run_at FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at 
 -- name: finished
 SELECT finished_at, state, started_at, run_at FROM jobs INDEXED BY jobs_finished
 WHERE finished_at IS NOT NULL AND finished_at > ? ORDER BY finished_at DESC LIMIT ?;
+
+-- Failures by what they have in common.
+
+-- name: failure_groups
+SELECT fingerprint, sum(n), min(first_at), max(last_at) FROM (
+    SELECT fingerprint, count(*) AS n, min(updated_at) AS first_at, max(updated_at) AS last_at
+    FROM jobs INDEXED BY jobs_failures
+    WHERE fingerprint IS NOT NULL AND state IN (?, ?) AND updated_at >= ? GROUP BY state, fingerprint
+) GROUP BY fingerprint ORDER BY 2 DESC, 4 DESC LIMIT ?;
+
+-- name: newest_failure
+SELECT * FROM jobs INDEXED BY jobs_failures
+WHERE fingerprint = ? AND fingerprint IS NOT NULL AND state = ? ORDER BY updated_at DESC, id LIMIT 1;
+
+-- What happened when.
+
+-- name: minutes
+SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? GROUP BY 1, 2, 3;
+
+-- name: minutes_of_queue
+SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? AND queue = ? GROUP BY 1, 2, 3;
+
+-- name: totals
+SELECT what, bucket, sum(n), sum(total_s) FROM minutes GROUP BY 1, 2;
+
+-- name: join_hours
+INSERT INTO minutes SELECT minute / 60 * 60, queue, what, bucket, sum(n), sum(total_s) FROM minutes
+WHERE minute > 0 AND minute < ? AND minute % 60 <> 0 GROUP BY 1, 2, 3, 4
+ON CONFLICT DO UPDATE SET n = n + excluded.n, total_s = total_s + excluded.total_s;
+
+-- name: drop_minutes
+DELETE FROM minutes WHERE minute > 0 AND minute < ? AND minute % 60 <> 0;
+
+-- name: join_past
+INSERT INTO minutes SELECT 0, queue, what, bucket, sum(n), sum(total_s) FROM minutes
+WHERE minute > 0 AND minute < ? GROUP BY 2, 3, 4
+ON CONFLICT DO UPDATE SET n = n + excluded.n, total_s = total_s + excluded.total_s;
+
+-- name: drop_past
+DELETE FROM minutes WHERE minute > 0 AND minute < ?;

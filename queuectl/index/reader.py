@@ -8,7 +8,7 @@ Fails with: IndexUnavailable: there is no index yet, it is damaged, or another v
 
 from __future__ import annotations
 
-from queuectl.index import pages
+from queuectl.index import minutes, pages
 from queuectl.index.database import Database
 from queuectl.index.database import IndexUnavailable as IndexUnavailable
 from queuectl.index.pages import Page as Page
@@ -61,10 +61,11 @@ def _percentiles(values: Iterable[float]) -> tuple[float | None, float | None]:
 
 
 class Reader:
-    """The index, open for reading. Use it in the process and thread that opened it."""
+    """The index, open for reading. Use it in the process that opened it, and in one thread at a time."""
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.openings = 1  # one more whenever the file was replaced
         self._open = Database(path, for_writing=False)
 
     def __enter__(self) -> Reader:
@@ -78,11 +79,22 @@ class Reader:
         self._open.close()
 
     @property
+    def is_open(self) -> bool:
+        """It has not been closed."""
+        return self._open.is_open
+
+    @property
     def _database(self) -> Database:
         if not self._open.is_in_place:
             self._open.close()
             self._open = Database(self.path, for_writing=False)
+            self.openings += 1
         return self._open
+
+    def changes(self) -> tuple[int, int]:
+        """Return what differs from the answer before when the index has changed in between. Cost: microseconds."""
+        row = self._database.one("PRAGMA data_version")
+        return self.openings, 0 if row is None else row[0]
 
     # --- how many
 
@@ -163,6 +175,31 @@ class Reader:
     def recent(self, now: float, window_s: float = 3600.0) -> RecentStats:
         """Return what ended within the last `window_s` seconds, from at most the newest SAMPLE."""
         return RecentStats(self._database.all("finished", (now - window_s, SAMPLE)), now, window_s)
+
+    # --- why and when
+
+    def failures(self, states: tuple[str, str], since: float, limit: int) -> list[dict[str, Any]]:
+        """Return failed or dead jobs by what their errors have in common, the most frequent first.
+
+        Returns:
+            fingerprint, count, first_at, last_at, and the row of the newest one as `newest`.
+        """
+        found = []
+        for row in self._database.all("failure_groups", (*states, since, limit)):
+            newest = [self._database.one("newest_failure", (row[0], state)) for state in dict.fromkeys(states)]
+            rows = [as_dict(each) for each in newest if each is not None]
+            if rows:
+                made = dict(zip(("fingerprint", "count", "first_at", "last_at"), row, strict=True))
+                found.append({**made, "newest": max(rows, key=lambda each: each["updated_at"])})
+        return found
+
+    def series(self, start: int, step: int, count: int, queue: str | None = None) -> list[minutes.Figures]:
+        """Return what happened in `count` steps of `step` minutes from minute `start` (since 1970) on."""
+        return minutes.series(self._database, start, step, count, queue)
+
+    def totals(self) -> minutes.Figures:
+        """Return what ever happened, as far as the index has seen it."""
+        return minutes.Figures(self._database.all("totals"))
 
     # --- for those who compare the index with the spool
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 
+from queuectl.index.fingerprint import fingerprint
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
 
 TYPE_CHECKING = False
@@ -26,7 +27,7 @@ COLUMNS = (
     *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
     *("run_at", "created_at", "updated_at", "started_at", "finished_at"),
     *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
-    *("cpu_s", "max_rss_bytes", "ready", "inode", "size", "ctime_ns"),
+    *("cpu_s", "max_rss_bytes", "fingerprint", "ready", "inode", "size", "ctime_ns"),
 )
 INTERNAL = ("ready", "inode", "size", "ctime_ns")  # of no interest to people
 AT = {column: number for number, column in enumerate(COLUMNS)}
@@ -89,6 +90,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.worker,
         job.cpu_s,
         job.max_rss_bytes,
+        fingerprint_of(job),
         _ready(job),
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
@@ -109,6 +111,15 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         if row[at] is None:
             row[at] = job.created_at if stand_in is None else stand_in
     return row
+
+
+def fingerprint_of(job: Job) -> str | None:
+    """Return what the error of a failed or dead job has in common with others; None for other jobs."""
+    if job.state not in ("failed", "dead"):
+        return None
+    how = f"{job.outcome} {job.exit_code}" if job.outcome else str(job.dead_reason)
+    error = job.last_error
+    return fingerprint(how, job.command[:COMMAND_CHARS], error if isinstance(error, str) else None)
 
 
 def _ready(job: Job) -> int | None:

@@ -29,6 +29,7 @@ CREATE TABLE jobs (
     worker        TEXT,             -- who runs it or ran it last
     cpu_s         REAL,             -- processor seconds of the newest attempt
     max_rss_bytes INTEGER,          -- its peak memory
+    fingerprint   TEXT,             -- of a failed or dead job: what its error has in common with others'
     ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start
     inode         INTEGER,          -- the file when this row was read; NULL: a report that did not say (then the next
     size          INTEGER,          --   comparison reads the file again); in bytes
@@ -54,6 +55,9 @@ CREATE INDEX jobs_finished ON jobs (finished_at DESC, state, started_at, run_at)
 -- The jobs of a batch, and how far it is.
 CREATE INDEX jobs_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
 
+-- Failures by what they have in common, newest first.
+CREATE INDEX jobs_failures ON jobs (state, fingerprint, updated_at DESC, id) WHERE fingerprint IS NOT NULL;
+
 -- How many jobs there are, kept by the triggers below: `status` costs the same at a million jobs.
 CREATE TABLE counts (
     queue TEXT NOT NULL,
@@ -74,6 +78,80 @@ END;
 
 CREATE TRIGGER jobs_count_gone AFTER DELETE ON jobs BEGIN
     UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+END;
+
+-- What happened in each minute, for charts and counters. The triggers below see what changes in a row, so a row that is
+-- put again unchanged counts for nothing; what was counted stays when the job is deleted. A new index counts what the
+-- jobs that are still there tell: the newest attempt of each.
+CREATE TABLE minutes (
+    minute  INTEGER NOT NULL, -- since 1970; the first of its hour once that is long ago, 0 once it is very long ago
+    queue   TEXT NOT NULL,
+    what    TEXT NOT NULL,    -- enqueued, wait (counted at a start), or the state in which an attempt or a job ended
+    bucket  INTEGER NOT NULL, -- the first of minutes.BOUNDS that the duration does not exceed; -1: it has none
+    n       INTEGER NOT NULL,
+    total_s REAL NOT NULL,    -- the durations together
+    PRIMARY KEY (minute, queue, what, bucket)
+) WITHOUT ROWID;
+
+CREATE VIEW measured AS SELECT 0.0 AS at, '' AS queue, '' AS what, 0.0 AS s;
+
+-- The numbers must agree with minutes.BOUNDS.
+CREATE TRIGGER measured_count INSTEAD OF INSERT ON measured BEGIN
+    INSERT INTO minutes VALUES (
+        max(1, CAST(new.at / 60 AS INTEGER)), new.queue, new.what,
+        CASE
+            WHEN new.s IS NULL OR new.s < 0 THEN -1
+            WHEN new.s <= 0.01 THEN 0
+            WHEN new.s <= 0.025 THEN 1
+            WHEN new.s <= 0.05 THEN 2
+            WHEN new.s <= 0.1 THEN 3
+            WHEN new.s <= 0.25 THEN 4
+            WHEN new.s <= 0.5 THEN 5
+            WHEN new.s <= 1 THEN 6
+            WHEN new.s <= 2.5 THEN 7
+            WHEN new.s <= 5 THEN 8
+            WHEN new.s <= 10 THEN 9
+            WHEN new.s <= 30 THEN 10
+            WHEN new.s <= 60 THEN 11
+            WHEN new.s <= 300 THEN 12
+            WHEN new.s <= 900 THEN 13
+            WHEN new.s <= 3600 THEN 14
+            WHEN new.s <= 14400 THEN 15
+            ELSE 16
+        END,
+        1, max(0, coalesce(new.s, 0))
+    ) ON CONFLICT DO UPDATE SET n = n + 1, total_s = total_s + excluded.total_s;
+END;
+
+CREATE TRIGGER jobs_enqueued AFTER INSERT ON jobs BEGIN
+    INSERT INTO measured VALUES (new.created_at, new.queue, 'enqueued', NULL);
+END;
+
+-- The run_at of a job that failed is already that of its next attempt.
+CREATE TRIGGER jobs_started_new AFTER INSERT ON jobs WHEN new.run_at <= new.started_at BEGIN
+    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.started_at - new.run_at);
+END;
+
+CREATE TRIGGER jobs_started AFTER UPDATE OF started_at ON jobs
+WHEN new.started_at IS NOT old.started_at AND new.run_at <= new.started_at BEGIN
+    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.started_at - new.run_at);
+END;
+
+CREATE TRIGGER jobs_ended_new AFTER INSERT ON jobs
+WHEN new.finished_at IS NOT NULL AND new.state IN ('completed', 'failed', 'dead', 'cancelled') BEGIN
+    INSERT INTO measured VALUES (
+        new.finished_at, new.queue, new.state, -- cancelled or expired: it is not known whether it ran
+        CASE WHEN new.state <> 'cancelled' AND new.dead_reason IS NOT 'expired'
+            THEN new.finished_at - new.started_at END);
+END;
+
+CREATE TRIGGER jobs_ended AFTER UPDATE OF finished_at ON jobs
+WHEN new.finished_at IS NOT NULL AND new.finished_at IS NOT old.finished_at
+    AND new.state IN ('completed', 'failed', 'dead', 'cancelled') BEGIN
+    INSERT INTO measured VALUES (
+        new.finished_at, new.queue, new.state,
+        CASE WHEN new.attempts > 0 AND (new.attempts > old.attempts OR old.state = 'processing')
+            THEN new.finished_at - new.started_at END);
 END;
 
 -- What the index knows about itself.

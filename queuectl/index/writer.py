@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from queuectl.clock import Clock
 from queuectl.index.database import Database, IndexUnavailable, discard
+from queuectl.index.minutes import ROLL_S, rolling
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN
 
 TYPE_CHECKING = False
@@ -69,6 +70,7 @@ class Writer:
         self._rows: dict[str, Row | None] = {}  # None: the job is gone
         self._dropped = False
         self._is_bulk = False
+        self._roll_at = 0.0
         self.epoch = 0
         self.needs_sync = True
         self.seal: Seal | None = None
@@ -191,12 +193,15 @@ class Writer:
                 row[READY] = 1
             rows.append(row)
         try:
-            self._database.change(("put", rows), ("remove", gone))
+            old = rolling(now) if now >= self._roll_at else ()
+            self._database.change(("put", rows), ("remove", gone), *old)
         except IndexUnavailable as error:
             if not error.is_passing:  # perhaps it is these rows that cannot be written
                 self._drop_rows()
             raise
         self._rows.clear()
+        if old:
+            self._roll_at = now + ROLL_S
 
     def promote(self, now: float, limit: int = PROMOTE_ROWS) -> int:
         """Let jobs start whose time has come, the soonest first; return how many, at most `limit`."""

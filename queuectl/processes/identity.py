@@ -72,7 +72,7 @@ def usage(pid: int) -> tuple[float, int] | None:
     """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
     try:
         root = psutil.Process(pid)
-        tree = [root, *root.children(recursive=True)]
+        tree = [root, *_descendants(root)]
         age = max(0.01, Clock().now() - root.create_time())
     except psutil.Error:
         return None
@@ -85,3 +85,24 @@ def usage(pid: int) -> tuple[float, int] | None:
         except psutil.Error:
             continue
     return 100 * cpu_s / age, rss
+
+
+def _descendants(root: psutil.Process) -> list[psutil.Process]:
+    """Return what a process has started, and so on; psutil alone looks at every process of the system for that."""
+    found: list[psutil.Process] = []
+    parents = [root.pid]
+    try:
+        for pid in parents:
+            children: list[int] = []
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                    children += map(int, file.read().split())
+            parents += children
+    except OSError:  # not Linux, or it has just ended
+        return [*root.children(recursive=True)]
+    for pid in parents[1:]:
+        try:
+            found.append(psutil.Process(pid))
+        except psutil.Error:
+            continue
+    return found

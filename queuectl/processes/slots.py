@@ -99,7 +99,7 @@ class Slot:
         self.restart_at = 0.0
         self.quick_deaths = 0
         self.replace = False
-        self.done = self.failed = 0
+        self.done = self.failed = self.restarts = 0
         self.orders: list[str] = []
         self.is_quick = False
         self.asked_back: float | None = None  # monotonic; when it was asked to give back what it has not begun
@@ -217,6 +217,7 @@ class Slot:
             self.note.close()
         self.note, self.waits_to_write = None, False
         self.orders, self.asked_back = [], None
+        self.restarts += 1
         lived = now - self.started
         self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1
         delay = min(LONGEST_BACKOFF_S, FLOOR_S * 2 ** max(0, self.quick_deaths - 1))
@@ -231,6 +232,7 @@ class Slot:
             "started_at": self.started_at,
             "done": self.done,
             "failed": self.failed,
+            "restarts": self.restarts,
             "job_id": self.job_id,
             "job_since": self.job_since,
             "command": self.command,

@@ -14,7 +14,10 @@ from tests.cli.support import Jobs
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in command.examples]
-ENDLESS = ("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f")  # until Ctrl-C
+ENDLESS = (  # until Ctrl-C
+    *("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f"),
+    *("queuectl web", "queuectl web --read-only --port 8080"),
+)
 
 
 @pytest.fixture

@@ -120,15 +120,16 @@ def run_stop(args: Arguments, screen: Screen) -> int:
 def run_list(args: Arguments, screen: Screen) -> int:
     """Show the workers."""
     from queuectl.cli.render import emit
-    from queuectl.cli.workers import FIELDS, as_dict, columns, rows_of
+    from queuectl.cli.workers import FIELDS, columns
+    from queuectl.overview import with_usage, worker_as_dict
     from queuectl.processes import control
 
     try:
         workers = control.ask(_layout(args), {"do": "status"})["workers"]
     except NoSupervisor:
         workers = []
-    rows = rows_of(workers)
-    emit(screen, rows if screen.is_table else map(as_dict, rows), columns(Clock().now()), FIELDS, name="name")
+    rows = with_usage(workers)
+    emit(screen, rows if screen.is_table else map(worker_as_dict, rows), columns(Clock().now()), FIELDS, name="name")
     if not rows:
         screen.say(NONE_RUNS)
         screen.hint("Start some: queuectl worker start --count 2")

@@ -1,0 +1,96 @@
+"""web: the status page, its API and metrics."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.cli.screen import shorten
+from queuectl.client import Queue, own_layout
+from queuectl.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.web.server import Server
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Serve until Ctrl-C, or print the token."""
+    if args.what == "token":
+        return _token(args, screen)
+    if args.rotate:
+        raise UsageError("--rotate goes with `token`", "queuectl web token --rotate")
+    if args.port is not None and not 0 <= args.port <= 65535:
+        raise UsageError(f"--port must be from 0 to 65535, not {args.port}")
+    from queuectl.web.serve import Wanted, build
+
+    queue = Queue(args.home)
+    settings = queue.settings
+    wanted = Wanted(
+        args.host,
+        settings.web_port if args.port is None else args.port,
+        socket_path=args.socket,
+        token_file=args.token_file,
+        auth=settings.web_auth,
+        read_only=args.read_only or settings.web_access == "read-only",
+        allow_hosts=args.allow_host or (),
+    )
+    server = build(queue, wanted)
+    try:
+        _tell(args, screen, server, is_local=wanted.is_local)
+        server.serve_forever(poll_interval=3600)
+    except KeyboardInterrupt:
+        screen.say("Stopped; jobs and workers go on")
+    finally:
+        server.server_close()
+        if args.socket is not None:
+            server.forget(args.socket)
+    return 0
+
+
+def _tell(args: Arguments, screen: Screen, server: Server, *, is_local: bool) -> None:
+    """Say where the page is; the part behind # never leaves the browser."""
+    from queuectl.web.serve import address_of
+    from queuectl.web.tokens import path_in, read
+
+    url, guard = address_of(server), server.site.guard
+    if guard.has_token:
+        url += f"#token={read(args.token_file or path_in(server.site.home))}"
+    if not is_local:
+        screen.warn(f"{args.host} is reached from other machines, and there is no TLS: the token travels in the clear")
+        screen.warn("a name by which they call this host has to be allowed: --allow-host NAME")
+    shown = {"url": url, "socket": args.socket, "read_only": guard.read_only}
+    screen.result(shown, [url if args.socket is None else args.socket])
+    screen.flush()
+    for what, is_so in (("read-only", guard.read_only), ("without a token", not guard.has_token)):
+        if is_so:
+            screen.say(f"Served {what}")
+    screen.hint('Ctrl-C ends it. For scripts: curl -H "Authorization: Bearer $(queuectl web token)" ...')
+    if args.open and args.socket is None:
+        _open(server, url)
+
+
+def _open(server: Server, url: str) -> None:
+    """Open the page in a browser, through a file: other users see the words of a command line."""
+    import webbrowser
+
+    path = f"{server.site.layout.run}/web.html"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">QueueCTL</a>\n')
+    webbrowser.open(f"file://{path}")
+
+
+def _token(args: Arguments, screen: Screen) -> int:
+    """Print the token, perhaps a new one."""
+    from queuectl.web import tokens
+
+    layout = own_layout(args.home)
+    layout.ensure()
+    path = args.token_file or tokens.path_in(layout.home)
+    token = tokens.make(path) if args.rotate else tokens.read(path, create=True)
+    screen.result({"token": token, "file": path, "rotated": args.rotate}, [token])
+    if args.rotate:
+        screen.say("Everybody has to sign in again with the new token")
+    screen.hint(f"It is kept in {shorten(path)}; a running page takes it from there")
+    return 0

@@ -1,0 +1,292 @@
+"""jobs: looking at jobs, putting them in, and doing something to one of them."""
+
+from __future__ import annotations
+
+import zlib
+from difflib import get_close_matches
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from queuectl.errors import Busy, Conflict, InvalidData, QueueError
+from queuectl.fields import InvalidField, misspelt, validate
+from queuectl.history import with_changes
+from queuectl.index.pages import Query
+from queuectl.job import STATES
+from queuectl.web.answer import Answer, Problem, of_error, ok
+from queuectl.web.rows import command_line_of, detail, group_as_dict, row_as_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from queuectl.client import Queue
+    from queuectl.web.site import Ask
+
+PAGE = 50
+PATIENCE_S = 20.0
+
+
+# --- looking
+
+
+def states_of(text: str, pointer: str) -> tuple[str, ...]:
+    """Read a comma list of states; `pending` includes held jobs."""
+    states: list[str] = []
+    for word in (word.strip() for word in text.split(",")):
+        if word in ("", "all"):
+            continue
+        if word not in STATES:
+            near = get_close_matches(word, STATES, 1)
+            hint = f'did you mean "{near[0]}"?' if near else f"states are {', '.join(STATES)}"
+            raise Problem(400, f'no state "{word[:50]}"', hint, errors=[(pointer, "no such state", hint)])
+        states += ("pending", "held") if word == "pending" else (word,)
+    return tuple(dict.fromkeys(states))
+
+
+def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any) -> Query:
+    """Return what filters ask for; `prefix` leads to them in pointers."""
+    return Query(
+        states_of(given.get("state", ""), f"{prefix}state"),
+        queue=given.get("queue"),
+        tag=given.get("tag"),
+        batch=given.get("batch"),
+        search=given.get("q"),
+        error=given.get("error"),
+        since=ask.instant(f"{prefix}since", given.get("since")),
+        until=ask.instant(f"{prefix}until", given.get("until")),
+        **more,
+    )
+
+
+def unless_known(ask: Ask, key: object, make: Callable[[], Any]) -> Answer:
+    """Answer 304 when the client has what `key` stands for, else what `make` returns."""
+    etag = f'"{zlib.crc32(repr(key).encode("utf-8", "replace")):08x}"'
+    if ask.head.headers.get("if-none-match") == etag:
+        return Answer(304, headers={"ETag": etag})
+    return ok(make(), headers={"ETag": etag})
+
+
+def list_jobs(ask: Ask) -> Answer:
+    """Return a page of jobs."""
+    index, params = ask.site.index, ask.params
+    query = query_of(
+        ask, params, sort=params.get("sort", "updated"), limit=params.get("limit", PAGE), cursor=params.get("cursor")
+    )
+    index.catch_up()
+    changes, most = index.changes(), ask.queue.settings.max_retries_default
+
+    def make() -> dict[str, Any]:
+        with index.reader() as reader:
+            page = reader.page(query)
+        return {
+            "jobs": [row_as_dict(row, most) for row in page.rows],
+            "total": page.total,
+            "total_is_exact": page.is_exact,
+            "cursor": page.cursor,
+            "changes": changes,
+            "syncing": index.syncing,
+        }
+
+    return unless_known(ask, (changes, index.syncing, most, sorted(params.items()), query.since, query.until), make)
+
+
+def show(ask: Ask) -> Answer:
+    """Return all about a job."""
+    queue = ask.queue
+    made = detail(queue, queue.get(ask.params["id"]))
+    return unless_known(ask, made, lambda: made)
+
+
+def dead_groups(ask: Ask) -> Answer:
+    """Return dead jobs by what their errors have in common."""
+    index = ask.site.index
+    since = ask.instant("?since", ask.params.get("since")) or 0.0
+    index.catch_up()
+
+    def make() -> dict[str, Any]:
+        with index.reader() as reader:
+            groups = reader.failures(("dead", "dead"), since, ask.params.get("limit", PAGE))
+            return {"groups": [group_as_dict(group) for group in groups], "total": reader.counts()["dead"]}
+
+    return unless_known(ask, (index.changes(), since, sorted(ask.params.items())), make)
+
+
+# --- putting in
+
+
+def checked(fields: Any) -> dict[str, Any]:
+    """Return what an author may say.
+
+    Raises:
+        InvalidData: it is no job, or holds what looks like a misspelt field.
+    """
+    for field, meant in misspelt(fields).items():
+        error = InvalidField(field, f'unknown field "{field}"')
+        error.hint = f'did you mean "{meant}"?'
+        raise error
+    validate(fields)
+    return dict(fields)
+
+
+def enqueue(ask: Ask) -> Answer:
+    """Put one job in, or many."""
+    body, is_dry = ask.body, ask.params.get("dry_run", False)
+    if isinstance(body, list):
+        return _check_many(body) if is_dry else _enqueue_many(ask, body)
+    fields = checked(body)
+    if is_dry:
+        return ok({"valid": True, "job": fields, "command_line": command_line_of(fields)})
+    job_id = ask.queue.enqueue(fields)
+    ask.about["id"] = job_id
+    made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": []}
+    return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
+
+
+def _check_many(bodies: list[Any]) -> Answer:
+    faults = []
+    for number, fields in enumerate(bodies):
+        try:
+            checked(fields)
+        except InvalidData as error:
+            faults.append(_pointed(number, error))
+    if faults:
+        raise Problem(422, f"{len(faults)} of {len(bodies)} are no jobs", errors=faults)
+    return ok({"valid": True})
+
+
+def _pointed(number: int, error: QueueError) -> tuple[str, str, str | None]:
+    place = f"/{error.field}" if isinstance(error, InvalidField) else ""
+    return f"/{number}{place}", str(error), error.hint
+
+
+def _enqueue_many(ask: Ask, bodies: list[Any]) -> Answer:
+    wrong: dict[int, QueueError] = {}
+    good: list[int] = []
+    for number, fields in enumerate(bodies):
+        try:
+            checked(fields)
+            good.append(number)
+        except InvalidData as error:
+            wrong[number] = error
+    ids: list[str] = []
+    left = iter(good)
+    try:
+        for result in ask.queue.enqueue_many(bodies[number] for number in good):
+            number = next(left)
+            if isinstance(result, QueueError):
+                wrong[number] = result
+            else:
+                ids.append(result)
+    except Busy as error:
+        wrong.update((number, error) for number in left)
+    ask.about.update(ids=len(ids), refused=len(wrong))
+    if not ids:
+        faults = [_pointed(number, error) for number, error in sorted(wrong.items())]
+        raise Problem(422, f"none of {len(bodies)} could be queued: {faults[0][1]}", faults[0][2], errors=faults)
+    refused = []
+    for number, why in sorted(wrong.items()):
+        pointer, told, hint = _pointed(number, why)
+        made = {"index": number, "title": why.title, "detail": told, "pointer": pointer}
+        refused.append({**made, "hint": hint} if hint else made)
+    return ok({"action": "enqueue", "ids": ids, "refused": refused}, 201)
+
+
+# --- doing something to one
+
+
+def done(action: str, ids: list[str], failed: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    """Return what was done, as the command line says it."""
+    return {"action": action, "ids": ids, "failed": failed or []}
+
+
+def _edit(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
+    with queue.spool.take(job_id) as claim:
+        claim.edit(changes)
+
+
+def _hold(queue: Queue, job_id: str, _changes: dict[str, Any]) -> None:
+    with queue.spool.take(job_id) as claim:
+        if claim.directory != "pending":
+            raise Conflict(f"job {job_id} is {claim.job.state}; only a waiting job can be held")
+        claim.hold()
+
+
+def _release(queue: Queue, job_id: str, _changes: dict[str, Any]) -> None:
+    with queue.spool.take(job_id) as claim:
+        claim.release()
+
+
+def _retry(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
+    """Run it again; what is to be changed first is changed under the same lock, so that nobody starts the old job."""
+    if not changes:
+        queue.retry(job_id)
+        return
+    with queue.spool.take(job_id) as claim:
+        validate(with_changes(claim.job.fields, changes))
+        if claim.directory == "pending":
+            claim.edit(changes)
+            claim.run_now()
+        else:
+            claim.revive()
+            claim.edit(changes)
+        queue.spool.note_change(job_id)
+
+
+def patiently(do: Callable[[], object]) -> None:
+    """Do what may have to wait for a command to end, and wait for it no longer than PATIENCE_S; it goes on all the same.
+
+    Raises:
+        Busy: it goes on.
+    """
+    ended: list[Exception | None] = []
+
+    def run() -> None:
+        try:
+            do()
+            ended.append(None)
+        except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            ended.append(error)
+
+    thread = Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE_S)
+    if not ended:
+        hint = "it is killed once its kill_after is over; look again"
+        raise Busy(f"the command takes longer than {PATIENCE_S:g} s to end; the request stands", hint)
+    if ended[0] is not None:
+        raise ended[0]
+
+
+DOES: dict[str, Callable[[Queue, str, dict[str, Any]], None]] = {
+    "cancel": lambda queue, job_id, _: patiently(lambda: queue.cancel(job_id)),
+    "delete": lambda queue, job_id, _: patiently(lambda: queue.delete(job_id)),
+    "edit": _edit,
+    "hold": _hold,
+    "release": _release,
+    "retry": _retry,
+}
+
+
+def checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the changes of an edit; refuses fields that look misspelt."""
+    for field, meant in misspelt(changes).items():
+        hint = f'did you mean "{meant}"?'
+        raise Problem(422, f'unknown field "{field}"', hint, errors=[(f"/set/{field}", "is unknown", hint)])
+    return changes
+
+
+def act(action: str) -> Callable[[Ask], Answer]:
+    """Return the handler that does something to the one job of the path."""
+
+    def handle(ask: Ask) -> Answer:
+        job_id = ask.params["id"]
+        changes = checked_changes((ask.body or {}).get("set") or {})
+        try:
+            DOES[action](ask.queue, job_id, changes)
+        except InvalidField as error:
+            problem = of_error(error, ask.site.home)
+            problem.errors = [(f"/set{pointer}", words, hint) for pointer, words, hint in problem.errors]
+            raise problem from None
+        return ok(done(action, [job_id]))
+
+    return handle

@@ -1,0 +1,163 @@
+"""metrics: figures for Prometheus, in its text format 0.0.4.
+
+Guarantees: base units; no label whose values are without bound: of queues the MOST_QUEUES with most jobs by name, the
+            others together. Counters only grow, also when jobs are deleted; an index built anew begins again with what
+            the jobs in the spool tell, which Prometheus takes for a restart.
+Source:     prometheus.io: exposition formats, naming.
+"""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+from queuectl import __version__
+from queuectl.errors import QueueError
+from queuectl.index.minutes import BOUNDS, Figures
+from queuectl.job import STATES
+from queuectl.processes.slots import STATES as WORKER_STATES
+from queuectl.web.answer import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from queuectl.web.picture import Picture
+    from queuectl.web.site import Ask
+
+    Sample = tuple[Mapping[str, str], float]
+
+KIND = "text/plain; version=0.0.4; charset=utf-8"
+MOST_QUEUES = 50
+OTHERS = "(others)"
+
+
+class Page:
+    """The text as it grows."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, name: str, kind: str, help: str, samples: Iterable[Sample]) -> None:
+        """Add a metric; `name` without its prefix."""
+        self._begin(name, kind, help)
+        self.lines += [f"queuectl_{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
+
+    def gauge(self, name: str, help: str, value: float) -> None:
+        """Add a metric that is one figure."""
+        self.add(name, "gauge", help, [({}, value)])
+
+    def histogram(self, name: str, help: str, buckets: Sequence[int], total_s: float) -> None:
+        """Add a histogram over BOUNDS and what is longer."""
+        self._begin(name, "histogram", help)
+        below = 0
+        for bound, n in zip((*(f"{bound:g}" for bound in BOUNDS), "+Inf"), buckets, strict=True):
+            below += n
+            self.lines.append(f'queuectl_{name}_bucket{{le="{bound}"}} {below}')
+        self.lines += [f"queuectl_{name}_sum {_number(total_s)}", f"queuectl_{name}_count {below}"]
+
+    def _begin(self, name: str, kind: str, help: str) -> None:
+        self.lines += [f"# HELP queuectl_{name} {help}", f"# TYPE queuectl_{name} {kind}"]
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    escaped = (
+        name + '="' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+        for name, value in labels.items()
+    )
+    return "{" + ",".join(escaped) + "}" if labels else ""
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else repr(round(value, 6))
+
+
+def metrics(ask: Ask) -> Answer:
+    """Tell every figure."""
+    picture = ask.site.painter.paint()
+    page = Page()
+    page.add(
+        "build_info",
+        "gauge",
+        "The program; always 1.",
+        [({"version": __version__, "python": platform.python_version()}, 1)],
+    )
+    _add_processes(page, picture)
+    _add_spool(page, picture)
+    if picture.indexed is not None:
+        try:
+            with ask.site.index.reader() as reader:
+                totals = reader.totals()
+        except QueueError:
+            totals = None
+        _add_queues(page, picture)
+        if totals is not None:
+            _add_totals(page, totals)
+    page.gauge("http_streams", "Answers without end that are open.", ask.site.streams.open)
+    return Answer(200, ("\n".join(page.lines) + "\n").encode(), KIND)
+
+
+def _add_processes(page: Page, picture: Picture) -> None:
+    supervisor, workers = picture.overview.supervisor, picture.overview.workers
+    page.gauge("up", "1 while a supervisor answers.", 0 if supervisor is None else 1)
+    if supervisor is not None:
+        page.gauge("start_time_seconds", "When the supervisor started, since 1970.", supervisor["started_at"])
+    states = {state: sum(worker["state"] == state for worker in workers) for state in WORKER_STATES if state != "gone"}
+    page.add("workers", "gauge", "Workers by state.", [({"state": state}, n) for state, n in states.items()])
+    restarts = sum(worker["restarts"] for worker in workers)
+    page.add("worker_restarts_total", "counter", "Processes of present workers that died.", [({}, restarts)])
+    rss = sum(worker["rss_bytes"] or 0 for worker in workers)
+    page.gauge("workers_resident_memory_bytes", "Memory of workers' commands, or of idle workers.", rss)
+
+
+def _add_spool(page: Page, picture: Picture) -> None:
+    overview = picture.overview
+    page.gauge("spool_rejected_files", "Files that are no jobs.", overview.rejected)
+    page.gauge("spool_free_bytes", "Bytes left on the file system of the spool.", overview.free_bytes)
+    page.gauge("spool_size_bytes", "Bytes of the file system of the spool.", overview.disk_bytes)
+    page.gauge("index_up", "1 while the index can be read.", 0 if picture.indexed is None else 1)
+    syncing = bool((overview.supervisor or {}).get("syncing") or overview.syncing)
+    page.gauge("index_syncing", "1 while it is being brought up to date.", int(syncing))
+    if not syncing and picture.indexed is not None:
+        page.gauge("index_lag_seconds", "How far the index is behind the spool, at most.", 0.0)
+
+
+def _add_queues(page: Page, picture: Picture) -> None:
+    assert picture.indexed is not None
+    found = picture.indexed.queues
+    named = sorted(sorted(found, key=lambda name: -sum(found[name].values()))[:MOST_QUEUES])
+    shown = {name: dict(found[name]) for name in named}
+    oldest = {name: picture.indexed.oldest.get(name) for name in named}
+    for name, counts in found.items():
+        if name not in shown or name == OTHERS:
+            others = shown.setdefault(OTHERS, dict.fromkeys(STATES, 0))
+            for state, n in counts.items():
+                others[state] += n
+            since = picture.indexed.oldest.get(name)
+            known = oldest.get(OTHERS)
+            oldest[OTHERS] = since if known is None else known if since is None else min(since, known)
+    page.add(
+        "jobs",
+        "gauge",
+        "Jobs by queue and state.",
+        [({"queue": name, "state": state}, n) for name, counts in shown.items() for state, n in counts.items()],
+    )
+    now = picture.overview.now
+    page.add(
+        "oldest_pending_seconds",
+        "gauge",
+        "How long the oldest job that may start has waited; 0 when none does.",
+        [({"queue": name}, 0.0 if since is None else max(0.0, now - since)) for name, since in oldest.items()],
+    )
+
+
+def _add_totals(page: Page, totals: Figures) -> None:
+    counts = totals.counts
+    page.add("jobs_enqueued_total", "counter", "Jobs that were put in.", [({}, counts["enqueued"])])
+    ends = ("completed", "dead", "cancelled")
+    page.add("jobs_finished_total", "counter", "Jobs that ended.", [({"outcome": end}, counts[end]) for end in ends])
+    failures = counts["failed"] + counts["dead"]
+    attempts: list[Sample] = [({"result": "success"}, counts["completed"]), ({"result": "failure"}, failures)]
+    page.add("job_attempts_total", "counter", "Attempts that ended by themselves.", attempts)
+    page.add("job_retries_total", "counter", "Failed attempts that are repeated.", [({}, counts["failed"])])
+    page.histogram("job_wait_seconds", "From when a job might start until it did.", totals.waits, totals.wait_s)
+    page.histogram("job_duration_seconds", "How long attempts ran.", totals.runs, totals.run_s)

@@ -1,0 +1,129 @@
+"""output: what a job wrote: a piece, the end, all of it, or as it comes.
+
+Guarantees: a file is opened relative to its directory, never through a link, and only if it is a file; whatever bytes
+            are in it, the browser takes them for plain text.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from queuectl.errors import NotFound
+from queuectl.web.answer import TEXT, Answer, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.client import Queue
+    from queuectl.web.site import Ask
+
+MOST_BYTES = 256 << 10
+PIECE_BYTES = 64 << 10
+LOOK_S = 0.25
+BINARY = "application/octet-stream"
+
+
+def open_in(path: str, missing: str) -> int:
+    """Open a file for reading.
+
+    Raises:
+        NotFound: it is not there, or is no file; `missing` says so in words.
+    """
+    folder, name = os.path.split(path)
+    try:
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            fd = os.open(name, flags, dir_fd=directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise NotFound(missing) from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotFound(missing)
+    return fd
+
+
+def tail_of(fd: int, lines: int, start: int = 0) -> tuple[int, bytes]:
+    """Return the last lines, at most MOST_BYTES and none before `start`, with the offset at which they begin."""
+    size = os.fstat(fd).st_size
+    begin = max(0, start, size - MOST_BYTES)
+    data = os.pread(fd, max(0, size - begin), begin)
+    at = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        at = data.rfind(b"\n", 0, max(0, at))
+        if at < 0:
+            return begin, data
+    return begin + at + 1, data[at + 1 :] if lines else b""
+
+
+def output(ask: Ask) -> Answer:
+    """Return what an attempt wrote."""
+    params, queue, job_id = ask.params, ask.queue, ask.params["id"]
+    number = params.get("attempt") or queue.get(job_id).attempts
+    path = queue.output(job_id, number)
+    fd = open_in(path, f"the output of job {job_id}, attempt {number}, has been removed")
+    try:
+        is_over = _is_over(queue, job_id, number)
+        size = os.fstat(fd).st_size
+        start, data = min(params.get("from", 0), size), None
+        if "lines" in params:
+            start, data = tail_of(fd, params["lines"], start)
+        headers = {
+            "X-QueueCTL-Attempt": str(number),
+            "X-QueueCTL-From": str(start),
+            "X-QueueCTL-Size": str(size),
+            "X-QueueCTL-Ended": "true" if is_over else "false",
+        }
+        if not (params.get("download") or params.get("follow")):
+            data = os.pread(fd, params.get("limit", MOST_BYTES), start) if data is None else data
+            return Answer(200, data[: params.get("limit", MOST_BYTES)], TEXT, headers)
+        ask.site.streams.take()
+        taken, fd = fd, -1
+        releases = (lambda: os.close(taken)), ask.site.streams.give
+        if params.get("follow"):
+            return Answer(200, b"", TEXT, headers, Stream(_follow(queue, taken, start, job_id, number), *releases))
+        name = f'attachment; filename="{job_id}.{number}.log"'
+        headers |= {"X-QueueCTL-From": "0", "Content-Disposition": name, "Content-Length": str(size)}
+        return Answer(200, b"", BINARY, headers, Stream(_whole(taken, size), *releases))
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _is_over(queue: Queue, job_id: str, number: int) -> bool:
+    try:
+        job = queue.get(job_id)
+    except NotFound:
+        return True
+    return job.attempts > number or job.state != "processing"
+
+
+def _whole(fd: int, size: int) -> Iterator[bytes]:
+    """Yield exactly so many bytes, whatever becomes of the file."""
+    at = 0
+    while at < size:
+        wanted = min(PIECE_BYTES, size - at)
+        data = os.pread(fd, wanted, at) or bytes(wanted)
+        yield data
+        at += len(data)
+
+
+def _follow(queue: Queue, fd: int, at: int, job_id: str, number: int) -> Iterator[bytes]:
+    """Yield what is added until the attempt has ended."""
+    while True:
+        is_over = _is_over(queue, job_id, number)  # before its output: what is read after the end is complete
+        while data := os.pread(fd, PIECE_BYTES, at):
+            yield data
+            at += len(data)
+        if is_over:
+            return
+        yield b""
+        time.sleep(LOOK_S)

@@ -1,0 +1,128 @@
+"""picture: how things stand, gathered for the snapshot, the health checks and the metrics.
+
+Guarantees: what comes from the index is asked for once for each change of it, and the costly part of that no more often
+            than every FAILURES_S, however many pages are open. A stopped supervisor, and an index that is missing or
+            being built, are part of the picture.
+"""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from queuectl.index.database import IndexUnavailable
+from queuectl.index.minutes import Figures, together
+from queuectl.index.pages import Query
+from queuectl.overview import look, look_into_index
+from queuectl.web.site import quiet_queue
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.client import Queue
+    from queuectl.overview import Overview
+    from queuectl.web.site import Site
+
+FAILURES_S = 5.0
+FAILURES_WITHIN_S = 86400.0
+GROUPS = 5
+RUNNING = 50
+HOUR = 60
+
+
+class Indexed:
+    """What the index says.
+
+    Attributes:
+        hour: the last 60 minutes.
+        failures: of the last day, see Reader.failures.
+    """
+
+    def __init__(self) -> None:
+        self.queues: dict[str, dict[str, int]] = {}
+        self.oldest: dict[str, float] = {}
+        self.hour: list[Figures] = []
+        self.start = 0
+        self.failures: list[dict[str, Any]] = []
+        self.running: list[dict[str, Any]] = []
+
+    def last_hour(self) -> dict[str, Any]:
+        """Return what `status --json` calls so."""
+        figures = together(self.hour)
+        told = figures.as_dict()
+        failed = told["failed"] + told["dead"]
+        times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
+        return {"done": told["completed"], "failed": failed, "per_minute": (told["completed"] + failed) / HOUR, **times}
+
+
+class Picture:
+    """How things stand at one moment; `indexed` is None when the index cannot be read."""
+
+    def __init__(self, queue: Queue, overview: Overview, changes: str, indexed: Indexed | None) -> None:
+        self.queue = queue
+        self.overview = overview
+        self.changes = changes
+        self.indexed = indexed
+
+
+class Painter:
+    """Makes pictures, one at a time."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = Lock()
+        self._key: tuple[Any, ...] | None = None
+        self._overview: Overview | None = None
+        self._indexed: Indexed | None = None
+        self._failures_at = -FAILURES_S
+        self._failures_writes = -1
+        self._failures: list[dict[str, Any]] = []
+
+    def paint(self) -> Picture:
+        """Return the picture of now."""
+        site = self._site
+        with self._lock:
+            queue = quiet_queue(site.home)
+            site.index.catch_up()
+            overview = look(queue)
+            if overview.supervisor is not None and overview.supervisor["degraded"]:
+                overview.supervisor["degraded"] = overview.supervisor["degraded"].replace(f"{site.home}/", "")
+            changes = site.index.changes()
+            try:
+                indexed: Indexed | None = self._look(overview, changes)
+            except IndexUnavailable as error:
+                indexed, self._key = None, None
+                overview.unavailable = str(error).replace(f"{site.home}/", "")
+            if overview.supervisor is None and site.index.syncing:
+                overview.syncing = site.index.syncing
+            return Picture(queue, overview, changes, indexed)
+
+    def _look(self, overview: Overview, changes: str) -> Indexed:
+        key = (changes, int(overview.now / 60), time.localtime(overview.now)[:3])
+        if key != self._key or self._indexed is None or self._overview is None:
+            made = Indexed()
+            with self._site.index.reader() as reader:
+                look_into_index(overview, reader)
+                made.queues = reader.by_queue()
+                made.oldest = reader.oldest_by_queue(overview.now)
+                made.start = key[1] - HOUR + 1
+                made.hour = reader.series(made.start, 1, HOUR)
+                made.running = reader.page(Query(("processing",), sort="-updated", limit=RUNNING)).rows
+            self._key, self._indexed, self._overview = key, made, overview
+        seen = self._overview
+        overview.counts, overview.dead_today, overview.oldest_waiting = (
+            seen.counts,
+            seen.dead_today,
+            seen.oldest_waiting,
+        )
+        self._indexed.failures = self._groups(overview.now)
+        return self._indexed
+
+    def _groups(self, now: float) -> list[dict[str, Any]]:
+        site = self._site
+        if site.clock.monotonic() - self._failures_at >= FAILURES_S or self._failures_writes != site.writes:
+            with site.index.reader() as reader:
+                self._failures = reader.failures(("failed", "dead"), now - FAILURES_WITHIN_S, GROUPS)
+            self._failures_at, self._failures_writes = site.clock.monotonic(), site.writes
+        return self._failures

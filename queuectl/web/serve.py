@@ -1,0 +1,99 @@
+"""serve: a server with everything in it, ready to run.
+
+Fails with: UsageError where what was asked for would let anybody in; what server and tokens fail with.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from queuectl.clock import Clock
+from queuectl.errors import UsageError
+from queuectl.web.contract import Contract
+from queuectl.web.guard import Guard, names_of
+from queuectl.web.picture import Painter
+from queuectl.web.server import Server, listen
+from queuectl.web.site import Site
+from queuectl.web.snapshot import Snapshots
+from queuectl.web.stats import Charts
+from queuectl.web.tokens import Holder, path_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from queuectl.client import Queue
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class Wanted:
+    """How the page is to be served.
+
+    Attributes:
+        socket_path: listen there instead of on host and port.
+        auth: token or none.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        socket_path: str | None = None,
+        token_file: str | None = None,
+        auth: str = "token",
+        read_only: bool = False,
+        allow_hosts: Sequence[str] = (),
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.socket_path = socket_path
+        self.token_file = token_file
+        self.auth = auth
+        self.read_only = read_only
+        self.allow_hosts = allow_hosts
+
+    @property
+    def is_local(self) -> bool:
+        """Only processes of this machine reach it."""
+        return self.socket_path is not None or self.host in LOOPBACK
+
+    def check(self) -> None:
+        """Refuse what would let anybody in."""
+        if self.auth != "none":
+            return
+        if not self.is_local:
+            raise UsageError(
+                f"refusing to listen on {self.host} without authentication: anyone who reaches the port could look into jobs",
+                "queuectl config set web_auth token",
+            )
+        if not self.read_only:
+            raise UsageError(
+                "refusing to serve without authentication: anyone who reaches the port could run commands",
+                "with --read-only, or: queuectl config set web_auth token",
+            )
+
+
+def build(queue: Queue, wanted: Wanted) -> Server:
+    """Return a server that listens; `serve_forever` runs it."""
+    wanted.check()
+    queue.layout.ensure()
+    holder = None if wanted.auth == "none" else Holder(wanted.token_file or path_in(queue.layout.home))
+    server = listen(wanted.host, wanted.port, wanted.socket_path)
+    host, port = server.address or ("", None)
+    more = [*wanted.allow_hosts, *([] if port is None else [f"{wanted.host}:{port}"])]
+    guard = Guard(holder, names_of(host, port, more), port, Clock(), read_only=wanted.read_only)
+    site = Site(queue, guard, Contract(), secrets.token_hex(4))
+    site.painter, site.snapshots, site.charts = Painter(site), Snapshots(site), Charts()
+    server.site = site
+    return server
+
+
+def address_of(server: Server) -> str:
+    """Return the URL to open, without the token; of a socket in the file system, what curl needs."""
+    if server.address is None:
+        return "http://localhost/"
+    host, port = server.address
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

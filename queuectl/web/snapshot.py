@@ -1,0 +1,190 @@
+"""snapshot: everything a refresh of the page needs, in one answer that many pages share.
+
+Guarantees: made at most every FRESH_S, however many ask; after a write through us, before the next answer. It holds
+            instants and no ages, so that an idle queue is answered with 304.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from queuectl import __version__
+from queuectl.beside import progress_of
+from queuectl.clock import spell
+from queuectl.errors import InvalidData, NotFound
+from queuectl.overview import attention, shorten, worker_as_dict
+from queuectl.web.answer import JSON, Answer, encode
+from queuectl.web.health import health_of
+from queuectl.web.output import open_in, tail_of
+from queuectl.web.rows import group_as_dict
+from queuectl.web.workers import supervisor_as_dict
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.client import Queue
+    from queuectl.job import Job
+    from queuectl.web.picture import Indexed, Picture
+    from queuectl.web.site import Ask, Site
+
+FRESH_S = 0.5
+DISK_STEP = 16 << 20
+LAST_LINE_CHARS = 200
+ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)")
+FROM_ROW = ("id", "name", "queue", "priority", "command", "tags", "attempts", "worker")
+
+
+class Snapshots:
+    """The newest snapshot."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._lock = Lock()
+        self._made_at = -FRESH_S
+        self._writes = -1
+        self._jobs: dict[tuple[str, int], Job] = {}
+        self._etag = ""
+        self._body = b""
+
+    def newest(self) -> tuple[str, bytes]:
+        """Return its ETag and its text."""
+        site = self._site
+        with self._lock:
+            now, writes = site.clock.monotonic(), site.writes
+            if now - self._made_at >= FRESH_S or self._writes != writes:
+                self._body = encode(self._make(site.painter.paint()))
+                self._etag = f'"{site.boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
+                self._made_at, self._writes = now, writes
+            return self._etag, self._body
+
+    def _make(self, picture: Picture) -> dict[str, Any]:
+        overview, indexed, site = picture.overview, picture.indexed, self._site
+        return {
+            "version": __version__,
+            "changes": picture.changes,
+            "home": shorten(overview.home),
+            "hostname": os.uname().nodename,
+            "read_only": site.guard.read_only,
+            "health": health_of(picture),
+            "attention": [
+                {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
+                for need in reversed([*attention(overview)])
+            ],
+            "supervisor": supervisor_as_dict(overview.supervisor),
+            "supervisor_died": overview.died,
+            "index": {
+                "available": indexed is not None,
+                "syncing": (overview.supervisor or {}).get("syncing") or overview.syncing,
+                "problem": overview.unavailable or (overview.supervisor or {}).get("degraded") or None,
+            },
+            **_of_index(picture),
+            "workers": [_worker(row) for row in overview.workers],
+            "running": [] if indexed is None else self._running(picture.queue, indexed, overview.workers),
+            "rejected": overview.rejected,
+            "disk": {
+                "free_bytes": overview.free_bytes // DISK_STEP * DISK_STEP,
+                "total_bytes": overview.disk_bytes,
+            },
+        }
+
+    def _running(self, queue: Queue, indexed: Indexed, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        by_job = {worker["job_id"]: worker for worker in workers if worker["job_id"]}
+        known = self._jobs
+        self._jobs = {}
+        made = []
+        for row in indexed.running:
+            key = (row["id"], row["attempts"])
+            job = known.get(key)
+            if job is None:
+                try:
+                    job = queue.get(row["id"])
+                except (NotFound, InvalidData, OSError):
+                    continue
+            if job.state != "processing" or job.attempts != row["attempts"]:
+                continue  # it has ended since; the next picture shows that
+            self._jobs[key] = job
+            worker = by_job.get(row["id"], {})
+            line, size = _last_line(queue, job)
+            progress = progress_of(queue, job)
+            made.append(
+                {
+                    **{name: row[name] for name in FROM_ROW},
+                    "started_at": None if row["started_at"] is None else spell(row["started_at"]),
+                    "timeout": float(job.fields.get("timeout", queue.settings.timeout)),
+                    "pid": worker.get("command_pid"),
+                    "cpu_percent": worker.get("cpu_percent"),
+                    "rss_bytes": worker.get("rss_bytes"),
+                    "progress": progress or None,
+                    "progress_share": _share(progress),
+                    "last_line": line,
+                    "output_bytes": size,
+                }
+            )
+        return made
+
+
+def _worker(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a worker as JSON has it; what little one that is idle uses would make every snapshot another."""
+    made = worker_as_dict(row)
+    return made if row["command_pid"] else {**made, "cpu_percent": 0.0}
+
+
+def _of_index(picture: Picture) -> dict[str, Any]:
+    overview, indexed = picture.overview, picture.indexed
+    if indexed is None:
+        nothing = dict.fromkeys(("counts", "oldest_waiting_at", "last_hour", "throughput"))
+        return {**nothing, "queues": [], "failures": [], "dead_today": 0}
+    oldest = overview.oldest_waiting
+    return {
+        "counts": overview.counts,
+        "queues": [
+            {
+                "name": name,
+                "counts": counts,
+                "oldest_waiting_at": spell(indexed.oldest[name]) if name in indexed.oldest else None,
+            }
+            for name, counts in indexed.queues.items()
+        ],
+        "oldest_waiting_at": None if oldest is None else spell(oldest),
+        "last_hour": indexed.last_hour(),
+        "throughput": {
+            "from": spell(indexed.start * 60.0),
+            "step_s": 60,
+            **{what: [f.counts[what] for f in indexed.hour] for what in ("completed", "failed", "dead")},
+        },
+        "failures": [group_as_dict(group) for group in indexed.failures],
+        "dead_today": overview.dead_today,
+    }
+
+
+def _share(progress: str) -> float | None:
+    share = progress.partition("%")[0]
+    return int(share) / 100 if "%" in progress and share.isdigit() else None
+
+
+def _last_line(queue: Queue, job: Job) -> tuple[str | None, int | None]:
+    """Return the last line of the output, without escape sequences, and how much there is."""
+    try:
+        fd = open_in(queue.layout.output_of(job.id, job.attempts), "")
+    except (NotFound, OSError):
+        return None, None
+    try:
+        size = os.fstat(fd).st_size
+        _, data = tail_of(fd, 1, size - 4096)
+    finally:
+        os.close(fd)
+    text = ESCAPES.sub("", data.decode("utf-8", "replace")).strip()
+    return text.rpartition("\r")[2][-LAST_LINE_CHARS:] or None, size
+
+
+def snapshot(ask: Ask) -> Answer:
+    """Return the newest snapshot."""
+    etag, body = ask.site.snapshots.newest()
+    headers = {"ETag": etag}
+    if ask.head.headers.get("if-none-match") == etag:
+        return Answer(304, headers=headers)
+    return Answer(200, body, JSON, headers)

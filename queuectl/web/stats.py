@@ -1,0 +1,67 @@
+"""stats: throughput, wait and run time over time, for the charts."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from queuectl.clock import spell
+from queuectl.index.minutes import together
+from queuectl.web.jobs import unless_known
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.web.answer import Answer
+    from queuectl.web.site import Ask
+
+WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
+KEPT = 16
+
+
+class Charts:
+    """What was answered for this state of the index, shared by all pages."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self._made: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def get(self, key: tuple[Any, ...]) -> dict[str, Any] | None:
+        """Return what was answered for this key."""
+        return self._made.get(key)
+
+    def put(self, key: tuple[Any, ...], made: dict[str, Any]) -> None:
+        """Keep an answer, and not many."""
+        if len(self._made) >= KEPT:
+            self._made.clear()
+        self._made[key] = made
+
+
+def stats(ask: Ask) -> Answer:
+    """Return the steps of a window."""
+    index, window, queue = ask.site.index, ask.params.get("window", "1h"), ask.params.get("queue")
+    step, count = WINDOWS[window]
+    index.catch_up()
+    start = int(ask.site.clock.now() / 60) // step * step - (count - 1) * step
+    key = (index.changes(), window, queue, start)
+
+    def make() -> dict[str, Any]:
+        with ask.site.charts.lock:
+            made = ask.site.charts.get(key)
+            if made is None:
+                with index.reader() as reader:
+                    found = reader.series(start, step, count, queue)
+                made = {
+                    "window": window,
+                    "step_s": step * 60,
+                    "from": spell(start * 60.0),
+                    "buckets": [
+                        {"at": spell((start + number * step) * 60.0), **figures.as_dict()}
+                        for number, figures in enumerate(found)
+                    ],
+                    "totals": together(found).as_dict(),
+                }
+                ask.site.charts.put(key, made)
+            return made
+
+    return unless_known(ask, key, make)

@@ -1,0 +1,420 @@
+"""Every verb of the API does what the command line's does, and every answer is one that is documented."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from queuectl.client import Queue
+from queuectl.web import jobs as api_jobs
+from tests.web.support import Served
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.support import Jobs
+    from tests.support.supervised import Supervised
+
+
+# --- putting in
+
+
+def test_a_job_is_put_in(web: Served) -> None:
+    reply = web.ask("POST", "/api/v1/jobs", {"command": "echo hi", "tags": ["a"], "timeout": 5})
+    assert reply.status == 201
+    job_id = reply.json["id"]
+    assert reply.headers["location"] == f"/api/v1/jobs/{job_id}"
+    assert web.queue.get(job_id).fields["timeout"] == 5
+    assert web.get("/api/v1/jobs")["jobs"][0]["id"] == job_id  # read your writes
+
+
+def test_many_are_put_in_and_those_that_are_none_are_named(web: Served) -> None:
+    made = web.post("/api/v1/jobs", [{"command": "a"}, {"comand": "b"}, {"command": "c", "priority": 9999}, {}])
+    assert len(made["ids"]) == 1
+    assert [each["index"] for each in made["refused"]] == [1, 2, 3]
+    assert made["refused"][0]["pointer"] == "/1/comand"
+    assert made["refused"][0]["hint"] == 'did you mean "command"?'
+    assert web.ask("POST", "/api/v1/jobs", [{}]).status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"command": "x", "priority": "high"}, 422, "/priority"),
+        ({"command": "x", "priorty": 1}, 422, "/priorty"),
+        ({"command": "x", "argv": ["y"]}, 422, "/argv"),
+        ({}, 422, "/argv"),
+        ({"command": ""}, 422, "/command"),
+        ({"command": "x", "env": {"A": 1}}, 422, "/env"),
+        ({"command": "x", "cwd": "here"}, 422, "/cwd"),
+        ({"command": "x", "id": "../x"}, 422, "/id"),
+        ({"command": "x", "after": ["y"]}, 422, "/after"),
+        ([], 422, ""),
+        ([{"command": "x"}] * 1001, 422, ""),
+        (b"1", 400, None),
+        (b'"x"', 400, None),
+        (b"null", 400, None),
+        (b"{", 400, None),
+        (b'{"command": "x",}', 400, None),
+        (b'{"command": "x", "command": "y"}', 400, None),
+        (b'{"command": NaN}', 400, None),
+        (b'{"command": "\\ud800"}', 400, None),
+        (b'{"command": "\xff"}', 400, None),
+        (b'[{"command": "x"},]', 400, None),
+        (b"[" * 100000, 400, None),
+        (b"", 400, None),
+    ],
+)
+def test_what_is_no_job_is_refused(web: Served, body: Any, status: int, pointer: str | None) -> None:
+    reply = web.ask("POST", "/api/v1/jobs", body)
+    assert reply.status == status, reply
+    if pointer is not None:
+        assert reply.json["errors"][0]["pointer"] == pointer, reply
+    assert not web.queue.list()
+
+
+def test_a_dry_run_says_what_would_be_stored_and_what_to_type(web: Served) -> None:
+    job = {"command": "echo 'a b'", "priority": 5, "timeout": 120, "env": {"TOKEN": "hush"}, "tags": ["x y"]}
+    made = web.post("/api/v1/jobs?dry_run=true", job)
+    told = "queuectl enqueue --priority=5 --timeout=120 '--tag=x y' --pass-env=TOKEN --command"
+    assert made["valid"] is True
+    assert made["command_line"].startswith(told)
+    assert not web.queue.list()
+
+
+def test_the_command_line_it_tells_makes_the_same_job(
+    web: Served, home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import shlex
+
+    from queuectl.cli.main import main
+
+    monkeypatch.setenv("TOKEN", "hush")
+    monkeypatch.chdir(tmp_path)
+    fields: dict[str, Any]
+    for fields in (
+        {
+            "command": "echo 'a b'",
+            "priority": -5,
+            "timeout": 90.5,
+            "kill_after": 3600,
+            "name": "n",
+            "tags": ["x", "-y"],
+        },
+        {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hush"}},
+        {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
+        {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},
+    ):
+        line = web.post("/api/v1/jobs?dry_run=true", fields)["command_line"]
+        words = shlex.split(line)[1:]
+        at = words.index("--") if "--" in words else len(words)
+        assert main([*words[:at], "--home", str(home), "-q", "--cwd", "/", *words[at:]]) == 0, line
+        [row] = web.queue.list(limit=1)
+        stored = web.queue.get(row["id"]).fields
+        stored = {name: value for name, value in stored.items() if name not in ("id", "cwd", "created_at")}
+        stored["env"] = {name: value for name, value in stored["env"].items() if name != "PATH"}
+        assert stored == {"env": {}, **fields}, line
+        web.queue.delete(row["id"])
+
+
+def test_a_taken_id_and_a_held_key_are_conflicts(web: Served) -> None:
+    web.post("/api/v1/jobs", {"command": "x", "id": "a", "unique_key": "k"})
+    assert web.ask("POST", "/api/v1/jobs", {"command": "x", "id": "a"}).status == 409
+    reply = web.ask("POST", "/api/v1/jobs", {"command": "x", "unique_key": "k"})
+    assert reply.status == 409
+    assert "held by job a" in reply.json["detail"]
+
+
+# --- looking
+
+
+def test_jobs_are_filtered_sorted_and_paged(web: Served, jobs: Jobs) -> None:
+    for number in range(7):
+        jobs.pending(f"p{number}", f"echo {number}", tags=["even"] if number % 2 == 0 else [], priority=number)
+    jobs.dead("gone", command="ls /nowhere")
+    jobs.held("wait")
+    assert web.get("/api/v1/jobs")["total"] == 9
+    assert {row["id"] for row in web.get("/api/v1/jobs?state=pending&q=echo")["jobs"]} == {f"p{n}" for n in range(7)}
+    assert web.get("/api/v1/jobs?state=pending")["total"] == 8  # with what is held
+    assert web.get("/api/v1/jobs?tag=even")["total"] == 4
+    assert [row["id"] for row in web.get("/api/v1/jobs?sort=priority&limit=2")["jobs"]] == ["p6", "p5"]
+    assert web.get("/api/v1/jobs?since=1h&until=2099-01-01T00:00:00Z")["total"] == 9
+    assert web.get("/api/v1/jobs?until=1h")["total"] == 0
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = web.get(f"/api/v1/jobs?limit=4&sort=id{cursor}")
+        seen += [row["id"] for row in page["jobs"]]
+        if page["cursor"] is None:
+            break
+        cursor = f"&cursor={page['cursor']}"
+    assert seen == ["gone", *(f"p{n}" for n in range(7)), "wait"]
+
+
+def test_a_job_is_told_with_every_attempt_and_no_secret(web: Served, jobs: Jobs) -> None:
+    jobs.failed("j", b"first\nlast words\n", env={"PASSWORD": "hush"}, max_retries=5)
+    web.post("/api/v1/jobs/j/edit", {"set": {"env": {"PASSWORD": "hush2"}, "priority": 3}})
+    reply = web.ask("GET", "/api/v1/jobs/j")
+    assert b"hush" not in reply.body
+    told = reply.json
+    assert told["env"] == {"PASSWORD": None}
+    assert told["priority"] == 3
+    [attempt] = told["attempt_list"]
+    assert (attempt["attempt"], attempt["event"], attempt["exit_code"]) == (1, "failed", 1)
+    assert attempt["output_bytes"] == len(b"first\nlast words\n")
+    assert told["actions"] == ["cancel", "retry", "hold", "edit", "delete"]
+    assert web.ask("GET", "/api/v1/jobs/nobody").status == 404
+
+
+def test_dead_jobs_are_grouped_by_what_their_errors_have_in_common(web: Served, jobs: Jobs) -> None:
+    for number in range(4):
+        details = {"exit_code": 1, "error": f"cannot open '/data/{number}.csv' after {number} tries"}
+        jobs.dead(f"a{number}", details, command=f"load {number}.csv")
+    jobs.dead("b", {"exit_code": 2, "error": "out of cheese"}, command="load x")
+    groups = web.get("/api/v1/dead/groups")
+    assert groups["total"] == 5
+    assert [group["count"] for group in groups["groups"]] == [4, 1]
+    fingerprint = groups["groups"][0]["fingerprint"]
+    assert web.get(f"/api/v1/jobs?error={fingerprint}")["total"] == 4
+    assert web.get("/api/v1/snapshot")["failures"][0]["count"] == 4
+
+
+def _wait_for_304(web: Served, path: str) -> None:
+    """Without a supervisor the spool is looked at again and again until its last change is a second old."""
+    for _ in range(200):
+        etag = web.ask("GET", path).headers["etag"]
+        same = web.ask("GET", path, headers={"If-None-Match": etag})
+        if same.status == 304:
+            assert (same.headers["etag"], same.body) == (etag, b"")
+            return
+        time.sleep(0.05)
+    raise AssertionError(path)
+
+
+def test_what_has_not_changed_is_304(web: Served, jobs: Jobs) -> None:
+    jobs.pending("j")
+    for path in ("/api/v1/snapshot", "/api/v1/jobs", "/api/v1/jobs/j", "/api/v1/dead/groups", "/api/v1/stats"):
+        _wait_for_304(web, path)
+    before = {p: web.ask("GET", p).headers["etag"] for p in ("/api/v1/snapshot", "/api/v1/jobs", "/api/v1/jobs/j")}
+    web.post("/api/v1/jobs/j/hold", {})
+    for path, etag in before.items():
+        assert web.ask("GET", path, headers={"If-None-Match": etag}).status == 200, path
+
+
+# --- doing
+
+
+@pytest.mark.parametrize(
+    ("state", "verb", "after"),
+    [
+        ("pending", "cancel", "cancelled"),
+        ("failed", "cancel", "cancelled"),
+        ("completed", "cancel", "completed"),
+        ("failed", "retry", "pending"),
+        ("dead", "retry", "pending"),
+        ("completed", "retry", "pending"),
+        ("cancelled", "retry", "pending"),
+        ("held", "retry", "pending"),
+        ("pending", "hold", "held"),
+        ("failed", "hold", "held"),
+        ("held", "hold", "held"),
+        ("held", "release", "pending"),
+        ("dead", "hold", None),
+        ("pending", "release", None),
+        ("dead", "release", None),
+        ("completed", "edit", None),
+    ],
+)
+def test_a_verb(web: Served, jobs: Jobs, state: str, verb: str, after: str | None) -> None:
+    getattr(jobs, state)("j")
+    reply = web.ask("POST", f"/api/v1/jobs/j/{verb}", {"set": {"priority": 1}} if verb == "edit" else {})
+    if after is None:
+        assert (reply.status, web.queue.get("j").state) == (409, state)
+    else:
+        assert reply.status == 200, reply
+        assert reply.json == {"action": verb, "ids": ["j"], "failed": []}
+        assert web.queue.get("j").state == after
+    assert web.get("/api/v1/jobs")["jobs"][0]["state"] == (after or state)
+
+
+def test_a_dead_job_is_corrected_and_tried_again_in_one_step(web: Served, jobs: Jobs) -> None:
+    jobs.dead("j", command="fasle")
+    wrong = web.ask("POST", "/api/v1/jobs/j/retry", {"set": {"priority": "high"}})
+    assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/set/priority")
+    assert web.queue.get("j").state == "dead"
+    web.post("/api/v1/jobs/j/retry", {"set": {"command": "true", "env": None}})
+    job = web.queue.get("j")
+    assert (job.state, job.command, job.failures) == ("pending", "true", 0)
+
+
+def test_an_edit_is_checked(web: Served, jobs: Jobs) -> None:
+    jobs.pending("j", "echo 1", name="x")
+    web.post("/api/v1/jobs/j/edit", {"set": {"command": "echo 2", "name": None}})
+    assert web.queue.get("j").fields == {"command": "echo 2"} | {
+        k: v for k, v in web.queue.get("j").fields.items() if k not in ("command", "name")
+    }
+    for body in ({"set": {"comand": "x"}}, {"set": {"timeout": -1}}, {"set": {"id": "k"}}, {"set": {}}, {}, {"st": {}}):
+        assert web.ask("POST", "/api/v1/jobs/j/edit", body).status == 422, body
+
+
+def test_delete(web: Served, jobs: Jobs) -> None:
+    jobs.completed("j")
+    assert web.ask("DELETE", "/api/v1/jobs/j").json == {"action": "delete", "ids": ["j"], "failed": []}
+    assert web.ask("DELETE", "/api/v1/jobs/j").status == 404
+    assert web.get("/api/v1/jobs")["total"] == 0
+
+
+def test_the_same_for_many(web: Served, jobs: Jobs) -> None:
+    for number in range(5):
+        jobs.dead(f"d{number}", {"error": "no", "exit_code": 1})
+    jobs.pending("p")
+    path = "/api/v1/bulk"
+    only = {"action": "retry", "filter": {"state": "dead"}}
+    changed = web.ask("POST", path, {**only, "expected": 4})
+    assert (changed.status, changed.json["matched"]) == (409, 5)
+    assert web.post(path, {**only, "dry_run": True})["matched"] == 5
+    one = web.post(path, {**only, "expected": 5, "limit": 1})
+    assert (len(one["ids"]), one["matched"], one["left"]) == (1, 5, 4)
+    rest = web.post(path, {**only, "expected": 4})
+    assert (len(rest["ids"]), rest["left"]) == (4, 0)
+    assert web.queue.counts()["dead"] == 0
+    some = web.post(path, {"action": "edit", "ids": ["p", "nobody", "p"], "set": {"priority": 7}})
+    assert (some["ids"], some["failed"][0]["id"], some["left"]) == (["p"], "nobody", 0)
+    assert web.queue.get("p").priority == 7
+    gone = web.post(path, {"action": "delete", "filter": {"q": "true"}, "expected": 6})
+    assert (len(gone["ids"]), web.queue.list()) == (6, [])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"action": "retry"},
+        {"action": "retry", "ids": []},
+        {"action": "retry", "ids": ["a"], "filter": {"state": "dead"}},
+        {"action": "retry", "filter": {"state": "dead"}},
+        {"action": "retry", "filter": {}, "expected": 0},
+        {"action": "retry", "filter": {"stat": "dead"}, "expected": 0},
+        {"action": "explode", "ids": ["a"]},
+        {"action": "edit", "ids": ["a"]},
+        {"action": "hold", "ids": ["a"], "set": {"priority": 1}},
+        {"action": "retry", "ids": ["../a"]},
+        {"action": "retry", "ids": ["a"], "limit": 0},
+        {"action": "retry", "ids": ["a"], "expected": -1},
+    ],
+)
+def test_a_bulk_action_that_says_too_little_or_too_much_is_refused(web: Served, body: dict[str, Any]) -> None:
+    assert web.ask("POST", "/api/v1/bulk", body).status == 422
+
+
+def test_settings_are_told_changed_and_given_back(web: Served, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (home / "config.yaml").write_text("# mine\ntimeout: 2h30m # long\n")
+    rows = {row["name"]: row for row in web.get("/api/v1/config")["settings"]}
+    assert (rows["timeout"]["value"], rows["timeout"]["origin"]) == (9000, "config.yaml:2")
+    made = web.ask("PUT", "/api/v1/config/backoff-base", {"value": 3}).json
+    assert made == {"action": "set", "name": "backoff_base", "old": 2, "new": 3, "overridden_by": None}
+    assert "# mine" in (home / "config.yaml").read_text()
+    assert Queue(home).settings.backoff_base == 3
+    assert web.ask("PUT", "/api/v1/config/permanent_exit_codes", {"value": [3, 4]}).json["new"] == [3, 4]
+    assert web.ask("PUT", "/api/v1/config/snooze_exit_code", {"value": None}).status == 200
+    wrong = web.ask("PUT", "/api/v1/config/timeout", {"value": "soon"})
+    assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/value")
+    unknown = web.ask("PUT", "/api/v1/config/timout", {"value": 1})
+    assert (unknown.status, "timeout" in unknown.json["detail"]) == (404, True)
+    assert web.ask("DELETE", "/api/v1/config/timeout").json["new"] == 3600
+    monkeypatch.setenv("QUEUECTL_TIMEOUT", "5")
+    assert web.ask("PUT", "/api/config/timeout", {"value": "9"}).json["overridden_by"] == "environment QUEUECTL_TIMEOUT"
+    (home / "config.yaml").write_text("timeout: never\n")
+    monkeypatch.delenv("QUEUECTL_TIMEOUT")
+    assert "timeout" in web.get("/api/v1/config")["problem"]
+    assert web.ask("GET", "/api/v1/snapshot").status == 200
+
+
+# --- with a supervisor
+
+
+def test_workers_are_started_scaled_restarted_and_stopped(web: Served, supervised: Callable[..., Supervised]) -> None:
+    watched = supervised()
+    assert web.get("/api/v1/workers") == {"supervisor": None, "workers": []}
+    assert web.post("/api/v1/workers/stop", {}) == {"action": "stop", "workers": []}
+    assert web.ask("POST", "/api/v1/workers/restart", {}).status == 409
+    assert web.post("/api/v1/workers/scale", {"count": 0})["started"] == []
+    watched.start(1)
+    assert web.post("/api/v1/workers", {"count": 2})["workers"] == ["worker-2", "worker-3"]
+    assert web.post("/api/v1/workers/scale", {"count": 2})["started"] == []
+    watched.wait_until(lambda: len(web.get("/api/v1/workers")["workers"]) == 2, "one has stopped")
+    assert web.ask("POST", "/api/v1/workers/stop", {"id": "worker-9"}).status == 404
+    assert len(web.post("/api/v1/workers/restart", {})["workers"]) == 2
+    watched.wait_until(lambda: all(w["state"] == "idle" for w in watched.status()["workers"]), "they are back")
+    assert b"started" in web.ask("GET", "/api/v1/workers/supervisor/log?lines=500").body
+    assert web.ask("GET", "/api/v1/workers/worker-77/log").status == 404
+    assert web.ask("GET", "/api/workers").json[0]["name"] == "worker-1"
+    assert web.ask("DELETE", "/api/workers/1").json["workers"] == ["worker-1"]
+    for body in ({"count": 0}, {"count": 65}, {"count": "2"}, {"cuont": 2}):
+        assert web.ask("POST", "/api/v1/workers", body).status == 422
+    web.post("/api/v1/workers/stop", {"now": True})
+    watched.wait_until(lambda: web.get("/api/v1/snapshot")["supervisor"] is None, "the page says that none runs")
+
+
+def test_what_runs_is_shown_with_its_last_line_and_what_it_uses(
+    web: Served, supervised: Callable[..., Supervised]
+) -> None:
+    watched = supervised()
+    watched.start(1)
+    script = "echo 0.4 converting > $QUEUECTL_PROGRESS; printf 'one\\n\\033[31mtwo'; sleep 60"
+    web.post("/api/v1/jobs", {"command": script, "id": "long", "timeout": 500})
+    watched.wait_until(
+        lambda: [each["last_line"] for each in web.get("/api/v1/snapshot")["running"]] == ["two"], "it runs"
+    )
+    [running] = web.get("/api/v1/snapshot")["running"]
+    assert (running["id"], running["timeout"], running["worker"]) == ("long", 500, "worker-1")
+    assert (running["progress"], running["progress_share"]) == ("40% converting", 0.4)
+    assert running["rss_bytes"] > 0
+    assert web.ask("POST", "/api/v1/jobs/long/hold", {}).status == 409
+    assert web.post("/api/v1/jobs/long/cancel", {})["ids"] == ["long"]
+    assert web.get("/api/v1/jobs/long")["state"] == "cancelled"
+
+
+def test_a_command_that_does_not_want_to_end_keeps_nobody_waiting(
+    web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer says that it goes on, and it does."""
+    monkeypatch.setattr(api_jobs, "PATIENCE_S", 0.2)
+    watched = supervised()
+    watched.start(1)
+    script = "trap '' TERM; echo begun; while :; do sleep 0.05; done"
+    web.post("/api/v1/jobs", {"command": script, "id": "deaf", "kill_after": 1})
+    watched.wait_until(lambda: web.ask("GET", "/api/v1/jobs/deaf/output").body == b"begun\n", "it runs")
+    reply = web.ask("POST", "/api/v1/jobs/deaf/cancel", {})
+    assert (reply.status, "the request stands" in reply.json["detail"]) == (503, True)
+    watched.wait_for("deaf", "cancelled")
+
+
+def test_a_refused_list_costs_no_connection_to_the_index(web: Served) -> None:
+    web.get("/api/v1/jobs")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(30):
+        assert web.ask("GET", "/api/v1/jobs?cursor=5b5d").status == 400
+    assert len(os.listdir("/dev/fd")) <= before + 4
+
+
+# --- the original's addresses
+
+
+def test_the_original_s_addresses(web: Served, jobs: Jobs) -> None:
+    made = web.ask("POST", "/api/jobs", {"command": "echo hi", "id": "old", "max_retries": 2})
+    assert (made.status, made.json["id"]) == (201, "old")
+    jobs.dead("gone")
+    assert [row["id"] for row in web.get("/api/jobs?state=pending")] == ["old"]
+    assert [row["id"] for row in web.get("/api/dlq")] == ["gone"]
+    assert web.get("/api/jobs/old")["command"] == "echo hi"
+    assert web.post("/api/jobs/gone/retry", None)["ids"] == ["gone"]
+    assert web.ask("DELETE", "/api/jobs/old").status == 200
+    assert web.get("/api/status")["counts"]["pending"] == 1
+    assert web.get("/api/workers") == []
+    assert web.get("/api/config")["backoff_base"] == 2
+    assert web.ask("PUT", "/api/config/max_retries", {"value": 7}).json["name"] == "max_retries_default"
+    assert web.ask("DELETE", "/api/workers/1").json["workers"] == []

@@ -1,0 +1,138 @@
+"""openapi.json, the routes and the command line's JSON say the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from queuectl.index.minutes import COUNTED
+from queuectl.index.rows import COLUMNS, INTERNAL
+from queuectl.web.contract import Contract
+from queuectl.web.handlers import HANDLERS
+from tests.web.support import DOCUMENT, Served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.support import Jobs
+
+CONTRACT = Contract()
+SCHEMAS = DOCUMENT["components"]["schemas"]
+EXAMPLES = {"id": "worker-1", "key": "timeout", "file": "app.js"}
+
+
+def test_every_operation_has_a_handler_and_every_handler_an_operation() -> None:
+    ids = [operation.id for operation in CONTRACT.operations]
+    assert sorted(ids) == sorted(HANDLERS)
+
+
+def test_no_route_is_undocumented() -> None:
+    """The router knows nothing but the document: walk it, and find each operation where the document has it."""
+    walked = 0
+    for operation in CONTRACT.operations:
+        path = re.sub(r"\{(\w+)\}", lambda found: EXAMPLES[found[1]], operation.path)
+        found, _ = CONTRACT.find(operation.method, path)
+        assert found.id == operation.id, path
+        assert DOCUMENT["paths"][operation.path][operation.method.lower()]["operationId"] == found.id
+        walked += 1
+    assert walked == sum(len(methods) for methods in DOCUMENT["paths"].values()) > 40
+
+
+def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
+    for schema in SCHEMAS.values():
+        Draft202012Validator.check_schema(schema)
+    for reference in re.findall(r'"#/components/(\w+)/(\w+)"', json.dumps(DOCUMENT)):
+        assert reference[1] in DOCUMENT["components"][reference[0]], reference
+
+
+@pytest.mark.parametrize("operation", CONTRACT.operations, ids=lambda operation: operation.id)
+def test_every_operation_says_what_it_needs(operation: Any) -> None:
+    """A token unless it is open; a write the write token too; and says so for each way it can be refused."""
+    spec = DOCUMENT["paths"][operation.path][operation.method.lower()]
+    assert spec["summary"]
+    if not operation.is_open:
+        assert "401" in spec["responses"]
+        assert any("bearer" in way for way in spec["security"])
+        assert any("writeToken" in way for way in spec["security"]) == operation.is_write
+    assert not operation.is_write or "403" in spec["responses"]
+    assert operation.body is None or {"411", "413", "415", "422"} <= set(spec["responses"])
+
+
+def test_only_the_page_signing_in_and_livez_are_open() -> None:
+    is_open = {operation.id for operation in CONTRACT.operations if operation.is_open}
+    assert is_open == {"page", "asset", "livez", "login", "logout"}
+
+
+def test_rows_have_the_members_of_the_command_line() -> None:
+    assert set(SCHEMAS["Row"]["properties"]) == set(COLUMNS) - set(INTERNAL)
+    steps = DOCUMENT["paths"]["/api/v1/stats"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert set(COUNTED) <= set(steps["properties"]["totals"]["properties"])
+
+
+def test_answers_are_those_of_the_command_line(
+    web: Served, jobs: Jobs, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`list`, `show` and `config list --json` and the page say the same of the same jobs."""
+    from queuectl.cli.main import main
+
+    jobs.completed("done")
+    jobs.dead("gone", env={"PASSWORD": "hush"}, tags=["a", "b"])
+    jobs.pending("next")
+
+    def cli(*words: str) -> Any:
+        capsys.readouterr()
+        assert main([*words, "--json", "--home", str(home)]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert web.get("/api/v1/jobs")["jobs"] == cli("list")
+    assert web.get("/api/jobs?state=dead") == cli("dlq", "list") == web.get("/api/dlq")
+    shown, told = cli("show", "gone"), web.get("/api/v1/jobs/gone")
+    assert shown.pop("env") == {"PASSWORD": "hush"}
+    assert told.pop("env") == {"PASSWORD": None}
+    assert {name: told[name] for name in shown} == shown
+    members = ("name", "value", "origin", "help")
+    settings = [{name: row[name] for name in members} for row in web.get("/api/v1/config")["settings"]]
+    assert settings == cli("config", "list")
+    status, same = cli("status"), web.get("/api/status")
+    for name in ("at", "oldest_waiting_s", "disk"):  # what changes by itself
+        del status[name], same[name]
+    assert same == status
+
+
+@pytest.mark.parametrize(
+    ("path", "pointer", "hint"),
+    [
+        ("/api/v1/jobs?stat=dead", "?stat", 'did you mean "state"?'),
+        ("/api/v1/jobs?state=dad", "?state", 'did you mean "dead"?'),
+        ("/api/v1/jobs?limit=0", "?limit", None),
+        ("/api/v1/jobs?limit=501", "?limit", None),
+        ("/api/v1/jobs?limit=1e2", "?limit", None),
+        ("/api/v1/jobs?limit=5&limit=6", "?limit", None),
+        ("/api/v1/jobs?sort=colour", "?sort", None),
+        ("/api/v1/jobs?since=yesteryear", "?since", None),
+        ("/api/v1/jobs?error=zz", "?error", None),
+        ("/api/v1/stats?window=1y", "?window", None),
+        ("/api/v1/snapshot?x=1", "?x", "known: none"),
+        ("/api/v1/jobs/a/output?follow=yes", "?follow", None),
+        ("/api/v1/jobs?", None, None),
+    ],
+)
+def test_a_wrong_parameter_is_an_error_that_points_at_it(
+    web: Served, path: str, pointer: str | None, hint: str | None
+) -> None:
+    reply = web.ask("GET", path)
+    if pointer is None:
+        assert reply.status == 200
+        return
+    assert reply.status == 400
+    assert reply.json["errors"][0]["pointer"] == pointer
+    assert hint is None or reply.json["errors"][0]["hint"] == hint
+
+
+@pytest.mark.parametrize("cursor", ["x", "00", "5b5d", "ff", "5b2275706461746564225d"])
+def test_a_cursor_of_another_list_is_refused(web: Served, cursor: str) -> None:
+    assert web.ask("GET", f"/api/v1/jobs?cursor={cursor}").status == 400
