@@ -45,6 +45,7 @@ class Job:
         failures: failed attempts since the last revival; this is what `max_retries` bounds.
         interruptions, snoozes: in a row.
         run_at: not to be started before this instant.
+        is_torn: its file ended in a growth that did not complete.
         waits: who wants it to wait until then: nobody, author, retry or snooze.
     """
 
@@ -61,6 +62,7 @@ class Job:
         "history",
         "id",
         "interruptions",
+        "is_torn",
         "last_error",
         "last_event",
         "max_rss_bytes",
@@ -80,6 +82,7 @@ class Job:
         self.directory = directory
         self.fields: Fields = fields
         self.history: list[Entry] = record.history
+        self.is_torn = record.torn
         self.created_at = self.updated_at = _created_at(record, seen_at)
         self.run_at = instant_of(fields["run_at"]) if "run_at" in fields else self.created_at
         self.waits = "author" if "run_at" in fields else "nobody"

@@ -14,7 +14,7 @@ from queuectl.index.rows import COLUMNS, INTERNAL, row_of
 from queuectl.index.sorting import Sorter
 from queuectl.index.sync import sync
 from queuectl.index.writer import Writer
-from queuectl.job import DIRECTORIES
+from queuectl.job import DIRECTORIES, PENDING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def _compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
     for _ in range(2):
         job, in_index = _read(spool, job_id), reader.row(job_id)
         in_spool = None if job is None else row_of(job)
-        if in_spool is None and in_index is None:
+        # In pending/ a torn file could be half of what a stranger writes, and is no job for a while.
+        if in_index is None and (job is None or (job.is_torn and job.directory == PENDING)):
             return None
         if in_spool is not None and in_index is not None and job is not None:
             if "created_at" not in job.fields:  # made up from the file's mtime, which grows with the file

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,12 +15,16 @@ from queuectl.fields import InvalidField
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull
-from queuectl.spool.files import Files
+from queuectl.spool.files import MANY_FILES, Files
 from queuectl.spool.layout import Layout
+from queuectl.spool.publish import GROUP_JOBS
 from queuectl.spool.spool import Spool, check_id
 from tests.support.clock import NOON
 from tests.support.faults import Faulty, Named, make_old
 from tests.support.spools import DIRECTORIES, Home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BAD: list[tuple[dict[Any, Any], str]] = [
     ({}, "exactly one of"),
@@ -193,10 +197,80 @@ def test_many_jobs_are_made_durable_by_one_sync_of_the_directory(tmp_path: Path)
     assert len(list(spool.enqueue_many([{"command": "true"}] * 3))) == 3
     assert calls == ["file"] * 3 + ["directory"]
     calls.clear()
-    jobs = spool.enqueue_many([{"command": "true"}] * 3)
+    jobs = spool.enqueue_many([{"command": "true"}, None, {"command": "true"}])
     next(jobs)
     jobs.close()  # type: ignore[attr-defined]
-    assert calls == ["file", "directory"]
+    assert calls == ["file", "directory"]  # None ended the group; the rest was never begun
+
+
+def test_a_large_group_is_synced_with_the_file_system(tmp_path: Path) -> None:
+    """And no id is told before that, nor a name given to bytes that are not on the disk."""
+    calls: list[str] = []
+
+    class Counting(Files):
+        def sync(self, fd: int) -> None:
+            calls.append("file")
+
+        def _sync_file_system(self, fd: int) -> bool:
+            calls.append("all")
+            assert os.listdir(home / "spool/pending") == []
+            return super()._sync_file_system(fd)
+
+        def sync_directory(self, path: str) -> None:
+            calls.append("directory")
+
+    home = tmp_path / "home"
+    spool = Home(home, files=Counting(), durability="full")
+    jobs = spool.enqueue_many([{"command": "true"}] * MANY_FILES)
+    next(jobs)
+    assert calls == ["all", "directory"]
+    assert len(os.listdir(home / "spool/pending")) == MANY_FILES
+    assert len(list(jobs)) == MANY_FILES - 1
+
+
+def test_without_a_call_for_the_file_system_each_file_is_synced(tmp_path: Path) -> None:
+    synced: list[int] = []
+
+    class Elsewhere(Files):
+        def sync(self, fd: int) -> None:
+            synced.append(fd)
+
+        def _sync_file_system(self, fd: int) -> bool:
+            return False
+
+    spool = Home(tmp_path / "home", files=Elsewhere(), durability="full")
+    assert len(list(spool.enqueue_many([{"command": "true"}] * 100))) == 100
+    assert len(synced) == 100
+
+
+def test_a_group_is_bounded_and_leaves_no_descriptor(tmp_path: Path) -> None:
+    before = os.listdir("/dev/fd")
+    most = 0
+
+    def jobs() -> Iterator[dict[str, str]]:
+        nonlocal most
+        for number in range(2 * GROUP_JOBS + 1):
+            most = max(most, len(os.listdir("/dev/fd")))
+            yield {"command": f"echo {number}"}
+
+    spool = Home(tmp_path / "home", durability="relaxed")
+    assert len(set(map(str, spool.enqueue_many(jobs())))) == 2 * GROUP_JOBS + 1
+    assert GROUP_JOBS // 2 < most <= GROUP_JOBS + len(before)
+    assert os.listdir("/dev/fd") == before
+
+
+def test_an_error_in_the_middle_of_a_group_leaves_nothing_behind(tmp_path: Path) -> None:
+    def jobs() -> Iterator[dict[str, str]]:
+        yield {"command": "true"}
+        raise KeyboardInterrupt
+
+    before = os.listdir("/dev/fd")
+    spool = Home(tmp_path / "home", durability="full")
+    with pytest.raises(KeyboardInterrupt):
+        list(spool.enqueue_many(jobs()))
+    assert os.listdir("/dev/fd") == before
+    assert spool.litter() == []
+    assert [*spool.ids(PENDING)] == []
 
 
 def test_a_job_is_durable_before_it_is_acknowledged(tmp_path: Path) -> None:
@@ -437,7 +511,7 @@ def test_changes_in_place_are_noted_for_the_index(tmp_path: Path) -> None:
     with spool.take(b) as claim:
         claim.edit({"command": "x" * 3000})
         claim.run_now()
-    assert spool.files.take(spool.changes_path) == b"a\na\nb\nb\n"
+    assert spool.files.take(spool.changes_path) == b"a\n" * 4 + b"b\n" * 3  # before and after what leaves no other trace
 
 
 def test_on_a_full_disk_the_directory_shows_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
