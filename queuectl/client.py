@@ -78,19 +78,19 @@ class Queue:
         return self.spool.enqueue(wanted)
 
     def enqueue_many(
-        self, jobs: Iterable[str | Sequence[str] | Mapping[str, Any]]
+        self, jobs: Iterable[str | Sequence[str] | Mapping[str, Any] | None]
     ) -> Iterator[str | InvalidData | Conflict]:
-        """Put many jobs in, acknowledged together: all are durable once the iterator has ended.
+        """Put many jobs in, in groups that are synced together; None among them ends a group.
 
         Yields:
-            For each job, in order: its id, or the error for which it was refused.
+            For each job, in order: its id, once it is durable, or the error for which it was refused.
         """
         from itertools import groupby
 
-        wanted = (_fields_of(job, {}) for job in jobs)
-        for is_unique, group in groupby(wanted, key=lambda fields: "unique_key" in fields):
+        wanted = (None if job is None else _fields_of(job, {}) for job in jobs)
+        for is_unique, group in groupby(wanted, key=lambda fields: fields is not None and "unique_key" in fields):
             if is_unique:
-                yield from map(self._enqueue_unique_or_say_why, group)
+                yield from (self._enqueue_unique_or_say_why(fields or {}) for fields in group)
             else:
                 yield from self.spool.enqueue_many(group)
 
@@ -392,9 +392,6 @@ def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     return layout
 
 
-def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-    if isinstance(job, str):
-        return {"command": job, **fields}
-    if hasattr(job, "keys"):
-        return {**job, **fields}
-    return {"argv": list(job), **fields}
+def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    made: Any = {"command": job} if isinstance(job, str) else job if hasattr(job, "keys") else {"argv": list(job)}
+    return {**made, **fields} if fields else made

@@ -1,7 +1,8 @@
-"""bulk: many jobs from a file, acknowledged together.
+"""bulk: many jobs from a file, acknowledged in groups.
 
 Guarantees: a line that is no job does not keep the others out; each is told with its number. No id is printed before
-            its job is durable.
+            its job is durable. Memory does not grow with the file. With `--resume NAME`, typing the same again after an
+            interruption puts in what is missing and nothing twice.
 Fails with: the error itself when there was one job only, else PartlyFailed.
 """
 
@@ -10,11 +11,11 @@ from __future__ import annotations
 from collections import deque
 
 from queuectl.cli.ids import Failures
-from queuectl.cli.jobs import read_lines
+from queuectl.cli.lines import read_lines
 from queuectl.cli.progress import Progress
 from queuectl.cli.screen import to_json
 from queuectl.cli.text import plural
-from queuectl.errors import InvalidData, QueueError
+from queuectl.errors import Conflict, InvalidData, QueueError
 from queuectl.fields import misspelt, validate
 from queuectl.units import spell_duration
 
@@ -31,22 +32,31 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
 
 REFUSED = "were refused"
+BEGINNING = '{"action": "enqueue", "ids": ['
 
 
 class Intake:
     """The jobs of one file on their way into the queue."""
 
-    def __init__(self, screen: Screen, template: Template, file: BinaryIO, *, commands: bool) -> None:
+    def __init__(self, args: Arguments, screen: Screen, template: Template, file: BinaryIO) -> None:
         self._screen = screen
         self._template = template
-        self._lines = read_lines(file, commands=commands)
-        self._under_way: deque[int] = deque()  # line numbers of jobs handed on and not yet answered
+        self._lines = read_lines(file, commands=args.lines)
+        self._name = args.resume
+        self._keeps_ids = bool(args.wait or args.propagate)
+        self._under_way: deque[tuple[int, str]] = deque()  # line numbers and ids of jobs handed on and not yet answered
+        self._printed = 0
         self.refused = Failures(screen)
-        self.ids: list[str] = []
+        self.queued = self.known = 0
+        self.ids: list[str] = []  # only where they are needed afterwards
 
-    def jobs(self) -> Iterator[Fields]:
-        """Yield the jobs, setting aside what is none."""
-        for number, found in self._lines:
+    def jobs(self) -> Iterator[Fields | None]:
+        """Yield the jobs, setting aside what is none; None where more has yet to be written."""
+        for line in self._lines:
+            if line is None:
+                yield None
+                continue
+            number, found = line
             try:
                 if isinstance(found, InvalidData):
                     raise found
@@ -55,56 +65,86 @@ class Intake:
                         f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?'
                     )
                 job = self._template.job(found)
+                if self._name is not None:
+                    job.setdefault("id", f"{self._name}-{number}")
             except InvalidData as error:
                 self.refused.add("line", number, error)
                 continue
-            self._under_way.append(number)
+            self._under_way.append((number, str(job.get("id"))))
             yield job
 
-    def answer(self, result: str | QueueError) -> None:
-        """Take what became of the job that was handed on first: its id, or why it was refused."""
-        number = self._under_way.popleft()
+    def answer(self, result: str | QueueError) -> str | None:
+        """Take what became of the job that was handed on first, its id or why it was refused; return its id."""
+        number, job_id = self._under_way.popleft()
+        if isinstance(result, Conflict) and self._name is not None:
+            self.known += 1
+            return job_id
         if isinstance(result, QueueError):
             self.refused.add("line", number, result)
+            return None
+        self.queued += 1
+        return result
+
+    def print(self, job_id: str) -> None:
+        """Write one id: a line of its own, or the next of the list in the one object that JSON is."""
+        if self._keeps_ids:
+            self.ids.append(job_id)
+        if self._screen.format in ("json", "jsonl"):
+            self._screen.write((", " if self._printed else BEGINNING) + f'"{job_id}"')
         else:
-            self.ids.append(result)
+            self._screen.line(job_id)
+        self._printed += 1
 
     def finish(self) -> None:
-        """Raise what the refusals amount to."""
-        self.refused.finish(len(self.ids) + len(self.refused), REFUSED)
+        """End the object, and raise what the refusals amount to."""
+        if self._screen.format in ("json", "jsonl"):
+            counts = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            self._screen.write(("" if self._printed else BEGINNING) + "], " + to_json(counts)[1:] + "\n")
+
+    def raise_refusals(self) -> None:
+        """Raise what they amount to."""
+        self.refused.finish(self.queued + self.known + len(self.refused), REFUSED)
 
 
 def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> int:
     """Put the jobs of a file into the queue and return the exit code."""
-    intake = Intake(screen, template, file, commands=args.lines)
+    intake = Intake(args, screen, template, file)
     if args.dry_run:
         return _check(intake, screen)
     with Progress(screen, "Queueing") as progress:
         try:
             for result in queue.enqueue_many(intake.jobs()):
-                intake.answer(result)
+                job_id = intake.answer(result)
+                if job_id is not None:
+                    intake.print(job_id)
                 progress.step()
         except KeyboardInterrupt:
             progress.clear()
-            screen.say(f"Stopped; {plural(len(intake.ids), 'job')} may be in the queue: queuectl list --sort created")
+            again = ", and the same command puts in the rest" if args.resume else ""
+            done = plural(intake.queued + intake.known, "job")
+            screen.say(f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created")
             raise
-    screen.result({"action": "enqueue", "ids": intake.ids, "refused": intake.refused.as_dicts()}, intake.ids)
-    refused = f" ({len(intake.refused):,} refused)" if intake.refused else ""
-    if intake.ids or not intake.refused:
-        screen.say(f"Queued {plural(len(intake.ids), 'job')} in {spell_duration(progress.elapsed_s)}{refused}")
+    intake.finish()
+    notes = [f"{intake.known:,} were there already"] if intake.known else []
+    notes += [f"{len(intake.refused):,} refused"] if intake.refused else []
+    if intake.queued or intake.known or not intake.refused:
+        note = f" ({', '.join(notes)})" if notes else ""
+        screen.say(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
     if intake.ids and (args.wait or args.propagate):
         from queuectl.cli.commands.wait import await_jobs
 
         code = await_jobs(queue, screen, intake.ids, timeout_s=None, propagate=args.propagate)
         if code:
             return code
-    intake.finish()
+    intake.raise_refusals()
     return 0
 
 
 def _check(intake: Intake, screen: Screen) -> int:
     """Show the jobs as they would be stored, one a line."""
     for job in intake.jobs():
+        if job is None:
+            continue
         try:
             validate(job)
         except InvalidData as error:
@@ -112,6 +152,6 @@ def _check(intake: Intake, screen: Screen) -> int:
         else:
             intake.answer("")
             screen.line(to_json(job))
-    screen.say(f"{plural(len(intake.ids), 'valid job')}; nothing was put into the queue")
-    intake.finish()
+    screen.say(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
+    intake.raise_refusals()
     return 0

@@ -10,12 +10,13 @@ import os
 
 from queuectl.errors import InvalidData, QueueError, UsageError
 from queuectl.jsontext import is_json
-from queuectl.record import MAX_BYTES, parse
+from queuectl.record import parse
+from queuectl.spool.publish import Checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import Any, BinaryIO
+    from collections.abc import Mapping
+    from typing import Any
 
     from queuectl.cli.commandline import Arguments
 
@@ -45,7 +46,7 @@ class Template:
 
     def job(self, fields: Mapping[str, Any]) -> Fields:
         """Return a whole job: `fields`, what the flags say, and the place where it was typed."""
-        made = {**fields, **self._flags}
+        made = Checked(fields, **self._flags)
         if "command" in self._flags:
             made.pop("argv", None)
         elif "argv" in self._flags:
@@ -151,7 +152,7 @@ def from_json(text: str) -> Fields:
         InvalidData: with line, column, caret, and a hint where the shell may have changed the text.
     """
     try:
-        return _strictly(os.fsencode(text))
+        return read(os.fsencode(text))
     except InvalidData as error:
         if is_json(text):
             raise
@@ -164,7 +165,12 @@ def from_json(text: str) -> Fields:
         raise InvalidData(message, hint, error.excerpt) from None
 
 
-def _strictly(data: bytes) -> Fields:
+def read(data: bytes) -> Fields:
+    """Read a job as its author wrote it.
+
+    Raises:
+        InvalidData: with line, column and caret.
+    """
     try:
         record = parse(data)
     except InvalidData as error:
@@ -173,74 +179,3 @@ def _strictly(data: bytes) -> Fields:
     if record.has_history:
         raise InvalidData('the job is not valid: a new job has no "history"')
     return record.fields
-
-
-# --- files
-
-
-def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[tuple[int, Fields | InvalidData]]:
-    """Yield the jobs of a file with their line numbers: JSON objects, or shell commands, one a line.
-
-    Blank lines are skipped. A file that is one JSON object over several lines is one job, with the number 0.
-    """
-    if commands:
-        yield from _commands(file)
-        return
-    first = _next_line(file)
-    lines = [first]
-    if first.lstrip()[:1] == b"{" and isinstance(_line(first), InvalidData):
-        whole = first + file.read(MAX_BYTES)
-        found = _line(whole)
-        if not (isinstance(found, InvalidData) and _begins_every_line(whole)):
-            yield 0, found
-            return
-        lines = whole.splitlines(keepends=True)
-        lines[-1] += b"" if lines[-1].endswith(b"\n") else _next_line(file)
-    for number, line in enumerate(_lines(lines, file), 1):
-        if line.strip():
-            found = _line(line)
-            if isinstance(found, InvalidData):
-                found = InvalidData(str(found).replace("the job is not valid: line 1, ", "", 1), excerpt=found.excerpt)
-            yield number, found
-
-
-def _begins_every_line(data: bytes) -> bool:
-    """Tell whether the lines look like one object each, so that errors belong to lines."""
-    return all(line.lstrip()[:1] == b"{" for line in data.splitlines() if line.strip()) and data.strip() != b"{"
-
-
-def _lines(first: list[bytes], file: BinaryIO) -> Iterator[bytes]:
-    yield from first
-    while line := _next_line(file):
-        yield line
-
-
-def _next_line(file: BinaryIO) -> bytes:
-    """Read a line; of one that is too long for a job only so much that it still is too long."""
-    line = rest = file.readline(MAX_BYTES + 1)
-    while len(rest) > MAX_BYTES and not rest.endswith(b"\n"):
-        rest = file.readline(MAX_BYTES + 1)
-    return line
-
-
-def _line(data: bytes) -> Fields | InvalidData:
-    try:
-        return _strictly(data)
-    except InvalidData as error:
-        return error
-
-
-def _commands(file: BinaryIO) -> Iterator[tuple[int, Fields | InvalidData]]:
-    for number, line in enumerate(_lines([], file), 1):
-        if len(line) > MAX_BYTES:
-            yield number, InvalidData(f"the line is longer than {MAX_BYTES} bytes")
-            continue
-        try:
-            text = line.decode().strip()
-        except UnicodeDecodeError as error:
-            yield number, InvalidData(f"byte 0x{line[error.start]:02x} is not UTF-8")
-            continue
-        if "\0" in text:
-            yield number, InvalidData("the line holds the character NUL")
-        elif text and not text.startswith("#"):
-            yield number, {"command": text}

@@ -100,9 +100,7 @@ GROUPS = {
 COMMANDS: dict[str, Command] = {
     "enqueue": Command(
         "put jobs into the queue",
-        _option(
-            "job", metavar="JSON", nargs="?", help="a job as a JSON object; - reads one a line from standard input"
-        ),
+        _option("job", metavar="JSON", nargs="?", help="a job as a JSON object; - reads one a line from stdin"),
         _option("--command", metavar="STRING", help="a command for /bin/sh; without a shell: -- PROGRAM ARGUMENT ..."),
         _option("-f", "--file", metavar="FILE", help="read jobs from FILE, one JSON object a line"),
         _flag("--lines", help="each line read is a shell command instead of a JSON object"),
@@ -125,6 +123,7 @@ COMMANDS: dict[str, Command] = {
         _option("--unique", metavar="KEY", help="refuse it while a job with this key waits or runs"),
         _choice("--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id that has the key"),
         _choice("--leftovers", "HOW", ("end", "leave"), help="end or leave what outlives the command"),
+        _option("--resume", metavar="NAME", help="ids NAME-1, NAME-2 ... by line; lines whose job exists are skipped"),
         _flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
         _flag("--follow", help="wait, and show its output meanwhile"),
         PROPAGATE,
@@ -133,7 +132,7 @@ COMMANDS: dict[str, Command] = {
             """queuectl enqueue '{"command": "echo hello"}'""",
             "queuectl enqueue --command 'sleep 2; date' --delay 10m",
             "queuectl enqueue --max-retries 0 -- printf '%s\\n' 'no shell reads this'",
-            "ls *.mov | sed 's/.*/gzip -k &/' | queuectl enqueue --lines -",
+            "ls *.mov | sed 's/.*/gzip -k &/' | queuectl enqueue --lines - --resume movies",
         ),
         usage="JSON | - | --command S | -f FILE | -- ARGV ...",
     ),

@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from queuectl.cli.jobs import read_lines
+from queuectl.cli.lines import read_lines
 from queuectl.errors import InvalidData
 from queuectl.record import MAX_BYTES
 from tests.cli.support import NOW, Jobs, Ran, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Until = Callable[[Callable[[], bool]], None]
+
+
+@pytest.fixture
+def until() -> Until:
+    def wait(holds: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    return wait
 
 
 def stored(home: Path, job_id: str) -> dict[str, Any]:
@@ -413,8 +431,8 @@ def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
 
     monkeypatch.setattr(Queue, "enqueue_many", interrupted)
     ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
-    assert (ran.code, ran.out) == (130, "")
-    assert ran.err == "Stopped; 1 job may be in the queue: queuectl list --sort created\n"
+    assert (ran.code, ran.out) == (130, "a\n")  # which is durable
+    assert ran.err == "Stopped; 1 job and perhaps some more are in the queue: queuectl list --sort created\n"
 
 
 @pytest.mark.parametrize("option", ["--delay", "--timeout", "--kill-after", "--at", "--expires"])
@@ -423,3 +441,57 @@ def test_a_time_that_is_too_far_away_is_refused_as_typed(cli: Run, option: str) 
     assert (ran.code, ran.out) == (2, "")
     assert f"{option} must " in ran.err
     assert '99999999999d"' in ran.err
+
+
+def waiting(home: Path) -> set[str]:
+    folder = home / "spool/pending"
+    return {path.stem for path in folder.iterdir()} if folder.exists() else set()
+
+
+def begin(home: Path, *argv: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "queuectl"), *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def test_what_has_come_through_a_pipe_is_queued_before_more_is_waited_for(home: Path, until: Until) -> None:
+    """`tail -f commands | queuectl enqueue --lines -` must not sit on what it was given."""
+    with begin(home, "enqueue", "--lines", "-") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for number in range(1, 4):
+            process.stdin.write(f"echo {number}\n".encode())
+            process.stdin.flush()
+            until(lambda: len(waiting(home)) == number)  # noqa: B023 - called before the next round
+        process.stdin.close()
+        assert len(process.stdout.read().split()) == 3
+
+
+def test_an_interrupted_file_is_resumed_without_doubles(cli: Run, home: Path, until: Until) -> None:
+    lines = "".join(f"echo {number}\n" for number in range(1, 2001)).encode()
+    with begin(home, "enqueue", "--lines", "-", "--resume", "import") as process:
+        assert process.stdin is not None
+        process.stdin.write(lines[: lines.index(b"echo 1500\n")])
+        process.stdin.flush()
+        until(lambda: len(waiting(home)) >= 1000)
+        process.kill()
+    before = waiting(home)
+    assert 1000 <= len(before) < 2000
+    told = json.loads(cli("enqueue", "--lines", "-", "--resume", "import", "--json", stdin=lines).out)
+    assert (told["queued"], told["known"], told["refused"]) == (2000 - len(before), len(before), [])
+    assert told["ids"] == [f"import-{number}" for number in range(1, 2001)]
+    assert waiting(home) == {*told["ids"]}
+    assert stored(home, "import-7")["command"] == "echo 7"
+    assert cli("enqueue", "--lines", "-", "--resume", "import", stdin=lines).out.split() == told["ids"]
+
+
+def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
+    refused = cli("enqueue", "--command", "true", "--resume", "a")
+    assert (refused.code, "--resume goes with jobs from a file" in refused.err) == (2, True)
+    refused = cli("enqueue", "--lines", "-", "--resume", "a b", stdin=b"true\n")
+    assert (refused.code, "cannot begin an id" in refused.err) == (2, True)
+
+
+def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:
+    told = json.loads(cli("enqueue", "--lines", "-", "--json").out)
+    assert told == {"action": "enqueue", "ids": [], "queued": 0, "known": 0, "refused": []}

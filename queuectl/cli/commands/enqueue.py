@@ -12,7 +12,7 @@ from queuectl.cli.jobs import Template, from_json
 from queuectl.cli.screen import is_terminal
 from queuectl.client import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.fields import misspelt, validate
+from queuectl.fields import ID_GRAMMAR, is_id, misspelt, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def run(args: Arguments, screen: Screen) -> int:
     """Put one job in, or with `-` and --file those of a file."""
     if args.file is not None or args.job == "-" or args.lines:
         return _many(args, screen)
+    if args.resume is not None:
+        raise UsageError("--resume goes with jobs from a file: --file, --lines or -")
     if args.job is None and args.command is None and not args.argv:
         if args.argv is None and is_terminal(sys.stdin):
             from queuectl.cli.commandline import parse
@@ -134,6 +136,8 @@ def _many(args: Arguments, screen: Screen) -> int:
         raise UsageError("--id and --unique name one job; in a file each job has its own")
     if args.follow:
         raise UsageError("--follow shows one job's output; for several there is --wait")
+    if args.resume is not None and not is_id(f"{args.resume}-1"):
+        raise UsageError(f'--resume "{args.resume}" cannot begin an id: {ID_GRAMMAR}')
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
     if args.file in (None, "-"):

@@ -511,7 +511,9 @@ def test_changes_in_place_are_noted_for_the_index(tmp_path: Path) -> None:
     with spool.take(b) as claim:
         claim.edit({"command": "x" * 3000})
         claim.run_now()
-    assert spool.files.take(spool.changes_path) == b"a\n" * 4 + b"b\n" * 3  # before and after what leaves no other trace
+    assert (
+        spool.files.take(spool.changes_path) == b"a\n" * 4 + b"b\n" * 3
+    )  # before and after what leaves no other trace
 
 
 def test_on_a_full_disk_the_directory_shows_the_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
