@@ -4,7 +4,7 @@ Owns:       the listening socket, TCP or (--socket) in the file system.
 Guarantees: never more than CONNECTIONS; when they are all taken, the one that has been idle for longest makes room, so
             that idle clients keep nobody out. Nothing of it outlives the process but a socket's name.
 Fails with: UsageError, Conflict (the port is taken), NotAllowed.
-Source:     socketserver.
+Source:     http.server, of which everything is used but the reading of requests (head.py says why).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import socketserver
 import stat
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -35,32 +35,24 @@ FULL_BYTES = (
 ).encode() + FULL.body
 
 
-class Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
+class Server(ThreadingHTTPServer):
     """Serves a site; `listen` makes one.
 
     Attributes:
         address: host and port; None for a socket in the file system.
     """
 
-    daemon_threads = True
     block_on_close = False
 
     def __init__(self, listening: socket.socket) -> None:
-        super().__init__(listening.getsockname(), Handler)
-        self.socket = listening
         name = listening.getsockname()
+        super().__init__(name, Handler, bind_and_activate=False)
+        self.socket.close()  # one that the library has made
+        self.socket = listening
         self.address = (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
         self.site: Site  # before serve_forever
         self._lock = Lock()
         self._connections: dict[socket.socket, float | None] = {}  # since when it has been idle
-
-    def fileno(self) -> int:
-        """For the loop."""
-        return self.socket.fileno()
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept."""
-        return self.socket.accept()
 
     def verify_request(self, request: Any, _client_address: Any) -> bool:
         """Make room for one more, or refuse it."""
@@ -114,15 +106,19 @@ class Server(socketserver.ThreadingMixIn, socketserver.BaseServer):
                 _hang_up(connection)
 
 
-class Handler(socketserver.BaseRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     """The thread of a connection."""
 
     server: Server
 
+    def setup(self) -> None:
+        """Prepare the connection."""
+        no_delay = self.request.family != socket.AF_UNIX  # 45 ms an answer otherwise
+        self.disable_nagle_algorithm = no_delay  # type: ignore[misc]
+        super().setup()
+
     def handle(self) -> None:
         """Answer its requests."""
-        if self.request.family != socket.AF_UNIX:
-            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 45 ms an answer without
         peer = self.client_address[0] if isinstance(self.client_address, tuple) else "socket"
         Connection(self.server.site, self.request, peer, lambda idle: self.server.rests(self.request, idle)).serve()
 
