@@ -114,9 +114,9 @@ class JobFile:
         record, files = self.record, self._spool.files
         if files.read_at(self._fd, len(record.tail) + 1, record.grow_at) != record.tail:
             self.replace(record.rewritten())  # who had it open wrote to it: the job is what was read
-        elif not record.has_history:
+        elif not record.has_history and (self._spool.is_durable or self.directory == PENDING):
             # A first growth that is torn may have lost the author's last bracket: what is left could not be told from
-            # the first half of what a stranger writes.
+            # the first half of what a stranger writes. Only a power cut tears what has left pending/.
             self.replace(record.rewritten())
         elif record.torn:
             self._mend()

@@ -17,7 +17,12 @@ SPOOL = (
     Mutant(
         "no sync of a new file",
         "spool/publish.py",
-        (("if spool.is_durable:\n            files.sync(fd)", "if False:\n            files.sync(fd)"),),
+        (
+            (
+                "if spool.is_durable:\n            spool.files.sync(new.fd)",
+                "if False:\n            spool.files.sync(new.fd)",
+            ),
+        ),
         (f"{CUT}[enqueue]", f"{ENQUEUE}a_job_is_durable_before_it_is_acknowledged"),
         "a power cut leaves an acknowledged job empty",
     ),
@@ -25,10 +30,10 @@ SPOOL = (
         "a job is published before it is written",
         "spool/publish.py",
         (
-            ("        files.write(fd, data, 0)\n", ""),
+            ("        files.write(fd, data, 0)\n", "        global _late\n        _late = data\n"),
             (
-                "        files.publish(fd, name, spool.layout.job(PENDING, job_id))\n",
-                "        files.publish(fd, name, spool.layout.job(PENDING, job_id))\n        files.write(fd, data, 0)\n",
+                "    new.name = None\n\n\ndef _discard",
+                "    new.name = None\n    spool.files.write(new.fd, _late, 0)\n\n\ndef _discard",
             ),
         ),
         (f"{ENQUEUE}at_any_moment_a_job_is_there_whole_or_not_at_all",),
@@ -36,15 +41,29 @@ SPOOL = (
     ),
     Mutant(
         "no sync of the directory after enqueue",
-        "spool/spool.py",
+        "spool/publish.py",
         (
             (
-                "job_id = publish.publish(self, fields)\n        if self.is_durable:",
-                "job_id = publish.publish(self, fields)\n        if False:",
+                "job_id = _publish(spool, new)\n        if spool.is_durable:",
+                "job_id = _publish(spool, new)\n        if False:",
             ),
         ),
         (f"{CUT}[enqueue]",),
         "a power cut takes an acknowledged job away",
+    ),
+    Mutant(
+        "no sync of the files of a group",
+        "spool/publish.py",
+        (("            spool.files.sync_all([new.fd for new in news])", "            pass"),),
+        (f"{CUT}[enqueue many]",),
+        "a power cut leaves acknowledged jobs empty",
+    ),
+    Mutant(
+        "no sync of the directory after a group",
+        "spool/publish.py",
+        (("if spool.is_durable and news:", "if False:"),),
+        (f"{CUT}[enqueue many]",),
+        "a power cut takes acknowledged jobs away",
     ),
     Mutant(
         "no sync of a verdict",
@@ -137,7 +156,7 @@ SPOOL = (
     Mutant(
         "no look elsewhere after publishing an id",
         "spool/publish.py",
-        (("directory = known_in(spool, job_id)\n                if", "directory = None\n                if"),),
+        (("directory = known_in(spool, new.job_id)\n", "directory = None\n"),),
         (f"{ENQUEUE}a_job_that_appears_elsewhere_while_ours_is_published_wins",),
         "two jobs of one id",
     ),
@@ -212,7 +231,7 @@ SPOOL = (
     Mutant(
         "a promised id is published unlocked",
         "spool/publish.py",
-        (("locked=True)", "locked=False)"),),
+        (("    spool.files.try_lock(new.fd)", "    pass"),),
         (f"{ENQUEUE}a_promised_job_is_locked_until_nobody_else_can_have_its_id",),
         "a job that is about to be withdrawn is started",
     ),
@@ -289,7 +308,7 @@ SPOOL = (
     Mutant(
         "a torn growth is cut off, but not for good",
         "spool/jobfile.py",
-        (('its file cannot be written")\n        self.sync()', 'its file cannot be written")'),),
+        (("raise self._full_or(error)\n        self.sync()", "raise self._full_or(error)"),),
         (f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",),
         "a second power cut makes one entry of two halves",
     ),

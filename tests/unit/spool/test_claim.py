@@ -535,8 +535,9 @@ def test_a_job_that_was_replaced_is_locked_all_the_same(spool: Home) -> None:
     assert free(spool, PENDING, "a")
 
 
-def test_a_dropped_file_is_written_anew_before_its_first_growth(spool: Home) -> None:
+def test_a_dropped_file_is_written_anew_before_its_first_growth(tmp_path: Path) -> None:
     """A growth whose bytes, but not whose length, reached the disk would leave it without its last bracket."""
+    spool = Home(tmp_path / "home", durability="full")
     path = spool.drop("a.json", '{"command":"true"}')
     dropped = path.open("rb")
     inode = os.fstat(dropped.fileno()).st_ino
@@ -547,9 +548,17 @@ def test_a_dropped_file_is_written_anew_before_its_first_growth(spool: Home) -> 
     assert spool.litter() == []
 
 
+def test_where_a_power_cut_may_lose_what_happened_last_it_grows_in_place(spool: Home) -> None:
+    """Nobody waits for the disk then."""
+    inode = spool.drop("a.json", '{"command":"true"}').stat().st_ino
+    spool.start("a").close()
+    assert spool.path(PROCESSING, "a").stat().st_ino == inode
+
+
 @pytest.mark.parametrize("cut", range(1, 20))
-def test_a_first_growth_of_any_length_leaves_a_job(spool: Home, cut: int) -> None:
+def test_a_first_growth_of_any_length_leaves_a_job(tmp_path: Path, cut: int) -> None:
     """Of what was written only the first bytes are there: it is an attempt whose end nobody saw, or none."""
+    spool = Home(tmp_path / "home", durability="full")
     spool.drop("a.json", '{"command":"true"}')
     spool.start("a").close()
     path = spool.path(PROCESSING, "a")
