@@ -36,26 +36,20 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
     job, now = claim.job, spool.clock.now()
     details = entry_details(ended.outcome, ended.usage)
     if cause == CANCELLED:
-        claim.cancel(details)
-        return "cancelled"
+        return claim.cancel(details)
     if cause == STOPPED:
-        claim.reschedule("requeued", now, {"reason": "worker stopped"})
-        return "requeued"
+        return claim.reschedule("requeued", now, {"reason": "worker stopped"})
     if not succeeded(ended.outcome):
         details["error"] = _error(spool, claim, ended.outcome)
     decided = verdict(job.fields, job.failures, job.snoozes, ended.outcome, spool.settings, now, random.random())
     if isinstance(decided, Finish):
-        claim.finish(details)
-        return "completed"
+        return claim.finish(details)
     if isinstance(decided, Bury):
-        claim.bury(decided.reason, details)
-        return "died"
+        return claim.bury(decided.reason, details)
     if isinstance(decided, RetryAt):
-        claim.reschedule("failed", decided.run_at, details)
-        return "failed"
+        return claim.reschedule("failed", decided.run_at, details)
     if isinstance(decided, SnoozeUntil):
-        claim.reschedule("snoozed", decided.run_at, details)
-        return "snoozed"
+        return claim.reschedule("snoozed", decided.run_at, details)
     assert_never(decided)
 
 

@@ -46,13 +46,14 @@ class Claim:
         details_lost: the disk was full, so the verdict moved the file without being written into it.
     """
 
-    __slots__ = ("_file", "_spool", "_unsynced", "details_lost", "job")
+    __slots__ = ("_file", "_filing", "_spool", "_unsynced", "details_lost", "job")
 
     def __init__(self, spool: Spool, file: JobFile) -> None:
         self._spool = spool
         self._file = file
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
+        self._filing: str | None = None  # the event whose verdict is written, and by which the job is not filed yet
         self._unsynced: tuple[str, ...] = ()  # directories in which it is not known to be durable
 
     def __enter__(self) -> Claim:
@@ -116,21 +117,23 @@ class Claim:
         """Make `started` durable, so that a job which brings the machine down is counted."""
         self._file.sync()
 
-    def finish(self, details: dict[str, Any]) -> None:
-        """File the job in done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
-        self._settle({"event": "completed", "at": self._now(), **details})
+    # Each returns the event by which the job was filed: its own, or that of a verdict which was written before.
 
-    def reschedule(self, event: str, run_at: float, details: dict[str, Any]) -> None:
+    def finish(self, details: dict[str, Any]) -> str:
+        """File the job in done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
+        return self._settle({"event": "completed", "at": self._now(), **details})
+
+    def reschedule(self, event: str, run_at: float, details: dict[str, Any]) -> str:
         """Put the job back: `event` is failed, snoozed, requeued or interrupted.
 
         Raises:
             SpoolFull: the verdict cannot be written; the job stays in processing/, locked. Try again.
         """
-        self._settle({"event": event, "at": self._now(), "run_at": spell(run_at), **details})
+        return self._settle({"event": event, "at": self._now(), "run_at": spell(run_at), **details})
 
-    def bury(self, reason: str, details: dict[str, Any], event: str = "died") -> None:
+    def bury(self, reason: str, details: dict[str, Any], event: str = "died") -> str:
         """Move the job to the dead letter queue."""
-        self._settle({"event": event, "at": self._now(), "reason": reason, **details})
+        return self._settle({"event": event, "at": self._now(), "reason": reason, **details})
 
     def interrupt(self, error: str) -> None:
         """Count an attempt of which nobody saw the end, and put the job back or bury it."""
@@ -147,14 +150,15 @@ class Claim:
 
     # --- the verbs of a job that does not run
 
-    def cancel(self, details: dict[str, Any] | None = None) -> None:
+    def cancel(self, details: dict[str, Any] | None = None) -> str:
         """File the job in done/ as cancelled; one that has ended already stays as it is.
 
         Raises:
             SpoolFull: nothing was changed.
         """
-        if self.directory in (PENDING, PROCESSING):
-            self._settle({"event": "cancelled", "at": self._now(), **(details or {})})
+        if self.directory not in (PENDING, PROCESSING):
+            return self.job.last_event
+        return self._settle({"event": "cancelled", "at": self._now(), **(details or {})})
 
     def revive(self) -> None:
         """Move a job from done/ or dead/ back to pending/ with a fresh retry budget.
@@ -284,17 +288,20 @@ class Claim:
         self._file.sync()
         self._spool.note_change(self.job.id)  # for an index that has looked in between
 
-    def _settle(self, entry: Entry) -> None:
-        event = entry["event"]
-        if self._unsynced and self.job.last_event == event and self.directory == LEADS_TO[event]:
-            self._sync_directories(*self._unsynced)  # called again after the disk failed: only this is left to do
-            return
+    def _settle(self, entry: Entry) -> str:
+        """Write a verdict and file the job by it; returns the event by which it was filed.
+
+        Called again after the disk failed, it goes on with the verdict that stands in the file: a new one would be
+        based on what the first has counted.
+        """
+        event = self._filing or entry["event"]
         target, written = LEADS_TO[event], leads_to(self.record.history)
         try:
-            if written is None or written == self.directory:
+            if written is not None and written != self.directory:
+                target, event = written, self.job.last_event
+            elif self._filing is None:
                 self._grow(entry, is_verdict=True)
-            else:
-                target = written  # called again after the disk failed: the verdict stands in the file
+            self._filing = event
             self._file.sync()
         except SpoolFull:
             if event not in MOVED_BARE:
@@ -302,7 +309,10 @@ class Claim:
             self.details_lost = True
         if target != self.directory:
             self._move(target)
-            self._sync_directories(target)
+            self._unsynced = (target,)
+        self._sync_directories(*self._unsynced)
+        self._filing = None
+        return event
 
     def finish_move(self) -> bool:
         """Move the job where its last event leads; False when it is there already or nothing leads anywhere."""
@@ -328,11 +338,10 @@ class Claim:
         self.job.directory = target
 
     def _sync_directories(self, *names: str) -> None:
-        if self._spool.is_durable:
-            self._unsynced = names
-            for name in names:
-                self._spool.files.sync_directory(self._spool.layout.directory(name))
-            self._unsynced = ()
+        self._unsynced = names
+        for name in names if self._spool.is_durable else ():
+            self._spool.files.sync_directory(self._spool.layout.directory(name))
+        self._unsynced = ()
 
     def _now(self) -> str:
         return stamp(self._spool.clock.now())

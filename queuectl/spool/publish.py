@@ -160,13 +160,15 @@ def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
 
 def _publish(spool: Spool, new: New) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
-    if "id" in new.fields:
-        _publish_promised(spool, new)
-        return new.job_id
     try:
-        _link(spool, new)
+        if "id" in new.fields:
+            _publish_promised(spool, new)
+        else:
+            _link(spool, new)
     except FileExistsError:  # another process drew the same number in the same millisecond
         return enqueue(spool, new.fields)
+    finally:
+        _discard(spool, new)  # and with it the lock, so that the job can be claimed
     return new.job_id
 
 

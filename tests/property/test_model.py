@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
@@ -338,6 +338,7 @@ def test_every_history_is_one_the_model_allows() -> None:
         seed(SEED)(Model),
         settings=settings(
             max_examples=of_size(200, 5000),
+            phases=(Phase.explicit, Phase.generate) if os.environ.get("QUEUECTL_CI") else tuple(Phase),
             stateful_step_count=50,
             deadline=None,
             database=None,

@@ -30,12 +30,8 @@ class Strangers(Stage):
         is_named = any(other.name == loose.wanted for other in self.loose.values() if other is not loose)
         return is_named or self.by_id(loose.wanted) is not None
 
-    def fate(self, loose: Loose, *, by_claim: bool = False) -> str:
+    def fate(self, loose: Loose) -> str:
         """Say what whoever looks at a stranger's file has to answer; it is `good` only when it is no plain job."""
-        if by_claim and loose.kind == "good":
-            status = os.lstat(self.pending(loose.name))
-            if status.st_nlink > 1 and self.clock.now() - status.st_ctime < GRACE_S:
-                return "linked"
         if loose.kind == "half" or (loose.kind == "garbage" and self.is_fresh(loose)):
             return "being written"
         if loose.kind == "good" and not (loose.promise and self.other_has(loose)):
@@ -160,7 +156,7 @@ class Strangers(Stage):
     def look_at_a_stranger(self, data: st.DataObject, claims: bool, fault: Fault | None) -> None:
         loose = data.draw(st.sampled_from(list(self.loose.values())))
         by_claim = claims and loose.kind != "bad name"
-        fate = self.fate(loose, by_claim=by_claim)
+        fate = self.fate(loose)
 
         def do(process: Home) -> object:
             return process.claim(loose.name, "w") if by_claim else process.examine(f"{loose.name}.json")
@@ -174,5 +170,5 @@ class Strangers(Stage):
             answer = self.attempt("look", None, do)[0]
         assert answer.reason == fate, f"{answer}, for {loose}"
         self.loose_are_judged(may_stay=True)
-        assert (loose.note in self.loose) == (fate in ("being written", "linked")), loose
+        assert (loose.note in self.loose) == (fate == "being written"), loose
         TALLY[f"look: {fate}"] += 1

@@ -128,7 +128,7 @@ def test_a_home_outside_the_users_home_is_shown_in_full(home: Home) -> None:
         (b"a: 1\n\xe9\n", r"config\.yaml:2: not UTF-8 \(byte 0xe9\)$"),
         (b"# " + b"x" * (1 << 20), r"config\.yaml is longer than 1 MiB$"),
         (b"- 1\n", r'config\.yaml:1: must hold lines "name: value", not a list$'),
-        (b"timeout: [\n", r"config\.yaml:2:1: not valid YAML: "),
+        (b"timeout: [\n", r"config\.yaml:1:11: not valid YAML: "),
     ],
 )
 def test_a_file_that_is_no_configuration_is_refused(home: Home, data: bytes, message: str) -> None:

@@ -5,6 +5,8 @@ Nothing runs meanwhile: no supervisor is started, so the commands that are made 
 
 from __future__ import annotations
 
+import gc
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +61,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield web
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sockets_that_the_library_leaves() -> Iterator[None]:
+    """They are none of ours: collected here, so that no other test is blamed for them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @schema.parametrize()
 @settings(max_examples=12, deadline=None, database=None, derandomize=True, suppress_health_check=[*HealthCheck])
 def test_every_answer_is_documented(case: schemathesis.Case, served: Served) -> None:

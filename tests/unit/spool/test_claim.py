@@ -15,6 +15,9 @@ from queuectl.errors import Busy, Conflict, InvalidData, NotFound
 from queuectl.fields import stamp
 from queuectl.history import leads_to
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.outcome import Exited
+from queuectl.processes.runner import Ended
+from queuectl.processes.settlement import settle
 from queuectl.record import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES, Claim, SpoolFull
 from queuectl.spool.files import Files
@@ -866,3 +869,26 @@ def test_a_disk_that_fails_in_the_undoing_too_leaves_a_torn_growth(tmp_path: Pat
         claim.reschedule("failed", NOON, {"exit_code": 1})
     assert spool.events(job_id) == ["started", "failed"]
     assert isinstance(spool.claim(job_id, "w"), Claim)
+
+
+def test_a_verdict_whose_directory_could_not_be_synced_is_not_given_again(tmp_path: Path) -> None:
+    """The first has counted a failure: asked again, the retry rules would bury the job."""
+
+    class Failing(Files):
+        fails = True
+
+        def sync_directory(self, path: str) -> None:
+            if self.fails and path.endswith(PENDING):
+                self.fails = False
+                raise OSError(errno.EIO, "the disk failed")
+
+    spool = Home(tmp_path / "home", files=Failing(), durability="full", max_retries_default=1)
+    spool.files.fails = False  # type: ignore[attr-defined]
+    job_id = spool.put("pending")
+    with spool.start(job_id) as claim:
+        spool.files.fails = True  # type: ignore[attr-defined]
+        with pytest.raises(OSError, match="the disk failed"):
+            settle(spool, claim, Ended(Exited(1), None), None)
+        assert settle(spool, claim, Ended(Exited(1), None), None) == "failed"
+    assert spool.events(job_id) == ["started", "failed"]
+    assert spool.where(job_id) == [PENDING]
