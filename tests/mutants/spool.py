@@ -103,12 +103,19 @@ SPOOL = (
         "spool/claim.py",
         (
             (
-                'event = entry["event"]\n        if self._unsynced',
-                'event = entry["event"]\n        self._move(LEADS_TO[event])\n        if self._unsynced',
+                'event = self._filing or entry["event"]\n',
+                'event = self._filing or entry["event"]\n        self._move(LEADS_TO[event])\n',
             ),
         ),
         (f"{DEATH}[cancel while running-new]",),
         "a crash in between files a cancelled job as completed, a failure as if it had never happened",
+    ),
+    Mutant(
+        "a verdict is judged anew when it could not be filed",
+        "spool/claim.py",
+        (("event = self._filing or entry", "event = entry"), ("elif self._filing is None:", "else:")),
+        (f"{CLAIM}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
+        "a failure counts twice, and the job is buried before its time",
     ),
     Mutant(
         "a revival that grows before it moves",
