@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-from functools import lru_cache
 
 from queuectl.errors import NotAllowed, NotFound
 from queuectl.fields import ID_GRAMMAR, is_id
@@ -22,6 +21,9 @@ FOLDERS = (
     *("output", "input", "state", "logs", "run"),
 )
 OUTPUT_KINDS = ("log", "result", "progress")
+
+_recent: set[str] = set()  # ids: the paths of one job are built again and again while it is claimed and settled
+RECENT_MAX = 1024  # `lru_cache` would do as well; to import it costs a third of what `queuectl enqueue` does
 
 
 def default_home() -> str:
@@ -115,10 +117,13 @@ class Layout:
         _refuse_foreign(self.home, os.stat(self.home))
 
 
-@lru_cache(1024)  # the paths of one job are built again and again while it is claimed and settled
 def _checked(job_id: str) -> str:
-    if not is_id(job_id):
-        raise NotFound(f"no job {job_id!r}: not an id")
+    if job_id not in _recent:
+        if not is_id(job_id):
+            raise NotFound(f"no job {job_id!r}: not an id")
+        if len(_recent) >= RECENT_MAX:
+            _recent.clear()
+        _recent.add(job_id)
     return job_id
 
 
