@@ -689,7 +689,7 @@ function banners() {
   for (const { level, text, hint } of S.snap.attention) {
     const isDead = hint === 'queuectl dlq list', starts = (hint || '').startsWith('queuectl worker start');
     if (isDead && S.view.name !== 'overview') continue;
-    made.push(h('div', { key: text, class: `banner ${level}` }, icon(level === 'info' ? 'info' : 'warn'), h('span.grow', text), isDead ? link('#/dead', 'Look at them') : [
+    made.push(h('div', { key: text, class: `banner ${level}` }, icon(level === 'info' ? 'info' : 'warn'), h('span.grow', text), isDead ? link('#/dead', 'Look at them', { class: 'button tiny' }) : [
       starts && !readOnly() ? button('Start 2 workers', () => startWorkers(2), { class: 'tiny' }) : null, hint ? type(hint) : null]));
   }
   if (!S.snap.index.available) made.push(h('div', { key: 'index', class: 'banner warn' }, icon('warn'), h('span.grow', S.snap.index.syncing ? `The index is being built (${S.snap.index.syncing}): jobs can be listed when it is done.` : 'Without the index, jobs cannot be listed; the queue itself works.')));
@@ -711,14 +711,14 @@ const views = {
       h('h1.unseen', 'Overview'),
       h('div', { class: 'tiles' },
         tile('Oldest waiting', counts ? snap.oldest_waiting_at ? span(Math.floor((now() - at(snap.oldest_waiting_at)) / 1000)) : 'none' : '?', check.oldest_pending.status === 'pass' ? 'on time' : 'late', jobsOf({ state: 'pending', sort: '-run_at' }), check.oldest_pending.status),
-        tile('Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?', 'in the last hour', jobsOf({ state: 'completed' }), '', flow && spark(flow)),
-        tile('Failed', hour ? ended ? percent(hour.failed / ended) : 'none' : '?', hour ? `${number(hour.failed)} of ${number(ended)} in the last hour` : '', jobsOf({ state: 'failed,dead' })),
+        tile('Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?', 'last hour', jobsOf({ state: 'completed' }), '', flow && spark(flow)),
+        tile('Failed', hour ? ended ? percent(hour.failed / ended) : 'none' : '?', hour ? `${number(hour.failed)} of ${number(ended)}, 1 h` : '', jobsOf({ state: 'failed,dead' })),
         tile('Workers', [busy, h('small', ` busy of ${snap.workers.length}`)], snap.supervisor ? snap.supervisor.draining ? 'draining' : 'supervisor runs' : 'no supervisor', '#/workers', check.supervisor.status === 'pass' ? check.workers.status : check.supervisor.status),
         tile('Dead', counts ? number(counts.dead) : '?', snap.dead_today ? `${number(snap.dead_today)} today` : 'none today', '#/dead', counts && counts.dead ? 'fail' : ''),
         tile('Disk free', percent(share), size(snap.disk.free_bytes), '#/health', check.disk.status)),
       counts && h('ul.counts', COUNTED.map((state) => h('li', link(jobsOf({ state }), [pill(state, true), h('b', number(counts[state]))], { class: 'card count-card' })))),
       isNew ? guide() : S.stats && charts(S.stats),
-      snap.running.length > 0 && h('section.card', h('h2', 'Running now'), h('div.wide.stack', h('table', {},
+      snap.running.length > 0 && h('section.card.run', h('h2', 'Running now'), h('div.wide.stack', h('table', {},
         h('thead', h('tr', ['Job', 'Last output', 'Time', 'Processor', 'Memory', 'Worker'].map((word) => h('th', { scope: 'col' }, word)))),
         h('tbody', snap.running.map((job) => h('tr', { key: job.id },
           h('th', { scope: 'row', class: 'full' }, toJob(job.id), ' ', job.name, h('span.cmd.soft', { title: job.command }, job.command)),
@@ -827,7 +827,7 @@ function bars(stats) {
   const sums = stats.buckets.map((b) => b.completed + b.failed + b.dead), most = Math.max(4, ...sums), wide = 600 / sums.length;
   const bar = (b, i) => {
     let y = 150;
-    return ['completed', 'failed', 'dead'].map((what) => b[what] && h(`rect.f-${what}`, { x: i * wide + 34, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
+    return ['completed', 'failed', 'dead'].map((what) => b[what] && h(`rect.f-${what}`, { x: i * wide + 40, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
   };
   return plot(stats, [0, Math.round(most / 2), most].map((n) => [number(n), 150 - n / most * 140]), stats.buckets.map(bar), (b) => `${b.completed} done, ${b.failed} failed, ${b.dead} dead`);
 }
@@ -840,7 +840,7 @@ function curves(stats) { // a logarithmic scale: a wait of 10 ms and one of an h
   const y = (s) => 150 - (Math.log10(Math.max(s, 10 ** low)) - low) / (high - low) * 140, wide = 600 / stats.buckets.length;
   const ticks = Array.from({ length: high - low + 1 }, (_, i) => [span(10 ** (low + i)), y(10 ** (low + i))]);
   const lines = Object.entries(TIMES).map(([name, kind]) => h(`path.l.${kind}`, { d: stats.buckets.map((b, i) => {
-    const x = ((i + 0.5) * wide + 34).toFixed(1), before = i && stats.buckets[i - 1][name] != null;
+    const x = ((i + 0.5) * wide + 40).toFixed(1), before = i && stats.buckets[i - 1][name] != null;
     return b[name] == null ? '' : `${before ? 'L' : 'M'}${x} ${y(b[name]).toFixed(1)}${before ? '' : 'h.1'}`;
   }).join('') }));
   return plot(stats, ticks, lines, (b) => (b.run_p50 == null ? 'nothing ran' : `waited ${span(b.wait_p50 || 0)} (95 %: ${span(b.wait_p95 || 0)}), ran ${span(b.run_p50)} (95 %: ${span(b.run_p95)})`));
@@ -850,9 +850,9 @@ const clock = (iso) => new Date(at(iso)).toLocaleString('en-GB', { weekday: S.wi
 
 function plot(stats, ticks, what, words) {
   const wide = 600 / stats.buckets.length, step = Math.ceil(stats.buckets.length / 4);
-  return h('svg.chart', { viewBox: '0 0 636 170', preserveAspectRatio: 'none', 'aria-hidden': 'true' },
-    ticks.map(([word, y]) => [h('path.grid', { d: `M34 ${y}h602` }), h('text', { x: 30, y: y + 4, 'text-anchor': 'end' }, word)]), what,
-    stats.buckets.map((b, i) => [i % step === 0 ? h('text', { x: i * wide + 34, y: 167 }, clock(b.at)) : null, h('rect.hit', { x: i * wide + 34, width: wide, y: 5, height: 147 }, h('title', `${clock(b.at)}: ${words(b)}`))]));
+  return h('svg.chart', { viewBox: '0 0 642 170', 'aria-hidden': 'true' },
+    ticks.map(([word, y]) => [h('path.grid', { d: `M40 ${y}h600` }), h('text', { x: 36, y: y + 4, 'text-anchor': 'end' }, word)]), what,
+    stats.buckets.map((b, i) => [i % step === 0 ? h('text', { x: i * wide + 40, y: 167 }, clock(b.at)) : null, h('rect.hit', { x: i * wide + 40, width: wide, y: 5, height: 147 }, h('title', `${clock(b.at)}: ${words(b)}`))]));
 }
 
 function charts(stats) {
