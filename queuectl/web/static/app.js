@@ -539,7 +539,7 @@ function form(options) {
     const hint = told && h('span', { id: `${id}-told`, class: wrong ? 'small bad' : 'small soft' }, told);
     const node = f.options ? h('select', props, f.options.map((o) => h('option', { value: o }, o)))
       : f.type === 'area' ? h('textarea', { ...props, rows: f.rows || 3, spellcheck: 'false' })
-        : h('input', { ...props, type: f.type || 'text', min: f.min, checked: undefined, inputmode: f.inputmode, placeholder: f.placeholder });
+        : h('input', { ...props, type: f.type || 'text', min: f.min, inputmode: f.inputmode, placeholder: f.placeholder });
     return h('div', { key: f.name, class: `field${f.whole ? ' whole' : ''}` }, f.type === 'checkbox' ? h('span.row', node, label) : [label, node], hint);
   };
   const show = () => {
