@@ -13,7 +13,7 @@ import pytest
 from queuectl.web import door
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from playwright.sync_api import Page
 
@@ -84,10 +84,21 @@ def test_another_origin_neither_reads_nor_changes(
             reads += 1
     body = '{"command": "touch /tmp/owned"}'
     writes = 0
-    for path, method in (("/api/v1/jobs", "POST"), ("/api/jobs", "POST"), ("/api/v1/bulk", "POST"), ("/api/v1/jobs/target/retry", "POST")):
+    for path, method in (
+        ("/api/v1/jobs", "POST"),
+        ("/api/jobs", "POST"),
+        ("/api/v1/bulk", "POST"),
+        ("/api/v1/jobs/target/retry", "POST"),
+    ):
         for kind in (*SIMPLE, "application/json", "text/plain; application/json"):
             for mode in ("cors", "no-cors"):
-                options = {"method": method, "body": body, "credentials": "include", "mode": mode, "headers": {"Content-Type": kind}}
+                options = {
+                    "method": method,
+                    "body": body,
+                    "credentials": "include",
+                    "mode": mode,
+                    "headers": {"Content-Type": kind},
+                }
                 seen = _fetches(page, base + path, options)
                 assert "refused" in seen or seen == "opaque 0 ", (path, kind, seen)
                 writes += 1
@@ -120,11 +131,17 @@ def test_tags_frames_and_sockets_of_another_origin_get_nothing(person: Person, w
                  if (tag === 'link') { node.rel = 'stylesheet'; node.href = url; } else node.src = url;
                  document.body.append(node); setTimeout(() => done('silence'), 3000); })"""
     for tag, path in (
-        ("script", "/app.js"), ("script", "/api/v1/snapshot"), ("img", "/favicon.svg"), ("link", "/app.css"), ("img", "/api/v1/jobs")
+        ("script", "/app.js"),
+        ("script", "/api/v1/snapshot"),
+        ("img", "/favicon.svg"),
+        ("link", "/app.css"),
+        ("img", "/api/v1/jobs"),
     ):
         assert page.evaluate(loads, [tag, f"http://{web.host}{path}"]) == "refused", (tag, path)
     assert page.evaluate("typeof S") == "undefined"
-    page.evaluate("url => { const f = document.createElement('iframe'); f.src = url; document.body.append(f); }", person.url)
+    page.evaluate(
+        "url => { const f = document.createElement('iframe'); f.src = url; document.body.append(f); }", person.url
+    )
     page.wait_for_timeout(500)
     assert all("QueueCTL" not in frame.content() for frame in page.frames if "chrome-error" not in frame.url)
     answer = page.evaluate(
@@ -140,18 +157,21 @@ def test_tags_frames_and_sockets_of_another_origin_get_nothing(person: Person, w
 
 
 def test_a_rebound_name_and_zero_are_refused(person: Person, web: Served) -> None:
+    from playwright.sync_api import Error
+
     person.sign_in()
-    page = person.new_page()
     for host in ("rebind.test", "0.0.0.0", "evil.test", "127.0.0.2", "[::ffff:127.0.0.1]", "localhost."):
+        page = person.new_page()
         try:
             answer = page.goto(f"http://{host}:{web.port}/")
-        except Exception as error:  # the browser itself did not want to
-            assert "ERR_" in str(error), error
+        except Error:  # the browser itself did not want to
+            assert "QueueCTL" not in page.title()
             continue
         assert answer is not None
         assert answer.status in (400, 421), (host, answer.status)
         assert "QueueCTL" not in page.title()
         assert "421" in _fetches(page, "/api/v1/jobs", {"credentials": "include"}) or answer.status == 400
+    page = person.new_page()
     page.goto(f"http://localhost:{web.port}/")  # a name of ours, but its cookie is another
     page.locator("dialog h2").wait_for()
 
@@ -162,7 +182,9 @@ def _break_in(person: Person, view: str) -> None:
     page.evaluate("() => new Promise((done) => setTimeout(done, 100))")
     assert page.title() != "broken into"
     assert page.locator("#evil, main img, main script").count() == 0, view
-    text = page.evaluate("document.body.innerText + [...document.querySelectorAll('[title]')].map((n) => n.title).join()")
+    text = page.evaluate(
+        "document.body.innerText + [...document.querySelectorAll('[title]')].map((n) => n.title).join()"
+    )
     active = re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\ufeff]", text.replace("\r", ""))
     assert active is None, (view, text[max(0, active.start() - 60) : active.end() + 20])
 
@@ -174,7 +196,15 @@ def test_what_a_job_says_is_shown_and_does_nothing(person: Person, jobs: Jobs, w
     jobs.pending("argv", command=f": {NASTY}")
     with jobs.running("runs", NASTY.encode() + b"\n" + NASTY.encode(), command=f": {NASTY}"):
         person.sign_in()
-        for view in (*VIEWS, "jobs/dead", "jobs/failed", "jobs/argv", "jobs/runs", f"jobs/{'%3Cb%20id=evil%3E'}", "jobs?q=%3Cb%20id=evil%3E%E2%80%AE"):
+        for view in (
+            *VIEWS,
+            "jobs/dead",
+            "jobs/failed",
+            "jobs/argv",
+            "jobs/runs",
+            "jobs/%3Cb%20id=evil%3E",
+            "jobs?q=%3Cb%20id=evil%3E%E2%80%AE",
+        ):
             _break_in(person, view)
         page = person.go("jobs/failed")
         person.see(".out", "<img src=x onerror=")
@@ -195,11 +225,22 @@ def test_what_a_job_says_is_shown_and_does_nothing(person: Person, jobs: Jobs, w
 def test_the_files_hold_nothing_that_could_let_text_act() -> None:
     files = {name: (STATIC / name).read_text(encoding="utf-8") for name in ("index.html", "app.css", "app.js")}
     script, html = files["app.js"], files["index.html"]
-    for banned in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "srcdoc", "DOMParser", "setAttribute('on"):
+    for banned in (
+        "innerHTML",
+        "outerHTML",
+        "insertAdjacentHTML",
+        "document.write",
+        "eval(",
+        "new Function",
+        "srcdoc",
+        "DOMParser",
+        "setAttribute('on",
+    ):
         assert banned not in script, banned
     assert not re.search(r"<script(?! src=\"/)|\son\w+=|\sstyle=|<style|javascript:", html)
     for name, text in files.items():
-        assert not re.search(r"//[a-z0-9.-]+\.[a-z]{2,}|@import|url\(", text.replace("http://www.w3.org/2000/svg", "")), name
+        assert not re.search(r"//[a-z0-9.-]+\.[a-z]{2,}|@import", text.replace("http://www.w3.org/2000/svg", "")), name
+    assert "url(" not in files["app.css"]
     assert sum(len(text.encode()) for text in files.values()) <= PAGE_BYTES
 
 

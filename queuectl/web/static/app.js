@@ -151,7 +151,7 @@ const say = (words) => { $('say').textContent = ''; setTimeout(() => { $('say').
 
 const S = {
   session: null, snap: null, skew: null, lost: null, wait: 0, busy: new Set(), ticked: new Set(), all: false, toasts: [], going: [], trials: [],
-  view: { name: 'overview', params: {} }, list: { order: [], rows: new Map() }, slots: {}, undos: [], pages: [],
+  view: { name: 'overview', id: null, params: {} }, list: { order: [], rows: new Map() }, slots: {}, undos: [], pages: [],
   every: keep('every') || '3', window: keep('window') || '1h', keys: keep('keys') !== 'off', tables: new Set(),
 };
 
@@ -656,7 +656,7 @@ async function edit(id, isRetry) {
 function help() {
   const rows = [['/', 'search'], ['g o, g j, g d, g w, g c, g h', 'go to a view'], ['n', 'enqueue'], ['j k', 'next, previous job'], ['x', 'tick the job'], ['r c e', 'retry, cancel, edit'], ['Del', 'delete'], ['u', 'undo'], ['p', 'stop or go on refreshing'], ['?', 'this help']];
   form({
-    title: 'Keys', submit: 'Close', intro: [h('dl', rows.map(([key, what]) => [h('dt', key.split(', ').map((k, i) => [i ? ', ' : '', h('kbd', k)])), h('dd', what)]))],
+    title: 'Keys', submit: 'Keep', intro: [h('dl', rows.map(([key, what]) => [h('dt', key.split(', ').map((k, i) => [i ? ', ' : '', h('kbd', k)])), h('dd', what)]))],
     fields: [{ name: 'keys', label: 'Single keys do something', options: ['on', 'off'], value: S.keys ? 'on' : 'off' }],
     onsubmit: async ({ keys }) => { keep('keys', keys); S.keys = keys === 'on'; },
   });
