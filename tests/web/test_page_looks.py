@@ -232,6 +232,7 @@ def test_the_page_stays_right_while_things_go_wrong(
     jobs.dead("d")
     person.see(".count-card:has-text('Dead')", "2")
     person.go("jobs")
+    person.see("tr[data-id=d]")
     assert page.locator("tr[data-id]").count() == 4
     assert not page.locator(".toast").count()
     jobs.queue.delete("a")

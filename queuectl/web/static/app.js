@@ -402,8 +402,8 @@ async function bulk(action, target, more = {}) {
   return { ids, failed, left };
 }
 
-async function freeze(filter) {
-  const newest = Math.max(0, ...[...S.list.rows.values()].map((row) => at(row.updated_at) + 1));
+async function freeze(filter, last) {
+  const newest = Math.max(0, last ? at(last) + 1 : 0, ...[...S.list.rows.values()].map((row) => at(row.updated_at) + 1));
   const frozen = { ...filter, until: filter.until || new Date(Math.max(now(), newest)).toISOString() };
   const made = await write('POST', '/api/v1/bulk', { action: 'retry', filter: frozen, dry_run: true });
   return { filter: frozen, matched: made.matched };
@@ -838,7 +838,7 @@ function curves(stats) { // a logarithmic scale: a wait of 10 ms and one of an h
   const all = stats.buckets.flatMap((b) => Object.keys(TIMES).map((name) => b[name])).filter((s) => s > 0);
   const low = Math.floor(Math.log10(Math.max(0.001, Math.min(...all, 0.1)))), high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...all, 1))));
   const y = (s) => 150 - (Math.log10(Math.max(s, 10 ** low)) - low) / (high - low) * 140, wide = 600 / stats.buckets.length;
-  const ticks = Array.from({ length: high - low + 1 }, (_, i) => [span(10 ** (low + i)), y(10 ** (low + i))]);
+  const ticks = Array.from({ length: high - low + 1 }, (_, i) => [low + i < 2 ? span(10 ** (low + i)) : `${number(10 ** (low + i))} s`, y(10 ** (low + i))]);
   const lines = Object.entries(TIMES).map(([name, kind]) => h(`path.l.${kind}`, { d: stats.buckets.map((b, i) => {
     const x = ((i + 0.5) * wide + 40).toFixed(1), before = i && stats.buckets[i - 1][name] != null;
     return b[name] == null ? '' : `${before ? 'L' : 'M'}${x} ${y(b[name]).toFixed(1)}${before ? '' : 'h.1'}`;
@@ -1080,7 +1080,8 @@ function outputPanel(job, attempt) {
 
 function retryGroup(group, limit) {
   return act(`group ${group.fingerprint}`, async () => {
-    const target = await freeze({ state: 'dead', error: group.fingerprint });
+    const target = await freeze({ state: 'dead', error: group.fingerprint }, group.last_at);
+    if (!target.matched) { toast('No job matches any more'); return; }
     const { ids } = await bulk('retry', target, limit ? { body: { limit } } : {});
     S.trials = S.trials.filter((trial) => trial.group.fingerprint !== group.fingerprint);
     if (limit) S.trials.unshift({ group, ids, limit, left: target.matched - ids.length, states: {} });
@@ -1101,8 +1102,8 @@ function groupCard(group) {
   return h('section.card', { key: group.fingerprint }, h('div.row.apart',
     h('div.grow', h('h2.mono.bad', errorOf(group)), h('span.cmd', { title: group.command }, group.command),
       soft(link(jobsOf(filter), many(n, 'job')), ', last ', when(group.last_at), n > 1 ? [', first ', when(group.first_at)] : '', ', newest ', toJob(group.id))),
-    readOnly() ? null : h('div.row', button(n > 1 ? 'Retry 1' : 'Retry', () => retryGroup(group, 1), { class: 'main' }), n > 10 && button('Retry 10', () => retryGroup(group, 10)), n > 1 && button(`Retry all ${number(n)}`, () => act('bulk', async () => doAll('retry', await freeze(filter)))),
-      button('Edit and retry', () => edit(group.id, true)), button(n > 1 ? `Delete ${number(n)}` : 'Delete', () => act('bulk', async () => { const target = await freeze(filter); if (target.matched > 1) doAll('delete', target); else remove({ ids: [group.id] }, 1); }), { class: 'danger' }))));
+    readOnly() ? null : h('div.row', button(n > 1 ? 'Retry 1' : 'Retry', () => retryGroup(group, 1), { class: 'main' }), n > 10 && button('Retry 10', () => retryGroup(group, 10)), n > 1 && button(`Retry all ${number(n)}`, () => act('bulk', async () => doAll('retry', await freeze(filter, group.last_at)))),
+      button('Edit and retry', () => edit(group.id, true)), button(n > 1 ? `Delete ${number(n)}` : 'Delete', () => act('bulk', async () => { const target = await freeze(filter, group.last_at); if (target.matched > 1) doAll('delete', target); else remove({ ids: [group.id] }, 1); }), { class: 'danger' }))));
 }
 
 // --- all together
