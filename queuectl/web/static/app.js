@@ -694,7 +694,7 @@ function banners() {
     made.push(h('div', { key: text, class: `banner ${level}` }, icon(level === 'info' ? 'info' : 'warn'), h('span.grow', text), isDead ? link('#/dead', 'Look at them', { class: 'button tiny' }) : [
       starts && !readOnly() ? button('Start 2 workers', () => startWorkers(2), { class: 'tiny' }) : null, hint ? type(hint) : null]));
   }
-  if (!S.snap.index.available) made.push(h('div', { key: 'index', class: 'banner warn' }, icon('warn'), h('span.grow', S.snap.index.syncing ? `The index is being built (${S.snap.index.syncing}): jobs can be listed when it is done.` : 'Without the index, jobs cannot be listed; the queue itself works.')));
+  if (!S.snap.index.available && !S.snap.index.problem) made.push(h('div', { key: 'index', class: 'banner warn' }, icon('warn'), h('span.grow', S.snap.index.syncing ? `The index is being built (${S.snap.index.syncing}): jobs can be listed when it is done.` : 'Without the index, jobs cannot be listed; the queue itself works.')));
   return made;
 }
 
@@ -712,11 +712,11 @@ const views = {
     return [
       h('h1.unseen', 'Overview'),
       h('div', { class: 'tiles' },
-        tile('Oldest waiting', counts ? snap.oldest_waiting_at ? span(Math.floor((now() - at(snap.oldest_waiting_at)) / 1000)) : 'none' : '?', check.oldest_pending.status === 'pass' ? 'on time' : 'late', jobsOf({ state: 'pending', sort: '-run_at' }), check.oldest_pending.status),
+        tile('Oldest waiting', counts ? snap.oldest_waiting_at ? span(Math.floor((now() - at(snap.oldest_waiting_at)) / 1000)) : 'none' : '?', !counts ? 'not known' : check.oldest_pending.status === 'pass' ? 'on time' : 'late', jobsOf({ state: 'pending', sort: '-run_at' }), check.oldest_pending.status),
         tile('Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?', 'last hour', jobsOf({ state: 'completed' }), '', flow && spark(flow)),
-        tile('Failed', hour ? ended ? percent(hour.failed / ended) : 'none' : '?', hour ? `${number(hour.failed)} of ${number(ended)}, 1 h` : '', jobsOf({ state: 'failed,dead' })),
+        tile('Failed', hour ? ended ? percent(hour.failed / ended) : 'none' : '?', hour ? `${number(hour.failed)} of ${number(ended)}, last hour` : 'not known', jobsOf({ state: 'failed,dead' })),
         tile('Workers', [busy, h('small', ` busy of ${snap.workers.length}`)], snap.supervisor ? snap.supervisor.draining ? 'draining' : 'supervisor runs' : 'no supervisor', '#/workers', check.supervisor.status === 'pass' ? check.workers.status : check.supervisor.status),
-        tile('Dead', counts ? number(counts.dead) : '?', snap.dead_today ? `${number(snap.dead_today)} today` : 'none today', '#/dead', counts && counts.dead ? 'fail' : ''),
+        tile('Dead', counts ? number(counts.dead) : '?', !counts ? 'not known' : snap.dead_today ? `${number(snap.dead_today)} today` : 'none today', '#/dead', counts && counts.dead ? 'fail' : ''),
         tile('Disk free', percent(share), size(snap.disk.free_bytes), '#/health', check.disk.status)),
       counts && h('ul.counts', COUNTED.map((state) => h('li', link(jobsOf({ state }), [pill(state, true), h('b', number(counts[state]))], { class: 'card count-card' })))),
       isNew ? guide() : S.stats && charts(S.stats),
