@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import select
@@ -31,23 +32,27 @@ ALIVE_S = 10.0
 LINES = "application/x-ndjson"
 
 
-def _static(name: str) -> Answer:
-    """Return a file of the fixed table."""
+def _static(ask: Ask, name: str) -> Answer:
+    """Return a file of the fixed table, packed for who can unpack it."""
     try:
         with open(f"{STATIC}/{name}", "rb") as file:
-            return Answer(200, file.read(), KINDS[name])
+            data = file.read()
     except FileNotFoundError:
         raise Problem(404, f"{name} is not part of this installation") from None
+    headers = {"Vary": "Accept-Encoding"}
+    if "gzip" in [word.strip() for word in ask.head.headers.get("accept-encoding", "").split(",")]:
+        return Answer(200, gzip.compress(data, mtime=0), KINDS[name], {**headers, "Content-Encoding": "gzip"})
+    return Answer(200, data, KINDS[name], headers)
 
 
-def page(_ask: Ask) -> Answer:
+def page(ask: Ask) -> Answer:
     """Return the page."""
-    return _static(INDEX)
+    return _static(ask, INDEX)
 
 
 def asset(ask: Ask) -> Answer:
     """Return what the page needs."""
-    return _static(ask.params["file"])
+    return _static(ask, ask.params["file"])
 
 
 def openapi(ask: Ask) -> Answer:
