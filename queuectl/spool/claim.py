@@ -296,6 +296,10 @@ class Claim:
         """
         event = self._filing or entry["event"]
         target, written = LEADS_TO[event], leads_to(self.record.history)
+        if self._unsynced and self._filing == event and self.directory == target:
+            self._sync_directories(*self._unsynced)  # called again after the disk failed: only this is left to do
+            self._filing = None
+            return event
         try:
             if written is not None and written != self.directory:
                 target, event = written, self.job.last_event
