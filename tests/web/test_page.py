@@ -111,12 +111,12 @@ def test_enqueue_by_the_form_and_watch_it_run(
     page.locator("dialog button.main").click()
     person.miss("dialog")
     person.see(".toast", "Queued").get_by_role("link").click()
-    person.see(".state", "Running")
+    person.see(".state", "Processing")
     person.see(".out", "one")
     assert "two" not in page.inner_text(".out")
     (home / "go").touch()
     person.see(".out", "two")
-    person.see("h1 ~ .state", "Done")
+    person.see("h1 ~ .state", "Completed")
     person.see(".attempts", "Attempt 1: exit code 0")
 
 
@@ -141,7 +141,7 @@ def test_fail_retry_die_and_be_revived(
     fields = {"max_retries": 1, "backoff_base": 1.5, "id": "lame"}
     web.post("/api/v1/jobs", {"command": f"test -e {home}/leg || {{ echo no leg; exit 3; }}", **fields})
     person.go("jobs/lame")
-    person.see("h1 ~ .state", "Retrying")
+    person.see("h1 ~ .state", "Failed")
     person.see(".attempts", "Attempt 1: exit code 3")
     person.see("h1 ~ .state", "Dead")
     person.see(".attempts li:first-child", "Attempt 2: exit code 3")
@@ -151,7 +151,7 @@ def test_fail_retry_die_and_be_revived(
     (home / "leg").touch()
     person.press("Retry")
     person.see("section.card", "1 job tried again")
-    person.see("section.card .state", "Done")
+    person.see("section.card .state", "Completed")
     person.see(".empty", "Nothing is dead")
     watched.wait_for("lame", "completed")
     assert page.title() == "Dead letters · QueueCTL"
@@ -224,7 +224,7 @@ def test_cancel_hold_and_release(person: Person, jobs: Jobs, supervised: Callabl
     person.press("Hold")
     person.see("h1 ~ .state", "Held")
     person.press("Release")
-    person.see("h1 ~ .state", "Waiting")
+    person.see("h1 ~ .state", "Pending")
     person.press("Cancel")
     person.see("h1 ~ .state", "Cancelled")
     watched.start(1)

@@ -201,7 +201,7 @@ def test_output_goes_on_where_it_was_after_a_cut(
     (home / "2").touch()
     person.see(".out", "part 3")
     (home / "3").touch()
-    person.see("h1 ~ .state", "Done")
+    person.see("h1 ~ .state", "Completed")
     assert page.inner_text(".out").split() == ["part", "1", "part", "2", "part", "3"]
 
 
@@ -224,7 +224,7 @@ def test_the_page_stays_right_while_things_go_wrong(
         process.wait()
         person.see(".tile", "no supervisor")
         watched.wait_until(lambda: not watched.survivors(), "the worker has gone too")
-    person.see(".count-card:has-text('Done')", "2")
+    person.see(".count-card:has-text('Completed')", "2")
     for _ in rebuild(jobs.spool, jobs.queue.layout.index):
         pass
     jobs.dead("c")

@@ -5,12 +5,12 @@
 // --- words
 
 const STATES = {
-  pending: ['Waiting', 'ready to run as soon as a worker is free'],
+  pending: ['Pending', 'ready to run as soon as a worker is free'],
   scheduled: ['Scheduled', 'will not start before its time'],
   held: ['Held', 'waits until it is released'],
-  failed: ['Retrying', 'failed; it will be tried again'],
-  processing: ['Running', 'a worker is running it now'],
-  completed: ['Done', 'the last attempt exited with 0'],
+  failed: ['Failed', 'failed; it will be tried again'],
+  processing: ['Processing', 'a worker is running it now'],
+  completed: ['Completed', 'the last attempt exited with 0'],
   cancelled: ['Cancelled', 'stopped by a person'],
   dead: ['Dead', 'gave up; needs a person'],
 };
