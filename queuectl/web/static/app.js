@@ -831,7 +831,7 @@ function bars(stats) {
   const sums = stats.buckets.map((b) => b.completed + b.failed + b.dead), most = Math.max(4, ...sums), wide = 600 / sums.length;
   const bar = (b, i) => {
     let y = 150;
-    return ['completed', 'failed', 'dead'].map((what) => b[what] && h(`rect.f-${what}`, { x: i * wide + 40, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
+    return ['completed', 'failed', 'dead'].map((what) => b[what] && h('rect', { fill: `url(#p-${what})`, x: i * wide + 40, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
   };
   return plot(stats, [0, Math.round(most / 2), most].map((n) => [number(n), 150 - n / most * 140]), stats.buckets.map(bar), (b) => `${b.completed} done, ${b.failed} failed, ${b.dead} dead`);
 }
@@ -861,13 +861,13 @@ function plot(stats, ticks, what, words) {
 
 function charts(stats) {
   const { totals } = stats, times = (kind) => (totals[`${kind}_p50`] == null ? 'not measured' : `${span(totals[`${kind}_p50`])}, 95 % within ${span(totals[`${kind}_p95`])}`);
-  const legend = (kind, word) => h('span', h('svg', { viewBox: '0 0 20 8', 'aria-hidden': 'true' }, kind.startsWith('f-') ? h(`rect.${kind}`, { width: 20, height: 8 }) : h(`path.l.${kind}`, { d: 'M1 4h18' })), word);
+  const legend = (kind, word) => h('span', h('svg', { viewBox: '0 0 20 8', 'aria-hidden': 'true' }, kind.startsWith('p-') ? h('rect', { fill: `url(#${kind})`, width: 20, height: 8 }) : h(`path.l.${kind}`, { d: 'M1 4h18' })), word);
   const chart = (title, summary, drawn, legends, heads, cells) => h('section.card', h('h2', title), h('p.soft.small', summary), drawn, h('div.legend', legends),
     h('details', { ontoggle: (event) => { S.tables[event.target.open ? 'add' : 'delete'](title); render(); } }, h('summary', 'Show as table'), S.tables.has(title) && h('div.scroll', table(['From', ...heads], stats.buckets.filter((b) => b.enqueued || b.run_p50 != null || b.failed || b.dead).map((b) => [b.at, [clock(b.at), ...cells(b)]]), title))));
   const name = { '1h': 'hour', '24h': '24 hours', '7d': '7 days' }[stats.window], s = (n) => (n == null ? '' : span(n));
   return [h('div.row.apart', h('h2', 'How it went'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, ['1h', '24h', '7d'].map((key) => button(key, () => { keep('window', S.window = key); tick(); }, { 'aria-pressed': String(S.window === key), class: 'tiny' })))),
     h('div.halves',
-      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed)} failed, ${number(totals.dead)} dead.`, bars(stats), [legend('f-completed', 'done'), legend('f-failed', 'failed, to be retried'), legend('f-dead', 'dead')], ['Enqueued', 'Done', 'Failed', 'Dead'], (b) => [b.enqueued, b.completed, b.failed, b.dead].map(number)),
+      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed)} failed, ${number(totals.dead)} dead.`, bars(stats), [legend('p-completed', 'done'), legend('p-failed', 'failed, to be retried'), legend('p-dead', 'dead')], ['Enqueued', 'Done', 'Failed', 'Dead'], (b) => [b.enqueued, b.completed, b.failed, b.dead].map(number)),
       chart('Waiting and running', `Half of the jobs waited ${times('wait')}; they ran ${times('run')}.`, curves(stats), [legend('l-wait', 'wait, median'), legend('l-wait.l-p95', '95 %'), legend('l-run', 'run, median'), legend('l-run.l-p95', '95 %')], ['Wait', '95 %', 'Run', '95 %'], (b) => [b.wait_p50, b.wait_p95, b.run_p50, b.run_p95].map(s)))];
 }
 
@@ -912,8 +912,8 @@ function jobTable(rows) {
       return h('tr', { key: row.id, 'data-id': row.id, class: isGoing(row) ? 'going' : isOn ? 'ticked' : null },
         h('td', readOnly() ? '' : h('input', { type: 'checkbox', 'aria-label': `Tick ${row.id}`, checked: isOn, onchange: (event) => { S.all = false; S.ticked[event.target.checked ? 'add' : 'delete'](row.id); render(); } })),
         h('td', pill(stateOf(row))),
-        h('th.full', { scope: 'row' }, toJob(row.id), row.name && h('p.small', row.name), row.queue !== 'default' && h('p.small.soft', row.queue), row.tags.map((tag) => [link(jobsOf({ tag }), tag, { class: 'small' }), ' '])),
-        h('td.full', h('span.cmd', { title: row.command }, row.command), row.last_error && ['failed', 'dead'].includes(row.state) && h('span.cmd.bad', { title: row.last_error }, row.last_error), isLate && h('span.small.soft', 'starts ', when(row.run_at))),
+        h('th.full', { scope: 'row' }, toJob(row.id), h('p.small', row.name && [row.name, ' '], row.queue !== 'default' && [link(jobsOf({ queue: row.queue }), row.queue), ' '], row.tags.map((tag) => [link(jobsOf({ tag }), tag), ' ']))),
+        h('td.full', h('span.cmd', { title: row.command }, row.command), row.last_error && ['failed', 'dead'].includes(row.state) && h('span.cmd.bad', { title: row.last_error }, row.last_error), isLate && h('span.small.soft', 'starts ', at(row.run_at) > now() ? when(row.run_at) : 'now')),
         h('td', { 'data-label': 'Tries' }, `${row.attempts}`, h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`), row.priority ? h('p.small.soft', `priority ${row.priority}`) : ''),
         h('td.small', when(row.updated_at)),
         h('td', !readOnly() && action && button(action === 'retry' ? row.state === 'failed' ? 'Run now' : 'Retry' : 'Cancel', () => one[action](row.id, row.state), { class: 'tiny', 'aria-label': `${action} ${row.id}`, 'aria-disabled': S.busy.has(`${action} ${row.id}`) ? 'true' : null })));
