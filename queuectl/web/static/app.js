@@ -151,7 +151,7 @@ const say = (words) => { $('say').textContent = ''; setTimeout(() => { $('say').
 
 const S = {
   session: null, snap: null, skew: null, lost: null, wait: 0, busy: new Set(), ticked: new Set(), all: false, toasts: [], going: [], trials: [],
-  view: { name: 'overview', id: null, params: {} }, list: { order: [], rows: new Map() }, slots: {}, undos: [], pages: [],
+  view: { name: 'overview', id: null, params: {} }, list: { order: [], rows: new Map() }, slots: {}, pages: [],
   every: keep('every') || '3', window: keep('window') || '1h', keys: keep('keys') !== 'off', tables: new Set(),
 };
 
@@ -400,7 +400,7 @@ async function bulk(action, target, more = {}) {
       }
     }
   }
-  if (!more.isQuiet) outcome(action, done, failed, more.body && more.body.limit ? 0 : left);
+  outcome(action, done, failed, more.body && more.body.limit ? 0 : left);
   return { ids, failed, left };
 }
 
@@ -479,14 +479,19 @@ async function doAll(action, target) {
 
 const spell = (filter) => Object.entries(filter).filter(([name]) => name !== 'until' || S.view.params.until).map(([name, value]) => `${FILTERS[name].toLowerCase()} ${value}`).join(', ') || 'now';
 
+const post = (key, path, words, body) => act(key, async () => {
+  const made = await write('POST', `/api/v1/${path}`, body);
+  toast(typeof words === 'function' ? words(made) : words);
+});
+
 const one = {
-  retry: (id) => act(`retry ${id}`, async () => { await write('POST', `/api/v1/jobs/${id}/retry`); S.missing = null; toast(`${id} is queued again`); }),
-  hold: (id) => act(`hold ${id}`, async () => { await write('POST', `/api/v1/jobs/${id}/hold`); toast(`${id} is held`); }),
-  release: (id) => act(`release ${id}`, async () => { await write('POST', `/api/v1/jobs/${id}/release`); toast(`${id} is released`); }),
+  retry: (id) => post(`retry ${id}`, `jobs/${id}/retry`, `${id} is queued again`),
+  hold: (id) => post(`hold ${id}`, `jobs/${id}/hold`, `${id} is held`),
+  release: (id) => post(`release ${id}`, `jobs/${id}/release`, `${id} is released`),
   cancel: (id, state) => (state === 'processing' ? form({
     title: 'Cancel a running job?', intro: [h('p', 'Its command and all it started are ended: ', h('code', id))], submit: 'Cancel the job', isDanger: true,
     onsubmit: async () => { await write('POST', `/api/v1/jobs/${id}/cancel`); toast(`${id} is cancelled`); tick(); },
-  }) : act(`cancel ${id}`, async () => { await write('POST', `/api/v1/jobs/${id}/cancel`); toast(`${id} is cancelled`); })),
+  }) : post(`cancel ${id}`, `jobs/${id}/cancel`, `${id} is cancelled`)),
   delete: (id) => remove({ ids: [id] }, 1),
 };
 
@@ -698,7 +703,7 @@ function banners() {
   return made;
 }
 
-const startWorkers = (count) => act('workers', async () => { const made = await write('POST', '/api/v1/workers', { count }); toast(`Started ${made.workers.join(', ')}`); });
+const startWorkers = (count) => post('workers', 'workers', (made) => `Started ${made.workers.join(', ')}`, { count });
 const jobsOf = (params) => `#/jobs?${new URLSearchParams(params)}`;
 const empty = (name, title, ...more) => h('div.card.empty', icon(name), h('h2', title), ...more);
 
@@ -711,7 +716,7 @@ const views = {
     const isNew = counts && !COUNTED.some((state) => counts[state]) && !ended;
     return [
       h('h1.unseen', 'Overview'),
-      h('div', { class: 'tiles' },
+      h('div.tiles',
         tile('Oldest waiting', counts ? snap.oldest_waiting_at ? span(Math.floor((now() - at(snap.oldest_waiting_at)) / 1000)) : 'none' : '?', !counts ? 'not known' : check.oldest_pending.status === 'pass' ? 'on time' : 'late', jobsOf({ state: 'pending', sort: '-run_at' }), check.oldest_pending.status),
         tile('Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?', 'last hour', jobsOf({ state: 'completed' }), '', flow && spark(flow)),
         tile('Failed', hour ? ended ? percent(hour.failed / ended) : 'none' : '?', hour ? `${number(hour.failed)} of ${number(ended)}, last hour` : 'not known', jobsOf({ state: 'failed,dead' })),
@@ -720,20 +725,18 @@ const views = {
         tile('Disk free', percent(share), size(snap.disk.free_bytes), '#/health', check.disk.status)),
       counts && h('ul.counts', COUNTED.map((state) => h('li', link(jobsOf({ state }), [pill(state, true), h('b', number(counts[state]))], { class: 'card count-card' })))),
       isNew ? guide() : S.stats && charts(S.stats),
-      snap.running.length > 0 && h('section.card.run', h('h2', 'Running now'), h('div.wide.stack', h('table', {},
-        h('thead', h('tr', ['Job', 'Last output', 'Time', 'Processor', 'Memory', 'Worker'].map((word) => h('th', { scope: 'col' }, word)))),
-        h('tbody', snap.running.map((job) => h('tr', { key: job.id },
+      snap.running.length > 0 && h('section.card.run', h('h2', 'Running now'), h('div.wide.stack', table(['Job', 'Last output', 'Time', 'Processor', 'Memory', 'Worker'],
+        snap.running.map((job) => [job.id, [
           h('th', { scope: 'row', class: 'full' }, toJob(job.id), ' ', job.name, h('span.cmd.soft', { title: job.command }, job.command)),
           h('td.mono.full', job.progress ? [job.progress, ' '] : '', job.last_line, job.progress_share != null ? h('span.meter', h('span', { style: { width: `${job.progress_share * 100}%` } })) : null),
           h('td.tight', { 'data-label': 'Time' }, elapsed(job)),
           h('td.tight', { 'data-label': 'Processor' }, job.cpu_percent == null ? '' : `${job.cpu_percent.toFixed(0)} %`),
           h('td.tight', { 'data-label': 'Memory' }, job.rss_bytes == null ? '' : size(job.rss_bytes)),
-          h('td.tight', { 'data-label': 'Worker' }, job.worker)))))),
+          h('td.tight', { 'data-label': 'Worker' }, job.worker)]]))),
       counts && counts.processing > snap.running.length ? link(jobsOf({ state: 'processing' }), `All ${number(counts.processing)} running jobs`) : null),
       counts && !isNew && h('section.card', h('h2', 'Failures of the last 24 hours'), snap.failures.length ? groupTable(snap.failures) : h('p.state.s-completed', icon('completed'), 'None')),
-      snap.queues.length > 1 && h('section.card', h('h2', 'Queues'), h('div.wide', h('table', {},
-        h('thead', h('tr', ['Queue', 'Waiting', 'Oldest', 'Running', 'Dead'].map((word) => h('th', { scope: 'col' }, word)))),
-        h('tbody', snap.queues.map((queue) => h('tr', { key: queue.name }, h('th', { scope: 'row' }, link(jobsOf({ queue: queue.name }), queue.name)), h('td', number(queue.counts.pending + queue.counts.failed)), h('td', when(queue.oldest_waiting_at)), h('td', number(queue.counts.processing)), h('td', number(queue.counts.dead)))))))),
+      snap.queues.length > 1 && h('section.card', h('h2', 'Queues'), h('div.wide', table(['Queue', 'Waiting', 'Oldest', 'Running', 'Dead'],
+        snap.queues.map(({ name, counts: n, oldest_waiting_at: oldest }) => [name, [h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name)), number(n.pending + n.failed), oldest ? when(oldest) : '', number(n.processing), number(n.dead)]])))),
     ];
   },
   jobs() { return S.view.id ? jobView() : listView(); },
@@ -748,14 +751,15 @@ const views = {
   },
   workers() {
     const { supervisor, workers } = S.snap, held = workers.filter((worker) => worker.job_id);
-    const stop = (now, words, id) => form({
+    const later = (worker) => (worker.job_id ? ' when its job has ended' : '');
+    const stop = (now, words) => form({
       title: words, submit: words, isDanger: now, intro: [h('p', now ? 'Commands that run are ended and their jobs queued again:' : 'A worker that runs a job stops when the job has ended.'), held.length > 0 && h('ul', held.map((worker) => h('li', h('code', worker.job_id), ' ', worker.command)))],
-      onsubmit: async () => { const made = await write('POST', '/api/v1/workers/stop', { now, ...(id ? { id } : {}) }); toast(made.workers.length ? `Stopping ${made.workers.join(', ')}` : 'No worker runs'); tick(); },
+      onsubmit: async () => { const made = await write('POST', '/api/v1/workers/stop', { now }); toast(made.workers.length ? `Stopping ${made.workers.join(', ')}` : 'No worker runs'); tick(); },
     });
     return [
-      h('div.row.apart', h('h1', 'Workers'), readOnly() ? null : h('div', { class: 'row' },
+      h('div.row.apart', h('h1', 'Workers'), readOnly() ? null : h('div.row',
         button('Start a worker', () => startWorkers(1), { class: 'main', key: 'start' }),
-        supervisor && [button('Restart all', () => act('workers', async () => { await write('POST', '/api/v1/workers/restart'); toast('Each worker is replaced when its job has ended'); })), button('Stop all', () => stop(false, 'Stop all workers')), button('Stop now', () => stop(true, 'Stop now'), { class: 'danger' })])),
+        supervisor && [button('Restart all', () => post('workers', 'workers/restart', 'Each worker is replaced when its job has ended')), button('Stop all', () => stop(false, 'Stop all workers')), button('Stop now', () => stop(true, 'Stop now'), { class: 'danger' })])),
       supervisor ? h('p.soft', `Supervisor ${supervisor.version}, pid ${supervisor.pid}, since `, when(supervisor.started_at), supervisor.draining ? ', draining' : '', supervisor.adopted.length ? `, looks after ${many(supervisor.adopted.length, 'job')} whose worker died` : '')
         : empty('held', 'No worker runs', soft('Jobs wait until one does. ', type('queuectl worker start --count 2'))),
       h('div.cards', workers.map((worker) => h('article', { key: worker.name, class: 'card' },
@@ -763,8 +767,8 @@ const views = {
         h('dl', [['Job', worker.job_id && [toJob(worker.job_id), ' ', h('span.cmd.soft', worker.command)]], ['For', worker.job_since && span(Math.floor((now() - at(worker.job_since)) / 1000))],
           ['Done', `${number(worker.done)}, ${number(worker.failed)} failed`], ['Uses', worker.rss_bytes != null && `${(worker.cpu_percent || 0).toFixed(0)} % processor, ${size(worker.rss_bytes)}`],
           ['Process', worker.pid && [`${worker.pid}, since `, when(worker.started_at), worker.restarts ? `, replaced ${many(worker.restarts, 'time')}` : '']]].map(([word, value]) => (value ? [h('dt', word), h('dd', value)] : []))),
-        readOnly() ? null : h('div.row', button('Stop', () => act(`stop ${worker.name}`, async () => { await write('POST', '/api/v1/workers/stop', { id: worker.name }); toast(`${worker.name} stops${worker.job_id ? ' when its job has ended' : ''}`); }), { class: 'tiny', 'aria-label': `Stop ${worker.name}` }),
-          button('Restart', () => act(`restart ${worker.name}`, async () => { await write('POST', '/api/v1/workers/restart', { id: worker.name }); toast(`${worker.name} is replaced${worker.job_id ? ' when its job has ended' : ''}`); }), { class: 'tiny', 'aria-label': `Restart ${worker.name}` }))))),
+        readOnly() ? null : h('div.row', button('Stop', () => post(`stop ${worker.name}`, 'workers/stop', `${worker.name} stops${later(worker)}`, { id: worker.name }), { class: 'tiny', 'aria-label': `Stop ${worker.name}` }),
+          button('Restart', () => post(`restart ${worker.name}`, 'workers/restart', `${worker.name} is replaced${later(worker)}`, { id: worker.name }), { class: 'tiny', 'aria-label': `Restart ${worker.name}` }))))),
     ];
   },
   config() {
@@ -781,13 +785,12 @@ const views = {
     return [
       h('div.row.apart', h('h1', 'Config'), h('code.soft', S.config.path)),
       S.config.problem && h('div.banner.error', icon('warn'), h('span.grow', `${S.config.problem}. Until it is mended, the defaults are in force.`)),
-      h('section.card', h('div.wide.stack', h('table', {},
-        h('thead', h('tr', ['Setting', 'Value', 'From', ''].map((word) => h('th', { scope: 'col' }, word || h('span.unseen', 'Change'))))),
-        h('tbody', S.config.settings.map((setting) => h('tr', { key: setting.name },
+      h('section.card', h('div.wide.stack', table(['Setting', 'Value', 'From', h('span.unseen', 'Change')],
+        S.config.settings.map((setting) => [setting.name, [
           h('th', { scope: 'row', class: 'full' }, h('code', setting.name), h('p.soft.small.help', setting.help)),
           h('td.mono', { 'data-label': 'Value' }, setting.spelled || 'none'), h('td.small', { 'data-label': 'From' }, setting.origin),
           h('td.tight', readOnly() ? null : h('div.row', button('Edit', () => set(setting), { class: 'tiny', 'aria-label': `Edit ${setting.name}` }),
-            setting.origin.startsWith('config.yaml') && button('Reset', () => act(`unset ${setting.name}`, async () => { await write('DELETE', `/api/v1/config/${setting.name}`); toast(`${setting.name} is as it was by default`); }), { class: 'tiny', 'aria-label': `Reset ${setting.name}` }))))))))),
+            setting.origin.startsWith('config.yaml') && button('Reset', () => act(`unset ${setting.name}`, async () => { await write('DELETE', `/api/v1/config/${setting.name}`); toast(`${setting.name} is as it was by default`); }), { class: 'tiny', 'aria-label': `Reset ${setting.name}` })))]])))),
     ];
   },
   health() {
@@ -802,7 +805,7 @@ const views = {
   },
 };
 
-const table = (heads, rows, caption) => h('table', caption && h('caption.unseen', caption), h('thead', h('tr', heads.map((word) => h('th', { scope: 'col' }, word)))), h('tbody', rows.map(([key, cells]) => h('tr', { key }, cells.map((cell) => (cell && cell.tag && cell.tag[0] === 't' ? cell : h('td', cell)))))));
+const table = (heads, rows, caption) => h('table', caption && h('caption.unseen', caption), h('thead', h('tr', heads.map((word) => h('th', { scope: 'col' }, word)))), h('tbody', rows.map(([key, cells]) => h('tr', { key }, cells.map((cell) => (cell && /^t[dh]$/.test(cell.tag) ? cell : h('td', cell)))))));
 
 const pill2 = (state) => h('span', { class: `state pill s-${{ busy: 'processing', idle: 'completed', backoff: 'failed', gone: 'dead' }[state] || 'held'}` }, icon({ busy: 'processing', idle: 'pending', backoff: 'failed', gone: 'dead' }[state] || 'held'), state);
 
@@ -811,13 +814,12 @@ function elapsed(job) {
   return [span(s), job.timeout ? h('span.soft', ` of ${span(job.timeout)}`) : '', job.timeout ? h('span', { class: `meter${share > 0.8 ? ' late' : ''}` }, h('span', { style: { width: `${Math.min(100, share * 100)}%` } })) : ''];
 }
 
-const guide = () => h('section.card.empty', icon('logo'), h('h2', 'Three steps to the first job'), h('ol', { class: 'guide' },
+const guide = () => h('section.card.empty', icon('logo'), h('h2', 'Three steps to the first job'), h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')), h('li', 'Enqueue a command: ', type("queuectl enqueue --command 'echo hello'"), ' or press + Enqueue'), h('li', 'Watch it here, or with ', type('queuectl status'))));
 
-const groupTable = (groups) => h('div.wide.stack', h('table', {},
-  h('thead', h('tr', ['Jobs', 'Error', 'Last'].map((word) => h('th', { scope: 'col' }, word)))),
-  h('tbody', groups.map((group) => h('tr', { key: group.fingerprint }, h('td.tight', link(jobsOf({ state: 'failed,dead', error: group.fingerprint }), many(group.count, 'job'))),
-    h('td.full', h('span.mono.bad', errorOf(group)), h('span.cmd.soft', group.command)), h('td.tight', when(group.last_at)))))));
+const groupTable = (groups) => h('div.wide.stack', table(['Jobs', 'Error', 'Last'],
+  groups.map((group) => [group.fingerprint, [h('td.tight', link(jobsOf({ state: 'failed,dead', error: group.fingerprint }), many(group.count, 'job'))),
+    h('td.full', h('span.mono.bad', errorOf(group)), h('span.cmd.soft', group.command)), h('td.tight', when(group.last_at))]])));
 const errorOf = (group) => group.last_error || group.dead_reason || (group.exit_code != null ? `exit code ${group.exit_code}` : group.outcome || 'no error was noted');
 
 const spark = (flow) => {
@@ -829,7 +831,7 @@ function bars(stats) {
   const sums = stats.buckets.map((b) => b.completed + b.failed + b.dead), most = Math.max(4, ...sums), wide = 600 / sums.length;
   const bar = (b, i) => {
     let y = 150;
-    return ['completed', 'failed', 'dead'].map((what) => b[what] && h(`rect.f-${what}`, { x: i * wide + 40, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
+    return ['completed', 'failed', 'dead'].map((what) => b[what] && h('rect', { fill: `url(#p-${what})`, x: i * wide + 40, width: Math.max(1, wide - 1), y: y -= b[what] / most * 140, height: b[what] / most * 140 }));
   };
   return plot(stats, [0, Math.round(most / 2), most].map((n) => [number(n), 150 - n / most * 140]), stats.buckets.map(bar), (b) => `${b.completed} done, ${b.failed} failed, ${b.dead} dead`);
 }
@@ -859,13 +861,13 @@ function plot(stats, ticks, what, words) {
 
 function charts(stats) {
   const { totals } = stats, times = (kind) => (totals[`${kind}_p50`] == null ? 'not measured' : `${span(totals[`${kind}_p50`])}, 95 % within ${span(totals[`${kind}_p95`])}`);
-  const legend = (kind, word) => h('span', h('svg', { viewBox: '0 0 20 8', 'aria-hidden': 'true' }, kind.startsWith('f-') ? h(`rect.${kind}`, { width: 20, height: 8 }) : h(`path.l.${kind}`, { d: 'M1 4h18' })), word);
+  const legend = (kind, word) => h('span', h('svg', { viewBox: '0 0 20 8', 'aria-hidden': 'true' }, kind.startsWith('p-') ? h('rect', { fill: `url(#${kind})`, width: 20, height: 8 }) : h(`path.l.${kind}`, { d: 'M1 4h18' })), word);
   const chart = (title, summary, drawn, legends, heads, cells) => h('section.card', h('h2', title), h('p.soft.small', summary), drawn, h('div.legend', legends),
     h('details', { ontoggle: (event) => { S.tables[event.target.open ? 'add' : 'delete'](title); render(); } }, h('summary', 'Show as table'), S.tables.has(title) && h('div.scroll', table(['From', ...heads], stats.buckets.filter((b) => b.enqueued || b.run_p50 != null || b.failed || b.dead).map((b) => [b.at, [clock(b.at), ...cells(b)]]), title))));
   const name = { '1h': 'hour', '24h': '24 hours', '7d': '7 days' }[stats.window], s = (n) => (n == null ? '' : span(n));
   return [h('div.row.apart', h('h2', 'How it went'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, ['1h', '24h', '7d'].map((key) => button(key, () => { keep('window', S.window = key); tick(); }, { 'aria-pressed': String(S.window === key), class: 'tiny' })))),
     h('div.halves',
-      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed)} failed, ${number(totals.dead)} dead.`, bars(stats), [legend('f-completed', 'done'), legend('f-failed', 'failed, to be retried'), legend('f-dead', 'dead')], ['Enqueued', 'Done', 'Failed', 'Dead'], (b) => [b.enqueued, b.completed, b.failed, b.dead].map(number)),
+      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed)} failed, ${number(totals.dead)} dead.`, bars(stats), [legend('p-completed', 'done'), legend('p-failed', 'failed, to be retried'), legend('p-dead', 'dead')], ['Enqueued', 'Done', 'Failed', 'Dead'], (b) => [b.enqueued, b.completed, b.failed, b.dead].map(number)),
       chart('Waiting and running', `Half of the jobs waited ${times('wait')}; they ran ${times('run')}.`, curves(stats), [legend('l-wait', 'wait, median'), legend('l-wait.l-p95', '95 %'), legend('l-run', 'run, median'), legend('l-run.l-p95', '95 %')], ['Wait', '95 %', 'Run', '95 %'], (b) => [b.wait_p50, b.wait_p95, b.run_p50, b.run_p95].map(s)))];
 }
 
@@ -910,8 +912,8 @@ function jobTable(rows) {
       return h('tr', { key: row.id, 'data-id': row.id, class: isGoing(row) ? 'going' : isOn ? 'ticked' : null },
         h('td', readOnly() ? '' : h('input', { type: 'checkbox', 'aria-label': `Tick ${row.id}`, checked: isOn, onchange: (event) => { S.all = false; S.ticked[event.target.checked ? 'add' : 'delete'](row.id); render(); } })),
         h('td', pill(stateOf(row))),
-        h('th.full', { scope: 'row' }, toJob(row.id), row.name && h('p.small', row.name), row.queue !== 'default' && h('p.small.soft', row.queue), row.tags.map((tag) => [link(jobsOf({ tag }), tag, { class: 'small' }), ' '])),
-        h('td.full', h('span.cmd', { title: row.command }, row.command), row.last_error && ['failed', 'dead'].includes(row.state) && h('span.cmd.bad', { title: row.last_error }, row.last_error), isLate && h('span.small.soft', 'starts ', when(row.run_at))),
+        h('th.full', { scope: 'row' }, toJob(row.id), h('p.small', row.name && [row.name, ' '], row.queue !== 'default' && [link(jobsOf({ queue: row.queue }), row.queue), ' '], row.tags.map((tag) => [link(jobsOf({ tag }), tag), ' ']))),
+        h('td.full', h('span.cmd', { title: row.command }, row.command), row.last_error && ['failed', 'dead'].includes(row.state) && h('span.cmd.bad', { title: row.last_error }, row.last_error), isLate && h('span.small.soft', 'starts ', at(row.run_at) > now() ? when(row.run_at) : 'now')),
         h('td', { 'data-label': 'Tries' }, `${row.attempts}`, h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`), row.priority ? h('p.small.soft', `priority ${row.priority}`) : ''),
         h('td.small', when(row.updated_at)),
         h('td', !readOnly() && action && button(action === 'retry' ? row.state === 'failed' ? 'Run now' : 'Retry' : 'Cancel', () => one[action](row.id, row.state), { class: 'tiny', 'aria-label': `${action} ${row.id}`, 'aria-disabled': S.busy.has(`${action} ${row.id}`) ? 'true' : null })));
