@@ -92,6 +92,7 @@ def test_refreshing_can_be_stopped_and_stops_when_nobody_looks(person: Person, j
 def test_a_lost_connection_is_said_and_mended(person: Person, jobs: Jobs) -> None:
     jobs.pending("seen")
     page = person.sign_in("jobs")
+    person.see("tr[data-id=seen]")
     page.route("**/api/**", lambda route: route.abort())
     person.see(".banner.error", "Connection lost")
     assert page.title().startswith("⚠")
