@@ -424,11 +424,16 @@ def test_a_worker_that_has_got_the_pid_of_a_command_is_not_taken_for_it(supervis
 
 def _take_pid(s: Supervised, worker: int, pid: int) -> bool:
     """Kill a worker so that the next process, the one in its place, gets `pid`; False when another one came first."""
-    s.wait_until(lambda: all(w["pid"] for w in s.status()["workers"]), "all workers run")
-    workers = [w["pid"] for w in s.status()["workers"]]
+    workers: list[int | None] = [None]
+
+    def all_run() -> bool:
+        workers[:] = [w["pid"] for w in s.status()["workers"]]
+        return all(workers)
+
+    s.wait_until(all_run, "all workers run")
     if pid in workers:
         return True
-    kill(s, worker if worker in workers else max(workers))
+    kill(s, worker if worker in workers else max(number for number in workers if number))
     last = Path("/proc/sys/kernel/ns_last_pid")
     s.wait_until(
         lambda: last.write_text(str(pid - 1)) and all(w["pid"] for w in s.status()["workers"]), "the worker is replaced"
