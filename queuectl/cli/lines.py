@@ -28,6 +28,8 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
     """
     number = 0
     lines = _lines(file)
+    if commands:
+        lines = _without_mark(lines)
     if not commands:
         begun = _begin(lines)
         if isinstance(begun, tuple):
@@ -58,6 +60,15 @@ def _lines(file: BinaryIO) -> Iterator[bytes | None]:
             rest = rest[: MAX_BYTES + 1]
     if rest:
         yield rest
+
+
+def _without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
+    """Take away the byte order mark that some editors write before the first line; a shell would take it for a word."""
+    for line in lines:
+        yield None if line is None else line.removeprefix(b"\xef\xbb\xbf")
+        if line is not None:
+            break
+    yield from lines
 
 
 def _must_wait(file: BinaryIO) -> bool:

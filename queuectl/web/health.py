@@ -27,12 +27,13 @@ ORDER = ("pass", "warn", "fail")
 
 
 def health_of(picture: Picture) -> dict[str, Any]:
-    """Return every check, and the worst of them."""
+    """Return every check, and the worst of them; what only the index knows is unknown without one."""
+    unknown = _check("warn", "unknown while there is no index") if picture.overview.unavailable else None
     checks = {
         "supervisor": _supervisor(picture),
         "workers": _workers(picture),
-        "oldest_pending": _oldest(picture),
-        "dead": _dead(picture),
+        "oldest_pending": unknown or _oldest(picture),
+        "dead": unknown or _dead(picture),
         "index": _index(picture),
         "spool": _spool(picture),
         "disk": _disk(picture),
@@ -54,6 +55,8 @@ def _supervisor(picture: Picture) -> dict[str, Any]:
         return _check("pass", f"it runs (pid {pid})", pid=pid)
     waiting = overview.count("pending", "failed")
     killed = f"; the last one (pid {overview.died}) was killed" if overview.died else ""
+    if overview.unavailable:
+        return _check("warn", f"none runs{killed}, and without an index nobody knows whether jobs wait", START)
     if waiting or not overview.counts:
         return _check("fail" if waiting else "warn", f"none runs, and {plural(waiting, 'job')} wait{killed}", START)
     return _check("warn" if killed else "pass", f"none runs, and no job waits{killed}", START if killed else None)

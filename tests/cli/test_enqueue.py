@@ -486,6 +486,11 @@ def test_an_interrupted_file_is_resumed_without_doubles(cli: Run, home: Path, un
     assert cli("enqueue", "--lines", "-", "--resume", "import", stdin=lines).out.split() == told["ids"]
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_command(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", "--lines", "-", stdin=b"\xef\xbb\xbfecho one\r\necho two\r\n")
+    assert [stored(home, job_id)["command"] for job_id in ran.out.split()] == ["echo one", "echo two"]
+
+
 def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
     refused = cli("enqueue", "--command", "true", "--resume", "a")
     assert (refused.code, "--resume goes with jobs from a file" in refused.err) == (2, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -12,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.index.minutes import BOUNDS
 from queuectl.web import metrics
+from queuectl.web.health import health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.cli.support import Jobs
     from tests.support.supervised import Supervised
-    from tests.web.support import Served
+from tests.web.support import Served
 
 NAMES = (
     *("queuectl_jobs", "queuectl_jobs_enqueued", "queuectl_jobs_finished", "queuectl_job_attempts"),
@@ -133,6 +135,19 @@ def test_health_says_what_is_wrong_and_what_to_type(
     assert (told.status, told.json["status"], told.json["checks"]["spool"]["status"]) == (200, "warn", "warn")
     texts = [need["text"] for need in web.get("/api/v1/snapshot")["attention"]]
     assert any("1 file is no job" in text for text in texts)
+
+
+def test_without_an_index_nothing_is_said_to_be_well_that_nobody_knows() -> None:
+    overview = SimpleNamespace(
+        supervisor=None, died=None, unavailable="there is no index", workers=[], now=0.0, rejected=0, counts={},
+        free_bytes=1 << 40, disk_bytes=1 << 41, count=lambda *_: 0, oldest_waiting=None, dead_today=0,
+    )  # fmt: skip
+    queue = SimpleNamespace(settings=SimpleNamespace(min_free=0))
+    made = health_of(SimpleNamespace(overview=overview, queue=queue))  # type: ignore[arg-type]
+    for name in ("supervisor", "oldest_pending", "dead", "index"):
+        assert made["checks"][name]["status"] == "warn", name
+    assert "count" not in made["checks"]["dead"]
+    assert made["status"] == "warn"
 
 
 def test_dashboard_alerts_and_the_table_name_metrics_that_there_are(web: Served, jobs: Jobs) -> None:

@@ -817,7 +817,7 @@ function elapsed(job) {
 const guide = () => h('section.card.empty', icon('logo'), h('h2', 'Three steps to the first job'), h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')), h('li', 'Enqueue a command: ', type("queuectl enqueue --command 'echo hello'"), ' or press + Enqueue'), h('li', 'Watch it here, or with ', type('queuectl status'))));
 
-const groupTable = (groups) => h('div.wide.stack', table(['Jobs', 'Error', 'Last'],
+const groupTable = (groups) => h('div.wide.stack.groups', table(['Jobs', 'Error', 'Last'],
   groups.map((group) => [group.fingerprint, [h('td.tight', link(jobsOf({ state: 'failed,dead', error: group.fingerprint }), many(group.count, 'job'))),
     h('td.full', h('span.mono.bad', errorOf(group)), h('span.cmd.soft', group.command)), h('td.tight', when(group.last_at))]])));
 const errorOf = (group) => group.last_error || group.dead_reason || (group.exit_code != null ? `exit code ${group.exit_code}` : group.outcome || 'no error was noted');
