@@ -145,8 +145,9 @@ WHEN new.finished_at IS NOT NULL AND new.state IN ('completed', 'failed', 'dead'
             THEN new.finished_at - new.started_at END);
 END;
 
-CREATE TRIGGER jobs_ended AFTER UPDATE OF finished_at ON jobs
-WHEN new.finished_at IS NOT NULL AND new.finished_at IS NOT old.finished_at
+-- A file that has its verdict and has not been moved yet reads as processing, with the time of its end already.
+CREATE TRIGGER jobs_ended AFTER UPDATE OF finished_at, state ON jobs
+WHEN new.finished_at IS NOT NULL AND (new.finished_at IS NOT old.finished_at OR old.state = 'processing')
     AND new.state IN ('completed', 'failed', 'dead', 'cancelled') BEGIN
     INSERT INTO measured VALUES (
         new.finished_at, new.queue, new.state,

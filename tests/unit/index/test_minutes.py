@@ -60,6 +60,16 @@ def test_a_job_leaves_its_traces_in_the_minutes_in_which_things_happened(writer:
     }
 
 
+def test_a_file_read_between_its_verdict_and_its_move_counts_once(writer: Writer) -> None:
+    """It reads as processing, and has ended; then the worker's report comes."""
+    ended = {"started_at": START + 61, "finished_at": START + 61.04, "attempts": 1}
+    for known in ([], [row("b")]):
+        put(writer, *known)
+        for state in ("processing", "completed", "completed"):
+            put(writer, row("b" if known else "a", state=state, **ended))
+    assert counted(writer)[f"completed 1 {BOUNDS.index(0.05)}"] == 2
+
+
 def test_what_is_put_again_counts_for_nothing(writer: Writer) -> None:
     ended = row("a", state="completed", started_at=START, finished_at=START + 1, attempts=1)
     put(writer, row("a"), ended)
