@@ -48,7 +48,7 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
         "draining": supervisor.draining,
         "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
-        "workers": [slot.describe() for slot in supervisor.slots.values()],
+        "workers": [slot.describe() for slot in sorted(supervisor.slots.values(), key=_number)],
         "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],
     }
     peer.send({"ok": True, **known})
@@ -84,7 +84,11 @@ def _scale(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
 
 def _by_idleness(slot: Slot) -> tuple[bool, int]:
     """Idle workers go first, then those with the highest number."""
-    return slot.job_id is not None, -int(slot.name.rpartition("-")[2])
+    return slot.job_id is not None, -_number(slot)
+
+
+def _number(slot: Slot) -> int:
+    return int(slot.name.rpartition("-")[2])
 
 
 def answer_ready(supervisor: Supervisor) -> None:
