@@ -123,8 +123,7 @@ class Supervisor:
         self.custody.step(now)
         self._starts.step(now)
         self._files.step(now)
-        if not self.draining:
-            self._handout.step(now)
+        self._handout.step(now)
         self._peers.step(now)
         mind_the_slow(self._selector, self.slots.values())
 

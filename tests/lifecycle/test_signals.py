@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from queuectl.errors import Busy, NotFound, UsageError
@@ -157,3 +159,20 @@ def test_a_worker_that_is_told_to_stop_finishes_its_job_first(supervised: Make, 
     gate.write_text("go\n")
     s.wait_for(job_id, "completed")
     s.wait_until(lambda: s.status()["workers"][0]["pid"] not in (None, old), "it was replaced")
+
+
+def test_draining_costs_nothing_while_the_last_command_runs(supervised: Make) -> None:
+    """Also when it begins while the next job has been handed out already: that is waited for no more."""
+    s = supervised()
+    supervisor = s.start(1)
+    jobs = ["true"] * 20 + [f"kill -TERM {supervisor.pid}; exec sleep 3"] + ["true"] * 5
+    ids = [str(job_id) for job_id in s.queue.enqueue_many(jobs)]
+    s.wait_until(lambda: s.queue.get(ids[20]).state == "processing" and s.status()["draining"], "it drains")
+    time.sleep(0.5)
+    process = psutil.Process(supervisor.pid)
+    before = process.cpu_times()
+    time.sleep(1.5)
+    after = process.cpu_times()
+    assert after.user + after.system - before.user - before.system < 0.5
+    supervisor.wait(60)
+    assert [s.queue.get(job_id).state for job_id in ids[20:]] == ["completed"] + ["pending"] * 5
