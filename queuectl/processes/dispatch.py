@@ -167,8 +167,8 @@ class Dispatcher:
                 if self.degraded is not None:
                     return  # none may be forgotten before the index has them
                 changes.forget()
-                self._has_changes = not whole
                 if not whole:
+                    self._has_changes = True
                     return
         except OSError as error:
             self._log.error(f"run/changes cannot be read: {error.strerror} action=changes")

@@ -66,6 +66,7 @@ class FileEvents:
         # What arrives in done/ or dead/, a worker or a command has told of.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
         if self._arrivals is None or self._departures is None:
+            self.close()
             self.next_step = self._spool.clock.monotonic() + self._spool.settings.poll_interval
             every_s = self._spool.settings.poll_interval
             self._supervisor.log.warning(f"no file-system events: looking every {every_s}s action=poll")
@@ -76,9 +77,10 @@ class FileEvents:
 
     def _open(self, wanted: dict[str, int]) -> Watch | None:
         watch = open_watch()
-        if watch is None or not all(watch.add(directory, mask) for directory, mask in wanted.items()):
-            return None
-        return watch
+        if watch is None or all(watch.add(directory, mask) for directory, mask in wanted.items()):
+            return watch
+        watch.close()
+        return None
 
     def _on_arrivals(self) -> None:
         for change in self._arrivals.read() if self._arrivals is not None else ():
@@ -143,3 +145,4 @@ class FileEvents:
         for watch in (self._arrivals, self._departures):
             if watch is not None:
                 watch.close()
+        self._arrivals = self._departures = None

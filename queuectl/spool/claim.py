@@ -313,8 +313,7 @@ class Claim:
             self.details_lost = True
         if target != self.directory:
             self._move(target)
-            self._unsynced = (target,)
-        self._sync_directories(*self._unsynced)
+            self._sync_directories(target)
         self._filing = None
         return event
 
@@ -342,10 +341,11 @@ class Claim:
         self.job.directory = target
 
     def _sync_directories(self, *names: str) -> None:
-        self._unsynced = names
-        for name in names if self._spool.is_durable else ():
-            self._spool.files.sync_directory(self._spool.layout.directory(name))
-        self._unsynced = ()
+        if self._spool.is_durable:
+            self._unsynced = names
+            for name in names:
+                self._spool.files.sync_directory(self._spool.layout.directory(name))
+            self._unsynced = ()
 
     def _now(self) -> str:
         return stamp(self._spool.clock.now())

@@ -139,13 +139,12 @@ class Files:
     def _sync_file_system(self, fd: int) -> bool:
         import ctypes
 
-        call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if call is None:
+        if not _c_call("syncfs")(fd):
+            return True
+        code = ctypes.get_errno()
+        if code == errno.ENOSYS:
             return False
-        if call(fd):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        return True
+        raise OSError(code, os.strerror(code))
 
     def sync_data(self, fd: int) -> None:
         """Make what was written durable."""
@@ -266,19 +265,12 @@ class Files:
     def _renameat2(self, source: str, target: str, flags: int) -> int:
         import ctypes
 
-        call = self._rename or self._find_call()
+        call = self._rename = self._rename or _c_call("renameat2")
         while call(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target), flags):
             code = ctypes.get_errno()
             if code != errno.EINTR:
                 return code
         return 0
-
-    def _find_call(self) -> Callable[..., int]:
-        import ctypes
-
-        call: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", _no_such_call)
-        self._rename = call
-        return call
 
     def sync_directory(self, path: str) -> None:
         """Make the names in a directory durable."""
@@ -320,6 +312,14 @@ class Files:
             os.ftruncate(fd, len(rest))
         finally:
             os.close(fd)
+
+
+def _c_call(name: str) -> Callable[..., int]:
+    """Return a function of the C library; where it is missing, one that fails with ENOSYS."""
+    import ctypes
+
+    call: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), name, _no_such_call)
+    return call
 
 
 def _no_such_call(*_: object) -> int:

@@ -121,8 +121,6 @@ def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> I
             spool.files.sync_directory(spool.layout.directory(PENDING))
     except OSError as error:
         raise _full_or(spool, error) from None
-    for new in news:
-        _discard(spool, new)
     group.clear()
     yield from answers
 
