@@ -26,7 +26,7 @@ from queuectl.outcome import describe
 from queuectl.processes import dwelling, hunt, identity
 from queuectl.processes.logs import open_log
 from queuectl.processes.room import why_no_room
-from queuectl.processes.run import CANCELLED, STOPPED, Run
+from queuectl.processes.run import CANCELLED, NEVER, STOPPED, Run
 from queuectl.processes.runner import Ended, LocalAttempts, NotStarted
 from queuectl.processes.settlement import settle
 from queuectl.processes.signals import Inbox
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
 RETRY_VERDICT_S = 1.0
 SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
-NEVER = float("inf")
 
 
 class Over:

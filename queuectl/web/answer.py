@@ -123,8 +123,15 @@ def of_error(error: QueueError, home: str) -> Problem:
     """Return the problem that an error of the queue is; paths in it begin at the queue's home."""
     status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 503)
     pointed = [(f"/{error.field}", str(error), error.hint)] if isinstance(error, InvalidField) else []
-    detail, hint = (text and text.replace(home + "/", "") for text in (str(error), error.hint))
-    return Problem(status, detail or "", hint, title=error.title, errors=pointed, exit_code=error.exit_code)
+    hint = error.hint and without_home(error.hint, home)
+    return Problem(
+        status, without_home(error, home), hint, title=error.title, errors=pointed, exit_code=error.exit_code
+    )
+
+
+def without_home(text: object, home: str) -> str:
+    """Return a text in which paths begin at the queue's home."""
+    return str(text).replace(f"{home}/", "")
 
 
 def encode(value: object) -> bytes:

@@ -9,7 +9,7 @@ from queuectl import config
 from queuectl.errors import InvalidData
 from queuectl.overview import shorten
 from queuectl.settings import SETTINGS, Settings, find
-from queuectl.web.answer import Answer, Problem, ok
+from queuectl.web.answer import Answer, Problem, ok, without_home
 
 if TYPE_CHECKING:
     from typing import Any
@@ -45,7 +45,7 @@ def _load(ask: Ask) -> tuple[Settings, str | None]:
     try:
         return config.load(ask.site.home, os.environ), None
     except InvalidData as error:
-        return Settings(), str(error).replace(f"{ask.site.home}/", "")
+        return Settings(), without_home(error, ask.site.home)
 
 
 def by_name(ask: Ask) -> Answer:
@@ -60,7 +60,7 @@ def change(ask: Ask) -> Answer:
     try:
         made = config.set_value(ask.site.home, setting.name, text, os.environ)
     except InvalidData as error:
-        words = str(error).replace(f"{ask.site.home}/", "")
+        words = without_home(error, ask.site.home)
         raise Problem(422, words, error.hint, errors=[("/value", words, error.hint)]) from None
     return _answer(ask, "set", setting.name, made)
 

@@ -8,7 +8,7 @@ from queuectl import overview
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.pages import Query
 from queuectl.web import jobs, workers
-from queuectl.web.answer import ok
+from queuectl.web.answer import ok, without_home
 from queuectl.web.rows import row_as_dict
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def status(ask: Ask) -> Answer:
             overview.look_into_index(made, reader)
             made.recent = reader.recent(made.now)
     except IndexUnavailable as error:
-        made.unavailable = str(error).replace(f"{ask.site.home}/", "")
+        made.unavailable = without_home(error, ask.site.home)
     return ok(overview.to_dict(made))
 
 

@@ -15,6 +15,7 @@ from queuectl.index.database import IndexUnavailable
 from queuectl.index.minutes import Figures, together
 from queuectl.index.pages import Query
 from queuectl.overview import look, look_into_index
+from queuectl.web.answer import without_home
 from queuectl.web.site import quiet_queue
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ class Painter:
             site.index.catch_up()
             overview = look(queue)
             if overview.supervisor is not None and overview.supervisor["degraded"]:
-                overview.supervisor["degraded"] = overview.supervisor["degraded"].replace(f"{site.home}/", "")
+                overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], site.home)
             changes = site.index.changes()
             try:
                 indexed: Indexed | None = self._look(overview, changes)
             except IndexUnavailable as error:
                 indexed, self._key = None, None
-                overview.unavailable = str(error).replace(f"{site.home}/", "")
+                overview.unavailable = without_home(error, site.home)
             if overview.supervisor is None and site.index.syncing:
                 overview.syncing = site.index.syncing
             return Picture(queue, overview, changes, indexed)

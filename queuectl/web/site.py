@@ -19,12 +19,13 @@ from queuectl.index.reader import Reader
 from queuectl.processes import control
 from queuectl.processes.logs import open_log
 from queuectl.units import parse_duration
-from queuectl.web.answer import Problem
+from queuectl.web.answer import Problem, without_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from queuectl.spool.layout import Layout
     from queuectl.web.contract import Contract, Operation
     from queuectl.web.guard import Guard
     from queuectl.web.head import Head
@@ -61,8 +62,9 @@ class Streams:
 class Index:
     """The index, read by many threads."""
 
-    def __init__(self, home: str, boot: str) -> None:
-        self._home = home
+    def __init__(self, layout: Layout, boot: str) -> None:
+        self._home = layout.home
+        self._path = layout.index
         self._boot = boot
         self._lock = Lock()
         self._idle: list[Reader] = []
@@ -97,7 +99,7 @@ class Index:
             queue.catch_up(on_step=lambda words: setattr(self, "syncing", words))
             self.syncing = None
         except QueueError as error:
-            self.syncing = str(error).replace(f"{self._home}/", "")
+            self.syncing = without_home(error, self._home)
         finally:
             with self._lock:
                 self._worker = None
@@ -112,7 +114,7 @@ class Index:
         with self._lock:
             reader = self._idle.pop() if self._idle else None
         if reader is None:
-            reader = Reader(f"{self._home}/index.sqlite3")
+            reader = Reader(self._path)
         try:
             yield reader
         except IndexUnavailable:
@@ -140,7 +142,7 @@ class Index:
         with self._lock:
             try:
                 if self._judge is None:
-                    self._judge = Reader(f"{self._home}/index.sqlite3")
+                    self._judge = Reader(self._path)
                 seen: tuple[int, int] | None = self._judge.changes()
             except IndexUnavailable:
                 if self._judge is not None:
@@ -172,7 +174,7 @@ class Site:
         self.guard = guard
         self.contract = contract
         self.boot = boot
-        self.index = Index(self.home, boot)
+        self.index = Index(self.layout, boot)
         self.streams = Streams()
         self._log = open_log(queue.layout, "web")
         self._log_lock = Lock()
