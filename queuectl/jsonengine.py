@@ -62,12 +62,15 @@ def make_scanner(
 
     def scan(text: str, at: int) -> tuple[Any, int]:
         try:
-            found: tuple[Any, int] = scan_once(text, at)
+            return scan_once(text, at)
         except StopIteration as stop:
             from json import JSONDecodeError
 
             raise JSONDecodeError("Expecting value", text, stop.value) from None
-        return found
+        except SystemError:  # the error of `json` that it means to raise is not there before somebody has imported it
+            import json.decoder  # noqa: F401
+
+            return scan_once(text, at)
 
     return scan
 

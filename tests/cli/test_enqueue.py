@@ -501,3 +501,11 @@ def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
 def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:
     told = json.loads(cli("enqueue", "--lines", "-", "--json").out)
     assert told == {"action": "enqueue", "ids": [], "queued": 0, "known": 0, "refused": []}
+
+
+@pytest.mark.parametrize("text", ["{command: oops}", '{"command": "a', "'{}'", "", '{"command": "a",}'])
+def test_a_mistake_in_the_json_is_explained_in_a_process_of_its_own(queuectl: Run, cli: Run, text: str) -> None:
+    """Where nothing else has imported what the explanation needs."""
+    alone, here = queuectl("enqueue", text), cli("enqueue", text)
+    assert (alone.code, alone.err) == (here.code, here.err)
+    assert alone.code == 6

@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from queuectl import jsonengine
+from queuectl.errors import InvalidData
 from queuectl.jsonengine import make_encoder, make_scanner
+from queuectl.jsontext import read_object
 
 TEXTS = ["1", "-0.5e3", '"a\\u00e9\\n"', "[]", '{"a": [1, {"b": null}], "c": true}', "NaN", "[1, Infinity]", '"ä"']
 FAULTY = ["", "{", '{"a"', '{"a":}', "[1,", '"abc', '"\\x"', "tru", "{1:2}", '"\t"', "[1 2]"]
@@ -79,6 +81,26 @@ def test_a_c_encoder_of_another_kind_is_not_used(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setitem(sys.modules, "_json", Other)  # type: ignore[arg-type]
     assert make_encoder()({"a": "ä"}) == '{"a":"ä"}'
+
+
+@pytest.mark.parametrize("text", FAULTY)
+def test_a_fault_is_told_where_nobody_has_imported_the_library(text: str) -> None:
+    """Its error is raised by C code that looks for it among the modules that are loaded already."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from queuectl.errors import InvalidData;"
+        "from queuectl.jsontext import read_object;"
+        "assert 'json' not in sys.modules\n"
+        "try: read_object(sys.argv[2].encode())\n"
+        "except InvalidData as error: print(error)"
+    )
+    root = jsonengine.__file__.rpartition("/queuectl/")[0]
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, root, text], check=True, capture_output=True, text=True
+    )
+    with pytest.raises(InvalidData) as here:
+        read_object(text.encode())
+    assert told.stdout == f"{here.value}\n"
 
 
 def test_reading_and_writing_do_not_import_the_library() -> None:
