@@ -28,9 +28,14 @@ VIEWS = ("overview", "jobs", "dead", "workers", "config", "health")
 
 def test_the_printed_address_signs_in_and_hides_the_token(chromium: Browser, web: Served, home: Path) -> None:
     command = [sys.executable, "-m", "queuectl", "web", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=dict(os.environ)) as process:
+    errors = home / "errors"
+    with (
+        errors.open("w") as stderr,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=dict(os.environ)) as process,
+    ):
         assert process.stdout is not None
         printed = process.stdout.readline().decode().strip()
+        assert printed, f"it has ended with {process.wait()}: {errors.read_text()}"
         person = Person(chromium, web)
         try:
             person.page.goto(printed)
