@@ -1,4 +1,4 @@
-"""commandline: what was typed, read by the table of `parser`.
+"""commandline: what was typed, read by the table of `tree`.
 
 Guarantees: a plain command line is read without argparse, whose import takes longer than the rest of an `enqueue`,
             and means the same as with it; what needs cleverness, help and mistakes are left to argparse.
@@ -7,14 +7,15 @@ Fails with: Misuse; SystemExit once argparse has printed help or version.
 
 from __future__ import annotations
 
-from queuectl.cli.parser import COMMANDS, COMMON, GROUPS, Misuse, build_parser, handler_of, subcommands
+from queuectl.cli.grammar import COMMON, Misuse
+from queuectl.cli.tree import COMMANDS, GROUPS, handler_of, subcommands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from queuectl.cli.parser import Option
+    from queuectl.cli.grammar import Option
 
 HELP = ("-h", "--help")
 
@@ -168,6 +169,8 @@ def _place(made: Arguments, options: Sequence[Option], places: list[str]) -> boo
 
 def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str = "") -> Arguments:
     """Read any command line; parsers of other commands are built only where help lists them."""
+    from queuectl.cli.parser import build_parser
+
     name = " ".join(words)
     parser = build_parser([name] if name in COMMANDS else None, version)
     made = Arguments()

@@ -12,7 +12,7 @@ import sys
 
 from queuectl import __version__
 from queuectl.cli.commandline import parse
-from queuectl.cli.parser import Misuse
+from queuectl.cli.grammar import Misuse
 from queuectl.cli.screen import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
 

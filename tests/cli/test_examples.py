@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.parser import COMMANDS
+from queuectl.cli.tree import COMMANDS
 from tests.cli.support import Jobs
 
 ROOT = Path(__file__).resolve().parents[2]

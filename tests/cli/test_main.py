@@ -214,7 +214,7 @@ def test_an_empty_home_is_none_named(cli: Run, home: Path, tmp_path: Path) -> No
 
 
 def test_every_module_of_commands_is_reached_from_the_table() -> None:
-    from queuectl.cli.parser import COMMANDS, handler_of
+    from queuectl.cli.tree import COMMANDS, handler_of
 
     named = {handler_of(name.split()).partition(":")[0].rpartition(".")[2] for name in COMMANDS}
     there = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__"}

@@ -1,0 +1,93 @@
+"""grammar: what a row of the table of commands is made of, and the rows that several commands share.
+
+Guarantees: only the standard library is imported, and little of it: every command line reads the table.
+Fails with: Misuse.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Option = tuple[tuple[str, ...], dict[str, Any]]
+
+STATES = "pending, held, failed, processing, completed, cancelled or dead"
+FORMATS = ("table", "wide", "jsonl", "tsv", "name", "json")
+HIDDEN = "==SUPPRESS=="  # argparse.SUPPRESS
+
+
+class Misuse(Exception):
+    """The command line cannot be read; `hint` says what to type."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class Command:
+    """One row of the tree: what it does, its options beside the common ones, and examples that work."""
+
+    __slots__ = ("examples", "help", "options", "usage")
+
+    def __init__(self, help: str, *options: Option, examples: Sequence[str], usage: str = "") -> None:
+        self.help = help
+        self.options = options
+        self.examples = examples
+        self.usage = usage
+
+
+def integer(text: str) -> int:
+    """Read an integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f'must be an integer, not "{text}"') from None
+
+
+def option(*names: str, **more: Any) -> Option:
+    """Return an option, or a place, with what argparse says of it."""
+    return names, more
+
+
+def flag(*names: str, help: str) -> Option:
+    """Return an option that takes no value."""
+    return names, {"action": "store_true", "help": help}
+
+
+def choice(name: str, metavar: str, choices: tuple[str, ...], *, help: str, **more: Any) -> Option:
+    """Return an option that takes one of a few words."""
+    return (name,), {"metavar": metavar, "choices": choices, "help": help, **more}
+
+
+def number(*names: str, help: str, **more: Any) -> Option:
+    """Return an option that takes an integer."""
+    return names, {"metavar": "N", "type": integer, "help": help, **more}
+
+
+COMMON = (
+    option("--home", metavar="DIR", help="the queue's directory (default: $QUEUECTL_HOME, else ~/.queuectl)"),
+    option("-o", "--output", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS)),
+    option("--json", dest="output", action="store_const", const="json", help="the same as -o json"),
+    flag("-q", "--quiet", help="no messages, only data and errors"),
+    choice("--color", "WHEN", ("auto", "always", "never"), default="auto", help="auto, always or never"),
+    flag("--debug", help="show where in the program an error arose"),
+)
+IDS = option(
+    "ids", metavar="ID", nargs="+", help="a job's id or its unambiguous beginning; - reads ids from standard input"
+)
+FILTERS = (
+    option("--queue", metavar="NAME", help="only jobs of this queue"),
+    option("--tag", metavar="TAG", help="only jobs with this tag"),
+    option("--search", metavar="TEXT", help="only jobs whose id, name or command contains TEXT"),
+    option("--since", metavar="TIME", help="only jobs that changed since then: 2h, 14:30, yesterday, 2026-11-24"),
+    option("--until", metavar="TIME", help="only jobs that did not change after then"),
+    option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it"),
+    number("-n", "--limit", default=50, help="show at most N jobs (default: 50)"),
+    flag("--all", help="show them all"),
+)
+LINES = number("-n", "--lines", help="only the last N lines")
+FOLLOW = ("-f", "--follow")
+WAIT_TIMEOUT = option("--timeout", metavar="TIME", help="give up waiting after this long and exit with 124")
+PROPAGATE = flag("--propagate", help="exit with the exit code of the job that did not succeed")

@@ -1,0 +1,48 @@
+"""upkeep: the commands for settings, the index and help."""
+
+from __future__ import annotations
+
+from queuectl.cli.grammar import Command, option
+
+UPKEEP: dict[str, Command] = {
+    "config list": Command(
+        "show every setting, its value and where that comes from",
+        examples=("queuectl config list", "queuectl config list --json"),
+    ),
+    "config get": Command(
+        "print the value of a setting",
+        option("key", metavar="KEY", help="the setting's name"),
+        examples=("queuectl config get max_retries_default", "queuectl config get backoff_base"),
+    ),
+    "config set": Command(
+        "change a setting; running workers follow at once",
+        option("key", metavar="KEY", help="the setting's name"),
+        option("value", metavar="VALUE", help="its new value"),
+        examples=("queuectl config set max_retries_default 5", "queuectl config set timeout 2h30m"),
+    ),
+    "config unset": Command(
+        "go back to the default of a setting",
+        option("key", metavar="KEY", help="the setting's name"),
+        examples=("queuectl config unset timeout", "queuectl config unset max-retries"),
+    ),
+    "config path": Command(
+        "print where config.yaml is", examples=("queuectl config path", "$EDITOR $(queuectl config path)")
+    ),
+    "config check": Command(
+        "tell whether the configuration is valid; exit with 6 if not",
+        examples=("queuectl config check", "queuectl config check --json"),
+    ),
+    "index rebuild": Command(
+        "make the index anew from the job files",
+        examples=("queuectl index rebuild", "queuectl index rebuild --json"),
+    ),
+    "index verify": Command(
+        "compare the index with the job files",
+        examples=("queuectl index verify", "queuectl index verify --json"),
+    ),
+    "help": Command(
+        "show the help of a command",
+        option("words", metavar="COMMAND", nargs="*", help="the command to explain"),
+        examples=("queuectl help enqueue", "queuectl help worker start"),
+    ),
+}

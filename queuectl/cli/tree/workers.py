@@ -1,0 +1,48 @@
+"""workers: the commands for the workers that run jobs."""
+
+from __future__ import annotations
+
+from queuectl.cli.grammar import FOLLOW, HIDDEN, LINES, Command, flag, number, option
+
+WORKERS: dict[str, Command] = {
+    "worker start": Command(
+        "add workers, starting the supervisor when none runs",
+        number("--count", default=1, help="how many to add (default: 1)"),
+        flag("--foreground", help="be the supervisor, here, until the last worker stops"),
+        number("--ready-fd", help=HIDDEN),
+        examples=("queuectl worker start --count 4", "queuectl worker start --count 2 --foreground"),
+    ),
+    "worker stop": Command(
+        "stop workers once their jobs have ended",
+        option("--id", metavar="ID", help="only this worker (default: all)"),
+        flag("--wait", help="return when they have stopped"),
+        option("--timeout", metavar="TIME", help="wait at most this long, then exit with 124; the stop goes on"),
+        flag("--now", help="do not wait for jobs: kill their commands and put them back"),
+        examples=(
+            "queuectl worker stop",
+            "queuectl worker stop --wait --timeout 30",
+            "queuectl worker stop --id worker-2 --now",
+        ),
+    ),
+    "worker list": Command(
+        "show the workers and what they do",
+        examples=("queuectl worker list", "queuectl worker list --json"),
+    ),
+    "worker scale": Command(
+        "bring the number of workers to N",
+        number("count", help="how many there shall be"),
+        examples=("queuectl worker scale 8", "queuectl worker scale 1"),
+    ),
+    "worker restart": Command(
+        "replace workers by new ones as their jobs end",
+        option("--id", metavar="ID", help="only this worker (default: all)"),
+        examples=("queuectl worker restart", "queuectl worker restart --id worker-2"),
+    ),
+    "worker logs": Command(
+        "show the log of a worker",
+        option("id", metavar="ID", nargs="?", default="supervisor", help="worker-1 ... or supervisor (default)"),
+        flag(*FOLLOW, help="go on until Ctrl-C"),
+        LINES,
+        examples=("queuectl worker logs worker-1 --lines 20", "queuectl worker logs supervisor -f"),
+    ),
+}
