@@ -125,7 +125,14 @@ class Person:
         for _ in range(count):
             with self.page.expect_response(lambda answer: answer.url.endswith("/api/v1/snapshot")):
                 pass
-            self.page.evaluate("async () => { while (S.running) await new Promise((done) => setTimeout(done, 10)); }")
+            self.page.evaluate(
+                "async () => { const { isRefreshing } = await import('/refresh.js');"
+                " while (isRefreshing()) await new Promise((done) => setTimeout(done, 10)); }"
+            )
+
+    def with_state(self, script: str) -> Any:
+        """Run a script with the page's state, S."""
+        return self.page.evaluate(f"async () => {{ const {{ S }} = await import('/state.js'); return {script}; }}")
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""

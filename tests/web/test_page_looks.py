@@ -190,14 +190,14 @@ def test_output_goes_on_where_it_was_after_a_cut(
     jobs.pending("cut", command=f"for n in 1 2 3; do echo part $n; until [ -e {home}/$n ]; do sleep 0.05; done; done")
     page = person.sign_in("jobs/cut")
     person.see(".out", "part 1")
-    page.evaluate("S.tail.stop()")  # as when the tab is hidden
+    person.with_state("S.tail.stop()")  # as when the tab is hidden
     (home / "1").touch()
     page.wait_for_timeout(500)
     assert "part 2" not in page.inner_text(".out")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     person.see(".out", "part 2")
     page.route("**/output?*follow=true*", lambda route: route.fulfill(status=503, body="{}"))  # too many streams
-    page.evaluate("S.tail.stream()")
+    person.with_state("void S.tail.stream()")
     (home / "2").touch()
     person.see(".out", "part 3")
     (home / "3").touch()
