@@ -67,6 +67,16 @@ def test_every_module_says_what_it_is_and_can_be_read() -> None:
         assert not long, f"{name}: lines {long} are longer than {LONGEST_LINE}"
 
 
+def test_no_style_is_without_use() -> None:
+    """Classes that are put together while the page runs: of states, and of columns."""
+    rules = re.sub(r"/\*.*?\*/|\{[^{}]*\}", " ", FILES["app.css"], flags=re.DOTALL)
+    users = "".join(text for name, text in FILES.items() if name != "app.css")
+    made = re.compile(r"s-[a-z]+|c[0-9]")
+    named = {each for each in re.findall(r"[.#]([a-z][\w-]*)", rules) if not made.fullmatch(each)}
+    assert len(named) > 50
+    assert [each for each in sorted(named) if not re.search(rf"(?<![\w-]){each}(?![\w-])", users)] == []
+
+
 def test_the_files_hold_nothing_that_could_let_text_act() -> None:
     for name, text in MODULES.items():
         assert [each for each in BANNED if each in text] == [], name

@@ -23,7 +23,8 @@ const COLOURS = [['auto', 'auto'], ['light', 'light'], ['dark', 'dark']];
 
 const theme = () => { document.documentElement.dataset.theme = keep('theme') || 'auto'; };
 
-function choice(value, options, onpick) {
+function choice(value, known, onpick) {
+  const options = known.some(([each]) => each === value) ? known : [[value, value], ...known]; // kept by hand
   return h('select', { value, onchange: ({ target }) => onpick(target.value) }, options.map(([each, word]) => h('option', { value: each }, word)));
 }
 

@@ -2,7 +2,7 @@
 import { at, many, size, span } from './words.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
 import { h } from './document.js';
-import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, when } from './parts.js';
+import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './parts.js';
 import { isGoing, one } from './actions.js';
 import { edit } from './enqueue.js';
 import { output } from './output.js';
@@ -59,7 +59,7 @@ const about = (it) => facts([
   ['Name', it.name],
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
   ['Priority', it.priority],
-  ['Tags', it.tags?.map((tag) => [link(jobsOf({ tag }), tag), ' '])],
+  ['Tags', it.tags && tags(it.tags)],
   ['Batch', it.batch && link(jobsOf({ batch: it.batch }), it.batch)],
   ['Created', when(it.created_at)],
   ['Not before', at(it.run_at) > now() && when(it.run_at)],

@@ -2,7 +2,7 @@
 import { at, COUNTED, FILTERS, many, number, SORTS, STATES } from './words.js';
 import { address, filterOf, jobsOf, now, readOnly, refine, refresh, render, S, tick, untick } from './state.js';
 import { h } from './document.js';
-import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, toJob, type, when } from './parts.js';
+import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, tags, toJob, type, when } from './parts.js';
 import { act, chosen, doAll, isGoing, one } from './actions.js';
 
 const PAGE = 50, TYPED = ['queue', 'tag', 'batch', 'since', 'until'], TYPING_MS = 300;
@@ -107,7 +107,7 @@ function jobRow(row) {
     readOnly() ? '' : tickBox(`Tick ${id}`, isOn, [id]),
     state === 'removed' ? badge('removed', 'close', 'Removed', 'removed: it is not there any more') : pill(stateOf(row)),
     h('th.full', { scope: 'row' }, toJob(id), h('p.small', row.name && [row.name, ' '],
-      row.queue !== 'default' && [link(jobsOf({ queue: row.queue }), row.queue), ' '], row.tags.map((tag) => [link(jobsOf({ tag }), tag), ' ']))),
+      row.queue !== 'default' && [h('span.soft', 'in '), link(jobsOf({ queue: row.queue }), row.queue), ' '], tags(row.tags))),
     h('td.full', command(row.command),
       row.last_error && ['failed', 'dead'].includes(state) && command(row.last_error, { class: 'bad' }),
       (state === 'failed' || (state === 'pending' && isLater)) && h('span.small.soft', 'starts ', isLater ? when(row.run_at) : 'now')),

@@ -175,8 +175,8 @@ export function output(job, attempt) {
     tail.why ? soft(tail.why) : [
       (tail.start > 0 || tail.skipped) && soft('Earlier lines are in Raw and Download.'),
       h('pre.out', {
-        key: `${job.id} ${attempt}`, class: S.nowrap ? 'nowrap' : '', tabindex: 0, role: 'region', 'aria-label': 'Output', own: true,
-        born: (node) => tail.attach(node),
+        key: `${job.id} ${attempt}`, class: `${S.nowrap ? 'nowrap' : ''} ${tail.isOver ? '' : 'live-out'}`,
+        tabindex: 0, role: 'region', 'aria-label': 'Output', own: true, born: (node) => tail.attach(node),
       })],
   ];
 }

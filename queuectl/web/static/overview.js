@@ -70,9 +70,11 @@ const failureTable = (groups) => h('div.wide.stack.groups', table(['Jobs', 'Erro
 
 const queueRow = ({ name, counts, oldest_waiting_at: oldest }) => [name, [
   h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name)),
-  number(counts.pending + counts.failed), oldest && when(oldest), number(counts.processing), number(counts.dead)]];
+  cell('Waiting', number(counts.pending + counts.failed)), cell('Oldest', oldest && when(oldest)),
+  cell('Running', number(counts.processing)), cell('Dead', number(counts.dead))]];
 
-const queueTable = (queues) => h('div.wide', table(['Queue', 'Waiting', 'Oldest', 'Running', 'Dead'], queues.map(queueRow)));
+const queueTable = (queues) => h('div.wide.stack.queues',
+  table(['Queue', 'Waiting', 'Oldest', 'Running', 'Dead'], queues.map(queueRow)));
 
 const guide = () => empty('logo', 'Three steps to the first job', h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')),

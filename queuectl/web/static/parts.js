@@ -1,6 +1,6 @@
 /* Small things that all views are made of, and the notes at the lower edge. */
 import { at, inert, STATES } from './words.js';
-import { ago, now, render, S } from './state.js';
+import { ago, jobsOf, now, render, S } from './state.js';
 import { $, h } from './document.js';
 
 const NOTE_MS = 6000;
@@ -12,6 +12,7 @@ export const small = (words, onclick, label) => button(words, onclick, { class: 
 export const plain = (name, onclick, label) => button(icon(name), onclick, { class: 'tiny plain', 'aria-label': label, title: label });
 export const link = (hash, words, props) => h('a', { href: hash, ...props }, words);
 export const toJob = (id) => link(`#/jobs/${id}`, id, { class: 'id' });
+export const tags = (words) => words.map((tag) => [link(jobsOf({ tag }), tag, { class: 'tag' }), ' ']);
 export const soft = (...words) => h('p.soft.small', ...words);
 export const command = (text, props) => h('span.cmd', { title: text, ...props }, text);
 export const copier = (text, label) => plain('copy', () => copy(text), label);

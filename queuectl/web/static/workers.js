@@ -23,7 +23,7 @@ export function workers() {
   ];
 }
 
-const about = ({ version, pid, started_at: started, draining, adopted }) => h('p.soft', `Supervisor ${version}, pid ${pid}, since `, when(started),
+const about = ({ version, pid, started_at: started, draining, adopted }) => h('p.soft', `Supervisor ${version}, pid ${pid}, started `, when(started),
   draining && ', draining', adopted.length > 0 && `, looks after ${many(adopted.length, 'job')} whose worker died`);
 
 function stop(all, isNow) {
@@ -52,6 +52,6 @@ function card(worker) {
       ['For', worker.job_since && span(since(worker.job_since))],
       ['Done', `${number(worker.done)}, ${number(worker.failed)} failed`],
       ['Uses', worker.rss_bytes != null && `${(worker.cpu_percent || 0).toFixed(0)} % processor, ${size(worker.rss_bytes)}`],
-      ['Process', worker.pid && [`${worker.pid}, since `, when(worker.started_at), restarts > 0 && `, replaced ${many(restarts, 'time')}`]]]),
+      ['Process', worker.pid && [`${worker.pid}, started `, when(worker.started_at), restarts > 0 && `, replaced ${many(restarts, 'time')}`]]]),
     !readOnly() && h('div.row', does('Stop', 'stop', 'stops'), does('Restart', 'restart', 'is replaced')));
 }
