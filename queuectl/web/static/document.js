@@ -43,7 +43,8 @@ function dress(node, { props, kids }) {
   for (const name in props) if (props[name] !== old[name] || name === 'checked') setProp(node, name, props[name]);
   node.vprops = props;
   if (!props.own && !(node.localName === 'time' && isSelected(node))) patch(node, kids);
-  if ('value' in props && props.value !== old.value) node.value = props.value;
+  const isTyped = node === document.activeElement && node.localName === 'input'; // what is being typed is newer
+  if ('value' in props && props.value !== old.value && !isTyped) node.value = props.value;
 }
 
 /* Makes `kids` the children of `parent`: by key, else by place; what stays is not moved. */

@@ -7,7 +7,7 @@ import { one } from './actions.js';
 import { edit, enqueue } from './enqueue.js';
 
 const GO = { o: 'overview', j: 'jobs', d: 'dead', w: 'workers', c: 'config', h: 'health' }; // after g
-const GO_MS = 1500;
+const GO_MS = 3000;
 const HELP = [
   ['/', 'search'], ['g o, g j, g d, g w, g c, g h', 'go to a view'], ['n', 'enqueue'], ['j k', 'next, previous job'], ['x', 'tick the job'],
   ['r c e', 'retry, cancel, edit'], ['Del', 'delete'], ['u', 'undo'], ['p', 'stop or go on refreshing'], ['?', 'this help'],
