@@ -30,6 +30,12 @@ RULES = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebind.test 127.0.0.
 SERIOUS = ("serious", "critical")
 
 
+def path() -> str | None:
+    """Return Chromium's path; None where there is none, or nothing to drive it with."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found if find_spec("playwright") else None
+
+
 def require() -> str:
     """Return Chromium's path; skip, or in CI fail, where there is none."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
