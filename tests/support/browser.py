@@ -144,6 +144,20 @@ class Person:
         """By how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
+    def outside(self) -> list[str]:
+        """Which elements stick out of the window, though no box scrolls them; at most the first five."""
+        found = self.page.evaluate(
+            """() => {
+              const scrolls = (node) => node && (/auto|scroll|hidden|clip/.test(getComputedStyle(node).overflowX) || scrolls(node.parentElement));
+              const out = [...document.querySelectorAll('header *, main *, #toasts *')].filter((node) => {
+                const box = node.getBoundingClientRect();
+                return box.width && !node.closest('svg, .unseen') && (box.left < -1 || box.right > innerWidth + 1) && !scrolls(node.parentElement);
+              });
+              return out.slice(0, 5).map((node) => node.outerHTML.slice(0, 120));
+            }"""
+        )
+        return [str(each) for each in found]
+
     def axe(self) -> list[str]:
         """What axe-core finds that is serious."""
         if not self.page.evaluate("'axe' in window"):
