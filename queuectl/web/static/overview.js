@@ -27,7 +27,9 @@ function toState(state, count) {
   return link(jobsOf({ state }), [h(`span.state.s-${state}`, icon(state), word), h('b', number(count))], props);
 }
 
-function tiles({ counts, health: { checks }, last_hour: hour, throughput, workers, supervisor, disk, oldest_waiting_at: oldest, dead_today: dead }) {
+function tiles(snap) {
+  const { counts, health: { checks }, last_hour: hour, throughput, workers, supervisor, disk } = snap;
+  const { oldest_waiting_at: oldest, dead_today: dead, supervisor_silent: silent } = snap;
   const tile = (level, hash, label, value, more, extra) =>
     link(hash, [h('span.label', label), h('span.value', value), h('span.small.soft', more), extra], { class: `card tile ${level}` });
   const ended = hour ? hour.done + hour.failed : 0;
@@ -41,7 +43,7 @@ function tiles({ counts, health: { checks }, last_hour: hour, throughput, worker
       hour ? `${number(hour.failed)} of ${number(ended)}, last hour` : 'not known'),
     tile(isWell ? checks.workers.status : checks.supervisor.status, '#/workers', 'Workers',
       [workers.filter((worker) => worker.state === 'busy').length, h('small', ` busy of ${workers.length}`)],
-      !supervisor ? 'no supervisor' : supervisor.draining ? 'draining' : 'supervisor runs'),
+      silent ? 'does not answer' : !supervisor ? 'no supervisor' : supervisor.draining ? 'draining' : 'supervisor runs'),
     tile(counts?.dead ? 'fail' : '', '#/dead', 'Dead', counts ? number(counts.dead) : '?',
       !counts ? 'not known' : dead ? `${number(dead)} today` : 'none today'),
     tile(checks.disk.status, '#/health', 'Disk free', percent(disk.free_bytes / disk.total_bytes || 0), size(disk.free_bytes)),

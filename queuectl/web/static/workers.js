@@ -10,7 +10,7 @@ import { post, startWorkers } from './actions.js';
 const KINDS = { busy: ['processing', 'processing'], idle: ['completed', 'pending'], backoff: ['failed', 'failed'], gone: ['dead', 'dead'] };
 
 export function workers() {
-  const { supervisor, workers: all } = S.snap;
+  const { supervisor, supervisor_silent: silent, workers: all } = S.snap;
   return [
     h('div.row.apart', h('h1', 'Workers'), !readOnly() && h('div.row',
       button('Start a worker', () => startWorkers(1), { class: 'main', key: 'start' }),
@@ -18,7 +18,8 @@ export function workers() {
         button('Restart all', () => post('workers', 'workers/restart', 'Each worker is replaced when its job has ended')),
         button('Stop all', () => stop(all, false)),
         button('Stop now', () => stop(all, true), { class: 'danger' })])),
-    supervisor ? about(supervisor) : empty('held', 'No worker runs', soft('Jobs wait until one does. ', type('queuectl worker start --count 2'))),
+    supervisor ? about(supervisor) : silent ? empty('warn', `The supervisor (pid ${silent}) does not answer`, soft('Commands that run go on.'))
+      : empty('held', 'No worker runs', soft('Jobs wait until one does. ', type('queuectl worker start --count 2'))),
     h('div.cards', all.map(card)),
   ];
 }
