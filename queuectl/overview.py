@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
     from queuectl.index.reader import Reader, RecentStats
 
-PATIENCE_S = 30.0  # for a supervisor that has much to do
+PATIENCE_S = 5.0  # for a supervisor that has much to do
 LOW_SHARE = 0.05  # of a disk that is free
 RECENT = ("done", "failed", "per_minute", "wait_p50", "wait_p95", "run_p50", "run_p95")
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")

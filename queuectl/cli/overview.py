@@ -49,6 +49,9 @@ def _head(overview: Overview) -> Iterator[str]:
     yield f"home {shorten(overview.home)}"
     supervisor = overview.supervisor
     if supervisor is None:
+        if overview.silent:
+            yield f"supervisor does not answer (pid {overview.silent})"
+            return
         last = f" (the last one, pid {overview.died}, was killed)" if overview.died else ""
         yield f"supervisor not running{last}"
         return

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import select
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from queuectl import __version__
@@ -35,15 +36,23 @@ LINES = "application/x-ndjson"
 def _static(ask: Ask, name: str) -> Answer:
     """Return a file of the fixed table (the choices of /{file} in openapi.json), packed for who can unpack it."""
     kind = KINDS[name.rpartition(".")[2]]
+    path = f"{STATIC}/{name}"
     try:
-        with open(f"{STATIC}/{name}", "rb") as file:
-            data = file.read()
+        plain, packed = _read(path, os.stat(path).st_mtime_ns)
     except FileNotFoundError:
         raise Problem(404, f"{name} is not part of this installation") from None
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in [word.strip() for word in ask.head.headers.get("accept-encoding", "").split(",")]:
-        return Answer(200, gzip.compress(data, mtime=0), kind, {**headers, "Content-Encoding": "gzip"})
-    return Answer(200, data, kind, headers)
+        return Answer(200, packed, kind, {**headers, "Content-Encoding": "gzip"})
+    return Answer(200, plain, kind, headers)
+
+
+@lru_cache(maxsize=64)
+def _read(path: str, _changed_at: int) -> tuple[bytes, bytes]:
+    """Return a file as it is and packed; read again when it has changed."""
+    with open(path, "rb") as file:
+        data = file.read()
+    return data, gzip.compress(data, mtime=0)
 
 
 def page(ask: Ask) -> Answer:

@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.cli.commands import status as module
 from queuectl.cli.overview import Overview, attention
-from queuectl.errors import NoSupervisor
+from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.processes import control, identity
 from queuectl.spool.files import Files
 from tests.cli.support import NOW, Jobs, Ran, Run
@@ -197,6 +197,24 @@ def test_a_supervisor_that_was_killed_is_told_of(cli: Run, jobs: Jobs, home: Pat
     jobs.pending("a")
     (home / "run/supervisor.json").write_text('{"pid": 4121, "started_at": 1.5}')
     assert "supervisor not running (the last one, pid 4121, was killed)" in cli("status").out
+
+
+def test_a_supervisor_that_does_not_answer_is_told_of_with_what_the_index_knows(
+    cli: Run, jobs: Jobs, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.pending("a")
+    assert json.loads(cli("status", "--json").out)["counts"]["pending"] == 1  # the index is there
+    (home / "run/supervisor.json").write_text('{"pid": 4121, "started_at": 1.5}')
+
+    def ask(*_: object, **__: object) -> None:
+        raise TimedOut("the supervisor did not answer within 5s")
+
+    monkeypatch.setattr(control, "ask", ask)
+    seen = cli("status")
+    assert seen.code == 0
+    assert "supervisor does not answer (pid 4121)" in seen.out
+    assert seen.out.splitlines()[-1].endswith("figures may be old: kill -CONT 4121")
+    assert json.loads(cli("status", "--json").out)["counts"]["pending"] == 1
 
 
 def test_a_broken_configuration_does_not_hide_the_queue(home: Path, cli: Run) -> None:

@@ -7,6 +7,7 @@ from queuectl.cli.overview import write
 from queuectl.cli.progress import open_index
 from queuectl.client import Queue
 from queuectl.index.database import IndexUnavailable
+from queuectl.index.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def look(queue: Queue, screen: Screen) -> Overview:
     """Gather what the screen shows."""
     made = overview.look(queue)
     try:
-        with open_index(queue, screen) as reader:
+        # One that does not answer does not bring the index up to date either: what it shows is better than nothing.
+        with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
             made.recent = reader.recent(made.now)
     except IndexUnavailable as error:
