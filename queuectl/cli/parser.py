@@ -85,14 +85,14 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
             add_options(parser, ())
             groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
         add = groups.get(group, commands).add_parser
-        usage = f"queuectl {name} [options] {_places(command)}".rstrip()
+        usage = f"queuectl {name} [options] {places(command)}".rstrip()
         parser = make(add, words[-1], command.help, usage, "examples:", *(f"  {e}" for e in command.examples))
         add_options(parser, command.options)
         parser.set_defaults(handler=handler_of(words))
     return root
 
 
-def _places(command: Command) -> str:
+def places(command: Command) -> str:
     """Return what follows the options in a usage line."""
     shapes = {"?": "[{}]", "*": "[{} ...]", "+": "{} ...", None: "{}"}
     rows = [more for names, more in command.options if names[0][0] != "-"]
