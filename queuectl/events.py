@@ -6,12 +6,7 @@ Owns:       the sentence for each kind of event; every log line about a job come
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Listener = Callable[["Event"], None]
+from typing import Any
 
 SENTENCES = {
     "enqueued": "waits in pending/",

@@ -60,9 +60,6 @@ SELECT queue, state, n FROM counts WHERE n > 0 ORDER BY queue;
 -- name: queue_counts
 SELECT state, n FROM counts WHERE queue = ?;
 
--- name: batch_counts
-SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
-
 -- Comparing with the spool: what is known about the files of a directory, in the order of ids.
 
 -- name: witnesses_of_few

@@ -109,12 +109,6 @@ class Reader:
             found.setdefault(queue, dict.fromkeys(STATES, 0))[state] = n
         return found
 
-    def batch_counts(self, batch: str) -> dict[str, int]:
-        """Return the same for one batch. Cost: grows with the batch."""
-        return {**dict.fromkeys(STATES, 0), **dict(self._database.all("batch_counts", (batch,)))}
-
-    # --- which
-
     def page(self, query: Query) -> Page:
         """Return one page of the jobs that match; see pages."""
         return pages.fetch(self._database, query)

@@ -56,16 +56,15 @@ class Progress:
         directory: what is being looked at.
         compared, listed: files so far. All files are listed when `directory` is the last and they are equal.
         read, removed: files read, because they were new or had changed; jobs taken out of the index.
-        unreadable: files outside pending/ that are no jobs.
         fresh: waiting jobs that were put since the last piece.
         later: names in pending/ that are no jobs yet, each with the seconds after which to look again.
     """
 
-    __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed", "unreadable")
+    __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed")
 
     def __init__(self) -> None:
         self.directory = ""
-        self.compared = self.listed = self.read = self.removed = self.unreadable = 0
+        self.compared = self.listed = self.read = self.removed = 0
         self.fresh: list[Job] = []
         self.later: list[tuple[str, float]] = []
 
@@ -283,7 +282,7 @@ class _Sync:
                 return
             self.progress.compared += 1
             if row is None or row[0] != job_id:
-                self._refresh_listed(directory, job_id)
+                self._refresh(job_id)
                 yield from self._pause(READ_COST)
                 continue
             if not self._is_same(directory, row):
@@ -305,12 +304,6 @@ class _Sync:
     def _refresh(self, job_id: str) -> None:
         self.progress.read += 1
         self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id))
-
-    def _refresh_listed(self, directory: str, job_id: str) -> None:
-        before = self.progress.removed
-        self._refresh(job_id)
-        if self.progress.removed > before and self.spool.find(job_id) == directory:
-            self.progress.unreadable += 1
 
     def _note(self, name: str, found: Job | NotNow | None) -> None:
         if isinstance(found, Job):

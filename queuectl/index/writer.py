@@ -253,11 +253,6 @@ class Writer:
         self.commit()
         return [Due(*row) for row in self._database.all("soon", (limit,))]
 
-    def next_due_at(self) -> float | None:
-        """Return the instant at which the next waiting job may start; None when none waits for its time."""
-        soonest = self.soon(1)
-        return soonest[0].run_at if soonest else None
-
     # --- looking
 
     def get(self, job_id: str) -> dict[str, Any] | None:

@@ -106,16 +106,12 @@ class Claim:
             raise
 
     def start(self, worker: str) -> None:
-        """Write that an attempt begins; not synced here (see `sync_start`).
+        """Write that an attempt begins; not synced here (see `Spool.sync_started`).
 
         Crash: before the write, nothing ran; after it, recovery counts an interruption.
         """
         self._grow({"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker})
         self._file.has_started = True
-
-    def sync_start(self) -> None:
-        """Make `started` durable, so that a job which brings the machine down is counted."""
-        self._file.sync()
 
     # Each returns the event by which the job was filed: its own, or that of a verdict which was written before.
 

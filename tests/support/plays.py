@@ -262,7 +262,7 @@ def living(spool: Home, book: Book) -> None:
     spool.enqueue({"id": "a", "command": "true", "note": "a"})
     book.note("a", 1)
     with begun(spool) as claim:
-        claim.sync_start()
+        spool.sync_started("a")
         book.note("a", 2)
         claim.reschedule("failed", NOON, FAILED)
         book.note("a", 3)

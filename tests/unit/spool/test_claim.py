@@ -314,7 +314,7 @@ def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str
     spool = Home(tmp_path / "home", files=Counting(), durability=durability)
     job_id = spool.put("pending")
     with spool.start(job_id) as claim:
-        claim.sync_start()
+        spool.sync_started(job_id)
         claim.finish({})
     with spool.take(job_id) as claim:
         claim.revive()
