@@ -17,8 +17,11 @@ from queuectl.processes.rounds import RAN
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
 
     from queuectl.maintenance.work import Work
+
+    Given = TypeVar("Given")
 
 # In this order: what is mended first can be removed, and what is removed leaves the index to be brought up to date.
 TASKS: dict[str, Callable[[Work], Report]] = {
@@ -62,11 +65,11 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
     try:
         lock.acquire()
     except Timeout:
-        raise Busy("maintenance is under way already", "it does the same; there is nothing to do") from None
+        raise Busy("maintenance is under way already") from None
     try:
         log = open_log(work.layout, "maintenance")
         for name in [task for task in TASKS if task in names] if names else TASKS:
-            report = _run(name, work)
+            report = guarded(TASKS[name], work)
             if report.words and not work.dry_run:
                 log.info(f"{name}: {report.words} action={name}")
             for error in report.failed:
@@ -79,9 +82,10 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
         lock.release()
 
 
-def _run(name: str, work: Work) -> Report:
+def guarded(task: Callable[[Given], Report], given: Given) -> Report:
+    """Return what a task says, or what went wrong with it."""
     try:
-        return TASKS[name](work)
+        return task(given)
     except QueueError as error:
         return Report(failed=[error])
     except OSError as error:

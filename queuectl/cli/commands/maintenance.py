@@ -48,7 +48,7 @@ def run(args: Arguments, screen: Screen) -> int:
                 _show(screen, row)
     except Busy as error:
         if args.verbose or screen.talks:
-            screen.say(f"{str(error).capitalize()}; {error.hint}")
+            screen.say(f"{str(error).capitalize()}; there is nothing to do")
         return 0
     if failed:
         tasks = [*dict.fromkeys(task for task, _ in failed)]
@@ -71,21 +71,18 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
 
 
 def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:
-    from queuectl.maintenance.tasks import Done
+    from queuectl.maintenance.tasks import Done, guarded
     from queuectl.maintenance.work import Report
     from queuectl.processes.launch import ensure_workers
     from queuectl.processes.ownership import is_owned
 
-    report = Report()
-    try:
-        if not args.dry_run:
-            names = ensure_workers(queue.layout, args.ensure_workers)
-            report = Report(f"started {plural(len(names), 'worker')}" if names else "", workers=names)
-        elif not is_owned(queue.layout):
-            report = Report(f"would start {plural(args.ensure_workers, 'worker')}")
-    except QueueError as error:
-        report = Report(failed=[error])
-    return _row(Done("workers", report), failed)
+    def start(count: int) -> Report:
+        if args.dry_run:
+            return Report("" if is_owned(queue.layout) else f"would start {plural(count, 'worker')}", workers=[])
+        names = ensure_workers(queue.layout, count)
+        return Report(f"started {plural(len(names), 'worker')}" if names else "", workers=names)
+
+    return _row(Done("workers", guarded(start, args.ensure_workers)), failed)
 
 
 def _row(done: Done, failed: list[tuple[str, QueueError]]) -> Row:

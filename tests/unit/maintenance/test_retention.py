@@ -107,7 +107,7 @@ def test_output_goes_with_its_job_and_is_counted(spool: Home) -> None:
 def test_a_trial_says_how_many_and_removes_none(spool: Home) -> None:
     keep(spool, retention_done="2d12h")
     ids = ended(spool)
-    assert do(spool, "retention", dry_run=True).words == "would remove 2 jobs and their output"
+    assert do(spool, "retention", dry_run=True).words == "would remove 2 jobs, output included"
     assert left(spool, ids) == ids
 
 
