@@ -44,7 +44,7 @@ def run_once(work: Work) -> Report:
             if len(failed) >= ENOUGH_FAILED:
                 failed.append(PartlyFailed(f"gave up after {plural(len(failed), 'job')} that could not be removed"))
                 break
-            work.rest()
+            work.rest(len(removed.ids))
     words = f"removed {plural(jobs, 'job')}, {spell_size(output_bytes)} output" if jobs else ""
     return Report(words, failed=failed, jobs=jobs, output_bytes=output_bytes, changed=changed)
 
