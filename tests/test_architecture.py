@@ -39,6 +39,7 @@ LAYERS = (
     {"index"},
     {"processes"},
     {"beside", "client", "overview"},
+    {"maintenance"},
     {"web"},
     {"cli", "__main__"},
 )

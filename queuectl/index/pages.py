@@ -49,9 +49,23 @@ class Query:
             id; a `-` in front reverses it.
         limit: rows a page; None for all.
         cursor: where the page before ended.
+        is_counted: tell how many match altogether, which takes a look at all of them.
     """
 
-    __slots__ = ("batch", "cursor", "error", "limit", "queue", "search", "since", "sort", "states", "tag", "until")
+    __slots__ = (
+        "batch",
+        "cursor",
+        "error",
+        "is_counted",
+        "limit",
+        "queue",
+        "search",
+        "since",
+        "sort",
+        "states",
+        "tag",
+        "until",
+    )
 
     def __init__(
         self,
@@ -67,6 +81,7 @@ class Query:
         sort: str = "updated",
         limit: int | None = 50,
         cursor: str | None = None,
+        is_counted: bool = True,
     ) -> None:
         if sort.removeprefix("-") not in ORDERS:
             raise UsageError(f'cannot sort by "{sort}"', f"choose from {', '.join(ORDERS)}; a - in front reverses")
@@ -81,6 +96,7 @@ class Query:
         self.sort = sort
         self.limit = None if limit is None else max(1, min(limit, BIGGEST - 1))
         self.cursor = cursor
+        self.is_counted = is_counted
 
     @property
     def order(self) -> Order:
@@ -135,8 +151,10 @@ class _Search:
     def page(self) -> Page:
         query = self.query
         keys: list[tuple[Any, ...]] | None = None
-        is_exact = True
-        if any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
+        is_exact = query.is_counted
+        if not query.is_counted:
+            total = self.bound
+        elif any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
             keys, total = self._scan()
             is_exact = keys is not None
         elif query.since is not None or query.until is not None:

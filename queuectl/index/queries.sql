@@ -71,6 +71,11 @@ SELECT id, inode, size, ctime_ns FROM jobs WHERE id > ? AND id <= ? AND +state I
 -- name: window_end
 SELECT id FROM jobs WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?;
 
+-- name: not_changed_since
+SELECT updated_at, id FROM jobs INDEXED BY jobs_by_state
+WHERE state = ? AND updated_at >= ? AND updated_at < ? AND (updated_at > ? OR id < ?)
+ORDER BY updated_at, id DESC LIMIT ?;
+
 -- name: rows_after
 SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
 

@@ -34,7 +34,7 @@ from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from queuectl.index.writer import Witness
     from queuectl.spool.spool import Spool
@@ -88,11 +88,17 @@ def sync(spool: Spool, writer: Writer, *, full: bool = False, watched: bool = Fa
     return _Sync(spool, writer).run(full=full, watched=watched)
 
 
-def catch_up(spool: Spool, *, full: bool = False) -> Iterator[Progress]:
-    """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock."""
+def catch_up(spool: Spool, *, full: bool = False, then: Callable[[Writer], None] | None = None) -> Iterator[Progress]:
+    """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
+
+    Args:
+        then: what else is to be done while the index is open for writing.
+    """
     writer = Writer(spool.layout.index, spool.clock)
     try:
         yield from sync(spool, writer, full=full)
+        if then is not None:
+            then(writer)
     except BaseException:
         writer.close(clean=False)
         raise

@@ -98,13 +98,14 @@ def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
         last = None
         for job_id in merge(sorter, rows):
             if job_id != last:
-                yield _compare(spool, reader, job_id)
+                yield compare(spool, reader, job_id)
             last = job_id
     finally:
         sorter.close()
 
 
-def _compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
+def compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
+    """Return how a job and its row differ, after a second look at both; None when they do not."""
     found = None
     for _ in range(2):
         in_index = reader.row(job_id)

@@ -31,6 +31,7 @@ from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
 from queuectl.processes.logs import open_log
 from queuectl.processes.peers import Peers, mind_the_slow
+from queuectl.processes.rounds import Rounds
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
@@ -75,6 +76,7 @@ class Supervisor:
         self._handout = Handout(self.spool, self.slots, self.dispatch)
         self._dwelling = Dwelling(layout)
         self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
+        self._rounds = Rounds(self.spool, self.log, environ, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
@@ -105,7 +107,7 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout, self._peers)
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds)
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
@@ -125,6 +127,7 @@ class Supervisor:
         self._files.step(now)
         self._handout.step(now)
         self._peers.step(now)
+        self._rounds.step(now)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
@@ -133,6 +136,7 @@ class Supervisor:
         return self.draining or self.clock.monotonic() >= self._linger_until
 
     def _close(self) -> None:
+        self._rounds.stop()
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self.log.flush()
@@ -238,6 +242,7 @@ class Supervisor:
         """Stop all workers, and then ourselves."""
         self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
+        self._rounds.stop()
         for slot in [*self.slots.values()]:
             self.stop_worker(slot, now=now)
         if now:
@@ -268,9 +273,11 @@ class Supervisor:
             if slot.pid in dead:
                 self._on_death(slot, dead[slot.pid][0], commands)
         self.custody.reaped(commands)
+        self._rounds.reaped(commands)
 
     def _known_pids(self) -> set[int]:
-        return {pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid) if pid}
+        pids = [self._rounds.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
+        return {pid for pid in pids if pid}
 
     def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
         self._hear(slot)

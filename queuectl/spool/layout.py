@@ -73,6 +73,10 @@ class Layout:
         """Return the path of a log: `supervisor` or `worker-1`."""
         return f"{self.home}/logs/{_checked(name)}.log"
 
+    def mark(self, name: str) -> str:
+        """Return the path of an empty file in state/ whose mtime tells when something was last done."""
+        return f"{self.home}/state/{_checked(name)}"
+
     @property
     def index(self) -> str:
         """The derived SQLite file."""
