@@ -30,6 +30,7 @@ from queuectl.processes.environment import base_environment
 from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
 from queuectl.processes.logs import open_log
+from queuectl.processes.notify import ServiceManager
 from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, STOPPING, Slot, fork_worker
@@ -73,6 +74,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._manager = ServiceManager(environ, self.slots)
         self._dwelling = Dwelling(layout)
         self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
@@ -105,7 +107,7 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout, self._peers)
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._manager)
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
@@ -125,6 +127,7 @@ class Supervisor:
         self._files.step(now)
         self._handout.step(now)
         self._peers.step(now)
+        self._manager.step(now, draining=self.draining)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
