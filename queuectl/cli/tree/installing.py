@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, flag, number
+from queuectl.cli.grammar import Command, choice, flag, number
 
 WHAT = (
     number("--workers", default=1, help="how many workers it starts (default: 1)"),
@@ -31,5 +31,10 @@ INSTALLING: dict[str, Command] = {
             "queuectl service install --user --workers 4 --dry-run",
             "queuectl service install --user --workers 2 --web --force",
         ),
+    ),
+    "completion": Command(
+        "print the script by which a shell completes command lines",
+        choice("shell", "SHELL", ("bash", "zsh", "fish"), help="bash, zsh or fish"),
+        examples=("queuectl completion bash", "queuectl completion fish | head -n 1"),
     ),
 }
