@@ -37,4 +37,9 @@ INSTALLING: dict[str, Command] = {
         choice("shell", "SHELL", ("bash", "zsh", "fish"), help="bash, zsh or fish"),
         examples=("queuectl completion bash", "queuectl completion fish | head -n 1"),
     ),
+    "schema": Command(
+        "print what authors may write as JSON Schema, or the API as OpenAPI",
+        choice("what", "WHAT", ("job", "config", "openapi"), help="job, config (config.yaml) or openapi"),
+        examples=("queuectl schema job", "queuectl schema config"),
+    ),
 }
