@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from queuectl.cli.grammar import COMMON, HIDDEN, STATES
 from queuectl.cli.tree import COMMANDS, GROUPS, subcommands
+from queuectl.cli.tree.topics import TOPICS
 from queuectl.settings import SETTINGS
 
 TYPE_CHECKING = False
@@ -88,5 +89,5 @@ def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
     if metavar == "KEY":
         return tuple(setting.name for setting in SETTINGS)
     if command == "help":
-        return tuple(subcommands())
+        return (*subcommands(), *TOPICS)
     return ANYTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, choice, flag, number
+from queuectl.cli.grammar import Command, choice, flag, number, option
 
 WHAT = (
     number("--workers", default=1, help="how many workers it starts (default: 1)"),
@@ -41,5 +41,10 @@ INSTALLING: dict[str, Command] = {
         "print what authors may write as JSON Schema, or the API as OpenAPI",
         choice("what", "WHAT", ("job", "config", "openapi"), help="job, config (config.yaml) or openapi"),
         examples=("queuectl schema job", "queuectl schema config"),
+    ),
+    "help": Command(
+        "explain a command or a topic; alone it lists them",
+        option("words", metavar="TOPIC", nargs="*", help="a command, or a topic as exit-codes"),
+        examples=("queuectl help", "queuectl help worker start", "queuectl help exit-codes"),
     ),
 }

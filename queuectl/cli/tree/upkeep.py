@@ -40,9 +40,4 @@ UPKEEP: dict[str, Command] = {
         "compare the index with the job files",
         examples=("queuectl index verify", "queuectl index verify --json"),
     ),
-    "help": Command(
-        "show the help of a command",
-        option("words", metavar="COMMAND", nargs="*", help="the command to explain"),
-        examples=("queuectl help enqueue", "queuectl help worker start"),
-    ),
 }
