@@ -58,7 +58,8 @@ _queuectl() {{
     esac
 }}
 
-compdef _queuectl queuectl
+# Loaded from $fpath, this file is the function itself the first time.
+if [[ $funcstack[1] == _queuectl ]]; then _queuectl "$@"; else compdef _queuectl queuectl; fi
 """
 
 
