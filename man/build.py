@@ -18,8 +18,6 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-os.environ["NO_COLOR"] = "1"  # newer versions of argparse would put colours into the page
-os.environ["COLUMNS"] = "80"
 
 from man import markdown, roff
 from queuectl import __version__
@@ -51,7 +49,8 @@ class BuildPy(build_py):
     """Makes what is made, and puts the commit beside the modules."""
 
     def run(self) -> None:
-        """Build."""
+        """Build; the page does not depend on the terminal, into which newer versions of argparse put colours too."""
+        os.environ.update(NO_COLOR="1", COLUMNS="80")
         make_all()
         self.run_command("build_manpages")
         super().run()
