@@ -34,7 +34,7 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "settings", "units"},
+    | {"salvage", "schema", "settings", "units"},
     {"spool"},
     {"index"},
     {"processes"},

@@ -10,7 +10,6 @@ import codecs
 import os
 import sys
 
-from queuectl import __version__
 from queuectl.cli.commandline import parse
 from queuectl.cli.grammar import Misuse
 from queuectl.cli.screen import Screen, as_bytes, tell, to_json
@@ -64,13 +63,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(tokens: Sequence[str]) -> int:
     try:
-        args = parse(tokens, __version__) if tokens else None
+        args = parse(tokens, _version(tokens)) if tokens else None
         if args is not None and args.handler:
             return run(args)
     except SystemExit as end:  # argparse has printed help or version
         return int(end.code or 0)
     sys.stdout.write(CONCISE)
     return 0
+
+
+def _version(tokens: Sequence[str]) -> str:
+    """Return what --version tells, if that is asked for."""
+    if {"-V", "--version"}.isdisjoint(tokens):
+        return ""
+    from queuectl.cli.release import describe
+
+    return describe()
 
 
 def run(args: Arguments) -> int:

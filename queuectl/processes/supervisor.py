@@ -30,6 +30,7 @@ from queuectl.processes.environment import base_environment
 from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
 from queuectl.processes.logs import open_log
+from queuectl.processes.notify import ServiceManager
 from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.rounds import Rounds
 from queuectl.processes.signals import Inbox
@@ -74,6 +75,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._manager = ServiceManager(environ, self.slots)
         self._dwelling = Dwelling(layout)
         self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
         self._rounds = Rounds(self.spool, self.log, environ, self._register, self._selector.unregister)
@@ -107,7 +109,7 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds)
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds, self._manager)
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
@@ -128,6 +130,7 @@ class Supervisor:
         self._handout.step(now)
         self._peers.step(now)
         self._rounds.step(now)
+        self._manager.step(now, draining=self.draining)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:

@@ -28,7 +28,8 @@ def environ(tmp_path: Path) -> dict[str, str]:
     script.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "queuectl"} "$@"\n')
     script.chmod(0o755)
     (tmp_path / "a.mov").touch()
-    return {**os.environ, "PATH": f"{script.parent}:{os.environ['PATH']}", "EDITOR": "echo"}
+    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}  # where `service install` writes
+    return {**os.environ, **home, "PATH": f"{script.parent}:{os.environ['PATH']}", "EDITOR": "echo"}
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])

@@ -54,9 +54,4 @@ UPKEEP: dict[str, Command] = {
             "queuectl maintenance retention output --verbose",
         ),
     ),
-    "help": Command(
-        "show the help of a command",
-        option("words", metavar="COMMAND", nargs="*", help="the command to explain"),
-        examples=("queuectl help enqueue", "queuectl help worker start"),
-    ),
 }
