@@ -44,6 +44,19 @@ def write(screen: Screen, overview: Overview) -> None:
         screen.line(screen.paint(safe(text), colour))
 
 
+def short_line(overview: Overview) -> str:
+    """Say the most important in one line: "128 waiting (oldest 42s), 3/4 busy, 7 dead"."""
+    waiting = f"{overview.count('pending', 'failed'):,}" if overview.counts else "?"
+    if overview.oldest_waiting is not None:
+        waiting += f" waiting (oldest {spell_duration(max(0.0, overview.now - overview.oldest_waiting))})"
+    else:
+        waiting += " waiting"
+    busy = sum(worker["state"] == "busy" for worker in overview.workers)
+    workers = f"{busy}/{len(overview.workers)} busy" if overview.workers else "no workers"
+    dead = f"{overview.count('dead'):,}" if overview.counts else "?"
+    return f"{waiting}, {workers}, {dead} dead"
+
+
 def _head(overview: Overview) -> Iterator[str]:
     yield f"QueueCTL {__version__}"
     yield f"home {shorten(overview.home)}"

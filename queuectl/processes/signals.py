@@ -1,4 +1,4 @@
-"""signals: handlers that only note and wake; the loop does the work.
+"""signals: handlers that only note and wake; the loop does the work. And a limit to the time that something may take.
 
 Owns:       every signal disposition of supervisor and workers, and the wake-up descriptor.
 Source:     gunicorn's arbiter (handlers only enqueue); signal.set_wakeup_fd.
@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from queuectl.errors import TimedOut
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them; commands must not inherit that
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+AGAIN_S = 0.5
 
 
 class Inbox:
@@ -54,3 +58,23 @@ def reset_for_child() -> None:
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def time_limit(seconds: float, what: str) -> Iterator[None]:
+    """Interrupt what is done here, whatever it waits for, once it takes longer; in the main thread only.
+
+    Raises:
+        TimedOut: it did; `what` tells of it.
+    """
+
+    def ring(_number: int, _frame: object) -> None:
+        raise TimedOut(f"{what} within {seconds:g}s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)  # somebody may take the first for an error of his
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

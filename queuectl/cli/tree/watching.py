@@ -1,4 +1,4 @@
-"""watching: the commands that tell how things stand."""
+"""watching: the commands that tell how things stand, to people and to monitoring systems."""
 
 from __future__ import annotations
 
@@ -8,6 +8,31 @@ WATCHING: dict[str, Command] = {
     "status": Command(
         "show the queue, its workers and what needs attention",
         examples=("queuectl status", "queuectl status --json"),
+    ),
+    "check": Command(
+        "tell a monitoring system how things stand: one line, perfdata, exit 0 to 3",
+        option(
+            *("-w", "--warning"),
+            metavar="KEY=RANGE",
+            action="append",
+            help="warn when the figure KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
+            " disk_free=10:); may be repeated; KEY=~: switches a default off",
+        ),
+        option(
+            *("-c", "--critical"),
+            metavar="KEY=RANGE",
+            action="append",
+            help="the same for what is critical (default: oldest=1h, stranded=0, disk_free=5:). KEY is one of oldest,"
+            " waiting, processing, failed, failed_1h, dead, dead_today, stranded (jobs that wait while nobody works),"
+            " workers, supervisor, degraded, rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
+            " @10:20 (not inside)",
+        ),
+        option("--timeout", metavar="TIME", default="10s", help="give up after this long (default: 10s)"),
+        examples=(
+            "queuectl check",
+            "queuectl check -w oldest=30m -c oldest=2h -w dead_today=~:",
+            "queuectl check -q -c workers=1: --timeout 5",
+        ),
     ),
     "web": Command(
         "serve the status page, its API and metrics until Ctrl-C",
