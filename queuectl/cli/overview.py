@@ -27,12 +27,12 @@ LEVELS = {"info": "dim", "warn": "yellow", "error": "red"}
 def write(screen: Screen, overview: Overview) -> None:
     """Write the screen."""
     room = screen.columns or WRAP_AT
-    for line in _wrapped(_head(overview), 3, room):
+    for line in wrapped(_head(overview), 3, room):
         screen.line(screen.paint(line, "bold"))
     screen.line()
     _write_counts(screen, overview)
     screen.line()
-    for line in _wrapped(_facts(overview), 5, min(room, WRAP_AT) - 2):
+    for line in wrapped(_facts(overview), 5, min(room, WRAP_AT) - 2):
         screen.line(f"  {line}")
     if overview.workers:
         screen.line()
@@ -93,20 +93,21 @@ def _facts(overview: Overview) -> Iterator[str]:
         share = recent.failed / (recent.done + recent.failed)
         yield f"last hour  {recent.done:,} done, {recent.failed:,} failed ({share:.1%})"
         yield f"{recent.per_minute:.1f}/min"
-        yield f"wait p50 {_seconds(recent.wait_p50)} p95 {_seconds(recent.wait_p95)}"
-        yield f"run p50 {_seconds(recent.run_p50)} p95 {_seconds(recent.run_p95)}"
+        yield f"wait p50 {seconds(recent.wait_p50)} p95 {seconds(recent.wait_p95)}"
+        yield f"run p50 {seconds(recent.run_p50)} p95 {seconds(recent.run_p95)}"
     else:
         yield "last hour  nothing done"
     if overview.disk_bytes:
         yield f"disk {overview.free_bytes / overview.disk_bytes:.0%} free"
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """Write a duration that may not be known."""
     return "-" if value is None else spell_duration(value)
 
 
-def _wrapped(pieces: Iterable[str], gap: int, room: int | None) -> Iterator[str]:
-    """Join pieces into lines that fit."""
+def wrapped(pieces: Iterable[str], gap: int, room: int | None) -> Iterator[str]:
+    """Join pieces into lines that fit; None fits all."""
     line = ""
     for piece in pieces:
         joined = f"{line}{' ' * gap}{piece}" if line else piece

@@ -9,6 +9,23 @@ WATCHING: dict[str, Command] = {
         "show the queue, its workers and what needs attention",
         examples=("queuectl status", "queuectl status --json"),
     ),
+    "stats": Command(
+        "show throughput, failures, waiting and run times, also of jobs that are gone",
+        option("--since", metavar="TIME", default="24h", help="from then on: 2h, 14:30, yesterday (default: 24h)"),
+        choice(
+            "--by",
+            "WHAT",
+            ("queue", "minute", "hour", "day"),
+            default="hour",
+            help="a row for each of them: queue, minute, hour (default) or day",
+        ),
+        option("--queue", metavar="NAME", help="only this queue"),
+        examples=(
+            "queuectl stats",
+            "queuectl stats --by queue --since 7d",
+            "queuectl stats --by minute --since 1h --json",
+        ),
+    ),
     "check": Command(
         "tell a monitoring system how things stand: one line, perfdata, exit 0 to 3",
         option(
@@ -33,6 +50,13 @@ WATCHING: dict[str, Command] = {
             "queuectl check -w oldest=30m -c oldest=2h -w dead_today=~:",
             "queuectl check -q -c workers=1: --timeout 5",
         ),
+    ),
+    "metrics": Command(
+        "print figures for Prometheus, or write them for node_exporter's textfile collector",
+        option(
+            "--textfile", metavar="FILE", help="write them to FILE, at once and whole; its name should end in .prom"
+        ),
+        examples=("queuectl metrics", "queuectl metrics --textfile queuectl.prom", "queuectl metrics --json"),
     ),
     "web": Command(
         "serve the status page, its API and metrics until Ctrl-C",
