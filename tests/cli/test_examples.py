@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in command.examples]
 ENDLESS = (  # until Ctrl-C
     *("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f"),
-    *("queuectl web", "queuectl web --read-only --port 8080"),
+    *("queuectl web", "queuectl web --read-only --port 8080", "queuectl status --watch 5"),
 )
 FINE = {"check": (0, 1, 2)}  # what it finds is the machine's: nobody works, or the disk is nearly full
 

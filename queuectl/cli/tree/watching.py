@@ -7,7 +7,15 @@ from queuectl.cli.grammar import Command, choice, flag, number, option
 WATCHING: dict[str, Command] = {
     "status": Command(
         "show the queue, its workers and what needs attention",
-        examples=("queuectl status", "queuectl status --json"),
+        option(
+            *("-w", "--watch"),
+            metavar="TIME",
+            nargs="?",
+            const="2s",
+            help="go on until Ctrl-C, with a look every TIME (default: 2s)",
+        ),
+        flag("--short", help="one line, for a prompt: 128 waiting (oldest 42s), 3/4 busy, 7 dead"),
+        examples=("queuectl status", "queuectl status --watch 5", "queuectl status --short", "queuectl status --json"),
     ),
     "stats": Command(
         "show throughput, failures, waiting and run times, also of jobs that are gone",
@@ -52,7 +60,7 @@ WATCHING: dict[str, Command] = {
         ),
     ),
     "metrics": Command(
-        "print figures for Prometheus, or write them for node_exporter's textfile collector",
+        "print figures for Prometheus, or write them to a file for node_exporter",
         option(
             "--textfile", metavar="FILE", help="write them to FILE, at once and whole; its name should end in .prom"
         ),
