@@ -73,7 +73,7 @@ def wait_for_input_or_end(fd: int, timeout_s: float) -> bool:
     except (OSError, ValueError):  # no descriptor
         ours = -1
     found = dict(waiting.poll(timeout_s * 1000))
-    if found.get(ours, 0) & select.POLLERR:
+    if found.get(ours, 0) & (select.POLLERR | select.POLLHUP):
         raise BrokenPipeError
     return fd in found
 

@@ -128,7 +128,6 @@ class Emulator:
 
     def _move(self, verb: str, numbers: list[int]) -> None:
         n = max(1, numbers[0])
-        line = self.grid[self.row]
         if verb in "Hf":
             self.row = min(self.rows, n) - 1
             self.column = (numbers[1] if len(numbers) > 1 and numbers[1] else 1) - 1
@@ -139,7 +138,17 @@ class Emulator:
             self.column = {"C": self.column + n, "D": max(0, self.column - n), "G": n - 1}.get(verb, self.column)
         elif verb == "J":
             self._erase(numbers[0])
-        elif verb == "K":
+        elif verb == "r":
+            self.top, self.bottom = n - 1, (numbers[1] if len(numbers) > 1 and numbers[1] else self.rows) - 1
+            self.row = self.column = 0
+        elif verb == "m":
+            self._style = "" if numbers == [0] else self._style + ";" + ";".join(map(str, numbers))
+        else:
+            self._change(verb, n, numbers)
+
+    def _change(self, verb: str, n: int, numbers: list[int]) -> None:
+        line = self.grid[self.row]
+        if verb == "K":
             start, end = {0: (self.column, self.columns), 1: (0, self.column + 1), 2: (0, self.columns)}[numbers[0]]
             line[start:end] = [(" ", "")] * (end - start)
         elif verb == "X":
@@ -161,11 +170,6 @@ class Emulator:
             for _ in range(n):
                 del self.grid[self.row]
                 self.grid.insert(self.bottom, self._blank())
-        elif verb == "r":
-            self.top, self.bottom = n - 1, (numbers[1] if len(numbers) > 1 and numbers[1] else self.rows) - 1
-            self.row = self.column = 0
-        elif verb == "m":
-            self._style = "" if numbers == [0] else self._style + ";" + ";".join(map(str, numbers))
         else:
             assert verb in "hlt", f"unknown: {verb!r} {numbers}"
 

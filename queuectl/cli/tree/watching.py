@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, choice, flag, number, option
+from queuectl.cli.grammar import FOLLOW, Command, choice, flag, number, option
 
 WATCHING: dict[str, Command] = {
     "status": Command(
@@ -32,6 +32,20 @@ WATCHING: dict[str, Command] = {
             "queuectl stats",
             "queuectl stats --by queue --since 7d",
             "queuectl stats --by minute --since 1h --json",
+        ),
+    ),
+    "events": Command(
+        "tell what happened to jobs, and with -f what happens",
+        flag(*FOLLOW, help="go on until Ctrl-C, also when the supervisor is started again"),
+        option("--since", metavar="TIME", help="from then on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
+        option(
+            "--type", metavar="KIND", action="append", help="only these: failed,died; a comma list, may be repeated"
+        ),
+        number("-n", "--limit", default=1000, help="of the past, the newest N (default: 1000)"),
+        examples=(
+            "queuectl events --since 10m",
+            "queuectl events -f --type failed,died --json",
+            "queuectl events --type started -o tsv",
         ),
     ),
     "check": Command(
