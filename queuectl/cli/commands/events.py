@@ -1,7 +1,8 @@
 """events: what happened to jobs, from their histories, and what happens, as the supervisor tells it.
 
 Guarantees: with -f, what happens while no supervisor runs, or between two, is told from the histories; around such a
-            change something may be told twice, and nothing that the jobs remember is left out.
+            change something may be told twice. What a job passes through in an instant, as a revival that is started at
+            once, may be told as its start alone; the histories have it all.
 """
 
 from __future__ import annotations
