@@ -48,6 +48,7 @@ PUBLIC_NAMES = {"Queue": "queuectl.client", "QueueError": "queuectl.errors"}  # 
 # Who may touch what. A room ends in "/".
 MODULE_OWNERS = {
     "argparse": ("cli/",),
+    "curses": ("cli/top/",),
     "http": ("web/",),
     "psutil": ("processes/",),
     "signal": ("processes/",),

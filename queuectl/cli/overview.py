@@ -26,14 +26,11 @@ LEVELS = {"info": "dim", "warn": "yellow", "error": "red"}
 
 def write(screen: Screen, overview: Overview) -> None:
     """Write the screen."""
-    room = screen.columns or WRAP_AT
-    for line in wrapped(_head(overview), 3, room):
-        screen.line(screen.paint(line, "bold"))
+    write_head(screen, overview)
     screen.line()
-    _write_counts(screen, overview)
+    write_counts(screen, overview)
     screen.line()
-    for line in wrapped(_facts(overview), 5, min(room, WRAP_AT) - 2):
-        screen.line(f"  {line}")
+    write_facts(screen, overview)
     if overview.workers:
         screen.line()
         emit(screen, overview.workers, columns(overview.now), ())
@@ -42,6 +39,18 @@ def write(screen: Screen, overview: Overview) -> None:
         screen.line()
     for text, colour in needs:
         screen.line(screen.paint(safe(text), colour))
+
+
+def write_head(screen: Screen, overview: Overview) -> None:
+    """Write what this is, and whether a supervisor runs."""
+    for line in wrapped(_head(overview), 3, screen.columns or WRAP_AT):
+        screen.line(screen.paint(line, "bold"))
+
+
+def write_facts(screen: Screen, overview: Overview) -> None:
+    """Write waiting and run times, throughput, and how much of the disk is free."""
+    for line in wrapped(_facts(overview), 5, min(screen.columns or WRAP_AT, WRAP_AT) - 2):
+        screen.line(f"  {line}")
 
 
 def short_line(overview: Overview) -> str:
@@ -71,7 +80,8 @@ def _head(overview: Overview) -> Iterator[str]:
     yield f"supervisor {state} (pid {supervisor['pid']}, up {up}{version})"
 
 
-def _write_counts(screen: Screen, overview: Overview) -> None:
+def write_counts(screen: Screen, overview: Overview) -> None:
+    """Write how many jobs are in each state."""
     states = [*ALWAYS, *(state for state in SOMETIMES if overview.count(state))]
     figures = [f"{overview.count(state):,}" if overview.counts else "?" for state in states]
     widths = [max(len(state), len(figure)) for state, figure in zip(states, figures, strict=True)]

@@ -37,7 +37,7 @@ class Redraw:
             self._write("".join(f"{line}\n" for line in between + lines))
         else:
             kept = lines if len(lines) < rows else [*lines[: max(0, rows - 2)], "…"]
-            kept = [line if shown_width(line) <= columns else _cut(line, columns) for line in kept]
+            kept = [line if shown_width(line) <= columns else cut_painted(line, columns) for line in kept]
             back = CLEAR if size != self._size else f"\x1b[{self._height}A\r" if self._height else "\r"
             self._write(back + "".join(f"{line}{REST}\n" for line in kept) + BELOW)
             self._height, self._size = len(kept), size
@@ -94,7 +94,7 @@ def pieces(line: str) -> list[tuple[str, str]]:
     return made
 
 
-def _cut(line: str, columns: int) -> str:
+def cut_painted(line: str, columns: int) -> str:
     """Shorten a line that colours are in."""
     from queuectl.cli.text import cut
 

@@ -29,6 +29,7 @@ class Screen:
         is_quiet: only data and errors.
         is_terminal: somebody looks at stdout.
         talks: somebody looks at stderr and wants to hear; progress and hints make sense.
+        room: a width to fit instead of the terminal's.
     """
 
     def __init__(self, args: Arguments) -> None:
@@ -38,6 +39,7 @@ class Screen:
         self.talks = is_terminal(sys.stderr) and not self.is_quiet
         self._colour: str = args.color
         self._held: list[str] | None = None
+        self.room: int | None = None
 
     # --- data
 
@@ -108,6 +110,8 @@ class Screen:
         """The width to fit; None when nothing has to be cut."""
         if self.format == "wide":
             return None
+        if self.room is not None:
+            return self.room
         asked = os.environ.get("COLUMNS", "")
         if asked.isdigit() and int(asked):
             return int(asked)

@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them; commands must not inherit that
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN_S = 0.5
+ON_A_SCREEN = {  # what a program on a full screen hears, and what it means there
+    **{signal.SIGCHLD: "child", signal.SIGWINCH: "resize", signal.SIGINT: "leave"},
+    **{signal.SIGTERM: "end", signal.SIGHUP: "end"},
+}
 
 
 class Inbox:
     """Signals as bytes in a pipe.
 
     Args:
-        wanted: these are noted; the others of HANDLED are ignored.
+        wanted: these are noted, others of HANDLED are ignored.
     """
 
     def __init__(self, wanted: Iterable[signal.Signals]) -> None:
@@ -33,7 +37,7 @@ class Inbox:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         wanted = set(wanted)
-        for number in HANDLED:
+        for number in {*HANDLED, *wanted}:
             signal.signal(number, _note if number in wanted else signal.SIG_IGN)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
@@ -51,6 +55,11 @@ class Inbox:
 
 def _note(_number: int, _frame: object) -> None:
     """Python writes the number to the wake-up descriptor; nothing else may happen here."""
+
+
+def meaning(number: int) -> str | None:
+    """Return what a signal that an Inbox for ON_A_SCREEN has taken means there."""
+    return ON_A_SCREEN.get(signal.Signals(number))
 
 
 def reset_for_child() -> None:

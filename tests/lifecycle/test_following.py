@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import select
 import signal
 import subprocess
@@ -157,6 +156,3 @@ def test_ctrl_c_is_130_and_a_reader_that_leaves_ends_it_at_once(
     second.out.close()  # nothing of its kind happens: it must not wait for that
     assert second.process.wait(PATIENCE_S) == 141
     assert b"rror" not in second.err.read()
-
-
-assert os.name == "posix"

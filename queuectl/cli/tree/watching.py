@@ -17,6 +17,11 @@ WATCHING: dict[str, Command] = {
         flag("--short", help="one line, for a prompt: 128 waiting (oldest 42s), 3/4 busy, 7 dead"),
         examples=("queuectl status", "queuectl status --watch 5", "queuectl status --short", "queuectl status --json"),
     ),
+    "top": Command(
+        "watch workers and jobs on a full screen; cancel, retry, read logs",
+        option("--every", metavar="TIME", default="2s", help="look again after this long (default: 2s)"),
+        examples=("queuectl top", "queuectl top --every 0.5"),
+    ),
     "stats": Command(
         "show throughput, failures, waiting and run times, also of jobs that are gone",
         option("--since", metavar="TIME", default="24h", help="from then on: 2h, 14:30, yesterday (default: 24h)"),
