@@ -72,15 +72,15 @@ class Need:
         self.hint = hint
 
 
-def look(queue: Queue) -> Overview:
-    """Gather what can be told without the index."""
+def look(queue: Queue, *, usage: bool = True) -> Overview:
+    """Gather what can be told without the index; `usage` of processor and memory takes longest."""
     from queuectl.processes import control
 
     queue.layout.ensure()
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
         made.supervisor = control.ask(queue.layout, {"do": "status"})
-        made.workers = with_usage(made.supervisor["workers"])
+        made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
     except NoSupervisor:
         made.died = _died(queue)
     made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)

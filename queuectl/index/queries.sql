@@ -121,6 +121,9 @@ SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE m
 -- name: minutes_of_queue
 SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? AND queue = ? GROUP BY 1, 2, 3;
 
+-- name: minutes_by_queue
+SELECT queue, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? GROUP BY 1, 2, 3;
+
 -- name: totals
 SELECT what, bucket, sum(n), sum(total_s) FROM minutes GROUP BY 1, 2;
 

@@ -203,6 +203,10 @@ class Reader:
         """Return what happened in `count` steps of `step` minutes from minute `start` (since 1970) on."""
         return minutes.series(self._database, start, step, count, queue)
 
+    def figures_by_queue(self, start: int) -> dict[str, minutes.Figures]:
+        """Return what happened in each queue from minute `start` (since 1970) on."""
+        return minutes.by_queue(self._database, start)
+
     def totals(self) -> minutes.Figures:
         """Return what ever happened, as far as the index has seen it."""
         return minutes.Figures(self._database.all("totals"))

@@ -16,6 +16,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from queuectl import config
+from queuectl.clock import spell
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF
@@ -29,6 +30,7 @@ from queuectl.processes.dwelling import Dwelling
 from queuectl.processes.environment import base_environment
 from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
+from queuectl.processes.hearsay import BY_OTHERS, Hearsay
 from queuectl.processes.logs import open_log
 from queuectl.processes.notify import ServiceManager
 from queuectl.processes.peers import Peers, mind_the_slow
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from queuectl.processes.watch import ClockWatch
     from queuectl.spool.layout import Layout
 
-COMMAND = COLUMNS.index("command")
+ATTEMPTS, COMMAND, EXIT_CODE, UPDATED_AT = map(COLUMNS.index, ("attempts", "command", "exit_code", "updated_at"))
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
 LONGEST_SLEEP_S = 86400.0  # the system's calls count milliseconds in 31 bits: 24 days
@@ -69,7 +71,8 @@ class Supervisor:
         self.cancel_waiters: dict[str, list[Peer]] = {}
         self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
-        self.dispatch = Dispatcher(self.spool, self.log, self.tell)
+        self._hearsay = Hearsay(self.tell)
+        self.dispatch = Dispatcher(self.spool, self.log, self.tell, self._hearsay.seen)
         self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
@@ -192,13 +195,19 @@ class Supervisor:
         if DIRECTORY_OF[row[STATE]] != PENDING:
             self._files.know_departure(job_id)
         self.dispatch.report(row)
-        self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
+        if event in BY_OTHERS:
+            self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
+        details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
+        self.tell(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
 
     def tell(self, event: Event) -> None:
         """Pass an event on to those who watch."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
             self.log.warning(event.sentence())
-        self._peers.broadcast({"event": event.kind, "id": event.job_id, "state": event.state, **event.details})
+        if self._peers.are_watching:
+            at = spell(self.clock.now())
+            details = {name: value for name, value in event.details.items() if value is not None}
+            self._peers.broadcast({"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details})
         if event.kind in ENDS_A_RUN:
             for peer in self.cancel_waiters.pop(event.job_id, ()):
                 peer.send({"ok": True})
