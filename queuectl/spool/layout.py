@@ -84,6 +84,11 @@ class Layout:
         return f"{self.home}/index.sqlite3"
 
     @property
+    def web_token(self) -> str:
+        """The secret that the page and its API ask for."""
+        return f"{self.home}/web.token"
+
+    @property
     def changes(self) -> str:
         """Where ids are noted of jobs that changed in a way that no directory shows."""
         return f"{self.run}/changes"

@@ -88,7 +88,7 @@ WATCHING: dict[str, Command] = {
     "web": Command(
         "serve the status page, its API and metrics until Ctrl-C",
         choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
-        option("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)"),
+        option("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)"),
         number("--port", help="which port (default: the setting web_port, 5000); 0 takes a free one"),
         option("--socket", metavar="PATH", help="listen on a socket in the file system instead, for a proxy"),
         option("--token-file", metavar="FILE", help="where the token is (default: web.token in the home)"),
