@@ -75,15 +75,19 @@ class Need:
         self.hint = hint
 
 
-def look(queue: Queue, *, patience_s: float = PATIENCE_S) -> Overview:
-    """Gather what can be told without the index; a supervisor that does not answer in time is told of as `silent`."""
+def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
+    """Gather what can be told without the index; a supervisor that does not answer in time is told of as `silent`.
+
+    Args:
+        usage: tell processor and memory, which takes longest.
+    """
     from queuectl.processes import control
 
     queue.layout.ensure()
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
         made.supervisor = control.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
-        made.workers = with_usage(made.supervisor["workers"])
+        made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
     except TimedOut:
         made.silent = _noted_pid(queue)
     except NoSupervisor:

@@ -50,6 +50,7 @@ class Query:
             id; a `-` in front reverses it.
         limit: rows a page; None for all.
         cursor: where the page before ended; it goes with the same filters and order only.
+        is_counted: tell how many match altogether, which takes a look at all of them.
         window: since and until as they were asked for, where that is not an instant: "2h" ago is one list, not many.
     """
 
@@ -57,6 +58,7 @@ class Query:
         "batch",
         "cursor",
         "error",
+        "is_counted",
         "limit",
         "queue",
         "search",
@@ -82,6 +84,7 @@ class Query:
         sort: str = "updated",
         limit: int | None = 50,
         cursor: str | None = None,
+        is_counted: bool = True,
         window: object = None,
     ) -> None:
         if sort.removeprefix("-") not in ORDERS:
@@ -97,6 +100,7 @@ class Query:
         self.sort = sort
         self.limit = None if limit is None else max(1, min(limit, BIGGEST - 1))
         self.cursor = cursor
+        self.is_counted = is_counted
         self.window = window or (since, until)
 
     @property
@@ -152,8 +156,10 @@ class _Search:
     def page(self) -> Page:
         query = self.query
         keys: list[tuple[Any, ...]] | None = None
-        is_exact = True
-        if any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
+        is_exact = query.is_counted
+        if not query.is_counted:
+            total = self.bound
+        elif any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
             keys, total = self._scan()
             is_exact = keys is not None
         elif query.since is not None or query.until is not None:
