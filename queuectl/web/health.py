@@ -86,7 +86,10 @@ def _oldest(picture: Picture) -> dict[str, Any]:
     late = picture.overview.now - since > LATE_S
     more = {"since": spell(since), "warn_after_s": LATE_S}
     return _check(
-        "warn" if late else "pass", f"a job waits since {spell(since)[:19]}Z", START if late else None, **more
+        "warn" if late else "pass",
+        f"a job has been waiting since {spell(since)[:19]}Z",
+        START if late else None,
+        **more,
     )
 
 
