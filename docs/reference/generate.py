@@ -17,7 +17,8 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
 from queuectl.cli.grammar import COMMON, HIDDEN  # noqa: E402
-from queuectl.cli.parser import EXIT_CODES, places  # noqa: E402
+from queuectl.cli.parser import places  # noqa: E402
+from queuectl.cli.topics import EXIT_CODES  # noqa: E402
 from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
 from queuectl.settings import SETTINGS  # noqa: E402
 
@@ -46,8 +47,10 @@ def _commands() -> Iterator[str]:
     yield "What `queuectl COMMAND --help` says. All commands take these, before or behind the command:"
     yield ""
     yield from _options(COMMON)
+    yield "Exit codes:"
+    yield ""
     yield "```text"
-    yield EXIT_CODES
+    yield EXIT_CODES.strip("\n")
     yield "```"
     group = ""
     for name, command in COMMANDS.items():
