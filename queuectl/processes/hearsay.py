@@ -2,7 +2,8 @@
 
 The supervisor learns of it by looking at files, and looks at the same one more than once.
 
-Guarantees: bounded memory: of the last REMEMBERED jobs it is known what was told of them.
+Guarantees: bounded memory: of the last REMEMBERED jobs it is known what was told of them. Costs next to nothing while
+            nobody listens.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ class Hearsay:
 
     Args:
         tell: called with every event.
+        is_heard: somebody listens.
     """
 
-    def __init__(self, tell: Callable[[Event], None]) -> None:
+    def __init__(self, tell: Callable[[Event], None], is_heard: Callable[[], bool]) -> None:
         self._tell = tell
+        self._is_heard = is_heard
         self._known: dict[str, float] = {}
 
     def knows(self, job_id: str, updated_at: float) -> bool:
@@ -43,6 +46,8 @@ class Hearsay:
 
     def seen(self, job: Job) -> None:
         """A job was read; perhaps somebody has changed it."""
+        if not self._is_heard():
+            return
         kind = last_event(job.history) or "enqueued"
         if kind in BY_OTHERS and not self.knows(job.id, job.updated_at):
             self._tell(Event(kind, job.id, job.state))

@@ -71,7 +71,7 @@ class Supervisor:
         self.cancel_waiters: dict[str, list[Peer]] = {}
         self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
-        self._hearsay = Hearsay(self.tell)
+        self._hearsay = Hearsay(self.tell, lambda: self._peers.are_watching)
         self.dispatch = Dispatcher(self.spool, self.log, self.tell, self._hearsay.seen)
         self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,24 @@ def test_no_color_is_respected(jobs: Jobs) -> None:
         with Terminal(LINE, {**TERM, **env}) as terminal:
             terminal.until("1 dead job", "q quit")
             assert any("31" in style for style in terminal.screen.styles_of("1 dead job")) is is_painted
+
+
+def test_a_supervisor_that_hangs_is_told_and_keys_are_still_heard(jobs: Jobs) -> None:
+    """It accepts connections and never answers, as one that was stopped; then it is gone."""
+    jobs.pending("a")
+    with Terminal(LINE, TERM) as terminal, socket.socket(socket.AF_UNIX) as listener:
+        terminal.until("1 waiting", "q quit")
+        listener.bind(str(Path(jobs.queue.layout.run) / "control.sock"))
+        listener.listen()
+        terminal.until("the queue did not answer within 3s")
+        terminal.type("?")
+        terminal.until("Any key goes back")
+        terminal.type("x")
+        listener.close()
+        terminal.until("q quit", gone="did not answer")
+        terminal.type("q")
+        assert terminal.end() == 0
+        assert terminal.is_restored
 
 
 @pytest.mark.parametrize("term", ["dumb", "no-such-terminal"])

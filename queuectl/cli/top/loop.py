@@ -15,7 +15,8 @@ from queuectl.cli.top.jobs import Log, look
 from queuectl.cli.top.state import State
 from queuectl.cli.top.terminal import Ended
 from queuectl.cli.top.view import frame, log_frame
-from queuectl.errors import QueueError
+from queuectl.errors import QueueError, TimedOut
+from queuectl.processes.signals import time_limit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PATIENCE_S, MOST_PATIENCE_S = 3.0, 60.0  # keys are not heard during a look
 DONE = {"cancel": "cancelled", "retry": "runs again"}
 
 
@@ -42,6 +44,7 @@ class Loop:
         self._log: Log | None = None
         self._next_look = -1.0
         self._next_read = 0.0
+        self._patience_s = PATIENCE_S
         self._running: list[tuple[str, str, subprocess.Popen[str]]] = []
 
     def run(self) -> int:
@@ -72,10 +75,14 @@ class Loop:
 
     def _look(self) -> None:
         try:
-            self._picture = look(self._queue, self._screen, self._state)
+            with time_limit(self._patience_s, "the queue did not answer"):
+                self._picture = look(self._queue, self._screen, self._state)
         except QueueError as error:
             self._state.message = str(error)
+            if isinstance(error, TimedOut):  # an index that takes longer to catch up gets there at last
+                self._patience_s = min(2 * self._patience_s, MOST_PATIENCE_S)
             return
+        self._patience_s = PATIENCE_S
         self._state.show([job["id"] for job in self._picture.jobs])
 
     def _draw(self) -> None:

@@ -23,7 +23,7 @@ WATCHING: dict[str, Command] = {
         examples=("queuectl top", "queuectl top --every 0.5"),
     ),
     "stats": Command(
-        "show throughput, failures, waiting and run times, also of jobs that are gone",
+        "show throughput, failures, waiting and run times, also of deleted jobs",
         option("--since", metavar="TIME", default="24h", help="from then on: 2h, 14:30, yesterday (default: 24h)"),
         choice(
             "--by",
@@ -54,7 +54,7 @@ WATCHING: dict[str, Command] = {
         ),
     ),
     "check": Command(
-        "tell a monitoring system how things stand: one line, perfdata, exit 0 to 3",
+        "tell a monitoring system how things stand, with perfdata and exit 0 to 3",
         option(
             *("-w", "--warning"),
             metavar="KEY=RANGE",

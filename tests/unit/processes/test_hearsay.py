@@ -12,7 +12,7 @@ from queuectl.processes.hearsay import REMEMBERED, Hearsay
 
 def test_each_change_is_told_once(tmp_path: Path) -> None:
     queue, told = Queue(tmp_path / "home"), []
-    hearsay = Hearsay(lambda event: told.append(event.kind))
+    hearsay = Hearsay(lambda event: told.append(event.kind), lambda: True)
     job_id = queue.enqueue("true")
 
     def change(how: Callable[[], object]) -> None:
@@ -36,7 +36,7 @@ def test_each_change_is_told_once(tmp_path: Path) -> None:
 def test_what_a_worker_reported_is_not_told_again(tmp_path: Path) -> None:
     """It was told when the report came; the file is seen afterwards."""
     queue, told = Queue(tmp_path / "home"), list[Event]()
-    hearsay = Hearsay(told.append)
+    hearsay = Hearsay(told.append, lambda: True)
     job_id = queue.enqueue("true")
     queue.cancel(job_id)
     job = queue.get(job_id)
@@ -45,8 +45,15 @@ def test_what_a_worker_reported_is_not_told_again(tmp_path: Path) -> None:
     assert told == []
 
 
+def test_nothing_is_told_or_remembered_while_nobody_listens(tmp_path: Path) -> None:
+    queue, told = Queue(tmp_path / "home"), list[Event]()
+    hearsay = Hearsay(told.append, lambda: False)
+    hearsay.seen(queue.get(queue.enqueue("true")))
+    assert (told, hearsay._known) == ([], {})
+
+
 def test_memory_is_bounded() -> None:
-    hearsay = Hearsay(lambda _event: None)
+    hearsay = Hearsay(lambda _event: None, lambda: True)
     for number in range(3 * REMEMBERED):
         assert not hearsay.knows(f"job-{number}", 1.0)
     assert len(hearsay._known) == REMEMBERED
