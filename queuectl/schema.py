@@ -6,7 +6,7 @@ Source:     JSON Schema 2020-12; the patterns mean the same in ECMAScript and Py
 
 from __future__ import annotations
 
-from queuectl.fields import FIELDS, LONGEST_S
+from queuectl.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S
 from queuectl.settings import ABOVE_ZERO, ALIASES, SETTINGS
 from queuectl.units import UNITS_S
 
@@ -27,7 +27,7 @@ SIZE = f"^{DECIMAL} *([Bb]|[KkMmGgTt]([Ii]?[Bb])?){END}"
 DURATION = "^(?=[0-9.])" + "".join(f"({DECIMAL}[{unit}{unit.upper()}] *)?" for unit in UNITS_S) + END
 NOT_SAID_OF_JOBS = (
     "Refused although it fits: an integer written as 1.0; a day that its month does not have; an instant outside the years "
-    "0001 to 9999 of UTC; NUL or half a surrogate pair in a string; a member that is there twice; a history that is not "
+    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or half a surrogate pair in a string; a member that is there twice; a history that is not "
     "the last member or that QueueCTL has not written; more than 32 levels or 1 MiB."
 )
 NOT_SAID_OF_SETTINGS = (
@@ -65,11 +65,11 @@ def _refused(name: str) -> Schema:
 
 JOB: dict[str, Schema] = {
     "id": _id("a promise: taken by another job, the file is rejected; left out: the file's name, or a new one"),
-    "command": _text("for /bin/sh -c; a job has exactly one of command and argv"),
+    "command": _text("for /bin/sh -c; a job has exactly one of command and argv", maxLength=LONGEST_ARGUMENT),
     "argv": {
         "type": "array",
-        "items": {"type": "string"},
-        "prefixItems": [{"type": "string", "minLength": 1}],
+        "items": {"type": "string", "maxLength": LONGEST_ARGUMENT},
+        "prefixItems": [{"type": "string", "minLength": 1, "maxLength": LONGEST_ARGUMENT}],
         "minItems": 1,
         "description": "a program and its arguments, run without a shell",
     },
@@ -94,8 +94,8 @@ JOB: dict[str, Schema] = {
     "cwd": {"type": "string", "pattern": "^/", "description": "the directory it runs in, an absolute path"},
     "env": {
         "type": "object",
-        "propertyNames": {"pattern": "^[^=]+$"},
-        "additionalProperties": {"type": "string"},
+        "propertyNames": {"pattern": "^[^=]+$", "maxLength": LONGEST_ARGUMENT - len("=")},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_ARGUMENT - len("A=")},
         "description": "variables of the command",
     },
     "unique_key": _text("refused while another job with this key waits or runs", maxLength=256),

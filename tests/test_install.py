@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import __version__
+
 ROOT = Path(__file__).parents[1]
+DATA = f"queuectl-{__version__}.data/data"
 pytestmark = pytest.mark.slow
 EPOCH = "1700000000"
 ONLY_OF_THE_REPOSITORY = (".ci/", ".gitignore")
@@ -110,13 +113,13 @@ def test_the_wheel_is_the_package_with_its_pages(source: Path, built: tuple[Path
     """The package as it is in git, man pages, completions, the commit, and what makes it a wheel."""
     with zipfile.ZipFile(built[1]) as archive:
         found = {*archive.namelist()}
-        page = archive.read("queuectl-1.0.0.data/data/share/man/man1/queuectl.1").decode()
+        page = archive.read(f"{DATA}/share/man/man1/queuectl.1").decode()
         commit = archive.read("queuectl/COMMIT").decode().strip()
     made = {name for name in found if ".dist-info/" in name}
     package = {name for name in names_in_git(source) if name.startswith("queuectl/")}
-    assert found - made == package | {"queuectl/COMMIT"} | {f"queuectl-1.0.0.data/data/{name}" for name in SHARED}
+    assert found - made == package | {"queuectl/COMMIT"} | {f"{DATA}/{name}" for name in SHARED}
     assert commit == commit_of(source)
-    assert page.startswith('.TH QUEUECTL "1" "2023\\-11\\-14" "queuectl 1.0.0"')
+    assert page.startswith(f'.TH QUEUECTL "1" "2023\\-11\\-14" "queuectl {__version__}"')
     assert "\x1b" not in page
     assert run("git", "-C", source, "status", "--porcelain") == "", "building leaves nothing behind"
 
@@ -131,7 +134,7 @@ def test_the_wheel_works_in_an_empty_environment(source: Path, installed: Path, 
         return run(installed / "bin/queuectl", *words, **own)
 
     first, second = queuectl("--version").splitlines()
-    assert first == "queuectl 1.0.0"
+    assert first == f"queuectl {__version__}"
     assert second.endswith(f"spool format 1, commit {commit_of(source)}")
     queuectl("worker", "start", "--count", "1")
     try:
@@ -158,7 +161,7 @@ def test_pipx_installs_it_with_its_man_page(builder: Path, built: tuple[Path, Pa
     }
     own = {name: str(tmp_path / place) for name, place in places.items()}
     run(builder / "python", "-m", "pipx", "install", built[1], **own)
-    assert run(tmp_path / "bin/queuectl", "--version", **own).startswith("queuectl 1.0.0\n")
+    assert run(tmp_path / "bin/queuectl", "--version", **own).startswith(f"queuectl {__version__}\n")
     assert run(tmp_path / "bin/queuectl", "enqueue", "--id", "a", "--command", "true", **own) == "a\n"
     assert f"ExecStart={tmp_path}/bin/queuectl " in run(tmp_path / "bin/queuectl", "service", "print", "--user", **own)
     assert (tmp_path / "man/man1/queuectl.1").is_file()

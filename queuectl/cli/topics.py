@@ -34,6 +34,9 @@ EXIT_CODES = """\
   130  Ctrl-C
   141  nobody reads any more what it writes
 
+"queuectl check" ends as monitoring plugins do: 0 OK, 1 WARNING, 2 CRITICAL,
+3 UNKNOWN.
+
 With --propagate, "wait" and "enqueue" end with the exit code of the job that
 did not succeed: 128 + n when signal n ended it, 124 when it took too long.
 
@@ -42,22 +45,22 @@ exit_code, and where they help, hint and excerpt.
 """
 
 CRON = """\
-Cron mails what a command writes. With -q, queuectl writes nothing but ids and
-names when all is well; send these to /dev/null.
+Cron mails what a command writes. Maintenance writes nothing when all is well;
+with -q, other commands write nothing but ids, which /dev/null takes.
 
   PATH=/usr/local/bin:/usr/bin:/bin
 
-  # Workers after a reboot.
-  @reboot     queuectl worker start -q --count 4 >/dev/null
+  # Mends, removes and tidies; brings workers back after a reboot.
+  */15 * * * *  queuectl maintenance --ensure-workers 4
 
   # Each night; not twice while that of last night still waits or runs.
-  30 2 * * *  queuectl enqueue -q --unique nightly --on-conflict skip --command 'backup.sh' >/dev/null
+  30 2 * * *    queuectl enqueue -q --unique nightly --on-conflict skip --command 'backup.sh' >/dev/null
 
   # A job may have a time of its own: put in on Friday evening, run at night.
-  0 18 * * 5  queuectl enqueue -q --at 'tomorrow 02:00' --command 'weekly.sh' >/dev/null
+  0 18 * * 5    queuectl enqueue -q --at 'tomorrow 02:00' --command 'weekly.sh' >/dev/null
 
-In a crontab a percent sign ends the line; write it as \\%. Instead of @reboot,
-"queuectl service install" makes a service of systemd or launchd.
+In a crontab a percent sign ends the line; write it as \\%. "queuectl service
+install" starts workers without cron, by systemd or launchd.
 """
 
 STATES = """\
@@ -138,9 +141,13 @@ def _environment() -> str:
 
 
 def _examples() -> str:
+    from textwrap import fill
+
     parts = []
     for name, command in COMMANDS.items():
-        parts.append("\n".join([f"{name}: {command.help}", *(f"  {example}" for example in command.examples), ""]))
+        parts.append(
+            "\n".join([fill(f"{name}: {command.help}", 80), *(f"  {example}" for example in command.examples), ""])
+        )
     return "\n".join(parts)
 
 

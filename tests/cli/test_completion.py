@@ -119,15 +119,17 @@ def test_ids_are_those_of_the_queue(complete: Complete, jobs: Jobs, home: Path, 
     assert complete("queuectl worker stop --id ") == set()
 
 
-def test_zsh_completes_what_is_typed(cli: Run, tmp_path: Path, environ: dict[str, str], jobs: Jobs) -> None:
+@pytest.mark.parametrize("how", ["source {folder}/_queuectl", "fpath=({folder} $fpath)"], ids=["sourced", "fpath"])
+def test_zsh_completes_what_is_typed(cli: Run, tmp_path: Path, environ: dict[str, str], jobs: Jobs, how: str) -> None:
     """On a terminal, by its own completion system: each prefix becomes the whole word."""
     shell = _needed("zsh")
     jobs.pending("apple")
-    script = tmp_path / "completion"
-    script.write_text(cli("completion", "zsh").out)
+    (tmp_path / "functions").mkdir()
+    (tmp_path / "functions/_queuectl").write_text(cli("completion", "zsh").out)
     (tmp_path / "jobs.jsonl").touch()
+    begin, load = "autoload -Uz compinit; compinit -u -D", how.format(folder=tmp_path / "functions")
     (tmp_path / ".zshrc").write_text(
-        f"PS1=\nautoload -Uz compinit; compinit -u -D\nsource {script}\n"
+        "PS1=\n" + "\n".join([load, begin] if load.startswith("fpath") else [begin, load]) + "\n"
         "show() { zle -I; print -r -- \"<$BUFFER>\"; BUFFER= }; zle -N show; bindkey '^X' show\nprint READY\n"
     )
     lines = {

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from queuectl import __version__
 from queuectl.errors import InvalidData
+from queuectl.spool.layout import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,6 +127,6 @@ def test_a_home_of_a_later_format_is_refused_by_every_command(old: Path, words: 
     before = {path: path.stat().st_mtime_ns for path in [old, *old.rglob("*")]}
     done = _queuectl(*words)
     assert (done.returncode, done.stdout) == (InvalidData.exit_code, "")
-    assert "has spool format 2; queuectl 1.0.0 knows format 1\n" in done.stderr
+    assert f"has spool format 2; queuectl {__version__} knows format {FORMAT}\n" in done.stderr
     assert {path: path.stat().st_mtime_ns for path in [old, *old.rglob("*")]} == before
     assert os.environ["QUEUECTL_HOME"] == str(old)

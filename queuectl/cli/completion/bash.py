@@ -106,7 +106,7 @@ def _offer(value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f"_queuectl_offer -W '{' '.join(value)}'; "
     if value in QUESTIONS:
-        return "_queuectl_ask " + QUESTIONS[value].format('"$word"') + "; "
+        return "_queuectl_ask " + QUESTIONS[value].format('${word:+--search "$word"}') + "; "
     return {FILE: "_queuectl_files -f; ", FOLDER: "_queuectl_files -d; "}.get(value, "")
 
 

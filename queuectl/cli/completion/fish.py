@@ -81,7 +81,7 @@ def _offer(value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f" -f -a {_quoted(' '.join(value))}"
     if value in QUESTIONS:
-        return f" -f -a {_quoted('(__queuectl_ask ' + QUESTIONS[value].format('(commandline -ct)') + ')')}"
+        return f" -f -a {_quoted('(__queuectl_ask ' + QUESTIONS[value].format('--search (commandline -ct)') + ')')}"
     return {FILE: " -F", FOLDER: " -f -a '(__fish_complete_directories)'"}.get(value, " -f")
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 FILE, FOLDER, ANYTHING, NOTHING = "file", "folder", "anything", "nothing"
 JOB, DEAD, WORKER = "job", "dead", "worker"
 MOST_IDS = 200
-QUESTIONS = {  # what the program is asked for them; {} is where what has been typed of the word goes
-    JOB: f"list -q -o name -n {MOST_IDS} --search {{}}",
-    DEAD: f"dlq list -q -o name -n {MOST_IDS} --search {{}}",
+QUESTIONS = {  # what the program is asked for them; {} is where the shell puts --search and what was typed of the word
+    JOB: f"list -q -o name -n {MOST_IDS} {{}}",
+    DEAD: f"dlq list -q -o name -n {MOST_IDS} {{}}",
     WORKER: "worker list -q -o name",
 }
 BY_METAVAR = {"FILE": FILE, "PATH": FILE, "DIR": FOLDER}

@@ -108,7 +108,7 @@ def _offer(value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f"compadd {' '.join(value)}"
     if value in QUESTIONS:
-        return "_queuectl_ask " + QUESTIONS[value].format('"$PREFIX"')
+        return "_queuectl_ask " + QUESTIONS[value].format("${PREFIX:+--search} $PREFIX")
     return {FILE: "_files", FOLDER: "_files -/", ANYTHING: ":", NOTHING: ":"}[value]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 TOPICS = {
-    "cron": "jobs from cron, and workers after a reboot",
+    "cron": "upkeep and jobs from cron",
     "environment": "variables that queuectl reads, and those that a command gets",
     "examples": "an example of everything",
     "exit-codes": "what the exit codes mean",
