@@ -81,6 +81,8 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
         if not names:
             work.note(RAN)
     finally:
+        if work.gave_up_ballast:
+            work.spool.keep_ballast()
         lock.release()
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import stat
 import time
 
+from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
 from queuectl.spool.files import APPEND
+from queuectl.spool.spool import BALLAST_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Work:
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
+        gave_up_ballast: the room that is kept for verdicts has to be taken again.
     """
 
     def __init__(self, queue: Queue, *, dry_run: bool = False, is_named: bool = False, is_gentle: bool = True) -> None:
@@ -49,6 +52,22 @@ class Work:
         self.is_supervised = is_owned(queue.layout)
         self._is_gentle = is_gentle
         self._since = queue.spool.clock.monotonic()
+        self.gave_up_ballast = False
+
+    def reader(self) -> Reader:
+        """Open the index to choose jobs that are to go.
+
+        On a full disk, which removing jobs is to empty, it is taken as it was, for the file decides; to read it, the room
+        is given up that is kept for verdicts, of which there are none without a supervisor.
+        """
+        if self.is_supervised or self.dry_run or not self._is_full():
+            return self.queue.reader()
+        self.gave_up_ballast = self.spool.free_ballast()
+        return Reader(self.layout.index)
+
+    def _is_full(self) -> bool:
+        free, _ = self.spool.files.free_bytes(self.layout.home)
+        return free < BALLAST_BYTES
 
     def rest(self, removed: int = 0) -> None:
         """Leave the machine to others for as long as the last group took, or as it takes to note what has gone."""
