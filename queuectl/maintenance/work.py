@@ -12,11 +12,12 @@ import time
 
 from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
-from queuectl.spool.files import APPEND
+from queuectl.spool.files import APPEND, READ
 from queuectl.spool.spool import BALLAST_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from queuectl.client import Queue
@@ -92,6 +93,25 @@ class Work:
         files, path = self.spool.files, self.layout.mark(mark)
         files.close(files.open(path, APPEND))
         files.touch(path)
+
+    def take_away(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
+        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays."""
+        if self.dry_run:
+            return True
+        files = self.spool.files
+        try:
+            fd = files.open(path, READ)
+        except FileNotFoundError:
+            return False
+        try:
+            if not files.try_lock(fd) or not is_free():
+                return False
+            files.unlink(path)
+        except FileNotFoundError:
+            return False
+        finally:
+            files.close(fd)
+        return True
 
     def age(self, path: str) -> float | None:
         """Return the seconds since anything happened to a plain file, its renaming included; None when it is none."""
