@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 
 from queuectl.maintenance.work import Report
-from queuectl.spool.files import READ
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -30,11 +29,11 @@ def run_once(work: Work) -> Report:
     removed = locks = 0
     for path in _left(work):
         age = work.age(path)
-        removed += age is not None and age > LEFT_S and _remove(work, path)
+        removed += age is not None and age > LEFT_S and work.take_away(path)
     for name in [*work.spool.files.names(work.layout.run)]:
         path = f"{work.layout.run}/{name}"
         age = work.age(path) if UNIQUE.fullmatch(name) else None
-        locks += age is not None and age > UNIQUE_S and _remove(work, path)
+        locks += age is not None and age > UNIQUE_S and work.take_away(path)
     parts = []
     if removed:
         parts.append(f"{plural(removed, 'file')} that a crash had left")
@@ -52,23 +51,3 @@ def _left(work: Work) -> Iterator[str]:
         for name in [*files.names(directory)]:
             if HALF_WRITTEN.fullmatch(name):
                 yield f"{directory}/{name}"
-
-
-def _remove(work: Work, path: str) -> bool:
-    """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays."""
-    files = work.spool.files
-    if work.dry_run:
-        return True
-    try:
-        fd = files.open(path, READ)
-    except FileNotFoundError:
-        return False
-    try:
-        if not files.try_lock(fd):
-            return False
-        files.unlink(path)
-    except FileNotFoundError:
-        return False
-    finally:
-        files.close(fd)
-    return True

@@ -15,7 +15,6 @@ from queuectl.fields import is_id
 from queuectl.index.sorting import Sorter
 from queuectl.job import DONE
 from queuectl.maintenance.work import Report
-from queuectl.spool.files import READ
 from queuectl.spool.layout import OUTPUT_KINDS
 from queuectl.units import plural, spell_size
 
@@ -44,7 +43,7 @@ def run_once(work: Work) -> Report:
     is_day = work.is_due(LOOKED_FOR)
     total = orphans = freed = 0
     for number, each in enumerate(_written(work)):
-        if is_day and _is_orphan(work, each) and (work.dry_run or _remove_orphan(work, each)):
+        if is_day and _is_orphan(work, each) and _take_away(work, each):
             orphans += 1
             freed += each.size
         else:
@@ -89,20 +88,9 @@ def _is_orphan(work: Work, each: Written) -> bool:
     return work.now - each.mtime > ORPHAN_S and work.spool.find(each.job_id) is None
 
 
-def _remove_orphan(work: Work, each: Written) -> bool:
+def _take_away(work: Work, each: Written) -> bool:
     """Remove it, unless a run holds it; a run that begins meanwhile under a job of that id finds the file locked."""
-    files, path = work.spool.files, f"{work.layout.output}/{each.name}"
-    try:
-        fd = files.open(path, READ)
-    except FileNotFoundError:
-        return False
-    try:
-        if not files.try_lock(fd) or work.spool.find(each.job_id) is not None:
-            return False
-        files.unlink(path)
-    finally:
-        files.close(fd)
-    return True
+    return work.take_away(f"{work.layout.output}/{each.name}", lambda: work.spool.find(each.job_id) is None)
 
 
 def _inputs(work: Work) -> int:
@@ -112,9 +100,7 @@ def _inputs(work: Work) -> int:
     for name in [*work.spool.files.names(folder)]:
         age = work.age(f"{folder}/{name}")
         if age is not None and age > ORPHAN_S and is_id(name) and work.spool.find(name) is None:
-            removed += 1
-            if not work.dry_run:
-                work.spool.files.unlink(f"{folder}/{name}")
+            removed += work.take_away(f"{folder}/{name}")
     return removed
 
 

@@ -31,7 +31,7 @@ def run_once(work: Work) -> Report:
     """Remove them, a group at a time."""
     jobs = output_bytes = changed = 0
     failed: list[QueueError] = []
-    with work.queue.reader() as reader:
+    with work.reader() as reader:
         chosen = chain(_done(work, reader), _dead(work, reader))
         if work.dry_run:
             count = sum(1 for _ in chosen)

@@ -53,13 +53,15 @@ def check(names: Sequence[str]) -> None:
 
 
 def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
-    """Run some tasks, or all, one after the other.
+    """Run some tasks, or all, one after the other; none where there is no queue, which is not made for that.
 
     Raises:
         Busy: another run is under way.
     """
     from filelock import FileLock, Timeout
 
+    if not work.spool.files.exists(work.layout.spool):
+        return
     work.layout.ensure()
     lock = FileLock(f"{work.layout.run}/maintenance.lock", timeout=0, mode=0o600)
     try:
@@ -79,6 +81,8 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
         if not names:
             work.note(RAN)
     finally:
+        if work.gave_up_ballast:
+            work.spool.keep_ballast()
         lock.release()
 
 

@@ -10,18 +10,21 @@ from __future__ import annotations
 import stat
 import time
 
+from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
-from queuectl.spool.files import APPEND
+from queuectl.spool.files import APPEND, READ
+from queuectl.spool.spool import BALLAST_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from queuectl.client import Queue
     from queuectl.errors import QueueError
 
 DAILY_S = 85800.0  # ten minutes less than a day: what runs every day at the same minute is never a little too early
-PER_S = 1000  # jobs removed while a supervisor takes note of each, which takes a tenth of its time
+PER_S = 400  # jobs removed while a supervisor takes note of each: four per cent of two processors
 LONGEST_REST_S = 2.0
 
 
@@ -36,6 +39,7 @@ class Work:
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
+        gave_up_ballast: the room that is kept for verdicts has to be taken again.
     """
 
     def __init__(self, queue: Queue, *, dry_run: bool = False, is_named: bool = False, is_gentle: bool = True) -> None:
@@ -49,6 +53,22 @@ class Work:
         self.is_supervised = is_owned(queue.layout)
         self._is_gentle = is_gentle
         self._since = queue.spool.clock.monotonic()
+        self.gave_up_ballast = False
+
+    def reader(self) -> Reader:
+        """Open the index to choose jobs that are to go.
+
+        On a full disk, which removing jobs is to empty, it is taken as it was, for the file decides; to read it, the room
+        is given up that is kept for verdicts, of which there are none without a supervisor.
+        """
+        if self.is_supervised or self.dry_run or not self._is_full():
+            return self.queue.reader()
+        self.gave_up_ballast = self.spool.free_ballast()
+        return Reader(self.layout.index)
+
+    def _is_full(self) -> bool:
+        free, _ = self.spool.files.free_bytes(self.layout.home)
+        return free < BALLAST_BYTES
 
     def rest(self, removed: int = 0) -> None:
         """Leave the machine to others for as long as the last group took, or as it takes to note what has gone."""
@@ -73,6 +93,25 @@ class Work:
         files, path = self.spool.files, self.layout.mark(mark)
         files.close(files.open(path, APPEND))
         files.touch(path)
+
+    def take_away(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
+        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays."""
+        if self.dry_run:
+            return True
+        files = self.spool.files
+        try:
+            fd = files.open(path, READ)
+        except FileNotFoundError:
+            return False
+        try:
+            if not files.try_lock(fd) or not is_free():
+                return False
+            files.unlink(path)
+        except FileNotFoundError:
+            return False
+        finally:
+            files.close(fd)
+        return True
 
     def age(self, path: str) -> float | None:
         """Return the seconds since anything happened to a plain file, its renaming included; None when it is none."""

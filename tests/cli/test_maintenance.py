@@ -61,7 +61,14 @@ def test_a_trial_changes_nothing(queuectl: Run, jobs: Jobs, home: Path) -> None:
     assert (home / "spool/done/a.json").exists()
 
 
-def test_only_the_tasks_that_are_named_run(queuectl: Run) -> None:
+def test_where_there_is_no_queue_none_is_made(queuectl: Run, home: Path) -> None:
+    """As when it was removed this very moment."""
+    ran = queuectl("maintenance", "--verbose")
+    assert (ran.code, ran.out, ran.err, home.exists()) == (0, "", "", False)
+
+
+def test_only_the_tasks_that_are_named_run(queuectl: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
     assert [row["task"] for row in json.loads(queuectl("maintenance", "logs", "litter", "--json").out)] == [
         "litter",
         "logs",
@@ -87,8 +94,9 @@ def test_what_fails_is_told_and_the_rest_is_done(queuectl: Run, jobs: Jobs, home
     assert [row["failed"][0]["title"] for row in json.loads(made.out)] in (["failed"], ["not allowed"])
 
 
-def test_beside_another_run_there_is_nothing_to_do(queuectl: Run, home: Path) -> None:
+def test_beside_another_run_there_is_nothing_to_do(queuectl: Run, jobs: Jobs, home: Path) -> None:
     """Cron must not mail for it; who asks to be told is told."""
+    jobs.completed("a")
     queuectl("maintenance")
     with FileLock(str(home / "run/maintenance.lock")):
         ran = queuectl("maintenance")
@@ -96,6 +104,7 @@ def test_beside_another_run_there_is_nothing_to_do(queuectl: Run, home: Path) ->
         ran = queuectl("maintenance", "--verbose")
         assert (ran.code, ran.out) == (0, "")
         assert ran.err == "Maintenance is under way already; there is nothing to do\n"
+        assert json.loads(queuectl("maintenance", "--json").out) == []
 
 
 def test_workers_are_started_where_no_supervisor_runs_and_never_more(queuectl: Run, home: Path, stopped: None) -> None:

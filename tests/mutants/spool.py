@@ -10,6 +10,7 @@ CLAIM = "tests/unit/spool/test_claim.py::test_"
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
 TORN = "tests/crash/test_torn.py::test_"
+PURGE = "tests/unit/spool/test_purge.py::test_"
 RECOVERY = "tests/unit/spool/test_recovery.py::test_"
 
 SPOOL = (
@@ -75,9 +76,23 @@ SPOOL = (
     Mutant(
         "no sync of what was deleted",
         "spool/claim.py",
-        (("self._sync_directories(self.directory, *{PENDING, PROCESSING} - {self.directory})", "pass"),),
+        (("self._sync_directories(*left_by(self.directory))", "pass"),),
         (f"{CUT}[delete what has ended]",),
         "a deleted job comes back after a power cut",
+    ),
+    Mutant(
+        "no sync of what was purged",
+        "spool/purge.py",
+        (("spool.files.sync_directory(spool.layout.directory(directory))", "pass"),),
+        (f"{CUT}[purge]", f"{PURGE}directories_are_synced_once_a_group_before_it_is_told"),
+        "jobs that were told to be gone come back after a power cut",
+    ),
+    Mutant(
+        "a purge that does not look whether anything has happened since",
+        "spool/purge.py",
+        (("if claim.job.updated_at != each.updated_at:", "if False:"),),
+        (f"{PURGE}what_happened_to_a_job_since_it_was_chosen_saves_it",),
+        "a job that ran again and has just ended goes with what it wrote, as if it were old",
     ),
     Mutant(
         "a failed sync is tried again and trusted",

@@ -40,16 +40,11 @@ def run(args: Arguments, screen: Screen) -> int:
     queue = Queue(args.home)
     failed: list[tuple[str, QueueError]] = []
     rows = _rows(args, screen, queue, failed)
-    try:
-        if not screen.is_table:
-            emit(screen, rows, (), ("task", "words"), name="task")
-        for row in rows:
-            if args.verbose:
-                _show(screen, row)
-    except Busy as error:
-        if args.verbose or screen.talks:
-            screen.say(f"{str(error).capitalize()}; there is nothing to do")
-        return 0
+    if not screen.is_table:
+        emit(screen, rows, (), ("task", "words"), name="task")
+    for row in rows:
+        if args.verbose:
+            _show(screen, row)
     if failed:
         tasks = [*dict.fromkeys(task for task, _ in failed)]
         raise PartlyFailed(f"maintenance failed in part: {', '.join(tasks)}", f"see {queue.layout.log('maintenance')}")
@@ -66,8 +61,12 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
         yield _ensure_workers(args, queue, failed)
     if not args.dry_run:
         lower()
-    for done in run_tasks(Work(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
-        yield _row(done, failed)
+    try:
+        for done in run_tasks(Work(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
+            yield _row(done, failed)
+    except Busy as error:
+        if args.verbose or screen.talks:
+            screen.say(f"{str(error).capitalize()}; there is nothing to do")
 
 
 def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:

@@ -1,0 +1,47 @@
+"""Retention on a full disk, which it is there to empty."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.chaos import SmallDisk
+from tests.support.supervised import Supervised
+
+ROOT = Path(__file__).parents[2]
+
+
+def maintenance(home: Path) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "QUEUECTL_RETENTION_DONE": "0.001"}
+    command = [sys.executable, "-m", "queuectl", "--home", str(home), "maintenance"]
+    return subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("is_supervised", [True, False], ids=["supervisor", "alone"])
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_old_jobs_are_removed_from_a_full_disk(tmp_path: Path, kind: str, is_supervised: bool) -> None:
+    """Whatever else cannot be done there is told; the next run finds nothing wrong."""
+    with SmallDisk(kind, tmp_path) as disk:
+        home = disk.path / "home"
+        home.mkdir(mode=0o700)
+        with Supervised(home, min_free=0, maintenance_interval=0) as s:
+            process = s.start(1)
+            ids = [each for each in s.queue.enqueue_many(["true"] * 150) if isinstance(each, str)]
+            s.wait_until(lambda: s.queue.counts()["completed"] == len(ids), "all have run")
+            if not is_supervised:
+                process.terminate()
+                process.wait()
+            disk.fill("bytes")
+            first = maintenance(home)
+            assert not [*home.glob("spool/done/*")], first.stderr
+            assert first.returncode in (0, 7), first
+            assert "bug" not in first.stderr
+            disk.free()
+            second = maintenance(home)
+            assert (second.returncode, second.stdout, second.stderr) == (0, "", ""), second
+            assert (home / "run/ballast").exists()
+            assert s.queue.counts()["completed"] == 0
