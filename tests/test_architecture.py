@@ -39,6 +39,7 @@ LAYERS = (
     {"index"},
     {"processes"},
     {"beside", "client", "overview"},
+    {"doctor"},
     {"web"},
     {"cli", "__main__"},
 )

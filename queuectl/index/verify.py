@@ -98,27 +98,38 @@ def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
         last = None
         for job_id in merge(sorter, rows):
             if job_id != last:
-                yield _compare(spool, reader, job_id)
+                yield compare(spool, reader, job_id)
             last = job_id
     finally:
         sorter.close()
 
 
-def _compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
+def compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
+    """Compare one job with its row; returns what differs, after a second look at both sides."""
     found = None
     for _ in range(2):
         job, in_index = _read(spool, job_id), reader.row(job_id)
-        in_spool = None if job is None else row_of(job)
+        in_spool = None if job is None else _as_indexed(job, in_index)
         # In pending/ a torn file could be half of what a stranger writes, and is no job for a while.
         if in_index is None and (job is None or (job.is_torn and job.directory == PENDING)):
             return None
-        if in_spool is not None and in_index is not None and job is not None:
-            if "created_at" not in job.fields:  # made up from the file's mtime, which grows with the file
-                in_spool[CREATED_AT] = in_index[CREATED_AT]
-            if not _differing(in_spool, in_index):
-                return None
+        if in_spool is not None and in_index is not None and not _differing(in_spool, in_index):
+            return None
         found = Difference(job_id, in_spool, in_index)
     return found
+
+
+def agrees(job: Job, in_index: tuple[Any, ...]) -> bool:
+    """Tell whether a row says what the job's file says."""
+    return not _differing(_as_indexed(job, in_index), in_index)
+
+
+def _as_indexed(job: Job, in_index: tuple[Any, ...] | None) -> list[Any]:
+    """Return the row of a job as it is to be found in the index."""
+    row = row_of(job)
+    if in_index is not None and "created_at" not in job.fields:  # made up from the mtime, which grows with the file
+        row[CREATED_AT] = in_index[CREATED_AT]
+    return row
 
 
 def _differing(in_spool: list[Any], in_index: tuple[Any, ...]) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
-"""upkeep: the commands for settings, the index and help."""
+"""upkeep: the commands for settings, the index, diagnosis and help."""
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, option
+from queuectl.cli.grammar import Command, flag, option
 
 UPKEEP: dict[str, Command] = {
     "config list": Command(
@@ -39,6 +39,12 @@ UPKEEP: dict[str, Command] = {
     "index verify": Command(
         "compare the index with the job files",
         examples=("queuectl index verify", "queuectl index verify --json"),
+    ),
+    "doctor": Command(
+        "tell what is wrong with the queue, and what helps; exit with 1 if that is an error, not for a warning",
+        flag("--fix", help="mend what can be mended without losing a job; exit with 7 if an error is left"),
+        flag("-v", "--verbose", help="list the checks that found nothing as well"),
+        examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
     ),
     "help": Command(
         "show the help of a command",
