@@ -90,8 +90,8 @@ class Mended:
 
 
 def examine(home: Home) -> list[Finding]:
-    """Make every check; the worst findings come last."""
-    if not home.exists:
+    """Make every check; the worst findings come last. Of a home that does not exist there is one thing to say."""
+    if not home.find():
         found = Finding(INFO, NO_HOME.format(home.layout.home), "queuectl enqueue --command 'echo hello'")
         found.check = "folders"
         return [found]

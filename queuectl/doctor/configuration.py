@@ -25,8 +25,9 @@ def file(home: Home) -> Iterator[Finding]:
         config.load(home.layout.home, {})
     except QueueError as error:
         running = "; the supervisor goes on with the last good settings" if home.supervisor is not None else ""
-        cure = error.hint or f"$EDITOR {quoted(f'{home.layout.home}/{config.FILE}')}; then: queuectl config check"
-        yield Finding(ERROR, f"{error}{running}", cure)
+        hint = f" ({error.hint})" if error.hint else ""
+        cure = f"$EDITOR {quoted(f'{home.layout.home}/{config.FILE}')}; then: queuectl config check"
+        yield Finding(ERROR, f"{error}{hint}{running}", cure)
 
 
 def environment(home: Home) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """derived: whether the index can be read, and shows the spool as it is.
 
-Guarantees: a row is called wrong only when its job's file did not change from before the index was brought up to date
-            until after the row was read. The index is compared only where it claims to be up to date: what a reader
-            would catch up with first is no drift.
+Guarantees: a row is called wrong only when its job's file has not changed, and the row was wrong twice although the
+            index was brought up to date before each look. The index is compared only where it claims to be up to date:
+            what a reader would catch up with first is no drift.
 Source:     queuectl.index.seal, queuectl.index.verify.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.doctor.finding import WARN, Finding, few
 from queuectl.errors import Busy, NoSupervisor, QueueError
+from queuectl.job import PROCESSING
 from queuectl.units import plural
 
 if TYPE_CHECKING:
@@ -51,21 +52,29 @@ class Comparison:
     def _open(self) -> None:
         from queuectl.index.database import IndexUnavailable
         from queuectl.index.reader import Reader
-        from queuectl.index.seal import is_current
 
         try:
             reader = Reader(self._home.layout.index)
-            if self._flush() or (not self._home.has_supervisor and is_current(self._home.spool, reader)):
+            if self._is_up_to_date(reader):
                 self.reader = reader
             else:
                 reader.close()
         except IndexUnavailable as error:
             self.trouble = error
 
-    def _flush(self) -> bool:
-        """Have the supervisor write what it knows; False when none does, or it is still catching up."""
+    def _is_up_to_date(self, reader: Reader) -> bool:
+        from queuectl.index.seal import is_current
+
+        if self._home.has_supervisor:
+            return self.catch_up()
+        return is_current(self._home.spool, reader)
+
+    def catch_up(self) -> bool:
+        """Have the supervisor write what it knows; False when it does not answer, or is still catching up."""
         from queuectl.processes import control
 
+        if self._home.supervisor is None:
+            return False
         try:
             answer = control.ask(self._home.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
         except QueueError:
@@ -89,29 +98,25 @@ class Comparison:
 
     def differences(self) -> list[Difference]:
         """Return the rows that are wrong, beyond doubt."""
-        if self.reader is None:
-            return []
-        suspects, found = [*self._suspects, *self._without_files(self.reader)], []
-        for _ in range(ROUNDS):
-            if not suspects:
-                break
-            marks = {job_id: self._mark(job_id) for job_id in suspects}
-            if self._home.supervisor is not None and not self._flush():
-                return []
-            suspects, certain = self._compare(self.reader, marks)
-            found += certain
-        return found
-
-    def _compare(self, reader: Reader, marks: Marks) -> tuple[list[str], list[Difference]]:
         from queuectl.index.verify import compare
 
-        again, certain = [], []
-        for job_id, mark in marks.items():
-            found = compare(self._home.spool, reader, job_id)
-            if found is not None:
-                certain += [found] if mark == self._mark(job_id) else []
-                again += [job_id] if mark != self._mark(job_id) else []
-        return again, certain
+        if self.reader is None:
+            return []
+        suspects, found = dict.fromkeys((*self._suspects, *self._without_files(self.reader))), []
+        seen: Marks = {}
+        for _ in range(ROUNDS):
+            if not suspects or (self._home.supervisor is not None and not self.catch_up()):
+                break
+            for job_id in [*suspects]:
+                mark, difference = self._mark(job_id), compare(self._home.spool, self.reader, job_id)
+                if difference is None or self._is_running(job_id):
+                    del suspects[job_id]
+                elif job_id in seen and seen[job_id] == mark:
+                    found.append(difference)
+                    del suspects[job_id]
+                seen[job_id] = mark
+            self._home.nap()
+        return found
 
     def _without_files(self, reader: Reader) -> Iterator[str]:
         for row in reader.all_rows():
@@ -119,10 +124,15 @@ class Comparison:
                 yield row[0]
 
     def _mark(self, job_id: str) -> tuple[int, ...] | None:
+        """Return what changes when the job does."""
         spool = self._home.spool
         directory = spool.find(job_id)
         status = None if directory is None else self._home.lstat(spool.layout.job(directory, job_id))
         return None if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)
+
+    def _is_running(self, job_id: str) -> bool:
+        """Tell whether a worker has it, who says that a short run has begun only when it has ended."""
+        return self._home.supervisor is not None and self._home.spool.find(job_id) == PROCESSING
 
 
 def index(home: Home) -> Iterator[Finding]:
@@ -137,11 +147,18 @@ def index(home: Home) -> Iterator[Finding]:
             yield Finding(WARN, text, mend=partial(_rebuild, home))
     elif differences:
         text = f"the index is wrong about {plural(len(differences), 'job')}: {few([str(d) for d in differences])}"
-        if home.has_supervisor:
-            cure = "queuectl worker stop --wait, then: queuectl index rebuild, then start the workers again"
-            yield Finding(WARN, text, cure)
-        else:
-            yield Finding(WARN, text, mend=partial(_rebuild, home))
+        ids = [difference.id for difference in differences]
+        yield Finding(
+            WARN, text, mend=partial(_read_again, home, ids) if home.has_supervisor else partial(_rebuild, home)
+        )
+
+
+def _read_again(home: Home, job_ids: list[str]) -> str:
+    """Have the supervisor read these jobs anew: what is noted as changed, it looks at."""
+    for job_id in job_ids:
+        home.spool.note_change(job_id)
+    home.comparison.catch_up()
+    return f"had the supervisor read {few(job_ids)} again"
 
 
 def _rebuild(home: Home) -> str:

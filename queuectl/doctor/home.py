@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 SETTLE_S = 3.0  # a supervisor that has just taken its lock listens by then, and one that leaves has left
 LOOK_AGAIN_S = 0.1
+ANOTHER = "move it away, or name another place: --home DIR"
 
 
 class Home:
@@ -60,21 +61,32 @@ class Home:
 
     # --- names
 
-    @property
-    def exists(self) -> bool:
-        """There is such a directory."""
-        return os.path.lexists(self.layout.home)
+    def find(self) -> bool:
+        """Tell whether there is such a home.
 
-    def check_owner(self) -> None:
-        """Raise NotAllowed for a home that only its owner may look into."""
-        status = os.stat(self.layout.home)
-        if not stat.S_ISDIR(status.st_mode):
-            raise NotAllowed(f"{self.layout.home} is not a directory", "move it away, or name another: --home DIR")
-        if status.st_uid != os.geteuid():
+        Raises:
+            NotAllowed: it is not a directory, or somebody else's, and only its owner may look into it.
+        """
+        path = self.layout.home
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            return False
+        except NotADirectoryError:
+            raise NotAllowed(f"{path} lies in what is not a directory", ANOTHER) from None
+        except PermissionError:
             raise NotAllowed(
-                f"{self.layout.home} belongs to user {_name_of(status.st_uid)}, not to you",
-                f"ask as its owner: sudo -u {_name_of(status.st_uid)} queuectl doctor --home {quoted(self.layout.home)}",
+                f"you may not look into {os.path.dirname(path)}", "ask as the owner of the queue"
+            ) from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise NotAllowed(f"{path} is not a directory", ANOTHER)
+        if status.st_uid != os.geteuid():
+            owner = _name_of(status.st_uid)
+            raise NotAllowed(
+                f"{path} belongs to user {owner}, not to you",
+                f"ask as its owner: sudo -u {owner} queuectl doctor --home {quoted(path)}",
             )
+        return True
 
     def folders(self) -> Iterator[str]:
         """Yield the paths of all directories that a home has, itself first."""

@@ -90,17 +90,20 @@ def _orphans(home: Home, folder: str, what: str) -> Iterator[Finding]:
 
 
 def _is_orphan(home: Home, folder: str, name: str) -> bool:
-    job_id, _, kind = name.rpartition(".")
+    """Tell whether it belongs to a job that is in no directory, and nobody has written to it for a day or runs."""
+    job_id, attempt = name, 0
     if folder == "output":
-        job_id, _, attempt = job_id.rpartition(".")
-        if kind not in OUTPUT_KINDS or not attempt.isdigit():
+        rest, _, kind = name.rpartition(".")
+        job_id, _, number = rest.rpartition(".")
+        if kind not in OUTPUT_KINDS or not (number.isascii() and number.isdigit()):
             return False
-    else:
-        job_id = name
+        attempt = int(number[:10])
     if not is_id(job_id) or home.spool.find(job_id) is not None:
         return False
     status = home.lstat(f"{home.layout.home}/{folder}/{name}")
-    return status is not None and home.now - status.st_mtime > ORPHAN_S
+    if status is None or home.now - status.st_mtime <= ORPHAN_S:
+        return False
+    return not (attempt and home.spool.run_is_locked(job_id, attempt))  # its job was taken away while it runs
 
 
 def _move_aside(home: Home, folder: str, names: Sequence[str]) -> str:

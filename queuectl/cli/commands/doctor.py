@@ -15,9 +15,11 @@ from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
-    from queuectl.doctor.checks import Mended
+    from queuectl.doctor.checks import Check, Mended
     from queuectl.doctor.finding import Finding
 
 COLOURS = {OK: "green", INFO: "dim", WARN: "yellow", ERROR: "red"}
@@ -29,33 +31,36 @@ FIELDS = ("check", "level", "text", "cure", "fixable")
 def run(args: Arguments, screen: Screen) -> int:
     """Examine the home; a finding of level error is an error of this command."""
     mended: list[Mended] = []
+    layout = Layout(args.home or default_home())
     with Progress(screen, "Examining") as progress:
-        home = _home(args, progress)
-        if args.fix and home.exists:
+        home = Home(layout, os.environ, progress.step)
+        there = home.find()
+        if args.fix and there:
             mended = mend(home)
-            home = _home(args, progress)
+            home = Home(layout, os.environ, progress.step)  # settings and all
         findings = examine(home)
-    _write(screen, home, findings, mended, everything=args.verbose)
-    if home.exists:
+    shown = CHECKS if there else ()
+    _write(screen, layout.home, shown, findings, mended, everything=args.verbose)
+    if there:
         _sum_up(screen, findings, mended, fix=args.fix)
     return 0
 
 
-def _home(args: Arguments, progress: Progress) -> Home:
-    home = Home(Layout(args.home or default_home()), os.environ, progress.step)
-    if home.exists:
-        home.check_owner()
-    return home
-
-
-def _write(screen: Screen, home: Home, findings: list[Finding], mended: list[Mended], *, everything: bool) -> None:
+def _write(
+    screen: Screen,
+    home: str,
+    checks: Sequence[Check],
+    findings: list[Finding],
+    mended: list[Mended],
+    *,
+    everything: bool,
+) -> None:
     if screen.format == "json":
-        checks = [{"name": c.name, "about": c.about, "level": level_of(findings, c.name)} for c in CHECKS]
         screen.json(
             {
-                "home": home.layout.home,
+                "home": home,
                 "level": level_of(findings),
-                "checks": checks if home.exists else [],
+                "checks": [{"name": c.name, "about": c.about, "level": level_of(findings, c.name)} for c in checks],
                 "findings": [finding.as_dict() for finding in findings],
                 "mended": [done.as_dict() for done in mended],
             }
@@ -66,11 +71,10 @@ def _write(screen: Screen, home: Home, findings: list[Finding], mended: list[Men
         return
     for done in mended:
         _paragraph(screen, "fixed" if done.is_done else "left", WARN if not done.is_done else OK, done.check, done.text)
-    if everything and home.exists:
-        wrong = {finding.check for finding in findings}
-        for check in CHECKS:
-            if check.name not in wrong:
-                _paragraph(screen, OK, OK, check.name, check.about)
+    wrong = {finding.check for finding in findings}
+    for check in checks if everything else ():
+        if check.name not in wrong:
+            _paragraph(screen, OK, OK, check.name, check.about)
     for finding in findings:
         _paragraph(screen, finding.level, finding.level, finding.check, finding.text, finding.cure)
 
@@ -80,8 +84,8 @@ def _paragraph(screen: Screen, word: str, level: str, check: str, text: str, cur
     from textwrap import wrap
 
     head = f"{word:<5}  {check:<{max(len(c.name) for c in CHECKS)}}  "
-    room = (screen.columns or 1_000_000) if screen.format == "wide" or not screen.columns else screen.columns
-    first, *more = wrap(safe(text), max(LEAST, min(room, WRAP_AT) - len(head)), break_on_hyphens=False) or [""]
+    room = max(LEAST, min(screen.columns, WRAP_AT) - len(head)) if screen.columns else len(text) * 10
+    first, *more = wrap(safe(text), room, break_on_hyphens=False, break_long_words=False) or [""]
     screen.line(screen.paint(head, COLOURS[level]) + first)
     for line in more:
         screen.line(" " * len(head) + line)

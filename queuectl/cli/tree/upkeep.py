@@ -41,8 +41,8 @@ UPKEEP: dict[str, Command] = {
         examples=("queuectl index verify", "queuectl index verify --json"),
     ),
     "doctor": Command(
-        "tell what is wrong with the queue, and what helps; exit with 1 if that is an error, not for a warning",
-        flag("--fix", help="mend what can be mended without losing a job; exit with 7 if an error is left"),
+        "tell what is wrong and what helps; exit with 1 for errors, not for warnings",
+        flag("--fix", help="mend what loses no job; exit with 7 if an error is left"),
         flag("-v", "--verbose", help="list the checks that found nothing as well"),
         examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
     ),
