@@ -14,6 +14,7 @@ from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.errors import Busy
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.spool.intake import NotNow
 from queuectl.spool.layout import SUFFIX
 from queuectl.units import plural, spell_duration
 
@@ -60,9 +61,9 @@ def strangers(home: Home) -> Iterator[Finding]:
     """Files in the spool that are no jobs, or damaged ones."""
     waiting = home.survey.of("stranger", PENDING)
     if waiting:
-        reasons = f"{few([str(seen) for seen in waiting])} cannot be run ({waiting[0].detail})"
-        who = "the supervisor sets it aside" if home.has_supervisor else "it is set aside when a supervisor looks at it"
-        yield Finding(WARN, f"{reasons}; {who}, in spool/rejected", mend=partial(_examine, home, waiting))
+        text = f"{few([str(seen) for seen in waiting])} cannot be run ({waiting[0].detail})"
+        cured = f"{text}; a supervisor sets it aside in spool/rejected"
+        yield Finding(WARN, cured, mend=partial(_examine, home, waiting))
     ended = home.survey.of("stranger", DONE, DEAD)
     if ended:
         text = f"{few([str(seen) for seen in ended])} cannot be read as a job ({ended[0].detail})"
@@ -70,10 +71,16 @@ def strangers(home: Home) -> Iterator[Finding]:
 
 
 def _examine(home: Home, found: Iterable[Seen]) -> str:
+    """Have each looked at as a supervisor would, which sets aside what is no job."""
     said = []
     for seen in found:
         answer = home.spool.examine(seen.name)
-        said.append(f"{seen}: {getattr(answer, 'detail', '') or getattr(answer, 'reason', 'is a job')}")
+        if not isinstance(answer, NotNow):
+            said.append(f"{seen} is a job")
+        elif answer.reason == "rejected":
+            said.append(f"moved to spool/{answer.detail}")
+        else:
+            said.append(f"{seen}: {answer.detail or answer.reason}")
     return few(said)
 
 

@@ -96,13 +96,16 @@ def _paragraph(screen: Screen, word: str, level: str, check: str, text: str, cur
 def _sum_up(screen: Screen, findings: list[Finding], mended: list[Mended], *, fix: bool) -> None:
     levels = [finding.level for finding in findings]
     words = [plural(levels.count(level), noun) for level, noun in WORDS if level in levels]
-    said = f"{len(CHECKS)} checks: {', '.join(words)}" if words else f"{len(CHECKS)} checks, all well"
+    left = ", ".join(words)
     failed = [done for done in mended if not done.is_done]
     if fix and (failed or ERROR in levels):
-        raise PartlyFailed(f"not everything could be mended: {said}", "what is left is said above, with what helps")
+        raise PartlyFailed(f"not everything could be mended; left: {left or failed[0].text}", "do what is said above")
     if ERROR in levels:
-        raise QueueError(said, FIX if any(finding.mend for finding in findings) else None)
-    screen.say(said)
+        raise QueueError(
+            f"{len(CHECKS)} checks: {left}",
+            FIX if any(finding.mend for finding in findings) else "do what is said above",
+        )
+    screen.say(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
 
 
 WORDS = ((ERROR, "error"), (WARN, "warning"), (INFO, "note"))
