@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -167,3 +168,13 @@ def test_a_terminal_gets_colour_and_lines_that_fit_and_commands_that_are_whole(
     long = [line for line in shown.splitlines() if len(line) > 60]
     assert all(line.lstrip().startswith("cure: ") for line in long), long
     assert "\x1b[33mwarn" in ward.doctor("--color", "always").out
+
+
+def test_the_page_on_troubles_knows_every_check_and_no_other() -> None:
+    page = (ROOT / "docs/howto/troubleshooting.md").read_text(encoding="utf-8")
+    said = [
+        cell
+        for row in re.findall(r"^\| [^|]+ \| ([^|]+) \| [^|]+ \|$", page, re.M)
+        for cell in re.findall(r"`([a-z-]+)`", row)
+    ]
+    assert set(said) == {check.name for check in CHECKS}
