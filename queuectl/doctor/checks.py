@@ -110,7 +110,7 @@ def _mended(finding: Finding, home: Home) -> Iterator[Mended]:
     try:
         yield Mended(finding.check, finding.mend(), is_done=True)
     except (QueueError, OSError) as error:
-        yield Mended(finding.check, str(error), is_done=False)
+        yield Mended(finding.check, _in_words(error), is_done=False)
     home.look_again()
 
 
@@ -120,9 +120,15 @@ def _made(check: Check, home: Home) -> Iterator[Finding]:
             finding.check = check.name
             yield finding
     except (QueueError, OSError) as error:
-        found = Finding(ERROR, f"it cannot be told whether {check.about}: {error}", "look at what the message names")
+        found = Finding(ERROR, f"it cannot be told whether {check.about}: {_in_words(error)}", "look at what the message names")
         found.check = check.name
         yield found
+
+
+def _in_words(error: QueueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 def level_of(findings: list[Finding], check: str = "") -> str:
