@@ -120,7 +120,9 @@ def _made(check: Check, home: Home) -> Iterator[Finding]:
             finding.check = check.name
             yield finding
     except (QueueError, OSError) as error:
-        found = Finding(ERROR, f"it cannot be told whether {check.about}: {_in_words(error)}", "look at what the message names")
+        found = Finding(
+            ERROR, f"it cannot be told whether {check.about}: {_in_words(error)}", "look at what the message names"
+        )
         found.check = check.name
         yield found
 

@@ -25,6 +25,7 @@ PROVEN = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 VOLATILE = ("tmpfs", "ramfs")
 SECRETS = ("web.token",)
 FILES = ("config.yaml", *SECRETS, "index.sqlite3")
+BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
 
 
 def formats(home: Home) -> Iterator[Finding]:
@@ -59,10 +60,11 @@ def folders(home: Home) -> Iterator[Finding]:
 
 
 def _link(path: str, *, moves: bool) -> Iterator[Finding]:
-    target = os.readlink(path)
+    target = os.path.join(os.path.dirname(path), os.readlink(path))
     if moves:
         text = f"{path} is a symbolic link to {target}: jobs are moved by renaming, never through a link"
-        yield Finding(ERROR, text, f"put the directory itself there: rm {quoted(path)} && mv {quoted(target)} {path}")
+        cure = f"put the directory itself there: rm {quoted(path)} && mv {quoted(target)} {quoted(path)}"
+        yield Finding(ERROR, text, cure)
     elif not os.path.isdir(path):
         text = f"{path} is a symbolic link to {target}, where there is no directory"
         yield Finding(ERROR, text, f"mkdir -p {quoted(target)}")
@@ -159,9 +161,12 @@ def _set(home: Home, paths: list[str], mode: int) -> str:
 def owners(home: Home) -> Iterator[Finding]:
     """What belongs to somebody else, often because it was once run as root."""
     foreign = [seen.path for seen in home.survey.of("foreign")]
-    for path in (*home.folders(), *(f"{home.layout.home}/{name}" for name in FILES)):
+    paths = [*home.folders(), *(f"{home.layout.home}/{name}" for name in (*FILES, *BESIDE_INDEX))]
+    paths += [f"{home.layout.home}/{folder}/{name}" for folder in ("run", "logs") for name in home.names(folder)]
+    for path in paths:
         status = home.lstat(path)
-        if status is not None and status.st_uid != os.geteuid() and not (path.endswith(FILES) and status.st_uid == 0):
+        may_be_roots = home.within(path) in ("config.yaml", *SECRETS)
+        if status is not None and status.st_uid != os.geteuid() and not (may_be_roots and status.st_uid == 0):
             foreign.append(path)
     if foreign:
         named = few([home.within(path) for path in sorted(foreign)])

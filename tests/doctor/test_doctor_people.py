@@ -117,9 +117,10 @@ def test_what_belongs_to_another_user_is_named_with_the_cure(ward: Ward) -> None
     need_root("giving files away")
     os.chown(ward.file("done", "done"), 12345, -1)
     os.chown(ward.path("run"), 12345, -1)
+    os.chown(ward.write("logs/worker-1.log"), 12345, -1)
     [found] = ward.findings("owners")
     assert found["level"] == "error"
-    assert "run, spool/done/done.json" in found["text"]
+    assert "logs/worker-1.log, run, spool/done/done.json" in found["text"]
     assert found["cure"] == f"sudo chown -R {os.geteuid()} {ward.home}"
     assert subprocess.run(found["cure"].removeprefix("sudo "), shell=True, check=False).returncode == 0
     assert ward.findings("owners") == []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.doctor import jobs
 from queuectl.doctor.checks import mend
 from queuectl.doctor.home import Home
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
@@ -159,3 +160,35 @@ def test_a_check_that_cannot_be_made_keeps_no_other_from_being_made(
     assert [each["check"] for each in found] == ["workers", "disk", "inodes"]
     assert "it cannot be told whether there is room on the disk: Input/output error" in found[1]["text"]
     assert mend(Home(ward.layout, {}, lambda _count: None)) == []
+
+
+def test_a_job_that_somebody_runs_is_not_stranded(ward: Ward) -> None:
+    """A worker holds its lock, also one whose supervisor has gone."""
+    with ward.jobs.running("busy", command=ward.command) as claim:
+        assert ward.findings("stranded") == []
+        assert ward.doctor("--fix").code == 0
+        claim.finish({"exit_code": 0})
+
+
+def test_what_was_mended_by_another_cure_is_not_mended_again(ward: Ward) -> None:
+    """Recovery files the job and sets aside who had taken its name: the duplicate is gone before it is looked for."""
+    os.rename(ward.end("left", "completed"), ward.file(PROCESSING, "left"))
+    ward.file(DONE, "left").write_bytes(ward.file(DONE, "done").read_bytes())
+    ward.file(DONE, "left").chmod(0o600)
+    assert {finding["check"] for finding in ward.findings()} == {"workers", "stranded", "duplicates"}
+    home = Home(ward.layout, {}, lambda _count: None)
+    assert [(done.check, done.is_done) for done in mend(home)] == [("stranded", True)]
+    ward.work()
+    ward.check()
+
+
+def test_a_job_that_was_revived_between_finding_and_cure_is_left_to_run(ward: Ward) -> None:
+    path = ward.file(PENDING, "gone")
+    os.rename(ward.file(DEAD, "gone"), path)
+    home = Home(ward.layout, {}, lambda _count: None)
+    [found] = jobs.unfiled(home)
+    os.rename(path, ward.file(DEAD, "gone"))
+    ward.queue.retry("gone")
+    assert found.mend is not None
+    assert found.mend() == "kept spool/pending/gone.json"
+    assert ward.spool.read("gone").state == "pending"
