@@ -64,7 +64,9 @@ def parse_instant(text: str) -> float:
     if fraction and not fraction.isdigit():
         raise ValueError(EXPECTED)
     zone = "+00:00" if zone in "Zz" else zone
-    if len(whole) != 8 or len(zone) != 6 or (len(clock) > 8 and not fraction):
+    if len(whole) != 8 or len(zone) != 6 or zone[4] > "5" or (len(clock) > 8 and not fraction):
+        raise ValueError(EXPECTED)
+    if not (date[:4] + date[5:7] + date[8:]).isdigit():  # some versions of Python read weeks too: 2026-W47-2
         raise ValueError(EXPECTED)
     micros = f".{fraction[:6]:0<6}" if fraction else ""
     try:

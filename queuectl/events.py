@@ -6,12 +6,7 @@ Owns:       the sentence for each kind of event; every log line about a job come
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Listener = Callable[["Event"], None]
+from typing import Any
 
 SENTENCES = {
     "enqueued": "waits in pending/",
@@ -23,6 +18,10 @@ SENTENCES = {
     "interrupted": "its run was interrupted, runs again",
     "requeued": "put back, not counted",
     "snoozed": "asked to be run later, {run_at}",
+    "revived": "taken back from where it had ended, runs again",
+    "held": "is held",
+    "released": "is released",
+    "edited": "was edited",
     "cancelled": "cancelled",
     "rejected": "set aside: {detail}",
     "moved": "moved to where its last event leads",

@@ -2,7 +2,7 @@
 
 Owns:       FIELDS, the table of everything an author may write; the grammar of ids; the checks that FIELDS is made of.
 Guarantees: `validate` accepts a job only when nothing in it can surprise the program later; what depends on
-            the running system (a missing directory, a too long argument list) is left to the attempt.
+            the running system (a missing directory, arguments that are too long together) is left to the attempt.
 Fails with: InvalidField, naming the field, what was expected and what was found.
 """
 
@@ -29,6 +29,7 @@ ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
 AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
+LONGEST_ARGUMENT = 131_071  # bytes that Linux hands to a program in one piece, its NUL not counted; `sh -c` is one too
 
 PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
@@ -159,13 +160,26 @@ def instant(value: object) -> str | None:
     return None
 
 
-def _text(limit: int | None = None) -> Check:
-    words = "a non-empty string" if limit is None else f"a non-empty string of at most {limit} characters"
+def _text(limit: int) -> Check:
+    words = f"a non-empty string of at most {limit} characters"
 
     def check(value: object) -> str | None:
-        return None if isinstance(value, str) and value.strip() and (limit is None or len(value) <= limit) else words
+        return None if isinstance(value, str) and value.strip() and len(value) <= limit else words
 
     return check
+
+
+def _fits(text: str) -> bool:
+    """Tell whether a program can be given this text as one argument or variable."""
+    if len(text) * 4 <= LONGEST_ARGUMENT:
+        return True
+    return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_ARGUMENT
+
+
+def _command(value: object) -> str | None:
+    if isinstance(value, str) and not _fits(value):
+        return f"at most {LONGEST_ARGUMENT} bytes long, which is all that a shell can be given: put it into a file"
+    return None if isinstance(value, str) and value.strip() else "a non-empty string"
 
 
 def _label(value: object) -> str | None:
@@ -173,8 +187,10 @@ def _label(value: object) -> str | None:
 
 
 def _argv(value: object) -> str | None:
-    fine = isinstance(value, list) and value and all(isinstance(a, str) for a in value) and value[0]
-    return None if fine else "a non-empty list of strings whose first is not empty"
+    if not (isinstance(value, list) and value and all(isinstance(a, str) for a in value) and value[0]):
+        return "a non-empty list of strings whose first is not empty"
+    fine = all(_fits(argument) for argument in value)
+    return None if fine else f"a list of strings of at most {LONGEST_ARGUMENT} bytes each: put long ones into a file"
 
 
 def _strings(value: object) -> str | None:
@@ -186,8 +202,10 @@ def _environment(value: object) -> str | None:
     def is_name(name: object) -> bool:
         return isinstance(name, str) and name != "" and "=" not in name
 
-    fine = isinstance(value, dict) and all(is_name(name) and isinstance(v, str) for name, v in value.items())
-    return None if fine else "an object of strings whose names are not empty and hold no '='"
+    if not (isinstance(value, dict) and all(is_name(name) and isinstance(v, str) for name, v in value.items())):
+        return "an object of strings whose names are not empty and hold no '='"
+    fine = all(_fits(f"{name}={text}") for name, text in value.items())
+    return None if fine else f"an object in which no name with its value has more than {LONGEST_ARGUMENT} bytes"
 
 
 def _absolute_path(value: object) -> str | None:
@@ -210,7 +228,7 @@ _seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above
 
 FIELDS: dict[str, Check] = {
     "id": _label,
-    "command": _text(),
+    "command": _command,
     "argv": _argv,
     "queue": _label,
     "name": _label,

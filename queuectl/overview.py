@@ -11,7 +11,7 @@ import time
 
 from queuectl import __version__
 from queuectl.clock import spell
-from queuectl.errors import NoSupervisor
+from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
     from queuectl.index.reader import Reader, RecentStats
 
+PATIENCE_S = 30.0  # for a supervisor that has much to do
 LOW_SHARE = 0.05  # of a disk that is free
 RECENT = ("done", "failed", "per_minute", "wait_p50", "wait_p95", "run_p50", "run_p95")
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
@@ -33,6 +34,7 @@ class Overview:
     Attributes:
         supervisor: its `status` answer; None when none runs.
         died: the pid of the last one, if it left no word.
+        silent: the pid of one that runs and does not answer.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
     """
 
@@ -41,6 +43,7 @@ class Overview:
         self.now = now
         self.supervisor: dict[str, Any] | None = None
         self.died: int | None = None
+        self.silent: int | None = None
         self.workers: list[dict[str, Any]] = []
         self.counts: dict[str, int] = {}
         self.oldest_waiting: float | None = None
@@ -72,17 +75,23 @@ class Need:
         self.hint = hint
 
 
-def look(queue: Queue) -> Overview:
-    """Gather what can be told without the index."""
+def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
+    """Gather what can be told without the index; a supervisor that does not answer in time is told of as `silent`.
+
+    Args:
+        usage: tell processor and memory, which takes longest.
+    """
     from queuectl.processes import control
 
     queue.layout.ensure()
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
-        made.supervisor = control.ask(queue.layout, {"do": "status"})
-        made.workers = with_usage(made.supervisor["workers"])
+        made.supervisor = control.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
+        made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
+    except TimedOut:
+        made.silent = _noted_pid(queue)
     except NoSupervisor:
-        made.died = _died(queue)
+        made.died = _noted_pid(queue)
     made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
     made.rejected = sum(not name.endswith(".reason") for name in os.listdir(queue.layout.rejected))
     return made
@@ -98,8 +107,8 @@ def look_into_index(made: Overview, reader: Reader) -> None:
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
 
 
-def _died(queue: Queue) -> int | None:
-    """Return the pid of a supervisor that ended without tidying up."""
+def _noted_pid(queue: Queue) -> int | None:
+    """Return the pid of a supervisor that has not tidied up: it runs, or it ended without a word."""
     try:
         with open(f"{queue.layout.run}/supervisor.json", encoding="utf-8") as file:
             return int(json.load(file)["pid"])
@@ -150,8 +159,11 @@ def attention(overview: Overview) -> Iterator[Need]:
         yield Need("error", f"{overview.unavailable}; to build the index anew", "queuectl index rebuild")
     if supervisor.get("degraded"):
         yield Need("error", f"Degraded: {supervisor['degraded']}")
+    if overview.silent:
+        text = f"The supervisor (pid {overview.silent}) does not answer: it was stopped, or has too much to do; figures may be old"
+        yield Need("error", text, f"kill -CONT {overview.silent}")
     waiting = overview.count("pending", "failed")
-    if waiting and not overview.workers:
+    if waiting and not overview.workers and not overview.silent:
         wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
         yield Need("error", f"{wait}, but nobody works", "queuectl worker start --count 2")
 

@@ -75,7 +75,7 @@ class Setting:
             if self.kind == "duration_s":
                 limits += ", at most 10 years" if self.low else " to 10 years"
         else:
-            limits = f"from {self.low:g} to {self.high:g}"
+            limits = f"from {self.low:.12g} to {self.high:.12g}"
         if self.kind == "duration_s":
             return f'a duration {limits}: seconds, or as "90s", "10m", "2h30m", "3d"'
         noun = {"number": "a number", "integers": "a list of integers"}.get(self.kind, "an integer")
@@ -192,6 +192,10 @@ def _size(name: str, default: int, low: int, help: str) -> Setting:
     return Setting(name, "size_bytes", default, low, MAX_SIZE_BYTES, "bytes", help)
 
 
+def _count(name: str, default: int, help: str) -> Setting:
+    return Setting(name, "integer", default, 0, 10**9, "jobs", help)
+
+
 SETTINGS: tuple[Setting, ...] = (
     Setting("max_retries_default", "integer", 3, 0, 1000, "", "how often a failed job is tried again"),
     Setting(
@@ -253,6 +257,13 @@ SETTINGS: tuple[Setting, ...] = (
     _choice("leftovers", ("end", "leave"), "processes that a finished command left behind: end them or leave them"),
     _size("max_output", 1 << 30, 1, "a command that writes more than this is ended"),
     _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
+    _duration("retention_done", 604800, 0, "how long completed and cancelled jobs are kept (7 days); 0 is for ever"),
+    _duration("retention_dead", 0, 0, "how long dead jobs are kept; 0 is for ever"),
+    _count("retention_jobs", 1_000_000, "how many completed and cancelled jobs are kept, the newest; 0 is all"),
+    _size(
+        "retention_output", 10 << 30, 0, "room for all output; the oldest of completed jobs goes first; 0 is no limit"
+    ),
+    _duration("maintenance_interval", 3600, 0, "how often the supervisor runs maintenance; 0 leaves it to cron"),
     Setting("web_port", "integer", 5000, 0, 65535, "", "where `queuectl web` listens; 0 takes a free port"),
     _choice("web_auth", ("token", "none"), "none: no token is asked for, which only a page that is read-only may do"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
@@ -301,6 +312,11 @@ class Settings:
     leftovers: str
     max_output: int
     min_free: int
+    retention_done: float
+    retention_dead: float
+    retention_jobs: int
+    retention_output: int
+    maintenance_interval: float
     web_port: int
     web_auth: str
     web_access: str

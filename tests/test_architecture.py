@@ -34,11 +34,12 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "settings", "units"},
+    | {"salvage", "schema", "settings", "units"},
     {"spool"},
     {"index"},
     {"processes"},
     {"beside", "client", "overview"},
+    {"maintenance"},
     {"doctor"},
     {"web"},
     {"cli", "__main__"},
@@ -49,6 +50,7 @@ PUBLIC_NAMES = {"Queue": "queuectl.client", "QueueError": "queuectl.errors"}  # 
 # Who may touch what. A room ends in "/".
 MODULE_OWNERS = {
     "argparse": ("cli/",),
+    "curses": ("cli/top/",),
     "http": ("web/",),
     "psutil": ("processes/",),
     "signal": ("processes/",),
@@ -74,6 +76,7 @@ CALL_OWNERS = {
 }
 OWNERS_OF_CALL = {call: owners for owners, calls in CALL_OWNERS.items() for call in calls}
 EXEMPT = (
+    ("cli/commands/metrics.py", {"os.replace", "os.unlink"}, "a file for node_exporter, which must be whole"),
     ("config.py", {"os.fsync", "os.replace", "os.unlink"}, "config.yaml and its parsed copy are not spool files"),
     ("index/", {"os.remove", "os.rename", "os.replace", "os.unlink"}, "the index is derived: its file is thrown away"),
     ("outcome.py", {"signal"}, "looks up the names of signals and sends none"),
@@ -85,7 +88,6 @@ EXEMPT = (
     ("processes/logs.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )
 LONGEST_FILE = 400
-IN_BYTES = ("web/static/",)  # the page is three files, bounded together: tests/web/test_page_safety.py
 SOURCES = {".py", ".sql", ".js", ".css", ".html"}
 NAMES_THAT_SAY_NOTHING = {"base", "common", "core", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 
@@ -189,7 +191,7 @@ def problems(root: Path) -> list[str]:
 def unwieldy_files(root: Path) -> Iterator[str]:
     for path in sorted((root / PACKAGE).rglob("*")):
         place = path.relative_to(root).as_posix()
-        if path.suffix in SOURCES and not place.startswith(tuple(f"{PACKAGE}/{each}" for each in IN_BYTES)):
+        if path.suffix in SOURCES:
             lines = len(path.read_text(encoding="utf-8").splitlines())
             if lines > LONGEST_FILE:
                 yield f"{place}: has {lines} lines, more than {LONGEST_FILE}"
@@ -347,6 +349,7 @@ def test_a_clean_tree_has_no_problems(tmp_path: Path) -> None:
         ("cli/main.py", "import os\nos.fork()", "uses os.fork"),
         ("job.py", "x = 1\n" * 401, "job.py: has 401 lines, more than 400"),
         ("index/queries.sql", "select 1;\n" * 401, "queries.sql: has 401 lines"),
+        ("web/static/app.js", "1;\n" * 401, "app.js: has 401 lines"),
         ("spool/utils.py", "", "utils.py: a name that does not say what is inside"),
         ("spool/helpers/__init__.py", "", "helpers: a name that does not say what is inside"),
         ("errors.py", "import queuectl.clock\n", "import circle: "),

@@ -1,9 +1,10 @@
-"""What the README tells people to type works as written."""
+"""What README and docs/ tell people to type works as written."""
 
 from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -63,28 +64,74 @@ def test_the_five_minutes_tour_works_line_by_line(
     watched.wait_until(lambda: not watched.has_supervisor(), "it has stopped")
 
 
-@pytest.mark.parametrize(("language", "program"), [("sh", "sh"), ("js", "node"), ("perl", "perl")])
-def test_the_recipes_for_dropping_a_file_make_jobs(
-    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, language: str, program: str
+def _blocks(document: Path, language: str) -> list[str]:
+    """Return the code blocks of a language, but for those behind `<!-- not run: why -->`."""
+    found = re.findall(rf"(<!-- not run: .+ -->\n)?```{language}\n(.*?)```", document.read_text(), re.DOTALL)
+    return [block for skipped, block in found if not skipped]
+
+
+GUIDES = sorted(d for d in (ROOT / "docs").rglob("*.md") if d.parent.name != "reference" and _blocks(d, "sh"))
+
+
+@pytest.mark.parametrize("guide", GUIDES, ids=[d.stem for d in GUIDES])
+def test_a_guide_works_from_top_to_end(
+    guide: Path, shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, tmp_path: Path
 ) -> None:
-    """The shell, JavaScript and Perl recipes each make one job that runs."""
+    """All shell blocks of a page, as one script that ends at the first failure, in a directory of its own."""
+    supervised()
+    script = "\n".join(["set -eu", "queuectl status > /dev/null", *_blocks(guide, "sh")])
+    try:
+        done = shell(script)
+        assert done.returncode == 0, (done.stdout, done.stderr)
+    finally:
+        for home in {path.parents[1] for path in tmp_path.rglob("run/supervisor.json")}:
+            shell(f"queuectl --home '{home}' worker stop --now --wait")
+
+
+LANGUAGES = {
+    "sh": "sh",
+    "python": sys.executable,
+    "js": "node",
+    "perl": "perl",
+    "ruby": "ruby",
+    "php": "php",
+}
+DROPS = [(ROOT / "README.md", language) for language in ("sh", "js", "perl")]
+DROPS += [(ROOT / "docs/howto/drop-files.md", language) for language in LANGUAGES]
+
+
+@pytest.mark.parametrize(("document", "language"), DROPS, ids=[f"{d.stem}-{language}" for d, language in DROPS])
+def test_the_recipes_for_dropping_a_file_make_jobs(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, document: Path, language: str
+) -> None:
+    """The recipe of each language makes one job that runs, and leaves nothing in tmp/."""
+    program = LANGUAGES[language]
     if shutil.which(program) is None:
-        if os.environ.get("QUEUECTL_CI") and program != "node":
+        if os.environ.get("QUEUECTL_CI"):
             pytest.fail(f"CI must have {program}")
         pytest.skip(f"{program} is not installed")
     s = supervised()
     s.start(1)
-    recipe = _block("## Drop a file", language)
+    [recipe] = [_block("## Drop a file", language)] if document.name == "README.md" else _blocks(document, language)
     if language == "perl":
         recipe = "use strict;" + recipe
     script = s.home.parent / f"recipe.{language}"
     script.write_text(recipe)
     done = shell(f"{program} {script}")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     s.wait_until(lambda: s.queue.counts()["completed"] == 1, "the job has run")
     [job] = s.queue.list()
     assert s.output(job["id"]) == b"hi\n"
     assert not any((s.home / "spool/tmp").iterdir())
+
+
+def test_the_reference_is_what_the_program_says() -> None:
+    """Each page of docs/reference is what its generator writes today."""
+    generator = runpy.run_path(str(ROOT / "docs/reference/generate.py"))
+    pages = generator["pages"]()
+    assert {page.name for page in (ROOT / "docs/reference").glob("*.md")} == set(pages)
+    for name, text in pages.items():
+        assert (ROOT / "docs/reference" / name).read_text() == text, "run: python docs/reference/generate.py"
 
 
 def test_queuectl_drop_speaks_the_same_protocol(
@@ -120,7 +167,7 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
 
 def test_the_documents_that_are_linked_exist() -> None:
     """No link of README or docs/ points to a file that is not there."""
-    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), (document.name, target)
 

@@ -128,6 +128,8 @@ def _set(made: Arguments, option: Option, text: str | None, rest: Iterator[str])
     if action in ("store_true", "store_const"):
         setattr(made, name, more.get("const", True))
         return text is None
+    if "nargs" in more:
+        return False
     if text is None:
         text = next(rest, None)
         if text is None or text == "" or (text != "-" and text[0] == "-"):

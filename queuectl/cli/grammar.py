@@ -87,6 +87,7 @@ FILTERS = (
     number("-n", "--limit", default=50, help="show at most N jobs (default: 50)"),
     flag("--all", help="show them all"),
 )
+PURGE_FILTERS = FILTERS[:3]
 LINES = number("-n", "--lines", help="only the last N lines")
 FOLLOW = ("-f", "--follow")
 WAIT_TIMEOUT = option("--timeout", metavar="TIME", help="give up waiting after this long and exit with 124")

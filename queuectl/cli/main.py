@@ -10,8 +10,7 @@ import codecs
 import os
 import sys
 
-from queuectl import __version__
-from queuectl.cli.commandline import parse
+from queuectl.cli.commandline import command_words, parse
 from queuectl.cli.grammar import Misuse
 from queuectl.cli.screen import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
@@ -64,13 +63,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(tokens: Sequence[str]) -> int:
     try:
-        args = parse(tokens, __version__) if tokens else None
+        args = parse(tokens, _version(tokens)) if tokens else None
         if args is not None and args.handler:
             return run(args)
     except SystemExit as end:  # argparse has printed help or version
         return int(end.code or 0)
     sys.stdout.write(CONCISE)
     return 0
+
+
+def _version(tokens: Sequence[str]) -> str:
+    """Return what --version tells, if that is asked for."""
+    if {"-V", "--version"}.isdisjoint(tokens):
+        return ""
+    from queuectl.cli.release import describe
+
+    return describe()
 
 
 def run(args: Arguments) -> int:
@@ -89,12 +97,24 @@ def _fail(error: Exception, tokens: Sequence[str]) -> int:
         import traceback
 
         tell("".join(traceback.format_exception(error)).rstrip())
+    if _is_check(tokens):
+        from queuectl.cli.commands.check import unknown
+
+        return unknown(known or error, as_json=_wants_json(tokens))
     if known is None:
         tell(f"queuectl: this is a bug in queuectl: {type(error).__name__}: {error}")
         tell("          hint: add --debug and report what it shows")
         return BUG
     tell(to_json(problem(known)) if _wants_json(tokens) else describe(known))
     return known.exit_code
+
+
+def _is_check(tokens: Sequence[str]) -> bool:
+    """Tell whether a monitoring system asked, to whom exit 2 means that the queue is in trouble."""
+    try:
+        return "check" in tokens and command_words(tokens) == ["check"]
+    except Misuse:
+        return False
 
 
 def _wants_json(tokens: Sequence[str]) -> bool:

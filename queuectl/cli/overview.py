@@ -26,14 +26,11 @@ LEVELS = {"info": "dim", "warn": "yellow", "error": "red"}
 
 def write(screen: Screen, overview: Overview) -> None:
     """Write the screen."""
-    room = screen.columns or WRAP_AT
-    for line in _wrapped(_head(overview), 3, room):
-        screen.line(screen.paint(line, "bold"))
+    write_head(screen, overview)
     screen.line()
-    _write_counts(screen, overview)
+    write_counts(screen, overview)
     screen.line()
-    for line in _wrapped(_facts(overview), 5, min(room, WRAP_AT) - 2):
-        screen.line(f"  {line}")
+    write_facts(screen, overview)
     if overview.workers:
         screen.line()
         emit(screen, overview.workers, columns(overview.now), ())
@@ -42,6 +39,31 @@ def write(screen: Screen, overview: Overview) -> None:
         screen.line()
     for text, colour in needs:
         screen.line(screen.paint(safe(text), colour))
+
+
+def write_head(screen: Screen, overview: Overview) -> None:
+    """Write what this is, and whether a supervisor runs."""
+    for line in wrapped(_head(overview), 3, screen.columns or WRAP_AT):
+        screen.line(screen.paint(line, "bold"))
+
+
+def write_facts(screen: Screen, overview: Overview) -> None:
+    """Write waiting and run times, throughput, and how much of the disk is free."""
+    for line in wrapped(_facts(overview), 5, min(screen.columns or WRAP_AT, WRAP_AT) - 2):
+        screen.line(f"  {line}")
+
+
+def short_line(overview: Overview) -> str:
+    """Say the most important in one line: "128 waiting (oldest 42s), 3/4 busy, 7 dead"."""
+    waiting = f"{overview.count('pending', 'failed'):,}" if overview.counts else "?"
+    if overview.oldest_waiting is not None:
+        waiting += f" waiting (oldest {spell_duration(max(0.0, overview.now - overview.oldest_waiting))})"
+    else:
+        waiting += " waiting"
+    busy = sum(worker["state"] == "busy" for worker in overview.workers)
+    workers = f"{busy}/{len(overview.workers)} busy" if overview.workers else "no workers"
+    dead = f"{overview.count('dead'):,}" if overview.counts else "?"
+    return f"{waiting}, {workers}, {dead} dead"
 
 
 def _head(overview: Overview) -> Iterator[str]:
@@ -58,7 +80,8 @@ def _head(overview: Overview) -> Iterator[str]:
     yield f"supervisor {state} (pid {supervisor['pid']}, up {up}{version})"
 
 
-def _write_counts(screen: Screen, overview: Overview) -> None:
+def write_counts(screen: Screen, overview: Overview) -> None:
+    """Write how many jobs are in each state."""
     states = [*ALWAYS, *(state for state in SOMETIMES if overview.count(state))]
     figures = [f"{overview.count(state):,}" if overview.counts else "?" for state in states]
     widths = [max(len(state), len(figure)) for state, figure in zip(states, figures, strict=True)]
@@ -80,20 +103,21 @@ def _facts(overview: Overview) -> Iterator[str]:
         share = recent.failed / (recent.done + recent.failed)
         yield f"last hour  {recent.done:,} done, {recent.failed:,} failed ({share:.1%})"
         yield f"{recent.per_minute:.1f}/min"
-        yield f"wait p50 {_seconds(recent.wait_p50)} p95 {_seconds(recent.wait_p95)}"
-        yield f"run p50 {_seconds(recent.run_p50)} p95 {_seconds(recent.run_p95)}"
+        yield f"wait p50 {seconds(recent.wait_p50)} p95 {seconds(recent.wait_p95)}"
+        yield f"run p50 {seconds(recent.run_p50)} p95 {seconds(recent.run_p95)}"
     else:
         yield "last hour  nothing done"
     if overview.disk_bytes:
         yield f"disk {overview.free_bytes / overview.disk_bytes:.0%} free"
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """Write a duration that may not be known."""
     return "-" if value is None else spell_duration(value)
 
 
-def _wrapped(pieces: Iterable[str], gap: int, room: int | None) -> Iterator[str]:
-    """Join pieces into lines that fit."""
+def wrapped(pieces: Iterable[str], gap: int, room: int | None) -> Iterator[str]:
+    """Join pieces into lines that fit; None fits all."""
     line = ""
     for piece in pieces:
         joined = f"{line}{' ' * gap}{piece}" if line else piece

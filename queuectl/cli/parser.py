@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.cli.grammar import COMMON, Misuse, option
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
+from queuectl.cli.tree.topics import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
 
     from queuectl.cli.grammar import Command, Option
 
-EXIT_CODES = """\
+BELOW = """\
 exit codes:
   0 done              1 failed            2 usage              3 not found
   4 conflict          5 no supervisor     6 invalid data       7 partly failed
   8 not allowed       9 busy or full     10 the job did not succeed
-  70 our bug        124 time ran out    130 Ctrl-C"""
+  70 our bug        124 time ran out    130 Ctrl-C
+
+topics:
+""" + "\n".join(f"  {topic:<15} {summary}" for topic, summary in TOPICS.items())
 
 
 def build_parser(only: Iterable[str] | None = None, version: str = "") -> argparse.ArgumentParser:
@@ -69,7 +73,7 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
         "queuectl",
         "a local job queue in which every job is one file",
         "%(prog)s [options] COMMAND ...",
-        EXIT_CODES,
+        BELOW,
     )
     add_options(
         root, [option("-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version")]
@@ -85,14 +89,14 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
             add_options(parser, ())
             groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
         add = groups.get(group, commands).add_parser
-        usage = f"queuectl {name} [options] {_places(command)}".rstrip()
+        usage = f"queuectl {name} [options] {places(command)}".rstrip()
         parser = make(add, words[-1], command.help, usage, "examples:", *(f"  {e}" for e in command.examples))
         add_options(parser, command.options)
         parser.set_defaults(handler=handler_of(words))
     return root
 
 
-def _places(command: Command) -> str:
+def places(command: Command) -> str:
     """Return what follows the options in a usage line."""
     shapes = {"?": "[{}]", "*": "[{} ...]", "+": "{} ...", None: "{}"}
     rows = [more for names, more in command.options if names[0][0] != "-"]

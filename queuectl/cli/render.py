@@ -82,7 +82,7 @@ def emit(
         if screen.format == "jsonl":
             screen.line(to_json(row))
         elif screen.format == "tsv":
-            screen.line("\t".join(_tsv(row.get(field)) for field in fields))
+            screen.line("\t".join(tsv(row.get(field)) for field in fields))
         else:
             screen.line(str(row[name]))
     return count
@@ -97,7 +97,8 @@ def _array(screen: Screen, rows: Iterable[Row]) -> int:
     return count
 
 
-def _tsv(value: object) -> str:
+def tsv(value: object) -> str:
+    """Write a value as a field of TSV."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else to_json(value)

@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any, TextIO
 
     from queuectl.cli.commandline import Arguments
@@ -29,6 +29,7 @@ class Screen:
         is_quiet: only data and errors.
         is_terminal: somebody looks at stdout.
         talks: somebody looks at stderr and wants to hear; progress and hints make sense.
+        room: a width to fit instead of the terminal's.
     """
 
     def __init__(self, args: Arguments) -> None:
@@ -37,6 +38,8 @@ class Screen:
         self.is_terminal = is_terminal(sys.stdout)
         self.talks = is_terminal(sys.stderr) and not self.is_quiet
         self._colour: str = args.color
+        self._held: list[str] | None = None
+        self.room: int | None = None
 
     # --- data
 
@@ -47,11 +50,23 @@ class Screen:
 
     def write(self, text: str) -> None:
         """Write data as it is."""
-        sys.stdout.write(text)
+        if self._held is None:
+            sys.stdout.write(text)
+        else:
+            self._held.append(text)
 
     def line(self, text: str = "") -> None:
         """Write one line of data."""
-        sys.stdout.write(text + "\n")
+        self.write(text + "\n")
+
+    def held(self, write: Callable[[], object]) -> list[str]:
+        """Return the lines that `write` writes, instead of writing them; there are no hints between them."""
+        self._held, talks, self.talks = [], self.talks, False
+        try:
+            write()
+            return "".join(self._held).splitlines()
+        finally:
+            self._held, self.talks = None, talks
 
     def json(self, value: object) -> None:
         """Write a value as JSON; one line of it for jsonl."""
@@ -95,13 +110,20 @@ class Screen:
         """The width to fit; None when nothing has to be cut."""
         if self.format == "wide":
             return None
+        if self.room is not None:
+            return self.room
         asked = os.environ.get("COLUMNS", "")
         if asked.isdigit() and int(asked):
             return int(asked)
+        return self.size[0] or None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns and rows of the terminal; zeros where there is none."""
         try:
-            return (os.get_terminal_size(sys.stdout.fileno()).columns or None) if self.is_terminal else None
+            return os.get_terminal_size(sys.stdout.fileno()) if self.is_terminal else (0, 0)
         except (OSError, ValueError):
-            return None
+            return 0, 0
 
     @property
     def has_colour(self) -> bool:

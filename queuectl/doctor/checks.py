@@ -34,7 +34,6 @@ class Check:
 
 
 CHECKS = (
-    Check("format", "the spool is of a format that this version knows", places.formats),
     Check("modes", "nobody else can write here, or look into the home", places.modes),
     Check("folders", "every directory is there and is one", places.folders),
     Check("owners", "everything is yours", places.owners),

@@ -1,7 +1,7 @@
 """home: the home that is examined, and what several checks ask of it.
 
 Guarantees: looking changes nothing; what is gathered is gathered once, until `look_again`.
-Fails with: NotAllowed for a home that is somebody else's, or no directory.
+Fails with: NotAllowed for a home that is somebody else's, or no directory; InvalidData for one of a later format.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from queuectl import config
 from queuectl.errors import NoSupervisor, NotAllowed, QueueError, TimedOut
 from queuectl.settings import Settings
-from queuectl.spool.layout import FOLDERS, Layout, shown
+from queuectl.spool.layout import FOLDERS, Layout, refuse_newer, shown
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Home:
 
         Raises:
             NotAllowed: it is not a directory, or somebody else's, and only its owner may look into it.
+            InvalidData: it is of a later format.
         """
         path = self.layout.home
         try:
@@ -86,6 +87,7 @@ class Home:
                 f"{path} belongs to user {owner}, not to you",
                 f"ask as its owner: sudo -u {owner} queuectl doctor --home {quoted(path)}",
             )
+        refuse_newer(path)
         return True
 
     def folders(self) -> Iterator[str]:

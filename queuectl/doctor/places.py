@@ -19,26 +19,12 @@ if TYPE_CHECKING:
     from queuectl.doctor.home import Home
 
 MINE, OTHERS_WRITE, OTHERS_READ = 0o700, 0o022, 0o055
-KNOWN = re.compile(r"config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.new.*|\.\d+)?|.*\.tmp")
-FORMATS = re.compile(r"spool[-_.]?v?(\d+)")
+KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.new.*|\.\d+)?|.*\.tmp")
 PROVEN = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 VOLATILE = ("tmpfs", "ramfs")
 SECRETS = ("web.token",)
 FILES = ("config.yaml", *SECRETS, "index.sqlite3")
 BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
-
-
-def formats(home: Home) -> Iterator[Finding]:
-    """A newer program has moved the jobs over to a format that this one cannot read."""
-    for name in home.names(""):
-        found = FORMATS.fullmatch(name)
-        if found and int(found[1]) > 1:
-            yield Finding(
-                ERROR,
-                f"{home.layout.home}/{name} is a spool of format {found[1]}, which a newer QueueCTL made; this one knows"
-                " format 1 and sees none of its jobs",
-                "upgrade QueueCTL: pipx upgrade queuectl",
-            )
 
 
 def folders(home: Home) -> Iterator[Finding]:
@@ -89,7 +75,7 @@ def _make(home: Home, missing: list[str]) -> str:
 def strangers(home: Home) -> Iterator[Finding]:
     """What lies among the directories and is nothing of ours."""
     top = {folder.split("/")[0] for folder in FOLDERS}
-    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n) and not FORMATS.fullmatch(n)]
+    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n)]
     spool = {folder.split("/")[1] for folder in FOLDERS if "/" in folder}
     within = [f"spool/{name}" for name in home.names("spool") if name not in spool]
     if within:

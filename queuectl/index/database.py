@@ -238,6 +238,16 @@ class Database:
             raise self._unavailable(error) from None
         return changed
 
+    def optimise(self) -> None:
+        """Give SQLite the figures by which it plans, and put into the file what waits beside it. Cost: milliseconds."""
+        try:
+            for pragma in ("analysis_limit = 200", "optimize", "wal_checkpoint(PASSIVE)"):
+                self._connection.execute(f"PRAGMA {pragma}").fetchall()
+        except sqlite3.Error as error:
+            unavailable = self._unavailable(error)
+            if not unavailable.is_passing:
+                raise unavailable from None
+
     # --- building anew, when nobody else has the file open
 
     def begin_bulk(self) -> list[str]:

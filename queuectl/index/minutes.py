@@ -102,6 +102,14 @@ def series(database: Database, start: int, step: int, count: int, queue: str | N
     return made
 
 
+def by_queue(database: Database, start: int) -> dict[str, Figures]:
+    """Return the figures of each queue in which something happened from minute `start` on."""
+    made: dict[str, Figures] = {}
+    for queue, *row in database.all("minutes_by_queue", (start,)):
+        made.setdefault(queue, Figures()).add(*row)
+    return made
+
+
 def together(figures: Iterable[Figures]) -> Figures:
     """Return the sum."""
     made = Figures()

@@ -10,6 +10,7 @@ Fails with: UsageError (no such order, a cursor of another list), IndexUnavailab
 from __future__ import annotations
 
 import json
+import zlib
 from operator import itemgetter
 
 from queuectl.errors import UsageError
@@ -48,10 +49,26 @@ class Query:
         sort: updated and created (newest first), priority (highest first, then as they start), run_at (soonest first),
             id; a `-` in front reverses it.
         limit: rows a page; None for all.
-        cursor: where the page before ended.
+        cursor: where the page before ended; it goes with the same filters and order only.
+        is_counted: tell how many match altogether, which takes a look at all of them.
+        window: since and until as they were asked for, where that is not an instant: "2h" ago is one list, not many.
     """
 
-    __slots__ = ("batch", "cursor", "error", "limit", "queue", "search", "since", "sort", "states", "tag", "until")
+    __slots__ = (
+        "batch",
+        "cursor",
+        "error",
+        "is_counted",
+        "limit",
+        "queue",
+        "search",
+        "since",
+        "sort",
+        "states",
+        "tag",
+        "until",
+        "window",
+    )
 
     def __init__(
         self,
@@ -67,6 +84,8 @@ class Query:
         sort: str = "updated",
         limit: int | None = 50,
         cursor: str | None = None,
+        is_counted: bool = True,
+        window: object = None,
     ) -> None:
         if sort.removeprefix("-") not in ORDERS:
             raise UsageError(f'cannot sort by "{sort}"', f"choose from {', '.join(ORDERS)}; a - in front reverses")
@@ -81,6 +100,8 @@ class Query:
         self.sort = sort
         self.limit = None if limit is None else max(1, min(limit, BIGGEST - 1))
         self.cursor = cursor
+        self.is_counted = is_counted
+        self.window = window or (since, until)
 
     @property
     def order(self) -> Order:
@@ -135,8 +156,10 @@ class _Search:
     def page(self) -> Page:
         query = self.query
         keys: list[tuple[Any, ...]] | None = None
-        is_exact = True
-        if any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
+        is_exact = query.is_counted
+        if not query.is_counted:
+            total = self.bound
+        elif any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
             keys, total = self._scan()
             is_exact = keys is not None
         elif query.since is not None or query.until is not None:
@@ -243,23 +266,31 @@ def _containing(text: str) -> str:
     return f"%{text}%"
 
 
-# --- cursors: the order and its values in the last row seen, in hexadecimal
+# --- cursors: the order, a sum of the filters, and the order's values in the last row seen, in hexadecimal
+
+
+def _filters_of(query: Query) -> int:
+    filters = (query.states, query.queue, query.batch, query.tag, query.error, query.search, query.window)
+    return zlib.crc32(repr(filters).encode("utf-8", "backslashreplace"))
 
 
 def _write_cursor(query: Query, values: Sequence[Any]) -> str:
-    return json.dumps([query.sort, *values]).encode().hex()
+    return json.dumps([query.sort, _filters_of(query), *values]).encode().hex()
 
 
 def _read_cursor(query: Query) -> tuple[Any, ...]:
     try:
-        sort, *values = json.loads(bytes.fromhex(query.cursor or ""))
+        sort, filters, *values = json.loads(bytes.fromhex(query.cursor or ""))
     except (ValueError, TypeError):
-        sort, values = None, []
-    is_ours = sort == query.sort and len(values) == len(query.order)
+        sort, filters, values = None, None, []
+    is_ours = sort == query.sort and filters == _filters_of(query) and len(values) == len(query.order)
     if not is_ours or not all(
         _may_stand_in(column, value) for (column, _), value in zip(query.order, values, strict=True)
     ):
-        raise UsageError("the cursor does not belong to this list", "begin again without a cursor")
+        raise UsageError(
+            "the cursor does not belong to this list: it goes with the filters and the order it came from",
+            "begin again without a cursor",
+        )
     return tuple(values)
 
 

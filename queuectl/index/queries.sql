@@ -60,9 +60,6 @@ SELECT queue, state, n FROM counts WHERE n > 0 ORDER BY queue;
 -- name: queue_counts
 SELECT state, n FROM counts WHERE queue = ?;
 
--- name: batch_counts
-SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
-
 -- Comparing with the spool: what is known about the files of a directory, in the order of ids.
 
 -- name: witnesses_of_few
@@ -73,6 +70,11 @@ SELECT id, inode, size, ctime_ns FROM jobs WHERE id > ? AND id <= ? AND +state I
 
 -- name: window_end
 SELECT id FROM jobs WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?;
+
+-- name: not_changed_since
+SELECT updated_at, id FROM jobs INDEXED BY jobs_by_state
+WHERE state = ? AND updated_at >= ? AND updated_at < ? AND (updated_at > ? OR id < ?)
+ORDER BY updated_at, id DESC LIMIT ?;
 
 -- name: rows_after
 SELECT * FROM jobs WHERE id > ? ORDER BY id LIMIT ?;
@@ -118,6 +120,9 @@ SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE m
 
 -- name: minutes_of_queue
 SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? AND queue = ? GROUP BY 1, 2, 3;
+
+-- name: minutes_by_queue
+SELECT queue, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? GROUP BY 1, 2, 3;
 
 -- name: totals
 SELECT what, bucket, sum(n), sum(total_s) FROM minutes GROUP BY 1, 2;

@@ -34,7 +34,7 @@ from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from queuectl.index.writer import Witness
     from queuectl.spool.spool import Spool
@@ -56,16 +56,15 @@ class Progress:
         directory: what is being looked at.
         compared, listed: files so far. All files are listed when `directory` is the last and they are equal.
         read, removed: files read, because they were new or had changed; jobs taken out of the index.
-        unreadable: files outside pending/ that are no jobs.
         fresh: waiting jobs that were put since the last piece.
         later: names in pending/ that are no jobs yet, each with the seconds after which to look again.
     """
 
-    __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed", "unreadable")
+    __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed")
 
     def __init__(self) -> None:
         self.directory = ""
-        self.compared = self.listed = self.read = self.removed = self.unreadable = 0
+        self.compared = self.listed = self.read = self.removed = 0
         self.fresh: list[Job] = []
         self.later: list[tuple[str, float]] = []
 
@@ -89,11 +88,17 @@ def sync(spool: Spool, writer: Writer, *, full: bool = False, watched: bool = Fa
     return _Sync(spool, writer).run(full=full, watched=watched)
 
 
-def catch_up(spool: Spool, *, full: bool = False) -> Iterator[Progress]:
-    """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock."""
+def catch_up(spool: Spool, *, full: bool = False, then: Callable[[Writer], None] | None = None) -> Iterator[Progress]:
+    """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
+
+    Args:
+        then: what else is to be done while the index is open for writing.
+    """
     writer = Writer(spool.layout.index, spool.clock)
     try:
         yield from sync(spool, writer, full=full)
+        if then is not None:
+            then(writer)
     except BaseException:
         writer.close(clean=False)
         raise
@@ -283,7 +288,7 @@ class _Sync:
                 return
             self.progress.compared += 1
             if row is None or row[0] != job_id:
-                self._refresh_listed(directory, job_id)
+                self._refresh(job_id)
                 yield from self._pause(READ_COST)
                 continue
             if not self._is_same(directory, row):
@@ -305,12 +310,6 @@ class _Sync:
     def _refresh(self, job_id: str) -> None:
         self.progress.read += 1
         self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id))
-
-    def _refresh_listed(self, directory: str, job_id: str) -> None:
-        before = self.progress.removed
-        self._refresh(job_id)
-        if self.progress.removed > before and self.spool.find(job_id) == directory:
-            self.progress.unreadable += 1
 
     def _note(self, name: str, found: Job | NotNow | None) -> None:
         if isinstance(found, Job):

@@ -105,18 +105,26 @@ def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
 
 
 def compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
-    """Compare one job with its row; returns what differs, after a second look at both sides."""
+    """Return how a job and its row differ, after a second look at both; None when they do not."""
     found = None
     for _ in range(2):
-        job, in_index = _read(spool, job_id), reader.row(job_id)
-        in_spool = None if job is None else _as_indexed(job, in_index)
-        # In pending/ a torn file could be half of what a stranger writes, and is no job for a while.
-        if in_index is None and (job is None or (job.is_torn and job.directory == PENDING)):
-            return None
-        if in_spool is not None and in_index is not None and not _differing(in_spool, in_index):
-            return None
-        found = Difference(job_id, in_spool, in_index)
+        in_index = reader.row(job_id)
+        found = None
+        for job in _readings(spool, job_id):
+            difference = _difference(job_id, job, in_index)
+            if difference is None:
+                return None
+            found = found or difference
     return found
+
+
+def _difference(job_id: str, job: Job | None, in_index: tuple[Any, ...] | None) -> Difference | None:
+    if job is None:
+        return None if in_index is None else Difference(job_id, None, in_index)
+    in_spool = _as_indexed(job, in_index)
+    if in_index is not None and not _differing(in_spool, in_index):
+        return None
+    return Difference(job_id, in_spool, in_index)
 
 
 def agrees(job: Job, in_index: tuple[Any, ...]) -> bool:
@@ -136,12 +144,19 @@ def _differing(in_spool: list[Any], in_index: tuple[Any, ...]) -> tuple[int, ...
     return tuple(number for number in COMPARED if in_spool[number] != in_index[number])
 
 
-def _read(spool: Spool, job_id: str) -> Job | None:
+def _readings(spool: Spool, job_id: str) -> Iterator[Job | None]:
+    """Yield what the index may say of an id: the first job of that name, or that there is none.
+
+    In pending/ a torn file could be half of what a stranger writes, and is no job for a while: until then the index may
+    as well show what there is besides.
+    """
     for directory in DIRECTORIES:
         try:
             job = spool.read_in(directory, job_id)
         except (InvalidData, OSError):
             continue
         if job is not None:
-            return job
-    return None
+            yield job
+            if not (job.is_torn and directory == PENDING):
+                return
+    yield None

@@ -172,7 +172,7 @@ class Writer:
         return len(self._rows)
 
     def commit(self) -> None:
-        """Write what waits, in one transaction.
+        """Write what waits, in one transaction; once an hour also see to the file.
 
         Raises:
             IndexUnavailable: nothing was written; what waits is kept for the next time, if time can help.
@@ -202,6 +202,15 @@ class Writer:
         self._rows.clear()
         if old:
             self._roll_at = now + ROLL_S
+            self._database.optimise()
+
+    def roll(self) -> None:
+        """Put old minutes together; `commit` does it once an hour."""
+        self._database.change(*rolling(self._clock.now()))
+
+    def optimise(self) -> None:
+        """See to the file (Database.optimise); `commit` does it once an hour."""
+        self._database.optimise()
 
     def promote(self, now: float, limit: int = PROMOTE_ROWS) -> int:
         """Let jobs start whose time has come, the soonest first; return how many, at most `limit`."""
@@ -252,11 +261,6 @@ class Writer:
         """Return the jobs that wait for their time, soonest first."""
         self.commit()
         return [Due(*row) for row in self._database.all("soon", (limit,))]
-
-    def next_due_at(self) -> float | None:
-        """Return the instant at which the next waiting job may start; None when none waits for its time."""
-        soonest = self.soon(1)
-        return soonest[0].run_at if soonest else None
 
     # --- looking
 

@@ -16,7 +16,8 @@ Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, 
     restart id?                replaces one worker or all as they become idle
     cancel  id                 answers when the running job is filed as cancelled
     reload                     reads the configuration again
-    watch                      then a line for every event, until the client hangs up
+    watch                      then a line for every event, until the client hangs up: at, event (a key of
+                               events.SENTENCES), id, state, and details
 """
 
 from __future__ import annotations
@@ -122,6 +123,45 @@ def refusal(error: Exception) -> Message:
     if isinstance(error, QueueError):
         return {"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code}
     return {"ok": False, "error": f"bug in the supervisor: {error!r}", "exit_code": 70}
+
+
+class Feed:
+    """The supervisor's events, as they come.
+
+    Raises:
+        NoSupervisor: nobody tells any.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._socket = connect(layout)
+        self._rest = b""
+        self.is_open = True
+        try:
+            self._socket.sendall(b'{"do": "watch"}\n')
+        except OSError:
+            self.close()
+
+    def fileno(self) -> int:
+        """Readable when there is something to take."""
+        return self._socket.fileno()
+
+    def take(self) -> list[Message]:
+        """Wait for events and return them; none once the supervisor has gone, and it is not open any more."""
+        try:
+            data = self._socket.recv(1 << 16)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.close()
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        said: list[Message] = [json.loads(line) for line in lines]
+        return [message for message in said if "event" in message]
+
+    def close(self) -> None:
+        """End the subscription."""
+        self.is_open = False
+        self._socket.close()
 
 
 class Watch:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from queuectl.errors import QueueError
 from queuectl.events import Event
+from queuectl.history import last_event
 from queuectl.job import PROCESSING
 from queuectl.processes import hunt, identity
 from queuectl.processes.adoption import Adopted, run_is_alive
@@ -119,7 +121,16 @@ class Custody:
         else:
             self._dispatch.refresh(job_id)
             state = found.job.state if found.job is not None else ""
-            self._tell(Event("removed" if found.result == "gone" else found.result, job_id, state))
+            self._tell(self._what_became(job_id) if found.result == "gone" else Event(found.result, job_id, state))
+
+    def _what_became(self, job_id: str) -> Event:
+        """Say what a worker that does not listen to us did with its job; or that there is none any more."""
+        try:
+            job = self._spool.read(job_id)
+        except QueueError:
+            return Event("removed", job_id)
+        details = {"attempt": job.attempts, "exit_code": job.exit_code, "worker": job.worker}
+        return Event(last_event(job.history) or "moved", job_id, job.state, details)
 
     def _is_command(self, pid: int, job: Job) -> bool:
         """Tell whether a child of ours is the command of a job, and not a worker or a run that has got its pid since."""

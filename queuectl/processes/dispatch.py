@@ -44,6 +44,7 @@ class Dispatcher:
 
     Args:
         tell: called with every event.
+        seen: called with every job that somebody may have changed.
 
     Attributes:
         in_hand: ids that a worker was told to run and has not reported on.
@@ -51,14 +52,13 @@ class Dispatcher:
         room: nothing is handed out while the disk has none.
     """
 
-    def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None]) -> None:
+    def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None], seen: Callable[[Job], None]) -> None:
         self._spool = spool
         self._clock = spool.clock
         self._log = log
-        self._tell = tell
+        self._tell, self._seen = tell, seen
         self._writer = self._open_index()
-        self._ready = Window()
-        self._later = Window()
+        self._ready, self._later = Window(), Window()
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
         self._again = Appointments()
         self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
@@ -116,6 +116,7 @@ class Dispatcher:
             if was_half:  # it is whole now; any other appointment stands, for a claim itself raises this event
                 self._again.cancel(job_id)
             self._offer_job(found)
+            self._seen(found)
         elif found is None:
             self._tell(Event("removed", job_id))
         elif found.reason == "rejected":
@@ -128,17 +129,15 @@ class Dispatcher:
 
     def put(self, job: Job) -> None:
         """Take note of a job as it was read: into the index, and in line when it waits."""
-        self._put_row(row_of(job))
+        self._writer.put(row_of(job))
+        self._mark_dirty()
         self._offer_job(job)
 
     def report(self, row: list[Any]) -> None:
         """Take note of a job as a worker described it, in the columns of index.rows."""
-        self._put_row(row)
-        self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
-
-    def _put_row(self, row: list[Any]) -> None:
         self._writer.put(row)
         self._mark_dirty()
+        self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
 
     def _mark_dirty(self) -> None:
         if self._commit_at == NEVER and self.degraded is None:

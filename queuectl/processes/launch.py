@@ -52,8 +52,29 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
             time.sleep(LOOK_AGAIN_S)
 
 
-def _start_supervisor(layout: Layout) -> None:
-    """Start a supervisor without workers in the background and wait until it listens.
+def ensure_workers(layout: Layout, count: int) -> list[str]:
+    """Start a supervisor with `count` workers if none runs; whatever runs is left as it is.
+
+    Returns:
+        The names of the workers that were started: none when a supervisor runs.
+
+    Raises:
+        The error with which the supervisor refused or failed to start.
+    """
+    try:
+        control.ask(layout, {"do": "hello"})
+        return []
+    except NoSupervisor:
+        layout.ensure()
+    try:
+        _start_supervisor(layout, count)
+    except Conflict:  # somebody else was quicker
+        return []
+    return [f"worker-{number}" for number in range(1, count + 1)]
+
+
+def _start_supervisor(layout: Layout, count: int = 0) -> None:
+    """Start a supervisor with `count` workers in the background and wait until it listens.
 
     Should it fail, it tells the error through a pipe; everything later goes to logs/supervisor.log. A shell in between
     leaves it to init, so that it is nobody's zombie.
@@ -62,7 +83,8 @@ def _start_supervisor(layout: Layout) -> None:
 
     ready, tell = os.pipe()
     log = os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground", "--count", "0"]
+    command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground"]
+    command += ["--count", str(count)]
     try:
         subprocess.run(
             ["/bin/sh", "-c", '"$@" &', "sh", *command, "--ready-fd", str(tell)],

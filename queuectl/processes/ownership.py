@@ -8,6 +8,7 @@ Fails with: Conflict, naming the holder; NotAllowed on a network file system.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
 INDEX_PATIENCE_S = 60.0
+ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
 
@@ -36,10 +38,8 @@ class Ownership:
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)
-        try:
-            self._lock.acquire()
-        except Timeout:
-            raise Conflict(f"another supervisor{_holder(self._layout)} owns {_short(self._layout.home)}") from None
+        if not self._take_place():
+            raise Conflict(f"another supervisor{_holder(self._layout)} owns {_short(self._layout.home)}")
         try:
             self._index.acquire()
         except Timeout:
@@ -48,6 +48,15 @@ class Ownership:
         with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
             json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
         return self
+
+    def _take_place(self) -> bool:
+        for patience_s in (0.0, ASKING_S):
+            try:
+                self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)
+            except Timeout:
+                continue
+            return True
+        return False
 
     def __exit__(self, *_: object) -> None:
         for name in TRACES:
@@ -84,6 +93,21 @@ def tidy(layout: Layout) -> list[str]:
     finally:
         lock.release()
     return left
+
+
+def is_owned(layout: Layout) -> bool:
+    """Tell whether a supervisor owns the home, also one that does not answer."""
+    try:
+        fd = os.open(f"{layout.run}/supervisor.lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def _holder(layout: Layout) -> str:

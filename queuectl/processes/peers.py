@@ -203,6 +203,11 @@ class Peers:
             self._open.remove(peer)
             peer.close()
 
+    @property
+    def are_watching(self) -> bool:
+        """Somebody wants to hear of events."""
+        return any(peer.watches for peer in self._open)
+
     def broadcast(self, message: Message) -> None:
         """Tell those who watch."""
         for peer in self._open:

@@ -3,7 +3,7 @@
 Owns:       posix_spawn, the output file and the run's lock.
 Guarantees: the command is its own session; it writes to its file without us in between; the run's lock is held as long
             as any of its processes keeps one of the descriptors; whatever cannot be started is an Outcome.
-Source:     posix_spawn(3), flock(2), wait4(2). `Attempts` is the seam behind which another engine may stand.
+Source:     posix_spawn(3), flock(2), wait4(2).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import errno
 import fcntl
 import os
 import shutil
-import signal
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.outcome import Exited, FailedToStart, Outcome, Signaled, Usage
 from queuectl.processes.environment import SHELL, command_environment
@@ -39,14 +38,6 @@ class Ended(NamedTuple):
     usage: Usage | None
 
 
-class Attempts(Protocol):
-    """How attempts are run: on this machine now, through another engine later."""
-
-    def start(self, job: Job) -> int:
-        """Start the job's newest attempt and return its pid; raises NotStarted."""
-        ...
-
-
 class NotStarted(Exception):
     """The attempt did not begin; `outcome` says why, None when it may be tried again without counting."""
 
@@ -67,7 +58,13 @@ class LocalAttempts:
         self._base = base
 
     def start(self, job: Job) -> int:
-        """See Attempts. Crash: before the spawn nothing ran; after it, the run's lock and tag tell that it lives."""
+        """Start the job's newest attempt and return its pid.
+
+        Raises:
+            NotStarted.
+
+        Crash: before the spawn nothing ran; after it, the run's lock and tag tell that it lives.
+        """
         environment = command_environment(self._base, job, job.attempts, self._layout)
         output = self._open_output(job)
         try:
@@ -166,11 +163,3 @@ def size_of(path: str) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def kill_group(pid: int) -> None:
-    """Kill a command and everything in its process group at once; it is our child, so its pid cannot be reused."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except OSError:
-        return

@@ -16,6 +16,7 @@ import signal
 from typing import TYPE_CHECKING
 
 from queuectl import config
+from queuectl.clock import spell
 from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF
@@ -29,8 +30,11 @@ from queuectl.processes.dwelling import Dwelling
 from queuectl.processes.environment import base_environment
 from queuectl.processes.file_events import FileEvents
 from queuectl.processes.handout import Handout
+from queuectl.processes.hearsay import BY_OTHERS, Hearsay
 from queuectl.processes.logs import open_log
+from queuectl.processes.notify import ServiceManager
 from queuectl.processes.peers import Peers, mind_the_slow
+from queuectl.processes.rounds import Rounds
 from queuectl.processes.signals import Inbox
 from queuectl.processes.slots import BACKOFF, GONE, STOPPING, Slot, fork_worker
 from queuectl.processes.starts import Starts
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     from queuectl.processes.watch import ClockWatch
     from queuectl.spool.layout import Layout
 
-COMMAND = COLUMNS.index("command")
+ATTEMPTS, COMMAND, EXIT_CODE, UPDATED_AT = map(COLUMNS.index, ("attempts", "command", "exit_code", "updated_at"))
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
 LONGEST_SLEEP_S = 86400.0  # the system's calls count milliseconds in 31 bits: 24 days
@@ -67,14 +71,17 @@ class Supervisor:
         self.cancel_waiters: dict[str, list[Peer]] = {}
         self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
-        self.dispatch = Dispatcher(self.spool, self.log, self.tell)
+        self._hearsay = Hearsay(self.tell, lambda: self._peers.are_watching)
+        self.dispatch = Dispatcher(self.spool, self.log, self.tell, self._hearsay.seen)
         self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
         self._peers = Peers(layout, self._selector, self._carry_out)
         self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._manager = ServiceManager(environ, self.slots)
         self._dwelling = Dwelling(layout)
         self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
+        self._rounds = Rounds(self.spool, self.log, environ, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
@@ -105,7 +112,7 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout, self._peers)
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds, self._manager)
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
@@ -125,6 +132,8 @@ class Supervisor:
         self._files.step(now)
         self._handout.step(now)
         self._peers.step(now)
+        self._rounds.step(now)
+        self._manager.step(now, draining=self.draining)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
@@ -133,6 +142,7 @@ class Supervisor:
         return self.draining or self.clock.monotonic() >= self._linger_until
 
     def _close(self) -> None:
+        self._rounds.stop()
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self.log.flush()
@@ -185,13 +195,19 @@ class Supervisor:
         if DIRECTORY_OF[row[STATE]] != PENDING:
             self._files.know_departure(job_id)
         self.dispatch.report(row)
-        self.tell(Event(event, job_id, row[STATE], {"how": report.get("how") or None, "worker": slot.name}))
+        if event in BY_OTHERS:
+            self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
+        details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
+        self.tell(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
 
     def tell(self, event: Event) -> None:
         """Pass an event on to those who watch."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
             self.log.warning(event.sentence())
-        self._peers.broadcast({"event": event.kind, "id": event.job_id, "state": event.state, **event.details})
+        if self._peers.are_watching:
+            at = spell(self.clock.now())
+            details = {name: value for name, value in event.details.items() if value is not None}
+            self._peers.broadcast({"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details})
         if event.kind in ENDS_A_RUN:
             for peer in self.cancel_waiters.pop(event.job_id, ()):
                 peer.send({"ok": True})
@@ -238,6 +254,7 @@ class Supervisor:
         """Stop all workers, and then ourselves."""
         self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
+        self._rounds.stop()
         for slot in [*self.slots.values()]:
             self.stop_worker(slot, now=now)
         if now:
@@ -268,9 +285,11 @@ class Supervisor:
             if slot.pid in dead:
                 self._on_death(slot, dead[slot.pid][0], commands)
         self.custody.reaped(commands)
+        self._rounds.reaped(commands)
 
     def _known_pids(self) -> set[int]:
-        return {pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid) if pid}
+        pids = [self._rounds.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
+        return {pid for pid in pids if pid}
 
     def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
         self._hear(slot)

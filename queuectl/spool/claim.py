@@ -25,7 +25,6 @@ from queuectl.spool.layout import OUTPUT_KINDS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from typing import Any
 
     from queuectl.history import Entry
@@ -106,16 +105,12 @@ class Claim:
             raise
 
     def start(self, worker: str) -> None:
-        """Write that an attempt begins; not synced here (see `sync_start`).
+        """Write that an attempt begins; not synced here (see `Spool.sync_started`).
 
         Crash: before the write, nothing ran; after it, recovery counts an interruption.
         """
         self._grow({"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker})
         self._file.has_started = True
-
-    def sync_start(self) -> None:
-        """Make `started` durable, so that a job which brings the machine down is counted."""
-        self._file.sync()
 
     # Each returns the event by which the job was filed: its own, or that of a verdict which was written before.
 
@@ -237,25 +232,35 @@ class Claim:
 
         Crash: present (perhaps without some output) or gone; acknowledged only once durable.
         """
+        self.remove()
+        self._sync_directories(*left_by(self.directory))
+
+    def remove(self) -> int:
+        """The same, not made durable; returns how many bytes of output went with it. See `purge`."""
         if self.directory == PROCESSING:
             raise Conflict(f"job {self.job.id} is running; cancel it first")
         files = self._spool.files
-        for path in self._belongings():
-            if files.exists(path):
-                files.unlink(path)
+        freed = self._unlink(self._spool.layout.input_of(self.job.id)) + self.remove_output()
         if self.directory == PENDING:
             aside.withdraw(self._spool, self.job.id, self.inode)
         else:
             files.unlink(self._file.path)
-        # Nobody has synced the directories that it left on its way: a power cut could bring an old name back.
-        self._sync_directories(self.directory, *{PENDING, PROCESSING} - {self.directory})
+        return freed
 
-    def _belongings(self) -> Iterator[str]:
-        layout, job_id = self._spool.layout, self.job.id
-        yield layout.input_of(job_id)
-        for attempt in range(1, self.job.attempts + 1):
-            for kind in OUTPUT_KINDS:
-                yield layout.output_of(job_id, attempt, kind)
+    def remove_output(self) -> int:
+        """Remove what the job's attempts wrote and keep the job; returns how many bytes that was. Not made durable."""
+        if self.directory == PROCESSING:
+            raise Conflict(f"job {self.job.id} is running; it writes its output now")
+        layout, attempts = self._spool.layout, range(1, self.job.attempts + 1)
+        return sum(self._unlink(layout.output_of(self.job.id, n, kind)) for n in attempts for kind in OUTPUT_KINDS)
+
+    def _unlink(self, path: str) -> int:
+        files = self._spool.files
+        if not files.exists(path):
+            return 0
+        status = files.lstat(path)
+        files.unlink(path)
+        return 0 if status is None else status.st_size
 
     # --- growing, then moving
 
@@ -349,3 +354,11 @@ class Claim:
 
     def _now(self) -> str:
         return stamp(self._spool.clock.now())
+
+
+def left_by(directory: str) -> tuple[str, ...]:
+    """Return the directories to sync once a job that lay in `directory` is removed.
+
+    Nobody has synced those that it left on its way: a power cut could bring an old name back.
+    """
+    return (directory, *{PENDING, PROCESSING} - {directory})

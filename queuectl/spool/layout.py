@@ -2,7 +2,7 @@
 
 Owns:       the names of directories and files; nobody else joins a path under the home.
 Guarantees: a path is built only from an id that `is_id` accepted; directories are made 0700.
-Fails with: NotAllowed for a home that is not ours alone.
+Fails with: NotAllowed for a home that is not ours alone; InvalidData for one of a later format.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 import stat
 
-from queuectl.errors import NotAllowed, NotFound
+from queuectl.errors import InvalidData, NotAllowed, NotFound
 from queuectl.fields import ID_GRAMMAR, is_id
 
+FORMAT = 1  # of the spool: FORMAT.md § Versions
 SUFFIX = ".json"
 BAD_NAME = f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}"
 IGNORED_SUFFIXES = (".tmp", ".part", "~")
@@ -73,10 +74,19 @@ class Layout:
         """Return the path of a log: `supervisor` or `worker-1`."""
         return f"{self.home}/logs/{_checked(name)}.log"
 
+    def mark(self, name: str) -> str:
+        """Return the path of an empty file in state/ whose mtime tells when something was last done."""
+        return f"{self.home}/state/{_checked(name)}"
+
     @property
     def index(self) -> str:
         """The derived SQLite file."""
         return f"{self.home}/index.sqlite3"
+
+    @property
+    def web_token(self) -> str:
+        """The secret that the page and its API ask for."""
+        return f"{self.home}/web.token"
 
     @property
     def changes(self) -> str:
@@ -113,8 +123,9 @@ class Layout:
             raise NotAllowed(f"{path} lies on another file system than {self.spool}", "jobs are moved, never copied")
 
     def check(self) -> None:
-        """Raise NotAllowed unless the home belongs to us and nobody else may write there."""
+        """Raise NotAllowed unless the home belongs to us and nobody else may write there, InvalidData if it is newer."""
         _refuse_foreign(self.home, os.stat(self.home))
+        refuse_newer(self.home)
 
 
 def _checked(job_id: str) -> str:
@@ -137,6 +148,23 @@ def _refuse_foreign(path: str, status: os.stat_result) -> None:
         )
     if status.st_mode & 0o022:
         raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
+
+
+def refuse_newer(home: str) -> None:
+    """Raise InvalidData for a home of a later format, in which nothing is to be changed."""
+    try:
+        with open(f"{home}/format", encoding="ascii", errors="replace") as file:
+            said = file.read(64).strip()
+    except FileNotFoundError:
+        return
+    if said == str(FORMAT):
+        return
+    from queuectl import __version__
+
+    raise InvalidData(
+        f"{home} has spool format {shown(said) or 'unknown'}; queuectl {__version__} knows format {FORMAT}",
+        "use the queuectl that made it, or a later one; nothing was changed",
+    )
 
 
 def job_id_of(name: str) -> str | None:

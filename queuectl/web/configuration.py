@@ -56,9 +56,12 @@ def by_name(ask: Ask) -> Answer:
 def change(ask: Ask) -> Answer:
     """Set a setting in config.yaml."""
     setting, value = find(ask.params["key"]), ask.body["value"]
-    text = value if isinstance(value, str) else setting.spell(tuple(value) if isinstance(value, list) else value)
     try:
+        text = value if isinstance(value, str) else setting.spell(setting.check(value))
         made = config.set_value(ask.site.home, setting.name, text, os.environ)
+    except ValueError as error:  # said of the value as it was given, not as config.yaml would spell it
+        words = f"{setting.name} {error}"
+        raise Problem(422, words, errors=[("/value", words, None)]) from None
     except InvalidData as error:
         words = without_home(error, ask.site.home)
         raise Problem(422, words, error.hint, errors=[("/value", words, error.hint)]) from None

@@ -112,13 +112,17 @@ class Connection:
             if data.strip() not in (b"", b"{}"):
                 raise Problem(400, "this request takes no body")
             return None
+        if not data.strip():
+            raise Problem(400, "this request needs a body")
+        # What is no object is read as the one member of one; the line break keeps the columns right.
+        is_object = data.lstrip()[:1] == b"{"
         try:
-            # A list is read as the one member of an object; the line break keeps the columns right.
-            is_list = data.lstrip()[:1] == b"["
-            _, value = read_object(b'{"":\n' + data + b"}" if is_list else data)
+            _, value = read_object(data if is_object else b'{"":\n' + data + b"}")
         except InvalidData as error:
-            raise Problem(400, _about_body(str(error), is_list=is_list), error.hint) from None
-        body = value[""] if is_list else value
+            raise Problem(400, _about_body(str(error), is_object=is_object), error.hint) from None
+        if not is_object and len(value) != 1:
+            raise Problem(400, "the body is not valid JSON: something follows its end")
+        body = value if is_object else value[""]
         self._site.contract.check_body(operation, body)
         return body
 
@@ -185,9 +189,9 @@ class Connection:
             raise Gone from None
 
 
-def _about_body(text: str, *, is_list: bool) -> str:
-    """Say of the body what was said of a job file; a list has been read from a second line on."""
+def _about_body(text: str, *, is_object: bool) -> str:
+    """Say of the body what was said of a job file; what is no object has been read from a second line on."""
     words = text.removeprefix("not a valid job: ")
-    if is_list:
+    if not is_object:
         words = re.sub(r"line (\d+)", lambda found: f"line {int(found[1]) - 1}", words, count=1)
     return f"the body is not valid JSON: {words}"

@@ -123,10 +123,16 @@ class Contract:
         """Refuse a body that is not what the operation takes."""
         wrong = faults(operation.body or {}, body, self.schemas)
         if wrong:
-            told = [
-                (pointer, f"{pointer.rpartition('/')[2] or 'the body'} {words}", hint) for pointer, words, hint in wrong
-            ]
+            told = [(pointer, f"{name_of(pointer)} {words}", hint) for pointer, words, hint in wrong]
             raise Problem(422, "; ".join(detail for _, detail, _ in told[:3]), told[0][2], errors=told)
+
+
+def name_of(pointer: str) -> str:
+    """Return what a pointer into the body leads to as a word for a sentence: priority, ids[3], the body."""
+    above, _, last = pointer.rpartition("/")
+    if last.isdigit():
+        return f"{above.rpartition('/')[2] or 'body'}[{last}]"
+    return last or "the body"
 
 
 def decode(text: str) -> str:

@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 INDEX = "index.html"
 KINDS = {
-    INDEX: "text/html; charset=utf-8",
-    "app.css": "text/css; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "favicon.svg": "image/svg+xml",
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
 ALIVE_S = 10.0
 LINES = "application/x-ndjson"
 
 
 def _static(ask: Ask, name: str) -> Answer:
-    """Return a file of the fixed table, packed for who can unpack it."""
+    """Return a file of the fixed table (the choices of /{file} in openapi.json), packed for who can unpack it."""
+    kind = KINDS[name.rpartition(".")[2]]
     try:
         with open(f"{STATIC}/{name}", "rb") as file:
             data = file.read()
@@ -41,8 +42,8 @@ def _static(ask: Ask, name: str) -> Answer:
         raise Problem(404, f"{name} is not part of this installation") from None
     headers = {"Vary": "Accept-Encoding"}
     if "gzip" in [word.strip() for word in ask.head.headers.get("accept-encoding", "").split(",")]:
-        return Answer(200, gzip.compress(data, mtime=0), KINDS[name], {**headers, "Content-Encoding": "gzip"})
-    return Answer(200, data, KINDS[name], headers)
+        return Answer(200, gzip.compress(data, mtime=0), kind, {**headers, "Content-Encoding": "gzip"})
+    return Answer(200, data, kind, headers)
 
 
 def page(ask: Ask) -> Answer:

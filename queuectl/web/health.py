@@ -53,6 +53,8 @@ def _supervisor(picture: Picture) -> dict[str, Any]:
         if overview.supervisor["draining"]:
             return _check("warn", f"it drains (pid {pid})", pid=pid)
         return _check("pass", f"it runs (pid {pid})", pid=pid)
+    if overview.silent:
+        return _check("fail", f"it does not answer (pid {overview.silent})", f"kill -CONT {overview.silent}")
     waiting = overview.count("pending", "failed")
     killed = f"; the last one (pid {overview.died}) was killed" if overview.died else ""
     if overview.unavailable:
@@ -70,6 +72,8 @@ def _workers(picture: Picture) -> dict[str, Any]:
         return _check(
             "warn", f"{', '.join(lost)} died and is started again", "queuectl worker logs", alive=len(workers)
         )
+    if picture.overview.silent:
+        return _check("warn", "unknown while the supervisor does not answer")
     if not workers and picture.overview.count("pending", "failed"):
         return _check("fail", "there are none, and jobs wait", START, alive=0)
     return _check("pass", f"{busy} of {len(workers)} busy", alive=len(workers))

@@ -54,6 +54,7 @@ def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any)
         error=given.get("error"),
         since=ask.instant(f"{prefix}since", given.get("since")),
         until=ask.instant(f"{prefix}until", given.get("until")),
+        window=(given.get("since"), given.get("until")),
         **more,
     )
 

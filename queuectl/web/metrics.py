@@ -9,6 +9,7 @@ Source:     prometheus.io: exposition formats, naming.
 from __future__ import annotations
 
 import platform
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from queuectl import __version__
@@ -19,9 +20,10 @@ from queuectl.processes.slots import STATES as WORKER_STATES
 from queuectl.web.answer import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from queuectl.web.picture import Picture
+    from queuectl.overview import Overview
+    from queuectl.web.picture import Indexed
     from queuectl.web.site import Ask
 
     Sample = tuple[Mapping[str, str], float]
@@ -31,16 +33,40 @@ MOST_QUEUES = 50
 OTHERS = "(others)"
 
 
+class Family:
+    """One metric: its name, what it is, and its samples by what follows the name.
+
+    Attributes:
+        kind: gauge, counter or histogram.
+    """
+
+    __slots__ = ("help", "kind", "name", "samples")
+
+    def __init__(
+        self, name: str, kind: str, help: str, samples: Iterable[tuple[str, Mapping[str, str], float]]
+    ) -> None:
+        self.name = f"queuectl_{name}"
+        self.kind = kind
+        self.help = help
+        self.samples = [*samples]
+
+    def lines(self) -> Iterator[str]:
+        """Yield it as Prometheus reads it."""
+        yield f"# HELP {self.name} {self.help}"
+        yield f"# TYPE {self.name} {self.kind}"
+        for ending, labels, value in self.samples:
+            yield f"{self.name}{ending}{_labels(labels)} {_number(value)}"
+
+
 class Page:
-    """The text as it grows."""
+    """The metrics as they are found."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.families: list[Family] = []
 
     def add(self, name: str, kind: str, help: str, samples: Iterable[Sample]) -> None:
         """Add a metric; `name` without its prefix."""
-        self._begin(name, kind, help)
-        self.lines += [f"queuectl_{name}{_labels(labels)} {_number(value)}" for labels, value in samples]
+        self.families.append(Family(name, kind, help, (("", labels, value) for labels, value in samples)))
 
     def gauge(self, name: str, help: str, value: float) -> None:
         """Add a metric that is one figure."""
@@ -48,15 +74,16 @@ class Page:
 
     def histogram(self, name: str, help: str, buckets: Sequence[int], total_s: float) -> None:
         """Add a histogram over BOUNDS and what is longer."""
-        self._begin(name, "histogram", help)
-        below = 0
-        for bound, n in zip((*(f"{bound:g}" for bound in BOUNDS), "+Inf"), buckets, strict=True):
-            below += n
-            self.lines.append(f'queuectl_{name}_bucket{{le="{bound}"}} {below}')
-        self.lines += [f"queuectl_{name}_sum {_number(total_s)}", f"queuectl_{name}_count {below}"]
+        bounds = (*(f"{bound:g}" for bound in BOUNDS), "+Inf")
+        below = [*accumulate(buckets)]
+        counts = [("_bucket", {"le": bound}, n) for bound, n in zip(bounds, below, strict=True)]
+        self.families.append(
+            Family(name, "histogram", help, [*counts, ("_sum", {}, total_s), ("_count", {}, below[-1])])
+        )
 
-    def _begin(self, name: str, kind: str, help: str) -> None:
-        self.lines += [f"# HELP queuectl_{name} {help}", f"# TYPE queuectl_{name} {kind}"]
+    def text(self) -> str:
+        """Return all of them as Prometheus reads them."""
+        return "".join(f"{line}\n" for family in self.families for line in family.lines())
 
 
 def _labels(labels: Mapping[str, str]) -> str:
@@ -73,7 +100,25 @@ def _number(value: float) -> str:
 
 def metrics(ask: Ask) -> Answer:
     """Tell every figure."""
-    picture = ask.site.painter.paint()
+    picture, totals = ask.site.painter.paint(), None
+    if picture.indexed is not None:
+        try:
+            with ask.site.index.reader() as reader:
+                totals = reader.totals()
+        except QueueError:
+            totals = None
+    page = page_of(picture.overview, picture.indexed, totals)
+    page.gauge("http_streams", "Answers without end that are open.", ask.site.streams.open)
+    return Answer(200, page.text().encode(), KIND)
+
+
+def page_of(overview: Overview, indexed: Indexed | None, totals: Figures | None) -> Page:
+    """Return every figure that does not belong to the web process.
+
+    Args:
+        indexed: its `queues` and `oldest`; None when the index cannot be read.
+        totals: Reader.totals.
+    """
     page = Page()
     page.add(
         "build_info",
@@ -81,23 +126,17 @@ def metrics(ask: Ask) -> Answer:
         "The program; always 1.",
         [({"version": __version__, "python": platform.python_version()}, 1)],
     )
-    _add_processes(page, picture)
-    _add_spool(page, picture)
-    if picture.indexed is not None:
-        try:
-            with ask.site.index.reader() as reader:
-                totals = reader.totals()
-        except QueueError:
-            totals = None
-        _add_queues(page, picture)
-        if totals is not None:
-            _add_totals(page, totals)
-    page.gauge("http_streams", "Answers without end that are open.", ask.site.streams.open)
-    return Answer(200, ("\n".join(page.lines) + "\n").encode(), KIND)
+    _add_processes(page, overview)
+    _add_spool(page, overview, has_index=indexed is not None)
+    if indexed is not None:
+        _add_queues(page, indexed, overview.now)
+    if totals is not None:
+        _add_totals(page, totals)
+    return page
 
 
-def _add_processes(page: Page, picture: Picture) -> None:
-    supervisor, workers = picture.overview.supervisor, picture.overview.workers
+def _add_processes(page: Page, overview: Overview) -> None:
+    supervisor, workers = overview.supervisor, overview.workers
     page.gauge("up", "1 while a supervisor answers.", 0 if supervisor is None else 1)
     if supervisor is not None:
         page.gauge("start_time_seconds", "When the supervisor started, since 1970.", supervisor["started_at"])
@@ -109,30 +148,28 @@ def _add_processes(page: Page, picture: Picture) -> None:
     page.gauge("workers_resident_memory_bytes", "Memory of workers' commands, or of idle workers.", rss)
 
 
-def _add_spool(page: Page, picture: Picture) -> None:
-    overview = picture.overview
+def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
     page.gauge("spool_rejected_files", "Files that are no jobs.", overview.rejected)
     page.gauge("spool_free_bytes", "Bytes left on the file system of the spool.", overview.free_bytes)
     page.gauge("spool_size_bytes", "Bytes of the file system of the spool.", overview.disk_bytes)
-    page.gauge("index_up", "1 while the index can be read.", 0 if picture.indexed is None else 1)
+    page.gauge("index_up", "1 while the index can be read.", int(has_index))
     syncing = bool((overview.supervisor or {}).get("syncing") or overview.syncing)
     page.gauge("index_syncing", "1 while it is being brought up to date.", int(syncing))
-    if not syncing and picture.indexed is not None:
+    if not syncing and has_index:
         page.gauge("index_lag_seconds", "How far the index is behind the spool, at most.", 0.0)
 
 
-def _add_queues(page: Page, picture: Picture) -> None:
-    assert picture.indexed is not None
-    found = picture.indexed.queues
+def _add_queues(page: Page, indexed: Indexed, now: float) -> None:
+    found = indexed.queues
     named = sorted(sorted(found, key=lambda name: -sum(found[name].values()))[:MOST_QUEUES])
     shown = {name: dict(found[name]) for name in named}
-    oldest = {name: picture.indexed.oldest.get(name) for name in named}
+    oldest = {name: indexed.oldest.get(name) for name in named}
     for name, counts in found.items():
         if name not in shown or name == OTHERS:
             others = shown.setdefault(OTHERS, dict.fromkeys(STATES, 0))
             for state, n in counts.items():
                 others[state] += n
-            since = picture.indexed.oldest.get(name)
+            since = indexed.oldest.get(name)
             known = oldest.get(OTHERS)
             oldest[OTHERS] = since if known is None else known if since is None else min(since, known)
     page.add(
@@ -141,7 +178,6 @@ def _add_queues(page: Page, picture: Picture) -> None:
         "Jobs by queue and state.",
         [({"queue": name, "state": state}, n) for name, counts in shown.items() for state, n in counts.items()],
     )
-    now = picture.overview.now
     page.add(
         "oldest_pending_seconds",
         "gauge",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def status(ask: Ask) -> Answer:
     """Answer as `queuectl status --json`."""
-    made = overview.look(ask.queue)
+    made = overview.look(ask.queue, patience_s=ask.site.index.patience_s)
     ask.site.index.catch_up()
     try:
         with ask.site.index.reader() as reader:

@@ -86,7 +86,7 @@ class Painter:
         with self._lock:
             queue = quiet_queue(site.home)
             site.index.catch_up()
-            overview = look(queue)
+            overview = look(queue, patience_s=site.index.patience_s)
             if overview.supervisor is not None and overview.supervisor["degraded"]:
                 overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], site.home)
             changes = site.index.changes()
@@ -95,7 +95,7 @@ class Painter:
             except IndexUnavailable as error:
                 indexed, self._key = None, None
                 overview.unavailable = without_home(error, site.home)
-            if overview.supervisor is None and site.index.syncing:
+            if overview.supervisor is None and site.index.syncing and not overview.silent:
                 overview.syncing = site.index.syncing
             return Picture(queue, overview, changes, indexed)
 

@@ -44,14 +44,20 @@ def _faults(schema: Mapping[str, Any], value: Any, named: Mapping[str, Any], poi
         yield from _faults(target, value, named, pointer)
         return
     if "oneOf" in schema:
-        tried = [faults(each, value, named, pointer) for each in schema["oneOf"]]
-        if [] not in tried:  # the one that fits best is the one whose faults lie deepest
+        kinds = [each for each in schema["oneOf"] if any(_is(value, name) for name in _types(each, named))]
+        tried = [faults(each, value, named, pointer) for each in kinds]
+        if not kinds:
+            yield (
+                pointer,
+                _not_of(sorted({name for each in schema["oneOf"] for name in _types(each, named)}), value),
+                None,
+            )
+        elif [] not in tried:  # the one that fits best is the one whose faults lie deepest
             yield from max(tried, key=lambda each: max(len(place) for place, _, _ in each))
         return
-    types = schema.get("type", [*TYPES])
-    types = [types] if isinstance(types, str) else types
+    types = _types(schema, named)
     if not any(_is(value, name) for name in types):
-        yield pointer, f"must be {' or '.join(TYPES[name][1] for name in types)}, not {spell_value(value)}", None
+        yield pointer, _not_of(types, value), None
         return
     if "enum" in schema and value not in schema["enum"]:
         near = get_close_matches(str(value), [str(each) for each in schema["enum"]], 1)
@@ -66,6 +72,16 @@ def _faults(schema: Mapping[str, Any], value: Any, named: Mapping[str, Any], poi
         yield from _list(schema, value, named, pointer)
     elif isinstance(value, (int, float)):
         yield from _number(schema, value, pointer)
+
+
+def _types(schema: Mapping[str, Any], named: Mapping[str, Any]) -> list[str]:
+    """Return the names of the types that a value may have."""
+    types = named[schema["$ref"].rpartition("/")[2]]["type"] if "$ref" in schema else schema.get("type", [*TYPES])
+    return [types] if isinstance(types, str) else types
+
+
+def _not_of(types: list[str], value: object) -> str:
+    return f"must be {' or '.join(TYPES[name][1] for name in types)}, not {spell_value(value)}"
 
 
 def _is(value: object, name: str) -> bool:

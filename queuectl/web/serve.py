@@ -17,7 +17,7 @@ from queuectl.web.server import Server, listen
 from queuectl.web.site import Site
 from queuectl.web.snapshot import Snapshots
 from queuectl.web.stats import Charts
-from queuectl.web.tokens import Holder, path_in
+from queuectl.web.tokens import Holder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,7 @@ def build(queue: Queue, wanted: Wanted) -> Server:
     """Return a server that listens; `serve_forever` runs it."""
     wanted.check()
     queue.layout.ensure()
-    holder = None if wanted.auth == "none" else Holder(wanted.token_file or path_in(queue.layout.home))
+    holder = None if wanted.auth == "none" else Holder(wanted.token_file or queue.layout.web_token)
     server = listen(wanted.host, wanted.port, wanted.socket_path)
     host, port = server.address or ("", None)
     more = [*wanted.allow_hosts, *([] if port is None else [f"{wanted.host}:{port}"])]

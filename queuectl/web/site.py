@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 KEPT_READERS = 8
 PATIENCE_S = 2.0  # for a supervisor that is busy, and for an index that is being brought up to date
+SILENT_S, SILENT_PATIENCE_S = 5.0, 0.2  # one that did not answer is not waited for again so soon
 STREAMS = 32
 
 
@@ -62,7 +63,9 @@ class Streams:
 class Index:
     """The index, read by many threads."""
 
-    def __init__(self, layout: Layout, boot: str) -> None:
+    def __init__(self, layout: Layout, boot: str, clock: Clock) -> None:
+        self._clock = clock
+        self._silent_until = 0.0
         self._home = layout.home
         self._path = layout.index
         self._boot = boot
@@ -74,24 +77,36 @@ class Index:
         self._worker: Thread | None = None
         self.syncing: str | None = None
 
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for the supervisor; not long once it has let us wait."""
+        return PATIENCE_S if self._clock.monotonic() >= self._silent_until else SILENT_PATIENCE_S
+
     def catch_up(self) -> None:
         """Let the index show what has happened until now, as far as that takes no longer than PATIENCE_S."""
+        if self.patience_s < PATIENCE_S:
+            return
         queue = quiet_queue(self._home)
         try:
             answer = control.ask(queue.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
             self.syncing = answer.get("degraded") or answer.get("syncing")
             return
         except TimedOut:
-            self.syncing = "the supervisor is busy"
+            self.syncing = "the supervisor does not answer"
+            self._silent_until = self._clock.monotonic() + SILENT_S
             return
         except NoSupervisor:
             pass
-        with self._lock:
-            if self._worker is None:
-                self._worker = Thread(target=self._sync, args=(queue,), daemon=True)
-                self._worker.start()
-            worker = self._worker
-        worker.join(PATIENCE_S)
+        for _ in range(2):  # one that runs already may have looked before what is to be seen happened
+            with self._lock:
+                is_new = self._worker is None
+                if self._worker is None:
+                    self._worker = Thread(target=self._sync, args=(queue,), daemon=True)
+                    self._worker.start()
+                worker = self._worker
+            worker.join(PATIENCE_S)
+            if is_new or worker.is_alive():
+                return
 
     def _sync(self, queue: Queue) -> None:
         """Bring it up to date here, while no supervisor does."""
@@ -174,7 +189,7 @@ class Site:
         self.guard = guard
         self.contract = contract
         self.boot = boot
-        self.index = Index(self.layout, boot)
+        self.index = Index(self.layout, boot, self.clock)
         self.streams = Streams()
         self._log = open_log(queue.layout, "web")
         self._log_lock = Lock()

@@ -76,6 +76,7 @@ class Snapshots:
             ],
             "supervisor": supervisor_as_dict(overview.supervisor),
             "supervisor_died": overview.died,
+            "supervisor_silent": overview.silent,
             "index": {
                 "available": indexed is not None,
                 "syncing": (overview.supervisor or {}).get("syncing") or overview.syncing,

@@ -15,15 +15,9 @@ import stat
 
 from queuectl.errors import InvalidData, NotAllowed, from_os_error
 
-FILE = "web.token"
 BYTES = 32
 SHORTEST, LONGEST = 20, 200
 ROTATE = "to make a new one: queuectl web token --rotate"
-
-
-def path_in(home: str) -> str:
-    """Return where the token of a home is kept."""
-    return f"{home}/{FILE}"
 
 
 def make(path: str) -> str:

@@ -29,7 +29,7 @@ MEASURED = rb',"(cpu_s|max_rss_bytes)":[\d.]+'
 
 def test_the_small_size_runs_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Table and JSON hold every figure, with its durability and one number a round; no process, no file stays."""
-    names = ["limits", "enqueue-process", "lag", "idle"]
+    names = ["limits", "enqueue-process", "lag", "idle", "web"]
     target = tmp_path / "figures.json"
     before = set(psutil.pids())
     work = tmp_path / "work"

@@ -1,42 +1,114 @@
-"""How long the page's answers take, and what twenty open pages cost. Not a test: python tests/bench/web.py [JOBS].
-
-Makes a home with JOBS jobs (100,000) in every state, serves it in a process of its own beside a supervisor, and asks.
-"""
+"""web: how long the page's answers take, what twenty open pages cost, and a long log in a real browser."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
+import math
 import random
-import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
 
 import psutil
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+from queuectl.clock import spell
+from queuectl.spool.layout import Layout
+from tests.bench import spools
+from tests.bench.harness import RELAXED, Case, Context, Figure, Goal, bench
+from tests.bench.service import Service, environment
+from tests.cli.support import Jobs
+from tests.support import browser
 
-from queuectl.clock import spell  # noqa: E402 - the path comes first
-from queuectl.spool.layout import Layout  # noqa: E402
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-QUEUECTL = [sys.executable, str(ROOT / "queuectl")]
-PATHS = (
-    *(
-        "/livez",
-        "/api/v1/jobs",
-        "/api/v1/jobs?state=dead&sort=created",
-        "/api/v1/jobs?q=image77",
-        "/api/v1/dead/groups",
-    ),
-    *("/api/v1/stats?window=1h", "/api/v1/stats?window=7d", "/metrics", "/healthz", "/api/v1/jobs/J000000001"),
-)
-PAGES, REFRESH_S, WATCH_S = 20, 3.0, 30.0
+MOST_MIXED = 100_000
+TURNS = 20
+PAGES, REFRESH_S = 20, 3.0
+FRESH_S = 0.6  # so long after a snapshot another one is made
+LINES = 100_000
+WORKERS = 2
+
+
+class Page:
+    """A web server of its own process."""
+
+    def __init__(self, context: Context, home: Path) -> None:
+        command = [sys.executable, "-m", "queuectl", "--home", str(home), "web", "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), cwd="/", text=True)
+        context.cleanup.callback(self.process.wait)
+        context.cleanup.callback(self.process.kill)
+        assert self.process.stdout is not None
+        self.url = self.process.stdout.readline().strip()
+        address, _, token = self.url.partition("#token=")
+        self.port = int(address.rstrip("/").rpartition(":")[2])
+        self.headers = {"Authorization": f"Bearer {token}"}
+
+    def connect(self) -> http.client.HTTPConnection:
+        """Return another connection."""
+        return http.client.HTTPConnection("127.0.0.1", self.port)
+
+    def ask(
+        self, path: str, etag: str | None = None, connection: http.client.HTTPConnection | None = None
+    ) -> tuple[float, str | None, bytes]:
+        """Return milliseconds, the ETag and the body of an answer."""
+        connection = connection or self.connect()  # a kept one is hung up when nobody asks for a while
+        start = time.perf_counter()
+        connection.request("GET", path, headers={**self.headers, **({"If-None-Match": etag} if etag else {})})
+        answer = connection.getresponse()
+        body = answer.read()
+        took = (time.perf_counter() - start) * 1000
+        assert answer.status in (200, 304), (path, answer.status, body[:200])
+        return took, answer.getheader("ETag"), body
+
+    def usual(self, path: str) -> float:
+        """Return the median of some answers, in milliseconds; the first one warms up."""
+        connection = self.connect()
+        self.ask(path, None, connection)
+        return median(self.ask(path, None, connection)[0] for _ in range(TURNS))
+
+    def snapshot(self) -> float:
+        """Return the median of snapshots that are made anew."""
+        times = []
+        for _ in range(5):
+            time.sleep(FRESH_S)
+            times.append(self.ask("/api/v1/snapshot")[0])
+        return median(times)
+
+    def unchanged(self) -> float:
+        """Return the median of answers that nothing has changed; a snapshot that is made in between is no such answer."""
+        connection, etag, times = self.connect(), None, []
+        for _ in range(TURNS * 5):
+            took, etag, body = self.ask("/api/v1/snapshot", etag, connection)
+            if not body:
+                times.append(took)
+        return median(times)
+
+    def watched(self, seconds: float) -> float:
+        """Return which share of a core this server uses while PAGES pages are open, in percent."""
+        stop = time.monotonic() + seconds
+
+        def page(number: int) -> None:
+            connection, etag = self.connect(), None
+            time.sleep(number * REFRESH_S / PAGES)
+            while time.monotonic() < stop:
+                etag = self.ask("/api/v1/snapshot", etag, connection)[1]
+                time.sleep(REFRESH_S)
+            connection.close()
+
+        process = psutil.Process(self.process.pid)
+        before, start = sum(process.cpu_times()[:2]), time.monotonic()
+        threads = [threading.Thread(target=page, args=(number,)) for number in range(PAGES)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - start) * 100
 
 
 def fill(layout: Layout, count: int) -> None:
@@ -45,105 +117,120 @@ def fill(layout: Layout, count: int) -> None:
     for number in range(count):
         created = now - 7 * 86400 * chance.random()
         began = created + 5 * chance.random()
-        ended = began + chance.expovariate(0.5)
+        at = spell(began + chance.expovariate(0.5))
         started = {"event": "started", "at": spell(began), "attempt": 1, "worker": "worker-1"}
         job = {"command": f"convert image{number}.png", "tags": ["thumb"], "created_at": spell(created)}
         kind = number % 10
         if kind < 6:
-            directory, end = "done", {"event": "completed", "at": spell(ended), "exit_code": 0}
+            directory = "done"
+            job["history"] = [started, {"event": "completed", "at": at, "exit_code": 0}]
         elif kind < 8:
-            error = f"cannot open image{number}.png: code {number}"
             directory = "dead"
-            end = {
-                "event": "died",
-                "at": spell(ended),
-                "reason": "retries_exhausted",
-                "exit_code": kind,
-                "error": error,
-            }
+            why = {"reason": "retries_exhausted", "error": f"cannot open image{number}.png: code {number}"}
+            job["history"] = [started, {"event": "died", "at": at, "exit_code": kind, **why}]
         else:
-            directory, end = "pending", None
+            directory = "pending"
             job["run_at"] = spell(now + 30 * 86400 + number)
-        if end is not None:
-            job["history"] = [started, end]
         path = Path(layout.job(directory, f"J{number:09}"))
         path.write_text(json.dumps(job))
         path.chmod(0o600)
 
 
-class Client:
-    """One kept connection."""
-
-    def __init__(self, port: int, token: str) -> None:
-        self.connection = http.client.HTTPConnection("127.0.0.1", port)
-        self.headers = {"Authorization": f"Bearer {token}"}
-
-    def get(self, path: str, etag: str | None = None) -> tuple[float, int, str | None]:
-        start = time.perf_counter()
-        self.connection.request("GET", path, headers={**self.headers, **({"If-None-Match": etag} if etag else {})})
-        answer = self.connection.getresponse()
-        answer.read()
-        return (time.perf_counter() - start) * 1000, answer.status, answer.getheader("ETag")
+def _under(most: float) -> Goal:
+    return Goal(most=most, of="value", full_size_only=True)
 
 
-def measure(client: Client, path: str, turns: int, pause_s: float = 0.0, *, cached: bool = False) -> None:
-    times, etag, status = [], None, 0
-    for _ in range(turns + 1):
-        took, status, seen = client.get(path, etag if cached else None)
-        etag = seen or etag
-        times.append(took)
-        time.sleep(pause_s)
-    print(f"{path:42} {status}  median {statistics.median(times[1:]):7.2f} ms   worst {max(times[1:]):7.2f} ms")
+@bench("web", "the page's answers on a large spool, what twenty open pages cost, a long log in a browser")
+def web(context: Context) -> Iterator[Case]:
+    """A supervisor with idle workers runs beside the first server; nobody else asks but the bench."""
+    yield _mixed(context, min(MOST_MIXED, context.sizes.backlogs[-1]))
+    yield _finished(context, context.sizes.backlogs[-1])
+    yield _log(context)
 
 
-def watch(port: int, token: str, pid: int) -> None:
-    """Open PAGES pages and tell what the web process uses."""
-    stop = time.monotonic() + WATCH_S
-
-    def page(number: int) -> None:
-        client, etag = Client(port, token), None
-        time.sleep(number * REFRESH_S / PAGES)
-        while time.monotonic() < stop:
-            etag = client.get("/api/v1/snapshot", etag)[2]
-            time.sleep(REFRESH_S)
-
-    process = psutil.Process(pid)
-    before = sum(process.cpu_times()[:2])
-    threads = [threading.Thread(target=page, args=(number,)) for number in range(PAGES)]
-    start = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    share = (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - start)
-    print(f"{PAGES} pages, every {REFRESH_S:g} s: {share:.2%} of a core, {process.memory_info().rss >> 20} MiB")
-
-
-def main(count: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["QUEUECTL_HOME"] = folder
-        layout = Layout(folder)
-        layout.ensure()
-        fill(layout, count)
-        subprocess.run([*QUEUECTL, "-q", "index", "rebuild"], check=True)
-        subprocess.run([*QUEUECTL, "-q", "worker", "start", "--count", "2"], check=True, stdout=subprocess.DEVNULL)
-        web = subprocess.Popen([*QUEUECTL, "web", "--port", "0"], stdout=subprocess.PIPE, text=True)
-        try:
-            assert web.stdout is not None
-            address, _, token = web.stdout.readline().strip().partition("#token=")
-            port = int(address.rstrip("/").rpartition(":")[2])
-            client = Client(port, token)
-            print(f"{count:,} jobs")
-            measure(client, "/api/v1/snapshot", 10, 0.6)
-            measure(client, "/api/v1/snapshot", 50, cached=True)
-            for path in PATHS:
-                measure(client, path, 10)
-            watch(port, token, web.pid)
-        finally:
-            web.kill()
-            web.communicate()
-            subprocess.run([*QUEUECTL, "-q", "worker", "stop", "--wait"], check=True, stdout=subprocess.DEVNULL)
+def _mixed(context: Context, count: int) -> Case:
+    home = context.fresh("mixed")
+    layout = Layout(str(home))
+    layout.ensure()
+    fill(layout, count)
+    spools.index(home, context.say)
+    Service(context, home, RELAXED).start(WORKERS)
+    page = Page(context, home)
+    jobs = f"{count:,} jobs"
+    seconds = max(REFRESH_S, REFRESH_S * context.sizes.seconds)
+    figures = (
+        Figure(f"a snapshot, {jobs}", "ms", RELAXED, goal=_under(20)),
+        Figure(f"a snapshot that has not changed (304), {jobs}", "ms", RELAXED, goal=_under(1)),
+        Figure(f"a page of jobs, {jobs}", "ms", RELAXED, goal=_under(30)),
+        Figure(f"a search in all commands, {jobs}", "ms", RELAXED),
+        Figure(f"dead jobs in groups, {jobs}", "ms", RELAXED),
+        Figure(f"charts of 7 days, {jobs}", "ms", RELAXED),
+        Figure(f"metrics, {jobs}", "ms", RELAXED),
+        Figure(f"{PAGES} open pages at {REFRESH_S:g} s, {jobs}", "% of a core", RELAXED, goal=_under(2)),
+    )
+    paths = ("/api/v1/jobs", "/api/v1/jobs?q=image77", "/api/v1/dead/groups", "/api/v1/stats?window=7d", "/metrics")
+    return Case(
+        figures,
+        lambda: [page.snapshot(), page.unchanged(), *map(page.usual, paths), page.watched(seconds)],
+    )
 
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+def _finished(context: Context, count: int) -> Case:
+    """Where the growth benches have built a spool of this size with as many waiting jobs, that one serves."""
+    home = spools.spool(context, count if (count, count) in context.shared else 0, count)
+    page = Page(context, home)
+    jobs = f"{count:,} done"
+    figures = (
+        Figure(f"a snapshot, {jobs}", "ms", RELAXED),
+        Figure(f"a page of jobs, {jobs}", "ms", RELAXED, goal=_under(30)),
+        Figure(f"a page of jobs far down, {jobs}", "ms", RELAXED, goal=_under(30)),
+        Figure(f"a page of completed jobs by age, {jobs}", "ms", RELAXED),
+    )
+
+    def run() -> list[float]:
+        cursor = json.loads(page.ask("/api/v1/jobs?limit=500")[2])["cursor"]
+        further = f"/api/v1/jobs?limit=50{f'&cursor={cursor}' if cursor else ''}"
+        oldest = "/api/v1/jobs?state=completed&sort=-created"
+        return [page.snapshot(), page.usual("/api/v1/jobs"), page.usual(further), page.usual(oldest)]
+
+    return Case(figures, run)
+
+
+def _log(context: Context) -> Case:
+    """Without Chromium, the figure of the browser is left out."""
+    home = context.fresh("log")
+    jobs = Jobs(home)
+    lines = b"".join(b"line %d of a long log\n" % number for number in range(LINES))
+    jobs.completed("long", lines)
+    page = Page(context, home)
+    figures = (
+        Figure(f"the end of a log of {LINES:,} lines", "ms", RELAXED),
+        Figure(f"the longest pause of the page while {LINES:,} lines come", "ms", RELAXED, goal=_under(200)),
+    )
+
+    def run() -> list[float]:
+        end = page.usual("/api/v1/jobs/long/output?lines=200")
+        return [end, _longest_pause(page.url, jobs, lines)]
+
+    return Case(figures, run)
+
+
+def _longest_pause(url: str, jobs: Jobs, lines: bytes) -> float:
+    """Return the longest time between two frames of a page that reads lines as they are written."""
+    if not browser.path():
+        return math.nan
+    with jobs.running(f"runs-{time.monotonic_ns()}", b"begun\n") as claim, browser.chromium() as chromium:
+        page = chromium.new_page()
+        page.goto(url)
+        page.wait_for_selector(".tiles")
+        page.evaluate("id => { location.hash = `#/jobs/${id}`; }", claim.job.id)
+        page.wait_for_selector(".out:has-text('begun')")
+        page.evaluate(
+            """() => { window.longest = 0; let last = performance.now();
+                 const frame = (at) => { longest = Math.max(longest, at - last); last = at; requestAnimationFrame(frame); };
+                 requestAnimationFrame(frame); }"""
+        )
+        with open(jobs.queue.layout.output_of(claim.job.id, claim.job.attempts), "ab") as file:
+            file.write(lines)
+        page.wait_for_selector(f".out:has-text('line {LINES - 1} of')")
+        return float(page.evaluate("longest"))

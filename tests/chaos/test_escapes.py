@@ -455,7 +455,8 @@ def test_thousands_of_short_jobs_leave_no_zombie_no_descriptor_and_no_memory(sup
             assert isinstance(answer, str)
         zombies = 0
         while not has_nothing_left(s):
-            s.wait_until(lambda: ended(s) >= min(goal, ended(s) + 100), "a hundred more")
+            more = min(goal, ended(s) + 100)
+            s.wait_until(lambda more=more: ended(s) >= more, "a hundred more")
             zombies = max(zombies, *(len(zombies_of(pid)) for pid in family(s)))
         assert ended(s) == goal
         return zombies

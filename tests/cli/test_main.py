@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from queuectl import __version__, errors
-from queuectl.cli import commands
+from queuectl.cli import commands, release
 from queuectl.cli.main import main
 from tests.cli.support import Jobs, Run
 
+PYTHON = ".".join(map(str, sys.version_info[:3]))
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -30,7 +31,16 @@ def test_alone_it_shows_a_dozen_lines_of_help(cli: Run) -> None:
 def test_version(cli: Run) -> None:
     for flag in ("--version", "-V"):
         ran = cli(flag)
-        assert (ran.code, ran.out, ran.err) == (0, f"queuectl {__version__}\n", "")
+        assert (ran.code, ran.err) == (0, "")
+        assert ran.out.splitlines() == [f"queuectl {__version__}", f"Python {PYTHON}, spool format 1"]
+
+
+def test_version_names_the_commit_that_a_build_has_left(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "COMMIT").write_text("9528ab612345+\n")
+    monkeypatch.setattr(release, "COMMIT", str(tmp_path / "COMMIT"))
+    assert cli("--version").out.endswith(", spool format 1, commit 9528ab612345+\n")
 
 
 @pytest.mark.parametrize(
@@ -226,7 +236,7 @@ def test_main_takes_what_was_typed_from_the_system(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["queuectl", "--version"])
     assert main() == 0
-    assert capsys.readouterr().out == f"queuectl {__version__}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"queuectl {__version__}"
 
 
 assert signal.SIGPIPE  # a system that has it

@@ -153,6 +153,7 @@ def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
         ("sync", "edit much"),
         ("sync_directory", "enqueue"),
         ("sync_directory", "delete what has ended"),
+        ("sync_directory", "purge"),
         ("sync_directory", "revive the dead"),
         ("sync_data", "hold"),
         ("sync_data", "finish"),

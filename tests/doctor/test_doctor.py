@@ -121,6 +121,15 @@ def test_a_home_of_somebody_else_is_not_examined(home: Path, queuectl: Callable[
     assert f"sudo -u nobody queuectl doctor --home {home}" in err
 
 
+def test_a_home_of_a_later_format_is_left_as_it_is(home: Path, queuectl: Callable[..., tuple[int, str, str]]) -> None:
+    """It may hold what this version would take for litter."""
+    (home / "format").write_text("2\n")
+    for argv in ((), ("--fix",)):
+        code, out, err = queuectl(*argv)
+        assert (code, out, os.listdir(home)) == (6, "", ["format"])
+        assert "has spool format 2" in err
+
+
 def test_what_is_no_directory_is_refused(home: Path, queuectl: Callable[..., tuple[int, str, str]]) -> None:
     home.rmdir()
     home.write_text("")

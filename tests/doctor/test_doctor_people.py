@@ -61,7 +61,6 @@ def rejected(ward: Ward) -> None:
 
 
 FAULTS = {
-    "format of a newer version": Fault("format", "error", "format 2, which a newer", "pipx", lambda w: w.path("spool2").mkdir()),
     "folder that is a link": Fault("folders", "error", "spool/dead is a symbolic link", "rm .* && mv ", moved_away),
     "folder that is a link to nowhere": Fault("folders", "error", "where there is no directory", "mkdir -p", output_nowhere),
     "folder in the spool": Fault("strangers", "warn", "spool/panding", "spool/pending", lambda w: w.path("spool/panding").mkdir()),

@@ -108,7 +108,7 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
             126,
             "/no/such/directory",
         ),
-        s.queue.enqueue(["echo", "x" * 200_000], max_retries=0): ("failed_to_start", 126, "too long"),
+        s.queue.enqueue(["/" + "x" * 5000], max_retries=0): ("failed_to_start", 126, "too long"),
         s.queue.enqueue("no-such-command-in-sh", max_retries=0): ("exited", 127, "not found"),
     }
     for job_id, (outcome, code, words) in ends.items():

@@ -317,13 +317,9 @@ class SpoolAndIndex(RuleBasedStateMachine):
             self.catch_up()
 
     def check(self) -> None:
-        jobs = self.jobs()
         with Reader(self.layout.index) as reader:
             rows = {row[0]: list(row) for row in reader.all_rows()}
-            # In pending/ a torn file could be half of what a stranger writes: it is no job for the time of `drop_grace`.
-            for job_id in [*jobs]:
-                if jobs[job_id].is_torn and jobs[job_id].directory == PENDING and job_id not in rows:
-                    del jobs[job_id]
+            jobs = self.jobs(rows)
             counts, by_queue = reader.counts(), reader.by_queue()
             holder = reader.unique_holder("k")
             assert [found for found in verify(self.spool, reader) if found is not None] == []
@@ -349,7 +345,11 @@ class SpoolAndIndex(RuleBasedStateMachine):
             wanted = [job.id for job in sorted(may_start, key=lambda job: (-job.priority, job.run_at, job.id))]
             assert due == wanted
 
-    def jobs(self) -> dict[str, Job]:
+    def jobs(self, rows: dict[str, list[Any]]) -> dict[str, Job]:
+        """Read them all, each from the first directory that has it.
+
+        In pending/ a torn file could be half of what a stranger writes: it is no job for the time of `drop_grace`.
+        """
         found: dict[str, Job] = {}
         for directory in DIRECTORIES:
             for job_id in self.spool.ids(directory):
@@ -357,7 +357,8 @@ class SpoolAndIndex(RuleBasedStateMachine):
                     job = self.spool.read_in(directory, job_id)
                 except (QueueError, OSError):
                     continue
-                if job is not None:
+                shown = rows.get(job_id, [None] * 2)[1]
+                if job is not None and not (job.is_torn and directory == PENDING and shown != job.state):
                     found.setdefault(job_id, job)
         return found
 

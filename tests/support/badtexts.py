@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from queuectl.fields import FIELDS
+from queuectl.fields import FIELDS, LONGEST_ARGUMENT
 from queuectl.history import ENTRY_MEMBERS
 from queuectl.record import MAX_BYTES, MAX_FILE_BYTES
 
@@ -28,10 +28,23 @@ TIMES = (
 )
 LABELS = ("", " ", "a b", ".a", "-a", "a/b", "../../etc/passwd", "a\nb", "é", "a" * 129, 7, None, [], {}, True)
 SECONDS = ("5", "5s", -1, -0.5, 1e300, 315360001, True, None, [5], {"s": 5})
+TOO_LONG = "x" * (LONGEST_ARGUMENT + 1)
 WRONG: dict[str, tuple[Any, ...]] = {
     "id": LABELS,
-    "command": ("", " \n\t", 7, None, True, ["touch"], {"sh": "true"}),
-    "argv": ([], "touch", [""], ["", "a"], ["echo", 1], ["echo", None], [["echo"]], {"0": "echo"}, None, 5),
+    "command": ("", " \n\t", 7, None, True, ["touch"], {"sh": "true"}, TOO_LONG, "é" * 65536),
+    "argv": (
+        [],
+        "touch",
+        [""],
+        ["", "a"],
+        ["echo", 1],
+        ["echo", None],
+        [["echo"]],
+        {"0": "echo"},
+        None,
+        5,
+        ["echo", TOO_LONG],
+    ),
     "queue": LABELS,
     "name": LABELS[:8],
     "batch": LABELS[4:],
@@ -46,7 +59,19 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "run_at": TIMES,
     "expires_at": TIMES[:9],
     "cwd": ("", "relative/path", "~/x", "./", 7, None, ["/tmp"]),
-    "env": ("A=b", [], ["A=b"], None, {"": "x"}, {"A=B": "x"}, {"A": 1}, {"A": None}, {"A": ["x"]}, {"A": True}),
+    "env": (
+        "A=b",
+        [],
+        ["A=b"],
+        None,
+        {"": "x"},
+        {"A=B": "x"},
+        {"A": 1},
+        {"A": None},
+        {"A": ["x"]},
+        {"A": True},
+        {"A": TOO_LONG[2:]},
+    ),
     "unique_key": ("", " ", "k" * 257, 7, None, ["k"], True),
     "leftovers": ("kill", "", None, True, "END"),
     "on_interrupt": ("retry", "", None, 1, "Requeue"),

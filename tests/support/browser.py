@@ -30,6 +30,12 @@ RULES = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebind.test 127.0.0.
 SERIOUS = ("serious", "critical")
 
 
+def path() -> str | None:
+    """Return Chromium's path; None where there is none, or nothing to drive it with."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    return found if find_spec("playwright") else None
+
+
 def require() -> str:
     """Return Chromium's path; skip, or in CI fail, where there is none."""
     path = next(filter(None, map(shutil.which, NAMES)), None)
@@ -125,11 +131,32 @@ class Person:
         for _ in range(count):
             with self.page.expect_response(lambda answer: answer.url.endswith("/api/v1/snapshot")):
                 pass
-            self.page.evaluate("async () => { while (S.running) await new Promise((done) => setTimeout(done, 10)); }")
+            self.page.evaluate(
+                "async () => { const { isRefreshing } = await import('/refresh.js');"
+                " while (isRefreshing()) await new Promise((done) => setTimeout(done, 10)); }"
+            )
+
+    def with_state(self, script: str) -> Any:
+        """Run a script with the page's state, S."""
+        return self.page.evaluate(f"async () => {{ const {{ S }} = await import('/state.js'); return {script}; }}")
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+
+    def outside(self) -> list[str]:
+        """Which elements stick out of the window, though no box scrolls them; at most the first five."""
+        found = self.page.evaluate(
+            """() => {
+              const scrolls = (node) => node && (/auto|scroll|hidden|clip/.test(getComputedStyle(node).overflowX) || scrolls(node.parentElement));
+              const out = [...document.querySelectorAll('header *, main *, #toasts *')].filter((node) => {
+                const box = node.getBoundingClientRect();
+                return box.width && !node.closest('svg, .unseen') && (box.left < -1 || box.right > innerWidth + 1) && !scrolls(node.parentElement);
+              });
+              return out.slice(0, 5).map((node) => node.outerHTML.slice(0, 120));
+            }"""
+        )
+        return [str(each) for each in found]
 
     def axe(self) -> list[str]:
         """What axe-core finds that is serious."""

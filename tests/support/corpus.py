@@ -218,10 +218,10 @@ class Corpus:
             "cwd-missing": {"cwd": str(self.outside / "no such directory")},
             "cwd-file": {"cwd": "/etc/passwd"},
             "cwd-long": {"cwd": "/" + "a" * 5000},
-            "env-long": {"env": {"A": "a" * 200_000}},
-            "argument-long": {"x": 1, "env": {"A" * 200_000: "a"}},
         }.items():
             yield job(label, DEAD, "cannot", max_retries=0, **fields)
+        for label, env in {"env-long": {"A": "a" * 200_000}, "name-long": {"A" * 200_000: "a"}}.items():
+            yield job(label, REJECTED, '"env" must be', "more than 131071 bytes", env=env)
         for label, argv in {"no-program": ["/no/such/program"], "no-script": [str(self.outside)]}.items():
             data = json.dumps({"argv": argv, "max_retries": 0}).encode()
             yield Bad(label, PENDING, f"j-{label}.json".encode(), _writing(data), DEAD, ("cannot",))

@@ -17,6 +17,7 @@ from queuectl.errors import Busy
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.record import parse
 from queuectl.spool.claim import Claim, SpoolFull
+from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
 from tests.support.clock import NOON
@@ -262,7 +263,7 @@ def living(spool: Home, book: Book) -> None:
     spool.enqueue({"id": "a", "command": "true", "note": "a"})
     book.note("a", 1)
     with begun(spool) as claim:
-        claim.sync_start()
+        spool.sync_started("a")
         book.note("a", 2)
         claim.reschedule("failed", NOON, FAILED)
         book.note("a", 3)
@@ -283,6 +284,16 @@ def living(spool: Home, book: Book) -> None:
     with spool.take("a") as claim:
         claim.delete()
         book.note("a", 9)
+
+
+def purging(spool: Home, book: Book) -> None:
+    found = [(job_id, spool.find(job_id)) for job_id in ("a", "b", "c")]
+    chosen = [Chosen(job_id, where, spool.read(job_id).updated_at) for job_id, where in found if where]
+    for group in purge(spool, chosen):
+        for job_id in group.ids:
+            book.note(job_id)
+        for _, error in group.failed:
+            raise error
 
 
 def indexing(*, full: bool = False) -> Verb:
@@ -399,6 +410,17 @@ PLAYS: dict[str, Play] = {
     "delete what waits": Play(put("pending"), taking(lambda c: c.delete()), a=("pending", "gone")),
     "delete what has ended": Play(
         then(put("completed"), with_belongings), taking(lambda c: c.delete()), a=("completed", "gone")
+    ),
+    "purge": Play(
+        then(
+            put("completed"),
+            with_belongings,
+            lambda spool: (spool.put("dead", id="b", note="b"), spool.put("pending", id="c", note="c")),
+        ),
+        purging,
+        a=("completed", "gone"),
+        b=("dead", "gone"),
+        c=("pending", "gone"),
     ),
     "recover a start": Play(started, recovering, a=("pending", "pending#1")),
     "recover a claim": Play(then(put("pending"), renamed(PENDING, PROCESSING)), recovering, a=("pending",)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -14,6 +16,7 @@ from queuectl.fields import (
     FIELDS,
     ID_MAX,
     INSTANTS_MAX,
+    LONGEST_ARGUMENT,
     InvalidField,
     command_line,
     instant_of,
@@ -26,8 +29,8 @@ from queuectl.fields import (
 
 GOOD: dict[str, list[Any]] = {
     "id": ["a", "0", "A.b_c-d", "x" * ID_MAX],
-    "command": ["true", " echo hi ", "é\n"],
-    "argv": [["true"], ["echo", ""]],
+    "command": ["true", " echo hi ", "é\n", "x" * LONGEST_ARGUMENT, "é" * (LONGEST_ARGUMENT // 2)],
+    "argv": [["true"], ["echo", ""], ["echo", "x" * LONGEST_ARGUMENT]],
     "queue": ["default", "q.1"],
     "name": ["nightly"],
     "batch": ["b1"],
@@ -42,7 +45,7 @@ GOOD: dict[str, list[Any]] = {
     "run_at": ["2026-11-24T14:01:58Z", "2026-11-24t14:01:58.5+05:30"],
     "expires_at": ["9999-12-31T23:59:59Z"],
     "cwd": ["/", "/tmp/a b"],
-    "env": [{}, {"A": "", "B": "x=y"}],
+    "env": [{}, {"A": "", "B": "x=y"}, {"A": "x" * (LONGEST_ARGUMENT - 2)}],
     "unique_key": ["k", "x" * 256],
     "leftovers": ["end", "leave"],
     "on_interrupt": ["requeue", "bury"],
@@ -53,8 +56,8 @@ GOOD: dict[str, list[Any]] = {
 }
 BAD: dict[str, list[Any]] = {
     "id": ["", ".a", "-a", "a/b", "a b", "a\n", "é", "x" * (ID_MAX + 1), 1, None],
-    "command": ["", "  ", None, ["true"], 1],
-    "argv": [[], [""], "true", ["a", 1], None],
+    "command": ["", "  ", None, ["true"], 1, "x" * (LONGEST_ARGUMENT + 1), "é" * (LONGEST_ARGUMENT // 2 + 1)],
+    "argv": [[], [""], "true", ["a", 1], None, ["a", "x" * (LONGEST_ARGUMENT + 1)]],
     "queue": ["", "a/b", 1],
     "name": ["a b"],
     "batch": [True],
@@ -66,10 +69,19 @@ BAD: dict[str, list[Any]] = {
     "backoff_base": [0, -2],
     "backoff_max": [0],
     "backoff_jitter": [-0.1, 1.1],
-    "run_at": ["2026-11-24T14:01:58", "2026-11-24", "now", 0, "2026-02-30T00:00:00Z", "20२6-11-24T14:01:58Z"],
+    "run_at": [
+        "2026-11-24T14:01:58",
+        "2026-11-24",
+        "now",
+        0,
+        "2026-02-30T00:00:00Z",
+        "2026-W47-2T14:01:58Z",
+        "2026-11-24T14:01:58+00:60",
+        "20२6-11-24T14:01:58Z",
+    ],
     "expires_at": [None],
     "cwd": ["", "tmp", "~/x", 1],
-    "env": [[], {"": "x"}, {"A=B": "x"}, {"A": 1}, {1: "x"}, "A=B"],
+    "env": [[], {"": "x"}, {"A=B": "x"}, {"A": 1}, {1: "x"}, "A=B", {"A": "x" * (LONGEST_ARGUMENT - 1)}],
     "unique_key": ["", "x" * 257],
     "leftovers": ["keep", None],
     "on_interrupt": ["retry"],
@@ -98,6 +110,16 @@ def test_a_bad_value_is_refused_by_name(field: str, value: object) -> None:
         validate(fields_with(field, value))
     assert caught.value.field == field
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(
+    os.sysconf("SC_PAGE_SIZE") != 4096 or sys.platform != "linux", reason="where pages are larger, so is the limit"
+)
+def test_what_is_accepted_can_be_run_and_one_byte_more_cannot() -> None:
+    fits = ": " + "x" * (LONGEST_ARGUMENT - 2)
+    assert subprocess.run(["/bin/sh", "-c", fits], check=False).returncode == 0
+    with pytest.raises(OSError, match="too long"):
+        subprocess.run(["/bin/sh", "-c", f"{fits}x"], check=False)
 
 
 def test_every_field_has_good_and_bad_examples_here() -> None:

@@ -125,7 +125,7 @@ def test_a_file_that_is_no_job_is_refused(data: bytes, words: str) -> None:
 
 def test_the_size_of_the_authors_part_and_of_the_file_are_limited() -> None:
     def file(author: int, history: bytes = b"") -> bytes:
-        head = b'{"command":"'
+        head = b'{"command":"true","x":"'
         return head + b"x" * (author - len(head) - 1) + b'"' + history + b"}"
 
     parse(file(MAX_BYTES - 1))
@@ -320,7 +320,7 @@ def test_an_edit_by_rewriting_takes_in_the_edits_before_it() -> None:
 
 def test_an_edit_that_makes_the_job_too_long_is_refused() -> None:
     with pytest.raises(InvalidData, match=f"at most {MAX_BYTES}"):
-        parse(render_new({"command": "a"})).with_edit(edit({"command": "x" * MAX_BYTES}))
+        parse(render_new({"command": "a"})).with_edit(edit({"x": "x" * MAX_BYTES}))
 
 
 def test_a_record_with_a_cut_tail_grows_from_there() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.errors import InvalidData, NotAllowed, UsageError
+from queuectl.spool.layout import Layout
 from queuectl.web import tokens
 from queuectl.web.contract import Contract
 from queuectl.web.serve import Wanted
@@ -79,7 +80,7 @@ def test_wrong_tokens_are_throttled_and_the_right_one_is_not(web: Served) -> Non
 def test_a_new_token_counts_at_once(web: Served, home: Path) -> None:
     old = {"Authorization": f"Bearer {web.token}"}
     cookie = web.ask("POST", "/api/v1/session", {"token": web.token}, auth=False).headers["set-cookie"]
-    tokens.make(tokens.path_in(str(home)))
+    tokens.make(Layout(str(home)).web_token)
     assert web.ask("GET", "/api/v1/jobs", auth=False, headers=old).status == 401
     assert web.ask("GET", "/api/v1/jobs", auth=False, headers={"Cookie": cookie.partition(";")[0]}).status == 401
     assert web.ask("GET", "/api/v1/jobs").status == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -136,3 +137,32 @@ def test_a_wrong_parameter_is_an_error_that_points_at_it(
 @pytest.mark.parametrize("cursor", ["x", "00", "5b5d", "ff", "5b2275706461746564225d"])
 def test_a_cursor_of_another_list_is_refused(web: Served, cursor: str) -> None:
     assert web.ask("GET", f"/api/v1/jobs?cursor={cursor}").status == 400
+
+
+FILTERS = (
+    *(
+        {"state": "dead"},
+        {"queue": "video"},
+        {"tag": "a"},
+        {"batch": "b"},
+        {"q": "true"},
+        {"error": "0123abcd"},
+        {"sort": "id"},
+    ),
+    *({"since": "2h"}, {"until": "2030-01-01T00:00:00Z"}, {"since": "2020-01-01T00:00:00Z"}),
+)
+
+
+def test_a_cursor_goes_with_its_own_filters_only(web: Served) -> None:
+    for number in range(3):
+        web.queue.enqueue("true", id=f"j{number}", tags=["a"])
+    for mine in ({}, {"state": "pending"}, {"tag": "a"}, {"q": "true"}, {"since": "2h"}, {"sort": "-created"}):
+        first = web.get(f"/api/v1/jobs?{urlencode({**mine, 'limit': 2})}")
+        assert first["cursor"], mine
+        again = web.get(f"/api/v1/jobs?{urlencode({**mine, 'cursor': first['cursor'], 'limit': 1})}")
+        assert len(again["jobs"]) == 1, "it goes on, whatever the size of the page"
+        assert not {job["id"] for job in again["jobs"]} & {job["id"] for job in first["jobs"]}
+        for other in FILTERS:
+            if {**mine, **other} != mine:
+                reply = web.ask("GET", f"/api/v1/jobs?{urlencode({**mine, **other, 'cursor': first['cursor']})}")
+                assert (reply.status, "does not belong to this list" in reply.json["detail"]) == (400, True), other

@@ -139,7 +139,7 @@ def test_health_says_what_is_wrong_and_what_to_type(
 
 def test_without_an_index_nothing_is_said_to_be_well_that_nobody_knows() -> None:
     overview = SimpleNamespace(
-        supervisor=None, died=None, unavailable="there is no index", workers=[], now=0.0, rejected=0, counts={},
+        supervisor=None, died=None, silent=None, unavailable="there is no index", workers=[], now=0.0, rejected=0, counts={},
         free_bytes=1 << 40, disk_bytes=1 << 41, count=lambda *_: 0, oldest_waiting=None, dead_today=0,
     )  # fmt: skip
     queue = SimpleNamespace(settings=SimpleNamespace(min_free=0))

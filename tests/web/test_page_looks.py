@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,6 +59,7 @@ def test_every_view_fits_and_axe_finds_nothing_serious(
             for width, height in ((1280, 900), (320, 256), (768, 900)):
                 page.set_viewport_size({"width": width, "height": height})
                 assert person.overflow() <= 0, (view, width)
+                assert person.outside() == [], (view, width)
                 if width == 1280 or (width == 320 and scheme == "light"):
                     found += [(view, width, fault) for fault in person.axe()]
         page.set_viewport_size({"width": 320, "height": 256})
@@ -190,14 +192,14 @@ def test_output_goes_on_where_it_was_after_a_cut(
     jobs.pending("cut", command=f"for n in 1 2 3; do echo part $n; until [ -e {home}/$n ]; do sleep 0.05; done; done")
     page = person.sign_in("jobs/cut")
     person.see(".out", "part 1")
-    page.evaluate("S.tail.stop()")  # as when the tab is hidden
+    person.with_state("S.tail.stop()")  # as when the tab is hidden
     (home / "1").touch()
     page.wait_for_timeout(500)
     assert "part 2" not in page.inner_text(".out")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     person.see(".out", "part 2")
     page.route("**/output?*follow=true*", lambda route: route.fulfill(status=503, body="{}"))  # too many streams
-    page.evaluate("S.tail.stream()")
+    person.with_state("void S.tail.stream()")
     (home / "2").touch()
     person.see(".out", "part 3")
     (home / "3").touch()
@@ -224,6 +226,20 @@ def test_the_page_stays_right_while_things_go_wrong(
         process.wait()
         person.see(".tile", "no supervisor")
         watched.wait_until(lambda: not watched.survivors(), "the worker has gone too")
+    process = watched.start(1)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        person.see(".banner", "does not answer")
+        person.see(".tile", "does not answer")
+        person.go("workers")
+        person.see(".empty", f"The supervisor (pid {process.pid}) does not answer")
+        person.go("overview")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    person.miss(".banner", "does not answer")
+    process.kill()
+    process.wait()
+    watched.wait_until(lambda: not watched.survivors(), "the worker has gone too")
     person.see(".count-card:has-text('Completed')", "2")
     for _ in rebuild(jobs.spool, jobs.queue.layout.index):
         pass

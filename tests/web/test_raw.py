@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import pytest
@@ -294,3 +295,14 @@ def test_http_1_0_is_answered_and_hung_up(web: Served) -> None:
             data += more
     assert status_of(data) == 200
     assert b"Connection: close" in data
+
+
+def test_how_many_requests_those_were() -> None:
+    """Each case of a test above sends one at least; test_limits has the slow clients and the idle sockets beside."""
+    sent = 0
+    for name, test in globals().items():
+        if name.startswith("test_") and name != "test_how_many_requests_those_were":
+            marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+            sent += math.prod(len(mark.args[1]) for mark in marks)
+    print(f"{sent} raw requests")
+    assert sent >= 150

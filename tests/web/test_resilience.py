@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,31 @@ def test_a_stopped_supervisor_is_said_and_jobs_are_put_in_all_the_same(web: Serv
         "hint": "queuectl worker start --count 2",
     }
     web.post(f"/api/v1/jobs/{job_id}/cancel", {})
+    assert _snapshot(web)["attention"] == []
+
+
+def test_a_supervisor_that_does_not_answer_is_said_and_not_waited_for(
+    web: Served, supervised: Callable[..., Supervised]
+) -> None:
+    """Stopped by SIGSTOP it holds its lock and its socket; the page answers all the same."""
+    watched = supervised()
+    process = watched.start(1)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        for path in ("/api/v1/jobs", "/api/v1/stats?window=1h", "/metrics", "/api/status", "/api/v1/dead/groups"):
+            assert web.ask("GET", path).status == 200, path
+        seen = _snapshot(web)
+        assert (seen["supervisor"], seen["supervisor_silent"]) == (None, process.pid)
+        assert seen["attention"][0]["text"].startswith(f"The supervisor (pid {process.pid}) does not answer")
+        assert seen["attention"][0]["hint"] == f"kill -CONT {process.pid}"
+        assert "nobody works" not in str(seen["attention"])
+        health = web.ask("GET", "/healthz")
+        assert (health.status, health.json["checks"]["supervisor"]["status"]) == (503, "fail")
+        job_id = web.post("/api/v1/jobs", {"command": "true"})["id"]
+    finally:
+        process.send_signal(signal.SIGCONT)
+    watched.wait_for(job_id, "completed")
+    watched.wait_until(lambda: _snapshot(web)["supervisor"] is not None, "it answers again")
     assert _snapshot(web)["attention"] == []
 
 

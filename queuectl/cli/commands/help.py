@@ -1,8 +1,11 @@
-"""help: the help of a command, as --help shows it."""
+"""help: the help of a command, as --help shows it, and of topics."""
 
 from __future__ import annotations
 
-from queuectl.cli.commandline import parse
+from queuectl.cli.commandline import did_you_mean, parse
+from queuectl.cli.grammar import Misuse
+from queuectl.cli.tree import subcommands
+from queuectl.cli.tree.topics import TOPICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +14,25 @@ if TYPE_CHECKING:
 
 
 def run(args: Arguments, screen: Screen) -> int:
-    """Print the help of the command that `args.words` name."""
+    """Explain the command or the topic that `args.words` name."""
+    name = args.words[0] if args.words else ""
+    if name in TOPICS and len(args.words) == 1:
+        return _tell(screen, name)
+    known = [*subcommands(), *TOPICS]
+    if name and name not in known:
+        raise Misuse(f'no help on "{name}"{did_you_mean(name, known)}', "queuectl help")
     screen.flush()
     parse([*args.words, "--help"])
+    return 0
+
+
+def _tell(screen: Screen, name: str) -> int:
+    from queuectl.cli.pager import show
+    from queuectl.cli.topics import TEXTS
+
+    text = TEXTS[name]()
+    if screen.format in ("json", "jsonl"):
+        screen.json({"topic": name, "summary": TOPICS[name], "text": text})
+    else:
+        show(screen, text)
     return 0

@@ -1,11 +1,14 @@
-"""status: the queue in one screen, and what needs a person."""
+"""status: the queue in one screen, and what needs a person; once, or again and again."""
 
 from __future__ import annotations
 
 from queuectl import overview
-from queuectl.cli.overview import write
+from queuectl.cli.overview import short_line, write
 from queuectl.cli.progress import open_index
+from queuectl.cli.redraw import Redraw
+from queuectl.cli.times import duration
 from queuectl.client import Queue
+from queuectl.errors import Busy, TimedOut, UsageError
 from queuectl.index.database import IndexUnavailable
 
 TYPE_CHECKING = False
@@ -14,23 +17,55 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.overview import Overview
 
+SHORTEST_S = 0.1
+
 
 def run(args: Arguments, screen: Screen) -> int:
     """Show how things stand; exit 0 also when they stand badly."""
-    made = look(Queue(args.home, warn=screen.warn), screen)
-    if screen.is_table:
-        write(screen, made)
-    elif screen.format in ("json", "jsonl"):
-        screen.json(overview.to_dict(made))
+    period_s = None if args.watch is None else duration("--watch", args.watch)
+    if period_s is not None and period_s < SHORTEST_S:
+        raise UsageError(f"--watch must be {SHORTEST_S:g}s or more, not {args.watch}")
+    queue = Queue(args.home, warn=screen.warn)
+    if period_s is None:
+        show(queue, screen, is_short=args.short)
     else:
-        for state, count in made.counts.items():
-            screen.line(f"{state}\t{count}")
+        watch(queue, screen, period_s, is_short=args.short)
     return 0
 
 
-def look(queue: Queue, screen: Screen) -> Overview:
+def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
+    """Show how things stand now."""
+    made = look(queue, screen, usage=not (is_short and screen.is_table))
+    if screen.format in ("json", "jsonl"):
+        screen.json(overview.to_dict(made))
+    elif not screen.is_table:
+        for state, count in made.counts.items():
+            screen.line(f"{state}\t{count}")
+    elif is_short:
+        screen.line(short_line(made))
+    else:
+        write(screen, made)
+
+
+def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> None:
+    """Show it again and again, until Ctrl-C: on a terminal in the same place, else one below the other."""
+    redraw = Redraw(screen)
+    screen.is_quiet = True  # what there is to warn of has been said, or is part of the picture
+    try:
+        while True:
+            try:
+                lines = screen.held(lambda: show(queue, screen, is_short=is_short))
+            except (TimedOut, Busy) as error:  # it may pass
+                lines = [f"queuectl: {error}"]
+            redraw.show(lines)
+            redraw.wait(period_s)
+    except KeyboardInterrupt:
+        return
+
+
+def look(queue: Queue, screen: Screen, *, usage: bool = True) -> Overview:
     """Gather what the screen shows."""
-    made = overview.look(queue)
+    made = overview.look(queue, usage=usage)
     try:
         with open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)

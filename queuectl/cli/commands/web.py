@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.web.server import Server
 
+HOST = "127.0.0.1"
+SOCKET_PATH_MAX = 107  # bytes, in Linux's sockaddr_un
+
 
 def run(args: Arguments, screen: Screen) -> int:
     """Serve until Ctrl-C, or print the token."""
@@ -23,12 +26,13 @@ def run(args: Arguments, screen: Screen) -> int:
         raise UsageError("--rotate goes with `token`", "queuectl web token --rotate")
     if args.port is not None and not 0 <= args.port <= 65535:
         raise UsageError(f"--port must be from 0 to 65535, not {args.port}")
+    _check_socket(args)
     from queuectl.web.serve import Wanted, build
 
     queue = Queue(args.home)
     settings = queue.settings
     wanted = Wanted(
-        args.host,
+        args.host or HOST,
         settings.web_port if args.port is None else args.port,
         socket_path=args.socket,
         token_file=args.token_file,
@@ -49,14 +53,31 @@ def run(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+def _check_socket(args: Arguments) -> None:
+    """Refuse what cannot be meant together with --socket, and a name that no socket can have."""
+    if args.socket is None:
+        return
+    for flag, value in (("--host", args.host), ("--port", args.port), ("--open", args.open or None)):
+        if value is not None:
+            raise UsageError(f"{flag} does not go with --socket", "leave one of them out")
+    size = len(os.fsencode(args.socket))
+    if size > SOCKET_PATH_MAX:
+        raise UsageError(
+            f"--socket: {size} bytes are too many for the path of a socket; at most {SOCKET_PATH_MAX} are possible",
+            "a shorter path, as /run/queuectl.sock",
+        )
+    if not size:
+        raise UsageError("--socket needs a path", "queuectl web --socket /run/queuectl.sock")
+
+
 def _tell(args: Arguments, screen: Screen, server: Server, *, is_local: bool) -> None:
     """Say where the page is; the part behind # never leaves the browser."""
     from queuectl.web.serve import address_of
-    from queuectl.web.tokens import path_in, read
+    from queuectl.web.tokens import read
 
     url, guard = address_of(server), server.site.guard
     if guard.has_token:
-        url += f"#token={read(args.token_file or path_in(server.site.home))}"
+        url += f"#token={read(args.token_file or server.site.layout.web_token)}"
     if not is_local:
         screen.warn(f"{args.host} is reached from other machines, and there is no TLS: the token travels in the clear")
         screen.warn("a name by which they call this host has to be allowed: --allow-host NAME")
@@ -87,7 +108,7 @@ def _token(args: Arguments, screen: Screen) -> int:
 
     layout = own_layout(args.home)
     layout.ensure()
-    path = args.token_file or tokens.path_in(layout.home)
+    path = args.token_file or layout.web_token
     token = tokens.make(path) if args.rotate else tokens.read(path, create=True)
     screen.result({"token": token, "file": path, "rotated": args.rotate}, [token])
     if args.rotate:

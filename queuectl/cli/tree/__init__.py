@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.grammar import Command
+from queuectl.cli.tree.installing import INSTALLING
 from queuectl.cli.tree.jobs import JOBS
 from queuectl.cli.tree.upkeep import UPKEEP
 from queuectl.cli.tree.watching import WATCHING
@@ -17,9 +18,10 @@ GROUPS = {
     "dlq": "the dead letter queue: jobs that failed for good",
     "config": "settings: show, change and check them",
     "index": "the index, which is derived from the job files",
+    "service": "run the queue by systemd or launchd",
 }
 
-COMMANDS: dict[str, Command] = {**JOBS, **WORKERS, **WATCHING, **UPKEEP}
+COMMANDS: dict[str, Command] = {**JOBS, **WORKERS, **WATCHING, **UPKEEP, **INSTALLING}
 
 
 def handler_of(words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from queuectl.cli.grammar import (
     IDS,
     LINES,
     PROPAGATE,
+    PURGE_FILTERS,
     STATES,
     WAIT_TIMEOUT,
     Command,
@@ -100,6 +101,24 @@ JOBS: dict[str, Command] = {
         "remove jobs and what they wrote; running ones are cancelled first",
         IDS,
         examples=("queuectl delete 01JDFQ8Z4T", "queuectl list --state completed --all -o name | queuectl delete -"),
+    ),
+    "purge": Command(
+        "remove many jobs and what they wrote, for good",
+        option("--state", metavar="STATE", action="append", help="default: completed,cancelled; may be repeated"),
+        option(
+            "--older-than",
+            metavar="TIME",
+            help="only jobs that have not changed for so long, or since: 30d, 2026-11-01",
+        ),
+        *PURGE_FILTERS,
+        flag("--output-only", help="remove only what they wrote, and keep the jobs"),
+        flag("--dry-run", help="tell how many there are, and remove none"),
+        flag("-y", "--yes", help="do not ask; needed where nobody can answer"),
+        examples=(
+            "queuectl purge --older-than 30d --dry-run",
+            "queuectl purge --state dead --queue default --yes",
+            "queuectl purge --output-only --older-than 7d --yes",
+        ),
     ),
     "dlq list": Command(
         "show dead jobs, the last to die first",

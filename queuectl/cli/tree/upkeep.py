@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, flag, option
+from queuectl.cli.grammar import Command, flag, number, option
+
+TASKS = ("reclaim", "retention", "output", "litter", "logs", "statistics", "index")  # queuectl/maintenance/tasks.py
 
 UPKEEP: dict[str, Command] = {
     "config list": Command(
@@ -46,9 +48,16 @@ UPKEEP: dict[str, Command] = {
         flag("-v", "--verbose", help="list the checks that found nothing as well"),
         examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
     ),
-    "help": Command(
-        "show the help of a command",
-        option("words", metavar="COMMAND", nargs="*", help="the command to explain"),
-        examples=("queuectl help enqueue", "queuectl help worker start"),
+    "maintenance": Command(
+        "mend and tidy what has to be, now and then; silent when all is well",
+        option("tasks", metavar="TASK", nargs="*", help="only these tasks: " + ", ".join(TASKS)),
+        flag("-v", "--verbose", help="show what each task did"),
+        flag("--dry-run", help="change nothing, only show what would be done"),
+        number("--ensure-workers", help="first start N workers if no supervisor runs, as after a reboot"),
+        examples=(
+            "queuectl maintenance",
+            "queuectl maintenance --verbose --dry-run",
+            "queuectl maintenance retention output --verbose",
+        ),
     ),
 }

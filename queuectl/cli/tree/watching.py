@@ -1,18 +1,94 @@
-"""watching: the commands that tell how things stand."""
+"""watching: the commands that tell how things stand, to people and to monitoring systems."""
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import Command, choice, flag, number, option
+from queuectl.cli.grammar import FOLLOW, Command, choice, flag, number, option
 
 WATCHING: dict[str, Command] = {
     "status": Command(
         "show the queue, its workers and what needs attention",
-        examples=("queuectl status", "queuectl status --json"),
+        option(
+            *("-w", "--watch"),
+            metavar="TIME",
+            nargs="?",
+            const="2s",
+            help="go on until Ctrl-C, with a look every TIME (default: 2s)",
+        ),
+        flag("--short", help="one line, for a prompt: 128 waiting (oldest 42s), 3/4 busy, 7 dead"),
+        examples=("queuectl status", "queuectl status --watch 5", "queuectl status --short", "queuectl status --json"),
+    ),
+    "top": Command(
+        "watch workers and jobs on a full screen; cancel, retry, read logs",
+        option("--every", metavar="TIME", default="2s", help="look again after this long (default: 2s)"),
+        examples=("queuectl top", "queuectl top --every 0.5"),
+    ),
+    "stats": Command(
+        "show throughput, failures, waiting and run times, also of deleted jobs",
+        option("--since", metavar="TIME", default="24h", help="from then on: 2h, 14:30, yesterday (default: 24h)"),
+        choice(
+            "--by",
+            "WHAT",
+            ("queue", "minute", "hour", "day"),
+            default="hour",
+            help="a row for each of them: queue, minute, hour (default) or day",
+        ),
+        option("--queue", metavar="NAME", help="only this queue"),
+        examples=(
+            "queuectl stats",
+            "queuectl stats --by queue --since 7d",
+            "queuectl stats --by minute --since 1h --json",
+        ),
+    ),
+    "events": Command(
+        "tell what happened to jobs, and with -f what happens",
+        flag(*FOLLOW, help="go on until Ctrl-C, also when the supervisor is started again"),
+        option("--since", metavar="TIME", help="from then on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
+        option(
+            "--type", metavar="KIND", action="append", help="only these: failed,died; a comma list, may be repeated"
+        ),
+        number("-n", "--limit", default=1000, help="of the past, the newest N (default: 1000)"),
+        examples=(
+            "queuectl events --since 10m",
+            "queuectl events -f --type failed,died --json",
+            "queuectl events --type started -o tsv",
+        ),
+    ),
+    "check": Command(
+        "tell a monitoring system how things stand, with perfdata and exit 0 to 3",
+        option(
+            *("-w", "--warning"),
+            metavar="KEY=RANGE",
+            action="append",
+            help="warn when the figure KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
+            " disk_free=10:); may be repeated; KEY=~: switches a default off",
+        ),
+        option(
+            *("-c", "--critical"),
+            metavar="KEY=RANGE",
+            action="append",
+            help="the same for what is critical (default: oldest=1h, stranded=0, disk_free=5:). KEY is one of oldest,"
+            " waiting, processing, failed, failed_1h, dead, dead_today, stranded (jobs that wait while nobody works),"
+            " workers, supervisor, degraded, rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
+            " @10:20 (not inside)",
+        ),
+        option("--timeout", metavar="TIME", default="10s", help="give up after this long (default: 10s)"),
+        examples=(
+            "queuectl check",
+            "queuectl check -w oldest=30m -c oldest=2h -w dead_today=~:",
+            "queuectl check -q -c workers=1: --timeout 5",
+        ),
+    ),
+    "metrics": Command(
+        "print figures for Prometheus, or write them to a file for node_exporter",
+        option(
+            "--textfile", metavar="FILE", help="write them to FILE, at once and whole; its name should end in .prom"
+        ),
+        examples=("queuectl metrics", "queuectl metrics --textfile queuectl.prom", "queuectl metrics --json"),
     ),
     "web": Command(
         "serve the status page, its API and metrics until Ctrl-C",
         choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
-        option("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)"),
+        option("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)"),
         number("--port", help="which port (default: the setting web_port, 5000); 0 takes a free one"),
         option("--socket", metavar="PATH", help="listen on a socket in the file system instead, for a proxy"),
         option("--token-file", metavar="FILE", help="where the token is (default: web.token in the home)"),

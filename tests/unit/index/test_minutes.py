@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from queuectl.index.writer import Writer
 from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.unit.index.conftest import Home
@@ -29,13 +31,19 @@ def row(job_id: str, **values: Any) -> list[Any]:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Writer:
-    return Writer(str(tmp_path / "index.sqlite3"), FakeClock(START))
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    with closing(Writer(str(tmp_path / "index.sqlite3"), FakeClock(START))) as made:
+        yield made
+
+
+def asked(path: str, query: str) -> list[Any]:
+    with closing(Database(path, for_writing=False)) as database:
+        return [*database.all(query)]
 
 
 def counted(writer: Writer) -> dict[str, int]:
     """How often what happened, by what, minute and bucket."""
-    rows = Database(writer.path, for_writing=False).all("SELECT minute, what, bucket, n FROM minutes")
+    rows = asked(writer.path, "SELECT minute, what, bucket, n FROM minutes")
     return {f"{what} {minute - MINUTE if minute else 'past'} {bucket}": n for minute, what, bucket, n in rows}
 
 
@@ -97,7 +105,7 @@ def test_the_schema_and_the_bounds_say_the_same(writer: Writer, number: int) -> 
     """A duration of just a bound falls into its bucket, one that is longer into the next."""
     for job_id, s, bucket in (("at", BOUNDS[number], number), ("above", BOUNDS[number] * 1.001, number + 1)):
         put(writer, row(job_id, state="completed", run_at=0, started_at=0, finished_at=s, attempts=1))
-        rows = Database(writer.path, for_writing=False).all("SELECT bucket FROM minutes WHERE what = 'completed'")
+        rows = asked(writer.path, "SELECT bucket FROM minutes WHERE what = 'completed'")
         assert (bucket,) in rows, s
 
 
@@ -110,17 +118,17 @@ def test_what_never_ran_has_no_duration(writer: Writer) -> None:
 
 
 def test_old_minutes_are_put_together_and_nothing_is_lost(tmp_path: Path) -> None:
-    clock = FakeClock(START)
-    writer = Writer(str(tmp_path / "index.sqlite3"), clock)
-    for number in range(200):
-        writer.put(row(f"j{number:03}", created_at=START + 60 * number, priority=number))
-    writer.commit()
-    database = Database(writer.path, for_writing=True)
-    for minutes, rows in ((200, 200), (KEPT_MINUTES + 300, 5), (KEPT_HOURS + 400, 1)):
-        database.change(*rolling(START + 60 * minutes))
-        database.change(*rolling(START + 60 * minutes))
-        [(kept, total)] = database.all("SELECT count(*), sum(n) FROM minutes")
-        assert (kept <= rows, total) == (True, 200), (minutes, kept)
+    path, clock = str(tmp_path / "index.sqlite3"), FakeClock(START)
+    with closing(Writer(path, clock)) as writer:
+        for number in range(200):
+            writer.put(row(f"j{number:03}", created_at=START + 60 * number, priority=number))
+        writer.commit()
+        with closing(Database(path, for_writing=True)) as database:
+            for minutes, rows in ((200, 200), (KEPT_MINUTES + 300, 5), (KEPT_HOURS + 400, 1)):
+                database.change(*rolling(START + 60 * minutes))
+                database.change(*rolling(START + 60 * minutes))
+                [(kept, total)] = database.all("SELECT count(*), sum(n) FROM minutes")
+                assert (kept <= rows, total) == (True, 200), (minutes, kept)
 
 
 def test_an_index_built_anew_counts_what_the_jobs_still_tell(home: Home) -> None:

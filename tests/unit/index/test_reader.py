@@ -220,9 +220,6 @@ def test_counts_have_every_state_also_where_there_is_none(index: Writer, jobs: l
         assert found.counts() == {state: really[state] for state in STATES}
         assert sum(sum(counts.values()) for counts in found.by_queue().values()) == 300
         assert set(found.by_queue()) == {"default", "mail", "video"}
-        assert found.batch_counts("b1") == {
-            state: sum(job[1] == state and job[AT["batch"]] == "b1" for job in jobs) for state in STATES
-        }
 
 
 def test_an_empty_index_counts_zero(index: Writer) -> None:

@@ -204,12 +204,6 @@ def test_soon_is_what_waits_for_its_time(index: Writer) -> None:
     index.put(row("now"))
     index.put(row("held", run_at=NOW + 5, state="held"))
     assert ids(index.soon(10)) == ["b", "a"]
-    assert index.next_due_at() == NOW + 20
-
-
-def test_nothing_waits_for_its_time(index: Writer) -> None:
-    index.put(row("now"))
-    assert index.next_due_at() is None
 
 
 # --- the file

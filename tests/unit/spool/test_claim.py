@@ -314,13 +314,12 @@ def test_relaxed_durability_leaves_the_syncs_out(tmp_path: Path, durability: str
     spool = Home(tmp_path / "home", files=Counting(), durability=durability)
     job_id = spool.put("pending")
     with spool.start(job_id) as claim:
-        claim.sync_start()
         claim.finish({})
     with spool.take(job_id) as claim:
         claim.revive()
         claim.hold()
-    spool.sync_started(job_id)
-    wanted = ["sync", "pending", "sync_data", "sync_data", "done", "pending", "done", "sync_data", "sync_data"]
+    spool.sync_started(job_id)  # it has moved on
+    wanted = ["sync", "pending", "sync_data", "done", "pending", "done", "sync_data", "sync_data"]
     assert calls == (wanted if synced else [])
 
 
@@ -368,7 +367,8 @@ def test_an_edit_that_makes_no_job_is_refused_and_changes_nothing(spool: Home) -
         {"x": float("nan")},
         {"x": {1, 2}},
         {"x": json.loads("[" * 40 + "]" * 40)},
-        {"command": "x" * (1 << 20)},
+        {"command": "x" * (1 << 17)},
+        {"x": "x" * (1 << 20)},
     ]
     with spool.take(job_id) as claim:
         for changes in bad:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
-from queuectl.fields import InvalidField
+from queuectl.fields import LONGEST_ARGUMENT, InvalidField
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull
@@ -42,7 +42,8 @@ BAD: list[tuple[dict[Any, Any], str]] = [
     ({"command": "true", "x": {1: "a", "1": "b"}}, "twice"),
     ({"command": "true", "x": json.loads("[" * 40 + "]" * 40)}, "deep"),
     ({"command": "true", "x": 10**4400}, "JSON|at most"),
-    ({"command": "x" * MAX_BYTES}, "at most"),
+    ({"command": "true", "x": "x" * MAX_BYTES}, f"at most {MAX_BYTES}"),
+    ({"command": "x" * (LONGEST_ARGUMENT + 1)}, f"at most {LONGEST_ARGUMENT} bytes long"),
     ({"command": "true", "after": ["a"]}, "does not support it yet"),
 ]
 
@@ -79,13 +80,13 @@ def test_a_bad_field_is_named_without_a_place_in_a_text_nobody_wrote(spool: Home
 
 def test_the_largest_job_can_be_claimed_and_settled(spool: Home) -> None:
     """Its growth does not push it over the limit."""
-    room = MAX_BYTES - len(spool.text(PENDING, spool.enqueue({"command": "x", "id": "a" * 16})).encode()) + 1
-    job_id = spool.enqueue({"command": "x" * room, "id": "b" * 16})
+    room = MAX_BYTES - len(spool.text(PENDING, spool.enqueue({"command": "x", "x": "", "id": "a" * 16})).encode())
+    job_id = spool.enqueue({"command": "x", "x": "x" * room, "id": "b" * 16})
     with spool.start(job_id) as claim:
         claim.reschedule("failed", NOON, {"exit_code": 1, "error": "e" * 1500})
     spool.start(job_id).close()
     with pytest.raises(InvalidData):
-        spool.enqueue({"command": "x" * (MAX_BYTES - 50)})
+        spool.enqueue({"command": "x", "x": "x" * (MAX_BYTES - 50)})
 
 
 @pytest.mark.parametrize("state", ["pending", "held", "failed", "completed", "cancelled", "dead"])

@@ -24,6 +24,7 @@ from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.record import parse
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
+from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
 from tests.support.clock import NOON
@@ -95,6 +96,20 @@ def claiming(spool: Home) -> None:
     if isinstance(answer, NotNow):
         return
     answer.close()
+
+
+def put_three(spool: Home) -> None:
+    for job_id, state in (("a", "completed"), ("b", "dead"), ("c", "pending")):
+        spool.put(state, id=job_id, note="kept")
+
+
+def purging(spool: Home, *job_ids: str) -> None:
+    """Remove jobs as somebody does who has just seen them; what failed is an error, as it is with other verbs."""
+    found = [(job_id, spool.find(job_id)) for job_id in job_ids]
+    chosen = [Chosen(job_id, where, spool.read(job_id).updated_at) for job_id, where in found if where]
+    for group in purge(spool, chosen):
+        for _, error in group.failed:
+            raise error
 
 
 def recovering(spool: Home) -> None:
@@ -216,6 +231,20 @@ SCENARIOS = {
         then(put("completed"), lambda s: Path(s.layout.output_of("a", 1)).touch()),
         taking(lambda c: c.delete()),
         a=("completed", "gone"),
+    ),
+    "purge": Scenario(
+        then(put_three, lambda s: Path(s.layout.output_of("a", 1)).touch()),
+        lambda s: purging(s, "a", "b", "c"),
+        True,
+        a=("completed", "gone"),
+        b=("dead", "gone"),
+        c=("pending", "gone"),
+    ),
+    "purge what was revived": Scenario(
+        then(put("completed"), taking(lambda c: c.revive())),
+        lambda s: [*purge(s, [Chosen("a", DONE, s.clock.now())])],
+        True,
+        a=PENDINGS,
     ),
     "take one of two names": Scenario(then(put("dead"), link(DEAD, PENDING)), taking(lambda c: None), a=("dead",)),
     "recover a start": Scenario(started, recovering, a=PENDINGS),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from queuectl import history, jsontext, record
-from queuectl.fields import FIELDS, ID_MAX, new_id
+from queuectl.fields import FIELDS, ID_MAX, LONGEST_ARGUMENT, new_id
 from queuectl.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_TO, PENDING, PROCESSING
 from queuectl.job import Job
 from queuectl.spool import aside, claim, layout
@@ -78,6 +78,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
         assert f"{number}" in text
     assert f"{jsontext.MAX_DEPTH} levels deep" in text
     assert f"{jsontext.MAX_DIGITS} characters" in text
+    assert f"{LONGEST_ARGUMENT} bytes" in text
     assert f"1 to {ID_MAX} of the characters" in text
     assert f"… {history.MAX_ATTEMPTS}" in section("History")
     assert f"{record.SECTOR_BYTES} bytes" in section("Torn growths")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.errors import NotAllowed, NotFound
-from queuectl.spool.layout import FOLDERS, Layout, default_home, is_ignored, job_id_of, shown
+from queuectl.errors import InvalidData, NotAllowed, NotFound
+from queuectl.spool.layout import FOLDERS, FORMAT, Layout, default_home, is_ignored, job_id_of, shown
 
 HOSTILE = ["", ".", "..", "../x", "a/b", "/etc/passwd", "a\0b", "a\n", "-x", ".x", "é", "x" * 129, " a"]
 
@@ -162,3 +162,22 @@ def test_the_directories_of_jobs_lie_on_one_file_system(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "lstat", elsewhere)
     with pytest.raises(NotAllowed, match="dead lies on another file system"):
         layout.ensure()
+
+
+@pytest.mark.parametrize("said", ["2", "2\n", "10", "", "one", "\x1b[31m", "\udc80"])
+def test_a_home_of_a_later_format_is_refused_untouched(tmp_path: Path, said: str) -> None:
+    """The message names both formats; what the file says never reaches the terminal as a command."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "format").write_bytes(said.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InvalidData, match=f"has spool format .+; queuectl .+ knows format {FORMAT}$") as caught:
+        Layout(str(home)).ensure()
+    assert "\x1b" not in str(caught.value)
+    assert [*home.iterdir()] == [home / "format"]
+
+
+def test_a_home_that_says_it_is_of_this_format_is_taken(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "format").write_text(f"{FORMAT}\n")
+    Layout(str(home)).ensure()

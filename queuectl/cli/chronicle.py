@@ -1,0 +1,91 @@
+"""chronicle: what happened, told from the histories of the jobs that are still there.
+
+Guarantees: pure but for reading; the newest come first into account, so that a million old jobs cost nothing; what was
+            put together in a job's history, and jobs that were deleted, are not told of.
+Source:     spool/FORMAT.md § History; the members are those that the supervisor tells of as it happens.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+from queuectl.clock import parse_instant, spell
+from queuectl.errors import QueueError
+from queuectl.history import LEADS_TO
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from typing import Any
+
+    from queuectl.client import Queue
+    from queuectl.index.reader import Reader
+    from queuectl.job import Job
+
+    Happened = dict[str, Any]
+
+PAGE = 500
+STATE_AFTER = {
+    **dict.fromkeys(LEADS_TO, "pending"),
+    **{"started": "processing", "completed": "completed", "cancelled": "cancelled", "died": "dead", "expired": "dead"},
+    **{"failed": "failed", "held": "held"},
+}
+TOLD = ("enqueued", *STATE_AFTER)
+LEFT_OUT = ("event", "at", "created_at", "set")
+
+
+def newest(
+    queue: Queue, reader: Reader, since: float, limit: int, kinds: Collection[str] = ()
+) -> tuple[list[Happened], bool]:
+    """Return the newest events since then, oldest first, and whether there are more.
+
+    Args:
+        kinds: only these; empty for all.
+    """
+    kept: list[tuple[float, int, Happened]] = []  # a heap, the oldest first
+    count = 0
+    for row in _changed(reader, since):
+        if len(kept) >= limit and row["updated_at"] < kept[0][0]:
+            break
+        try:
+            job = queue.get(row["id"])
+        except QueueError:  # deleted, or damaged, meanwhile
+            continue
+        for happened in events_of(job):
+            at = parse_instant(happened["at"])
+            if at >= since and (not kinds or happened["event"] in kinds):
+                count += 1
+                (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, (at, count, happened))
+    return [happened for _, _, happened in sorted(kept)], count > limit
+
+
+def _changed(reader: Reader, since: float) -> Iterator[Happened]:
+    from queuectl.index.reader import Query
+
+    cursor = None
+    while True:
+        page = reader.page(Query(since=since, limit=PAGE, cursor=cursor))
+        yield from page.rows
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def events_of(job: Job) -> Iterator[Happened]:
+    """Yield what happened to a job, oldest first."""
+    attempt, worker, state = 0, None, "pending"
+    if not job.history or job.history[0]["event"] != "compacted":
+        yield {"at": spell(job.created_at), "event": "enqueued", "id": job.id, "state": state}
+    for entry in job.history:
+        kind = entry["event"]
+        if kind == "compacted":
+            attempt, worker = entry["kept"]["attempts"], entry["kept"].get("worker")
+            state = STATE_AFTER.get(entry["last_event"], "pending")
+            continue
+        is_end = state == "processing" and kind != "started"
+        if kind == "started":
+            attempt, worker = entry.get("attempt", attempt + 1), entry.get("worker")
+        state = STATE_AFTER[kind] if kind != "edited" else state
+        run = {"attempt": attempt, "worker": worker} if is_end and worker else {}
+        more = {name: value for name, value in entry.items() if name not in LEFT_OUT}
+        yield {"at": entry["at"], "event": kind, "id": job.id, "state": state, **run, **more}

@@ -1,0 +1,156 @@
+"""check: a plugin for Nagios, Icinga and their kin: one line, perfdata, exit 0 to 3.
+
+Guarantees: it ends within --timeout, whatever hangs. What it cannot find out, a mistake in its command line and time that
+            ran out are UNKNOWN: a problem with the check, not with the queue.
+Source:     Monitoring Plugins Development Guidelines.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl import overview
+from queuectl.cli.measures import MEASURES, Seen
+from queuectl.cli.overview import short_line
+from queuectl.cli.progress import open_index
+from queuectl.cli.ranges import figure, parse_range
+from queuectl.cli.text import safe
+from queuectl.cli.times import duration
+from queuectl.client import Queue
+from queuectl.errors import NotFound, UsageError
+from queuectl.index.database import IndexUnavailable
+from queuectl.index.minutes import together
+from queuectl.units import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.ranges import Range
+    from queuectl.cli.screen import Screen
+
+    Ranges = dict[str, Range]
+    Row = dict[str, Any]
+
+STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")  # their exit codes are their places
+WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
+HOUR = 60
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Compare every figure with its ranges."""
+    warning, critical = ranges_of("-w", args.warning), ranges_of("-c", args.critical)
+    for key, measure in MEASURES.items():
+        for ranges, default in ((warning, measure.warning), (critical, measure.critical)):
+            if default:
+                ranges.setdefault(key, parse_range(default))
+    seconds = duration("--timeout", args.timeout)
+    if not seconds:
+        raise UsageError("--timeout must be more than 0")
+    from queuectl.processes.signals import time_limit
+
+    with time_limit(seconds, "the queue did not answer"):
+        seen = look(Queue(args.home, warn=screen.warn), screen)
+        rows = [judge(key, seen, warning.get(key), critical.get(key)) for key in MEASURES]
+    state = min((row["state"] for row in rows), key=WORST_FIRST.index)
+    if screen.format in ("json", "jsonl"):
+        screen.json({"state": state, "exit_code": STATES.index(state), "measures": rows})
+    elif state != "OK" or not screen.is_quiet:
+        screen.line(f"QUEUECTL {state} - {_plain(_text(rows, seen))} | {' '.join(_perfdata(rows))}")
+    return STATES.index(state)
+
+
+def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
+    """Read repeated KEY=RANGE.
+
+    Raises:
+        UsageError: there is no such figure, or that is no range.
+    """
+    made = {}
+    for text in texts or ():
+        key, equals, wanted = text.partition("=")
+        if not equals:
+            raise UsageError(f"{option} must be KEY=RANGE, not {quote(text)}", f"for instance: {option} oldest=10m")
+        if key not in MEASURES:
+            from queuectl.cli.commandline import did_you_mean
+
+            hint = f"there are {', '.join(MEASURES)}"
+            raise UsageError(f"there is no figure {quote(key)}{did_you_mean(key, [*MEASURES])}", hint)
+        try:
+            made[key] = parse_range(wanted)
+        except ValueError as error:
+            raise UsageError(f"{option} {key}: {quote(wanted)} is not {error}") from None
+    return made
+
+
+def look(queue: Queue, screen: Screen) -> Seen:
+    """Find the figures out; nothing is made where there is no queue."""
+    if not os.path.isdir(queue.layout.spool):
+        raise NotFound(f"there is no queue in {queue.layout.home}", "name its home with --home, or in QUEUECTL_HOME")
+    made = overview.look(queue, usage=False)
+    try:
+        with open_index(queue, screen) as reader:
+            overview.look_into_index(made, reader)
+            told = together(reader.series(int(made.now / 60) - HOUR + 1, 1, HOUR)).counts
+    except IndexUnavailable as error:
+        made.unavailable, made.counts = str(error), {}
+        return Seen(made, None)
+    return Seen(made, told["failed"] + told["dead"])
+
+
+def judge(key: str, seen: Seen, warning: Range | None, critical: Range | None) -> Row:
+    """Return a figure with its state and what is wrong with it."""
+    measure = MEASURES[key]
+    value = measure.value(seen)
+    row: Row = {
+        **{"key": key, "value": value, "unit": measure.unit, "state": "OK"},
+        **{"warning": warning and str(warning), "critical": critical and str(critical), "text": None},
+    }
+    if value is None:
+        if warning or critical:
+            row.update(state="UNKNOWN", text=f"{key} is not known")
+        return row
+    for state, limit in (("CRITICAL", critical), ("WARNING", warning)):
+        if limit is not None and limit.alarms(value):
+            row.update(state=state, text=f"{key} {measure.spell(value)} ({limit.why(value, measure.spell)})")
+            return row
+    return row
+
+
+def _text(rows: Iterable[Row], seen: Seen) -> str:
+    wrong = sorted((row for row in rows if row["text"]), key=lambda row: WORST_FIRST.index(row["state"]))
+    told = [row["text"] for row in wrong if row["state"] != "UNKNOWN"]
+    unknown = [row["key"] for row in wrong if row["state"] == "UNKNOWN"]
+    if unknown:
+        told.append(f"{seen.overview.unavailable or 'not known'}: no {', '.join(unknown)}")
+    told.append(short_line(seen.overview))
+    return "; ".join(told)
+
+
+def _plain(text: str) -> str:
+    """Leave nothing that ends the text of a plugin."""
+    return safe(text).replace("|", "/")
+
+
+def _perfdata(rows: Iterable[Row]) -> Iterable[str]:
+    for row in rows:
+        value = "U" if row["value"] is None else figure(row["value"]) + row["unit"]
+        most = "100" if row["unit"] == "%" else ""
+        limits = (row["warning"] or "", row["critical"] or "", "0", most)
+        yield f"{row['key']}={';'.join((value, *limits)).rstrip(';')}"
+
+
+def unknown(error: Exception, *, as_json: bool) -> int:
+    """Say that, and why, nothing could be found out; main hands on every error here that `check` ends with."""
+    from queuectl.cli.screen import to_json
+
+    state = "UNKNOWN"
+    hint = getattr(error, "hint", None)
+    text = (str(error) or type(error).__name__) + (f"; {hint}" if hint else "")
+    if as_json:
+        print(to_json({"state": state, "exit_code": STATES.index(state), "detail": text}, indent=2))
+    else:
+        print(f"QUEUECTL {state} - {_plain(text)}")
+    return STATES.index(state)

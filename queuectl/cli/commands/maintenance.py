@@ -1,0 +1,105 @@
+"""maintenance: what has to be done now and then, for cron and for the supervisor.
+
+Guarantees: nothing is printed when all is well, so that cron sends no mail; beside a run that is under way there is nothing
+            to do, which is no error either.
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.render import emit
+from queuectl.cli.report import describe, problem
+from queuectl.cli.screen import tell
+from queuectl.cli.text import plural, safe
+from queuectl.client import Queue
+from queuectl.errors import Busy, PartlyFailed, QueueError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.maintenance.tasks import Done
+
+    Row = dict[str, Any]
+
+MOST_WORKERS = 1024
+TOLD = 5  # of the things that failed in one task
+NOTHING = "nothing to do"
+TASK_COLUMNS = 10
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Run the tasks; the exit code is 7 when something failed, while the rest was done."""
+    from queuectl.maintenance.tasks import check
+
+    check(args.tasks)
+    if args.ensure_workers is not None and not 1 <= args.ensure_workers <= MOST_WORKERS:
+        raise UsageError(f"--ensure-workers must be from 1 to {MOST_WORKERS}, not {args.ensure_workers}")
+    queue = Queue(args.home)
+    failed: list[tuple[str, QueueError]] = []
+    rows = _rows(args, screen, queue, failed)
+    try:
+        if not screen.is_table:
+            emit(screen, rows, (), ("task", "words"), name="task")
+        for row in rows:
+            if args.verbose:
+                _show(screen, row)
+    except Busy as error:
+        if args.verbose or screen.talks:
+            screen.say(f"{str(error).capitalize()}; there is nothing to do")
+        return 0
+    if failed:
+        tasks = [*dict.fromkeys(task for task, _ in failed)]
+        raise PartlyFailed(f"maintenance failed in part: {', '.join(tasks)}", f"see {queue.layout.log('maintenance')}")
+    return 0
+
+
+def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str, QueueError]]) -> Iterator[Row]:
+    """Yield what each task did, once it is done; what failed is told at once."""
+    from queuectl.maintenance.tasks import run as run_tasks
+    from queuectl.maintenance.work import Work
+    from queuectl.processes.priority import lower
+
+    if args.ensure_workers is not None:  # before our priority is lowered, which they would inherit
+        yield _ensure_workers(args, queue, failed)
+    if not args.dry_run:
+        lower()
+    for done in run_tasks(Work(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
+        yield _row(done, failed)
+
+
+def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:
+    from queuectl.maintenance.tasks import Done, guarded
+    from queuectl.maintenance.work import Report
+    from queuectl.processes.launch import ensure_workers
+    from queuectl.processes.ownership import is_owned
+
+    def start(count: int) -> Report:
+        if args.dry_run:
+            return Report("" if is_owned(queue.layout) else f"would start {plural(count, 'worker')}", workers=[])
+        names = ensure_workers(queue.layout, count)
+        return Report(f"started {plural(len(names), 'worker')}" if names else "", workers=names)
+
+    return _row(Done("workers", guarded(start, args.ensure_workers)), failed)
+
+
+def _row(done: Done, failed: list[tuple[str, QueueError]]) -> Row:
+    report = done.report
+    for error in report.failed[:TOLD]:
+        tell(describe(error, f"queuectl: {done.task}: "))
+    if len(report.failed) > TOLD:
+        tell(f"queuectl: {done.task}: and {len(report.failed) - TOLD:,} more")
+    failed += [(done.task, error) for error in report.failed]
+    made: Row = {"task": done.task, "words": report.words, **report.figures}
+    return {**made, "failed": [problem(error) for error in report.failed]} if report.failed else made
+
+
+def _show(screen: Screen, row: Row) -> None:
+    """Write one line, at once: a task may take its time."""
+    wrong = f"{len(row['failed']):,} failed" if row.get("failed") else ""
+    words = ", ".join(part for part in (row["words"], wrong) if part)
+    colour = "red" if wrong else None if words else "dim"
+    screen.line(f"{row['task']:{TASK_COLUMNS}}  {screen.paint(safe(words) or NOTHING, colour)}")
+    screen.flush()

@@ -1,0 +1,98 @@
+"""metrics: the figures of the page's /metrics, without the page.
+
+Guarantees: a file that is written is there whole or as it was before, readable by all.
+Source:     prometheus/node_exporter, textfile collector: it reads *.prom, so the temporary name ends otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl import overview
+from queuectl.cli.progress import open_index
+from queuectl.client import Queue
+from queuectl.errors import QueueError, UsageError, from_os_error
+from queuectl.index.database import IndexUnavailable
+from queuectl.units import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.web.metrics import Page
+
+ENDING = ".prom"
+MODE = 0o644  # node_exporter is another user
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Print every figure, or write it to a file."""
+    as_json = screen.format in ("json", "jsonl")
+    if args.textfile is not None and as_json:
+        raise UsageError("--textfile writes Prometheus's format; it does not go with JSON")
+    if args.textfile == "":
+        raise UsageError("--textfile must name a file")
+    page = look(Queue(args.home, warn=screen.warn), screen)
+    if args.textfile is not None:
+        write(args.textfile, page.text())
+        if not args.textfile.endswith(ENDING):
+            screen.warn(f"node_exporter reads only files that end in {ENDING}, not {quote(args.textfile)}")
+    elif as_json:
+        screen.json(as_dict(page))
+    else:
+        screen.write(page.text())
+    return 0
+
+
+def look(queue: Queue, screen: Screen) -> Page:
+    """Find every figure out."""
+    from queuectl.web.metrics import page_of
+    from queuectl.web.picture import Indexed
+
+    made, indexed = overview.look(queue), Indexed()
+    try:
+        with open_index(queue, screen) as reader:
+            indexed.queues, indexed.oldest = reader.by_queue(), reader.oldest_by_queue(made.now)
+            return page_of(made, indexed, reader.totals())
+    except IndexUnavailable:
+        return page_of(made, None, None)
+
+
+def as_dict(page: Page) -> dict[str, object]:
+    """Return the metrics by name."""
+    return {
+        family.name: {
+            "type": family.kind,
+            "help": family.help,
+            "samples": [{"name": family.name + end, "labels": labels, "value": n} for end, labels, n in family.samples],
+        }
+        for family in page.families
+    }
+
+
+def write(path: str, text: str) -> None:
+    """Put a file in the place of the last one.
+
+    Raises:
+        NotAllowed, Busy (no room), QueueError: it cannot be written; the last one is still there.
+    """
+    from tempfile import mkstemp
+
+    folder, name = os.path.split(path)
+    if os.path.isdir(path):
+        raise QueueError(
+            f"cannot write {path}: it is a directory", f"name a file in it: {os.path.join(path, 'queuectl' + ENDING)}"
+        )
+    temporary = None
+    try:
+        fd, temporary = mkstemp(".tmp", f".{name}.", folder or ".")
+        with open(fd, "w", encoding="utf-8") as file:
+            os.fchmod(fd, MODE)
+            file.write(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            os.unlink(temporary)
+        known = from_os_error(error, f"cannot write {path}")
+        known.hint = f"the directory has to exist, and to be writable for us: {folder or '.'}"
+        raise known from None

@@ -1,0 +1,23 @@
+"""schema: what authors may write, as JSON Schema; what the API takes and gives, as OpenAPI."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Print a schema."""
+    if args.what == "openapi":
+        import json
+
+        from queuectl.web.contract import Contract
+
+        screen.json(json.loads(Contract().text))
+        return 0
+    from queuectl import schema
+
+    screen.json(schema.job_schema() if args.what == "job" else schema.config_schema())
+    return 0

@@ -1,0 +1,93 @@
+"""table: what may be typed where, read off the table of commands for all shells.
+
+Guarantees: pure; a new command or option is completed without a line of code. What only the queue knows (ids, workers) is
+            asked of the program, and only where such a word is typed.
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.grammar import COMMON, HIDDEN, STATES
+from queuectl.cli.tree import COMMANDS, GROUPS, subcommands
+from queuectl.cli.tree.topics import TOPICS
+from queuectl.settings import SETTINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from queuectl.cli.grammar import Option
+
+FILE, FOLDER, ANYTHING, NOTHING = "file", "folder", "anything", "nothing"
+JOB, DEAD, WORKER = "job", "dead", "worker"
+MOST_IDS = 200
+QUESTIONS = {  # what the program is asked for them; {} is where what has been typed of the word goes
+    JOB: f"list -q -o name -n {MOST_IDS} --search {{}}",
+    DEAD: f"dlq list -q -o name -n {MOST_IDS} --search {{}}",
+    WORKER: "worker list -q -o name",
+}
+BY_METAVAR = {"FILE": FILE, "PATH": FILE, "DIR": FOLDER}
+
+
+class Entry:
+    """An option, or with empty `names` the places of a command.
+
+    Attributes:
+        value: NOTHING for a flag; FILE, FOLDER, ANYTHING; a key of QUESTIONS; else the words to choose from.
+    """
+
+    __slots__ = ("help", "names", "value")
+
+    def __init__(self, names: tuple[str, ...], help: str, value: str | tuple[str, ...]) -> None:
+        self.names = names
+        self.help = help
+        self.value = value
+
+
+def options(command: str) -> list[Entry]:
+    """Return the options of a command beside the common ones, which "" has."""
+    rows = COMMANDS[command].options if command else COMMON
+    return [entry for entry in _entries(command, rows) if entry.names]
+
+
+def place(command: str) -> str | tuple[str, ...]:
+    """Return what the words behind a command are; NOTHING where none belong."""
+    return next((entry.value for entry in _entries(command, COMMANDS[command].options) if not entry.names), NOTHING)
+
+
+def following(command: str) -> list[tuple[str, str]]:
+    """Return the words that may follow "" or the name of a group, each with its help."""
+    start = f"{command} " if command else ""
+    return [(word, GROUPS.get(start + word) or COMMANDS[start + word].help) for word in subcommands(command)]
+
+
+def taking_values(command: str) -> list[str]:
+    """Return the options of a command, or the common ones, that the next word belongs to."""
+    return [name for entry in options(command) if entry.value != NOTHING for name in entry.names]
+
+
+def _entries(command: str, rows: tuple[Option, ...]) -> Iterator[Entry]:
+    for names, more in rows:
+        if more.get("help") != HIDDEN:
+            yield Entry(names if names[0][0] == "-" else (), more["help"], _value(command, more))
+
+
+def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
+    metavar = more.get("metavar", "")
+    if "action" in more and more["action"] != "append":
+        return NOTHING
+    if "choices" in more:
+        return tuple(more["choices"])
+    if metavar in BY_METAVAR:
+        return BY_METAVAR[metavar]
+    if metavar == "STATE":
+        return tuple(STATES.replace(" or ", ", ").split(", "))
+    if command == "enqueue":  # its ids and keys are new
+        return ANYTHING
+    if metavar == "ID":
+        return {"worker": WORKER, "dlq": DEAD}.get(command.split(maxsplit=1)[0], JOB)
+    if metavar == "KEY":
+        return tuple(setting.name for setting in SETTINGS)
+    if command == "help":
+        return (*subcommands(), *TOPICS)
+    return ANYTHING

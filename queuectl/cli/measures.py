@@ -1,0 +1,87 @@
+"""measures: the figures that `check` compares with ranges: one row each, and when they raise an alarm unasked.
+
+Guarantees: pure; a figure that nobody could find out is None, never 0.
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.ranges import figure
+from queuectl.units import spell_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from queuectl.overview import Overview
+
+    Value = Callable[["Seen"], float | None]
+
+
+class Seen:
+    """How things stand, and how many attempts failed in the last hour; None where the index cannot tell."""
+
+    def __init__(self, overview: Overview, failed_1h: int | None) -> None:
+        self.overview = overview
+        self.failed_1h = failed_1h
+
+    def count(self, *states: str) -> float | None:
+        """Return how many jobs are in these states."""
+        return self.overview.count(*states) if self.overview.counts else None
+
+    def oldest_s(self) -> float | None:
+        """Return for how long the oldest job that may start has waited; 0 when none does."""
+        if not self.overview.counts:
+            return None
+        since = self.overview.oldest_waiting
+        return 0.0 if since is None else max(0.0, self.overview.now - since)
+
+    def stranded(self) -> float | None:
+        """Return how many jobs wait while nobody works."""
+        return 0 if self.overview.workers else self.count("pending", "failed")
+
+    def disk_free(self) -> float | None:
+        """Return the hundredths of the disk that are free."""
+        overview = self.overview
+        return 100 * overview.free_bytes / overview.disk_bytes if overview.disk_bytes else None
+
+
+class Measure:
+    """One figure.
+
+    Args:
+        value: how it is found.
+        warning, critical: the ranges in force when none is given; empty for none.
+        unit: "s" or "%"; empty for a count.
+    """
+
+    __slots__ = ("critical", "unit", "value", "warning")
+
+    def __init__(self, value: Value, warning: str = "", critical: str = "", unit: str = "") -> None:
+        self.value = value
+        self.warning = warning
+        self.critical = critical
+        self.unit = unit
+
+    def spell(self, value: float) -> str:
+        """Write a value for people."""
+        if self.unit == "s":
+            return spell_duration(value)
+        return figure(round(value, 1)) + self.unit
+
+
+# What --help says of keys and defaults is in tree/watching.py; tests/cli/test_check.py holds them together.
+MEASURES = {
+    "oldest": Measure(Seen.oldest_s, "5m", "1h", "s"),
+    "waiting": Measure(lambda seen: seen.count("pending", "failed")),
+    "processing": Measure(lambda seen: seen.count("processing")),
+    "failed": Measure(lambda seen: seen.count("failed")),
+    "failed_1h": Measure(lambda seen: seen.failed_1h),
+    "dead": Measure(lambda seen: seen.count("dead")),
+    "dead_today": Measure(lambda seen: seen.overview.dead_today if seen.overview.counts else None, "0"),
+    "stranded": Measure(Seen.stranded, "", "0"),
+    "workers": Measure(lambda seen: len(seen.overview.workers)),
+    "supervisor": Measure(lambda seen: int(seen.overview.supervisor is not None)),
+    "degraded": Measure(lambda seen: int(bool((seen.overview.supervisor or {}).get("degraded"))), "0"),
+    "rejected": Measure(lambda seen: seen.overview.rejected, "0"),
+    "disk_free": Measure(Seen.disk_free, "10:", "5:", "%"),
+}

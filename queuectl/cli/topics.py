@@ -1,0 +1,160 @@
+"""topics: the texts of `queuectl help TOPIC`; the man page is made of some of them.
+
+Guarantees: only the standard library is imported. What the program knows is not written down here a second time: settings,
+            examples and the format come from where they are declared.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.cli.tree import COMMANDS
+from queuectl.settings import SETTINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FORMAT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "spool", "FORMAT.md")
+
+EXIT_CODES = """\
+    0  done
+    1  failed, for none of the reasons below
+    2  the command line is wrong
+    3  not found: no such job, worker or setting
+    4  conflict: the id exists, the job is in the wrong state, a supervisor runs
+    5  no supervisor is running, and one is needed
+    6  invalid data: a job or the configuration
+    7  a part of it failed; the rest was done
+    8  not allowed
+    9  busy or full: a lock is held, the disk is full; try again
+   10  the job that was waited for did not succeed
+   70  a bug in queuectl: add --debug and report what it shows
+  124  --timeout ran out
+  130  Ctrl-C
+  141  nobody reads any more what it writes
+
+With --propagate, "wait" and "enqueue" end with the exit code of the job that
+did not succeed: 128 + n when signal n ended it, 124 when it took too long.
+
+With --json an error is an object on standard error: type, title, detail,
+exit_code, and where they help, hint and excerpt.
+"""
+
+CRON = """\
+Cron mails what a command writes. With -q, queuectl writes nothing but ids and
+names when all is well; send these to /dev/null.
+
+  PATH=/usr/local/bin:/usr/bin:/bin
+
+  # Workers after a reboot.
+  @reboot     queuectl worker start -q --count 4 >/dev/null
+
+  # Each night; not twice while that of last night still waits or runs.
+  30 2 * * *  queuectl enqueue -q --unique nightly --on-conflict skip --command 'backup.sh' >/dev/null
+
+  # A job may have a time of its own: put in on Friday evening, run at night.
+  0 18 * * 5  queuectl enqueue -q --at 'tomorrow 02:00' --command 'weekly.sh' >/dev/null
+
+In a crontab a percent sign ends the line; write it as \\%. Instead of @reboot,
+"queuectl service install" makes a service of systemd or launchd.
+"""
+
+STATES = """\
+  pending      ready to run, or waiting for its time (run_at)
+  held         not to be started until it is released
+  failed       its last attempt failed; it waits for the next one
+  processing   a worker runs its command
+  completed    the command ended with exit code 0
+  cancelled    somebody ended it
+  dead         given up: no retry is left, expired, interrupted too often
+
+  enqueue ---> pending ---> processing ---> completed
+                  ^             |
+                  |             +---> failed, then processing once more
+                  |             |
+                  |             +---> dead ---> pending, by "queuectl dlq retry"
+                  |             |
+                  +-------------+ interrupted: worker or machine went down
+
+"queuectl cancel" ends a job in any of the first four states. "queuectl retry"
+runs one again now, also one that has ended. Attempts are numbered for ever; the
+retries are counted anew when a job that has ended is run again.
+"""
+
+TIMES = """\
+Durations: --delay, --timeout, --kill-after; settings in config.yaml
+  90              seconds; also 0.5
+  10m             w, d, h, m and s, from the greatest down
+  2h30m, 3d 4h
+
+Points in time: --at, --expires, --since, --until; in the local time zone
+  10m             from now; with --since and --until: ago
+  14:30           the next such time of day; with --since and --until: the last
+  tomorrow 02:00, today 18:00, yesterday
+  2026-11-24, 2026-11-24 14:30, 2026-11-24T14:30:15
+  2026-11-24T14:30:15Z, 2026-11-24T15:30:15+01:00
+                  RFC 3339, where the zone is said
+
+In the file of a job, run_at and expires_at are RFC 3339 with a zone, and
+durations are numbers of seconds.
+"""
+
+READ = """\
+Read by queuectl:
+  QUEUECTL_HOME    the queue's directory; ~/.queuectl when it is not set
+  NO_COLOR         no colour, if it is not empty
+  TERM             no colour, if it is "dumb"
+  COLUMNS          how wide tables are; else as wide as the terminal
+  PAGER            shows long texts on a terminal; less when it is not set, none
+                   when it is empty
+  NOTIFY_SOCKET    where the supervisor tells systemd how it is
+
+Each setting has a variable that wins over config.yaml. For jobs the environment
+counts that the supervisor was started in.
+"""
+
+GIVEN = """\
+A command starts with these, and nothing else of the environment of queuectl:
+  PATH, HOME, USER, SHELL, LANG, LC_*, TZ
+                     from the supervisor
+  ...                what the job says in "env"
+  QUEUECTL_JOB_ID    the job's id
+  QUEUECTL_ATTEMPT   1, 2 ...
+  QUEUECTL_QUEUE     the queue it waited in
+  QUEUECTL_HOME      the queue's directory
+  QUEUECTL_RUN_ID    names this attempt; queuectl finds its processes by it
+  QUEUECTL_RESULT    a file; JSON written there is kept beside the job
+  QUEUECTL_PROGRESS  a file; "0.4 halfway" written there is shown meanwhile
+"""
+
+
+def _environment() -> str:
+    width = max(len(setting.variable) for setting in SETTINGS)
+    settings = "".join(
+        f"  {setting.variable:<{width}}  default {setting.spell(setting.default)}\n" for setting in SETTINGS
+    )
+    return f"{READ}{settings}\n{GIVEN}"
+
+
+def _examples() -> str:
+    parts = []
+    for name, command in COMMANDS.items():
+        parts.append("\n".join([f"{name}: {command.help}", *(f"  {example}" for example in command.examples), ""]))
+    return "\n".join(parts)
+
+
+def _format() -> str:
+    with open(FORMAT, encoding="utf-8") as file:
+        return file.read()
+
+
+TEXTS: dict[str, Callable[[], str]] = {
+    "cron": lambda: CRON,
+    "environment": _environment,
+    "examples": _examples,
+    "exit-codes": lambda: EXIT_CODES,
+    "spool-format": _format,
+    "states": lambda: STATES,
+    "time-formats": lambda: TIMES,
+}

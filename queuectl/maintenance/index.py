@@ -1,0 +1,85 @@
+"""index: kept quick by whoever writes it, and once a day compared with every job's file.
+
+Guarantees: the index is written by the supervisor, or under run/index.lock when none runs. What differs is read again by
+            its writer, so that the queue's promise of an exact index holds even where a stranger changed files
+            in a way that leaves no trace.
+Fails with: QueueError when index and files differ in too much, or still differ after that.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy, QueueError
+from queuectl.index.verify import compare, verify
+from queuectl.index.writer import Writer
+from queuectl.maintenance.work import Report
+from queuectl.units import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from queuectl.maintenance.work import Work
+
+COMPARED = "index-compared"  # when that was done
+PATIENCE_S = 30.0
+MOST = 1000
+GROUP = 200
+HINT = "to build it anew: queuectl index rebuild"
+
+
+def run_once(work: Work) -> Report:
+    """Bring it up to date, see to its file, and once a day compare it."""
+    if not work.is_supervised and not work.dry_run:
+        write(work, Writer.optimise)
+    return _compare(work) if work.is_due(COMPARED) else Report()
+
+
+def write(work: Work, then: Callable[[Writer], None]) -> None:
+    """Bring the index up to date and do something to it, when no supervisor runs."""
+    from filelock import FileLock, Timeout
+
+    from queuectl.index.sync import catch_up
+
+    try:
+        with FileLock(f"{work.layout.run}/index.lock", timeout=PATIENCE_S, mode=0o600):
+            for _ in catch_up(work.spool, then=then):
+                pass
+    except Timeout:
+        raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again") from None
+
+
+def _compare(work: Work) -> Report:
+    behind: list[str] = []
+    different: list[str] = []
+    count = 0
+    with work.queue.reader(behind.append) as reader:
+        if behind:  # the supervisor is comparing them itself
+            return Report()
+        for found in verify(work.spool, reader):
+            count += 1
+            if found is not None:
+                different.append(found.id)
+            if len(different) >= MOST:
+                raise QueueError(f"the index and the job files differ in {MOST:,} jobs and more", HINT)
+            if count % GROUP == 0:
+                work.rest()
+        different = _still(work, different)
+    words = f"compared {plural(count, 'job')}"
+    if work.dry_run:
+        return Report(f"{words}: {len(different):,} differ" if different else words, jobs=count, mended=0)
+    for job_id in different:
+        work.spool.note_change(job_id)
+    work.note(COMPARED)
+    left = _still(work, different)
+    if left:
+        raise QueueError(f"the index still differs from {plural(len(left), 'job file')}: {', '.join(left[:3])}", HINT)
+    mended = f", mended {plural(len(different), 'row')}" if different else ""
+    return Report(words + mended, jobs=count, mended=len(different))
+
+
+def _still(work: Work, job_ids: list[str]) -> list[str]:
+    """Return those that differ once the index shows everything that has happened."""
+    if not job_ids:
+        return []
+    with work.queue.reader() as reader:
+        return [job_id for job_id in job_ids if compare(work.spool, reader, job_id) is not None]

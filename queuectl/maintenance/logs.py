@@ -1,0 +1,41 @@
+"""logs: parts of logs that have been closed for long, and the logs of workers that are no more.
+
+Each log is rotated by the process that writes it (processes/logs.py); what it has put aside, and what belongs to a worker
+that was scaled away, nobody would ever remove.
+
+Guarantees: a file that a running process may still write to stays.
+"""
+
+from __future__ import annotations
+
+import re
+
+from queuectl.maintenance.work import Report
+from queuectl.units import plural, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.maintenance.work import Work
+
+KEPT_S = 30 * 86400.0
+NAME = re.compile(r"(supervisor|maintenance|web|worker-\d+)\.log(\.\d+)?")
+
+
+def run_once(work: Work) -> Report:
+    """Remove those that have not changed for KEPT_S."""
+    files, folder = work.spool.files, f"{work.layout.home}/logs"
+    removed = freed = 0
+    for name in [*files.names(folder)]:
+        found, path = NAME.fullmatch(name), f"{folder}/{name}"
+        if found is None or not (found[2] or (found[1].startswith("worker-") and not work.is_supervised)):
+            continue
+        status = files.lstat(path)
+        if status is None or work.now - status.st_mtime <= KEPT_S:
+            continue
+        if not work.dry_run:
+            files.unlink(path)
+        removed += 1
+        freed += status.st_size
+    will = "would remove" if work.dry_run else "removed"
+    words = f"{will} {plural(removed, 'old log')}, {spell_size(freed)}" if removed else ""
+    return Report(words, files=removed, bytes=freed)

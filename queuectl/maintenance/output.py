@@ -1,0 +1,169 @@
+"""output: keeps output/ within its bound, and takes away what belongs to no job any more.
+
+Guarantees: only output of completed and cancelled jobs goes for want of room, the oldest first, under the job's lock; the
+            job stays. What belongs to no job goes once it has been still for a day and no process of a run holds
+            it, and is looked for once a day. Memory is bounded.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import NamedTuple
+
+from queuectl.errors import InvalidData
+from queuectl.fields import is_id
+from queuectl.index.sorting import Sorter
+from queuectl.job import DONE
+from queuectl.maintenance.work import Report
+from queuectl.spool.files import READ
+from queuectl.spool.layout import OUTPUT_KINDS
+from queuectl.units import plural, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.maintenance.work import Work
+
+ORPHAN_S = 86400.0
+GROUP = 100
+LOOKED_FOR = "orphans-looked-for"  # when that was
+
+
+class Written(NamedTuple):
+    """One file in output/."""
+
+    name: str
+    job_id: str
+    size: int
+    mtime: float
+
+
+def run_once(work: Work) -> Report:
+    """Look at every file in output/ once; a second time only when they are too much."""
+    is_day = work.is_due(LOOKED_FOR)
+    total = orphans = freed = 0
+    for number, each in enumerate(_written(work)):
+        if is_day and _is_orphan(work, each) and (work.dry_run or _remove_orphan(work, each)):
+            orphans += 1
+            freed += each.size
+        else:
+            total += each.size
+        if number % 1000 == 999:
+            work.rest()
+    if is_day:
+        orphans += _inputs(work)
+        work.note(LOOKED_FOR)
+    bound = work.settings.retention_output or inf
+    jobs, made_room = _make_room(work, total - bound) if total > bound else (0, 0)
+    parts = []
+    if orphans:
+        parts.append(f"{plural(orphans, 'file')} of no job")
+    if jobs:
+        parts.append(f"the output of {plural(jobs, 'job')}")
+    will = "would remove" if work.dry_run else "removed"
+    words = f"{will} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
+    return Report(words, jobs=jobs, orphans=orphans, output_bytes=freed + made_room, left_bytes=total - made_room)
+
+
+def _written(work: Work) -> Iterator[Written]:
+    files = work.spool.files
+    for name in files.names(work.layout.output):
+        job_id = job_id_of(name)
+        status = files.lstat(f"{work.layout.output}/{name}") if job_id is not None else None
+        if job_id is not None and status is not None:
+            yield Written(name, job_id, status.st_size, status.st_mtime)
+
+
+def job_id_of(name: str) -> str | None:
+    """Return the id of the job that wrote a file of output/; None when it is not called as such files are."""
+    rest, _, kind = name.rpartition(".")
+    job_id, _, number = rest.rpartition(".")
+    return job_id if kind in OUTPUT_KINDS and number.isascii() and number.isdigit() and is_id(job_id) else None
+
+
+# --- what belongs to no job
+
+
+def _is_orphan(work: Work, each: Written) -> bool:
+    return work.now - each.mtime > ORPHAN_S and work.spool.find(each.job_id) is None
+
+
+def _remove_orphan(work: Work, each: Written) -> bool:
+    """Remove it, unless a run holds it; a run that begins meanwhile under a job of that id finds the file locked."""
+    files, path = work.spool.files, f"{work.layout.output}/{each.name}"
+    try:
+        fd = files.open(path, READ)
+    except FileNotFoundError:
+        return False
+    try:
+        if not files.try_lock(fd) or work.spool.find(each.job_id) is not None:
+            return False
+        files.unlink(path)
+    finally:
+        files.close(fd)
+    return True
+
+
+def _inputs(work: Work) -> int:
+    """Remove what was to be read by jobs that are no more."""
+    removed = 0
+    folder = f"{work.layout.home}/input"
+    for name in [*work.spool.files.names(folder)]:
+        age = work.age(f"{folder}/{name}")
+        if age is not None and age > ORPHAN_S and is_id(name) and work.spool.find(name) is None:
+            removed += 1
+            if not work.dry_run:
+                work.spool.files.unlink(f"{folder}/{name}")
+    return removed
+
+
+# --- what is too much
+
+
+def _make_room(work: Work, surplus: float) -> tuple[int, int]:
+    """Remove the oldest output of jobs in done/ until `surplus` bytes are free; returns how many jobs and bytes."""
+    would: dict[str, int] = {}
+    jobs = freed = 0
+    sorter = Sorter(work.layout.home)
+    try:
+        for each in _written(work):
+            sorter.add(f"{max(0, int(each.mtime)):012} {each.size} {each.name}")
+        for number, line in enumerate(sorter, 1):
+            if freed >= surplus:
+                break
+            _, size, name = line.split(" ", 2)
+            if work.dry_run:
+                freed += _note_output(work, name, int(size), would)
+                continue
+            gone = _remove_output(work, name)
+            jobs += gone is not None
+            freed += gone or 0
+            if number % GROUP == 0:
+                work.rest()
+    finally:
+        sorter.close()
+    return jobs or len(would), freed
+
+
+def _note_output(work: Work, name: str, size: int, would: dict[str, int]) -> int:
+    job_id = job_id_of(name)
+    if job_id is None or work.spool.find(job_id) != DONE:
+        return 0
+    would[job_id] = would.get(job_id, 0) + size
+    return size
+
+
+def _remove_output(work: Work, name: str) -> int | None:
+    """Remove what the job of an output file wrote; None when it is not in done/, or was dealt with before."""
+    job_id, files = job_id_of(name), work.spool.files
+    if job_id is None or not files.exists(f"{work.layout.output}/{name}"):
+        return None
+    try:
+        claim = work.spool.take_in(DONE, job_id)
+    except InvalidData:
+        return None
+    if claim is None:
+        return None
+    with claim:
+        return claim.remove_output()

@@ -1,0 +1,54 @@
+"""reclaim: what a crash left in processing/, when no supervisor is there to mend it.
+
+Guarantees: the supervisor's own recovery, job by job under the job's lock; a job whose run still lives is left to the
+            next supervisor, which adopts or ends it. Stops as soon as a supervisor runs, for that knows more.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy
+from queuectl.job import PROCESSING
+from queuectl.maintenance.work import Report
+from queuectl.processes.adoption import run_is_alive
+from queuectl.processes.ownership import is_owned
+from queuectl.spool.recovery import recover
+from queuectl.units import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.maintenance.work import Work
+
+
+def run_once(work: Work) -> Report:
+    """Mend what can be mended."""
+    spool = work.spool
+    if work.is_supervised:
+        return Report()
+    if work.dry_run:
+        count = sum(1 for _ in spool.ids(PROCESSING))
+        return Report(f"would look at {plural(count, 'job')} left in processing/" if count else "", jobs=count)
+    counts = dict.fromkeys(("moved", "interrupted", "rejected", "alive"), 0)
+    failed = []
+    for found in recover(spool, lambda job: run_is_alive(spool, job)):
+        if found.claim is not None:
+            found.claim.close()
+        spool.note_change(found.job_id)
+        if found.result in counts:
+            counts[found.result] += 1
+        elif found.detail:
+            failed.append(Busy(f"job {found.job_id} cannot be mended now: {found.detail}"))
+        if is_owned(work.layout):
+            break
+    return Report(_words(counts), failed=list(failed), **counts)
+
+
+def _words(counts: dict[str, int]) -> str:
+    mended = counts["moved"] + counts["interrupted"]
+    parts = [f"put {plural(mended, 'job')} where they belong" if mended > 1 else "put 1 job where it belongs"]
+    parts = parts if mended else []
+    if counts["rejected"]:
+        parts.append(f"set {plural(counts['rejected'], 'file')} aside")
+    if counts["alive"]:
+        runs = "still run" if counts["alive"] > 1 else "still runs"
+        parts.append(f"{plural(counts['alive'], 'job')} {runs} without a supervisor")
+    return ", ".join(parts)

@@ -1,0 +1,72 @@
+"""retention: jobs that have ended and been kept for long enough.
+
+Guarantees: the oldest go first, each under its own lock and only if nothing has happened to it since the index saw it;
+            memory is bounded. The index chooses, the job's file decides.
+"""
+
+from __future__ import annotations
+
+from heapq import merge
+from itertools import chain
+from math import inf
+
+from queuectl.errors import PartlyFailed
+from queuectl.job import DEAD, DONE, STATES_OF
+from queuectl.maintenance.work import Report
+from queuectl.spool.purge import Chosen, purge
+from queuectl.units import plural, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.errors import QueueError
+    from queuectl.index.reader import Reader
+    from queuectl.maintenance.work import Work
+
+ENOUGH_FAILED = 100
+
+
+def run_once(work: Work) -> Report:
+    """Remove them, a group at a time."""
+    jobs = output_bytes = changed = 0
+    failed: list[QueueError] = []
+    with work.queue.reader() as reader:
+        chosen = chain(_done(work, reader), _dead(work, reader))
+        if work.dry_run:
+            count = sum(1 for _ in chosen)
+            return Report(f"would remove {plural(count, 'job')}, output included" if count else "", jobs=count)
+        for removed in purge(work.spool, chosen):
+            jobs += len(removed.ids)
+            changed += len(removed.changed)
+            output_bytes += removed.output_bytes
+            failed += (error for _, error in removed.failed)
+            if len(failed) >= ENOUGH_FAILED:
+                failed.append(PartlyFailed(f"gave up after {plural(len(failed), 'job')} that could not be removed"))
+                break
+            work.rest(len(removed.ids))
+    words = f"removed {plural(jobs, 'job')}, {spell_size(output_bytes)} output" if jobs else ""
+    return Report(words, failed=failed, jobs=jobs, output_bytes=output_bytes, changed=changed)
+
+
+def _done(work: Work, reader: Reader) -> Iterator[Chosen]:
+    """Yield completed and cancelled jobs that are too old, or too many."""
+    settings = work.settings
+    kept_since = work.now - settings.retention_done if settings.retention_done else -inf
+    surplus = 0
+    if settings.retention_jobs:
+        counts = reader.counts()
+        surplus = sum(counts[state] for state in STATES_OF[DONE]) - settings.retention_jobs
+    ended = merge(*(reader.not_changed_since(state, inf) for state in STATES_OF[DONE]))
+    for updated_at, job_id in ended:
+        if updated_at >= kept_since and surplus <= 0:
+            return
+        surplus -= 1
+        yield Chosen(job_id, DONE, updated_at)
+
+
+def _dead(work: Work, reader: Reader) -> Iterator[Chosen]:
+    """Yield dead jobs that are too old."""
+    if work.settings.retention_dead:
+        for updated_at, job_id in reader.not_changed_since("dead", work.now - work.settings.retention_dead):
+            yield Chosen(job_id, DEAD, updated_at)

@@ -1,0 +1,21 @@
+"""statistics: minutes that are long ago are put together by hours, those very long ago all together.
+
+Only who writes the index may: the supervisor does it once an hour with what it writes anyway, this task when none runs.
+"""
+
+from __future__ import annotations
+
+from queuectl.index.writer import Writer
+from queuectl.maintenance.index import write
+from queuectl.maintenance.work import Report
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.maintenance.work import Work
+
+
+def run_once(work: Work) -> Report:
+    """Put them together."""
+    if not work.is_supervised and not work.dry_run:
+        write(work, Writer.roll)
+    return Report()

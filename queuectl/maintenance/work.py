@@ -1,0 +1,99 @@
+"""work: what a task of maintenance is given, and what it says of what it did.
+
+Guarantees: a task that goes through many jobs rests between groups of them, the longer when a supervisor has to take
+            note of each; what is done once a day is done at once when its task is named.
+Source:     River (one maintenance service a file, each with `run_once`).
+"""
+
+from __future__ import annotations
+
+import stat
+import time
+
+from queuectl.processes.ownership import is_owned
+from queuectl.spool.files import APPEND
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.client import Queue
+    from queuectl.errors import QueueError
+
+DAILY_S = 85800.0  # ten minutes less than a day: what runs every day at the same minute is never a little too early
+PER_S = 1000  # jobs removed while a supervisor takes note of each, which takes a tenth of its time
+LONGEST_REST_S = 2.0
+
+
+class Work:
+    """The surroundings of a task.
+
+    Args:
+        dry_run: change nothing, only say what would be done.
+        is_named: it was asked for by name, so that nothing waits for its day.
+        is_gentle: rest between groups.
+
+    Attributes:
+        now: seconds since 1970; the same for all tasks of a run.
+        is_supervised: a supervisor owns the home: processing/ and the index are its own.
+    """
+
+    def __init__(self, queue: Queue, *, dry_run: bool = False, is_named: bool = False, is_gentle: bool = True) -> None:
+        self.queue = queue
+        self.spool = queue.spool
+        self.layout = queue.layout
+        self.settings = queue.settings
+        self.dry_run = dry_run
+        self.is_named = is_named
+        self.now = queue.spool.clock.now()
+        self.is_supervised = is_owned(queue.layout)
+        self._is_gentle = is_gentle
+        self._since = queue.spool.clock.monotonic()
+
+    def rest(self, removed: int = 0) -> None:
+        """Leave the machine to others for as long as the last group took, or as it takes to note what has gone."""
+        if not self._is_gentle:
+            return
+        clock = self.spool.clock
+        took = clock.monotonic() - self._since
+        time.sleep(min(LONGEST_REST_S, max(took, removed / PER_S if self.is_supervised else 0.0)))
+        self._since = clock.monotonic()
+
+    def is_due(self, mark: str) -> bool:
+        """Tell whether a day has passed since `note(mark)`."""
+        if self.is_named:
+            return True
+        status = self.spool.files.lstat(self.layout.mark(mark))
+        return status is None or not 0 <= self.now - status.st_mtime < DAILY_S
+
+    def note(self, mark: str) -> None:
+        """Keep in mind that something was done now."""
+        if self.dry_run:
+            return
+        files, path = self.spool.files, self.layout.mark(mark)
+        files.close(files.open(path, APPEND))
+        files.touch(path)
+
+    def age(self, path: str) -> float | None:
+        """Return the seconds since anything happened to a plain file, its renaming included; None when it is none."""
+        status = self.spool.files.lstat(path)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            return None
+        return self.now - max(status.st_mtime, status.st_ctime)
+
+
+class Report:
+    """What a task did.
+
+    Args:
+        words: "removed 1,204 jobs, 3.1 MB output"; nothing when there was nothing to do.
+        figures: the same for programs.
+        failed: what could not be done, while the rest was.
+    """
+
+    __slots__ = ("failed", "figures", "words")
+
+    def __init__(self, words: str = "", *, failed: list[QueueError] | None = None, **figures: Any) -> None:
+        self.words = words
+        self.figures = figures
+        self.failed = failed or []

@@ -1,0 +1,62 @@
+/* Dead letters, grouped by what their errors have in common: retry one, then ten, then all. */
+import { many, number } from './words.js';
+import { jobsOf, readOnly, render, S } from './state.js';
+import { h } from './document.js';
+import { button, command, empty, errorOf, link, pill, plain, soft, toast, toJob, when } from './parts.js';
+import { act, bulk, doAll, freeze, remove } from './actions.js';
+import { edit } from './enqueue.js';
+
+const LOOKED_AT = 10; // jobs of a trial
+
+export function dead() {
+  const { groups, trials } = S;
+  if (!groups) return [h('h1', 'Dead letters'), soft('Loading …')];
+  return [
+    h('div.row.apart', h('h1', 'Dead letters'), link(jobsOf({ state: 'dead' }), `All ${many(groups.total, 'dead job')}`)),
+    trials.map(trialCard),
+    groups.groups.length ? groups.groups.map(groupCard)
+      : empty('completed', 'Nothing is dead', soft('Jobs come here when they have failed and no retry is left.')),
+  ];
+}
+
+const filterOf = (group) => ({ state: 'dead', error: group.fingerprint });
+const frozen = (group, does) => act(`group ${group.fingerprint}`, async () => does(await freeze(filterOf(group), group.last_at)));
+
+const retry = (group, limit) => frozen(group, async (target) => {
+  if (!target.matched) return toast('No job matches any more');
+  const ids = await bulk('retry', target, limit ? { limit } : {});
+  S.trials = S.trials.filter((trial) => trial.group.fingerprint !== group.fingerprint);
+  if (limit) S.trials.unshift({ group, ids, limit, left: target.matched - ids.length, states: {} });
+});
+
+function trialCard(trial) {
+  const { group, ids, left, states, limit } = trial, tally = {};
+  for (const id of ids.slice(0, LOOKED_AT)) tally[states[id] || 'pending'] = (tally[states[id] || 'pending'] || 0) + 1;
+  const isDone = tally.completed === Math.min(LOOKED_AT, ids.length), next = limit === 1 && left > 10 ? 10 : 0;
+  const close = () => {
+    S.trials = S.trials.filter((each) => each !== trial);
+    render();
+  };
+  return h('section.card', { key: `trial ${group.fingerprint}` },
+    h('div.row.apart', h('h2', `${many(ids.length, 'job')} tried again`), plain('close', close, 'Close')),
+    h('div.row', Object.entries(tally).map(([state, n]) => [pill(state), number(n)]), ids.length === 1 && toJob(ids[0]),
+      h('span.grow.mono.soft', errorOf(group)),
+      left > 0 && !readOnly() && button(next ? 'Retry 10 more' : `Retry the other ${number(left)}`, () => retry(group, next),
+        { class: isDone ? 'main' : '' })));
+}
+
+function groupCard(group) {
+  const { count: n, id, fingerprint } = group;
+  const all = () => frozen(group, (target) => doAll('retry', target));
+  const away = () => frozen(group, (target) => (target.matched > 1 ? doAll('delete', target) : remove({ ids: [id] }, 1)));
+  return h('section.card', { key: fingerprint }, h('div.row.apart',
+    h('div.grow', h('h2.mono.bad', errorOf(group)), command(group.command),
+      soft(link(jobsOf(filterOf(group)), many(n, 'job')), ', last ', when(group.last_at), n > 1 && [', first ', when(group.first_at)],
+        ', newest ', toJob(id))),
+    !readOnly() && h('div.row',
+      button(n > 1 ? 'Retry 1' : 'Retry', () => retry(group, 1), { class: 'main' }),
+      n > 10 && button('Retry 10', () => retry(group, 10)),
+      n > 1 && button(`Retry all ${number(n)}`, all),
+      button('Edit and retry', () => edit(id, true)),
+      button(n > 1 ? `Delete ${number(n)}` : 'Delete', away, { class: 'danger' }))));
+}

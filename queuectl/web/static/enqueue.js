@@ -1,0 +1,111 @@
+/* The forms that say what is to be run: a new job, and one that is changed. */
+import { many } from './words.js';
+import { keepDraft, readOnly, S } from './state.js';
+import { dialogOpen, h } from './document.js';
+import { copier, soft, toast } from './parts.js';
+import { jobOrNull } from './server.js';
+import { form } from './dialog.js';
+import { write } from './session.js';
+import { wrong } from './actions.js';
+
+const UNITS = { s: 1, m: 60, min: 60, h: 3600, d: 86400 };
+const FIELDS = [
+  { name: 'command', label: 'Command', type: 'area', required: true, whole: true, hint: 'for /bin/sh' },
+  { name: 'each', label: 'Each line is a job of its own', type: 'checkbox', whole: true, isHidden: (values) => lines(values.command).length < 2 },
+  { name: 'name', label: 'Name' },
+  { name: 'priority', label: 'Priority', hint: 'higher runs first', inputmode: 'numeric', placeholder: '0' },
+  { name: 'max_retries', label: 'Retries', hint: 'after the first attempt', inputmode: 'numeric', isMore: true },
+  { name: 'timeout', label: 'Time limit', hint: 'as 90, 10m or 2h; 0 is none', isMore: true },
+  { name: 'run_at', label: 'Not before', type: 'datetime-local', isMore: true },
+  { name: 'queue', label: 'Queue', placeholder: 'default', isMore: true },
+  { name: 'tags', label: 'Tags', hint: 'with commas between', isMore: true },
+  { name: 'unique_key', label: 'Unique key', hint: 'refused while another job has it', isMore: true },
+  { name: 'cwd', label: 'Directory', placeholder: '/', whole: true, isMore: true },
+  { name: 'env', label: 'Environment', type: 'area', hint: 'NAME=value, one a line', whole: true, rows: 2, isMore: true },
+];
+
+const lines = (text) => text.split('\n').filter((line) => line.trim());
+const text = (typed) => typed.trim();
+const numeric = (typed) => (typed.trim() === '' || Number.isNaN(+typed) ? typed.trim() : +typed);
+
+function seconds(typed) {
+  const [, n, unit = 's'] = /^([\d.]+)\s*(s|m|min|h|d)?$/.exec(typed.trim()) || [];
+  return Number.isNaN(+n) ? typed.trim() : n * UNITS[unit];
+}
+
+function variable(line) {
+  const cut = line.indexOf('=');
+  return cut < 0 ? [line, ''] : [line.slice(0, cut).trim(), line.slice(cut + 1)];
+}
+
+/* How what was typed becomes the member of a job; what is wrong is left for the server to say. */
+const READ = {
+  name: text, queue: text, cwd: text, unique_key: text, priority: numeric, max_retries: numeric, timeout: seconds,
+  run_at: (typed) => new Date(typed).toISOString(),
+  tags: (typed) => typed.split(',').map(text).filter(Boolean),
+  env: (typed) => Object.fromEntries(lines(typed).map(variable)),
+};
+
+const toJob = (command, values) => ({
+  command, ...Object.fromEntries(Object.entries(READ).flatMap(([name, read]) => (values[name].trim() ? [[name, read(values[name])]] : []))),
+});
+
+function toBody(values) {
+  const each = lines(values.command);
+  return values.each && each.length > 1 ? each.map((line) => toJob(line, values)) : toJob(values.command, values);
+}
+
+export function enqueue() {
+  if (readOnly() || dialogOpen()) return;
+  const draft = keepDraft();
+  form({
+    title: 'Enqueue a job', submit: 'Enqueue', more: 'More settings',
+    fields: FIELDS.map((field) => ({ ...field, value: draft[field.name] || '' })),
+    pointer: (path) => path.split('/').find((part) => part && !/^\d+$/.test(part)),
+    oninput: keepDraft,
+    async check(values) {
+      if (!values.command.trim()) return null;
+      const body = toBody(values);
+      return { ...await write('POST', '/api/v1/jobs?dry_run=true', body), count: [body].flat().length };
+    },
+    after: (found) => h('div.field', h('span.small.soft', 'The same on the command line'),
+      found?.command_line ? h('div.row', h('pre.code.grow', found.command_line), copier(found.command_line, 'Copy the command line'))
+        : h('pre.code', found ? `${found.count} jobs` : 'queuectl enqueue …')),
+    async onsubmit(values) {
+      if (!values.command.trim()) throw wrong('command', 'A command is needed', 'type what is to be run');
+      const { ids, refused } = await write('POST', '/api/v1/jobs', toBody(values));
+      keepDraft({});
+      const bad = refused.length ? `; ${many(refused.length, 'job')} refused: ${refused[0].detail}` : '';
+      toast(`Queued ${ids.length === 1 ? ids[0] : many(ids.length, 'job')}${bad}`, ids.length === 1 ? { hash: `#/jobs/${ids[0]}` } : {});
+      S.list.take = true;
+    },
+  });
+}
+
+export async function edit(id, isRetry) {
+  const job = await jobOrNull(id);
+  if (!job) return toast(`${id} is not there any more`, { kind: 'error' });
+  const old = {
+    command: job.argv ? job.argv.join('\n') : job.command, priority: String(job.priority), max_retries: String(job.max_retries ?? ''),
+    timeout: String(job.timeout ?? ''), cwd: job.cwd || '',
+  };
+  const read = { ...READ, cwd: (typed) => typed, command: (typed) => (job.argv ? typed.split('\n') : typed) };
+  return form({
+    title: isRetry ? 'Edit and retry' : 'Edit the job', submit: isRetry ? 'Retry with these' : 'Save',
+    intro: soft('Job ', id, job.last_error ? [', which failed with: ', h('code', job.last_error)] : ''),
+    fields: [
+      { name: 'command', label: job.argv ? 'Program and arguments, one a line' : 'Command', type: 'area', rows: 5, required: true, whole: true },
+      { name: 'priority', label: 'Priority' },
+      { name: 'max_retries', label: 'Retries', hint: `empty: as configured (${job.max_retries_in_force})` },
+      { name: 'timeout', label: 'Time limit', hint: 'empty: as configured' },
+      { name: 'cwd', label: 'Directory' },
+    ].map((field) => ({ ...field, value: old[field.name] })),
+    async onsubmit(values) {
+      const changed = Object.entries(values).filter(([name, typed]) => typed !== old[name]);
+      const value = (name, typed) => (name !== 'command' && typed.trim() === '' ? null : read[name](typed));
+      const set = Object.fromEntries(changed.map(([name, typed]) => [name === 'command' && job.argv ? 'argv' : name, value(name, typed)]));
+      if (isRetry || changed.length) await write('POST', `/api/v1/jobs/${id}/${isRetry ? 'retry' : 'edit'}`, changed.length ? { set } : {});
+      toast(isRetry ? `${id} is queued again` : `${id} is saved`);
+    },
+  });
+}

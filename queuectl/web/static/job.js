@@ -1,0 +1,99 @@
+/* One job: its command, its output, what is known about it, its attempts. */
+import { at, many, size, span } from './words.js';
+import { address, jobsOf, now, readOnly, S } from './state.js';
+import { h } from './document.js';
+import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './parts.js';
+import { isGoing, one } from './actions.js';
+import { edit } from './enqueue.js';
+import { output } from './output.js';
+
+const OVER = ['dead', 'completed', 'cancelled'];
+const RETRIES = { dead: 'Retry', cancelled: 'Retry', completed: 'Run again' }; // else: Run now
+const ENDS = { completed: 'completed', failed: 'failed', died: 'dead', cancelled: 'cancelled' };
+
+export function job() {
+  const { job: it, view: { id, params } } = S;
+  const title = h('h1', 'Job ', h('bdi', id));
+  if (S.missing === id) {
+    return [title, empty('info', S.missingWhy.message, soft('It was deleted, or it never was here.'), link('#/jobs', 'All jobs'))];
+  }
+  if (it?.id !== id) return [title, soft('Loading …')];
+  const shown = +params.attempt || it.attempts;
+  return [
+    h('div.row.apart',
+      h('div.row', link('#/jobs', 'Jobs'), '/', h('h1.id', id), copier(id, 'Copy the id'), pill(stateOf(it)),
+        isGoing(id) && h('b.bad', 'will be deleted')),
+      h('div.row', verbs(it))),
+    h('div.job',
+      h('div',
+        h('section.card',
+          h('div.row.apart', h('h2', 'Command'),
+            h('div.row', copyButton('Copy', it.command), copyButton('Copy as queuectl command', it.command_line))),
+          h('pre.code', { tabindex: 0 }, it.argv ? JSON.stringify(it.argv) : it.command)),
+        h('section.card', { key: `out ${id}` }, output(it, shown))),
+      h('div',
+        h('section.card', h('h2', 'About'), about(it)),
+        h('section.card', h('h2', 'Attempts'),
+          it.attempt_list.length ? h('ol.attempts', it.attempt_list.map((each, i) => attempt(each, i === 0, shown))) : soft('Not started yet.')),
+        h('section.card', h('details', h('summary', `History, ${many(it.history.length, 'event')}`),
+          h('pre.code', { tabindex: 0 }, it.history.map((entry) => JSON.stringify(entry)).join('\n')))))),
+  ];
+}
+
+const copyButton = (words, text) => button([icon('copy'), words], () => copy(text), { class: 'tiny' });
+
+function verbs({ id, state, actions }) {
+  const isOver = OVER.includes(state);
+  const all = {
+    retry: [button(RETRIES[state] || 'Run now', () => one.retry(id), { class: state === 'dead' ? 'main' : '' }),
+      button(isOver ? 'Edit and retry' : 'Edit', () => edit(id, isOver))],
+    hold: button('Hold', () => one.hold(id)),
+    release: button('Release', () => one.release(id)),
+    cancel: button('Cancel', () => one.cancel(id, state)),
+    delete: button('Delete', () => one.delete(id), { class: 'danger' }),
+  };
+  return Object.entries(all).filter(([action]) => !readOnly() && actions.includes(action)).map(([, shown]) => shown);
+}
+
+const about = (it) => facts([
+  ['Name', it.name],
+  ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
+  ['Priority', it.priority],
+  ['Tags', it.tags && tags(it.tags)],
+  ['Batch', it.batch && link(jobsOf({ batch: it.batch }), it.batch)],
+  ['Created', when(it.created_at)],
+  ['Not before', at(it.run_at) > now() && when(it.run_at)],
+  ['Retries', `${Math.max(0, it.failures - (it.state === 'dead' ? 1 : 0))} of ${it.max_retries_in_force} used`],
+  ['Time limit', it.timeout_s ? span(it.timeout_s) : 'none'],
+  ['Directory', it.cwd],
+  ['Unique key', it.unique_key],
+  ['Progress', it.progress],
+  ['Error', it.last_error && h('span.mono.bad', it.last_error)],
+  ['Dead because', it.dead_reason],
+  ['Alike', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
+  ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
+  ['Result', it.result != null && h('code', JSON.stringify(it.result))],
+  ['File', h('code', `${it.directory}/${it.id}.json`)],
+]);
+
+function howItEnded(each) {
+  if (!each.event) return 'runs';
+  if (each.timed_out) return 'timed out';
+  if (each.output_limit) return 'wrote too much';
+  if (each.failed_to_start) return 'did not start';
+  if (each.signal) return `killed by ${each.signal}`;
+  return each.exit_code != null ? `exit code ${each.exit_code}` : each.event;
+}
+
+function attempt(each, isNewest, shown) {
+  const kind = each.event ? ENDS[each.event] || 'held' : 'processing', why = [each.reason, each.error].filter(Boolean).join(': ');
+  const began = at(each.started_at), ended = each.ended_at ? at(each.ended_at) : now();
+  return h(`li.s-${kind}`, { key: each.attempt }, h('span.knot', icon(kind)), h('h3', `Attempt ${each.attempt}: ${howItEnded(each)}`),
+    soft(when(each.started_at), `, ran ${span((ended - began) / 1000)} after waiting ${span((began - at(each.ready_at)) / 1000)}`,
+      each.worker && `, ${each.worker}`, each.cpu_s != null && `, ${span(each.cpu_s)} processor`,
+      each.max_rss_bytes && `, ${size(each.max_rss_bytes)}`),
+    why && h('p.mono.bad', why),
+    isNewest && at(each.retry_at) > now() && h('p.small', 'next try ', when(each.retry_at)),
+    shown === each.attempt ? soft('output shown') : each.output_bytes == null ? soft('output removed')
+      : link(address({ attempt: each.attempt }), `Output, ${size(each.output_bytes)}`, { class: 'small' }));
+}

@@ -1,0 +1,138 @@
+/* The list of jobs: filters, a page of rows, and what can be done to those that are ticked. */
+import { at, COUNTED, FILTERS, many, number, SORTS, STATES } from './words.js';
+import { address, filterOf, jobsOf, now, readOnly, refine, refresh, render, S, tick, untick } from './state.js';
+import { h } from './document.js';
+import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, tags, toJob, type, when } from './parts.js';
+import { act, chosen, doAll, isGoing, one } from './actions.js';
+
+const PAGE = 50, TYPED = ['queue', 'tag', 'batch', 'since', 'until'], TYPING_MS = 300;
+const ACTIONS = { pending: 'cancel', held: 'cancel', processing: 'cancel', failed: 'retry', cancelled: 'retry', dead: 'retry' };
+let typing;
+
+const total = ({ total: n, isExact }) => `${number(n)}${isExact ? '' : '+'}`;
+const show = () => {
+  S.list.take = true;
+  refresh();
+};
+
+export function jobs() {
+  const { params } = S.view, { list } = S, filter = filterOf(params);
+  const rows = list.order.map((id) => list.rows.get(id)), page = +params.page || 1;
+  const first = (page - 1) * (+params.limit || PAGE) + 1, last = first + rows.length - 1;
+  const isNew = list.fresh?.every((job) => at(job.created_at) >= list.at - 3000);
+  const news = (n) => (page > 1 ? 'This page has moved on: show it anew' : `${many(n, isNew ? 'new job' : 'new or changed job')}: show`);
+  return [
+    h('div.row.apart', h('h1', 'Jobs'),
+      list.total != null && h('p.soft', `${rows.length ? `${number(first)}–${number(last)}` : '0'} of ${total(list)}`)),
+    filters(params, filter),
+    list.fresh?.length > 0 && button(news(list.fresh.length), show, { key: 'fresh', id: 'fresh' }),
+    rows.length ? h('section.card.jobs', { key: 'list' }, jobTable(rows)) : nothing(list, filter),
+    (page > 1 || list.cursor) && pager(params, page),
+    (S.ticked.size > 0 || S.all) && !readOnly() && bulkBar(rows),
+  ];
+}
+
+function filters(params, filter) {
+  const states = new Set((params.state || '').split(',').filter(Boolean));
+  const toggle = (state) => {
+    if (!states.delete(state)) states.add(state);
+    refine({ state: [...states].join(',') });
+  };
+  const search = ({ target: { value } }) => {
+    clearTimeout(typing);
+    typing = setTimeout(() => refine({ q: value }, true), TYPING_MS);
+  };
+  const add = (event) => {
+    event.preventDefault();
+    const { what, text } = event.target.elements;
+    if (text.value.trim()) refine({ [what.value]: text.value.trim() });
+    text.value = '';
+  };
+  const options = (words) => words.map(([value, word]) => h('option', { value }, word));
+  return h('section.card.filters',
+    h('div.chips', { role: 'group', 'aria-label': 'States' }, COUNTED.map((state) =>
+      button([icon(state), STATES[state][0], S.snap.counts && h('b', number(S.snap.counts[state]))], () => toggle(state),
+        { class: `toggle s-${state}`, 'aria-pressed': String(states.has(state)) }))),
+    h('div.row',
+      h('label.grow', h('span.unseen', 'Search in id, name and command'),
+        h('input#search', { type: 'search', placeholder: 'Search id, name, command', value: params.q || '', oninput: search })),
+      h('form.row', { onsubmit: add },
+        h('select', { name: 'what', 'aria-label': 'Filter by' }, options(TYPED.map((name) => [name, FILTERS[name]]))),
+        h('input.short', { name: 'text', 'aria-label': 'Filter value', placeholder: 'as 2h, video' }), h('button', 'Add filter')),
+      h('label.row', h('span.soft.small', 'Sort'),
+        h('select', { value: params.sort || 'updated', onchange: ({ target }) => refine({ sort: target.value }) }, options(Object.entries(SORTS))))),
+    Object.keys(filter).length > 0 && h('div.chips',
+      Object.entries(filter).map(([name, value]) => h('span.chip', { key: name }, `${FILTERS[name]}: ${value}`,
+        button(icon('close'), () => refine({ [name]: null }), { 'aria-label': `Remove the filter ${name}` }))),
+      button('Clear all', () => { location.hash = '#/jobs'; }, { class: 'tiny plain' })));
+}
+
+function nothing(list, filter) {
+  const clear = link('#/jobs', 'Clear all filters');
+  if (list.error) return empty('warn', list.error.message, soft(list.error.hint), clear);
+  if (!list.path) return null;
+  if (!Object.keys(filter).length) return empty('logo', 'No jobs yet', soft(type("queuectl enqueue --command 'echo hello'")));
+  const all = COUNTED.reduce((sum, state) => sum + (S.snap.counts?.[state] || 0), 0);
+  return empty('info', 'No job matches', soft(`Of ${many(all, 'job')} in all.`), clear);
+}
+
+function pager(params, page) {
+  const turn = (to, cursor) => { location.hash = address({ ...params, page: to > 1 ? to : null, cursor }); };
+  const next = () => {
+    S.pages[page - 1] = params.cursor || null;
+    turn(page + 1, S.list.cursor);
+  };
+  return h('div.row', { key: 'pages' },
+    page > 1 && button('First', () => turn(1)),
+    page > 1 && S.pages[page - 2] !== undefined && button('Previous', () => turn(page - 1, S.pages[page - 2])),
+    S.list.cursor && button('Next', next),
+    h('span.soft', `Page ${page}`));
+}
+
+const tickBox = (label, isOn, ids, more) =>
+  h('input', { type: 'checkbox', 'aria-label': label, checked: isOn, onchange: ({ target }) => tick(ids, target.checked), ...more });
+
+function jobTable(rows) {
+  const ids = rows.map((row) => row.id), on = ids.filter((id) => S.ticked.has(id)).length;
+  const all = readOnly() ? h('span.unseen', 'Nothing')
+    : tickBox('Tick all on this page', S.all || on === ids.length, ids, { indeterminate: on > 0 && on < ids.length });
+  const heads = [all, 'State', 'Job', 'Command', 'Tries', 'Changed', h('span.unseen', 'Actions')];
+  return h('div.wide.stack', table(heads.map((head, i) => h(`th.c${i}`, { scope: 'col' }, head)), rows.map(jobRow), 'Jobs'));
+}
+
+function jobRow(row) {
+  const { id, state } = row, isOn = S.all || S.ticked.has(id), isLater = at(row.run_at) > now();
+  const action = readOnly() ? null : ACTIONS[state], word = { cancel: 'Cancel', retry: state === 'failed' ? 'Run now' : 'Retry' }[action];
+  return [id, [
+    readOnly() ? '' : tickBox(`Tick ${id}`, isOn, [id]),
+    state === 'removed' ? badge('removed', 'close', 'Removed', 'removed: it is not there any more') : pill(stateOf(row)),
+    h('th.full', { scope: 'row' }, toJob(id), h('p.small', row.name && [row.name, ' '],
+      row.queue !== 'default' && [h('span.soft', 'in '), link(jobsOf({ queue: row.queue }), row.queue), ' '], tags(row.tags))),
+    h('td.full', command(row.command),
+      row.last_error && ['failed', 'dead'].includes(state) && command(row.last_error, { class: 'bad' }),
+      (state === 'failed' || (state === 'pending' && isLater)) && h('span.small.soft', 'starts ', isLater ? when(row.run_at) : 'now')),
+    h('td', { 'data-label': 'Tries' }, `${row.attempts}`, h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`),
+      row.priority !== 0 && h('p.small.soft', `priority ${row.priority}`)),
+    h('td.small', when(row.updated_at)),
+    h('td', action && button(word, () => one[action](id, state),
+      { class: 'tiny', 'aria-label': `${action} ${id}`, 'aria-disabled': S.busy.has(`${action} ${id}`) ? 'true' : null })),
+  ], { 'data-id': id, class: isGoing(id) ? 'going' : isOn ? 'ticked' : null }];
+}
+
+function bulkBar(rows) {
+  const { list } = S, isPage = rows.every((row) => S.ticked.has(row.id)) && (list.total > rows.length || !list.isExact);
+  const does = (action) => () => act('bulk', async () => doAll(action, await chosen()));
+  return h('div.card.bulk.row', { key: 'bulk', role: 'group', 'aria-label': 'Ticked jobs' },
+    h('b', S.all ? `All ${total(list)} matching` : `${number(S.ticked.size)} ticked`),
+    isPage && !S.all && small(`Tick all ${total(list)} that match`, () => {
+      S.all = true;
+      render();
+    }),
+    button('Clear', () => {
+      untick();
+      render();
+    }, { class: 'tiny plain' }),
+    h('span.grow'),
+    button('Retry', does('retry')), button('Cancel', does('cancel')), button('Priority', does('priority')),
+    button('Delete', does('delete'), { class: 'danger' }));
+}

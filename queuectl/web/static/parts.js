@@ -1,0 +1,88 @@
+/* Small things that all views are made of, and the notes at the lower edge. */
+import { at, inert, STATES } from './words.js';
+import { ago, jobsOf, now, render, S } from './state.js';
+import { $, h } from './document.js';
+
+const NOTE_MS = 6000;
+const NOTES = 4;
+
+export const icon = (name) => h('svg.icon', { 'aria-hidden': 'true' }, h('use', { href: `#i-${name}` }));
+export const button = (words, onclick, props) => h('button', { type: 'button', onclick, ...props }, words);
+export const small = (words, onclick, label) => button(words, onclick, { class: 'tiny', 'aria-label': label });
+export const plain = (name, onclick, label) => button(icon(name), onclick, { class: 'tiny plain', 'aria-label': label, title: label });
+export const link = (hash, words, props) => h('a', { href: hash, ...props }, words);
+export const toJob = (id) => link(`#/jobs/${id}`, id, { class: 'id' });
+export const tags = (words) => words.map((tag) => [link(jobsOf({ tag }), tag, { class: 'tag' }), ' ']);
+export const soft = (...words) => h('p.soft.small', ...words);
+export const command = (text, props) => h('span.cmd', { title: text, ...props }, text);
+export const copier = (text, label) => plain('copy', () => copy(text), label);
+export const type = (text) => h('span.type', h('code', text), copier(text, 'Copy the command'));
+export const empty = (name, title, ...more) => h('div.card.empty', icon(name), h('h2', title), ...more);
+export const when = (iso) => iso && h('time', { datetime: iso, title: `${new Date(at(iso)).toString()}\n${iso}` }, ago(iso));
+export const badge = (kind, name, word, title) => h(`span.state.pill.s-${kind}`, { title }, icon(name), word);
+export const banner = (key, level, words, ...more) =>
+  h(`div.banner.${level}`, { key }, icon(level === 'info' ? 'info' : 'warn'), h('span.grow', words), more);
+
+export function pill(state) {
+  const [word, means] = STATES[state] || [state, ''];
+  return badge(state, state, word, `${state}: ${means}`);
+}
+
+export const stateOf = (job) => (job.state === 'pending' && !job.attempts && at(job.run_at) > now() ? 'scheduled' : job.state);
+
+/* Rows are [key, cells]; what is not a cell yet is put into one. On a narrow screen a row is a card whose cells have labels. */
+const toCell = (kid) => (kid && /^t[dh]$/.test(kid.tag) ? kid : h('td', kid));
+export const cell = (label, ...kids) => h('td.tight', { 'data-label': label }, kids);
+export const table = (heads, rows, caption) =>
+  h('table', caption && h('caption.unseen', caption),
+    heads.length > 0 && h('thead', h('tr', heads.map((head) => (head.tag === 'th' ? head : h('th', { scope: 'col' }, head))))),
+    h('tbody', rows.map(([key, cells, props]) => h('tr', { key, ...props }, cells.map(toCell)))));
+
+/* Pairs of a word and what it is; those without are left out. */
+export const facts = (pairs) => h('dl', pairs.map(([word, value]) => (value || value === 0 ? [h('dt', word), h('dd', value)] : [])));
+
+export const errorOf = (group) =>
+  group.last_error || group.dead_reason || (group.exit_code != null ? `exit code ${group.exit_code}` : group.outcome || 'no error was noted');
+
+export async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement('textarea'); // no clipboard over http to a name that is not localhost
+    area.value = text;
+    (document.querySelector('dialog[open]') || document.body).append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+  }
+  toast('Copied');
+}
+
+/* Has words read out to those who do not see the page. */
+export function say(words) {
+  $('say').textContent = '';
+  setTimeout(() => { $('say').textContent = inert(words); }, 50);
+}
+
+let serial = 0;
+
+export function toast(text, more = {}) {
+  const made = { key: `t${++serial}`, text, until: more.kind === 'error' ? Infinity : now() + NOTE_MS, ...more };
+  S.toasts.push(made);
+  const oldest = S.toasts.find((each) => !each.undo);
+  if (S.toasts.length > NOTES && oldest !== made) S.toasts = S.toasts.filter((each) => each !== oldest);
+  say(text);
+  render();
+  return made;
+}
+
+export function drop(gone) {
+  S.toasts = S.toasts.filter((each) => each !== gone);
+  render();
+}
+
+const seconds = (note) => (note.isCounting && note.until > now() ? ` in ${Math.ceil((note.until - now()) / 1000)} s` : '');
+
+export const notes = () => S.toasts.map((note) => h('div.toast', { key: note.key, class: note.kind }, h('span.grow', note.text, seconds(note)),
+  note.hash && link(note.hash, 'Look', { class: 'button tiny' }),
+  note.undo ? small('Undo', note.undo) : button(icon('close'), () => drop(note), { class: 'tiny', 'aria-label': 'Close' })));

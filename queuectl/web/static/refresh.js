@@ -1,0 +1,158 @@
+/* What is to be seen follows the address and the server: routing, refreshing, loading what a view needs. */
+import { VIEWS } from './words.js';
+import { filterOf, now, render, S, untick } from './state.js';
+import { $ } from './document.js';
+import { say } from './parts.js';
+import { get, jobOrNull, Trouble } from './server.js';
+import { enter, signIn } from './session.js';
+
+const LOOKED_UP = 10; // jobs that left the list, a refresh
+const OVER = ['completed', 'dead', 'gone'];
+let timer, isRunning = false, isAgain = false;
+
+export const isRefreshing = () => isRunning;
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function route() {
+  const [path, query] = location.hash.slice(1).split('?');
+  if (path.startsWith('token=')) return void enter(path.slice(6)).catch(fault);
+  const [, name, id] = path.split('/');
+  const view = {
+    name: Object.hasOwn(VIEWS, name || '') ? name : 'overview',
+    id: name === 'jobs' && id ? decode(id) : null,
+    params: Object.fromEntries(new URLSearchParams(query)),
+  };
+  const isOther = view.name !== S.view.name || view.id !== S.view.id;
+  if (isOther || JSON.stringify(view.params) !== JSON.stringify(S.view.params)) untick();
+  S.view = view;
+  if (isOther) {
+    Object.assign(S, { missing: null, job: null, list: { order: [], rows: new Map() }, pages: [] });
+    render();
+    scrollTo(0, 0);
+    $('view').focus({ preventScroll: true });
+  }
+  if (S.session) refresh();
+  else render();
+}
+
+export async function start() {
+  try {
+    S.session = await get('/api/v1/session', 'session');
+  } catch (error) {
+    return fault(error);
+  }
+  route();
+}
+
+function fault(error) {
+  const why = error.status === 401
+    ? S.session ? 'The token has changed since you signed in.' : 'This page can run commands as its owner, so it asks who you are.'
+    : error.status === 429 && !S.session ? `${error.message}: wait a moment. ${error.hint || ''}` : null;
+  if (why) return void signIn(why).catch(() => {});
+  S.lost ||= now();
+  S.lostWhy = error instanceof Trouble ? error.message : 'the server does not answer';
+  S.wait = Math.min(30, (S.wait || 1.5) * 2);
+  plan(S.wait * (0.85 + Math.random() * 0.3));
+  render();
+}
+
+function plan(s) {
+  pause();
+  S.due = now() + s * 1000;
+  timer = setTimeout(S.session ? refresh : start, s * 1000);
+}
+
+export const pause = () => clearTimeout(timer);
+
+export async function refresh() {
+  pause();
+  if (document.hidden) return;
+  isAgain = isRunning;
+  if (isRunning) return;
+  isRunning = true;
+  try {
+    S.snap = await get('/api/v1/snapshot', 'snapshot');
+    await load(S.view);
+    if (S.lost) say('Connected again');
+    Object.assign(S, { lost: null, wait: 0 });
+    if (S.every !== 'off') plan(+S.every);
+    render();
+  } catch (error) {
+    fault(error);
+  } finally {
+    isRunning = false;
+    if (isAgain) refresh();
+  }
+}
+
+async function load(view) {
+  if (view.id) return loadJob(view);
+  if (view.name === 'config') S.config = await get('/api/v1/config', 'config');
+  if (!S.snap.index.available) return;
+  if (view.name === 'overview') await unlessKnown('stats', `/api/v1/stats?window=${S.window}`, Math.floor(now() / 60000));
+  if (view.name === 'jobs') await loadList(view);
+  if (view.name !== 'dead') return;
+  await unlessKnown('groups', '/api/v1/dead/groups');
+  for (const { ids, states } of S.trials) {
+    for (const id of ids.slice(0, LOOKED_UP)) if (!OVER.includes(states[id])) states[id] = (await jobOrNull(id))?.state || 'gone';
+  }
+}
+
+/* Loads what depends on nothing but the jobs, the path and the minute. */
+const known = {};
+async function unlessKnown(name, path, minute) {
+  const key = `${S.snap.changes} ${path} ${minute}`;
+  if (known[name] === key) return;
+  S[name] = await get(path, name);
+  known[name] = key;
+}
+
+async function loadJob(view) {
+  if (S.missing === view.id) return;
+  try {
+    const job = await get(`/api/v1/jobs/${encodeURIComponent(view.id)}`, 'job');
+    if (S.view.id === view.id) S.job = job;
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 422) throw error;
+    Object.assign(S, { missing: view.id, missingWhy: error, job: null });
+  }
+}
+
+async function loadList({ params }) {
+  const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit };
+  const path = `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
+  const old = S.list;
+  if (old.path === path && old.changes === S.snap.changes && !old.take && !old.error) return;
+  let page;
+  try {
+    page = await get(path, 'list');
+  } catch (error) {
+    if (error.status !== 400) throw error;
+    S.list = { path, order: [], rows: new Map(), error };
+    return;
+  }
+  const seen = new Map(page.jobs.map((job) => [job.id, job]));
+  if (old.path !== path || old.take || !old.order.length) S.list = { path, order: [...seen.keys()], rows: seen, at: now(), fresh: [] };
+  else await update(old, page.jobs, seen);
+  Object.assign(S.list, { changes: S.snap.changes, total: page.total, isExact: page.total_is_exact, cursor: page.cursor });
+}
+
+/* Rows change where they are; new ones wait to be asked for; those that have left the page are looked up, some at a time. */
+async function update(list, jobs, seen) {
+  list.fresh = jobs.filter((job) => !list.rows.has(job.id));
+  for (const [id, job] of seen) if (list.rows.has(id)) list.rows.set(id, job);
+  const away = list.order.filter((id) => !seen.has(id) && list.rows.get(id).state !== 'removed');
+  for (const id of away.slice(0, LOOKED_UP)) {
+    const job = await jobOrNull(id), row = { ...list.rows.get(id) };
+    if (!job) row.state = 'removed';
+    else for (const name in row) if (name in job) row[name] = job[name];
+    list.rows.set(id, row);
+  }
+}

@@ -1,0 +1,98 @@
+/* The one state (S), what is kept between visits, and addresses of views. */
+import { at, FILTERS } from './words.js';
+
+const PREFIX = 'queuectl.';
+const held = {}; // where the browser keeps nothing
+
+/* Reads what this browser keeps under a name; with a value, keeps it. */
+export function keep(name, value) {
+  try {
+    if (value !== undefined) localStorage.setItem(PREFIX + name, value);
+    return localStorage.getItem(PREFIX + name);
+  } catch {
+    if (value !== undefined) held[name] = value;
+    return held[name] ?? null;
+  }
+}
+
+export const S = {
+  session: null, // who has signed in to what; null before
+  snap: null, // the newest snapshot
+  skew: null, // how far the server's clock is ahead, in ms
+  view: { name: 'overview', id: null, params: {} }, // as the address says
+  list: { order: [], rows: new Map() }, // the page of jobs
+  pages: [], // the cursors that led to the pages before
+  ticked: new Set(), // ids
+  all: false, // ticked is all that matches
+  busy: new Set(), // actions under way
+  going: [], // deletions that can still be undone
+  trials: [], // dead jobs that were tried again
+  toasts: [],
+  tables: new Set(), // charts shown as tables
+  slots: {}, // the last answers with their ETags
+  lost: null, // since when the server does not answer
+  wait: 0, // s until it is asked again
+  every: keep('every') || '3',
+  window: keep('window') || '1h',
+  keys: keep('keys') !== 'off',
+};
+
+/* What lies above and is called from below: app.js says what it is. */
+const above = {};
+export const wire = (parts) => Object.assign(above, parts);
+export const render = () => above.render();
+export const refresh = () => above.refresh();
+export const start = () => above.start();
+
+export const now = () => Date.now() + (S.skew || 0);
+export const since = (iso) => Math.max(0, Math.floor((now() - at(iso)) / 1000));
+export const readOnly = () => !S.session || S.session.read_only;
+
+export function ago(iso) {
+  const s = Math.round((now() - at(iso)) / 1000);
+  const past = Math.abs(s);
+  const [unit, word] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([each]) => past >= each * (each > 3600 ? 2 : 1)) || [1, 's'];
+  const words = `${Math.floor(past / unit)} ${word}`;
+  return s < 0 ? `in ${words}` : past < 2 ? 'just now' : `${words} ago`;
+}
+
+export const jobsOf = (params) => `#/jobs?${new URLSearchParams(params)}`;
+
+export function address(params) {
+  const { name, id } = S.view;
+  const query = new URLSearchParams(Object.entries(params).filter(([, value]) => value != null && value !== '')).toString();
+  return `#/${name}${id ? `/${encodeURIComponent(id)}` : ''}${query ? `?${query}` : ''}`;
+}
+
+/* Looks at the same view with other filters, from its first page on. */
+export function refine(changes, isTyping) {
+  const hash = address({ ...S.view.params, cursor: null, page: null, ...changes });
+  if (!isTyping) location.hash = hash;
+  else {
+    history.replaceState(null, '', hash);
+    above.route();
+  }
+}
+
+export const filterOf = (params) => Object.fromEntries(Object.keys(FILTERS).flatMap((name) => (params[name] ? [[name, params[name]]] : [])));
+
+export function tick(ids, isOn) {
+  S.all = false;
+  for (const id of ids) S.ticked[isOn ? 'add' : 'delete'](id);
+  render();
+}
+
+export function untick() {
+  S.ticked.clear();
+  S.all = false;
+}
+
+/* What was typed into the form for a new job, for as long as this tab lives; with values, keeps them. */
+export function keepDraft(values) {
+  try {
+    if (values) sessionStorage.setItem(`${PREFIX}draft`, JSON.stringify(values));
+    return JSON.parse(sessionStorage.getItem(`${PREFIX}draft`)) || {};
+  } catch {
+    return {};
+  }
+}

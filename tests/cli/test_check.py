@@ -1,0 +1,247 @@
+"""check: ranges, perfdata and exit codes as monitoring systems read them; it never hangs and never cries wolf."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from queuectl.cli.commands import check
+from queuectl.cli.commands.check import STATES
+from queuectl.cli.measures import MEASURES
+from queuectl.cli.ranges import figure, parse_range
+from queuectl.cli.tree import COMMANDS
+from queuectl.client import Queue
+from queuectl.spool.files import Files
+from tests.cli.support import Jobs, Run
+
+PERFDATA = re.compile(r"'?([^'=]+)'?=(U|-?[\d.]+)(s|%|)((?:;[@~\d.:-]*){0,4})$")
+Passes = Callable[[float], None]
+
+
+@pytest.fixture(autouse=True)
+def disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many hundredths of the disk are free."""
+    free = [81]
+    monkeypatch.setattr(Files, "free_bytes", lambda self, path: (free[0] << 30, 100 << 30))
+    return free
+
+
+def read(out: str) -> tuple[str, dict[str, tuple[str, ...]]]:
+    """Take a plugin's line apart as a monitoring system does: state and text, figures by label."""
+    assert out.count("\n") == 1
+    text, _, data = out.rstrip("\n").partition(" | ")
+    found = {}
+    for part in data.split():
+        match = PERFDATA.match(part)
+        assert match, part
+        found[match[1]] = (match[2], match[3], *(match[4].split(";")[1:]))
+    return text, found
+
+
+# --- ranges
+
+
+@pytest.mark.parametrize(
+    ("text", "alarms", "fine"),
+    [
+        ("10", (-1, 10.1), (0, 10)),
+        ("10:", (9.9, -5), (10, 1e9)),
+        ("~:10", (10.1,), (-1e9, 10)),
+        (":10", (-1, 11), (0, 10)),
+        ("10:20", (9, 21), (10, 20)),
+        ("@10:20", (10, 15, 20), (9, 21)),
+        ("@5", (0, 5), (-1, 6)),
+        ("-10:-5", (-11, -4, 0), (-10, -5)),
+        ("5m", (301,), (300,)),
+        ("5m:1h", (299, 3601), (300, 3600)),
+        ("~:", (), (-1e9, 1e9)),
+    ],
+)
+def test_a_range_alarms_where_the_guidelines_say(text: str, alarms: tuple[float], fine: tuple[float]) -> None:
+    found = parse_range(text)
+    assert all(found.alarms(value) for value in alarms)
+    assert not any(found.alarms(value) for value in fine)
+
+
+@pytest.mark.parametrize("text", ["", "@", "abc", "20:10", "10:20:30", "~", "10:~", "--5", "5x", "1e3"])
+def test_what_is_no_range_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a range, as"):
+        parse_range(text)
+
+
+bounds = st.one_of(st.integers(-10_000, 10_000), st.integers(-1000, 1000).map(lambda n: n / 4))
+
+
+@given(bounds, bounds, st.booleans(), bounds)
+def test_a_range_as_it_is_written_in_perfdata_means_the_same(a: float, b: float, inside: bool, value: float) -> None:
+    text = f"{'@' if inside else ''}{figure(min(a, b))}:{figure(max(a, b))}"
+    assert parse_range(str(parse_range(text))).alarms(value) is parse_range(text).alarms(value)
+
+
+# --- what it says
+
+
+def test_a_queue_that_is_well(cli: Run, jobs: Jobs, now: Passes) -> None:
+    jobs.completed("a")
+    ran = cli("check")
+    assert (ran.code, ran.err) == (0, "")
+    text, found = read(ran.out)
+    assert text == "QUEUECTL OK - 0 waiting, no workers, 0 dead"
+    assert list(found) == list(MEASURES)
+    assert found["disk_free"] == ("81", "%", "10:", "5:", "0", "100")
+    assert found["oldest"] == ("0", "s", "300", "3600", "0")
+    assert cli("check", "-q").out == ""
+
+
+def test_the_worst_comes_first_and_decides(cli: Run, jobs: Jobs, now: Passes, disk: list[int]) -> None:
+    jobs.dead("d")
+    jobs.pending("a")
+    now(600)
+    disk[0] = 4
+    ran = cli("check", "-q")
+    text, found = read(ran.out)
+    assert ran.code == 2
+    assert text.startswith(
+        "QUEUECTL CRITICAL - stranded 1 (above 0); disk_free 4% (below 5%); oldest 10m 00s (above 5m 00s);"
+        " dead_today 1 (above 0); 1 waiting (oldest 10m 00s), no workers, 1 dead"
+    )
+    assert (found["oldest"][:2], found["stranded"][0]) == (("600", "s"), "1")
+
+
+def test_ranges_that_are_given_replace_those_of_the_same_figure_only(cli: Run, jobs: Jobs, now: Passes) -> None:
+    jobs.dead("d")
+    assert cli("check").code == 1
+    assert cli("check", "-w", "dead_today=~:").code == 0
+    assert cli("check", "-c", "dead=0", "-w", "dead_today=1").code == 2
+    assert cli("check", "-w", "dead_today=~:", "-c", "workers=1:").out.startswith(
+        "QUEUECTL CRITICAL - workers 0 (below 1)"
+    )
+
+
+def test_failures_of_the_last_hour_are_counted_by_attempts(cli: Run, jobs: Jobs, now: Passes) -> None:
+    jobs.failed("f")
+    jobs.dead("d")
+    now(60)
+    ran = cli("check", "-w", "failed_1h=1")
+    assert "failed_1h 2 (above 1)" in ran.out
+    now(7200)
+    assert read(cli("check").out)[1]["failed_1h"][0] == "0"
+
+
+def test_json_has_every_figure(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("d")
+    ran = cli("check", "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, told["state"], told["exit_code"]) == (1, "WARNING", 1)
+    assert [row["key"] for row in told["measures"]] == list(MEASURES)
+
+
+# --- what cannot be found out is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (("-w", "oldst=5"), 'there is no figure "oldst"; did you mean "oldest"?; there are oldest, waiting'),
+        (("-w", "oldest=soon"), '-w oldest: "soon" is not a range, as "10"'),
+        (("-c", "oldest"), '-c must be KEY=RANGE, not "oldest"'),
+        (("--timeout", "0"), "--timeout must be more than 0"),
+        (("--bogus",), "unknown option --bogus"),
+        (("extra",), 'unexpected argument "extra"'),
+        (("-w", "a|b=1"), 'there is no figure "a/b"'),
+    ],
+)
+def test_misuse_is_unknown_and_never_2(cli: Run, jobs: Jobs, line: tuple[str, ...], says: str) -> None:
+    ran = cli("check", *line)
+    assert (ran.code, ran.err) == (3, "")
+    assert ran.out.startswith(f"QUEUECTL UNKNOWN - {says}")
+    assert ran.out.count("\n") == 1
+    assert json.loads(cli("check", *line, "--json").out)["state"] == "UNKNOWN"
+
+
+def test_other_commands_called_check_keep_their_exit_codes(cli: Run) -> None:
+    assert cli("config", "check", "--bogus").code == 2
+
+
+def test_where_there_is_no_queue_nothing_is_made(cli: Run, home: Path) -> None:
+    ran = cli("check")
+    assert ran.code == 3
+    assert "there is no queue in" in ran.out
+    assert not home.exists()
+
+
+def test_a_home_of_somebody_else_is_unknown(cli: Run, home: Path) -> None:
+    home.mkdir()
+    home.chmod(0o777)
+    assert cli("check").code == 3
+
+
+def test_a_bug_is_unknown(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(check, "look", fail)
+    ran = cli("check")
+    assert (ran.code, ran.out) == (3, "QUEUECTL UNKNOWN - ZeroDivisionError\n")
+
+
+def test_without_an_index_what_it_alone_knows_is_unknown_and_the_rest_is_told(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, disk: list[int]
+) -> None:
+    from queuectl.index.reader import IndexUnavailable
+
+    def fail(*_: object) -> None:
+        raise IndexUnavailable("the index is damaged")
+
+    jobs.pending("a")
+    monkeypatch.setattr(Queue, "reader", fail)
+    ran = cli("check")
+    text, found = read(ran.out)
+    assert ran.code == 3
+    assert text.startswith("QUEUECTL UNKNOWN - the index is damaged: no oldest, dead_today, stranded; ? waiting")
+    assert found["oldest"][0] == "U"
+    disk[0] = 1
+    assert cli("check").code == 2
+
+
+def test_a_supervisor_that_hangs_is_unknown_in_time(cli: Run, jobs: Jobs) -> None:
+    """It accepts the connection and never answers, as one that was stopped."""
+    jobs.pending("a")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(Path(jobs.queue.layout.run) / "control.sock"))
+        listener.listen()
+        ran = cli("check", "--timeout", "0.2")
+    assert (ran.code, ran.out) == (3, "QUEUECTL UNKNOWN - the queue did not answer within 0.2s\n")
+
+
+def test_an_index_that_somebody_else_keeps_is_unknown_in_time(cli: Run, jobs: Jobs) -> None:
+    from filelock import FileLock
+
+    jobs.pending("a")
+    with FileLock(f"{jobs.queue.layout.run}/index.lock"):
+        assert cli("check", "--timeout", "0.2").code == 3
+
+
+# --- what help says
+
+
+def test_help_names_every_figure_and_every_default() -> None:
+    options: dict[str, Any] = {names[0]: more["help"] for names, more in COMMANDS["check"].options}
+    assert all(re.search(rf"\b{key}\b", options["-c"]) for key in MEASURES)
+    for option, attribute in (("-w", "warning"), ("-c", "critical")):
+        [told] = re.findall(r"\(default: ([^)]*)\)", options[option])
+        assert dict(part.split("=") for part in told.split(", ")) == {
+            key: getattr(measure, attribute) for key, measure in MEASURES.items() if getattr(measure, attribute)
+        }
+
+
+def test_states_are_their_exit_codes() -> None:
+    assert STATES == ("OK", "WARNING", "CRITICAL", "UNKNOWN")

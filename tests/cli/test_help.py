@@ -1,0 +1,124 @@
+"""help: topics say what is so, misspelt ones are recognised, long ones are paged on a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from queuectl import errors
+from queuectl.cli import main, topics
+from queuectl.cli.commandline import parse
+from queuectl.cli.times import duration, instant
+from queuectl.cli.tree import COMMANDS
+from queuectl.cli.tree.topics import TOPICS
+from queuectl.job import STATES
+from queuectl.processes.environment import PASSED, command_environment
+from tests.cli.support import NOW, Jobs, Ran, Run
+
+WIDEST = 80
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_told(cli: Run, topic: str) -> None:
+    """As text that fits a terminal, and as JSON."""
+    ran = cli("help", topic)
+    assert (ran.code, ran.err) == (0, "")
+    assert len(ran.out.splitlines()) > 10
+    wide = [line for line in ran.out.splitlines() if len(line) > WIDEST and "queuectl " not in line]
+    assert topic == "spool-format" or wide == []
+    told = json.loads(cli("help", topic, "--json").out)
+    assert told == {"topic": topic, "summary": TOPICS[topic], "text": ran.out}
+
+
+def test_alone_it_lists_commands_and_topics(cli: Run) -> None:
+    out = cli("help").out
+    assert not [name for name in (*COMMANDS, *TOPICS) if not re.search(rf"^ +{name.split()[0]} ", out, re.MULTILINE)]
+    assert cli("--help").out == out
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("exit-code", "exit-codes"), ("enviroment", "environment"), ("enqeue", "enqueue"), ("cro", "cron")],
+)
+def test_a_misspelt_one_is_recognised(cli: Run, typed: str, meant: str) -> None:
+    ran = cli("help", typed)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == f'queuectl: no help on "{typed}"; did you mean "{meant}"?\n          hint: queuectl help\n'
+
+
+def test_a_topic_has_no_commands(cli: Run) -> None:
+    assert cli("help", "cron", "start").code == 2
+
+
+def test_every_exit_code_is_told() -> None:
+    """Those of the exceptions, and those that have none."""
+    told = [int(code) for code in re.findall(r"^ +(\d+)  ", topics.EXIT_CODES, re.MULTILINE)]
+    known = {kind.exit_code for kind in (errors.QueueError, *errors.QueueError.__subclasses__())}
+    assert told == sorted({0, main.BUG, main.INTERRUPTED, main.CLOSED_PIPE, *known})
+
+
+def test_every_state_is_told() -> None:
+    """In the words and the order of the program."""
+    assert tuple(re.findall(r"^  (\w+) {2,}\w", topics.STATES, re.MULTILINE)) == STATES
+
+
+def test_every_form_of_a_time_is_read() -> None:
+    durations, points, _ = topics.TIMES.split("\n\n")
+    for form in ("90", "0.5", "10m", "2h30m", "3d 4h"):
+        assert form in durations
+        assert duration("--delay", form) > 0
+    forms = ["10m", "14:30", "tomorrow 02:00", "today 18:00", "yesterday", *re.findall(r"2026[^,\n]+", points)]
+    assert len(forms) == 10
+    for form in forms:
+        assert form in points
+        assert instant("--at", form, NOW)
+
+
+def test_every_variable_of_a_command_is_told(jobs: Jobs) -> None:
+    job = jobs.queue.get(jobs.pending("a"))
+    told = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)\b", topics.GIVEN))
+    assert {*command_environment({}, job, 1, jobs.queue.layout), *PASSED} <= told
+
+
+def test_the_lines_for_cron_are_command_lines() -> None:
+    lines = [line[line.index("queuectl") :] for line in topics.CRON.splitlines() if "queuectl " in line and ">" in line]
+    assert len(lines) == 3
+    for line in lines:
+        assert parse(shlex.split(line.removesuffix(">/dev/null"))[1:]).quiet
+
+
+@pytest.mark.parametrize(("pager", "is_paged"), [("sed s/^/paged:/", True), ("", False), ("no-such-pager", False)])
+def test_a_long_text_is_paged_on_a_terminal(
+    terminal: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, pager: str, is_paged: bool
+) -> None:
+    """By $PAGER; without one it is written as it is."""
+    monkeypatch.setenv("PAGER", pager)
+    shown = terminal("help", "environment").out
+    assert shown.startswith("paged:Read by" if is_paged else "Read by")
+    assert shown.count("paged:") == (shown.count("\n") if is_paged else 0)
+
+
+def test_what_fits_or_goes_into_a_pipe_is_not_paged(
+    terminal: Callable[..., Ran], queuectl: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "sed s/^/paged:/")
+    assert "paged:" not in terminal("help", "time-formats").out
+    assert "paged:" not in queuectl("help", "environment").out
+
+
+def test_a_pager_that_is_left_early_is_no_failure(
+    terminal: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "true")
+    assert terminal("help", "spool-format").code == 0
+
+
+def test_the_format_is_the_document_itself(cli: Run) -> None:
+    assert cli("help", "spool-format").out == Path(topics.FORMAT).read_text(encoding="utf-8")
+    assert os.path.basename(topics.FORMAT) == "FORMAT.md"

@@ -1,0 +1,161 @@
+"""purge: many jobs at once, counted first and agreed to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.client import Queue
+from tests.cli.support import Jobs, Ran, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def some(jobs: Jobs) -> None:
+    for name in ("a", "b"):
+        jobs.completed(name, b"12345", queue="q")
+    jobs.cancelled("c", tags=["x"])
+    jobs.dead("d")
+    jobs.pending("e", "needle")
+    jobs.failed("f")
+
+
+def left(home: Path) -> list[str]:
+    return sorted(path.stem for path in home.glob("spool/*/*.json"))
+
+
+def test_completed_and_cancelled_jobs_go_when_nothing_else_is_said(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    ran = cli("purge", "--yes")
+    assert (ran.code, ran.out, ran.err) == (0, "", "Removed 3 jobs, 10 B of output\n")
+    assert left(home) == ["d", "e", "f"]
+    assert cli("list", "-o", "name").out.split() != []
+    assert sorted(row["id"] for row in json.loads(cli("list", "--json").out)) == ["d", "e", "f"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "gone"),
+    [
+        (("--state", "dead"), "d"),
+        (("--state", "failed,pending", "--state", "dead"), "def"),
+        (("--queue", "q"), "ab"),
+        (("--tag", "x"), "c"),
+        (("--state", "pending", "--search", "NEEDLE"), "e"),
+        (("--state", "dead", "--queue", "nobody"), ""),
+        (("--older-than", "1h"), ""),
+        (("--older-than", "0s"), "abc"),
+    ],
+)
+def test_selectors_say_which(cli: Run, jobs: Jobs, home: Path, selector: tuple[str, ...], gone: str) -> None:
+    some(jobs)
+    assert cli("purge", *selector, "--yes").code == 0
+    assert left(home) == [name for name in "abcdef" if name not in gone]
+
+
+def test_age_counts_from_the_last_change(cli: Run, jobs: Jobs, home: Path, now: object) -> None:
+    jobs.completed("a")
+    now(7200)  # type: ignore[operator]
+    jobs.completed("b")
+    cli("purge", "--older-than", "1h", "--yes")
+    assert left(home) == ["b"]
+
+
+def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    ran = cli("purge")
+    assert ran.code == 2
+    assert ran.err == (
+        "queuectl: this would remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good: it needs --yes\n"
+        "          hint: look first: --dry-run\n"
+    )
+    assert cli("purge", "--queue", "nobody").code == 2
+    assert len(left(home)) == 6
+
+
+def test_a_trial_counts_by_state_and_removes_nothing(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    ran = cli("purge", "--state", "completed,dead", "--dry-run")
+    assert ran.err == "Would remove 3 jobs (2 completed, 1 dead) and what they wrote; nothing was removed\n"
+    assert ran.code == 0
+    made = json.loads(cli("purge", "--dry-run", "--json").out)
+    assert made == {"action": "purge", "dry_run": True, "matched": 3, "by_state": {"completed": 2, "cancelled": 1}}
+    assert len(left(home)) == 6
+
+
+def test_only_output_goes_when_that_is_asked_for(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    assert cli("purge", "--output-only", "--queue", "q", "--yes").err == "Removed what 2 jobs wrote, 10 B\n"
+    assert len(left(home)) == 6
+    assert sorted(path.name for path in home.glob("output/*")) == ["d.1.log", "f.1.log"]
+
+
+def test_running_jobs_are_not_purged(cli: Run, jobs: Jobs) -> None:
+    with jobs.running("a"):
+        for states in ("processing", "all"):
+            ran = cli("purge", "--state", states, "--yes")
+            assert ran.code == 2
+            assert "running jobs are not purged" in ran.err
+
+
+def test_what_cannot_be_removed_is_told_and_the_code_is_seven(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    (home / "output" / "a.1.log").unlink()
+    (home / "output" / "a.1.log").mkdir()
+    ran = cli("purge", "--yes", "--json")
+    made = json.loads(ran.out)
+    assert (ran.code, made["removed"], made["matched"]) == (7, 2, 3)
+    assert [failed["id"] for failed in made["failed"]] == ["a"]
+    assert left(home) == ["a", "d", "e", "f"]
+
+
+def test_names_are_printed_where_they_are_asked_for(cli: Run, jobs: Jobs) -> None:
+    some(jobs)
+    assert sorted(cli("purge", "--yes", "-o", "name").out.split()) == ["a", "b", "c"]
+
+
+def test_more_jobs_than_a_page_holds(cli: Run, home: Path) -> None:
+    queue = Queue(home)
+    count = sum(isinstance(each, str) for each in queue.enqueue_many(["true"] * 2500))
+    assert count == 2500
+    assert cli("purge", "--state", "pending", "--yes").err == "Removed 2,500 jobs, 0 B of output\n"
+    assert left(home) == []
+
+
+def ask(answer: bytes, *argv: str) -> Ran:
+    """Run it on a terminal and answer its question."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "queuectl"), "purge", *argv], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown, answered = b"", False
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:
+            break
+        shown += data
+        if b"[y/N]" in shown and not answered:
+            answered = True
+            os.write(ours, answer)
+    os.close(ours)
+    return Ran(process.wait(), shown.decode().replace("\r\n", "\n"), "")
+
+
+@pytest.mark.parametrize(("answer", "code", "count"), [(b"y\n", 0, 3), (b"n\n", 1, 6), (b"\n", 1, 6), (b"\x04", 1, 6)])
+def test_on_a_terminal_it_asks(jobs: Jobs, home: Path, answer: bytes, code: int, count: int) -> None:
+    some(jobs)
+    ran = ask(answer)
+    assert "Remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good? [y/N]" in ran.out
+    assert (ran.code, len(left(home))) == (code, count)
+
+
+def test_with_nothing_to_remove_it_does_not_ask(jobs: Jobs) -> None:
+    ran = ask(b"", "--state", "dead")
+    assert (ran.code, ran.out) == (0, "Removed 0 jobs, 0 B of output\n")

@@ -1,0 +1,158 @@
+"""stats: what happened over time, right at the edges of hours, days and of what is kept, and of jobs that are gone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+
+from queuectl.client import Queue
+from queuectl.index.minutes import KEPT_MINUTES
+from tests.cli.support import Jobs, Ran, Run
+
+Golden = Callable[[str, str], None]
+Passes = Callable[[float], None]
+HOUR, DAY = 3600, 86400
+
+
+def some(jobs: Jobs, now: Passes) -> None:
+    """Two hours ago a failure and a death, an hour ago three jobs of half a second, now one that waits."""
+    now(-2 * HOUR)
+    jobs.failed("f", queue="night")
+    jobs.dead("d", queue="night")
+    now(HOUR)
+    for number in range(3):
+        with jobs.running(f"done-{number}") as claim:
+            now(0.5)
+            claim.finish({"exit_code": 0})
+    assert Queue().counts()["completed"] == 3  # the index has seen them
+    now(HOUR)
+    jobs.pending("waits")
+    now(90)
+
+
+def told(ran: Ran) -> dict[str, list[dict[str, object]]]:
+    found: dict[str, list[dict[str, object]]] = json.loads(ran.out)
+    return found
+
+
+def test_the_table(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
+    some(jobs, now)
+    ran = cli("stats")
+    assert (ran.code, ran.err) == (0, "")
+    golden("stats", ran.out)
+    golden("stats-queue", cli("stats", "--by", "queue").out)
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_table_fits(
+    cli: Run, jobs: Jobs, now: Passes, golden: Golden, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    some(jobs, now)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = cli("stats").out
+    golden(f"stats-{columns}", shown)
+    assert max(map(len, shown.splitlines())) <= columns
+
+
+def test_nothing_happened(cli: Run) -> None:
+    ran = cli("stats")
+    assert "0 enqueued, 0 done, 0 failed     0.0/min" in ran.out
+    assert "FROM" not in ran.out
+    assert json.loads(cli("stats", "--json").out)["rows"] == []
+    assert cli("stats", "-o", "jsonl").out == ""
+
+
+def test_what_is_deleted_still_counts(cli: Run, jobs: Jobs, now: Passes) -> None:
+    some(jobs, now)
+    before = told(cli("stats", "--json"))
+    for job_id in ("d", "done-0", "done-1", "done-2"):
+        assert cli("delete", job_id).code == 0
+    after = told(cli("stats", "--json"))
+    assert after["totals"] == before["totals"]
+    assert after["rows"] == before["rows"]
+
+
+def test_the_rows_add_up_whatever_they_are_by(cli: Run, jobs: Jobs, now: Passes) -> None:
+    some(jobs, now)
+    for by in ("queue", "minute", "hour", "day"):
+        made = told(cli("stats", "--json", "--by", by))
+        assert sum(int(str(row["completed"])) for row in made["rows"]) == 3, by
+        assert made["totals"]["enqueued"] == 6, by  # type: ignore[call-overload]
+
+
+def test_one_queue(cli: Run, jobs: Jobs, now: Passes) -> None:
+    some(jobs, now)
+    made = json.loads(cli("stats", "--json", "--queue", "night").out)
+    assert (made["totals"]["completed"], made["totals"]["dead"]) == (0, 1)
+    assert made["oldest_waiting_s"] == pytest.approx(2 * HOUR + 91.5 - 38)
+    assert made["totals"]["failure_share"] == 1
+    made = json.loads(cli("stats", "--json", "--queue", "default").out)
+    assert made["oldest_waiting_s"] == pytest.approx(90)
+
+
+def test_since_begins_with_the_hour_or_the_day_it_falls_in(cli: Run, jobs: Jobs, now: Passes) -> None:
+    some(jobs, now)  # it is 14:03:29
+    assert json.loads(cli("stats", "--json", "--since", "50m").out)["from"] == "2026-11-24T13:00:00.000000Z"
+    assert json.loads(cli("stats", "--json", "--since", "50m", "--by", "day").out)["from"][:19] == "2026-11-24T00:00:00"
+    assert json.loads(cli("stats", "--json", "--since", "50m", "--by", "minute").out)["from"][11:16] == "13:13"
+
+
+def test_days_are_local_ones_also_where_the_clocks_change(
+    cli: Run, jobs: Jobs, now: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In Berlin 2026-10-25 had 25 hours: a job of its last hour is not one of the 26th."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    there = time.mktime((2026, 10, 25, 23, 30, 0, 0, 0, -1))
+    now(there - jobs.spool.clock.now())
+    jobs.completed("last-hour")
+    jobs.queue.counts()
+    now(2 * HOUR)
+    jobs.completed("next-day")
+    rows = told(cli("stats", "--json", "--by", "day", "--since", "2026-10-24"))["rows"]
+    assert [(row["at"], row["completed"]) for row in rows] == [
+        ("2026-10-24T22:00:00.000000Z", 1),
+        ("2026-10-25T23:00:00.000000Z", 1),
+    ]
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_what_is_old_is_kept_by_the_hour_and_still_found(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """A job of 14:01, 49 hours ago, after the minutes of then were put together."""
+    jobs.completed("a")
+    jobs.queue.counts()
+    now(KEPT_MINUTES * 60 + HOUR)
+    jobs.pending("puts-old-minutes-together")
+    jobs.queue.counts()
+    assert [
+        row["at"][11:16] for row in json.loads(cli("stats", "--json", "--by", "minute", "--since", "50h").out)["rows"]
+    ] == ["14:00", "15:01"]
+    for by in ("minute", "hour", "queue", "day"):
+        ran = cli("stats", "--json", "--by", by, "--since", "49h")
+        assert json.loads(ran.out)["totals"]["completed"] == 1, by
+        assert ("by the minute for 48 hours" in ran.err) is (by == "minute")
+
+
+def test_more_than_is_kept_is_cut_and_said(cli: Run, jobs: Jobs, now: Passes) -> None:
+    ran = cli("stats", "--since", "60d", "--json")
+    assert "kept by time for 31 days" in ran.err
+    assert json.loads(ran.out)["from"] == "2026-10-24T14:00:00.000000Z"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--since", "soon"], '--since must be a time: "10m"'),
+        (["--since", "2030-01-01"], "--since must lie in the past"),
+        (["--by", "week"], "--by: invalid choice: 'week'"),
+        (["--by", "queue", "--queue", "a"], "exclude each other"),
+    ],
+)
+def test_mistakes_are_told(cli: Run, words: list[str], says: str) -> None:
+    ran = cli("stats", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert says in ran.err

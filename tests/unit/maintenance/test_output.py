@@ -1,0 +1,128 @@
+"""The bound of output/, and what belongs to no job any more."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from queuectl.history import DONE
+from queuectl.settings import Settings
+from tests.support.spools import Home
+from tests.support.upkeep import do
+
+DAY = 86400.0
+
+
+def bound(spool: Home, size: object) -> None:
+    spool.settings = Settings.from_dict({"durability": "relaxed", "retention_output": size})
+
+
+def write(spool: Home, job_id: str, size: int = 1000, *, attempt: int = 1, kind: str = "log", age_s: float = 0) -> Path:
+    path = Path(spool.layout.output_of(job_id, attempt, kind))
+    path.write_bytes(b"x" * size)
+    spool.age(path, age_s)
+    return path
+
+
+def test_the_oldest_output_of_completed_jobs_goes_until_it_fits(spool: Home) -> None:
+    """The jobs stay, and so does what dead, waiting and running jobs wrote."""
+    bound(spool, 4500)
+    done = [spool.put("completed") for _ in range(4)]
+    paths = [write(spool, job_id, age_s=DAY - number) for number, job_id in enumerate(done)]
+    others = [write(spool, spool.put(state), 500, age_s=10 * DAY) for state in ("dead", "failed")]
+    report = do(spool, "output")
+    assert [path.exists() for path in paths] == [False, True, True, True]
+    assert all(path.exists() for path in others)
+    assert all(spool.find(job_id) == DONE for job_id in done)
+    assert report.words == "removed the output of 1 job, 1 KB"
+    assert report.figures["left_bytes"] == 4000
+    assert do(spool, "output").words == ""
+
+
+def test_every_attempt_and_every_kind_counts_and_goes_together(spool: Home) -> None:
+    bound(spool, 2999)
+    job_id = spool.put("failed")
+    spool.clock.advance(10)
+    with spool.start(job_id) as claim:
+        claim.finish({})
+    old = [write(spool, job_id, attempt=1, age_s=DAY), write(spool, job_id, attempt=2, kind="result")]
+    new = write(spool, spool.put("completed"), age_s=5)
+    do(spool, "output")
+    assert [path.exists() for path in (*old, new)] == [False, False, True]
+
+
+def test_without_a_bound_nothing_goes(spool: Home) -> None:
+    bound(spool, 0)
+    path = write(spool, spool.put("completed"), 1 << 20, age_s=100 * DAY)
+    assert do(spool, "output").words == ""
+    assert path.exists()
+
+
+def test_a_job_that_somebody_has_locked_keeps_its_output(spool: Home) -> None:
+    bound(spool, 1500)
+    first, second = spool.put("completed"), spool.put("completed")
+    paths = [write(spool, first, age_s=DAY), write(spool, second)]
+    with spool.take(first):
+        do(spool, "output")
+    assert [path.exists() for path in paths] == [True, False]
+
+
+def test_what_belongs_to_no_job_goes_when_it_has_been_still_for_a_day(spool: Home) -> None:
+    old = [write(spool, "gone", kind=kind, age_s=DAY + 10) for kind in ("log", "result", "progress")]
+    young, owned = write(spool, "gone2", age_s=DAY - 10), write(spool, spool.put("dead"), age_s=9 * DAY)
+    for name in ("notes.txt", "gone.log", "gone.x.log", ".hidden.1.log"):
+        path = Path(spool.layout.output, name)
+        path.write_bytes(b"")
+        spool.age(path, 9 * DAY)
+    report = do(spool, "output")
+    assert report.words == "removed 3 files of no job, 2.9 KB"
+    assert not any(path.exists() for path in old)
+    assert young.exists()
+    assert owned.exists()
+    assert len(os.listdir(spool.layout.output)) == 6
+
+
+def test_what_a_run_still_holds_stays_although_its_job_is_gone(spool: Home) -> None:
+    """The file of a running job may be missing for a while: it is written anew when the job is settled. Proves G9."""
+    path = write(spool, "gone", age_s=9 * DAY)
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert do(spool, "output").words == ""
+    assert path.exists()
+
+
+def test_input_of_no_job_goes_too(spool: Home) -> None:
+    job_id = spool.put("pending")
+    for name in (job_id, "gone"):
+        Path(spool.layout.input_of(name)).write_bytes(b"x")
+    spool.clock.advance(400 * DAY)
+    do(spool, "output")
+    assert os.listdir(f"{spool.layout.home}/input") == [job_id]
+
+
+def test_orphans_are_looked_for_once_a_day_or_when_asked_for(spool: Home) -> None:
+    do(spool, "output")
+    path = write(spool, "gone", age_s=9 * DAY)
+    mark = spool.layout.mark("orphans-looked-for")
+    now = spool.clock.now()
+    os.utime(mark, (now - 3600, now - 3600))
+    do(spool, "output")
+    assert path.exists()
+    os.utime(mark, (now - DAY, now - DAY))
+    do(spool, "output", dry_run=True)
+    assert path.exists()
+    do(spool, "output")
+    assert not path.exists()
+    path = write(spool, "gone", age_s=9 * DAY)
+    do(spool, "output", is_named=True)
+    assert not path.exists()
+
+
+def test_a_trial_says_what_would_go(spool: Home) -> None:
+    bound(spool, 1500)
+    paths = [write(spool, spool.put("completed"), age_s=DAY - number) for number in range(3)]
+    paths.append(write(spool, "gone", 500, age_s=2 * DAY))
+    words = do(spool, "output", dry_run=True).words
+    assert words == "would remove 1 file of no job and the output of 2 jobs, 2.4 KB"
+    assert all(path.exists() for path in paths)

@@ -1,0 +1,67 @@
+"""Bodies of POST /api/v1/jobs that are no jobs: refused, with the place and the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.web.support import Served
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "pointer"),
+    [
+        ({"command": "x", "priority": "high"}, 422, "/priority"),
+        ({"command": "x", "priorty": 1}, 422, "/priorty"),
+        ({"command": "x", "argv": ["y"]}, 422, "/argv"),
+        ({}, 422, "/argv"),
+        ({"command": ""}, 422, "/command"),
+        ({"command": "x", "env": {"A": 1}}, 422, "/env"),
+        ({"command": "x", "cwd": "here"}, 422, "/cwd"),
+        ({"command": "x", "id": "../x"}, 422, "/id"),
+        ({"command": "x", "after": ["y"]}, 422, "/after"),
+        ([], 422, ""),
+        ([{"command": "x"}] * 1001, 422, ""),
+        (b"1", 422, ""),
+        (b'"x"', 422, ""),
+        (b"null", 422, ""),
+        (b'[{"command": "x"}], "a": 1', 400, None),
+        (b'[{"command": "x"}]}', 400, None),
+        ({"command": "é" * 65536}, 422, "/command"),
+        ({"argv": ["echo", "x" * 131072]}, 422, "/argv"),
+        ({"command": "x", "env": {"A": "x" * 131070}}, 422, "/env"),
+        (b"{", 400, None),
+        (b'{"command": "x",}', 400, None),
+        (b'{"command": "x", "command": "y"}', 400, None),
+        (b'{"command": NaN}', 400, None),
+        (b'{"command": "\\ud800"}', 400, None),
+        (b'{"command": "\xff"}', 400, None),
+        (b'[{"command": "x"},]', 400, None),
+        (b"[" * 100000, 400, None),
+        (b"", 400, None),
+    ],
+)
+def test_what_is_no_job_is_refused(web: Served, body: Any, status: int, pointer: str | None) -> None:
+    reply = web.ask("POST", "/api/v1/jobs", body)
+    assert reply.status == status, reply
+    if pointer is not None:
+        assert reply.json["errors"][0]["pointer"] == pointer, reply
+    assert not web.queue.list()
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ([], "the body must not be empty"),
+        ([{"command": "x"}] * 1001, "the body must have at most 1000 items"),
+        ([{"command": "x"}, 5], "body[1] must be an object, not 5"),
+        (7, "the body must be a list or an object, not 7"),
+        (b"", "this request needs a body"),
+        (b'[{"command": "x"},\n {"command":}]', "the body is not valid JSON: line 2, column 13: expected a JSON value"),
+        (b'[{"command": "x"}], "a": 1', "the body is not valid JSON: something follows its end"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_said_of_the_list(web: Served, body: Any, words: str) -> None:
+    assert web.ask("POST", "/api/v1/jobs", body).json["detail"] == words
