@@ -40,6 +40,7 @@ LAYERS = (
     {"processes"},
     {"beside", "client", "overview"},
     {"maintenance"},
+    {"doctor"},
     {"web"},
     {"cli", "__main__"},
 )

@@ -121,13 +121,23 @@ def compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
 def _difference(job_id: str, job: Job | None, in_index: tuple[Any, ...] | None) -> Difference | None:
     if job is None:
         return None if in_index is None else Difference(job_id, None, in_index)
-    in_spool = row_of(job)
-    if in_index is not None:
-        if "created_at" not in job.fields:  # made up from the file's mtime, which grows with the file
-            in_spool[CREATED_AT] = in_index[CREATED_AT]
-        if not _differing(in_spool, in_index):
-            return None
+    in_spool = _as_indexed(job, in_index)
+    if in_index is not None and not _differing(in_spool, in_index):
+        return None
     return Difference(job_id, in_spool, in_index)
+
+
+def agrees(job: Job, in_index: tuple[Any, ...]) -> bool:
+    """Tell whether a row says what the job's file says."""
+    return not _differing(_as_indexed(job, in_index), in_index)
+
+
+def _as_indexed(job: Job, in_index: tuple[Any, ...] | None) -> list[Any]:
+    """Return the row of a job as it is to be found in the index."""
+    row = row_of(job)
+    if in_index is not None and "created_at" not in job.fields:  # made up from the mtime, which grows with the file
+        row[CREATED_AT] = in_index[CREATED_AT]
+    return row
 
 
 def _differing(in_spool: list[Any], in_index: tuple[Any, ...]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ss
 INDEX_PATIENCE_S = 60.0
 ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
+TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
 
 
 class Ownership:
@@ -58,13 +59,40 @@ class Ownership:
         return False
 
     def __exit__(self, *_: object) -> None:
-        for name in ("control.sock", "supervisor.json"):
+        for name in TRACES:
             try:
                 os.unlink(f"{self._layout.run}/{name}")
             except OSError:
                 continue
         self._index.release()
         self._lock.release()
+
+
+def holder_of(layout: Layout) -> int | None:
+    """Return the pid of who holds the supervisor's lock, without touching it; None when nobody does, or none can be seen."""
+    from queuectl.processes import hunt
+
+    return next((process.pid for process in hunt.holders_of(f"{layout.run}/supervisor.lock")), None)
+
+
+def tidy(layout: Layout) -> list[str]:
+    """Remove what a supervisor that was killed has left in run/; returns the names.
+
+    Raises:
+        Conflict: one runs.
+    """
+    lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Conflict(f"a supervisor{_holder(layout)} has just been started") from None
+    try:
+        left = [name for name in TRACES if os.path.lexists(f"{layout.run}/{name}")]
+        for name in left:
+            os.unlink(f"{layout.run}/{name}")
+    finally:
+        lock.release()
+    return left
 
 
 def is_owned(layout: Layout) -> bool:
@@ -100,7 +128,7 @@ def _short(home: str) -> str:
 
 def _refuse_network(home: str) -> None:
     """Locks and renames of network file systems do not keep our promises."""
-    kind = _file_system_of(home)
+    kind = file_system_of(home)
     if kind in NETWORK and not os.environ.get(FORCE):
         raise NotAllowed(
             f"{home} is on a network file system ({kind}), where the queue's guarantees do not hold",
@@ -108,7 +136,8 @@ def _refuse_network(home: str) -> None:
         )
 
 
-def _file_system_of(path: str) -> str:
+def file_system_of(path: str) -> str:
+    """Return the kind of file system that a path lies on, "ext4"; "" where the system does not tell."""
     try:
         device = os.stat(path).st_dev
         wanted = f"{os.major(device)}:{os.minor(device)}"

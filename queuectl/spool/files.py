@@ -115,6 +115,15 @@ class Files:
         """Change the mode of an open file."""
         os.fchmod(fd, mode)
 
+    def set_mode(self, path: str, mode: int) -> None:
+        """Change the mode of a name, never through a link; also where it cannot be opened for want of rights."""
+        flags = getattr(os, "O_PATH", os.O_RDONLY) | _CAREFUL
+        fd = os.open(path, flags)
+        try:
+            os.chmod(f"/proc/self/fd/{fd}" if hasattr(os, "O_PATH") else fd, mode)
+        finally:
+            os.close(fd)
+
     def touch(self, path: str) -> None:
         """Make a file or directory look changed."""
         os.utime(path)
@@ -242,6 +251,11 @@ class Files:
                 self._move_in_steps(source, target)
         elif code:
             raise OSError(code, os.strerror(code), source, None, target)
+
+    @property
+    def moves_at_once(self) -> bool:
+        """A move is one step here: this system has renameat2."""
+        return self._renameat2("", "", NOREPLACE) != errno.ENOSYS
 
     def exchange(self, one: str, other: str) -> bool:
         """Swap two names at once; False where the system cannot: then `one` has replaced `other` and is gone."""

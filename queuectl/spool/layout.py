@@ -125,7 +125,7 @@ class Layout:
     def check(self) -> None:
         """Raise NotAllowed unless the home belongs to us and nobody else may write there, InvalidData if it is newer."""
         _refuse_foreign(self.home, os.stat(self.home))
-        _refuse_newer(self.home)
+        refuse_newer(self.home)
 
 
 def _checked(job_id: str) -> str:
@@ -150,7 +150,8 @@ def _refuse_foreign(path: str, status: os.stat_result) -> None:
         raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
 
 
-def _refuse_newer(home: str) -> None:
+def refuse_newer(home: str) -> None:
+    """Raise InvalidData for a home of a later format, in which nothing is to be changed."""
     try:
         with open(f"{home}/format", encoding="ascii", errors="replace") as file:
             said = file.read(64).strip()

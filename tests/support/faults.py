@@ -109,6 +109,7 @@ REFUSABLE = {
     "write": (errno.ENOSPC, errno.EDQUOT, errno.EIO),
     "truncate": (errno.EIO,),
     "chmod": (errno.EPERM,),
+    "set_mode": (errno.EPERM,),
     "sync": (errno.EIO, errno.ENOSPC),
     "sync_data": (errno.EIO, errno.ENOSPC),
     "sync_directory": (errno.EIO, errno.EMFILE),

@@ -1,4 +1,4 @@
-"""upkeep: the commands for settings, the index and help."""
+"""upkeep: the commands for settings, the index, diagnosis and help."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ UPKEEP: dict[str, Command] = {
     "index verify": Command(
         "compare the index with the job files",
         examples=("queuectl index verify", "queuectl index verify --json"),
+    ),
+    "doctor": Command(
+        "tell what is wrong and what helps; exit with 1 for errors, not for warnings",
+        flag("--fix", help="mend what loses no job; exit with 7 if an error is left"),
+        flag("-v", "--verbose", help="list the checks that found nothing as well"),
+        examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
     ),
     "maintenance": Command(
         "mend and tidy what has to be, now and then; silent when all is well",

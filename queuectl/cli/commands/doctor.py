@@ -1,0 +1,111 @@
+"""doctor: what is wrong with the queue, what helps, and with --fix the help itself."""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.cli.progress import Progress
+from queuectl.cli.render import emit
+from queuectl.cli.text import plural, safe
+from queuectl.doctor.checks import CHECKS, examine, level_of, mend
+from queuectl.doctor.finding import ERROR, FIX, INFO, OK, WARN
+from queuectl.doctor.home import Home
+from queuectl.errors import PartlyFailed, QueueError
+from queuectl.spool.layout import Layout, default_home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.screen import Screen
+    from queuectl.doctor.checks import Check, Mended
+    from queuectl.doctor.finding import Finding
+
+COLOURS = {OK: "green", INFO: "dim", WARN: "yellow", ERROR: "red"}
+WRAP_AT = 100
+LEAST = 30  # columns for text, however narrow the terminal is
+FIELDS = ("check", "level", "text", "cure", "fixable")
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Examine the home; a finding of level error is an error of this command."""
+    mended: list[Mended] = []
+    layout = Layout(args.home or default_home())
+    with Progress(screen, "Examining") as progress:
+        home = Home(layout, os.environ, progress.step)
+        there = home.find()
+        if args.fix and there:
+            mended = mend(home)
+            home = Home(layout, os.environ, progress.step)  # settings and all
+        findings = examine(home)
+    shown = CHECKS if there else ()
+    _write(screen, layout.home, shown, findings, mended, everything=args.verbose)
+    if there:
+        _sum_up(screen, findings, mended, fix=args.fix)
+    return 0
+
+
+def _write(
+    screen: Screen,
+    home: str,
+    checks: Sequence[Check],
+    findings: list[Finding],
+    mended: list[Mended],
+    *,
+    everything: bool,
+) -> None:
+    if screen.format == "json":
+        screen.json(
+            {
+                "home": home,
+                "level": level_of(findings),
+                "checks": [{"name": c.name, "about": c.about, "level": level_of(findings, c.name)} for c in checks],
+                "findings": [finding.as_dict() for finding in findings],
+                "mended": [done.as_dict() for done in mended],
+            }
+        )
+        return
+    if not screen.is_table:
+        emit(screen, [finding.as_dict() for finding in findings], (), FIELDS, name="check")
+        return
+    for done in mended:
+        _paragraph(screen, "fixed" if done.is_done else "left", WARN if not done.is_done else OK, done.check, done.text)
+    wrong = {finding.check for finding in findings}
+    for check in checks if everything else ():
+        if check.name not in wrong:
+            _paragraph(screen, OK, OK, check.name, check.about)
+    for finding in findings:
+        _paragraph(screen, finding.level, finding.level, finding.check, finding.text, finding.cure)
+
+
+def _paragraph(screen: Screen, word: str, level: str, check: str, text: str, cure: str = "") -> None:
+    """Write a text behind its level and its check; what is to be typed is on a line of its own, and never broken."""
+    from textwrap import wrap
+
+    head = f"{word:<5}  {check:<{max(len(c.name) for c in CHECKS)}}  "
+    room = max(LEAST, min(screen.columns, WRAP_AT) - len(head)) if screen.columns else len(text) * 10
+    first, *more = wrap(safe(text), room, break_on_hyphens=False, break_long_words=False) or [""]
+    screen.line(screen.paint(head, COLOURS[level]) + first)
+    for line in more:
+        screen.line(" " * len(head) + line)
+    if cure:
+        screen.line(" " * len(head) + screen.paint(f"cure: {safe(cure)}", "dim"))
+
+
+def _sum_up(screen: Screen, findings: list[Finding], mended: list[Mended], *, fix: bool) -> None:
+    levels = [finding.level for finding in findings]
+    words = [plural(levels.count(level), noun) for level, noun in WORDS if level in levels]
+    left = ", ".join(words)
+    failed = [done for done in mended if not done.is_done]
+    if fix and (failed or ERROR in levels):
+        raise PartlyFailed(f"not everything could be mended; left: {left or failed[0].text}", "do what is said above")
+    if ERROR in levels:
+        raise QueueError(
+            f"{len(CHECKS)} checks: {left}",
+            FIX if any(finding.mend for finding in findings) else "do what is said above",
+        )
+    screen.say(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
+
+
+WORDS = ((ERROR, "error"), (WARN, "warning"), (INFO, "note"))

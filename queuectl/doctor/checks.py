@@ -1,0 +1,138 @@
+"""checks: every check in the order in which it is made, and mending what they find.
+
+Guarantees: a check that cannot be made is an error of its own and keeps the others from nothing. The order is that in
+            which mending makes sense: who may write where, then what lies there, then what is derived from it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.doctor import configuration, derived, jobs, leftovers, machine, places, supervision
+from queuectl.doctor.finding import ERROR, INFO, LEVELS, OK, Finding
+from queuectl.errors import QueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from queuectl.doctor.home import Home
+
+    Look = Callable[[Home], Iterator[Finding]]
+
+NO_HOME = "there is no {} yet; it is made with the first job"
+
+
+class Check:
+    """One row of the table; `about` says what is so when nothing is found."""
+
+    __slots__ = ("about", "look", "name")
+
+    def __init__(self, name: str, about: str, look: Look) -> None:
+        self.name = name
+        self.about = about
+        self.look = look
+
+
+CHECKS = (
+    Check("modes", "nobody else can write here, or look into the home", places.modes),
+    Check("folders", "every directory is there and is one", places.folders),
+    Check("owners", "everything is yours", places.owners),
+    Check("file-system", "the home lies on a disk that keeps the promises", places.file_system),
+    Check("strangers", "nothing else lies in the home", places.strangers),
+    Check("disk", "there is room on the disk", machine.disk),
+    Check("inodes", "the disk takes more files", machine.inodes),
+    Check("ballast", "room is kept for verdicts on a full disk", machine.ballast),
+    Check("clock", "no file comes from the future", machine.clock),
+    Check("limits", "a process may open enough files", machine.limits),
+    Check("logs", "logs are as small as rotation keeps them", machine.logs),
+    Check("configuration", "config.yaml is valid", configuration.file),
+    Check("environment", "the variables that override it are valid", configuration.environment),
+    Check("supervisor", "the supervisor, if there is one, answers and is well", supervision.supervisor),
+    Check("version", "the supervisor is of the version that is installed", supervision.version),
+    Check("traces", "no killed supervisor has left something", supervision.traces),
+    Check("stranded", "every job in processing/ is run by somebody", jobs.stranded),
+    Check("no-jobs", "every file in the spool is a job", jobs.strangers),
+    Check("unreadable", "every job file can be read", jobs.unreadable),
+    Check("torn", "every job file is whole", jobs.torn),
+    Check("unfiled", "every job that has ended is filed", jobs.unfiled),
+    Check("links", "every job has one name", jobs.links),
+    Check("duplicates", "every id is one job", jobs.duplicates),
+    Check("ignored", "no file in pending/ is passed over for its name", jobs.ignored),
+    Check("far", "no job waits for a time far away", jobs.far),
+    Check("litter", "no unfinished file was left behind", leftovers.litter),
+    Check("outputs", "every output has its job", leftovers.outputs),
+    Check("inputs", "every input has its job", leftovers.inputs),
+    Check("rejected", "no file was set aside as no job", leftovers.rejected),
+    Check("reasons", "every note on a file set aside has its file", leftovers.reasons),
+    Check("index", "the index can be read and agrees with the files", derived.index),
+    Check("workers", "there are workers for what is due", supervision.workers),
+)
+
+
+class Mended:
+    """What became of a finding that could be mended.
+
+    Attributes:
+        text: what was done, or why it could not be.
+    """
+
+    __slots__ = ("check", "is_done", "text")
+
+    def __init__(self, check: str, text: str, *, is_done: bool) -> None:
+        self.check = check
+        self.text = text
+        self.is_done = is_done
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what JSON has."""
+        return {"check": self.check, "done": self.is_done, "text": self.text}
+
+
+def examine(home: Home) -> list[Finding]:
+    """Make every check; the worst findings come last. Of a home that does not exist there is one thing to say."""
+    if not home.find():
+        found = Finding(INFO, NO_HOME.format(home.layout.home), "queuectl enqueue --command 'echo hello'")
+        found.check = "folders"
+        return [found]
+    findings = [finding for check in CHECKS for finding in _made(check, home)]
+    return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
+
+
+def mend(home: Home) -> list[Mended]:
+    """Mend what can be mended, check by check; each sees what those before it have mended."""
+    return [done for check in CHECKS for finding in _made(check, home) for done in _mended(finding, home)]
+
+
+def _mended(finding: Finding, home: Home) -> Iterator[Mended]:
+    if finding.mend is None:
+        return
+    try:
+        yield Mended(finding.check, finding.mend(), is_done=True)
+    except (QueueError, OSError) as error:
+        yield Mended(finding.check, _in_words(error), is_done=False)
+    home.look_again()
+
+
+def _made(check: Check, home: Home) -> Iterator[Finding]:
+    try:
+        for finding in check.look(home):
+            finding.check = check.name
+            yield finding
+    except (QueueError, OSError) as error:
+        found = Finding(
+            ERROR, f"it cannot be told whether {check.about}: {_in_words(error)}", "look at what the message names"
+        )
+        found.check = check.name
+        yield found
+
+
+def _in_words(error: QueueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def level_of(findings: list[Finding], check: str = "") -> str:
+    """Return the worst level, of one check or of all."""
+    levels = [finding.level for finding in findings if check in ("", finding.check)]
+    return max(levels, key=LEVELS.index, default=OK)

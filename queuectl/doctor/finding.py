@@ -1,0 +1,51 @@
+"""finding: what a check has found, how bad it is, and what helps.
+
+Guarantees: a finding that `doctor --fix` can mend carries the function that does it; every other says what to do.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+OK, INFO, WARN, ERROR = "ok", "info", "warn", "error"
+LEVELS = (OK, INFO, WARN, ERROR)
+FIX = "queuectl doctor --fix"
+SHOWN = 3
+
+
+class Finding:
+    """One thing that is not as it should be.
+
+    Args:
+        level: info: worth knowing; warn: wrong, but jobs run; error: jobs cannot come in, run or be read, or others
+            could run commands.
+        text: what is wrong and where, with the figures.
+        cure: what to type or to do.
+        mend: puts it right, and returns what was done; raises OSError or QueueError when it cannot be done now.
+
+    Attributes:
+        check: the name of the check that found it.
+    """
+
+    __slots__ = ("check", "cure", "level", "mend", "text")
+
+    def __init__(self, level: str, text: str, cure: str = FIX, mend: Callable[[], str] | None = None) -> None:
+        self.check = ""
+        self.level = level
+        self.text = text
+        self.cure = cure
+        self.mend = mend
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what JSON has."""
+        can_fix = self.mend is not None
+        return {"check": self.check, "level": self.level, "text": self.text, "cure": self.cure, "fixable": can_fix}
+
+
+def few(names: Sequence[str], count: int | None = None) -> str:
+    """Return the first names, and how many more there are: "a, b, c and 7 more"."""
+    more = (len(names) if count is None else count) - min(len(names), SHOWN)
+    listed = ", ".join(names[:SHOWN])
+    return f"{listed} and {more:,} more" if more > 0 else listed

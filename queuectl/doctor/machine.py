@@ -1,0 +1,112 @@
+"""machine: the disk, the clock and the limits that the queue has to live with."""
+
+from __future__ import annotations
+
+import os
+import resource
+from functools import partial
+from typing import TYPE_CHECKING
+
+import queuectl
+from queuectl.clock import spell
+from queuectl.doctor.finding import ERROR, WARN, Finding, few
+from queuectl.doctor.home import quoted
+from queuectl.overview import LOW_SHARE
+from queuectl.spool.spool import BALLAST_BYTES
+from queuectl.units import plural, spell_duration, spell_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.doctor.home import Home
+
+LOW_INODES_SHARE = 0.01
+LOW_INODES = 1000
+LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
+FEW_FILES = 600  # bulk enqueue has 512 files open at a time
+SMALLEST_JUMP_S = 60.0
+
+
+def disk(home: Home) -> Iterator[Finding]:
+    """Whether there is room."""
+    space = os.statvfs(home.layout.home)
+    free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
+    floor = min(home.settings.min_free, total // 100)
+    where = f"the disk of {home.layout.home}"
+    if space.f_flag & os.ST_RDONLY:
+        yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
+    elif free < floor:
+        text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
+        yield Finding(ERROR, text, "queuectl list --state completed --all -o name | queuectl delete -")
+    elif total and free < LOW_SHARE * total:
+        text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
+        yield Finding(
+            WARN, text, f"free some space; largest first: du -ah {quoted(home.layout.home)} | sort -rh | head"
+        )
+
+
+def inodes(home: Home) -> Iterator[Finding]:
+    """Whether the disk takes more files."""
+    space = os.statvfs(home.layout.home)
+    if space.f_files and space.f_favail < max(LOW_INODES, LOW_INODES_SHARE * space.f_files):
+        level = ERROR if space.f_favail < LOW_INODES // 10 else WARN
+        text = (
+            f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
+        )
+        yield Finding(level, text, "queuectl list --state completed --all -o name | queuectl delete -")
+
+
+def ballast(home: Home) -> Iterator[Finding]:
+    """The space that is kept for verdicts on a full disk."""
+    status = home.lstat(home.layout.ballast)
+    reserved = None if status is None else status.st_blocks * 512
+    if home.supervisor is None or (reserved is not None and reserved >= BALLAST_BYTES):
+        return
+    size = "is missing" if reserved is None else f"holds {spell_size(reserved)}, not {spell_size(BALLAST_BYTES)}"
+    text = f"{home.layout.ballast} {size}: on a full disk the verdicts of running jobs would find no room"
+    yield Finding(WARN, text, mend=partial(_keep_ballast, home))
+
+
+def _keep_ballast(home: Home) -> str:
+    home.spool.free_ballast()
+    home.spool.keep_ballast()
+    status = home.lstat(home.layout.ballast)
+    return f"reserved {spell_size(0 if status is None else status.st_blocks * 512)} in run/ballast"
+
+
+def clock(home: Home) -> Iterator[Finding]:
+    """Whether the time is right, as far as files can tell."""
+    survey = home.survey
+    if survey.ahead:
+        text = (
+            f"{plural(survey.ahead, 'job file')} will be written in the future, up to {spell_duration(survey.ahead_s)}"
+            f" from now ({spell(home.now)[:19]}Z): the clock was set back, or was wrong"
+        )
+        yield Finding(WARN, text, "timedatectl status; if the time is right now, nothing: jobs run all the same")
+    installed = os.stat(queuectl.__file__).st_mtime
+    if home.now < installed - SMALLEST_JUMP_S:
+        text = f"it is {spell(home.now)[:19]}Z by the clock, {spell_duration(installed - home.now)} before QueueCTL was"
+        yield Finding(WARN, f"{text} installed", "timedatectl set-ntp true, or set the time")
+
+
+def limits(_home: Home) -> Iterator[Finding]:
+    """How many files a process may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
+        text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
+        most = "unlimited" if hard == resource.RLIM_INFINITY else str(min(hard, 4096))
+        yield Finding(WARN, text, f"ulimit -n {most}, and start the workers again")
+
+
+def logs(home: Home) -> Iterator[Finding]:
+    """Logs that have grown past what rotation lets them."""
+    sizes = {
+        name: status.st_size
+        for name in home.names("logs")
+        if (status := home.lstat(f"{home.layout.home}/logs/{name}")) is not None
+    }
+    huge = [f"{name} ({spell_size(size)})" for name, size in sizes.items() if size > LOG_BYTES]
+    if huge:
+        paths = " ".join(quoted(f"{home.layout.home}/logs/{n}") for n, size in sizes.items() if size > LOG_BYTES)
+        text = f"logs/ is larger than rotation keeps it: {few(huge)}"
+        yield Finding(WARN, text, f"look at its end for what repeats, then: truncate -s 0 {paths}")

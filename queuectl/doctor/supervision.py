@@ -1,0 +1,78 @@
+"""supervision: whether somebody runs the jobs, and is who he should be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from queuectl import __version__
+from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
+from queuectl.doctor.jobs import START
+from queuectl.units import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.doctor.home import Home
+
+
+def supervisor(home: Home) -> Iterator[Finding]:
+    """Whether it answers, and is well."""
+    running = home.supervisor
+    if running is not None:
+        pid = running["pid"]
+        if running["degraded"]:
+            text = f"the supervisor (pid {pid}) does without something it needs: {running['degraded']}"
+            yield Finding(ERROR, text, "queuectl worker logs; it goes on by itself once that is mended")
+        if running["draining"]:
+            yield Finding(
+                INFO, f"the supervisor (pid {pid}) drains: no new job is started", f"when it has gone: {START}"
+            )
+        return
+    if home.holder is None:
+        return
+    pid = home.holder
+    if home.is_silent:
+        text = f"the supervisor (pid {pid}) does not answer"
+        yield Finding(ERROR, text, f"queuectl worker logs; if it stays so: kill {pid}, then: {START}")
+    else:
+        text = f"process {pid} holds run/supervisor.lock and listens on no socket: no other supervisor can start"
+        yield Finding(ERROR, text, f"see what it is: ps -fp {pid}; then: kill {pid}")
+
+
+def version(home: Home) -> Iterator[Finding]:
+    """Whether the supervisor is of the version that is installed."""
+    running = home.supervisor
+    if running is not None and running["version"] != __version__:
+        text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
+        count = max(1, len(running["workers"]))
+        yield Finding(WARN, text, f"queuectl worker stop --wait, then: queuectl worker start --count {count}")
+
+
+def workers(home: Home) -> Iterator[Finding]:
+    """Whether there is somebody to run what is due."""
+    running = home.supervisor
+    lost = [worker["name"] for worker in running["workers"] if worker["state"] == "backoff"] if running else []
+    if lost:
+        yield Finding(WARN, f"{few(lost)} died and is started again later", f"queuectl worker logs {lost[0]}")
+    due = home.survey.due
+    if not due or home.holder is not None or (running and (running["workers"] or running["draining"])):
+        return
+    who = "the supervisor has no workers" if running else "no supervisor runs"
+    yield Finding(WARN, f"{plural(due, 'job')} could run now, but {who}", START)
+
+
+def traces(home: Home) -> Iterator[Finding]:
+    """What a supervisor that was killed has left in run/."""
+    from queuectl.processes.ownership import TRACES
+
+    left = [f"run/{name}" for name in TRACES if home.lstat(f"{home.layout.run}/{name}") is not None]
+    if left and not home.has_supervisor:
+        text = f"the last supervisor was killed and has left {few(left)}"
+        yield Finding(WARN, text, mend=partial(_tidy, home))
+
+
+def _tidy(home: Home) -> str:
+    from queuectl.processes.ownership import tidy
+
+    return f"removed {few([f'run/{name}' for name in tidy(home.layout)])}"

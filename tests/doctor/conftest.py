@@ -1,0 +1,31 @@
+"""A ward for each test, and nothing of the surroundings that could be found wrong."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.ward import Ward
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.supervised import Supervised
+
+
+@pytest.fixture
+def ward(
+    home: Path,
+    capfd: pytest.CaptureFixture[str],
+    supervised: Callable[..., Supervised],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Ward:
+    """A home with jobs, whose files are judged at once."""
+    for name in [name for name in os.environ if name.startswith("QUEUECTL_") and name != "QUEUECTL_HOME"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("QUEUECTL_DROP_GRACE", "0.05")
+    monkeypatch.setenv("COLUMNS", "500")
+    return Ward(home, capfd, supervised)
