@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 from queuectl.doctor.finding import INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.fields import is_id
+from queuectl.maintenance.litter import HALF_WRITTEN
+from queuectl.maintenance.output import job_id_of
 from queuectl.spool.files import READ
-from queuectl.spool.layout import OUTPUT_KINDS, shown
+from queuectl.spool.layout import shown
 from queuectl.units import plural, spell_size
 
 if TYPE_CHECKING:
@@ -27,15 +29,14 @@ if TYPE_CHECKING:
 LITTER_S = 3600.0
 ORPHAN_S = 86400.0
 ORPHANS = "_orphans"  # no id, and no name of an output
-BUILT_ANEW = "index.sqlite3.new"
 REASON = ".reason"
 
 
 def litter(home: Home) -> Iterator[Finding]:
     """Files that were being written when their writer died."""
     paths = [f"{home.layout.tmp}/{name}" for name in home.names("spool/tmp")]
-    paths += [f"{home.layout.home}/{n}" for n in home.names("") if n.endswith(".tmp") or n.startswith(BUILT_ANEW)]
-    paths += [f"{home.layout.run}/{name}" for name in home.names("run") if name.endswith(".tmp")]
+    for folder, path in (("", home.layout.home), ("run", home.layout.run)):
+        paths += [f"{path}/{name}" for name in home.names(folder) if HALF_WRITTEN.fullmatch(name)]
     old = [path for path in paths if _is_litter(home, path)]
     if old:
         size = sum(status.st_size for path in old if (status := home.lstat(path)))
@@ -48,7 +49,7 @@ def litter(home: Home) -> Iterator[Finding]:
 def _is_litter(home: Home, path: str) -> bool:
     """Tell whether it is a file, untouched for an hour, that nobody has locked or open for writing."""
     status = home.lstat(path)
-    if status is None or not stat.S_ISREG(status.st_mode) or home.now - status.st_mtime < LITTER_S:
+    if status is None or not stat.S_ISREG(status.st_mode) or home.age_s(status) < LITTER_S:
         return False
     try:
         fd = home.files.open(path, READ)
@@ -91,19 +92,14 @@ def _orphans(home: Home, folder: str, what: str) -> Iterator[Finding]:
 
 def _is_orphan(home: Home, folder: str, name: str) -> bool:
     """Tell whether it belongs to a job that is in no directory, and nobody has written to it for a day or runs."""
-    job_id, attempt = name, 0
-    if folder == "output":
-        rest, _, kind = name.rpartition(".")
-        job_id, _, number = rest.rpartition(".")
-        if kind not in OUTPUT_KINDS or not (number.isascii() and number.isdigit()):
-            return False
-        attempt = int(number[:10])
-    if not is_id(job_id) or home.spool.find(job_id) is not None:
+    job_id = job_id_of(name) if folder == "output" else name
+    if job_id is None or not is_id(job_id) or home.spool.find(job_id) is not None:
         return False
     status = home.lstat(f"{home.layout.home}/{folder}/{name}")
-    if status is None or home.now - status.st_mtime <= ORPHAN_S:
+    if status is None or home.age_s(status) <= ORPHAN_S:
         return False
-    return not (attempt and home.spool.run_is_locked(job_id, attempt))  # its job was taken away while it runs
+    # A job may have been taken away while it runs.
+    return folder != "output" or not home.spool.run_is_locked(job_id, int(name.split(".")[-2]))
 
 
 def _move_aside(home: Home, folder: str, names: Sequence[str]) -> str:
