@@ -95,8 +95,11 @@ def limits(_home: Home) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
         text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
-        most = "unlimited" if hard == resource.RLIM_INFINITY else str(min(hard, 4096))
-        yield Finding(WARN, text, f"ulimit -n {most}, and start the workers again")
+        enough = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+        raise_it = (
+            f"ulimit -n {enough}" if enough > soft else "have root raise it: limits.conf, or LimitNOFILE= of a service"
+        )
+        yield Finding(WARN, text, f"{raise_it}; then start the workers again")
 
 
 def logs(home: Home) -> Iterator[Finding]:
