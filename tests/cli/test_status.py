@@ -131,6 +131,21 @@ def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict
     assert json.loads(cli("status", "--home", str(home / "other"), "--json").out)["home"] == f"{home}/other"
 
 
+def test_the_last_hour_knows_what_has_failed_before_it_succeeded_and_what_was_deleted(
+    cli: Run, jobs: Jobs, now: Passes
+) -> None:
+    """The same figures as those of `check`, of `stats` and of the page."""
+    jobs.failed("twice", delay_s=1)
+    cli("list")  # brings the index up to date
+    with jobs.start("twice") as claim:
+        now(2)
+        claim.finish({"exit_code": 0})
+    cli("list")
+    cli("delete", "twice")
+    told = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (told["done"], told["failed"]) == (1, 1)
+
+
 def test_other_formats_are_the_counts(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     assert "pending\t1\n" in cli("status", "-o", "tsv").out
