@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 ENDED = ("completed", "cancelled", "dead")
-INDEX_PATIENCE_S = 30.0
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
@@ -216,16 +215,12 @@ class Queue:
             return False
 
     def _sync_index(self, on_step: Callable[[str], None]) -> None:
-        from filelock import FileLock, Timeout
-
+        from queuectl.index.lock import IndexLock
         from queuectl.index.sync import catch_up
 
-        try:
-            with FileLock(f"{self.layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600):
-                for progress in catch_up(self.spool):
-                    on_step(str(progress))
-        except Timeout:
-            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
+        with IndexLock(self.layout):
+            for progress in catch_up(self.spool):
+                on_step(str(progress))
 
     def output(self, job_id: str, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.

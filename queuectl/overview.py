@@ -6,12 +6,13 @@ Fails with: nothing that can be told as well: an index that cannot be read, a su
 from __future__ import annotations
 
 import json
-import os
 import time
 
 from queuectl import __version__
 from queuectl.clock import spell
 from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.spool.aside import set_aside
+from queuectl.spool.layout import shorten
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 LOW_SHARE = 0.05  # of a disk that is free
 HOUR = 60  # minutes
+START = "queuectl worker start --count 2"
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
 
 
@@ -107,7 +109,7 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
     except NoSupervisor:
         made.died = _noted_pid(queue)
     made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
-    made.rejected = sum(not name.endswith(".reason") for name in os.listdir(queue.layout.rejected))
+    made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
     return made
 
 
@@ -181,13 +183,7 @@ def attention(overview: Overview) -> Iterator[Need]:
     waiting = overview.count("pending", "failed")
     if waiting and not overview.workers and not overview.silent:
         wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
-        yield Need("error", f"{wait}, but nobody works", "queuectl worker start --count 2")
-
-
-def shorten(path: str) -> str:
-    """Write a path as its owner would type it."""
-    home = os.path.expanduser("~").rstrip("/")
-    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path
+        yield Need("error", f"{wait}, but nobody works", START)
 
 
 def to_dict(overview: Overview) -> dict[str, Any]:

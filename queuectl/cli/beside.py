@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.beside import progress_of as progress_of
-from queuectl.beside import result_of as result_of
-from queuectl.cli.text import plural
-from queuectl.units import spell_size
+from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from queuectl.cli.render import emit
 from queuectl.cli.screen import shorten
 from queuectl.cli.text import pad, safe, width
 from queuectl.cli.workers import columns
-from queuectl.overview import Overview as Overview
 from queuectl.overview import attention as needs_of
 from queuectl.units import spell_duration
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from queuectl.cli.screen import Screen
+    from queuectl.overview import Overview
 
 ALWAYS = ("pending", "failed", "processing", "completed", "dead")
 SOMETIMES = ("held", "cancelled")  # shown when there are some

@@ -12,6 +12,7 @@ from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.overview import LOW_SHARE
+from queuectl.spool.publish import least_free
 from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.units import plural, spell_duration, spell_size
 
@@ -25,19 +26,20 @@ LOW_INODES = 1000
 LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
 FEW_FILES = 600  # bulk enqueue has 512 files open at a time
 SMALLEST_JUMP_S = 60.0
+MAKE_ROOM = "queuectl purge --older-than 1d"
 
 
 def disk(home: Home) -> Iterator[Finding]:
     """Whether there is room."""
     space = os.statvfs(home.layout.home)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    floor = min(home.settings.min_free, total // 100)
+    floor = least_free(home.settings, total)
     where = f"the disk of {home.layout.home}"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield Finding(ERROR, text, "queuectl list --state completed --all -o name | queuectl delete -")
+        yield Finding(ERROR, text, MAKE_ROOM)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
         yield Finding(
@@ -53,7 +55,7 @@ def inodes(home: Home) -> Iterator[Finding]:
         text = (
             f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
         )
-        yield Finding(level, text, "queuectl list --state completed --all -o name | queuectl delete -")
+        yield Finding(level, text, MAKE_ROOM)
 
 
 def ballast(home: Home) -> Iterator[Finding]:

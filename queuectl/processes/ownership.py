@@ -1,6 +1,6 @@
 """ownership: one supervisor a home, and one writer of the index.
 
-Owns:       run/supervisor.lock, run/index.lock, run/supervisor.json (for people and messages; no decision reads it).
+Owns:       run/supervisor.lock, run/supervisor.json (for people and messages; no decision reads it); holds run/index.lock.
 Guarantees: the locks are the kernel's: free the moment their holder dies, and never held by a forked worker, which
             closes its copies without unlocking.
 Fails with: Conflict, naming the holder; NotAllowed on a network file system.
@@ -16,13 +16,14 @@ from filelock import FileLock, Timeout
 
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NotAllowed
+from queuectl.index.lock import IndexLock
+from queuectl.spool.layout import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
-INDEX_PATIENCE_S = 60.0
 ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
@@ -34,17 +35,17 @@ class Ownership:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
-        self._index = FileLock(f"{layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600)
+        self._index = IndexLock(layout)
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)
         if not self._take_place():
-            raise Conflict(f"another supervisor{_holder(self._layout)} owns {_short(self._layout.home)}")
+            raise Conflict(f"another supervisor{_holder(self._layout)} owns {shorten(self._layout.home)}")
         try:
-            self._index.acquire()
-        except Timeout:
+            self._index.take()
+        except Busy:
             self._lock.release()
-            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
+            raise
         with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
             json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
         return self
@@ -119,11 +120,6 @@ def _holder(layout: Layout) -> str:
         return f" (pid {known['pid']}, up {spell_duration(Clock().now() - known['started_at'])})"
     except (OSError, ValueError, KeyError):
         return ""
-
-
-def _short(home: str) -> str:
-    user = os.path.expanduser("~")
-    return "~" + home[len(user) :] if home.startswith(user + "/") else home
 
 
 def _refuse_network(home: str) -> None:

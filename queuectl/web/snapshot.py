@@ -16,7 +16,8 @@ from queuectl import __version__
 from queuectl.beside import progress_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
-from queuectl.overview import attention, shorten, worker_as_dict
+from queuectl.overview import attention, worker_as_dict
+from queuectl.spool.layout import shorten
 from queuectl.web.answer import JSON, Answer, encode
 from queuectl.web.health import health_of
 from queuectl.web.output import open_in, tail_of

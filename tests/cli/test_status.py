@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from queuectl.cli.commands import status as module
-from queuectl.cli.overview import Overview, attention
+from queuectl.cli.overview import attention
 from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.overview import Overview
 from queuectl.processes import control, identity
 from queuectl.spool.files import Files
 from tests.cli.support import NOW, Jobs, Ran, Run

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from queuectl.cli.attempts import COLOURS, tries
+from queuectl.attempts import tries
+from queuectl.cli.attempts import COLOURS
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.text import is_text

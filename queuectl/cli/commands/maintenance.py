@@ -9,9 +9,10 @@ from __future__ import annotations
 from queuectl.cli.render import emit
 from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import tell
-from queuectl.cli.text import plural, safe
+from queuectl.cli.text import safe
 from queuectl.client import Queue
 from queuectl.errors import Busy, PartlyFailed, QueueError, UsageError
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

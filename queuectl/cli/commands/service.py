@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from queuectl import PACKAGE
 from queuectl.cli import service
 from queuectl.cli.screen import shorten
 from queuectl.errors import Conflict, NoSupervisor, NotAllowed, UsageError, from_os_error
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KINDS = ("user", "system", "launchd")
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from queuectl.cli.text import plural
 from queuectl.client import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, NotFound, PartlyFailed, UsageError
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
