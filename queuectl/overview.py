@@ -136,10 +136,10 @@ def _noted_pid(queue: Queue) -> int | None:
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the workers of a `status` answer with processor and memory of what each of them runs."""
-    from queuectl.processes.identity import usage
-
     rows = []
     for worker in workers:
+        from queuectl.processes.identity import usage
+
         pid = worker["command_pid"] or worker["pid"]
         cpu, rss = (usage(pid) if pid else None) or (None, None)
         rows.append({**worker, "cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss})

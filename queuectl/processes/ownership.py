@@ -29,12 +29,16 @@ FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
 
 
+def _lock_of(layout: Layout) -> FileLock:
+    return FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+
+
 class Ownership:
     """Held by the supervisor for as long as it runs."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+        self._lock = _lock_of(layout)
         self._index = IndexLock(layout)
 
     def __enter__(self) -> Ownership:
@@ -82,7 +86,7 @@ def tidy(layout: Layout) -> list[str]:
     Raises:
         Conflict: one runs.
     """
-    lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+    lock = _lock_of(layout)
     try:
         lock.acquire()
     except Timeout:
