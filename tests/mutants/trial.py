@@ -84,7 +84,7 @@ def check_fits(mutant: Mutant) -> None:
     for file, edits in ((mutant.file, mutant.edits), *([mutant.also] if mutant.also is not None else [])):
         edited((ROOT / "queuectl" / file).read_text(encoding="utf-8"), edits, f"{mutant.name}: in {file}")
     for test in mutant.tests:
-        file, _, name = test.partition("::")
+        file, _, name = test.partition("[")[0].partition("::")
         assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{mutant.name}: there is no {test}"
 
 
