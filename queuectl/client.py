@@ -17,6 +17,7 @@ from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.spool.waiting import Awaited
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -232,8 +233,11 @@ class Queue:
         number = job.attempts if attempt is None else attempt
         if not 1 <= number <= job.attempts:
             runs = f"{job.attempts} attempt{'' if job.attempts == 1 else 's'}"
-            never = "it has not run yet" if job.attempts == 0 else f"it has {runs}"
-            raise NotFound(f"job {job_id} has no attempt {number}: {never}")
+            raise NotFound(
+                f"job {job_id} has no attempt {number}: it has {runs}"
+                if job.attempts
+                else f"job {job_id} has not run yet"
+            )
         return self.layout.output_of(job_id, number)
 
     def wait(
@@ -269,7 +273,7 @@ class Queue:
                 return ended
             if on_look is not None:
                 on_look()
-        raise TimedOut(f"{len(left)} of {len(left) + len(ended)} jobs had not ended after {timeout_s:g}s")
+        raise TimedOut(f"{len(left)} of {plural(len(left) + len(ended), 'job')} had not ended after {timeout_s:g}s")
 
     def _looks(self, deadline: float | None) -> Iterator[None]:
         """Yield whenever something may have changed, until the deadline."""

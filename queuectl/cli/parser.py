@@ -109,4 +109,8 @@ def _in_our_words(message: str) -> str:
     name, colon, rest = message.removeprefix("argument ").partition(": ")
     if not message.startswith("argument ") or not colon:
         return message
+    choices = rest.removeprefix("invalid choice: ").partition(" (choose from ")
+    if choices[1]:
+        known = choices[2].rstrip(")").replace("'", "")
+        rest = f'must be one of {known}, not "{choices[0][1:-1]}"'
     return f"{name.rpartition('/')[2]} {rest}" if rest.startswith("must") else f"{name.rpartition('/')[2]}: {rest}"

@@ -36,6 +36,7 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
     Raises:
         The error with which the supervisor refused or failed to start.
     """
+    control.check_count(count, 0 if absolute else 1)  # before a supervisor is started that would refuse it
     request = {"do": "scale" if absolute else "start", "count": count}
     deadline = Clock().monotonic() + PATIENCE_S
     while True:

@@ -125,9 +125,10 @@ def _kind(args: Arguments) -> str:
 
 
 def _files(args: Arguments) -> list[File]:
+    from queuectl.processes.control import check_count
+
     kind = _kind(args)
-    if not 1 <= args.workers <= 1024:
-        raise UsageError(f"--workers must be from 1 to 1024, not {args.workers}")
+    check_count(args.workers, 1, "--workers")
     words = program()
     if kind != "launchd" and not service.UNSAFE.isdisjoint(words[0]):
         raise UsageError(f"systemd starts no program whose path holds quotes or backslashes: {words[0]}")

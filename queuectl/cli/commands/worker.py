@@ -58,8 +58,7 @@ def run_scale(args: Arguments, screen: Screen) -> int:
     from queuectl.processes import control
     from queuectl.processes.launch import start_workers
 
-    if args.count < 0:
-        raise UsageError(f"the number of workers must be 0 or more, not {args.count}")
+    control.check_count(args.count, 0)
     layout = _layout(args)
     try:
         before = len(control.ask(layout, {"do": "status"})["workers"])
