@@ -110,6 +110,10 @@ class Home:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def age_s(self, status: os.stat_result) -> float:
+        """Return the seconds since anything happened to a file, its renaming included."""
+        return self.now - max(status.st_mtime, status.st_ctime)
+
     def within(self, path: str) -> str:
         """Name a path as seen from the home, on one line."""
         return shown(path.removeprefix(self.layout.home + "/"))

@@ -45,7 +45,7 @@ def litter(home: Home) -> Iterator[Finding]:
 def _is_litter(home: Home, path: str) -> bool:
     """Tell whether it is a file, untouched for an hour, that nobody has locked or open for writing."""
     status = home.lstat(path)
-    if status is None or not stat.S_ISREG(status.st_mode) or home.now - status.st_mtime < LITTER_S:
+    if status is None or not stat.S_ISREG(status.st_mode) or home.age_s(status) < LITTER_S:
         return False
     try:
         fd = home.files.open(path, READ)
@@ -92,7 +92,7 @@ def _is_orphan(home: Home, folder: str, name: str) -> bool:
     if run is None or home.spool.find(run[0]) is not None:
         return False
     status = home.lstat(f"{home.layout.home}/{folder}/{name}")
-    if status is None or home.now - status.st_mtime <= ORPHAN_S:
+    if status is None or home.age_s(status) <= ORPHAN_S:
         return False
     return not (run[1] and home.spool.run_is_locked(*run))  # its job was taken away while it runs
 

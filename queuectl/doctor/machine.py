@@ -26,7 +26,7 @@ LOW_INODES = 1000
 LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
 FEW_FILES = 600  # bulk enqueue has 512 files open at a time
 SMALLEST_JUMP_S = 60.0
-MAKE_ROOM = "queuectl purge --older-than 1d"
+PURGE = "queuectl purge --older-than 1d"
 
 
 def disk(home: Home) -> Iterator[Finding]:
@@ -39,7 +39,7 @@ def disk(home: Home) -> Iterator[Finding]:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield Finding(ERROR, text, MAKE_ROOM)
+        yield Finding(ERROR, text, PURGE)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
         yield Finding(
@@ -55,7 +55,7 @@ def inodes(home: Home) -> Iterator[Finding]:
         text = (
             f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
         )
-        yield Finding(level, text, MAKE_ROOM)
+        yield Finding(level, text, PURGE)
 
 
 def ballast(home: Home) -> Iterator[Finding]:
@@ -96,8 +96,11 @@ def limits(_home: Home) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
         text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
-        most = "unlimited" if hard == resource.RLIM_INFINITY else str(min(hard, 4096))
-        yield Finding(WARN, text, f"ulimit -n {most}, and start the workers again")
+        enough = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+        raise_it = (
+            f"ulimit -n {enough}" if enough > soft else "have root raise it: limits.conf, or LimitNOFILE= of a service"
+        )
+        yield Finding(WARN, text, f"{raise_it}; then start the workers again")
 
 
 def logs(home: Home) -> Iterator[Finding]:

@@ -20,7 +20,6 @@ from queuectl.cli.service import Service, unit, web_unit
 from queuectl.client import Queue
 from tests.cli.support import Run
 
-ROOT = Path(__file__).resolve().parents[2]
 ODD_PROGRAM = "a b%n$HOME;e #g"
 ODD = f"{ODD_PROGRAM}'\"\\n"
 
