@@ -12,8 +12,6 @@ import fcntl
 import json
 import os
 
-from filelock import FileLock, Timeout
-
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NotAllowed
 from queuectl.index.lock import IndexLock
@@ -21,6 +19,8 @@ from queuectl.spool.layout import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from queuectl.spool.layout import Layout
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
@@ -30,6 +30,8 @@ TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
 
 
 def _lock_of(layout: Layout) -> FileLock:
+    from filelock import FileLock  # only who takes it pays for the import, not who asks about it
+
     return FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
 
 
@@ -58,7 +60,7 @@ class Ownership:
         for patience_s in (0.0, ASKING_S):
             try:
                 self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)
-            except Timeout:
+            except TimeoutError:
                 continue
             return True
         return False
@@ -89,7 +91,7 @@ def tidy(layout: Layout) -> list[str]:
     lock = _lock_of(layout)
     try:
         lock.acquire()
-    except Timeout:
+    except TimeoutError:
         raise Conflict(f"a supervisor{_holder(layout)} has just been started") from None
     try:
         left = [name for name in TRACES if os.path.lexists(f"{layout.run}/{name}")]

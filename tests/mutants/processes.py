@@ -35,7 +35,7 @@ OLD_LOCK = (
                 "        try:\n"
                 "            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
                 "        except BlockingIOError:\n"
-                "            raise Timeout(self.path) from None\n\n"
+                "            raise TimeoutError(self.path) from None\n\n"
                 "    def release(self) -> None:\n"
                 "        os.close(self.fd)\n\n\n"
                 "class Ownership:\n"

@@ -96,11 +96,11 @@ def test_the_last_word_counts_also_for_what_is_gone(index: Writer) -> None:
 
 
 def test_it_is_dirty_until_it_is_committed(index: Writer) -> None:
-    assert not index.dirty
+    assert not index.waiting
     index.put(row("a"))
-    assert index.dirty
+    assert index.waiting
     index.commit()
-    assert not index.dirty
+    assert not index.waiting
 
 
 def test_counts_follow_every_change(index: Writer) -> None:
@@ -359,7 +359,7 @@ def test_a_locked_index_loses_nothing(path: str) -> None:
     index.put(row("a"))
     with pytest.raises(IndexUnavailable, match="locked"):
         index.commit()
-    assert index.dirty
+    assert index.waiting
     other.execute("ROLLBACK")
     other.close()
     index.commit()
@@ -438,7 +438,7 @@ def test_damage_while_it_is_open_is_mended_by_opening_again(path: str) -> None:
         index.commit()
     index.reopen()
     assert index.was_rebuilt
-    assert not index.dirty
+    assert not index.waiting
     index.put(row("a"))
     index.commit()
     index.close()
