@@ -15,6 +15,7 @@ from queuectl.fields import is_id
 from queuectl.index.sorting import Sorter
 from queuectl.job import DONE
 from queuectl.maintenance.work import Report
+from queuectl.spool.files import changed_at
 from queuectl.spool.layout import run_of
 from queuectl.units import plural, spell_size
 
@@ -36,6 +37,7 @@ class Written(NamedTuple):
     job_id: str
     size: int
     mtime: float
+    changed_at: float
 
 
 def run_once(work: Work) -> Report:
@@ -71,14 +73,14 @@ def _written(work: Work) -> Iterator[Written]:
         run = run_of(name)
         status = files.lstat(f"{work.layout.output}/{name}") if run is not None else None
         if run is not None and status is not None:
-            yield Written(name, run[0], status.st_size, status.st_mtime)
+            yield Written(name, run[0], status.st_size, status.st_mtime, changed_at(status))
 
 
 # --- what belongs to no job
 
 
 def _is_orphan(work: Work, each: Written) -> bool:
-    return work.now - each.mtime > ORPHAN_S and work.spool.find(each.job_id) is None
+    return work.now - each.changed_at > ORPHAN_S and work.spool.find(each.job_id) is None
 
 
 def _take_away(work: Work, each: Written) -> bool:
