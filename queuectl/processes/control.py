@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 SOCKET = "control.sock"
 MOST_WORKERS = 1024
+STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE = "starting", "idle", "busy", "stopping", "backoff", "gone"
+WORKER_STATES = (STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE)
 LONGEST_PATH = 100  # bytes; sun_path holds 104 to 108
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.errors import Busy, NotFound, UsageError
-from queuectl.processes.control import MOST_WORKERS, check_count
-from queuectl.processes.slots import BACKOFF, STARTING
+from queuectl.processes.control import BACKOFF, MOST_WORKERS, STARTING, check_count
 
 if TYPE_CHECKING:
     from typing import Any
