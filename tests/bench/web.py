@@ -44,6 +44,7 @@ class Page:
         context.cleanup.callback(self.process.wait)
         context.cleanup.callback(self.process.kill)
         assert self.process.stdout is not None
+        context.cleanup.callback(self.process.stdout.close)
         self.url = self.process.stdout.readline().strip()
         address, _, token = self.url.partition("#token=")
         self.port = int(address.rstrip("/").rpartition(":")[2])
