@@ -12,6 +12,7 @@ from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.overview import LOW_SHARE
+from queuectl.spool.publish import least_free
 from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.units import plural, spell_duration, spell_size
 
@@ -32,7 +33,7 @@ def disk(home: Home) -> Iterator[Finding]:
     """Whether there is room."""
     space = os.statvfs(home.layout.home)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    floor = min(home.settings.min_free, total // 100)
+    floor = least_free(home.settings, total)
     where = f"the disk of {home.layout.home}"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")

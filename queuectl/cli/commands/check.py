@@ -19,7 +19,6 @@ from queuectl.cli.times import duration
 from queuectl.client import Queue
 from queuectl.errors import NotFound, UsageError
 from queuectl.index.database import IndexUnavailable
-from queuectl.index.minutes import together
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")  # their exit codes are their places
 WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
-HOUR = 60
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -93,11 +91,9 @@ def look(queue: Queue, screen: Screen) -> Seen:
     try:
         with open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
-            told = together(reader.series(int(made.now / 60) - HOUR + 1, 1, HOUR)).counts
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
-        return Seen(made, None)
-    return Seen(made, told["failed"] + told["dead"])
+    return Seen(made)
 
 
 def judge(key: str, seen: Seen, warning: Range | None, critical: Range | None) -> Row:
