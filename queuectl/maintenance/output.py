@@ -7,6 +7,7 @@ Guarantees: only output of completed and cancelled jobs goes for want of room, t
 
 from __future__ import annotations
 
+import stat
 from math import inf
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ LOOKED_FOR = "orphans-looked-for"  # when that was
 
 
 class Written(NamedTuple):
-    """One file in output/."""
+    """One file in output/; a directory of such a name is nothing that a job wrote."""
 
     name: str
     job_id: str
@@ -70,7 +71,7 @@ def _written(work: Work) -> Iterator[Written]:
     for name in files.names(work.layout.output):
         job_id = job_id_of(name)
         status = files.lstat(f"{work.layout.output}/{name}") if job_id is not None else None
-        if job_id is not None and status is not None:
+        if job_id is not None and status is not None and stat.S_ISREG(status.st_mode):
             yield Written(name, job_id, status.st_size, status.st_mtime)
 
 

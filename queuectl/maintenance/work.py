@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 import time
 
+from queuectl.errors import from_os_error
 from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
 from queuectl.spool.files import APPEND, READ
@@ -39,6 +40,7 @@ class Work:
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
+        failed: what `take_away` could not remove.
         gave_up_ballast: the room that is kept for verdicts has to be taken again.
     """
 
@@ -54,6 +56,7 @@ class Work:
         self._is_gentle = is_gentle
         self._since = queue.spool.clock.monotonic()
         self.gave_up_ballast = False
+        self.failed: list[QueueError] = []
 
     def reader(self) -> Reader:
         """Open the index to choose jobs that are to go.
@@ -95,9 +98,19 @@ class Work:
         files.touch(path)
 
     def take_away(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
-        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays."""
+        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays.
+
+        One that cannot be removed is told of at the end of the task, and keeps no other from being removed.
+        """
         if self.dry_run:
             return True
+        try:
+            return self._take_away(path, is_free)
+        except OSError as error:
+            self.failed.append(from_os_error(error, f"cannot remove {path}"))
+            return False
+
+    def _take_away(self, path: str, is_free: Callable[[], bool]) -> bool:
         files = self.spool.files
         try:
             fd = files.open(path, READ)

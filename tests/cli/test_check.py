@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +234,19 @@ def test_an_index_that_somebody_else_keeps_is_unknown_in_time(cli: Run, jobs: Jo
 
 
 # --- what help says
+
+
+def test_where_nobody_can_read_it_the_exit_code_still_tells(home: Path) -> None:
+    """A full disk behind stdout, or a closed pipe, is no bug of ours and shows no traceback."""
+    for target in ("/dev/full", None):
+        reader, writer = os.pipe()
+        os.close(reader)
+        stdout = os.open(target, os.O_WRONLY) if target else os.dup(writer)
+        words = [sys.executable, "-m", "queuectl", "--home", str(home / "none"), "check"]
+        ran = subprocess.run(words, stdout=stdout, stderr=subprocess.PIPE, check=False)  # noqa: S603
+        os.close(stdout)
+        os.close(writer)
+        assert (ran.returncode, ran.stderr) == (3, b"")
 
 
 def test_help_names_every_figure_and_every_default() -> None:

@@ -8,6 +8,7 @@ Source:     Monitoring Plugins Development Guidelines.
 from __future__ import annotations
 
 import os
+import sys
 
 from queuectl import overview
 from queuectl.cli.measures import MEASURES, Seen
@@ -150,7 +151,11 @@ def unknown(error: Exception, *, as_json: bool) -> int:
     hint = getattr(error, "hint", None)
     text = (str(error) or type(error).__name__) + (f"; {hint}" if hint else "")
     if as_json:
-        print(to_json({"state": state, "exit_code": STATES.index(state), "detail": text}, indent=2))
+        line = to_json({"state": state, "exit_code": STATES.index(state), "detail": text}, indent=2)
     else:
-        print(f"QUEUECTL {state} - {_plain(text)}")
+        line = f"QUEUECTL {state} - {_plain(text)}"
+    try:
+        print(line, flush=True)
+    except OSError:  # the exit code says as much
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
     return STATES.index(state)
