@@ -110,7 +110,8 @@ def look_into_index(made: Overview, reader: Reader) -> None:
 def _noted_pid(queue: Queue) -> int | None:
     """Return the pid of a supervisor that has not tidied up: it runs, or it ended without a word."""
     try:
-        with open(f"{queue.layout.run}/supervisor.json", encoding="utf-8") as file:
+        path = f"{queue.layout.run}/supervisor.json"
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:  # it may be a FIFO
             return int(json.load(file)["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

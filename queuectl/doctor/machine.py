@@ -37,7 +37,7 @@ def disk(home: Home) -> Iterator[Finding]:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield Finding(ERROR, text, "queuectl list --state completed --all -o name | queuectl delete -")
+        yield Finding(ERROR, text, "queuectl purge --older-than 1d; for all that have ended: queuectl purge")
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
         yield Finding(
@@ -53,7 +53,7 @@ def inodes(home: Home) -> Iterator[Finding]:
         text = (
             f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
         )
-        yield Finding(level, text, "queuectl list --state completed --all -o name | queuectl delete -")
+        yield Finding(level, text, "queuectl purge --older-than 1d; for all that have ended: queuectl purge")
 
 
 def ballast(home: Home) -> Iterator[Finding]:

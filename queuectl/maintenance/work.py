@@ -11,6 +11,7 @@ import stat
 import time
 
 from queuectl.errors import from_os_error
+from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
 from queuectl.spool.files import APPEND, READ
@@ -64,10 +65,17 @@ class Work:
         On a full disk, which removing jobs is to empty, it is taken as it was, for the file decides; to read it, the room
         is given up that is kept for verdicts, of which there are none without a supervisor.
         """
-        if self.is_supervised or self.dry_run or not self._is_full():
-            return self.queue.reader()
+        return self.queue.reader() if self.dry_run else self.reader_on_full_disk() or self.queue.reader()
+
+    def reader_on_full_disk(self) -> Reader | None:
+        """Open the index as it was, in the room that is kept for verdicts; None where that is not needed, or not to be had."""
+        if self.is_supervised or not self._is_full():
+            return None
         self.gave_up_ballast = self.spool.free_ballast()
-        return Reader(self.layout.index)
+        try:
+            return Reader(self.layout.index)
+        except IndexUnavailable:  # there is none yet, for which the room that was given up may do
+            return self.queue.reader()
 
     def _is_full(self) -> bool:
         free, _ = self.spool.files.free_bytes(self.layout.home)

@@ -21,6 +21,7 @@ from queuectl.client import Queue
 from queuectl.errors import NotFound, UsageError
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.minutes import together
+from queuectl.index.reader import Reader
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -53,7 +54,7 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.processes.signals import time_limit
 
     with time_limit(seconds, "the queue did not answer"):
-        seen = look(Queue(args.home, warn=screen.warn), screen)
+        seen = look(Queue(args.home, warn=screen.warn), screen, patience_s=min(overview.PATIENCE_S, seconds / 2))
         rows = [judge(key, seen, warning.get(key), critical.get(key)) for key in MEASURES]
     state = min((row["state"] for row in rows), key=WORST_FIRST.index)
     if screen.format in ("json", "jsonl"):
@@ -86,13 +87,17 @@ def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
     return made
 
 
-def look(queue: Queue, screen: Screen) -> Seen:
-    """Find the figures out; nothing is made where there is no queue."""
+def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
+    """Find the figures out; nothing is made where there is no queue.
+
+    A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
+    it is: that nobody works is what there is to tell.
+    """
     if not os.path.isdir(queue.layout.spool):
         raise NotFound(f"there is no queue in {queue.layout.home}", "name its home with --home, or in QUEUECTL_HOME")
-    made = overview.look(queue, usage=False)
+    made = overview.look(queue, usage=False, patience_s=patience_s)
     try:
-        with open_index(queue, screen) as reader:
+        with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
             told = together(reader.series(int(made.now / 60) - HOUR + 1, 1, HOUR)).counts
     except IndexUnavailable as error:
