@@ -155,6 +155,7 @@ def test_json_has_every_figure(cli: Run, jobs: Jobs) -> None:
     [
         (("-w", "oldst=5"), 'there is no figure "oldst"; did you mean "oldest"?; there are oldest, waiting'),
         (("-w", "oldest=soon"), '-w oldest: "soon" is not a range, as "10"'),
+        (("-w", "dead_today=/root:"), '-w dead_today: "/root:" is not a range, as "10"'),
         (("-c", "oldest"), '-c must be KEY=RANGE, not "oldest"'),
         (("--timeout", "0"), "--timeout must be more than 0"),
         (("--bogus",), "unknown option --bogus"),

@@ -83,7 +83,8 @@ def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
         try:
             made[key] = parse_range(wanted)
         except ValueError as error:
-            raise UsageError(f"{option} {key}: {quote(wanted)} is not {error}") from None
+            quotes = f"the shell has replaced ~: write '{key}=~:' in quotes" if wanted.startswith("/") else None
+            raise UsageError(f"{option} {key}: {quote(wanted)} is not {error}", quotes) from None
     return made
 
 
