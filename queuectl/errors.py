@@ -111,8 +111,12 @@ def from_os_error(error: OSError, doing: str) -> QueueError:
 
     reason = os.strerror(error.errno) if error.errno else str(error)
     message = f"{doing}: {reason}"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return NotAllowed(message, "check owner and mode of the queue's home directory")
+    if error.errno == errno.EROFS:
+        return NotAllowed(message, "dmesg says why; when the disk can be written to again, so can the queue")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotAllowed(
+            message, "check owner and mode of the queue's home directory; queuectl doctor tells what is wrong"
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Busy(message, "free some disk space, then try again")
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):

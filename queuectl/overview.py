@@ -6,6 +6,7 @@ Fails with: nothing that can be told as well: an index that cannot be read, a su
 from __future__ import annotations
 
 import json
+import os
 import time
 
 from queuectl import __version__
@@ -128,7 +129,8 @@ def look_into_index(made: Overview, reader: Reader) -> None:
 def _noted_pid(queue: Queue) -> int | None:
     """Return the pid of a supervisor that has not tidied up: it runs, or it ended without a word."""
     try:
-        with open(f"{queue.layout.run}/supervisor.json", encoding="utf-8") as file:
+        path = f"{queue.layout.run}/supervisor.json"
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:  # it may be a FIFO
             return int(json.load(file)["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

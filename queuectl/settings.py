@@ -263,7 +263,12 @@ SETTINGS: tuple[Setting, ...] = (
     _size(
         "retention_output", 10 << 30, 0, "room for all output; the oldest of completed jobs goes first; 0 is no limit"
     ),
-    _duration("maintenance_interval", 3600, 0, "how often the supervisor runs maintenance; 0 leaves it to cron"),
+    _duration(
+        "maintenance_interval",
+        3600,
+        0,
+        "how often the supervisor runs maintenance, once a minute at most; 0 leaves it to cron",
+    ),
     Setting("web_port", "integer", 5000, 0, 65535, "", "where `queuectl web` listens; 0 takes a free port"),
     _choice("web_auth", ("token", "none"), "none: no token is asked for, which only a page that is read-only may do"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),

@@ -43,6 +43,10 @@ class Seen:
         """Return how many jobs wait while nobody works."""
         return 0 if self.overview.workers else self.count("pending", "failed")
 
+    def degraded(self) -> int:
+        """Return 1 when the supervisor does without something it needs, or does not answer."""
+        return int(bool(self.overview.silent or (self.overview.supervisor or {}).get("degraded")))
+
     def disk_free(self) -> float | None:
         """Return the hundredths of the disk that are free."""
         overview = self.overview
@@ -85,7 +89,7 @@ MEASURES = {
     "stranded": Measure(Seen.stranded, "", "0"),
     "workers": Measure(lambda seen: len(seen.overview.workers)),
     "supervisor": Measure(lambda seen: int(seen.overview.supervisor is not None)),
-    "degraded": Measure(lambda seen: int(bool((seen.overview.supervisor or {}).get("degraded"))), "0"),
+    "degraded": Measure(Seen.degraded, "0"),
     "rejected": Measure(lambda seen: seen.overview.rejected, "0"),
     "disk_free": Measure(Seen.disk_free, "10:", "5:", "%"),
 }

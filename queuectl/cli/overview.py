@@ -62,6 +62,8 @@ def short_line(overview: Overview) -> str:
         waiting += " waiting"
     busy = sum(worker["state"] == "busy" for worker in overview.workers)
     workers = f"{busy}/{len(overview.workers)} busy" if overview.workers else "no workers"
+    if overview.silent:
+        workers = f"the supervisor (pid {overview.silent}) does not answer"
     dead = f"{overview.count('dead'):,}" if overview.counts else "?"
     return f"{waiting}, {workers}, {dead} dead"
 

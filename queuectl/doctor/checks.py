@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.doctor import configuration, derived, jobs, leftovers, machine, places, supervision
+from queuectl.doctor import attributes, configuration, derived, jobs, leftovers, machine, places, supervision
 from queuectl.doctor.finding import ERROR, INFO, LEVELS, OK, Finding
 from queuectl.errors import QueueError
 
@@ -37,6 +37,7 @@ CHECKS = (
     Check("modes", "nobody else can write here, or look into the home", places.modes),
     Check("folders", "every directory is there and is one", places.folders),
     Check("owners", "everything is yours", places.owners),
+    Check("attributes", "nothing is kept from being changed", attributes.kept),
     Check("file-system", "the home lies on a disk that keeps the promises", places.file_system),
     Check("strangers", "nothing else lies in the home", places.strangers),
     Check("disk", "there is room on the disk", machine.disk),
@@ -56,6 +57,7 @@ CHECKS = (
     Check("torn", "every job file is whole", jobs.torn),
     Check("unfiled", "every job that has ended is filed", jobs.unfiled),
     Check("links", "every job has one name", jobs.links),
+    Check("shared", "no job's file is somebody else's too", jobs.shared),
     Check("duplicates", "every id is one job", jobs.duplicates),
     Check("ignored", "no file in pending/ is passed over for its name", jobs.ignored),
     Check("far", "no job waits for a time far away", jobs.far),
@@ -119,10 +121,9 @@ def _made(check: Check, home: Home) -> Iterator[Finding]:
             finding.check = check.name
             yield finding
     except (QueueError, OSError) as error:
-        found = Finding(
-            ERROR, f"it cannot be told whether {check.about}: {_in_words(error)}", "look at what the message names"
-        )
-        found.check = check.name
+        reason = _in_words(error)
+        found = Finding(ERROR, f"it cannot be told whether {check.about}: {reason}", "look at what the message names")
+        found.check, found.reason = check.name, reason
         yield found
 
 

@@ -98,7 +98,7 @@ class Comparison:
 
     def differences(self) -> list[Difference]:
         """Return the rows that are wrong, beyond doubt."""
-        from queuectl.index.verify import compare
+        from queuectl.index.verify import compare, mark
 
         if self.reader is None:
             return []
@@ -108,13 +108,13 @@ class Comparison:
             if not suspects or (self._home.supervisor is not None and not self.catch_up()):
                 break
             for job_id in [*suspects]:
-                mark, difference = self._mark(job_id), compare(self._home.spool, self.reader, job_id)
+                now, difference = mark(self._home.spool, job_id), compare(self._home.spool, self.reader, job_id)
                 if difference is None or self._is_running(job_id):
                     del suspects[job_id]
-                elif job_id in seen and seen[job_id] == mark:
+                elif job_id in seen and seen[job_id] == now:
                     found.append(difference)
                     del suspects[job_id]
-                seen[job_id] = mark
+                seen[job_id] = now
             self._home.nap()
         return found
 
@@ -122,13 +122,6 @@ class Comparison:
         for row in reader.all_rows():
             if self._home.spool.find(row[0]) is None:
                 yield row[0]
-
-    def _mark(self, job_id: str) -> tuple[int, ...] | None:
-        """Return what changes when the job does."""
-        spool = self._home.spool
-        directory = spool.find(job_id)
-        status = None if directory is None else self._home.lstat(spool.layout.job(directory, job_id))
-        return None if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)
 
     def _is_running(self, job_id: str) -> bool:
         """Tell whether a worker has it, who says that a short run has begun only when it has ended."""

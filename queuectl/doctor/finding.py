@@ -27,9 +27,10 @@ class Finding:
 
     Attributes:
         check: the name of the check that found it.
+        reason: why the check could not be made, if that is what there is to tell.
     """
 
-    __slots__ = ("check", "cure", "level", "mend", "text")
+    __slots__ = ("check", "cure", "level", "mend", "reason", "text")
 
     def __init__(self, level: str, text: str, cure: str = FIX, mend: Callable[[], str] | None = None) -> None:
         self.check = ""
@@ -37,6 +38,7 @@ class Finding:
         self.text = text
         self.cure = cure
         self.mend = mend
+        self.reason = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return what JSON has."""

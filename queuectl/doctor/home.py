@@ -6,6 +6,7 @@ Fails with: NotAllowed for a home that is somebody else's, or no directory; Inva
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import stat
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 ANSWER_S = 10.0
 SETTLE_S = 3.0  # a supervisor that has just taken its lock listens by then, and one that leaves has left
 LOOK_AGAIN_S = 0.1
+ASTRAY = (errno.ENOTDIR, errno.ELOOP)  # a name that leads nowhere: another check says so
 ANOTHER = "move it away, or name another place: --home DIR"
 
 
@@ -101,15 +103,24 @@ class Home:
         """Status of a name, links not followed; None when it, or what it lies in, is not there."""
         try:
             return self.files.lstat(path)
-        except NotADirectoryError:
-            return None
+        except OSError as error:
+            if error.errno in ASTRAY:
+                return None
+            raise
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a directory, sorted; none when it is not there."""
+        return sorted(self.each_name(folder))
+
+    def each_name(self, folder: str) -> Iterator[str]:
+        """Yield the names in a directory, in no order."""
         try:
-            return sorted(self.files.names(f"{self.layout.home}/{folder}"))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+            yield from self.files.names(f"{self.layout.home}/{folder}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in ASTRAY:
+                raise
 
     def age_s(self, status: os.stat_result) -> float:
         """Return the seconds since anything happened to a file, its renaming included."""

@@ -109,11 +109,16 @@ def _copy(home: Home, found: Iterable[Seen]) -> str:
         if claim is None:
             continue
         with claim:
-            if claim.record.torn:
+            if claim.record.torn or _has_other_names(home, seen.path):
                 claim.copy()
                 done.append(seen.job_id)
         home.spool.note_change(seen.job_id)
-    return f"wrote {few(done)} anew, whole"
+    return f"wrote {few(done)} anew"
+
+
+def _has_other_names(home: Home, path: str) -> bool:
+    status = home.lstat(path)
+    return status is not None and status.st_nlink > 1
 
 
 def unfiled(home: Home) -> Iterator[Finding]:
@@ -130,6 +135,14 @@ def links(home: Home) -> Iterator[Finding]:
     if found:
         pairs = [f"{seen} and spool/{seen.detail}" for seen in found]
         yield Finding(WARN, f"one file has two names: {few(pairs)}", mend=partial(_take, home, found))
+
+
+def shared(home: Home) -> Iterator[Finding]:
+    """Jobs whose file has another name, in a copy made of links or by hand."""
+    found = home.survey.of("shared")
+    if found:
+        text = f"{few([str(seen) for seen in found])} has another name elsewhere (a hard link), which changes with it"
+        yield Finding(WARN, f"{text}; the job gets a file of its own", mend=partial(_copy, home, found))
 
 
 def _take(home: Home, found: Iterable[Seen]) -> str:

@@ -26,7 +26,7 @@ LOW_INODES = 1000
 LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
 FEW_FILES = 600  # bulk enqueue has 512 files open at a time
 SMALLEST_JUMP_S = 60.0
-PURGE = "queuectl purge --older-than 1d"
+PURGE = "queuectl purge --older-than 1d; for all that have ended: queuectl purge"
 
 
 def disk(home: Home) -> Iterator[Finding]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
-from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
+from queuectl.doctor.finding import ERROR, FIX, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.maintenance.litter import HALF_WRITTEN
 from queuectl.spool.inspection import KINDS
@@ -24,6 +25,7 @@ KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-jo
 PROVEN = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 VOLATILE = ("tmpfs", "ramfs")
 SECRETS = ("web.token",)
+NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 FILES = ("config.yaml", *SECRETS, "index.sqlite3")
 BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
 
@@ -48,13 +50,17 @@ def folders(home: Home) -> Iterator[Finding]:
 
 def _link(path: str, *, moves: bool) -> Iterator[Finding]:
     target = os.path.join(os.path.dirname(path), os.readlink(path))
-    if moves:
+    if moves and not os.path.isdir(path):
+        text = f"{path} is a symbolic link to {target}, where there is no directory"
+        yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}")
+    elif moves:
         text = f"{path} is a symbolic link to {target}: jobs are moved by renaming, never through a link"
         cure = f"put the directory itself there: rm {quoted(path)} && mv {quoted(target)} {quoted(path)}"
         yield Finding(ERROR, text, cure)
     elif not os.path.isdir(path):
         text = f"{path} is a symbolic link to {target}, where there is no directory"
-        yield Finding(ERROR, text, f"mkdir -p {quoted(target)}")
+        is_loop = os.path.normpath(target) == path
+        yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}" if is_loop else f"mkdir -p {quoted(target)}")
 
 
 def _put_aside(home: Home, path: str) -> str:
@@ -92,14 +98,15 @@ def strangers(home: Home) -> Iterator[Finding]:
 def modes(home: Home) -> Iterator[Finding]:
     """Who may read and write what only its owner should."""
     for path in home.folders():
-        status = home.lstat(path)
+        status = _behind_links(path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             continue
         wrong = _wrong_with_directory(status.st_mode, is_home=path == home.layout.home)
         if wrong is not None:
             level, text = wrong
             mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
-            yield Finding(level, f"{path} {mode} {text}", mend=partial(_set, home, [path], MINE))
+            mend = partial(_set, home, [os.path.realpath(path)], MINE)
+            yield Finding(level, f"{path} {mode} {text}", mend=mend)
     for name in FILES:
         path = f"{home.layout.home}/{name}"
         status = home.lstat(path)
@@ -116,6 +123,16 @@ def modes(home: Home) -> Iterator[Finding]:
         named = [home.within(path) for path in open_to_others]
         yield Finding(ERROR, f"{few(named)} may be written by others", mend=partial(_set, home, open_to_others, 0o600))
     yield from _modes_of_jobs(home)
+
+
+def _behind_links(path: str) -> os.stat_result | None:
+    """Status of what a name leads to; None when that is nothing."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        if error.errno in NOTHING:
+            return None
+        raise
 
 
 def _wrong_with_directory(mode: int, *, is_home: bool) -> tuple[str, str] | None:
@@ -168,17 +185,18 @@ def file_system(home: Home) -> Iterator[Finding]:
     """Whether what the home lies on keeps the promises."""
     from queuectl.processes.ownership import FORCE, NETWORK, file_system_of
 
-    kind = file_system_of(home.layout.home)
-    if kind in NETWORK:
-        level = WARN if home.environ.get(FORCE) else ERROR
-        text = f"{home.layout.home} is on a network file system ({kind}), where locks and renames do not keep jobs safe"
-        yield Finding(level, text, "stop the workers and move the home to a local disk; then set QUEUECTL_HOME")
-    elif kind in VOLATILE:
-        text = f"{home.layout.home} is in memory ({kind}): jobs are lost when the machine goes down"
-        yield Finding(WARN, text, "move the home to a disk; then set QUEUECTL_HOME")
-    elif kind and kind not in PROVEN:
-        text = f"{home.layout.home} is on {kind}; what QueueCTL promises was tested on {', '.join(PROVEN[2:])}"
-        yield Finding(INFO, text, "nothing, unless a power cut must not lose a job")
+    kinds = {file_system_of(os.path.realpath(path)): path for path in (home.layout.spool, home.layout.home)}
+    for kind, path in kinds.items():
+        if kind in NETWORK:
+            level = WARN if home.environ.get(FORCE) else ERROR
+            text = f"{path} is on a network file system ({kind}), where locks and renames do not keep jobs safe"
+            yield Finding(level, text, "stop the workers and move the home to a local disk; then set QUEUECTL_HOME")
+        elif kind in VOLATILE:
+            text = f"{path} is in memory ({kind}): jobs are lost when the machine goes down"
+            yield Finding(WARN, text, "move the home to a disk; then set QUEUECTL_HOME")
+        elif kind and kind not in PROVEN:
+            text = f"{path} is on {kind}; what QueueCTL promises was tested on {', '.join(PROVEN[2:])}"
+            yield Finding(INFO, text, "nothing, unless a power cut must not lose a job")
     spool = home.lstat(home.layout.spool)
     for path in home.folders():
         status = home.lstat(path)

@@ -31,8 +31,13 @@ def supervisor(home: Home) -> Iterator[Finding]:
         return
     if home.holder is None:
         return
+    from queuectl.processes.identity import is_stopped
+
     pid = home.holder
-    if home.is_silent:
+    if is_stopped(pid):
+        text = f"the supervisor (pid {pid}) does not answer, for it was stopped (SIGSTOP)"
+        yield Finding(ERROR, text, f"kill -CONT {pid}")
+    elif home.is_silent:
         text = f"the supervisor (pid {pid}) does not answer"
         yield Finding(ERROR, text, f"queuectl worker logs; if it stays so: kill {pid}, then: {START}")
     else:

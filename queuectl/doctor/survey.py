@@ -11,6 +11,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
+from queuectl.doctor.attributes import is_kept
 from queuectl.doctor.finding import few
 from queuectl.errors import InvalidData
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job, leads_to
@@ -21,7 +22,6 @@ from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
 
     from queuectl.doctor.home import Home
 
@@ -33,14 +33,21 @@ FORGOTTEN_S = 3600.0
 FUTURE_S = 60.0
 FAR_S = 366 * 86400.0
 LATER = {PENDING: (PROCESSING, DONE, DEAD), PROCESSING: (DONE, DEAD), DONE: (DEAD,), DEAD: ()}
-PASSING = ("torn", "unfiled", "twice", "stranger", "linked")  # these states are passed through by whoever has the lock
+PASSING = (
+    "torn",
+    "unfiled",
+    "twice",
+    "stranger",
+    "linked",
+    "shared",
+)  # these states are passed through by whoever has the lock
 
 
 class Seen:
     """One entry of a directory that looked wrong.
 
     Attributes:
-        kind: stranger, foreign, mode, unreadable, torn, unfiled, stranded, twice, linked or ignored.
+        kind: stranger, foreign, mode, kept, unreadable, torn, unfiled, stranded, twice, linked, shared or ignored.
         detail: the reason, or the other directory.
     """
 
@@ -98,7 +105,7 @@ class Survey:
         self.ahead_s = 0.0
         self.far: list[tuple[str, float]] = []
         for directory in DIRECTORIES:
-            for number, name in enumerate(self._names(directory), 1):
+            for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
                 self._see(directory, name)
                 if number % 500 == 0:
                     home.on_step(500)
@@ -111,12 +118,6 @@ class Survey:
     def told(self, kind: str, *directories: str) -> str:
         """Name what was found of a kind, the first few."""
         return few([str(seen) for seen in self.of(kind, *directories)])
-
-    def _names(self, directory: str) -> Iterator[str]:
-        try:
-            yield from self._home.files.names(self._home.layout.directory(directory))
-        except (FileNotFoundError, NotADirectoryError):
-            return  # another check says so
 
     def _see(self, directory: str, name: str) -> None:
         look = self._look(directory, name)
@@ -175,6 +176,8 @@ class Survey:
             record = read_record(files.read(fd, MAX_FILE_BYTES), directory)
             if directory == PROCESSING and not files.is_locked(fd):
                 kinds["stranded"] = ""
+            if is_kept(fd):
+                kinds["kept"] = ""
             return Job(name[: -len(SUFFIX)], record, directory, files.fstat(fd).st_mtime)
         finally:
             files.close(fd)
@@ -190,6 +193,14 @@ class Survey:
             other = home.lstat(home.layout.job(directory, job.id))
             if other is not None:
                 kinds["linked" if other.st_ino == status.st_ino else "twice"] = directory
+        if (
+            status.st_nlink > 1
+            and job.directory != PROCESSING
+            and home.now - status.st_ctime > home.settings.drop_grace
+        ):
+            places = (home.lstat(home.layout.job(directory, job.id)) for directory in DIRECTORIES)
+            if status.st_nlink > sum(place is not None and place.st_ino == status.st_ino for place in places):
+                kinds["shared"] = ""
 
     # --- the second look
 

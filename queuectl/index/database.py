@@ -40,6 +40,9 @@ PROBES = (
 )
 
 
+FULL = "database or disk is full"
+
+
 class IndexUnavailable(Busy):
     """The index cannot be read or written; the queue works without it.
 
@@ -52,6 +55,8 @@ class IndexUnavailable(Busy):
 
     def __init__(self, message: str, *, is_lost: bool = False, is_passing: bool = False) -> None:
         hint = "it is derived from the job files; to build it anew: queuectl index rebuild"
+        if message.endswith(FULL):
+            hint = "free some disk space; what has ended can go: queuectl purge"
         super().__init__(message, hint)
         self.is_lost = is_lost
         self.is_passing = is_passing
@@ -91,7 +96,10 @@ class Database:
         try:
             if for_writing:
                 _create(path)
-            self._inode = os.stat(path).st_ino
+            status = os.stat(path)
+            if not stat.S_ISREG(status.st_mode):  # SQLite would wait for whoever writes to a FIFO
+                raise IndexUnavailable(f"{path} is not a file", is_lost=True)
+            self._inode = status.st_ino
             self._connection = _connect(path, "rw" if for_writing else "ro")
         except FileNotFoundError:
             raise IndexUnavailable(f"there is no index at {path} yet", is_lost=True) from None

@@ -118,6 +118,13 @@ def compare(spool: Spool, reader: Reader, job_id: str) -> Difference | None:
     return found
 
 
+def mark(spool: Spool, job_id: str) -> tuple[int, ...] | None:
+    """Return what changes whenever something happens to a job; None when there is none."""
+    directory = spool.find(job_id)
+    status = None if directory is None else spool.files.lstat(spool.layout.job(directory, job_id))
+    return None if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)
+
+
 def _difference(job_id: str, job: Job | None, in_index: tuple[Any, ...] | None) -> Difference | None:
     if job is None:
         return None if in_index is None else Difference(job_id, None, in_index)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from queuectl.errors import QueueError
 from queuectl.index.lock import IndexLock
-from queuectl.index.verify import compare, verify
+from queuectl.index.verify import compare, mark, verify
 from queuectl.index.writer import Writer
+from queuectl.job import PROCESSING
 from queuectl.maintenance.work import Report
+from queuectl.processes.ownership import is_owned
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -73,8 +75,16 @@ def _compare(work: Work) -> Report:
 
 
 def _still(work: Work, job_ids: list[str]) -> list[str]:
-    """Return those that differ once the index shows everything that has happened."""
+    """Return those that differ once the index shows everything that has happened.
+
+    What happens to a job meanwhile is no difference, and of one that runs the supervisor may hear at its end.
+    """
     if not job_ids:
         return []
+    marks = {job_id: mark(work.spool, job_id) for job_id in job_ids}
     with work.queue.reader() as reader:
-        return [job_id for job_id in job_ids if compare(work.spool, reader, job_id) is not None]
+        different = [job_id for job_id in job_ids if compare(work.spool, reader, job_id) is not None]
+        still = [job_id for job_id in different if mark(work.spool, job_id) == marks[job_id]]
+    if not is_owned(work.layout):
+        return still
+    return [job_id for job_id in still if work.spool.find(job_id) != PROCESSING]

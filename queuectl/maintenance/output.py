@@ -7,6 +7,7 @@ Guarantees: only output of completed and cancelled jobs goes for want of room, t
 
 from __future__ import annotations
 
+import stat
 from math import inf
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ LOOKED_FOR = "orphans-looked-for"  # when that was
 
 
 class Written(NamedTuple):
-    """One file in output/."""
+    """One file in output/; a directory of such a name is nothing that a job wrote."""
 
     name: str
     job_id: str
@@ -72,7 +73,7 @@ def _written(work: Work) -> Iterator[Written]:
     for name in files.names(work.layout.output):
         run = run_of(name)
         status = files.lstat(f"{work.layout.output}/{name}") if run is not None else None
-        if run is not None and status is not None:
+        if run is not None and status is not None and stat.S_ISREG(status.st_mode):
             yield Written(name, run[0], status.st_size, status.st_mtime, changed_at(status))
 
 

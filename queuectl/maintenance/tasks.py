@@ -72,6 +72,8 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
         log = open_log(work.layout, "maintenance")
         for name in [task for task in TASKS if task in names] if names else TASKS:
             report = guarded(TASKS[name], work)
+            report.failed += work.failed
+            work.failed = []
             if report.words and not work.dry_run:
                 log.info(f"{name}: {report.words} action={name}")
             for error in report.failed:

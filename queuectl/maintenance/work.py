@@ -10,6 +10,8 @@ from __future__ import annotations
 import stat
 import time
 
+from queuectl.errors import from_os_error
+from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
 from queuectl.spool.files import APPEND, READ, changed_at
@@ -39,6 +41,7 @@ class Work:
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
+        failed: what `take_away` could not remove.
         gave_up_ballast: the room that is kept for verdicts has to be taken again.
     """
 
@@ -54,6 +57,7 @@ class Work:
         self._is_gentle = is_gentle
         self._since = queue.spool.clock.monotonic()
         self.gave_up_ballast = False
+        self.failed: list[QueueError] = []
 
     def reader(self) -> Reader:
         """Open the index to choose jobs that are to go.
@@ -61,10 +65,17 @@ class Work:
         On a full disk, which removing jobs is to empty, it is taken as it was, for the file decides; to read it, the room
         is given up that is kept for verdicts, of which there are none without a supervisor.
         """
-        if self.is_supervised or self.dry_run or not self._is_full():
-            return self.queue.reader()
+        return self.queue.reader() if self.dry_run else self.reader_on_full_disk() or self.queue.reader()
+
+    def reader_on_full_disk(self) -> Reader | None:
+        """Open the index as it was, in the room that is kept for verdicts; None where that is not needed, or not to be had."""
+        if self.is_supervised or not self._is_full():
+            return None
         self.gave_up_ballast = self.spool.free_ballast()
-        return Reader(self.layout.index)
+        try:
+            return Reader(self.layout.index)
+        except IndexUnavailable:  # there is none yet, for which the room that was given up may do
+            return self.queue.reader()
 
     def _is_full(self) -> bool:
         free, _ = self.spool.files.free_bytes(self.layout.home)
@@ -95,9 +106,19 @@ class Work:
         files.touch(path)
 
     def take_away(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
-        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays."""
+        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays.
+
+        One that cannot be removed is told of at the end of the task, and keeps no other from being removed.
+        """
         if self.dry_run:
             return True
+        try:
+            return self._take_away(path, is_free)
+        except OSError as error:
+            self.failed.append(from_os_error(error, f"cannot remove {path}"))
+            return False
+
+    def _take_away(self, path: str, is_free: Callable[[], bool]) -> bool:
         files = self.spool.files
         try:
             fd = files.open(path, READ)

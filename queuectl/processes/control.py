@@ -122,7 +122,10 @@ def error_of(answer: Message) -> QueueError:
 
 
 def refusal(error: Exception) -> Message:
-    """Return the answer that tells of an error; one that is not a QueueError is our bug."""
+    """Return the answer that tells of an error; one that is neither a QueueError nor the system's is our bug."""
+    if isinstance(error, OSError):
+        where = f"cannot use {error.filename}" if error.filename else "the system refuses something"
+        error = errors.from_os_error(error, f"the supervisor: {where}")
     if isinstance(error, QueueError):
         return {"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code}
     return {"ok": False, "error": f"bug in the supervisor: {error!r}", "exit_code": 70}

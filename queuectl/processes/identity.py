@@ -68,6 +68,14 @@ def has_dead_child() -> bool:
         return False
 
 
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped, by SIGSTOP or a debugger."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
 def usage(pid: int) -> tuple[float, int] | None:
     """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 FIRST_S = 60.0  # after the start of a supervisor, which has enough to do
+SHORTEST_S = 60.0  # from one to the next, whatever is configured
 RAN = "maintenance-ran"  # its mtime tells when a whole run last ended, whoever ran it
 COMPLAINT_BYTES = 8192
 
@@ -70,7 +71,7 @@ class Rounds:
         interval_s = self._spool.settings.maintenance_interval
         if self.pid is not None or not interval_s:
             return NEVER
-        return max(self._earliest, self._last + interval_s)
+        return max(self._earliest, self._last + max(SHORTEST_S, interval_s))
 
     def step(self, now: float) -> None:
         """Start it when it is due, unless somebody else has just run it; `now` is monotonic."""

@@ -223,7 +223,11 @@ class Files:
         """
         if path is None:
             # `src_dir_fd`, whatever it is, makes Python follow the link.
-            os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+            try:
+                os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+            except OSError as error:
+                error.filename, error.filename2 = target, None  # the other name is nobody's
+                raise
         else:
             self.move(path, target)
 

@@ -151,10 +151,15 @@ def _refuse_foreign(path: str, status: os.stat_result) -> None:
         raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
 
 
+def _at_once(path: str, flags: int) -> int:
+    """Open a file, and wait for nobody should it be a FIFO."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def refuse_newer(home: str) -> None:
     """Raise InvalidData for a home of a later format, in which nothing is to be changed."""
     try:
-        with open(f"{home}/format", encoding="ascii", errors="replace") as file:
+        with open(f"{home}/format", encoding="ascii", errors="replace", opener=_at_once) as file:
             said = file.read(64).strip()
     except FileNotFoundError:
         return

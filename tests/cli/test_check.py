@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +155,7 @@ def test_json_has_every_figure(cli: Run, jobs: Jobs) -> None:
     [
         (("-w", "oldst=5"), 'there is no figure "oldst"; did you mean "oldest"?; there are oldest, waiting'),
         (("-w", "oldest=soon"), '-w oldest: "soon" is not a range, as "10"'),
+        (("-w", "dead_today=/root:"), '-w dead_today: "/root:" is not a range, as "10"'),
         (("-c", "oldest"), '-c must be KEY=RANGE, not "oldest"'),
         (("--timeout", "0"), "--timeout must be more than 0"),
         (("--bogus",), "unknown option --bogus"),
@@ -185,7 +189,7 @@ def test_a_home_of_somebody_else_is_unknown(cli: Run, home: Path) -> None:
 
 
 def test_a_bug_is_unknown(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **_more: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(check, "look", fail)
@@ -212,14 +216,21 @@ def test_without_an_index_what_it_alone_knows_is_unknown_and_the_rest_is_told(
     assert cli("check").code == 2
 
 
-def test_a_supervisor_that_hangs_is_unknown_in_time(cli: Run, jobs: Jobs) -> None:
-    """It accepts the connection and never answers, as one that was stopped."""
-    jobs.pending("a")
+@pytest.mark.parametrize(("due", "code", "state"), [(True, 2, "CRITICAL"), (False, 1, "WARNING")])
+def test_a_supervisor_that_hangs_is_told_in_time(cli: Run, jobs: Jobs, *, due: bool, code: int, state: str) -> None:
+    """It accepts the connection and never answers, as one that was stopped: nobody runs the jobs."""
+    if due:
+        jobs.pending("a")
+    jobs.queue.counts()
+    run = Path(jobs.queue.layout.run)
+    (run / "supervisor.json").write_text('{"pid": 4711}')
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(Path(jobs.queue.layout.run) / "control.sock"))
+        listener.bind(str(run / "control.sock"))
         listener.listen()
-        ran = cli("check", "--timeout", "0.2")
-    assert (ran.code, ran.out) == (3, "QUEUECTL UNKNOWN - the queue did not answer within 0.2s\n")
+        ran = cli("check", "--timeout", "2")
+    assert ran.code == code
+    assert ran.out.startswith(f"QUEUECTL {state} - ")
+    assert "the supervisor (pid 4711) does not answer" in ran.out
 
 
 def test_an_index_that_somebody_else_keeps_is_unknown_in_time(cli: Run, jobs: Jobs) -> None:
@@ -231,6 +242,19 @@ def test_an_index_that_somebody_else_keeps_is_unknown_in_time(cli: Run, jobs: Jo
 
 
 # --- what help says
+
+
+def test_where_nobody_can_read_it_the_exit_code_still_tells(home: Path) -> None:
+    """A full disk behind stdout, or a closed pipe, is no bug of ours and shows no traceback."""
+    for target in ("/dev/full", None):
+        reader, writer = os.pipe()
+        os.close(reader)
+        stdout = os.open(target, os.O_WRONLY) if target else os.dup(writer)
+        words = [sys.executable, "-m", "queuectl", "--home", str(home / "none"), "check"]
+        ran = subprocess.run(words, stdout=stdout, stderr=subprocess.PIPE, check=False)
+        os.close(stdout)
+        os.close(writer)
+        assert (ran.returncode, ran.stderr) == (3, b"")
 
 
 def test_help_names_every_figure_and_every_default() -> None:

@@ -121,3 +121,18 @@ def test_mistakes_are_told(cli: Run, jobs: Jobs, words: list[str], code: int, sa
     ran = cli("metrics", *words)
     assert (ran.code, ran.out) == (code, "")
     assert says in ran.err
+
+
+@pytest.mark.parametrize("kind", ["a symbolic link", "no regular file"])
+def test_what_is_no_file_is_not_replaced(cli: Run, jobs: Jobs, tmp_path: Path, kind: str) -> None:
+    """Of root, who may do it, `--textfile /dev/null` would have made the system's /dev/null a file."""
+    path = tmp_path / "queuectl.prom"
+    if kind == "no regular file":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/null")
+    before = path.lstat()
+    ran = cli("metrics", "--textfile", str(path))
+    assert (ran.code, ran.out) == (1, "")
+    assert f"cannot write {path}: it is {kind}" in ran.err
+    assert path.lstat().st_ino == before.st_ino

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.client import Queue
+from queuectl.index.database import IndexUnavailable
+from queuectl.spool.files import Files
 from tests.cli.support import Jobs, Ran, Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,3 +161,23 @@ def test_on_a_terminal_it_asks(jobs: Jobs, home: Path, answer: bytes, code: int,
 def test_with_nothing_to_remove_it_does_not_ask(jobs: Jobs) -> None:
     ran = ask(b"", "--state", "dead")
     assert (ran.code, ran.out) == (0, "Removed 0 jobs, 0 B of output\n")
+
+
+def test_a_full_disk_is_no_reason_to_keep_what_fills_it(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No index can be written there: the last one tells which jobs there are, in the room kept for verdicts."""
+    jobs.completed("a")
+    jobs.dead("d")
+    jobs.queue.counts()
+    jobs.spool.keep_ballast()
+
+    def fail(*_: object) -> None:
+        raise IndexUnavailable("the index cannot be used: database or disk is full", is_passing=True)
+
+    monkeypatch.setattr(Queue, "reader", fail)
+    ran = cli("purge", "--yes")
+    assert (ran.code, "free some disk space" in ran.err) == (9, True)
+    monkeypatch.setattr(Files, "free_bytes", lambda *_: (0, 1 << 40))
+    ran = cli("purge", "--yes")
+    assert (ran.code, "Removed 1 job," in ran.err) == (0, True)
+    assert (jobs.spool.find("a"), jobs.spool.find("d")) == (None, "dead")
+    assert Path(jobs.queue.layout.ballast).exists()

@@ -52,6 +52,11 @@ def output_nowhere(ward: Ward) -> None:
     ward.path("output").symlink_to(ward.home.parent / "nowhere")
 
 
+def pending_loop(ward: Ward) -> None:
+    os.rename(ward.path("spool/pending"), ward.home.parent / "pending")
+    ward.path("spool/pending").symlink_to("pending")
+
+
 def huge_log(ward: Ward) -> None:
     os.truncate(ward.write("logs/worker-1.log"), 60 << 20)
 
@@ -63,6 +68,7 @@ def rejected(ward: Ward) -> None:
 FAULTS = {
     "folder that is a link": Fault("folders", "error", "spool/dead is a symbolic link", "rm .* && mv ", moved_away),
     "folder that is a link to nowhere": Fault("folders", "error", "where there is no directory", "mkdir -p", output_nowhere),
+    "folder that is a link to itself": Fault("folders", "error", "spool/pending.*where there is no directory", "rm .*, then", pending_loop),
     "folder in the spool": Fault("strangers", "warn", "spool/panding", "spool/pending", lambda w: w.path("spool/panding").mkdir()),
     "folder in the home": Fault("strangers", "info", "notes in", "elsewhere", lambda w: w.path("notes").mkdir()),
     "settings that are no YAML": Fault("configuration", "error", r"config.yaml:1", "config check", write("config.yaml", "a: [")),
@@ -169,7 +175,7 @@ def test_a_supervisor_that_does_not_answer_is_told_from_one_that_does(
     try:
         [found] = ward.findings("supervisor")
         assert (found["level"], f"(pid {process.pid}) does not answer" in found["text"]) == ("error", True)
-        assert f"kill {process.pid}" in found["cure"]
+        assert (found["cure"], "SIGSTOP" in found["text"]) == (f"kill -CONT {process.pid}", True)
         assert ward.findings("traces") == []
         assert ward.doctor("--fix").code == 7
     finally:

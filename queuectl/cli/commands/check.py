@@ -8,6 +8,7 @@ Source:     Monitoring Plugins Development Guidelines.
 from __future__ import annotations
 
 import os
+import sys
 
 from queuectl import overview
 from queuectl.cli.measures import MEASURES, Seen
@@ -19,6 +20,7 @@ from queuectl.cli.times import duration
 from queuectl.client import Queue
 from queuectl.errors import NotFound, UsageError
 from queuectl.index.database import IndexUnavailable
+from queuectl.index.reader import Reader
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -50,7 +52,7 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.processes.signals import time_limit
 
     with time_limit(seconds, "the queue did not answer"):
-        seen = look(Queue(args.home, warn=screen.warn), screen)
+        seen = look(Queue(args.home, warn=screen.warn), screen, patience_s=min(overview.PATIENCE_S, seconds / 2))
         rows = [judge(key, seen, warning.get(key), critical.get(key)) for key in MEASURES]
     state = min((row["state"] for row in rows), key=WORST_FIRST.index)
     if screen.format in ("json", "jsonl"):
@@ -79,17 +81,22 @@ def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
         try:
             made[key] = parse_range(wanted)
         except ValueError as error:
-            raise UsageError(f"{option} {key}: {quote(wanted)} is not {error}") from None
+            quotes = f"the shell has replaced ~: write '{key}=~:' in quotes" if wanted.startswith("/") else None
+            raise UsageError(f"{option} {key}: {quote(wanted)} is not {error}", quotes) from None
     return made
 
 
-def look(queue: Queue, screen: Screen) -> Seen:
-    """Find the figures out; nothing is made where there is no queue."""
+def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
+    """Find the figures out; nothing is made where there is no queue.
+
+    A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
+    it is: that nobody works is what there is to tell.
+    """
     if not os.path.isdir(queue.layout.spool):
         raise NotFound(f"there is no queue in {queue.layout.home}", "name its home with --home, or in QUEUECTL_HOME")
-    made = overview.look(queue, usage=False)
+    made = overview.look(queue, usage=False, patience_s=patience_s)
     try:
-        with open_index(queue, screen) as reader:
+        with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
@@ -146,7 +153,11 @@ def unknown(error: Exception, *, as_json: bool) -> int:
     hint = getattr(error, "hint", None)
     text = (str(error) or type(error).__name__) + (f"; {hint}" if hint else "")
     if as_json:
-        print(to_json({"state": state, "exit_code": STATES.index(state), "detail": text}, indent=2))
+        line = to_json({"state": state, "exit_code": STATES.index(state), "detail": text}, indent=2)
     else:
-        print(f"QUEUECTL {state} - {_plain(text)}")
+        line = f"QUEUECTL {state} - {_plain(text)}"
+    try:
+        print(line, flush=True)
+    except OSError:  # the exit code says as much
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
     return STATES.index(state)

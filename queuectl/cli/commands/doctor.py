@@ -76,8 +76,16 @@ def _write(
     for check in checks if everything else ():
         if check.name not in wrong:
             _paragraph(screen, OK, OK, check.name, check.about)
+    untold: dict[str, list[str]] = {}
     for finding in findings:
-        _paragraph(screen, finding.level, finding.level, finding.check, finding.text, finding.cure)
+        if finding.reason:
+            untold.setdefault(finding.reason, []).append(finding.check)
+        if not finding.reason or len(untold[finding.reason]) == 1:
+            _paragraph(screen, finding.level, finding.level, finding.check, finding.text, finding.cure)
+    for names in untold.values():
+        if len(names) > 1:
+            text = f"for the same reason it cannot be told how it is with {', '.join(names[1:])}"
+            _paragraph(screen, ERROR, ERROR, names[0], text)
 
 
 def _paragraph(screen: Screen, word: str, level: str, check: str, text: str, cure: str = "") -> None:

@@ -7,6 +7,7 @@ Source:     prometheus/node_exporter, textfile collector: it reads *.prom, so th
 from __future__ import annotations
 
 import os
+import stat
 
 from queuectl import overview
 from queuectl.cli.progress import open_index
@@ -70,6 +71,21 @@ def as_dict(page: Page) -> dict[str, object]:
     }
 
 
+def _must_be_a_file(path: str) -> None:
+    """Raise QueueError for what is not to be replaced: root could put an end to /dev/null."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return  # nothing is there, or what opens a file beside it says why not
+    if os.path.isdir(path):
+        raise QueueError(
+            f"cannot write {path}: it is a directory", f"name a file in it: {os.path.join(path, 'queuectl' + ENDING)}"
+        )
+    if not stat.S_ISREG(mode):
+        kind = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
+        raise QueueError(f"cannot write {path}: it is {kind}", "name a file; without --textfile they are printed")
+
+
 def write(path: str, text: str) -> None:
     """Put a file in the place of the last one.
 
@@ -78,11 +94,8 @@ def write(path: str, text: str) -> None:
     """
     from tempfile import mkstemp
 
+    _must_be_a_file(path)
     folder, name = os.path.split(path)
-    if os.path.isdir(path):
-        raise QueueError(
-            f"cannot write {path}: it is a directory", f"name a file in it: {os.path.join(path, 'queuectl' + ENDING)}"
-        )
     temporary = None
     try:
         fd, temporary = mkstemp(".tmp", f".{name}.", folder or ".")

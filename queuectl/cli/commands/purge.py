@@ -18,6 +18,7 @@ from queuectl.client import Queue
 from queuectl.errors import UsageError
 from queuectl.index.rows import DIRECTORY_OF
 from queuectl.job import STATES_OF
+from queuectl.maintenance.work import Work
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
 
@@ -44,17 +45,29 @@ def run(args: Arguments, screen: Screen) -> int:
     now = queue.spool.clock.now()
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
     filters: dict[str, Any] = {"queue": args.queue, "tag": args.tag, "search": args.search, "until": until}
-    with open_index(queue, screen) as reader:
-        counts = _counts(reader, states, filters)
-        total = sum(counts.values())
-        if args.dry_run:
-            screen.result({"action": "purge", "dry_run": True, "matched": total, "by_state": counts})
-            screen.say(f"Would remove {_what(args, counts)}; nothing was removed")
-            return 0
-        if not args.yes and not _agrees(args, counts):
-            screen.say("Nothing was removed")
-            return NOT_CONFIRMED
-        return _remove(args, screen, queue, _chosen(reader, states, filters), total)
+    queue.layout.ensure()
+    work = Work(queue)
+    try:
+        with work.reader_on_full_disk() or open_index(queue, screen) as reader:
+            return _purge(args, screen, queue, reader, states, filters)
+    finally:
+        if work.gave_up_ballast:
+            queue.spool.keep_ballast()
+
+
+def _purge(
+    args: Arguments, screen: Screen, queue: Queue, reader: Reader, states: Sequence[str], filters: dict[str, Any]
+) -> int:
+    counts = _counts(reader, states, filters)
+    total = sum(counts.values())
+    if args.dry_run:
+        screen.result({"action": "purge", "dry_run": True, "matched": total, "by_state": counts})
+        screen.say(f"Would remove {_what(args, counts)}; nothing was removed")
+        return 0
+    if not args.yes and not _agrees(args, counts):
+        screen.say("Nothing was removed")
+        return NOT_CONFIRMED
+    return _remove(args, screen, queue, _chosen(reader, states, filters), total)
 
 
 def _states(args: Arguments) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ WATCHING: dict[str, Command] = {
             metavar="KEY=RANGE",
             action="append",
             help="warn when the figure KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
-            " disk_free=10:); may be repeated; KEY=~: switches a default off",
+            " disk_free=10:); may be repeated; 'KEY=~:', in quotes, switches a default off",
         ),
         option(
             *("-c", "--critical"),
@@ -74,7 +74,7 @@ WATCHING: dict[str, Command] = {
         option("--timeout", metavar="TIME", default="10s", help="give up after this long (default: 10s)"),
         examples=(
             "queuectl check",
-            "queuectl check -w oldest=30m -c oldest=2h -w dead_today=~:",
+            "queuectl check -w oldest=30m -c oldest=2h -w 'dead_today=~:'",
             "queuectl check -q -c workers=1: --timeout 5",
         ),
     ),

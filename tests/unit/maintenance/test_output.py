@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 from queuectl.clock import Clock
 from queuectl.history import DONE
 from queuectl.settings import Settings
+from queuectl.spool.files import Files
 from tests.support.spools import Home
-from tests.support.upkeep import do
+from tests.support.upkeep import do, do_all
 
 DAY = 86400.0
 
@@ -136,3 +138,25 @@ def test_a_trial_says_what_would_go(spool: Home) -> None:
     words = do(spool, "output", dry_run=True).words
     assert words == "would remove 1 file of no job and the output of 2 jobs, 2.4 KB"
     assert all(path.exists() for path in paths)
+
+
+class Stuck(Files):
+    """One file cannot be removed, as one that was made immutable."""
+
+    def unlink(self, path: str) -> None:
+        if path.endswith("/stuck.1.log"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), path)
+        super().unlink(path)
+
+
+def test_what_cannot_be_removed_keeps_nothing_else_from_going(tmp_path: Path) -> None:
+    """A directory with the name of an output is left alone; a file that resists is told of, and the bound holds."""
+    spool = Home(tmp_path / "home", announce=True, files=Stuck())
+    bound(spool, 1000)
+    Path(spool.layout.output, "dir.1.log").mkdir()
+    spool.age(Path(spool.layout.output, "dir.1.log"), 9 * DAY)
+    stuck, other = write(spool, "stuck", 10, age_s=9 * DAY), write(spool, "gone", age_s=9 * DAY)
+    done = [write(spool, spool.put("completed"), 900, age_s=number) for number in range(2)]
+    report = do_all(spool, "output")["output"]
+    assert [str(error) for error in report.failed] == [f"cannot remove {stuck}: Operation not permitted"]
+    assert [path.exists() for path in (stuck, other, *done)] == [True, False, True, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from queuectl.index.sync import catch_up
 from queuectl.index.writer import Writer
 from queuectl.processes.ownership import Ownership
 from tests.support.spools import Home
-from tests.support.upkeep import do
+from tests.support.upkeep import Queued, do
 
 DAY = 86400.0
 HOUR = 3600.0
@@ -205,3 +206,29 @@ def test_old_minutes_are_put_together_and_none_is_lost(spool: Home) -> None:
     after = rows()
     assert after[0] < before[0]
     assert after[1] == before[1] == 10
+
+
+@pytest.mark.parametrize("what", ["runs", "has just ended"])
+def test_what_a_queue_at_work_does_meanwhile_is_no_difference(
+    spool: Home, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A supervisor hears of a short run when it ends, and writes what it heard a moment later."""
+    spool.put("pending", id="a")
+    do(spool, "index")
+    reader = Queued.reader
+
+    def stale(queued: Queued, _warn: Callable[[str], None] | None = None) -> Reader:
+        return Reader(queued.layout.index)
+
+    def lagging(queued: Queued, warn: Callable[[str], None] | None = None) -> Reader:
+        made = reader(queued, warn)
+        if what == "has just ended" and spool.where("a") == [PENDING]:
+            with spool.start("a") as claim:
+                claim.finish({})
+        return made
+
+    if what == "runs":
+        spool.start("a").close()
+    monkeypatch.setattr(Queued, "reader", stale if what == "runs" else lagging)
+    with Ownership(spool.layout):
+        assert do(spool, "index", is_named=True).words == "compared 1 job"

@@ -295,3 +295,13 @@ def test_however_much_was_appended_is_read_and_forgotten(tmp_path: Path) -> None
     files.append(path, b"late\n")
     files.forget(path, len(lines))
     assert files.take(path) == b"late\n"
+
+
+def test_what_could_not_be_published_is_told_by_the_name_it_was_to_get(files: Files, tmp_path: Path) -> None:
+    """An unnamed file has only the name /proc/self/fd/3, which tells nobody what is wrong."""
+    fd, path = files.create(str(tmp_path))
+    target = str(tmp_path / "none" / "a.json")
+    with pytest.raises(FileNotFoundError) as error:
+        files.publish(fd, path, target)
+    files.close(fd)
+    assert target in (error.value.filename, error.value.filename2)
