@@ -6,12 +6,15 @@ in this package may change without notice.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.client import Queue
     from queuectl.errors import QueueError
 
 __version__ = "1.0.0"
+PACKAGE = os.path.dirname(os.path.abspath(__file__))  # python PACKAGE ... runs this very program
 __all__ = ["Queue", "QueueError", "__version__"]
 
 

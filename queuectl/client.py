@@ -17,6 +17,7 @@ from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.spool.waiting import Awaited
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 ENDED = ("completed", "cancelled", "dead")
-INDEX_PATIENCE_S = 30.0
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
@@ -216,16 +216,12 @@ class Queue:
             return False
 
     def _sync_index(self, on_step: Callable[[str], None]) -> None:
-        from filelock import FileLock, Timeout
-
+        from queuectl.index.lock import IndexLock
         from queuectl.index.sync import catch_up
 
-        try:
-            with FileLock(f"{self.layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600):
-                for progress in catch_up(self.spool):
-                    on_step(str(progress))
-        except Timeout:
-            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
+        with IndexLock(self.layout):
+            for progress in catch_up(self.spool):
+                on_step(str(progress))
 
     def output(self, job_id: str, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
@@ -237,8 +233,11 @@ class Queue:
         number = job.attempts if attempt is None else attempt
         if not 1 <= number <= job.attempts:
             runs = f"{job.attempts} attempt{'' if job.attempts == 1 else 's'}"
-            never = "it has not run yet" if job.attempts == 0 else f"it has {runs}"
-            raise NotFound(f"job {job_id} has no attempt {number}: {never}")
+            raise NotFound(
+                f"job {job_id} has no attempt {number}: it has {runs}"
+                if job.attempts
+                else f"job {job_id} has not run yet"
+            )
         return self.layout.output_of(job_id, number)
 
     def wait(
@@ -274,7 +273,7 @@ class Queue:
                 return ended
             if on_look is not None:
                 on_look()
-        raise TimedOut(f"{len(left)} of {len(left) + len(ended)} jobs had not ended after {timeout_s:g}s")
+        raise TimedOut(f"{len(left)} of {plural(len(left) + len(ended), 'job')} had not ended after {timeout_s:g}s")
 
     def _looks(self, deadline: float | None) -> Iterator[None]:
         """Yield whenever something may have changed, until the deadline."""

@@ -5,8 +5,9 @@ Owns:       the sentence for each kind of event; every log line about a job come
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SENTENCES = {
     "enqueued": "waits in pending/",
@@ -31,7 +32,6 @@ SENTENCES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened to a job.
 
@@ -40,10 +40,13 @@ class Event:
         state: the job's state afterwards; empty when it is gone.
     """
 
-    kind: str
-    job_id: str
-    state: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    __slots__ = ("details", "job_id", "kind", "state")
+
+    def __init__(self, kind: str, job_id: str, state: str = "", details: dict[str, Any] | None = None) -> None:
+        self.kind = kind
+        self.job_id = job_id
+        self.state = state
+        self.details = details or {}
 
     def sentence(self) -> str:
         """Say it in words, with every detail as key=value behind."""
@@ -52,6 +55,6 @@ class Event:
         return f"job {self.job_id} {words} action={self.kind} {pairs}".rstrip()
 
 
-class _Blank(dict[str, Any]):
+class _Blank(dict[str, Any] if TYPE_CHECKING else dict):  # type: ignore[misc]
     def __missing__(self, key: str) -> str:
         return "?"

@@ -12,6 +12,8 @@ import time
 from queuectl import __version__
 from queuectl.clock import spell
 from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.spool.aside import set_aside
+from queuectl.spool.layout import shorten
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -20,11 +22,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.client import Queue
-    from queuectl.index.reader import Reader, RecentStats
+    from queuectl.index.minutes import Figures
+    from queuectl.index.reader import Reader
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 LOW_SHARE = 0.05  # of a disk that is free
-RECENT = ("done", "failed", "per_minute", "wait_p50", "wait_p95", "run_p50", "run_p95")
+HOUR = 60  # minutes
+START = "queuectl worker start --count 2"
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
 
 
@@ -36,6 +40,7 @@ class Overview:
         died: the pid of the last one, if it left no word.
         silent: the pid of one that runs and does not answer.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
+        hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
     """
 
     def __init__(self, home: str, now: float) -> None:
@@ -47,7 +52,8 @@ class Overview:
         self.workers: list[dict[str, Any]] = []
         self.counts: dict[str, int] = {}
         self.oldest_waiting: float | None = None
-        self.recent: RecentStats | None = None
+        self.hour: list[Figures] = []
+        self.hour_from = 0
         self.dead_today = 0
         self.unavailable: str | None = None
         self.syncing: str | None = None  # here, while no supervisor does it
@@ -57,6 +63,17 @@ class Overview:
     def count(self, *states: str) -> int:
         """Return how many jobs are in these states."""
         return sum(self.counts.get(state, 0) for state in states)
+
+    def last_hour(self) -> dict[str, Any] | None:
+        """Return attempts that ended in the last hour, and how long jobs waited and ran; None without an index."""
+        if not self.hour:
+            return None
+        from queuectl.index.minutes import together
+
+        told = together(self.hour).as_dict()
+        done, failed = told["completed"], told["failed"] + told["dead"]
+        times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
+        return {"done": done, "failed": failed, "per_minute": (done + failed) / HOUR, **times}
 
 
 class Need:
@@ -93,18 +110,20 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
     except NoSupervisor:
         made.died = _noted_pid(queue)
     made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
-    made.rejected = sum(not name.endswith(".reason") for name in os.listdir(queue.layout.rejected))
+    made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
     return made
 
 
 def look_into_index(made: Overview, reader: Reader) -> None:
-    """Add what the index knows, but for `recent`."""
+    """Add what the index knows."""
     from queuectl.index.reader import Query
 
     made.counts = reader.counts()
     made.oldest_waiting = reader.oldest_waiting(made.now)
     midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
+    made.hour_from = int(made.now / 60) - HOUR + 1
+    made.hour = reader.series(made.hour_from, 1, HOUR)
 
 
 def _noted_pid(queue: Queue) -> int | None:
@@ -119,10 +138,10 @@ def _noted_pid(queue: Queue) -> int | None:
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the workers of a `status` answer with processor and memory of what each of them runs."""
-    from queuectl.processes.identity import usage
-
     rows = []
     for worker in workers:
+        from queuectl.processes.identity import usage
+
         pid = worker["command_pid"] or worker["pid"]
         cpu, rss = (usage(pid) if pid else None) or (None, None)
         rows.append({**worker, "cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss})
@@ -166,18 +185,12 @@ def attention(overview: Overview) -> Iterator[Need]:
     waiting = overview.count("pending", "failed")
     if waiting and not overview.workers and not overview.silent:
         wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
-        yield Need("error", f"{wait}, but nobody works", "queuectl worker start --count 2")
-
-
-def shorten(path: str) -> str:
-    """Write a path as its owner would type it."""
-    home = os.path.expanduser("~").rstrip("/")
-    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path
+        yield Need("error", f"{wait}, but nobody works", START)
 
 
 def to_dict(overview: Overview) -> dict[str, Any]:
     """Return what JSON has."""
-    supervisor, recent = overview.supervisor, overview.recent
+    supervisor = overview.supervisor
     return {
         "version": __version__,
         "home": overview.home,
@@ -189,7 +202,7 @@ def to_dict(overview: Overview) -> dict[str, Any]:
         },
         "counts": overview.counts,
         "oldest_waiting_s": None if overview.oldest_waiting is None else overview.now - overview.oldest_waiting,
-        "last_hour": recent and {name: getattr(recent, name) for name in RECENT},
+        "last_hour": overview.last_hour(),
         "workers": [worker_as_dict(row) for row in overview.workers],
         "rejected": overview.rejected,
         "disk": {"free_bytes": overview.free_bytes, "total_bytes": overview.disk_bytes},

@@ -64,13 +64,45 @@ def test_the_five_minutes_tour_works_line_by_line(
     watched.wait_until(lambda: not watched.has_supervisor(), "it has stopped")
 
 
-def _blocks(document: Path, language: str) -> list[str]:
+CRONTAB = """#!/bin/sh
+# what crontab does, for this test alone
+case $1 in -l) cat "$HOME/crontab" ;; -) cat > "$HOME/crontab" ;; *) exit 2 ;; esac
+"""
+
+
+def test_leaving_it_running_is_done_by_copy_and_paste(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, tmp_path: Path
+) -> None:
+    """The section of the README, as one script; then the line that it has put into the crontab, as cron runs it."""
+    s = supervised()
+    (tmp_path / "bin/crontab").write_text(CRONTAB)
+    (tmp_path / "bin/crontab").chmod(0o755)
+    start = README.index("## Leave it running")
+    section = README[start : README.index("\n## ", start + 1)]
+    blocks = _blocks(section, "sh")
+    assert len(blocks) == 3
+    done = shell("\n".join(["set -eu", *blocks]))
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert list(tmp_path.rglob("queuectl.service")), done.stdout
+    [line] = (tmp_path / "crontab").read_text().splitlines()
+    assert line.startswith("*/5 * * * * /")
+    try:
+        asked = shell(line.split(" ", 5)[5])
+        assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
+        assert len(s.status()["workers"]) == 2
+    finally:
+        shell("queuectl worker stop --now --wait")
+
+
+def _blocks(text: str, language: str) -> list[str]:
     """Return the code blocks of a language, but for those behind `<!-- not run: why -->`."""
-    found = re.findall(rf"(<!-- not run: .+ -->\n)?```{language}\n(.*?)```", document.read_text(), re.DOTALL)
+    found = re.findall(rf"(<!-- not run: [^\n]+ -->\n)?```{language}\n(.*?)```", text, re.DOTALL)
     return [block for skipped, block in found if not skipped]
 
 
-GUIDES = sorted(d for d in (ROOT / "docs").rglob("*.md") if d.parent.name != "reference" and _blocks(d, "sh"))
+GUIDES = sorted(
+    d for d in (ROOT / "docs").rglob("*.md") if d.parent.name != "reference" and _blocks(d.read_text(), "sh")
+)
 
 
 @pytest.mark.parametrize("guide", GUIDES, ids=[d.stem for d in GUIDES])
@@ -79,7 +111,7 @@ def test_a_guide_works_from_top_to_end(
 ) -> None:
     """All shell blocks of a page, as one script that ends at the first failure, in a directory of its own."""
     supervised()
-    script = "\n".join(["set -eu", "queuectl status > /dev/null", *_blocks(guide, "sh")])
+    script = "\n".join(["set -eu", "queuectl status > /dev/null", *_blocks(guide.read_text(), "sh")])
     try:
         done = shell(script)
         assert done.returncode == 0, (done.stdout, done.stderr)
@@ -112,7 +144,11 @@ def test_the_recipes_for_dropping_a_file_make_jobs(
         pytest.skip(f"{program} is not installed")
     s = supervised()
     s.start(1)
-    [recipe] = [_block("## Drop a file", language)] if document.name == "README.md" else _blocks(document, language)
+    [recipe] = (
+        [_block("## Drop a file", language)]
+        if document.name == "README.md"
+        else _blocks(document.read_text(), language)
+    )
     if language == "perl":
         recipe = "use strict;" + recipe
     script = s.home.parent / f"recipe.{language}"

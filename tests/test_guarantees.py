@@ -13,6 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.intake import INTAKE_AND_RECOVERY
+from tests.mutants.processes import PROCESSES
+from tests.mutants.spool import SPOOL
+from tests.mutants.trial import Mutant, check_fits
+
 ROOT = Path(__file__).parents[1]
 FORMAT = (ROOT / "queuectl/spool/FORMAT.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs/RELIABILITY.md").read_text(encoding="utf-8")
@@ -113,3 +118,9 @@ def test_what_is_wrong_with_citations_is_found(wanted: list[str], source: str, w
     right = 'def test_a():\n    """Proves G1."""'
     assert problems(["G1"], citations(right, "tests/unit/test_x.py"), ("tests/unit",)) == []
     assert problems(["G1"], citations(right, "tests/chaos/test_x.py"), ("tests/unit",)) != []
+
+
+@pytest.mark.parametrize("mutant", [*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES], ids=lambda mutant: mutant.name)
+def test_a_mutant_finds_its_place_in_the_program_of_today(mutant: Mutant) -> None:
+    """To try them all takes minutes; that they can be tried is seen at once."""
+    check_fits(mutant)

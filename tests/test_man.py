@@ -13,6 +13,7 @@ import pytest
 
 from man import build, markdown, roff
 from queuectl.cli import topics
+from queuectl.cli.grammar import HIDDEN
 from queuectl.cli.tree import COMMANDS
 
 ROOT = Path(__file__).parents[1]
@@ -50,7 +51,7 @@ def test_every_command_option_and_example_is_in_the_page(pages: dict[str, Path])
     for name, command in COMMANDS.items():
         assert f"queuectl {name}" in said
         assert not [example for example in command.examples if example not in said]
-        options = [n for names, more in command.options if more["help"] != "==SUPPRESS==" for n in names if n[0] == "-"]
+        options = [n for names, more in command.options if more["help"] != HIDDEN for n in names if n[0] == "-"]
         assert not [option for option in options if option not in said]
     assert "ready-fd" not in said
     for topic in ("exit-codes", "environment", "states", "time-formats"):

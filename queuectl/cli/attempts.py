@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from queuectl.attempts import attempts_of as attempts_of
-from queuectl.attempts import tries as tries
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False

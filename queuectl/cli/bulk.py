@@ -14,10 +14,9 @@ from queuectl.cli.ids import Failures
 from queuectl.cli.lines import read_lines
 from queuectl.cli.progress import Progress
 from queuectl.cli.screen import to_json
-from queuectl.cli.text import plural
 from queuectl.errors import Conflict, InvalidData, QueueError
 from queuectl.fields import misspelt, validate
-from queuectl.units import spell_duration
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

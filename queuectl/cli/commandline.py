@@ -174,7 +174,7 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     from queuectl.cli.parser import build_parser
 
     name = " ".join(words)
-    parser = build_parser([name] if name in COMMANDS else None, version)
+    parser = build_parser([name] if name in COMMANDS else () if version else None, version)
     made = Arguments()
     _, extra = parser.parse_known_args(tokens, made)
     unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from queuectl.cli.progress import Progress
-from queuectl.cli.text import cut, plural, safe
+from queuectl.cli.text import cut, safe
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, TimedOut
-from queuectl.units import spell_duration
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

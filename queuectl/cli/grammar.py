@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 STATES = "pending, held, failed, processing, completed, cancelled or dead"
 FORMATS = ("table", "wide", "jsonl", "tsv", "name", "json")
-HIDDEN = "==SUPPRESS=="  # argparse.SUPPRESS
+HIDDEN = "(hidden)"  # an option that no help tells of
 
 
 class Misuse(Exception):

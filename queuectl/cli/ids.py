@@ -10,8 +10,8 @@ import sys
 
 from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import tell
-from queuectl.cli.text import plural
 from queuectl.errors import PartlyFailed, QueueError
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

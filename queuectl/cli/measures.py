@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """How things stand, and how many attempts failed in the last hour; None where the index cannot tell."""
+    """How things stand."""
 
-    def __init__(self, overview: Overview, failed_1h: int | None) -> None:
+    def __init__(self, overview: Overview) -> None:
         self.overview = overview
-        self.failed_1h = failed_1h
 
     def count(self, *states: str) -> float | None:
         """Return how many jobs are in these states."""
@@ -34,6 +33,11 @@ class Seen:
             return None
         since = self.overview.oldest_waiting
         return 0.0 if since is None else max(0.0, self.overview.now - since)
+
+    def failed_1h(self) -> float | None:
+        """Return how many attempts failed in the last hour."""
+        hour = self.overview.last_hour()
+        return None if hour is None else float(hour["failed"])
 
     def stranded(self) -> float | None:
         """Return how many jobs wait while nobody works."""
@@ -79,7 +83,7 @@ MEASURES = {
     "waiting": Measure(lambda seen: seen.count("pending", "failed")),
     "processing": Measure(lambda seen: seen.count("processing")),
     "failed": Measure(lambda seen: seen.count("failed")),
-    "failed_1h": Measure(lambda seen: seen.failed_1h),
+    "failed_1h": Measure(Seen.failed_1h),
     "dead": Measure(lambda seen: seen.count("dead")),
     "dead_today": Measure(lambda seen: seen.overview.dead_today if seen.overview.counts else None, "0"),
     "stranded": Measure(Seen.stranded, "", "0"),

@@ -7,7 +7,6 @@ from queuectl.cli.render import emit
 from queuectl.cli.screen import shorten
 from queuectl.cli.text import pad, safe, width
 from queuectl.cli.workers import columns
-from queuectl.overview import Overview as Overview
 from queuectl.overview import attention as needs_of
 from queuectl.units import spell_duration
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from queuectl.cli.screen import Screen
+    from queuectl.overview import Overview
 
 ALWAYS = ("pending", "failed", "processing", "completed", "dead")
 SOMETIMES = ("held", "cancelled")  # shown when there are some
@@ -103,13 +103,13 @@ def write_counts(screen: Screen, overview: Overview) -> None:
 def _facts(overview: Overview) -> Iterator[str]:
     if overview.oldest_waiting is not None:
         yield f"oldest waiting  {spell_duration(max(0.0, overview.now - overview.oldest_waiting))}"
-    recent = overview.recent
-    if recent is not None and recent.done + recent.failed:
-        share = recent.failed / (recent.done + recent.failed)
-        yield f"last hour  {recent.done:,} done, {recent.failed:,} failed ({share:.1%})"
-        yield f"{recent.per_minute:.1f}/min"
-        yield f"wait p50 {seconds(recent.wait_p50)} p95 {seconds(recent.wait_p95)}"
-        yield f"run p50 {seconds(recent.run_p50)} p95 {seconds(recent.run_p95)}"
+    hour = overview.last_hour()
+    if hour is not None and hour["done"] + hour["failed"]:
+        share = hour["failed"] / (hour["done"] + hour["failed"])
+        yield f"last hour  {hour['done']:,} done, {hour['failed']:,} failed ({share:.1%})"
+        yield f"{hour['per_minute']:.1f}/min"
+        yield f"wait p50 {seconds(hour['wait_p50'])} p95 {seconds(hour['wait_p95'])}"
+        yield f"run p50 {seconds(hour['run_p50'])} p95 {seconds(hour['run_p95'])}"
     else:
         yield "last hour  nothing done"
     if overview.disk_bytes:

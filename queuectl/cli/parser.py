@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from queuectl.cli.grammar import COMMON, Misuse, option
+from queuectl.cli.grammar import COMMON, HIDDEN, Misuse, option
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
 from queuectl.cli.tree.topics import TOPICS
 
@@ -52,7 +52,9 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
 
     def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> None:
         for names, more in options:
-            checked = {**more, "type": _explained(more["type"])} if "type" in more else more
+            checked = {**more, "type": _explained(more["type"])} if "type" in more else {**more}
+            if checked.get("help") == HIDDEN:
+                checked["help"] = argparse.SUPPRESS  # which argparse knows by its identity
             parser.add_argument(*names, **checked)
         common = parser.add_argument_group("common options")
         for names, more in COMMON:
@@ -107,4 +109,8 @@ def _in_our_words(message: str) -> str:
     name, colon, rest = message.removeprefix("argument ").partition(": ")
     if not message.startswith("argument ") or not colon:
         return message
+    choices = rest.removeprefix("invalid choice: ").partition(" (choose from ")
+    if choices[1]:
+        known = choices[2].rstrip(")").replace("'", "")
+        rest = f'must be one of {known}, not "{choices[0][1:-1]}"'
     return f"{name.rpartition('/')[2]} {rest}" if rest.startswith("must") else f"{name.rpartition('/')[2]}: {rest}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from queuectl.cli.attempts import COLOURS, attempts_of, spell_exit, took, tries
-from queuectl.cli.beside import lines_of, progress_of, result_of
+from queuectl.attempts import attempts_of, tries
+from queuectl.beside import lines_of, progress_of, result_of
+from queuectl.cli.attempts import COLOURS, spell_exit, took
 from queuectl.cli.render import Column, emit
 from queuectl.cli.screen import shorten, to_json
 from queuectl.cli.text import safe

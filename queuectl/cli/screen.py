@@ -178,8 +178,8 @@ def to_json(value: object, indent: int | None = None) -> str:
 
 
 def shorten(path: str) -> str:
-    """Write a path as its owner would type it."""
+    """Write a path as its owner would type it, harmless for a terminal."""
     from queuectl.cli.text import safe
+    from queuectl.spool import layout
 
-    home = os.path.expanduser("~").rstrip("/")
-    return safe("~" + path[len(home) :] if home and path.startswith(home + "/") else path)
+    return safe(layout.shorten(path))

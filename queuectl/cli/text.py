@@ -6,8 +6,6 @@ Source:     Unicode TR9 (bidirectional controls), UAX 11 (East Asian width); ECM
 
 from __future__ import annotations
 
-from queuectl.units import plural as plural
-
 
 def is_text(text: str | None) -> bool:
     """Tell whether UTF-8 can say it; what is typed may hold any bytes."""

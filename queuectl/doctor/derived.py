@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from queuectl.doctor.finding import WARN, Finding, few
-from queuectl.errors import Busy, NoSupervisor, QueueError
+from queuectl.errors import NoSupervisor, QueueError
 from queuectl.job import PROCESSING
 from queuectl.units import plural
 
@@ -155,8 +155,7 @@ def _read_again(home: Home, job_ids: list[str]) -> str:
 
 
 def _rebuild(home: Home) -> str:
-    from filelock import FileLock, Timeout
-
+    from queuectl.index.lock import IndexLock
     from queuectl.index.verify import rebuild
     from queuectl.processes import control
 
@@ -166,10 +165,7 @@ def _rebuild(home: Home) -> str:
     except NoSupervisor:
         pass
     listed = 0
-    try:
-        with FileLock(f"{home.layout.run}/index.lock", timeout=PATIENCE_S, mode=0o600):
-            for progress in rebuild(home.spool, home.layout.index):
-                listed = progress.listed
-    except Timeout:
-        raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again") from None
+    with IndexLock(home.layout):
+        for progress in rebuild(home.spool, home.layout.index):
+            listed = progress.listed
     return f"built the index of {plural(listed, 'job')} anew"

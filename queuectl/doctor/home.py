@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from queuectl import config
 from queuectl.errors import NoSupervisor, NotAllowed, QueueError, TimedOut
 from queuectl.settings import Settings
+from queuectl.spool.files import changed_at
 from queuectl.spool.layout import FOLDERS, Layout, refuse_newer, shown
 from queuectl.spool.spool import Spool
 
@@ -120,6 +121,10 @@ class Home:
         except OSError as error:
             if error.errno not in ASTRAY:
                 raise
+
+    def age_s(self, status: os.stat_result) -> float:
+        """Return the seconds since anything happened to a file, its renaming included."""
+        return self.now - changed_at(status)
 
     def within(self, path: str) -> str:
         """Name a path as seen from the home, on one line."""

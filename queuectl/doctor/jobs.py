@@ -14,6 +14,7 @@ from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.errors import Busy
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.overview import START
 from queuectl.spool.intake import NotNow
 from queuectl.spool.layout import SUFFIX
 from queuectl.units import plural, spell_duration
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from queuectl.doctor.home import Home
     from queuectl.doctor.survey import Seen
 
-START = "queuectl worker start --count 2"
 RESTART = "queuectl worker stop --wait, then: " + START
 
 
@@ -41,16 +41,13 @@ def stranded(home: Home) -> Iterator[Finding]:
 
 
 def _recover(home: Home) -> str:
-    from queuectl.processes.adoption import run_is_alive
-    from queuectl.spool.recovery import recover
+    from queuectl.processes.reclaim import recover_now
 
     mended, alive = [], []
-    for found in recover(home.spool, lambda job: run_is_alive(home.spool, job)):
-        if found.claim is not None:
-            found.claim.close()
+    for found in recover_now(home.spool):
+        if found.result == "alive":
             alive.append(found.job_id)
         elif found.result != "owned":
-            home.spool.note_change(found.job_id)
             mended.append(f"{found.job_id} ({found.detail or found.result})")
     if alive:
         raise Busy(f"the command of {few(alive)} still runs, without a worker; a supervisor ends it: {START}")

@@ -15,8 +15,11 @@ from typing import TYPE_CHECKING
 from queuectl.doctor.finding import INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.fields import is_id
+from queuectl.maintenance.litter import left
+from queuectl.maintenance.output import ORPHAN_S
+from queuectl.spool.aside import set_aside
 from queuectl.spool.files import READ
-from queuectl.spool.layout import OUTPUT_KINDS, shown
+from queuectl.spool.layout import REASON, run_of, shown
 from queuectl.units import plural, spell_size
 
 if TYPE_CHECKING:
@@ -25,18 +28,12 @@ if TYPE_CHECKING:
     from queuectl.doctor.home import Home
 
 LITTER_S = 3600.0
-ORPHAN_S = 86400.0
 ORPHANS = "_orphans"  # no id, and no name of an output
-BUILT_ANEW = "index.sqlite3.new"
-REASON = ".reason"
 
 
 def litter(home: Home) -> Iterator[Finding]:
     """Files that were being written when their writer died."""
-    paths = [f"{home.layout.tmp}/{name}" for name in home.names("spool/tmp")]
-    paths += [f"{home.layout.home}/{n}" for n in home.names("") if n.endswith(".tmp") or n.startswith(BUILT_ANEW)]
-    paths += [f"{home.layout.run}/{name}" for name in home.names("run") if name.endswith(".tmp")]
-    old = [path for path in paths if _is_litter(home, path)]
+    old = [path for path in sorted(left(home.layout, home.files)) if _is_litter(home, path)]
     if old:
         size = sum(status.st_size for path in old if (status := home.lstat(path)))
         text = (
@@ -48,7 +45,7 @@ def litter(home: Home) -> Iterator[Finding]:
 def _is_litter(home: Home, path: str) -> bool:
     """Tell whether it is a file, untouched for an hour, that nobody has locked or open for writing."""
     status = home.lstat(path)
-    if status is None or not stat.S_ISREG(status.st_mode) or home.now - status.st_mtime < LITTER_S:
+    if status is None or not stat.S_ISREG(status.st_mode) or home.age_s(status) < LITTER_S:
         return False
     try:
         fd = home.files.open(path, READ)
@@ -91,19 +88,13 @@ def _orphans(home: Home, folder: str, what: str) -> Iterator[Finding]:
 
 def _is_orphan(home: Home, folder: str, name: str) -> bool:
     """Tell whether it belongs to a job that is in no directory, and nobody has written to it for a day or runs."""
-    job_id, attempt = name, 0
-    if folder == "output":
-        rest, _, kind = name.rpartition(".")
-        job_id, _, number = rest.rpartition(".")
-        if kind not in OUTPUT_KINDS or not (number.isascii() and number.isdigit()):
-            return False
-        attempt = int(number[:10])
-    if not is_id(job_id) or home.spool.find(job_id) is not None:
+    run = run_of(name) if folder == "output" else (name, 0) if is_id(name) else None
+    if run is None or home.spool.find(run[0]) is not None:
         return False
     status = home.lstat(f"{home.layout.home}/{folder}/{name}")
-    if status is None or home.now - status.st_mtime <= ORPHAN_S:
+    if status is None or home.age_s(status) <= ORPHAN_S:
         return False
-    return not (attempt and home.spool.run_is_locked(job_id, attempt))  # its job was taken away while it runs
+    return not (run[1] and home.spool.run_is_locked(*run))  # its job was taken away while it runs
 
 
 def _move_aside(home: Home, folder: str, names: Sequence[str]) -> str:
@@ -124,9 +115,7 @@ def _move_aside(home: Home, folder: str, names: Sequence[str]) -> str:
 
 def rejected(home: Home) -> Iterator[Finding]:
     """Files that were set aside, which somebody meant to be jobs."""
-    names = home.names("spool/rejected")
-    there = set(names)
-    found = [name for name in names if not name.endswith(REASON) or f"{name}{REASON}" in there]
+    found = set_aside(home.names("spool/rejected"))
     if found:
         first = _reason(home, found[0]) or "no reason was noted"
         count = "1 file is" if len(found) == 1 else f"{len(found):,} files are"
@@ -146,12 +135,8 @@ def _reason(home: Home, name: str) -> str:
 def reasons(home: Home) -> Iterator[Finding]:
     """Notes about files that were taken out of rejected/."""
     names = home.names("spool/rejected")
-    there = set(names)
-    alone = [
-        name
-        for name in names
-        if name.endswith(REASON) and name.removesuffix(REASON) not in there and f"{name}{REASON}" not in there
-    ]
+    notes = set(names).difference(set_aside(names))
+    alone = sorted(name for name in notes if name.removesuffix(REASON) not in names)
     if alone:
         text = f"{plural(len(alone), 'note')} in spool/rejected about what is not there any more: {few(alone)}"
         yield Finding(INFO, text, mend=partial(_remove_reasons, home, alone))

@@ -12,6 +12,7 @@ from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.overview import LOW_SHARE
+from queuectl.spool.publish import least_free
 from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.units import plural, spell_duration, spell_size
 
@@ -25,19 +26,20 @@ LOW_INODES = 1000
 LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
 FEW_FILES = 600  # bulk enqueue has 512 files open at a time
 SMALLEST_JUMP_S = 60.0
+PURGE = "queuectl purge --older-than 1d"
 
 
 def disk(home: Home) -> Iterator[Finding]:
     """Whether there is room."""
     space = os.statvfs(home.layout.home)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    floor = min(home.settings.min_free, total // 100)
+    floor = least_free(home.settings, total)
     where = f"the disk of {home.layout.home}"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield Finding(ERROR, text, "queuectl purge --older-than 1d; for all that have ended: queuectl purge")
+        yield Finding(ERROR, text, PURGE)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
         yield Finding(
@@ -53,7 +55,7 @@ def inodes(home: Home) -> Iterator[Finding]:
         text = (
             f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
         )
-        yield Finding(level, text, "queuectl purge --older-than 1d; for all that have ended: queuectl purge")
+        yield Finding(level, text, PURGE)
 
 
 def ballast(home: Home) -> Iterator[Finding]:
@@ -94,8 +96,11 @@ def limits(_home: Home) -> Iterator[Finding]:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
         text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
-        most = "unlimited" if hard == resource.RLIM_INFINITY else str(min(hard, 4096))
-        yield Finding(WARN, text, f"ulimit -n {most}, and start the workers again")
+        enough = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+        raise_it = (
+            f"ulimit -n {enough}" if enough > soft else "have root raise it: limits.conf, or LimitNOFILE= of a service"
+        )
+        yield Finding(WARN, text, f"{raise_it}; then start the workers again")
 
 
 def logs(home: Home) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.doctor.finding import ERROR, FIX, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
+from queuectl.maintenance.litter import HALF_WRITTEN
 from queuectl.spool.inspection import KINDS
 from queuectl.spool.layout import FOLDERS
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from queuectl.doctor.home import Home
 
 MINE, OTHERS_WRITE, OTHERS_READ = 0o700, 0o022, 0o055
-KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.new.*|\.\d+)?|.*\.tmp")
+KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.\d+)?")
 PROVEN = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 VOLATILE = ("tmpfs", "ramfs")
 SECRETS = ("web.token",)
@@ -81,7 +82,7 @@ def _make(home: Home, missing: list[str]) -> str:
 def strangers(home: Home) -> Iterator[Finding]:
     """What lies among the directories and is nothing of ours."""
     top = {folder.split("/")[0] for folder in FOLDERS}
-    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n)]
+    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n) and not HALF_WRITTEN.fullmatch(n)]
     spool = {folder.split("/")[1] for folder in FOLDERS if "/" in folder}
     within = [f"spool/{name}" for name in home.names("spool") if name not in spool]
     if within:

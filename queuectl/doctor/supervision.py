@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
-from queuectl.doctor.jobs import START
+from queuectl.overview import START
 from queuectl.units import plural
 
 if TYPE_CHECKING:

@@ -151,7 +151,7 @@ class Survey:
             return Look()
         look = Look((status.st_ino, status.st_size, status.st_ctime_ns), age_s=home.now - status.st_mtime)
         if directory == PENDING and is_ignored(name):
-            look.kinds = {"ignored": ""} if look.age_s > FORGOTTEN_S else {}
+            look.kinds = {"ignored": ""} if home.age_s(status) > FORGOTTEN_S else {}
             return look
         look.kinds = _wrong_with_entry(directory, name, status)
         if look.kinds.keys() - {"mode"}:

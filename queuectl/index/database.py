@@ -36,7 +36,7 @@ PROBES = (
     "SELECT 1 FROM jobs INDEXED BY jobs_due WHERE ready = 1 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_waits WHERE ready = 0 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = '' LIMIT 1",
-    "SELECT 1 FROM jobs INDEXED BY jobs_finished WHERE finished_at IS NOT NULL LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_failures WHERE fingerprint IS NOT NULL LIMIT 1",
 )
 
 

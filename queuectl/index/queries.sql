@@ -96,10 +96,6 @@ WHERE ready = 1 AND queue = ? AND priority < ? ORDER BY priority DESC, run_at LI
 -- name: overdue
 SELECT queue, run_at FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT 1;
 
--- name: finished
-SELECT finished_at, state, started_at, run_at FROM jobs INDEXED BY jobs_finished
-WHERE finished_at IS NOT NULL AND finished_at > ? ORDER BY finished_at DESC LIMIT ?;
-
 -- Failures by what they have in common.
 
 -- name: failure_groups

@@ -18,48 +18,14 @@ from queuectl.job import PROCESSING, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from typing import Any
 
-SAMPLE = 10_000
 NEIGHBOURS = 20
 NEWEST = 200
 PIECE = 1000
 BEFORE_ALL = float("-inf")
 ABOVE_ALL = 1 << 62
-
-
-class RecentStats:
-    """What ended within a window of time.
-
-    Attributes:
-        done, failed: attempts that ended: completed; failed, or failed for good.
-        per_minute: both together.
-        wait_p50, wait_p95: seconds from when it might start until it did; None when nothing ran.
-        run_p50, run_p95: seconds of the attempt.
-        is_sampled: more than SAMPLE ended: everything is of the newest SAMPLE.
-    """
-
-    __slots__ = ("done", "failed", "is_sampled", "per_minute", "run_p50", "run_p95", "wait_p50", "wait_p95")
-
-    def __init__(self, rows: list[tuple[Any, ...]], now: float, window_s: float) -> None:
-        """`rows`: finished_at, state, started_at, run_at; newest first."""
-        self.is_sampled = len(rows) >= SAMPLE
-        self.done = sum(row[1] == "completed" for row in rows)
-        self.failed = sum(row[1] in ("failed", "dead") for row in rows)
-        span_s = max(1.0, now - rows[-1][0]) if self.is_sampled else window_s
-        self.per_minute = (self.done + self.failed) * 60 / span_s
-        ran = [row for row in rows if row[2] is not None]
-        # A failed attempt's run_at is already that of the next one.
-        self.wait_p50, self.wait_p95 = _percentiles(row[2] - row[3] for row in ran if row[3] <= row[2])
-        self.run_p50, self.run_p95 = _percentiles(row[0] - row[2] for row in ran if row[2] <= row[0])
-
-
-def _percentiles(values: Iterable[float]) -> tuple[float | None, float | None]:
-    found = sorted(values)
-    if not found:
-        return None, None
-    return found[(len(found) - 1) // 2], found[-(-95 * len(found) // 100) - 1]
 
 
 class Reader:
@@ -177,10 +143,6 @@ class Reader:
         if late is not None:
             oldest[late[0]] = min(late[1], oldest.get(late[0], late[1]))
         return oldest
-
-    def recent(self, now: float, window_s: float = 3600.0) -> RecentStats:
-        """Return what ended within the last `window_s` seconds, from at most the newest SAMPLE."""
-        return RecentStats(self._database.all("finished", (now - window_s, SAMPLE)), now, window_s)
 
     # --- why and when
 

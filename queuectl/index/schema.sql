@@ -49,9 +49,6 @@ CREATE INDEX jobs_by_state ON jobs (state, updated_at DESC, id, queue);
 CREATE INDEX jobs_unique ON jobs (unique_key)
     WHERE unique_key IS NOT NULL AND state IN ('pending', 'held', 'failed', 'processing');
 
--- Statistics of the last hour, answered from this index alone.
-CREATE INDEX jobs_finished ON jobs (finished_at DESC, state, started_at, run_at) WHERE finished_at IS NOT NULL;
-
 -- The jobs of a batch, and how far it is.
 CREATE INDEX jobs_batch ON jobs (batch, state) WHERE batch IS NOT NULL;
 

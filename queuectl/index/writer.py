@@ -162,11 +162,6 @@ class Writer:
         self._dropped = self.needs_sync = True
 
     @property
-    def dirty(self) -> bool:
-        """Tell whether something waits to be written."""
-        return bool(self._rows)
-
-    @property
     def waiting(self) -> int:
         """How many rows wait to be written."""
         return len(self._rows)

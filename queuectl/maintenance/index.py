@@ -8,7 +8,8 @@ Fails with: QueueError when index and files differ in too much, or still differ 
 
 from __future__ import annotations
 
-from queuectl.errors import Busy, QueueError
+from queuectl.errors import QueueError
+from queuectl.index.lock import IndexLock
 from queuectl.index.verify import compare, mark, verify
 from queuectl.index.writer import Writer
 from queuectl.job import PROCESSING
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from queuectl.maintenance.work import Work
 
 COMPARED = "index-compared"  # when that was done
-PATIENCE_S = 30.0
 MOST = 1000
 GROUP = 200
 HINT = "to build it anew: queuectl index rebuild"
@@ -38,16 +38,11 @@ def run_once(work: Work) -> Report:
 
 def write(work: Work, then: Callable[[Writer], None]) -> None:
     """Bring the index up to date and do something to it, when no supervisor runs."""
-    from filelock import FileLock, Timeout
-
     from queuectl.index.sync import catch_up
 
-    try:
-        with FileLock(f"{work.layout.run}/index.lock", timeout=PATIENCE_S, mode=0o600):
-            for _ in catch_up(work.spool, then=then):
-                pass
-    except Timeout:
-        raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again") from None
+    with IndexLock(work.layout):
+        for _ in catch_up(work.spool, then=then):
+            pass
 
 
 def _compare(work: Work) -> Report:

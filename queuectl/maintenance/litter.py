@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.maintenance.work import Work
+    from queuectl.spool.files import Files
+    from queuectl.spool.layout import Layout
 
 LEFT_S = 36 * 3600.0
 UNIQUE_S = 3600.0
 HALF_WRITTEN = re.compile(r"(config\.yaml|web\.token|config\.json)\.\d+\.tmp|index\.sqlite3\.new(-wal|-shm|-journal)?")
+ANY = re.compile(r"(?s:.*)")
 UNIQUE = re.compile(r"unique\.[0-9a-f]{32}")  # the lock of a `unique_key` while it is being looked up
 
 
 def run_once(work: Work) -> Report:
     """Remove them."""
     removed = locks = 0
-    for path in _left(work):
+    for path in left(work.layout, work.spool.files):
         age = work.age(path)
         removed += age is not None and age > LEFT_S and work.take_away(path)
     for name in [*work.spool.files.names(work.layout.run)]:
@@ -43,11 +46,10 @@ def run_once(work: Work) -> Report:
     return Report(f"{will} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
 
 
-def _left(work: Work) -> Iterator[str]:
-    layout, files = work.layout, work.spool.files
-    for name in [*files.names(layout.tmp)]:
-        yield f"{layout.tmp}/{name}"
-    for directory in (layout.home, layout.run):
-        for name in [*files.names(directory)]:
-            if HALF_WRITTEN.fullmatch(name):
-                yield f"{directory}/{name}"
+def left(layout: Layout, files: Files) -> Iterator[str]:
+    """Yield the paths of files that are half written, or were when their writer died."""
+    for directory, name in ((layout.tmp, ANY), (layout.home, HALF_WRITTEN), (layout.run, HALF_WRITTEN)):
+        try:
+            yield from (f"{directory}/{found}" for found in [*files.names(directory)] if name.fullmatch(found))
+        except (FileNotFoundError, NotADirectoryError):
+            continue

@@ -16,7 +16,8 @@ from queuectl.fields import is_id
 from queuectl.index.sorting import Sorter
 from queuectl.job import DONE
 from queuectl.maintenance.work import Report
-from queuectl.spool.layout import OUTPUT_KINDS
+from queuectl.spool.files import changed_at
+from queuectl.spool.layout import run_of
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -37,6 +38,7 @@ class Written(NamedTuple):
     job_id: str
     size: int
     mtime: float
+    changed_at: float
 
 
 def run_once(work: Work) -> Report:
@@ -69,24 +71,17 @@ def run_once(work: Work) -> Report:
 def _written(work: Work) -> Iterator[Written]:
     files = work.spool.files
     for name in files.names(work.layout.output):
-        job_id = job_id_of(name)
-        status = files.lstat(f"{work.layout.output}/{name}") if job_id is not None else None
-        if job_id is not None and status is not None and stat.S_ISREG(status.st_mode):
-            yield Written(name, job_id, status.st_size, status.st_mtime)
-
-
-def job_id_of(name: str) -> str | None:
-    """Return the id of the job that wrote a file of output/; None when it is not called as such files are."""
-    rest, _, kind = name.rpartition(".")
-    job_id, _, number = rest.rpartition(".")
-    return job_id if kind in OUTPUT_KINDS and number.isascii() and number.isdigit() and is_id(job_id) else None
+        run = run_of(name)
+        status = files.lstat(f"{work.layout.output}/{name}") if run is not None else None
+        if run is not None and status is not None and stat.S_ISREG(status.st_mode):
+            yield Written(name, run[0], status.st_size, status.st_mtime, changed_at(status))
 
 
 # --- what belongs to no job
 
 
 def _is_orphan(work: Work, each: Written) -> bool:
-    return work.now - each.mtime > ORPHAN_S and work.spool.find(each.job_id) is None
+    return work.now - each.changed_at > ORPHAN_S and work.spool.find(each.job_id) is None
 
 
 def _take_away(work: Work, each: Written) -> bool:
@@ -115,15 +110,15 @@ def _make_room(work: Work, surplus: float) -> tuple[int, int]:
     sorter = Sorter(work.layout.home)
     try:
         for each in _written(work):
-            sorter.add(f"{max(0, int(each.mtime)):012} {each.size} {each.name}")
+            sorter.add(f"{max(0, int(each.mtime)):012} {each.size} {each.job_id} {each.name}")
         for number, line in enumerate(sorter, 1):
             if freed >= surplus:
                 break
-            _, size, name = line.split(" ", 2)
+            _, size, job_id, name = line.split(" ")
             if work.dry_run:
-                freed += _note_output(work, name, int(size), would)
+                freed += _note_output(work, job_id, int(size), would)
                 continue
-            gone = _remove_output(work, name)
+            gone = _remove_output(work, job_id, name)
             jobs += gone is not None
             freed += gone or 0
             if number % GROUP == 0:
@@ -133,18 +128,16 @@ def _make_room(work: Work, surplus: float) -> tuple[int, int]:
     return jobs or len(would), freed
 
 
-def _note_output(work: Work, name: str, size: int, would: dict[str, int]) -> int:
-    job_id = job_id_of(name)
-    if job_id is None or work.spool.find(job_id) != DONE:
+def _note_output(work: Work, job_id: str, size: int, would: dict[str, int]) -> int:
+    if work.spool.find(job_id) != DONE:
         return 0
     would[job_id] = would.get(job_id, 0) + size
     return size
 
 
-def _remove_output(work: Work, name: str) -> int | None:
+def _remove_output(work: Work, job_id: str, name: str) -> int | None:
     """Remove what the job of an output file wrote; None when it is not in done/, or was dealt with before."""
-    job_id, files = job_id_of(name), work.spool.files
-    if job_id is None or not files.exists(f"{work.layout.output}/{name}"):
+    if not work.spool.files.exists(f"{work.layout.output}/{name}"):
         return None
     try:
         claim = work.spool.take_in(DONE, job_id)

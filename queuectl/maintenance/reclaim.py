@@ -9,9 +9,8 @@ from __future__ import annotations
 from queuectl.errors import Busy
 from queuectl.job import PROCESSING
 from queuectl.maintenance.work import Report
-from queuectl.processes.adoption import run_is_alive
 from queuectl.processes.ownership import is_owned
-from queuectl.spool.recovery import recover
+from queuectl.processes.reclaim import recover_now
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -29,10 +28,7 @@ def run_once(work: Work) -> Report:
         return Report(f"would look at {plural(count, 'job')} left in processing/" if count else "", jobs=count)
     counts = dict.fromkeys(("moved", "interrupted", "rejected", "alive"), 0)
     failed = []
-    for found in recover(spool, lambda job: run_is_alive(spool, job)):
-        if found.claim is not None:
-            found.claim.close()
-        spool.note_change(found.job_id)
+    for found in recover_now(spool):
         if found.result in counts:
             counts[found.result] += 1
         elif found.detail:

@@ -14,7 +14,7 @@ from queuectl.errors import from_os_error
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 from queuectl.processes.ownership import is_owned
-from queuectl.spool.files import APPEND, READ
+from queuectl.spool.files import APPEND, READ, changed_at
 from queuectl.spool.spool import BALLAST_BYTES
 
 TYPE_CHECKING = False
@@ -139,7 +139,7 @@ class Work:
         status = self.spool.files.lstat(path)
         if status is None or not stat.S_ISREG(status.st_mode):
             return None
-        return self.now - max(status.st_mtime, status.st_ctime)
+        return self.now - changed_at(status)
 
 
 class Report:

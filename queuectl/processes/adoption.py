@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.processes import dwelling, hunt
+from queuectl.processes.environment import run_id
 from queuectl.processes.hunt import Ending
 from queuectl.processes.run import CANCELLED, Run
 from queuectl.processes.settlement import settle
@@ -34,7 +35,7 @@ LOOK_AGAIN_S = 1.0
 def processes_of(spool: Spool, job: Job) -> list[psutil.Process]:
     """Return every living process that carries the tag of the job's newest attempt or holds its lock, and theirs."""
     output, is_locked = spool.layout.output_of(job.id, job.attempts), spool.run_is_locked(job.id, job.attempts)
-    return hunt.find_run(spool.layout.home, hunt.run_id(job.id, job.attempts), output, is_locked=is_locked)
+    return hunt.find_run(spool.layout.home, run_id(job.id, job.attempts), output, is_locked=is_locked)
 
 
 def run_is_alive(spool: Spool, job: Job) -> bool:

@@ -31,7 +31,7 @@ import time
 from typing import TYPE_CHECKING
 
 from queuectl import errors
-from queuectl.errors import NoSupervisor, QueueError
+from queuectl.errors import NoSupervisor, QueueError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 SOCKET = "control.sock"
+MOST_WORKERS = 1024
+STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE = "starting", "idle", "busy", "stopping", "backoff", "gone"
+WORKER_STATES = (STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE)
 LONGEST_PATH = 100  # bytes; sun_path holds 104 to 108
 
 
@@ -204,3 +207,14 @@ class Watch:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+def check_count(count: object, least: int, what: str = "the number of workers") -> int:
+    """Return a number of workers, if it is one.
+
+    Raises:
+        UsageError: `what` is no integer from `least` to MOST_WORKERS.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or not least <= count <= MOST_WORKERS:
+        raise UsageError(f"{what} must be an integer from {least} to {MOST_WORKERS}, not {count!r}")
+    return count

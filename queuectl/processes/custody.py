@@ -20,6 +20,7 @@ from queuectl.history import last_event
 from queuectl.job import PROCESSING
 from queuectl.processes import hunt, identity
 from queuectl.processes.adoption import Adopted, run_is_alive
+from queuectl.processes.environment import run_id
 from queuectl.processes.run import CANCELLED, STOPPED
 from queuectl.spool.recovery import Found, reclaim, recover
 
@@ -136,7 +137,7 @@ class Custody:
         """Tell whether a child of ours is the command of a job, and not a worker or a run that has got its pid since."""
         if identity.parent_of(pid) != os.getpid() or pid in self._known():
             return False
-        return hunt.tag_of(psutil.Process(pid), self._spool.layout.home) in (None, hunt.run_id(job.id, job.attempts))
+        return hunt.tag_of(psutil.Process(pid), self._spool.layout.home) in (None, run_id(job.id, job.attempts))
 
     @property
     def next_step(self) -> float:

@@ -10,8 +10,6 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
-from queuectl.processes.hunt import HOME_TAG, TAG, run_id
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
 PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL = "/bin/sh"
+TAG, HOME_TAG = "QUEUECTL_RUN_ID", "QUEUECTL_HOME"  # by these a process of a run is known
 
 
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -45,3 +44,8 @@ def command_environment(base: Mapping[str, str], job: Job, attempt: int, layout:
         "QUEUECTL_RESULT": layout.output_of(job.id, attempt, "result"),
         "QUEUECTL_PROGRESS": layout.output_of(job.id, attempt, "progress"),
     }
+
+
+def run_id(job_id: str, attempt: int) -> str:
+    """Return the tag of an attempt; attempt numbers never repeat, so neither does it."""
+    return f"{job_id}.{attempt}"

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.slots import BUSY, IDLE, QUICK_S
+from queuectl.processes.control import BUSY, IDLE
+from queuectl.processes.slots import QUICK_S
 
 if TYPE_CHECKING:
     from typing import Any

@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING
 import psutil
 
 from queuectl.processes import identity
+from queuectl.processes.environment import HOME_TAG, TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Find = Callable[[], list[psutil.Process]]
 
-TAG, HOME_TAG = "QUEUECTL_RUN_ID", "QUEUECTL_HOME"
 LOOK_AGAIN_S = 0.05
-
-
-def run_id(job_id: str, attempt: int) -> str:
-    """Return the tag of an attempt; attempt numbers never repeat, so neither does it."""
-    return f"{job_id}.{attempt}"
 
 
 def tag_of(process: psutil.Process, home: str) -> str | None:

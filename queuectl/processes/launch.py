@@ -11,6 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from queuectl import PACKAGE
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
@@ -24,7 +25,6 @@ READY = "ready\n"
 READY_S = 60.0
 PATIENCE_S = 5.0
 LOOK_AGAIN_S = 0.05
-PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list[str]:
@@ -36,6 +36,7 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
     Raises:
         The error with which the supervisor refused or failed to start.
     """
+    control.check_count(count, 0 if absolute else 1)  # before a supervisor is started that would refuse it
     request = {"do": "scale" if absolute else "start", "count": count}
     deadline = Clock().monotonic() + PATIENCE_S
     while True:

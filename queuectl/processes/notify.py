@@ -12,7 +12,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.slots import BACKOFF, STARTING
+from queuectl.processes.control import BACKOFF, STARTING
 from queuectl.units import plural
 
 if TYPE_CHECKING:

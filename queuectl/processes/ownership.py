@@ -1,6 +1,6 @@
 """ownership: one supervisor a home, and one writer of the index.
 
-Owns:       run/supervisor.lock, run/index.lock, run/supervisor.json (for people and messages; no decision reads it).
+Owns:       run/supervisor.lock, run/supervisor.json (for people and messages; no decision reads it); holds run/index.lock.
 Guarantees: the locks are the kernel's: free the moment their holder dies, and never held by a forked worker, which
             closes its copies without unlocking.
 Fails with: Conflict, naming the holder; NotAllowed on a network file system.
@@ -12,20 +12,27 @@ import fcntl
 import json
 import os
 
-from filelock import FileLock, Timeout
-
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NotAllowed
+from queuectl.index.lock import IndexLock
+from queuectl.spool.layout import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from filelock import FileLock
+
     from queuectl.spool.layout import Layout
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
-INDEX_PATIENCE_S = 60.0
 ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
+
+
+def _lock_of(layout: Layout) -> FileLock:
+    from filelock import FileLock  # only who takes it pays for the import, not who asks about it
+
+    return FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
 
 
 class Ownership:
@@ -33,18 +40,18 @@ class Ownership:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
-        self._index = FileLock(f"{layout.run}/index.lock", timeout=INDEX_PATIENCE_S, mode=0o600)
+        self._lock = _lock_of(layout)
+        self._index = IndexLock(layout)
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)
         if not self._take_place():
-            raise Conflict(f"another supervisor{_holder(self._layout)} owns {_short(self._layout.home)}")
+            raise Conflict(f"another supervisor{_holder(self._layout)} owns {shorten(self._layout.home)}")
         try:
-            self._index.acquire()
-        except Timeout:
+            self._index.take()
+        except Busy:
             self._lock.release()
-            raise Busy(f"another process has been updating the index for {INDEX_PATIENCE_S:g}s", "try again") from None
+            raise
         with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
             json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
         return self
@@ -53,7 +60,7 @@ class Ownership:
         for patience_s in (0.0, ASKING_S):
             try:
                 self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)
-            except Timeout:
+            except TimeoutError:
                 continue
             return True
         return False
@@ -81,10 +88,10 @@ def tidy(layout: Layout) -> list[str]:
     Raises:
         Conflict: one runs.
     """
-    lock = FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+    lock = _lock_of(layout)
     try:
         lock.acquire()
-    except Timeout:
+    except TimeoutError:
         raise Conflict(f"a supervisor{_holder(layout)} has just been started") from None
     try:
         left = [name for name in TRACES if os.path.lexists(f"{layout.run}/{name}")]
@@ -119,11 +126,6 @@ def _holder(layout: Layout) -> str:
         return f" (pid {known['pid']}, up {spell_duration(Clock().now() - known['started_at'])})"
     except (OSError, ValueError, KeyError):
         return ""
-
-
-def _short(home: str) -> str:
-    user = os.path.expanduser("~")
-    return "~" + home[len(user) :] if home.startswith(user + "/") else home
 
 
 def _refuse_network(home: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.errors import Busy, NotFound, UsageError
-from queuectl.processes.slots import BACKOFF, STARTING
+from queuectl.processes.control import BACKOFF, MOST_WORKERS, STARTING, check_count
 
 if TYPE_CHECKING:
     from typing import Any
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from queuectl.processes.peers import Peer
     from queuectl.processes.slots import Slot
     from queuectl.processes.supervisor import Supervisor
-
-MOST_WORKERS = 1024
 
 
 def carry_out(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
@@ -62,7 +60,7 @@ def _flush(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
 
 
 def _start(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
-    count = _count(request, 1)
+    count = check_count(request.get("count"), 1)
     _refuse_when_draining(supervisor)
     if len(supervisor.slots) + count > MOST_WORKERS:
         raise UsageError(f"at most {MOST_WORKERS} workers")
@@ -71,7 +69,7 @@ def _start(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
 
 
 def _scale(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
-    count = _count(request, 0)
+    count = check_count(request.get("count"), 0)
     _refuse_when_draining(supervisor)
     running = [slot for slot in supervisor.slots.values() if slot.state != "stopping"]
     surplus = sorted(running, key=_by_idleness)[: max(0, len(running) - count)]
@@ -143,13 +141,6 @@ def _reload(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
 def _watch(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
     peer.watches = True
     peer.send({"ok": True})
-
-
-def _count(request: dict[str, Any], low: int) -> int:
-    count = request.get("count")
-    if not isinstance(count, int) or isinstance(count, bool) or not low <= count <= MOST_WORKERS:
-        raise UsageError(f"the number of workers must be an integer from {low} to {MOST_WORKERS}, not {count!r}")
-    return count
 
 
 def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[Slot]:

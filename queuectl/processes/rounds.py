@@ -12,8 +12,8 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+from queuectl import PACKAGE
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.launch import PACKAGE
 from queuectl.processes.signals import DEFAULTS
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from queuectl.processes.control import BACKOFF, BUSY, GONE, IDLE, STARTING, STOPPING
 from queuectl.processes.signals import reset_for_child
 from queuectl.processes.worker import become_worker
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from queuectl.settings import Settings
     from queuectl.spool.layout import Layout
 
-STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE = "starting", "idle", "busy", "stopping", "backoff", "gone"
-STATES = (STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE)
 EVENTS = ("ready", "took", "freed", "stop", "died", "due")
 
 FLOOR_S = 1.0

@@ -23,7 +23,7 @@ from queuectl.index.rows import COLUMNS, DIRECTORY_OF
 from queuectl.job import PENDING, PROCESSING, VERDICTS
 from queuectl.processes import identity, requests
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.control import refusal
+from queuectl.processes.control import BACKOFF, GONE, STOPPING, refusal
 from queuectl.processes.custody import Custody
 from queuectl.processes.dispatch import STATE, Dispatcher
 from queuectl.processes.dwelling import Dwelling
@@ -36,7 +36,7 @@ from queuectl.processes.notify import ServiceManager
 from queuectl.processes.peers import Peers, mind_the_slow
 from queuectl.processes.rounds import Rounds
 from queuectl.processes.signals import Inbox
-from queuectl.processes.slots import BACKOFF, GONE, STOPPING, Slot, fork_worker
+from queuectl.processes.slots import Slot, fork_worker
 from queuectl.processes.starts import Starts
 from queuectl.processes.watch import open_clock_watch
 from queuectl.spool.spool import Spool

@@ -24,6 +24,7 @@ from queuectl.errors import QueueError
 from queuectl.index.rows import row_of
 from queuectl.outcome import describe
 from queuectl.processes import dwelling, hunt, identity
+from queuectl.processes.environment import run_id
 from queuectl.processes.logs import open_log
 from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, NEVER, STOPPED, Run
@@ -277,7 +278,7 @@ class Worker:
     def _processes(self) -> list[psutil.Process]:
         """Every living process of the run: all our descendants but those that may stay, and theirs."""
         home = self.spool.layout.home
-        tag = hunt.run_id(self._run.job.id, self._run.job.attempts) if self._run is not None else ""
+        tag = run_id(self._run.job.id, self._run.job.attempts) if self._run is not None else ""
         found = hunt.descendants_of(os.getpid())
         if not self._reaps_orphans and self._run is not None:
             found += hunt.tagged(home).get(tag, [])

@@ -12,15 +12,17 @@ from queuectl.clock import spell
 from queuectl.fields import ID_MAX, new_id
 from queuectl.history import PENDING
 from queuectl.spool.files import CREATE, READ
-from queuectl.spool.layout import SUFFIX, shown
+from queuectl.spool.layout import REASON, SUFFIX, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from queuectl.spool.spool import Spool
 
 NAP_S = 0.02
 HINT = "hint: mend it and move it back to pending/, or delete it together with this file"
-NAME_BYTES = 200  # a longer name leaves no room for ".reason"
+NAME_BYTES = 200  # a longer name leaves no room for REASON
 
 
 def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
@@ -37,7 +39,7 @@ def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
     while True:
         path = f"{layout.rejected}/{kept}"
         try:
-            if not files.exists(f"{path}.reason"):
+            if not files.exists(f"{path}{REASON}"):
                 files.move(f"{layout.directory(directory)}/{name}", path)
                 break
         except FileExistsError:
@@ -45,8 +47,14 @@ def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
         number += 1
         kept = f"{stem}.{number}"
     text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n{HINT}\n"
-    _write_reason(spool, f"{path}.reason", text.encode("utf-8", "backslashreplace"))
+    _write_reason(spool, f"{path}{REASON}", text.encode("utf-8", "backslashreplace"))
     return shown(kept)
+
+
+def set_aside(names: Iterable[str]) -> list[str]:
+    """Return those of the names in rejected/ that are files set aside, not notes on them."""
+    there = set(names)
+    return [name for name in sorted(there) if not name.endswith(REASON) or f"{name}{REASON}" in there]
 
 
 def _short(name: str, now: float) -> str:

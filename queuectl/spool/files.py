@@ -345,3 +345,8 @@ def _no_such_call(*_: object) -> int:
 
     ctypes.set_errno(errno.ENOSYS)
     return -1
+
+
+def changed_at(status: os.stat_result) -> float:
+    """Return when anything last happened to a file, its renaming included: one that was just put there is young."""
+    return max(status.st_mtime, status.st_ctime)

@@ -22,6 +22,7 @@ FOLDERS = (
     *("output", "input", "state", "logs", "run"),
 )
 OUTPUT_KINDS = ("log", "result", "progress")
+REASON = ".reason"  # of a note on a file in rejected/
 
 _recent: set[str] = set()  # ids: the paths of one job are built again and again while it is claimed and settled
 RECENT_MAX = 1024  # `lru_cache` would do as well; to import it costs a third of what `queuectl enqueue` does
@@ -178,6 +179,14 @@ def job_id_of(name: str) -> str | None:
     return job_id if name.endswith(SUFFIX) and is_id(job_id) else None
 
 
+def run_of(name: str) -> tuple[str, int] | None:
+    """Return id and attempt that a file name in output/ stands for; None when it is not called as such files are."""
+    rest, _, kind = name.rpartition(".")
+    job_id, _, number = rest.rpartition(".")
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    return (job_id, int(number)) if kind in OUTPUT_KINDS and is_number and is_id(job_id) else None
+
+
 def is_ignored(name: str) -> bool:
     """Tell whether a name in pending/ is something being written, none of our business yet."""
     return name.startswith(".") or name.endswith(IGNORED_SUFFIXES) or not name.endswith(SUFFIX)
@@ -187,3 +196,9 @@ def shown(name: str) -> str:
     """Return a name found in a directory as it can be printed on one line: bytes and control characters escaped."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def shorten(path: str) -> str:
+    """Write a path as its owner would type it."""
+    home = os.path.expanduser("~").rstrip("/")
+    return "~" + path[len(home) :] if home and path.startswith(home + "/") else path

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
+    from queuectl.settings import Settings
     from queuectl.spool.spool import Spool
 
 GROUP_JOBS = 512  # as many files are open at a time
@@ -38,12 +39,17 @@ def refuse_when_full(spool: Spool) -> None:
     except FileNotFoundError:
         spool.layout.ensure()
         free, total = spool.files.free_bytes(spool.layout.spool)
-    floor = min(spool.settings.min_free, total // 100)
+    floor = least_free(spool.settings, total)
     if free < floor:
         raise Busy(
             f"the disk of {spool.layout.home} has {free >> 20} MiB left; below {floor >> 20} MiB nothing is enqueued",
-            "free some space: queuectl delete finished jobs, or lower min_free",
+            "free some space, as with: queuectl purge; or lower min_free",
         )
+
+
+def least_free(settings: Settings, total_bytes: int) -> int:
+    """Return how many bytes of a disk have to be free for a job to be taken: `min_free`, or 1 % of a small one."""
+    return min(settings.min_free, total_bytes // 100)
 
 
 class New:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from queuectl import config
 from queuectl.errors import InvalidData
-from queuectl.overview import shorten
 from queuectl.settings import SETTINGS, Settings, find
+from queuectl.spool.layout import shorten
 from queuectl.web.answer import Answer, Problem, ok, without_home
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.errors import NoSupervisor
-from queuectl.overview import shorten
 from queuectl.processes.control import connect
+from queuectl.spool.layout import shorten
 from queuectl.web.answer import JSON, Answer, Problem, Stream, encode, ok
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.clock import spell
-from queuectl.overview import LOW_SHARE
+from queuectl.overview import LOW_SHARE, START
+from queuectl.spool.publish import least_free
 from queuectl.units import plural, spell_size
 from queuectl.web.answer import ok
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from queuectl.web.site import Ask
 
 LATE_S = 300.0
-START = "queuectl worker start --count 2"
 ORDER = ("pass", "warn", "fail")
 
 
@@ -123,7 +123,7 @@ def _spool(picture: Picture) -> dict[str, Any]:
 def _disk(picture: Picture) -> dict[str, Any]:
     free, total = picture.overview.free_bytes, picture.overview.disk_bytes
     share = round(free / total, 2) if total else 0.0
-    least = min(picture.queue.settings.min_free, total // 100)
+    least = least_free(picture.queue.settings, total)
     detail = f"{share:.0%} free"
     if free < least:
         return _check("fail", f"{spell_size(free)} free: nothing is enqueued", "free some space", free_share=share)

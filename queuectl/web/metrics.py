@@ -16,7 +16,7 @@ from queuectl import __version__
 from queuectl.errors import QueueError
 from queuectl.index.minutes import BOUNDS, Figures
 from queuectl.job import STATES
-from queuectl.processes.slots import STATES as WORKER_STATES
+from queuectl.processes.control import WORKER_STATES
 from queuectl.web.answer import Answer
 
 if TYPE_CHECKING:

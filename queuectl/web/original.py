@@ -23,7 +23,6 @@ def status(ask: Ask) -> Answer:
     try:
         with ask.site.index.reader() as reader:
             overview.look_into_index(made, reader)
-            made.recent = reader.recent(made.now)
     except IndexUnavailable as error:
         made.unavailable = without_home(error, ask.site.home)
     return ok(overview.to_dict(made))

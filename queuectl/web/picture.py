@@ -12,7 +12,6 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.index.database import IndexUnavailable
-from queuectl.index.minutes import Figures, together
 from queuectl.index.pages import Query
 from queuectl.overview import look, look_into_index
 from queuectl.web.answer import without_home
@@ -29,32 +28,21 @@ FAILURES_S = 5.0
 FAILURES_WITHIN_S = 86400.0
 GROUPS = 5
 RUNNING = 50
-HOUR = 60
+OF_INDEX = ("counts", "dead_today", "oldest_waiting", "hour", "hour_from")
 
 
 class Indexed:
     """What the index says.
 
     Attributes:
-        hour: the last 60 minutes.
         failures: of the last day, see Reader.failures.
     """
 
     def __init__(self) -> None:
         self.queues: dict[str, dict[str, int]] = {}
         self.oldest: dict[str, float] = {}
-        self.hour: list[Figures] = []
-        self.start = 0
         self.failures: list[dict[str, Any]] = []
         self.running: list[dict[str, Any]] = []
-
-    def last_hour(self) -> dict[str, Any]:
-        """Return what `status --json` calls so."""
-        figures = together(self.hour)
-        told = figures.as_dict()
-        failed = told["failed"] + told["dead"]
-        times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
-        return {"done": told["completed"], "failed": failed, "per_minute": (told["completed"] + failed) / HOUR, **times}
 
 
 class Picture:
@@ -107,16 +95,11 @@ class Painter:
                 look_into_index(overview, reader)
                 made.queues = reader.by_queue()
                 made.oldest = reader.oldest_by_queue(overview.now)
-                made.start = key[1] - HOUR + 1
-                made.hour = reader.series(made.start, 1, HOUR)
                 made.running = reader.page(Query(("processing",), sort="-updated", limit=RUNNING)).rows
             self._key, self._indexed, self._overview = key, made, overview
         seen = self._overview
-        overview.counts, overview.dead_today, overview.oldest_waiting = (
-            seen.counts,
-            seen.dead_today,
-            seen.oldest_waiting,
-        )
+        for name in OF_INDEX:
+            setattr(overview, name, getattr(seen, name))
         self._indexed.failures = self._groups(overview.now)
         return self._indexed
 

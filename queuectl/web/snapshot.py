@@ -16,7 +16,8 @@ from queuectl import __version__
 from queuectl.beside import progress_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
-from queuectl.overview import attention, shorten, worker_as_dict
+from queuectl.overview import attention, worker_as_dict
+from queuectl.spool.layout import shorten
 from queuectl.web.answer import JSON, Answer, encode
 from queuectl.web.health import health_of
 from queuectl.web.output import open_in, tail_of
@@ -151,11 +152,11 @@ def _of_index(picture: Picture) -> dict[str, Any]:
             for name, counts in indexed.queues.items()
         ],
         "oldest_waiting_at": None if oldest is None else spell(oldest),
-        "last_hour": indexed.last_hour(),
+        "last_hour": overview.last_hour(),
         "throughput": {
-            "from": spell(indexed.start * 60.0),
+            "from": spell(overview.hour_from * 60.0),
             "step_s": 60,
-            **{what: [f.counts[what] for f in indexed.hour] for what in ("completed", "failed", "dead")},
+            **{what: [f.counts[what] for f in overview.hour] for what in ("completed", "failed", "dead")},
         },
         "failures": [group_as_dict(group) for group in indexed.failures],
         "dead_today": overview.dead_today,

@@ -41,17 +41,21 @@ class Page:
     def __init__(self, context: Context, home: Path) -> None:
         command = [sys.executable, "-m", "queuectl", "--home", str(home), "web", "--port", "0"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), cwd="/", text=True)
+        self._cleanup = context.cleanup
         context.cleanup.callback(self.process.wait)
         context.cleanup.callback(self.process.kill)
         assert self.process.stdout is not None
+        context.cleanup.callback(self.process.stdout.close)
         self.url = self.process.stdout.readline().strip()
         address, _, token = self.url.partition("#token=")
         self.port = int(address.rstrip("/").rpartition(":")[2])
         self.headers = {"Authorization": f"Bearer {token}"}
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return another connection."""
-        return http.client.HTTPConnection("127.0.0.1", self.port)
+        """Return another connection; it is closed in the end."""
+        made = http.client.HTTPConnection("127.0.0.1", self.port)
+        self._cleanup.callback(made.close)
+        return made
 
     def ask(
         self, path: str, etag: str | None = None, connection: http.client.HTTPConnection | None = None

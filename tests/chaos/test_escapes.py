@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from queuectl.processes import hunt, identity
+from queuectl.processes.environment import HOME_TAG, TAG, run_id
 from tests.support.chaos import (
     Tally,
     check_index,
@@ -381,7 +382,7 @@ def test_a_run_is_found_although_its_pid_belonged_to_another_process_before(home
     assert hunt.tagged(str(home)) == {}
     stranger.kill()
     stranger.wait()
-    environ = {hunt.HOME_TAG: str(home), hunt.TAG: "job.1", "PATH": os.environ["PATH"]}
+    environ = {HOME_TAG: str(home), TAG: "job.1", "PATH": os.environ["PATH"]}
     run = _reuse(stranger.pid, ["sleep", "600"], environ)
     try:
         assert [process.pid for process in hunt.tagged(str(home))["job.1"]] == [run.pid]
@@ -411,7 +412,7 @@ def test_a_worker_that_has_got_the_pid_of_a_command_is_not_taken_for_it(supervis
     with Tally("a worker with a command's pid", "workers killed") as tally:
         tally.add("workers killed", kill(s, mine["pid"]))
         s.wait_until(lambda: bool(s.status()["adopted"]), "the run is known")
-        left = [p for p in s.survivors() if hunt.run_id(job_id, 1) == p.environ().get(hunt.TAG)]
+        left = [p for p in s.survivors() if run_id(job_id, 1) == p.environ().get(TAG)]
         assert left
         for process in left:
             process.kill()

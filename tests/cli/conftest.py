@@ -69,6 +69,17 @@ def queuectl(home: Path) -> Run:
 
 
 @pytest.fixture
+def environ(home: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment in which `queuectl` is a command, and the user's own directory is a temporary one."""
+    program = tmp_path / "bin" / "queuectl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "queuectl"} "$@"\n')
+    program.chmod(0o755)
+    own = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
+    return {**os.environ, **own, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.fixture
 def terminal(home: Path) -> Callable[..., Ran]:
     """Run a command line on a terminal: `terminal("list", columns=60)`; what it shows is in `out`."""
     import pty

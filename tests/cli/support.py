@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,3 +80,14 @@ class Jobs:
         self.pending(job_id, **fields)
         self.queue.cancel(job_id)
         return job_id
+
+
+def stored(home: Path, job_id: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((home / f"spool/pending/{job_id.strip()}.json").read_bytes())
+    return found
+
+
+def refused(ran: Ran, code: int, *lines: str) -> None:
+    assert (ran.code, ran.out) == (code, ""), ran
+    for line in lines:
+        assert line in ran.err.splitlines(), ran.err

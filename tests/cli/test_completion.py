@@ -7,7 +7,6 @@ import pty
 import select
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from queuectl.cli.tree import COMMANDS, GROUPS
 from queuectl.settings import SETTINGS
 from tests.cli.support import Jobs, Run
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
 Complete = Callable[[str], set[str]]
 
@@ -41,16 +39,6 @@ def _needed(shell: str) -> str:
             pytest.fail(f"CI must have {shell}")
         pytest.skip(f"{shell} is not installed")
     return path
-
-
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `queuectl` is a command, and the shell has no settings of a user."""
-    program = tmp_path / "bin" / "queuectl"
-    program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "queuectl"} "$@"\n')
-    program.chmod(0o755)
-    return {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
 
 
 @pytest.fixture(params=["bash", "fish"])

@@ -1,4 +1,4 @@
-"""enqueue: one job or many, what is stored, what is refused and how that is told."""
+"""enqueue: one job, what is stored, what is refused and how that is told."""
 
 from __future__ import annotations
 
@@ -6,37 +6,16 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from queuectl.cli.lines import read_lines
-from queuectl.errors import InvalidData
-from queuectl.record import MAX_BYTES
-from tests.cli.support import NOW, Jobs, Ran, Run
+from tests.cli.support import NOW, Jobs, Ran, Run, refused, stored
 
 ROOT = Path(__file__).resolve().parents[2]
 
 Until = Callable[[Callable[[], bool]], None]
-
-
-@pytest.fixture
-def until() -> Until:
-    def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 60
-        while not holds():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-
-    return wait
-
-
-def stored(home: Path, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((home / f"spool/pending/{job_id.strip()}.json").read_bytes())
-    return found
 
 
 # --- what is stored
@@ -136,12 +115,6 @@ def test_json_output_says_what_was_done(cli: Run) -> None:
 
 
 # --- what is refused
-
-
-def refused(ran: Ran, code: int, *lines: str) -> None:
-    assert (ran.code, ran.out) == (code, ""), ran
-    for line in lines:
-        assert line in ran.err.splitlines(), ran.err
 
 
 def test_quotes_that_the_shell_ate_are_shown_with_a_caret_and_a_way_out(cli: Run) -> None:
@@ -277,109 +250,10 @@ def test_skipping_does_not_hide_a_taken_id(cli: Run, jobs: Jobs) -> None:
     assert cli("enqueue", *line).code == 4
 
 
-# --- many
-
-
-def test_many_jobs_from_standard_input(cli: Run, home: Path) -> None:
-    ran = cli("enqueue", "-", "--queue", "bulk", stdin=b'{"command":"a","id":"a"}\n\n{"command":"b","id":"b"}')
-    assert (ran.code, ran.out) == (0, "a\nb\n")
-    assert ran.err.startswith("Queued 2 jobs in ")
-    assert stored(home, "b")["queue"] == "bulk"
-
-
-def test_many_commands_one_a_line(cli: Run, home: Path, tmp_path: Path) -> None:
-    (tmp_path / "jobs.txt").write_text("echo one\n# a comment\n\n  echo two  \n")
-    ran = cli("enqueue", "--lines", "-f", "jobs.txt", "-q")
-    assert (ran.code, ran.err) == (0, "")
-    assert [stored(home, job_id)["command"] for job_id in ran.out.split()] == ["echo one", "echo two"]
-
-
-def test_a_line_that_is_no_job_is_named_and_keeps_no_other_out(cli: Run, home: Path) -> None:
-    ran = cli(
-        "enqueue", "-", stdin=b'{"command":"a","id":"a"}\nnope\n{"command":"b","id":"a"}\n{"command":"c","id":"c"}\n'
-    )
-    assert (ran.code, ran.out) == (7, "a\nc\n")
-    lines = ran.err.splitlines()
-    assert any(line.startswith("queuectl: line 2: column 1: expected an object") for line in lines)
-    assert "queuectl: line 3: job a exists already, in pending/" in lines
-    assert any(line.startswith("Queued 2 jobs in ") and line.endswith("(2 refused)") for line in lines)
-    assert lines[-1] == "queuectl: 2 of 4 jobs were refused"
-
-
-def test_one_line_that_is_no_job_fails_as_itself(cli: Run) -> None:
-    ran = cli("enqueue", "-", stdin=b"nope\n")
-    assert (ran.code, ran.out) == (6, "")
-    assert ran.err.startswith("queuectl: line 1: column 1: expected an object")
-
-
-def test_a_job_over_several_lines_is_one_job(cli: Run, home: Path) -> None:
-    ran = cli("enqueue", "-", stdin=b'{\n  "id": "a",\n  "command": "true"\n}\n')
-    assert (ran.code, ran.out) == (0, "a\n")
-
-
-def test_json_says_what_became_of_each_line(cli: Run) -> None:
-    ran = cli("enqueue", "-", "--json", stdin=b'{"command":"a","id":"a"}\nnope\n')
-    told = json.loads(ran.out)
-    assert (ran.code, told["ids"]) == (7, ["a"])
-    assert [(r["line"], r["exit_code"]) for r in told["refused"]] == [(2, 6)]
-    assert json.loads(ran.err.splitlines()[-1])["type"] == "urn:queuectl:problem:partly-failed"
-
-
-def test_a_dry_run_checks_every_line(cli: Run, home: Path) -> None:
-    ran = cli("enqueue", "-", "--dry-run", stdin=b'{"command":"a"}\n{"command":1}\n{"command":"b","priority":5000}\n')
-    assert ran.code == 7
-    assert [json.loads(line)["command"] for line in ran.out.splitlines()] == ["a"]
-    assert 'line 2: column 2: "command" must be a non-empty string, not 1' in ran.err
-    assert 'line 3: column 16: "priority" must be an integer from -1000 to 1000, not 5000' in ran.err
-    assert not list(home.glob("spool/pending/*"))
-
-
-def test_a_command_with_bytes_that_are_no_text_is_refused(cli: Run) -> None:
-    ran = cli("enqueue", "--lines", "-", stdin=b"echo a\0b\necho \xff\necho ok\n")
-    assert ran.code == 7
-    assert "queuectl: line 1: the line holds the character NUL" in ran.err.splitlines()
-    assert "queuectl: line 2: byte 0xff is not UTF-8" in ran.err.splitlines()
-
-
-def test_a_directory_that_has_gone_is_told(cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "gone").mkdir()
-    monkeypatch.chdir(tmp_path / "gone")
-    (tmp_path / "gone").rmdir()
-    message = "queuectl: the current directory does not exist any more"
-    refused(cli("enqueue", "--command", "true"), 1, message, "          hint: name one with --cwd")
-    assert cli("enqueue", "--command", "true", "--cwd", "/").code == 0
-
-
-def test_a_file_that_is_not_there_is_not_found(cli: Run) -> None:
-    refused(cli("enqueue", "-f", "nowhere"), 3, "queuectl: no file nowhere")
-
-
-def test_lines_that_are_too_long_stay_one_line() -> None:
-    import io
-
-    long = b"x" * (MAX_BYTES + 10)
-    for commands in (True, False):
-        found = [*read_lines(io.BytesIO(long + b'\n{"command":"b"}\n'), commands=commands)]
-        assert [number for number, _ in found] == [1, 2]
-        assert isinstance(found[0][1], InvalidData)
-        assert not isinstance(found[1][1], InvalidData)
-
-
-def test_a_broken_first_line_does_not_hide_the_others() -> None:
-    import io
-
-    lines = [b'{"command": "a"', *(b'{"command":"%d"}' % n for n in range(100_000))]
-    found = [*read_lines(io.BytesIO(b"\n".join(lines)), commands=False)]
-    assert [number for number, job in found if isinstance(job, InvalidData)] == [1]
-    assert len(found) == 100_001
-
-
 # --- what it costs, and what a person sees
 
 
 def test_nothing_is_imported_that_a_plain_enqueue_does_not_need(home: Path) -> None:
-    import subprocess
-    import sys
 
     root = Path(__file__).resolve().parents[2]
     code = (
@@ -420,87 +294,12 @@ def test_a_flag_that_does_not_hold_is_told_with_the_only_line(cli: Run) -> None:
     refused(ran, 6, 'queuectl: line 1: "priority" must be an integer from -1000 to 1000, not 5000')
 
 
-def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
-    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from queuectl.client import Queue
-
-    def interrupted(self: Queue, given: Iterator[dict[str, Any]]) -> Iterator[str]:
-        next(given)
-        yield "a"
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Queue, "enqueue_many", interrupted)
-    ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
-    assert (ran.code, ran.out) == (130, "a\n")  # which is durable
-    assert ran.err == "Stopped; 1 job and perhaps some more are in the queue: queuectl list --sort created\n"
-
-
 @pytest.mark.parametrize("option", ["--delay", "--timeout", "--kill-after", "--at", "--expires"])
 def test_a_time_that_is_too_far_away_is_refused_as_typed(cli: Run, option: str) -> None:
     ran = cli("enqueue", "--command", "true", option, "99999999999d")
     assert (ran.code, ran.out) == (2, "")
     assert f"{option} must " in ran.err
     assert '99999999999d"' in ran.err
-
-
-def waiting(home: Path) -> set[str]:
-    folder = home / "spool/pending"
-    return {path.stem for path in folder.iterdir()} if folder.exists() else set()
-
-
-def begin(home: Path, *argv: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "queuectl"), *argv], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-
-
-def test_what_has_come_through_a_pipe_is_queued_before_more_is_waited_for(home: Path, until: Until) -> None:
-    """`tail -f commands | queuectl enqueue --lines -` must not sit on what it was given."""
-    with begin(home, "enqueue", "--lines", "-") as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for number in range(1, 4):
-            process.stdin.write(f"echo {number}\n".encode())
-            process.stdin.flush()
-            until(lambda: len(waiting(home)) == number)  # noqa: B023 - called before the next round
-        process.stdin.close()
-        assert len(process.stdout.read().split()) == 3
-
-
-def test_an_interrupted_file_is_resumed_without_doubles(cli: Run, home: Path, until: Until) -> None:
-    lines = "".join(f"echo {number}\n" for number in range(1, 2001)).encode()
-    with begin(home, "enqueue", "--lines", "-", "--resume", "import") as process:
-        assert process.stdin is not None
-        process.stdin.write(lines[: lines.index(b"echo 1500\n")])
-        process.stdin.flush()
-        until(lambda: len(waiting(home)) >= 1000)
-        process.kill()
-    before = waiting(home)
-    assert 1000 <= len(before) < 2000
-    told = json.loads(cli("enqueue", "--lines", "-", "--resume", "import", "--json", stdin=lines).out)
-    assert (told["queued"], told["known"], told["refused"]) == (2000 - len(before), len(before), [])
-    assert told["ids"] == [f"import-{number}" for number in range(1, 2001)]
-    assert waiting(home) == {*told["ids"]}
-    assert stored(home, "import-7")["command"] == "echo 7"
-    assert cli("enqueue", "--lines", "-", "--resume", "import", stdin=lines).out.split() == told["ids"]
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_command(cli: Run, home: Path) -> None:
-    ran = cli("enqueue", "--lines", "-", stdin=b"\xef\xbb\xbfecho one\r\necho two\r\n")
-    assert [stored(home, job_id)["command"] for job_id in ran.out.split()] == ["echo one", "echo two"]
-
-
-def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
-    refused = cli("enqueue", "--command", "true", "--resume", "a")
-    assert (refused.code, "--resume goes with jobs from a file" in refused.err) == (2, True)
-    refused = cli("enqueue", "--lines", "-", "--resume", "a b", stdin=b"true\n")
-    assert (refused.code, "cannot begin an id" in refused.err) == (2, True)
-
-
-def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:
-    told = json.loads(cli("enqueue", "--lines", "-", "--json").out)
-    assert told == {"action": "enqueue", "ids": [], "queued": 0, "known": 0, "refused": []}
 
 
 @pytest.mark.parametrize("text", ["{command: oops}", '{"command": "a', "'{}'", "", '{"command": "a",}'])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ import pytest
 from queuectl.cli.tree import COMMANDS
 from tests.cli.support import Jobs
 
-ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in command.examples]
 ENDLESS = (  # until Ctrl-C
     *("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f"),
@@ -22,26 +19,17 @@ ENDLESS = (  # until Ctrl-C
 FINE = {"check": (0, 1, 2)}  # what it finds is the machine's: nobody works, or the disk is nearly full
 
 
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `queuectl` is a command and the editor does not wait for anybody."""
-    script = tmp_path / "bin" / "queuectl"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT / "queuectl"} "$@"\n')
-    script.chmod(0o755)
-    (tmp_path / "a.mov").touch()
-    home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}  # where `service install` writes
-    return {**os.environ, **home, "PATH": f"{script.parent}:{os.environ['PATH']}", "EDITOR": "echo"}
-
-
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])
-def test_an_example_works(name: str, example: str, jobs: Jobs, environ: dict[str, str]) -> None:
+def test_an_example_works(name: str, example: str, jobs: Jobs, environ: dict[str, str], tmp_path: Path) -> None:
     if example in ENDLESS:
         pytest.skip("goes on until Ctrl-C; tested with that elsewhere")
+    (tmp_path / "a.mov").touch()
     getattr(jobs, "completed" if name in ("wait", "check") else "dead")("01JDFQ8Z4T")
 
     def shell(line: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["/bin/sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            ["/bin/sh", "-c", line], env={**environ, "EDITOR": "echo"}, capture_output=True, text=True, check=False
+        )
 
     is_about_workers = name.startswith("worker")
     try:

@@ -14,6 +14,7 @@ import pytest
 from queuectl import errors
 from queuectl.cli import main, topics
 from queuectl.cli.commandline import parse
+from queuectl.cli.grammar import HIDDEN, Command
 from queuectl.cli.times import duration, instant
 from queuectl.cli.tree import COMMANDS
 from queuectl.cli.tree.topics import TOPICS
@@ -22,6 +23,10 @@ from queuectl.processes.environment import PASSED, command_environment
 from tests.cli.support import NOW, Jobs, Ran, Run
 
 WIDEST = 80
+
+
+def _hidden(command: Command) -> list[str]:
+    return [name for names, more in command.options if more["help"] == HIDDEN for name in names]
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -50,6 +55,13 @@ def test_a_misspelt_one_is_recognised(cli: Run, typed: str, meant: str) -> None:
     ran = cli("help", typed)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == f'queuectl: no help on "{typed}"; did you mean "{meant}"?\n          hint: queuectl help\n'
+
+
+@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if _hidden(row)])
+def test_a_hidden_option_is_not_told_of(cli: Run, command: str) -> None:
+    out = cli(*command.split(), "--help").out
+    assert "examples:" in out
+    assert not [word for word in (*_hidden(COMMANDS[command]), "SUPPRESS", HIDDEN) if word in out]
 
 
 def test_a_topic_has_no_commands(cli: Run) -> None:

@@ -20,7 +20,6 @@ from queuectl.cli.service import Service, unit, web_unit
 from queuectl.client import Queue
 from tests.cli.support import Run
 
-ROOT = Path(__file__).resolve().parents[2]
 ODD_PROGRAM = "a b%n$HOME;e #g"
 ODD = f"{ODD_PROGRAM}'\"\\n"
 
@@ -134,7 +133,7 @@ def test_install_writes_once_and_replaces_only_when_told(cli: Run, user: Path) -
 
 def test_what_cannot_be_is_refused(cli: Run, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--user and --system exclude each other" in cli("service", "print", "--user", "--system").err
-    assert "--workers must be from 1 to 1024, not 0" in cli("service", "print", "--workers", "0").err
+    assert "--workers must be an integer from 1 to 1024, not 0" in cli("service", "print", "--workers", "0").err
     monkeypatch.setattr(sys, "executable", "/it's/python")
     assert "systemd starts no program whose path holds quotes" in cli("service", "print", "--user").err
     assert cli("service", "print", "--launchd").code == 0

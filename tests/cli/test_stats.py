@@ -148,7 +148,7 @@ def test_more_than_is_kept_is_cut_and_said(cli: Run, jobs: Jobs, now: Passes) ->
     [
         (["--since", "soon"], '--since must be a time: "10m"'),
         (["--since", "2030-01-01"], "--since must lie in the past"),
-        (["--by", "week"], "--by: invalid choice: 'week'"),
+        (["--by", "week"], '--by must be one of queue, minute, hour, day, not "week"'),
         (["--by", "queue", "--queue", "a"], "exclude each other"),
     ],
 )

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from queuectl.cli.commands import status as module
-from queuectl.cli.overview import Overview, attention
+from queuectl.cli.overview import attention
 from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.overview import Overview
 from queuectl.processes import control, identity
 from queuectl.spool.files import Files
 from tests.cli.support import NOW, Jobs, Ran, Run
@@ -129,6 +130,21 @@ def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict
     assert told["disk"] == {"free_bytes": 81 << 30, "total_bytes": 100 << 30}
     assert told["attention"] == ["2 dead jobs, 1 new today: queuectl dlq list"]
     assert json.loads(cli("status", "--home", str(home / "other"), "--json").out)["home"] == f"{home}/other"
+
+
+def test_the_last_hour_knows_what_has_failed_before_it_succeeded_and_what_was_deleted(
+    cli: Run, jobs: Jobs, now: Passes
+) -> None:
+    """The same figures as those of `check`, of `stats` and of the page."""
+    jobs.failed("twice", delay_s=1)
+    cli("list")  # brings the index up to date
+    with jobs.start("twice") as claim:
+        now(2)
+        claim.finish({"exit_code": 0})
+    cli("list")
+    cli("delete", "twice")
+    told = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (told["done"], told["failed"]) == (1, 1)
 
 
 def test_other_formats_are_the_counts(cli: Run, jobs: Jobs) -> None:

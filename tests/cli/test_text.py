@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from queuectl.cli.text import cut, pad, plural, safe, safe_output, width
+from queuectl.cli.text import cut, pad, safe, safe_output, width
+from queuectl.units import plural
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_a_job_that_does_not_exist(cli: Run, jobs: Jobs) -> None:
 def test_time_that_runs_out_is_exit_124(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     ran = cli("wait", "a", "--timeout", "0")
-    assert (ran.code, ran.err) == (124, "queuectl: 1 of 1 jobs had not ended after 0s\n")
+    assert (ran.code, ran.err) == (124, "queuectl: 1 of 1 job had not ended after 0s\n")
     assert cli("wait", "a", "--timeout", "soon").code == 2
 
 

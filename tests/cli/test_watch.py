@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import redraw
-from queuectl.cli.overview import Overview, short_line
+from queuectl.cli.overview import short_line
 from queuectl.cli.redraw import Redraw, pieces, shown_width
+from queuectl.overview import Overview
 from tests.cli.support import Jobs, Run
 from tests.support.terminal import Emulator, Terminal
 

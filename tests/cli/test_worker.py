@@ -82,7 +82,7 @@ def test_restarting_when_none_runs_needs_a_supervisor(cli: Run) -> None:
     [
         (["start", "--count", "0"], "--count must be 1 or more, not 0"),
         (["start", "--count", "two"], '--count must be an integer, not "two"'),
-        (["scale", "-1"], "the number of workers must be 0 or more, not -1"),
+        (["scale", "-1"], "the number of workers must be an integer from 0 to 1024, not -1"),
         (
             ["stop", "--timeout", "soon"],
             '--timeout must be a duration: seconds, or as "90s", "10m", "2h30m", "3d", not "soon"',
@@ -92,6 +92,13 @@ def test_restarting_when_none_runs_needs_a_supervisor(cli: Run) -> None:
 def test_numbers_that_make_no_sense(cli: Run, line: list[str], message: str) -> None:
     ran = cli("worker", *line)
     assert (ran.code, ran.err.splitlines()[0]) == (2, f"queuectl: {message}")
+
+
+@pytest.mark.parametrize("line", [["start", "--count", "5000"], ["scale", "5000"]])
+def test_too_many_are_refused_before_a_supervisor_is_started(cli: Run, home: Path, line: list[str]) -> None:
+    ran = cli("worker", *line)
+    assert (ran.code, "to 1024, not 5000" in ran.err) == (2, True)
+    assert not (home / "run" / "supervisor.lock").exists()
 
 
 def test_a_log_that_is_not_there(cli: Run, home: Path) -> None:

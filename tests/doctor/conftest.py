@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from queuectl.doctor.home import Home
 from tests.support.ward import Ward
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def ward(
     supervised: Callable[..., Supervised],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Ward:
-    """A home with jobs, whose files are judged at once."""
+    """A home with jobs, whose files are judged at once, and are as old as their mtime says, for no test can set a ctime."""
+    monkeypatch.setattr(Home, "age_s", lambda self, status: self.now - status.st_mtime)
     for name in [name for name in os.environ if name.startswith("QUEUECTL_") and name != "QUEUECTL_HOME"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QUEUECTL_DROP_GRACE", "0.05")

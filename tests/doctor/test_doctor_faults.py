@@ -128,7 +128,7 @@ def left_by_its_producer(ward: Ward) -> None:
 
 
 def symbolic_link(ward: Ward) -> None:
-    ward.path("spool/pending/link.json").symlink_to(ward.write("elsewhere.tmp", age_s=0))
+    ward.path("spool/pending/link.json").symlink_to(ward.journal)
 
 
 def directory(ward: Ward) -> None:

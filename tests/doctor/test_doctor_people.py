@@ -156,7 +156,9 @@ def test_a_disk_without_room_and_without_inodes(ward: Ward, monkeypatch: pytest.
 
 def test_a_low_limit_on_open_files_and_a_clock_that_is_behind(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (128, 256))
-    assert ward.findings("limits")[0]["cure"].startswith("ulimit -n 256,")
+    assert ward.findings("limits")[0]["cure"].startswith("ulimit -n 256;")
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: (128, 128))
+    assert "LimitNOFILE" in ward.findings("limits")[0]["cure"]
     stamp = Path(queuectl.__file__).stat().st_mtime
     monkeypatch.setattr("queuectl.clock.Clock.now", lambda self: stamp - 7200)
     assert "2h 00m before QueueCTL was installed" in ward.findings("clock")[-1]["text"]

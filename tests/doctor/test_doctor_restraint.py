@@ -39,6 +39,22 @@ def test_what_is_still_being_made_is_no_litter(ward: Ward, how: str) -> None:
         assert len(ward.findings("litter")) == 1
 
 
+def test_what_has_just_got_its_name_is_young_whatever_its_mtime_says(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cp -p` and `mv` keep the mtime: a producer may be about to link it, somebody may have just restored it."""
+    monkeypatch.undo()
+    for name in ("spool/tmp/4711", "spool/pending/a.tmp", "output/ghost.1.log", "input/ghost", "config.yaml.7.tmp"):
+        ward.write(name)
+    assert {finding["check"] for finding in ward.findings("", "--home", str(ward.home))} == {"workers"}
+
+
+def test_files_of_others_in_the_home_are_never_litter(ward: Ward) -> None:
+    ward.write("notes.tmp", "mine")
+    assert ward.findings("litter") == []
+    assert "notes.tmp" in ward.findings("strangers")[0]["text"]
+
+
 def test_the_output_of_a_run_whose_job_was_taken_away_stays(ward: Ward) -> None:
     """It is written to, and the job's file comes back when the job is settled."""
     path = ward.write("output/running.1.log", "text")

@@ -146,7 +146,7 @@ def test_waiting_ends_with_the_fate_of_each_job(supervised: Make) -> None:
     assert {job_id: done[job_id].state for job_id in ids} == {ids[0]: "completed", ids[1]: "dead"}
     assert sorted(ended) == sorted(ids)
     far = s.queue.enqueue("true", run_at="2999-01-01T00:00:00Z")
-    with pytest.raises(TimedOut, match="1 of 1 jobs"):
+    with pytest.raises(TimedOut, match="1 of 1 job had"):
         s.queue.wait([far], timeout_s=0.2)
     with pytest.raises(NotFound):
         s.queue.wait(["no-such-job"])

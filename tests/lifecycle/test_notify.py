@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from queuectl.processes.control import BUSY, IDLE, STARTING
 from queuectl.processes.notify import FOR_US_ALONE, PAUSE_S, ServiceManager
-from queuectl.processes.slots import BUSY, IDLE, STARTING, Slot
+from queuectl.processes.slots import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

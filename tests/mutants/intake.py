@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutants.trial import Mutant
 
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
+NO_JOBS = "tests/unit/spool/test_no_jobs.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
 RECOVERY = "tests/unit/spool/test_recovery.py::test_"
 
@@ -35,7 +36,7 @@ INTAKE_AND_RECOVERY = (
         (("_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK", "_CAREFUL = os.O_NONBLOCK"),),
         (
             "tests/unit/spool/test_files.py::test_nothing_is_opened_through_a_link_and_no_fifo_makes_us_wait",
-            f"{INTAKE}an_entry_that_cannot_be_a_job_is_set_aside_itself",
+            f"{NO_JOBS}an_entry_that_cannot_be_a_job_is_set_aside_itself",
         ),
         "a link in pending/ has us read, and change, a file elsewhere",
     ),

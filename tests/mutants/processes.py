@@ -9,7 +9,10 @@ JOBS = "tests/lifecycle/test_jobs.py::test_"
 LOCKS = "tests/lifecycle/test_locks.py::test_"
 
 # A second supervisor is stopped by the lock of the index in any case, but only after this.
-HASTE = ("INDEX_PATIENCE_S = 60.0", "INDEX_PATIENCE_S = 1.0")
+HASTE = (
+    "            self._index.take()\n",
+    "            import queuectl.index.lock as lock\n\n            lock.PATIENCE_S = 1.0\n            self._index.take()\n",
+)
 # Since 3.30 filelock itself closes what a forked child has inherited, so a child can neither unlock nor keep it. Before, it
 # was as here: the worker has to close it, and without unlocking.
 OLD_LOCK = (
@@ -26,13 +29,13 @@ OLD_LOCK = (
                 "class PlainLock:\n"
                 "    def __init__(self, path: str) -> None:\n"
                 "        self.path = path\n\n"
-                "    def acquire(self) -> None:\n"
+                "    def acquire(self, **_: object) -> None:\n"
                 "        import fcntl\n\n"
                 "        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)\n"
                 "        try:\n"
                 "            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
                 "        except BlockingIOError:\n"
-                "            raise Timeout(self.path) from None\n\n"
+                "            raise TimeoutError(self.path) from None\n\n"
                 "    def release(self) -> None:\n"
                 "        os.close(self.fd)\n\n\n"
                 "class Ownership:\n"
@@ -139,7 +142,7 @@ PROCESSES = (
         (
             (
                 "return spool.run_is_locked(job.id, job.attempts) or bool(processes_of(spool, job))",
-                "return bool(hunt.tagged(spool.layout.home).get(hunt.run_id(job.id, job.attempts)))",
+                "return bool(hunt.tagged(spool.layout.home).get(run_id(job.id, job.attempts)))",
             ),
         ),
         (f"{CRASHES}a_run_with_an_empty_environment_is_found_by_its_lock",),
@@ -203,7 +206,7 @@ PROCESSES = (
     Mutant(
         "a second supervisor is let in",
         "processes/ownership.py",
-        (("            self._lock.acquire()\n        except", "            pass\n        except"), HASTE),
+        (("self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)", "pass"), HASTE),
         (f"{CRASHES}two_supervisors_one_wins_and_the_other_says_who",),
         "two supervisors of one home",
     ),

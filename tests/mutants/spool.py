@@ -8,6 +8,9 @@ CUT = "tests/crash/test_simulator.py::test_the_power_may_go_at_any_operation"
 DEATH = "tests/unit/spool/test_faults.py::test_a_process_may_die_at_any_operation"
 CLAIM = "tests/unit/spool/test_claim.py::test_"
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
+FILING = "tests/unit/spool/test_filing.py::test_"
+GROWING = "tests/unit/spool/test_growing.py::test_"
+NAMES = "tests/unit/spool/test_names.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
 TORN = "tests/crash/test_torn.py::test_"
 PURGE = "tests/unit/spool/test_purge.py::test_"
@@ -108,8 +111,8 @@ SPOOL = (
         (("NOREPLACE, EXCHANGE = 1, 2", "NOREPLACE, EXCHANGE = 0, 2"),),
         (
             "tests/unit/spool/test_files.py::test_a_move_takes_the_name_along_and_never_overwrites",
-            f"{CLAIM}a_job_that_ran_owns_its_name",
-            f"{CLAIM}a_drop_that_took_the_name_of_a_running_job_gets_another",
+            f"{FILING}a_job_that_ran_owns_its_name",
+            f"{FILING}a_drop_that_took_the_name_of_a_running_job_gets_another",
         ),
         "a job that waits under the same name is gone",
     ),
@@ -129,7 +132,7 @@ SPOOL = (
         "a verdict is judged anew when it could not be filed",
         "spool/claim.py",
         (("event = self._filing or entry", "event = entry"), ("elif self._filing is None:", "else:")),
-        (f"{CLAIM}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
+        (f"{FILING}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
         "a failure counts twice, and the job is buried before its time",
     ),
     Mutant(
@@ -148,7 +151,7 @@ SPOOL = (
                 ),
             ),
         ),
-        (f"{CLAIM}at_no_moment_of_a_revival_does_done_or_dead_say_run_me",),
+        (f"{GROWING}at_no_moment_of_a_revival_does_done_or_dead_say_run_me",),
         "a crash leaves a file in dead/ that says it waits; recovery would have to read all that ever ended",
     ),
     Mutant(
@@ -165,14 +168,14 @@ SPOOL = (
         "what was moved is not compared with what was locked",
         "spool/jobfile.py",
         (("self._check_caught(target, self.job_id)", "pass"),),
-        (f"{INTAKE}a_stranger_that_takes_the_name_in_between_goes_back",),
+        (f"{NAMES}a_stranger_that_takes_the_name_in_between_goes_back",),
         "a file nobody has read is started under the name of another",
     ),
     Mutant(
         "what was exchanged is not compared with what was locked",
         "spool/jobfile.py",
         (("if came_out is not None and came_out.st_ino != former_inode:", "if came_out is None:"),),
-        (f"{CLAIM}a_compaction_that_finds_a_stranger_in_its_place_steps_back",),
+        (f"{GROWING}a_compaction_that_finds_a_stranger_in_its_place_steps_back",),
         "a job dropped at that moment is thrown away",
     ),
     Mutant(
@@ -247,7 +250,7 @@ SPOOL = (
         "the file that replaces another is not locked",
         "spool/jobfile.py",
         (("files.try_lock(fd)\n            files.write(fd, record.body", "files.write(fd, record.body"),),
-        (f"{CLAIM}a_job_that_was_replaced_is_locked_all_the_same",),
+        (f"{GROWING}a_job_that_was_replaced_is_locked_all_the_same",),
         "two change one job at once",
     ),
     Mutant(
@@ -295,8 +298,8 @@ SPOOL = (
             ),
         ),
         (
-            f"{CLAIM}somebody_who_still_writes_cannot_change_what_was_read",
-            f"{CLAIM}a_file_that_was_truncated_by_its_producer_is_written_anew",
+            f"{GROWING}somebody_who_still_writes_cannot_change_what_was_read",
+            f"{GROWING}a_file_that_was_truncated_by_its_producer_is_written_anew",
         ),
         "a job becomes unreadable while it runs",
     ),
@@ -305,7 +308,7 @@ SPOOL = (
         "spool/jobfile.py",
         (("        elif record.torn:\n            self._mend()\n", ""),),
         (
-            f"{CLAIM}what_a_crash_left_is_never_read_together_with_what_is_written_next",
+            f"{GROWING}what_a_crash_left_is_never_read_together_with_what_is_written_next",
             f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",
         ),
         "a second crash makes one entry of two halves",
@@ -368,7 +371,7 @@ SPOOL = (
         "put back without its verdict",
         "spool/claim.py",
         (('frozenset(("completed", "died", "expired"))', 'frozenset(("completed", "died", "expired", "failed"))'),),
-        (f"{CLAIM}on_a_full_disk_what_has_to_run_again_stays_claimed",),
+        (f"{FILING}on_a_full_disk_what_has_to_run_again_stays_claimed",),
         "on a full disk a job that fails is tried for ever, at once",
     ),
 )

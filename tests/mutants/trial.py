@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from queuectl.processes.hunt import HOME_TAG
+from queuectl.processes.environment import HOME_TAG
 from tests.mutants.witness import TOLD_TO
 
 Edits = tuple[tuple[str, str], ...]
@@ -77,6 +77,15 @@ def break_it(path: Path, mutant: Mutant) -> None:
         broken.write_text(text, encoding="utf-8")
         for compiled in broken.parent.glob(f"__pycache__/{broken.stem}.*.pyc"):
             compiled.unlink()
+
+
+def check_fits(mutant: Mutant) -> None:
+    """Raise AssertionError when a piece of the program that a mutant replaces is not there, or a test is not."""
+    for file, edits in ((mutant.file, mutant.edits), *([mutant.also] if mutant.also is not None else [])):
+        edited((ROOT / "queuectl" / file).read_text(encoding="utf-8"), edits, f"{mutant.name}: in {file}")
+    for test in mutant.tests:
+        file, _, name = test.partition("[")[0].partition("::")
+        assert f"def {name}(" in (ROOT / file).read_text(encoding="utf-8"), f"{mutant.name}: there is no {test}"
 
 
 def edited(text: str, edits: Edits, where: str) -> str:

@@ -43,7 +43,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
     @initialize(comes_to_rest=st.booleans())
     def begin(self, comes_to_rest: bool) -> None:
         sync_module.STEP, self.step = 1, sync_module.STEP  # many small pieces, so that a kill finds more moments
-        self.root = tempfile.mkdtemp(prefix="index-")
+        self.root = tempfile.mkdtemp(prefix="index-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.layout = Layout(f"{self.root}/home")
         self.layout.ensure()
         self.spool = Spool(self.layout, Settings({"durability": "relaxed"}))

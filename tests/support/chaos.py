@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
-from queuectl.processes.hunt import HOME_TAG, TAG
+from queuectl.processes.environment import HOME_TAG, TAG
 from tests.support.audit import check_mended
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import psutil
 from queuectl.client import Queue
 from queuectl.errors import NoSupervisor, QueueError
 from queuectl.processes import control
-from queuectl.processes.hunt import HOME_TAG
+from queuectl.processes.environment import HOME_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable

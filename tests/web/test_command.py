@@ -129,7 +129,7 @@ def test_the_token_is_printed_and_made_anew(home: Path, monkeypatch: pytest.Monk
         (["--socket", "/tmp/" + "x" * 103], {}, 2, "108 bytes are too many for the path of a socket; at most 107"),
         (["--socket", ""], {}, 2, "--socket needs a path"),
         (["--rotate"], {}, 2, "goes with `token`"),
-        (["tokn"], {}, 2, "invalid choice"),
+        (["tokn"], {}, 2, 'token must be one of token, not "tokn"'),
         (["--token-file", "/nonexistent/token"], {}, 1, "/nonexistent/token"),
         ([], {"WEB_AUTH": "maybe"}, 6, "QUEUECTL_WEB_AUTH must be"),
     ],

@@ -20,7 +20,6 @@ from queuectl.cli.times import duration
 from queuectl.client import Queue
 from queuectl.errors import NotFound, UsageError
 from queuectl.index.database import IndexUnavailable
-from queuectl.index.minutes import together
 from queuectl.index.reader import Reader
 from queuectl.units import quote
 
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
 STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")  # their exit codes are their places
 WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
-HOUR = 60
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -100,11 +98,9 @@ def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
     try:
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
-            told = together(reader.series(int(made.now / 60) - HOUR + 1, 1, HOUR)).counts
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
-        return Seen(made, None)
-    return Seen(made, told["failed"] + told["dead"])
+    return Seen(made)
 
 
 def judge(key: str, seen: Seen, warning: Range | None, critical: Range | None) -> Row:

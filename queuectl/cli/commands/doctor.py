@@ -6,12 +6,13 @@ import os
 
 from queuectl.cli.progress import Progress
 from queuectl.cli.render import emit
-from queuectl.cli.text import plural, safe
+from queuectl.cli.text import safe
 from queuectl.doctor.checks import CHECKS, examine, level_of, mend
 from queuectl.doctor.finding import ERROR, FIX, INFO, OK, WARN
 from queuectl.doctor.home import Home
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.spool.layout import Layout, default_home
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

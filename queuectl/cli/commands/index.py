@@ -4,35 +4,28 @@ from __future__ import annotations
 
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.render import Column, emit
-from queuectl.cli.text import plural
 from queuectl.client import Queue
-from queuectl.errors import Busy, Conflict, NoSupervisor, QueueError
-from queuectl.units import spell_duration
+from queuectl.errors import Conflict, NoSupervisor, QueueError
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
 
-PATIENCE_S = 30
-
 
 def run_rebuild(args: Arguments, screen: Screen) -> int:
     """Build the index anew beside the old one and put it in its place."""
-    from filelock import FileLock, Timeout
-
+    from queuectl.index.lock import IndexLock
     from queuectl.index.reader import Reader
     from queuectl.index.verify import rebuild
 
     queue = Queue(args.home)
     _refuse_beside_supervisor(queue)
     queue.layout.ensure()
-    try:
-        with FileLock(f"{queue.layout.run}/index.lock", timeout=PATIENCE_S), Progress(screen, "Rebuilding") as progress:
-            for step in rebuild(queue.spool, queue.layout.index):
-                progress.step(0, str(step))
-    except Timeout:
-        raise Busy(f"another process has been updating the index for {PATIENCE_S}s", "try again") from None
+    with IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
+        for step in rebuild(queue.spool, queue.layout.index):
+            progress.step(0, str(step))
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())
     screen.result({"action": "rebuild", "jobs": count})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from queuectl.cli.attempts import COLOURS, tries
+from queuectl.attempts import tries
+from queuectl.cli.attempts import COLOURS
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.text import is_text
@@ -11,7 +12,6 @@ from queuectl.client import Queue
 from queuectl.clock import spell
 from queuectl.errors import UsageError
 from queuectl.job import STATES
-from queuectl.outcome import signal_name
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -152,5 +152,7 @@ def how_it_ended(row: Row) -> str:
     if code is None or row["state"] == "processing":
         return ""
     if outcome == "signal" and code > 128:
+        from queuectl.outcome import signal_name
+
         return signal_name(code - 128)
     return OUTCOMES.get(outcome, str(code))

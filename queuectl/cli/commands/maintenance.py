@@ -9,9 +9,10 @@ from __future__ import annotations
 from queuectl.cli.render import emit
 from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import tell
-from queuectl.cli.text import plural, safe
+from queuectl.cli.text import safe
 from queuectl.client import Queue
-from queuectl.errors import Busy, PartlyFailed, QueueError, UsageError
+from queuectl.errors import Busy, PartlyFailed, QueueError
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-MOST_WORKERS = 1024
 TOLD = 5  # of the things that failed in one task
 NOTHING = "nothing to do"
 TASK_COLUMNS = 10
@@ -33,10 +33,11 @@ TASK_COLUMNS = 10
 def run(args: Arguments, screen: Screen) -> int:
     """Run the tasks; the exit code is 7 when something failed, while the rest was done."""
     from queuectl.maintenance.tasks import check
+    from queuectl.processes.control import check_count
 
     check(args.tasks)
-    if args.ensure_workers is not None and not 1 <= args.ensure_workers <= MOST_WORKERS:
-        raise UsageError(f"--ensure-workers must be from 1 to {MOST_WORKERS}, not {args.ensure_workers}")
+    if args.ensure_workers is not None:
+        check_count(args.ensure_workers, 1, "--ensure-workers")
     queue = Queue(args.home)
     failed: list[tuple[str, QueueError]] = []
     rows = _rows(args, screen, queue, failed)

@@ -12,7 +12,7 @@ from queuectl.cli.commands.list import PAGE, states_of
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.screen import is_terminal
-from queuectl.cli.text import is_text, plural
+from queuectl.cli.text import is_text
 from queuectl.cli.times import instant
 from queuectl.client import Queue
 from queuectl.errors import UsageError
@@ -20,7 +20,7 @@ from queuectl.index.rows import DIRECTORY_OF
 from queuectl.job import STATES_OF
 from queuectl.maintenance.work import Work
 from queuectl.spool.purge import Chosen, purge
-from queuectl.units import spell_size
+from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

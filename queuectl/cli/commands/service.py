@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from queuectl import PACKAGE
 from queuectl.cli import service
 from queuectl.cli.screen import shorten
 from queuectl.errors import Conflict, NoSupervisor, NotAllowed, UsageError, from_os_error
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 KINDS = ("user", "system", "launchd")
 
 
@@ -125,9 +125,10 @@ def _kind(args: Arguments) -> str:
 
 
 def _files(args: Arguments) -> list[File]:
+    from queuectl.processes.control import check_count
+
     kind = _kind(args)
-    if not 1 <= args.workers <= 1024:
-        raise UsageError(f"--workers must be from 1 to 1024, not {args.workers}")
+    check_count(args.workers, 1, "--workers")
     words = program()
     if kind != "launchd" and not service.UNSAFE.isdisjoint(words[0]):
         raise UsageError(f"systemd starts no program whose path holds quotes or backslashes: {words[0]}")

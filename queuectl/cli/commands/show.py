@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.beside import progress_of, result_of
+from queuectl.beside import progress_of, result_of
 from queuectl.cli.ids import Failures, expand
 from queuectl.cli.portrait import show_job
 from queuectl.cli.render import emit

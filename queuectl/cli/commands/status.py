@@ -71,7 +71,6 @@ def look(queue: Queue, screen: Screen, *, usage: bool = True) -> Overview:
         # One that does not answer does not bring the index up to date either: what it shows is better than nothing.
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
-            made.recent = reader.recent(made.now)
     except IndexUnavailable as error:
         made.unavailable = str(error)
     return made

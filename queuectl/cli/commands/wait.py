@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from queuectl.cli.ids import Failures, expand
 from queuectl.cli.progress import Progress
-from queuectl.cli.text import plural, safe
+from queuectl.cli.text import safe
 from queuectl.client import Queue
 from queuectl.errors import JobFailed, QueueError
-from queuectl.units import spell_duration
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

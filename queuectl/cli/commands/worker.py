@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from queuectl.cli.text import plural
 from queuectl.client import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, NotFound, PartlyFailed, UsageError
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def run_scale(args: Arguments, screen: Screen) -> int:
     from queuectl.processes import control
     from queuectl.processes.launch import start_workers
 
-    if args.count < 0:
-        raise UsageError(f"the number of workers must be 0 or more, not {args.count}")
+    control.check_count(args.count, 0)
     layout = _layout(args)
     try:
         before = len(control.ask(layout, {"do": "status"})["workers"])

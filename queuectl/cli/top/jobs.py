@@ -39,7 +39,6 @@ def look(queue: Queue, screen: Screen, state: State) -> Picture:
     try:
         with open_index(queue, screen) as reader:
             overview.look_into_index(made, reader)
-            made.recent = reader.recent(made.now)
             order = _order(state.order, made)
             for page in _pages(reader, order, state.search):
                 rows += page.rows

@@ -6,10 +6,10 @@ Guarantees: what takes time (a cancelled job may take long to die) is done by a 
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
+from queuectl import PACKAGE
 from queuectl.cli.follow import LOOK_S
 from queuectl.cli.top.jobs import Log, look
 from queuectl.cli.top.state import State
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from queuectl.cli.top.view import Picture
     from queuectl.client import Queue
 
-PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PATIENCE_S, MOST_PATIENCE_S = 3.0, 60.0  # keys are not heard during a look
 DONE = {"cancel": "cancelled", "retry": "runs again"}
 

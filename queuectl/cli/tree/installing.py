@@ -23,7 +23,7 @@ INSTALLING: dict[str, Command] = {
         ),
     ),
     "service install": Command(
-        "write these files to where they belong; start nothing",
+        "write the files by which systemd or launchd runs the queue; start nothing",
         *WHAT,
         flag("--dry-run", help="say what would be written, but write nothing"),
         flag("--force", help="replace files that say something else"),
@@ -40,11 +40,11 @@ INSTALLING: dict[str, Command] = {
     "schema": Command(
         "print what authors may write as JSON Schema, or the API as OpenAPI",
         choice("what", "WHAT", ("job", "config", "openapi"), help="job, config (config.yaml) or openapi"),
-        examples=("queuectl schema job", "queuectl schema config"),
+        examples=("queuectl schema job", "queuectl schema config", "queuectl schema openapi"),
     ),
     "help": Command(
         "explain a command or a topic; alone it lists them",
-        option("words", metavar="TOPIC", nargs="*", help="a command, or a topic as exit-codes"),
+        option("words", metavar="TOPIC", nargs="*", help="a command, or a topic, for instance exit-codes"),
         examples=("queuectl help", "queuectl help worker start", "queuectl help exit-codes"),
     ),
 }

@@ -104,7 +104,12 @@ JOBS: dict[str, Command] = {
     ),
     "purge": Command(
         "remove many jobs and what they wrote, for good",
-        option("--state", metavar="STATE", action="append", help="default: completed,cancelled; may be repeated"),
+        option(
+            "--state",
+            metavar="STATE",
+            action="append",
+            help="only such jobs (default: completed,cancelled); a comma list, may be repeated",
+        ),
         option(
             "--older-than",
             metavar="TIME",

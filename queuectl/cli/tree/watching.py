@@ -30,7 +30,7 @@ WATCHING: dict[str, Command] = {
             "WHAT",
             ("queue", "minute", "hour", "day"),
             default="hour",
-            help="a row for each of them: queue, minute, hour (default) or day",
+            help="a row for each queue, minute, hour (default) or day",
         ),
         option("--queue", metavar="NAME", help="only this queue"),
         examples=(
@@ -81,7 +81,7 @@ WATCHING: dict[str, Command] = {
     "metrics": Command(
         "print figures for Prometheus, or write them to a file for node_exporter",
         option(
-            "--textfile", metavar="FILE", help="write them to FILE, at once and whole; its name should end in .prom"
+            "--textfile", metavar="FILE", help="write them to FILE, whole or not at all; its name should end in .prom"
         ),
         examples=("queuectl metrics", "queuectl metrics --textfile queuectl.prom", "queuectl metrics --json"),
     ),

@@ -10,7 +10,7 @@ const LOOKED_UP = 10; // jobs that left the list, a refresh
 const OVER = ['completed', 'dead', 'gone'];
 let timer, isRunning = false, isAgain = false;
 
-export const isRefreshing = () => isRunning;
+export const isRefreshing = () => isRunning; // tests wait for it
 
 function decode(text) {
   try {

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from queuectl.clock import Clock
 from queuectl.errors import InvalidData
 from queuectl.index.reader import Reader
 from queuectl.index.rows import AT, COLUMNS, row_of
 from queuectl.index.sync import catch_up
-from queuectl.index.writer import Writer
+from queuectl.index.writer import Due, Writer
 from queuectl.job import DIRECTORIES, PENDING, Job
 from queuectl.settings import Settings
+from queuectl.spool.files import Files
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from queuectl.index.sync import Progress
@@ -154,3 +159,123 @@ def new_home(tmp_path: Path) -> Callable[[], Home]:
         return made[-1]
 
     return make
+
+
+class Watched(Files):
+    """Counts the directories that are listed and the files that are looked at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listed: list[str] = []
+        self.looks: Counter[str] = Counter()
+        self.opened = 0
+
+    def names(self, directory: str) -> Iterator[str]:
+        self.listed.append(os.path.basename(directory))
+        return super().names(directory)
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        self.looks[os.path.basename(os.path.dirname(path))] += 1
+        return super().lstat(path)
+
+    def open(self, path: str, flags: int) -> int:
+        self.opened += path.endswith(".json")
+        return super().open(path, flags)
+
+
+@pytest.fixture
+def watched(home: Home) -> Watched:
+    """A home in which one job lies in each directory, all of it in the index, and nothing has changed for long."""
+    fill(home)
+    home.let_time_pass()
+    home.catch_up()
+    home.spool.files = Watched()
+    return home.spool.files
+
+
+def run(pieces: Iterator[Any]) -> None:
+    for _ in pieces:
+        continue
+
+
+def fill(home: Home) -> None:
+    """Put jobs into all states."""
+    home.enqueue(id="waiting", priority=2, tags=["t"], queue="mail")
+    home.enqueue(id="later", run_at="2199-01-01T00:00:00Z")
+    home.enqueue(id="held")
+    home.hold("held")
+    home.enqueue(id="failed")
+    home.fail("failed", time.time() + 1000)
+    home.enqueue(id="completed")
+    home.finish("completed")
+    home.enqueue(id="cancelled")
+    with home.spool.take("cancelled") as claim:
+        claim.cancel()
+    home.enqueue(id="dead")
+    with home.start("dead") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 3, "error": "boom"})
+    home.enqueue(id="running")
+    home.start("running").close()
+
+
+def full_sync_happens(home: Home) -> bool:
+    files = Watched()
+    home.spool.files = files
+    home.catch_up()
+    home.spool.files = Files()
+    assert home.differences() == []
+    return {"pending", "done", "dead"} <= set(files.listed)
+
+
+@pytest.fixture
+def settled(home: Home) -> Home:
+    fill(home)
+    home.let_time_pass()
+    home.catch_up()
+    assert not full_sync_happens(home)
+    return home
+
+
+class Time(Clock):
+    def __init__(self, now: float) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "index.sqlite3")
+
+
+@pytest.fixture
+def clock() -> Time:
+    return Time(NOW)
+
+
+@pytest.fixture
+def index(path: str, clock: Time) -> Iterator[Writer]:
+    made = Writer(path, clock)
+    yield made
+    made.close()
+
+
+def ids(found: list[Due]) -> list[str]:
+    return [due.id for due in found]
+
+
+def counted(index: Writer) -> dict[tuple[str, str], int]:
+    index.commit()
+    with sqlite3.connect(index.path) as connection:
+        found = {(queue, state): n for queue, state, n in connection.execute("SELECT * FROM counts WHERE n <> 0")}
+    connection.close()
+    return found
+
+
+def really(index: Writer) -> dict[tuple[str, str], int]:
+    with sqlite3.connect(index.path) as connection:
+        sql = "SELECT queue, state, count(*) FROM jobs GROUP BY queue, state"
+        found = {(queue, state): n for queue, state, n in connection.execute(sql)}
+    connection.close()
+    return found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.errors import Busy, UsageError
-from queuectl.index import pages, reader
+from queuectl.index import pages
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.pages import ORDERS, Query
 from queuectl.index.reader import Reader
@@ -311,45 +311,6 @@ def test_a_job_whose_time_came_unnoticed_waits_as_well(index: Writer) -> None:
     with Reader(index.path) as found:
         assert found.oldest_waiting(4e9 - 1) is None
         assert found.oldest_waiting(4e9 + 60) == 4e9
-
-
-def test_recent_counts_what_ended_within_the_window(index: Writer) -> None:
-    for number in range(100):
-        begun = NOW - 1800 + number
-        index.put(row(f"d{number}", state="completed", run_at=begun - number, started_at=begun, finished_at=begun + 10))
-    index.put(row("old", state="completed", run_at=0.0, started_at=NOW - 5000, finished_at=NOW - 4000))
-    index.put(row("retry", state="failed", run_at=NOW + 60, started_at=NOW - 30, finished_at=NOW - 20))
-    index.put(row("dead", state="dead", run_at=NOW - 41, started_at=NOW - 40, finished_at=NOW - 30))
-    index.put(row("cancelled", state="cancelled", finished_at=NOW - 5))
-    index.put(row("running", state="processing", started_at=NOW - 5))
-    index.commit()
-    with Reader(index.path) as found:
-        stats = found.recent(NOW)
-    assert (stats.done, stats.failed) == (100, 2)
-    assert stats.per_minute == pytest.approx(102 / 60)
-    assert stats.wait_p50 == pytest.approx(49, abs=1)
-    assert stats.wait_p95 == pytest.approx(95, abs=1)
-    assert (stats.run_p50, stats.run_p95) == (10, 10)
-    assert not stats.is_sampled
-
-
-def test_recent_is_none_where_nothing_ran(index: Writer) -> None:
-    with Reader(index.path) as found:
-        stats = found.recent(NOW)
-    assert (stats.done, stats.failed, stats.per_minute) == (0, 0, 0)
-    assert (stats.wait_p50, stats.wait_p95, stats.run_p50, stats.run_p95) == (None, None, None, None)
-
-
-def test_recent_takes_no_more_than_the_newest(index: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "SAMPLE", 60)
-    for number in range(100):
-        index.put(row(f"d{number}", state="completed", started_at=NOW - number, finished_at=NOW - number))
-    index.commit()
-    with Reader(index.path) as found:
-        stats = found.recent(NOW)
-    assert stats.is_sampled
-    assert stats.done == 60
-    assert stats.per_minute == pytest.approx(60 * 60 / 59)
 
 
 # --- the file

@@ -7,6 +7,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from queuectl.clock import Clock
 from queuectl.history import DONE
 from queuectl.settings import Settings
 from queuectl.spool.files import Files
@@ -83,6 +84,15 @@ def test_what_belongs_to_no_job_goes_when_it_has_been_still_for_a_day(spool: Hom
     assert young.exists()
     assert owned.exists()
     assert len(os.listdir(spool.layout.output)) == 6
+
+
+def test_what_was_just_put_there_is_young_whatever_its_mtime(spool: Home) -> None:
+    """A copy from elsewhere keeps its times; its job may come next."""
+    spool.clock = Clock()
+    path = write(spool, "gone")
+    os.utime(path, (0, 0))
+    assert do(spool, "output").words == ""
+    assert path.exists()
 
 
 def test_what_a_run_still_holds_stays_although_its_job_is_gone(spool: Home) -> None:

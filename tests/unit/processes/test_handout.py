@@ -9,8 +9,9 @@ from collections import deque
 import pytest
 
 from queuectl.processes.appointments import NEVER
+from queuectl.processes.control import BUSY, IDLE
 from queuectl.processes.handout import ANSWER_S, Handout
-from queuectl.processes.slots import BUSY, IDLE, QUICK_S, Slot
+from queuectl.processes.slots import QUICK_S, Slot
 
 
 class Clock:
