@@ -54,11 +54,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+        _let_go_of_stdout()
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001  # the last line of defence
-        return _fail(error, tokens)
+        code = _fail(error, tokens)
+        if isinstance(error, OSError):
+            _let_go_of_stdout()
     return code
+
+
+def _let_go_of_stdout() -> None:
+    """Throw away what cannot be written: Python flushes once more when it ends, and would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(tokens: Sequence[str]) -> int:
