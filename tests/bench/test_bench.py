@@ -16,6 +16,7 @@ from tests.bench import spools
 from tests.bench.__main__ import DOCUMENT, RESULTS, main
 from tests.bench.harness import ABOVE, BENCHES, FULL, NOTHING_STORED, RELAXED, Figure, Goal, Row
 from tests.bench.report import markdown, number, put_into
+from tests.support.plays import IS_FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ MEASURED = rb',"(cpu_s|max_rss_bytes)":[\d.]+'
 
 def test_the_small_size_runs_and_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Table and JSON hold every figure, with its durability and one number a round; no process, no file stays."""
-    names = ["limits", "enqueue-process", "lag", "idle", "web"]
+    names = ["limits", "enqueue-process", "lag", "idle", *(["web"] if IS_FULL else [])]  # a browser takes half a minute
     target = tmp_path / "figures.json"
     before = set(psutil.pids())
     work = tmp_path / "work"
