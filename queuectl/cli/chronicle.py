@@ -42,9 +42,11 @@ def newest(
     Args:
         kinds: only these; empty for all.
     """
+    from queuectl.index.reader import Query
+
     kept: list[tuple[float, int, Happened]] = []  # a heap, the oldest first
     count = 0
-    for row in _changed(reader, since):
+    for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
         if len(kept) >= limit and row["updated_at"] < kept[0][0]:
             break
         try:
@@ -57,18 +59,6 @@ def newest(
                 count += 1
                 (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, (at, count, happened))
     return [happened for _, _, happened in sorted(kept)], count > limit
-
-
-def _changed(reader: Reader, since: float) -> Iterator[Happened]:
-    from queuectl.index.reader import Query
-
-    cursor = None
-    while True:
-        page = reader.page(Query(since=since, limit=PAGE, cursor=cursor))
-        yield from page.rows
-        cursor = page.cursor
-        if cursor is None:
-            return
 
 
 def events_of(job: Job) -> Iterator[Happened]:

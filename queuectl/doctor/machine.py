@@ -108,10 +108,10 @@ def logs(home: Home) -> Iterator[Finding]:
     sizes = {
         name: status.st_size
         for name in home.names("logs")
-        if (status := home.lstat(f"{home.layout.home}/logs/{name}")) is not None
+        if (status := home.lstat(f"{home.layout.logs}/{name}")) is not None
     }
     huge = [f"{name} ({spell_size(size)})" for name, size in sizes.items() if size > LOG_BYTES]
     if huge:
-        paths = " ".join(quoted(f"{home.layout.home}/logs/{n}") for n, size in sizes.items() if size > LOG_BYTES)
+        paths = " ".join(quoted(f"{home.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
         text = f"logs/ is larger than rotation keeps it: {few(huge)}"
         yield Finding(WARN, text, f"look at its end for what repeats, then: truncate -s 0 {paths}")

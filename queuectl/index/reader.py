@@ -81,6 +81,15 @@ class Reader:
         """Return one page of the jobs that match; see pages."""
         return pages.fetch(self._database, query)
 
+    def rows(self, query: Query) -> Iterator[dict[str, Any]]:
+        """Yield all jobs that match, fetched `query.limit` at a time; its cursor moves on with them."""
+        while True:
+            page = self.page(query)
+            yield from page.rows
+            query.cursor = page.cursor
+            if query.cursor is None:
+                return
+
     def not_changed_since(self, state: str, instant: float) -> Iterator[tuple[float, str]]:
         """Yield when each job of a state last changed, and its id, of those that have not since; the oldest first.
 

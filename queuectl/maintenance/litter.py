@@ -42,8 +42,7 @@ def run_once(work: Work) -> Report:
         parts.append(f"{plural(removed, 'file')} that a crash had left")
     if locks:
         parts.append(f"{plural(locks, 'lock')} that nobody holds")
-    will = "would remove" if work.dry_run else "removed"
-    return Report(f"{will} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
+    return Report(f"{work.removed} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
 
 
 def left(layout: Layout, files: Files) -> Iterator[str]:

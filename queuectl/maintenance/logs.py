@@ -23,7 +23,7 @@ NAME = re.compile(r"(supervisor|maintenance|web|worker-\d+)\.log(\.\d+)?")
 
 def run_once(work: Work) -> Report:
     """Remove those that have not changed for KEPT_S."""
-    files, folder = work.spool.files, f"{work.layout.home}/logs"
+    files, folder = work.spool.files, work.layout.logs
     removed = freed = 0
     for name in [*files.names(folder)]:
         found, path = NAME.fullmatch(name), f"{folder}/{name}"
@@ -36,6 +36,5 @@ def run_once(work: Work) -> Report:
             files.unlink(path)
         removed += 1
         freed += status.st_size
-    will = "would remove" if work.dry_run else "removed"
-    words = f"{will} {plural(removed, 'old log')}, {spell_size(freed)}" if removed else ""
+    words = f"{work.removed} {plural(removed, 'old log')}, {spell_size(freed)}" if removed else ""
     return Report(words, files=removed, bytes=freed)

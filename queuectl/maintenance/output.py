@@ -63,8 +63,7 @@ def run_once(work: Work) -> Report:
         parts.append(f"{plural(orphans, 'file')} of no job")
     if jobs:
         parts.append(f"the output of {plural(jobs, 'job')}")
-    will = "would remove" if work.dry_run else "removed"
-    words = f"{will} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
+    words = f"{work.removed} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
     return Report(words, jobs=jobs, orphans=orphans, output_bytes=freed + made_room, left_bytes=total - made_room)
 
 
@@ -92,7 +91,7 @@ def _take_away(work: Work, each: Written) -> bool:
 def _inputs(work: Work) -> int:
     """Remove what was to be read by jobs that are no more."""
     removed = 0
-    folder = f"{work.layout.home}/input"
+    folder = work.layout.input
     for name in [*work.spool.files.names(folder)]:
         age = work.age(f"{folder}/{name}")
         if age is not None and age > ORPHAN_S and is_id(name) and work.spool.find(name) is None:

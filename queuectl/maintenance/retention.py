@@ -35,7 +35,7 @@ def run_once(work: Work) -> Report:
         chosen = chain(_done(work, reader), _dead(work, reader))
         if work.dry_run:
             count = sum(1 for _ in chosen)
-            return Report(f"would remove {plural(count, 'job')}, output included" if count else "", jobs=count)
+            return Report(f"{work.removed} {plural(count, 'job')}, output included" if count else "", jobs=count)
         for removed in purge(work.spool, chosen):
             jobs += len(removed.ids)
             changed += len(removed.changed)

@@ -59,6 +59,11 @@ class Work:
         self.gave_up_ballast = False
         self.failed: list[QueueError] = []
 
+    @property
+    def removed(self) -> str:
+        """The verb of a report: what happened, or would have."""
+        return "would remove" if self.dry_run else "removed"
+
     def reader(self) -> Reader:
         """Open the index to choose jobs that are to go.
 

@@ -41,7 +41,7 @@ def default_home() -> str:
 class Layout:
     """The paths of one home directory, all absolute."""
 
-    __slots__ = ("home", "output", "rejected", "run", "spool", "tmp")
+    __slots__ = ("home", "input", "logs", "output", "rejected", "run", "spool", "tmp")
 
     def __init__(self, home: str) -> None:
         self.home = os.path.abspath(home)
@@ -49,6 +49,8 @@ class Layout:
         self.tmp = f"{self.spool}/tmp"
         self.rejected = f"{self.spool}/rejected"
         self.output = f"{self.home}/output"
+        self.input = f"{self.home}/input"
+        self.logs = f"{self.home}/logs"
         self.run = f"{self.home}/run"
 
     def directory(self, name: str) -> str:
@@ -69,11 +71,11 @@ class Layout:
 
     def input_of(self, job_id: str) -> str:
         """Return the path of what the job gets on stdin, if anything."""
-        return f"{self.home}/input/{_checked(job_id)}"
+        return f"{self.input}/{_checked(job_id)}"
 
     def log(self, name: str) -> str:
         """Return the path of a log: `supervisor` or `worker-1`."""
-        return f"{self.home}/logs/{_checked(name)}.log"
+        return f"{self.logs}/{_checked(name)}.log"
 
     def mark(self, name: str) -> str:
         """Return the path of an empty file in state/ whose mtime tells when something was last done."""

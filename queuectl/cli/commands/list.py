@@ -103,8 +103,11 @@ class Pages:
         cursor = None
         while self._left is None or self._left > 0:
             size = PAGE if self._left is None else min(PAGE, self._left)
-            page = self._reader.page(Query(states=self._states, limit=size, cursor=cursor, **self._filters))
-            if cursor is None:
+            is_first = cursor is None  # counting takes a look at all that match: once is enough
+            page = self._reader.page(
+                Query(states=self._states, limit=size, cursor=cursor, is_counted=is_first, **self._filters)
+            )
+            if is_first:
                 self.total, self.is_exact = page.total, page.is_exact
             for row in page.rows:
                 yield {**row, "max_retries": self._max_retries if row["max_retries"] is None else row["max_retries"]}

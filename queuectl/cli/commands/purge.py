@@ -89,13 +89,7 @@ def _counts(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> d
 def _rows(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from queuectl.index.reader import Query
 
-    cursor = None
-    while True:
-        page = reader.page(Query(states, sort="-updated", limit=PAGE, cursor=cursor, is_counted=False, **filters))
-        yield from page.rows
-        cursor = page.cursor
-        if cursor is None:
-            return
+    return reader.rows(Query(states, sort="-updated", limit=PAGE, is_counted=False, **filters))
 
 
 def _chosen(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> Iterator[Chosen]:
