@@ -195,6 +195,10 @@ class Dispatcher:
                 self.in_hand.add(job_id)
                 return job_id
 
+    def has_many(self, count: int) -> bool:
+        """Tell whether more than `count` jobs are due, without counting them."""
+        return len(self._ready) > count or not self._ready.complete
+
     def _refill(self, now: float) -> None:
         """Fetch the first of what did not fit."""
         if self.degraded is not None:
@@ -242,11 +246,7 @@ class Dispatcher:
                 self._promote(now)
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
-        """A worker has reported on a job: it is in hand no more.
-
-        Args:
-            answer: why it was not claimed, when it was not.
-        """
+        """A worker has reported on a job: it is in hand no more. `answer` says why it was not claimed, when it was not."""
         self.in_hand.discard(job_id)
         touched = job_id in self._touched
         self._touched.discard(job_id)

@@ -1,9 +1,10 @@
 """handout: which worker is told to run which job, and when it is asked to give one back.
 
 Owns:       the orders of all slots.
-Guarantees: a worker that is idle gets the next job first; one whose jobs are short is told of one more ahead of time,
-            so that it need not wait for us between two; a job never waits behind a slow one for longer than QUICK_S
-            while it could be run elsewhere, nor behind a worker that does not answer.
+Guarantees: a worker that is idle gets the next job first; one whose jobs are short is told of more ahead of time, so
+            that it need not wait for us between two: as many as it runs in AHEAD_S, and at most AHEAD. A job never
+            waits behind a slow one for longer than QUICK_S while it could be run elsewhere, nor behind a worker that
+            does not answer. Where jobs are few, each worker has one ahead at most.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import BUSY, IDLE
-from queuectl.processes.slots import QUICK_S
 
 if TYPE_CHECKING:
     from typing import Any
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 ANSWER_S = 1.0
+QUICK_S = 0.05  # a job that takes less is short
+AHEAD = 15
+AHEAD_S = 0.04
 
 
 class Handout:
@@ -47,11 +50,23 @@ class Handout:
                 if is_short_of_jobs:
                     break
         else:
-            for slot in self._slots.values():
-                is_next_wanted = slot.state == BUSY and slot.is_quick and len(slot.orders) == 1
-                if is_next_wanted and now - slot.job_started < QUICK_S and not self._give(slot, now, wall):
-                    break
+            self._give_ahead(now, wall)
+        for slot in self._slots.values():
+            slot.flush()
         self._recall(now, wall, at_once=is_short_of_jobs)
+
+    def _give_ahead(self, now: float, wall: float) -> None:
+        """Tell those who run short jobs of the next ones, each of one before any of two."""
+        busy = [slot for slot in self._slots.values() if slot.state == BUSY and now - slot.job_started < QUICK_S]
+        quick = {slot: slot.took_s for slot in busy if slot.took_s is not None and slot.took_s < QUICK_S}
+        for slot in quick:
+            if len(slot.orders) < 2 and not self._give(slot, now, wall):
+                return
+        for slot, took_s in quick.items():
+            most = 1 + (AHEAD if took_s * AHEAD < AHEAD_S else int(AHEAD_S / took_s))
+            while len(slot.orders) < most and self._dispatch.has_many(AHEAD * len(self._slots)):
+                if not self._give(slot, now, wall):
+                    return
 
     def _give(self, slot: Slot, now: float, wall: float) -> bool:
         job_id = self._dispatch.next()
@@ -62,15 +77,17 @@ class Handout:
     def _recall(self, now: float, wall: float, *, at_once: bool) -> None:
         self.next_step = NEVER
         for slot in self._slots.values():
-            job_id = slot.waiting_order
-            if job_id is None:
+            waiting = slot.waiting
+            if not waiting:
                 continue
             ask_at = now if at_once else slot.job_started + QUICK_S
             if slot.asked_back is None and now >= ask_at:
-                slot.ask_back(job_id, now)
+                slot.ask_back(now)
             take_at = slot.asked_back + ANSWER_S if slot.asked_back is not None else ask_at
             if slot.asked_back is not None and now >= take_at:
-                self.release(slot, job_id)  # should it begin with it after all, the job's lock decides
+                for job_id in waiting:
+                    self.release(slot, job_id)  # should it begin with it after all, the job's lock decides
+                    slot.unanswered.add(job_id)
             else:
                 self.next_step = min(self.next_step, take_at)
 
@@ -87,6 +104,7 @@ class Handout:
 
     def release(self, slot: Slot, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker is done with a job, does not run it (then `answer` says why), or has given it back."""
+        slot.unanswered.discard(job_id)
         if job_id in slot.orders:
             slot.end(job_id, self._clock.monotonic(), self._clock.now())
         if not any(job_id in other.orders for other in self._slots.values()):

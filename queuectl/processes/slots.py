@@ -9,13 +9,13 @@ Source:     s6-supervise (supervision as a table, restart floor).
 from __future__ import annotations
 
 import gc
-import json
 import mmap
 import os
 import socket
 from typing import TYPE_CHECKING
 
 from queuectl.processes.control import BACKOFF, BUSY, GONE, IDLE, STARTING, STOPPING
+from queuectl.processes.messages import Received, to_line
 from queuectl.processes.signals import reset_for_child
 from queuectl.processes.worker import become_worker
 
@@ -30,7 +30,6 @@ EVENTS = ("ready", "took", "freed", "stop", "died", "due")
 
 FLOOR_S = 1.0
 LONGEST_BACKOFF_S = 60.0
-QUICK_S = 0.05
 GARBAGE = 20_000  # objects that may come before the collector looks for circles; there are few
 NOTE_BYTES = 512  # an id has at most 200
 HEALTHY_AFTER_S = 10.0  # a worker that lived so long starts with a clean record
@@ -80,9 +79,10 @@ class Slot:
     """One worker, by name, through all its processes.
 
     Attributes:
-        orders: ids it was told to run and has not reported on, in the order in which it takes them: at most two.
+        orders: ids it was told to run and has not reported on, in the order in which it takes them.
+        unanswered: ids it was asked to give back and that were taken from it when it did not answer.
         job_id, command, command_pid, job_since: what it runs, None while it runs nothing.
-        is_quick: its last job took less than QUICK_S, so that it is told of the next one ahead of time.
+        took_s: how long its last job ran; None before there was one.
         restart_at: monotonic; when the next process may be forked.
         note: memory shared with its process, which notes there what command it has started: `PID ID`.
         replace: fork again once the current process has drained (restart).
@@ -100,7 +100,8 @@ class Slot:
         self.replace = False
         self.done = self.failed = self.restarts = 0
         self.orders: list[str] = []
-        self.is_quick = False
+        self.unanswered: set[str] = set()
+        self.took_s: float | None = None
         self.asked_back: float | None = None  # monotonic; when it was asked to give back what it has not begun
         self.job_id: str | None = None
         self.command: str | None = None
@@ -109,7 +110,7 @@ class Slot:
         self.job_started = 0.0  # monotonic
         self.waits_to_write = False  # the loop's note
         self.note: mmap.mmap | None = None
-        self._rest = b""
+        self._received = Received()
         self._unsent = bytearray()
 
     def fileno(self) -> int:
@@ -124,10 +125,10 @@ class Slot:
     def tell(self, message: dict[str, Any]) -> None:
         """Send an order, or as much of it as the pipe takes now: a worker that is stopped must not stop us."""
         if self.pipe is not None:
-            self._unsent += json.dumps(message).encode() + b"\n"
-            self._flush()
+            self._unsent += to_line(message)
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Send what waits; a worker that has just died is found out by its death."""
         if self.pipe is None or not self._unsent:
             return
@@ -146,10 +147,10 @@ class Slot:
 
     def hear(self) -> list[dict[str, Any]]:
         """Return what the worker said, and send what waits; never blocks."""
-        self._flush()
+        self.flush()
         if self.pipe is None:
             return []
-        chunks = [self._rest]
+        chunks = []
         while True:
             try:
                 data = self.pipe.recv(65536, socket.MSG_DONTWAIT)
@@ -158,13 +159,17 @@ class Slot:
             if not data:
                 break
             chunks.append(data)
-        *lines, self._rest = b"".join(chunks).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return self._received.take(b"".join(chunks))
 
     def order(self, job_id: str, now: float, wall: float) -> None:
-        """Tell it to run a job, after what it was told before; `now` is monotonic, `wall` seconds since 1970."""
+        """Have it run a job, after what it was told before, with the next `flush`.
+
+        Args:
+            now: monotonic.
+            wall: seconds since 1970.
+        """
         self.orders.append(job_id)
-        self.tell({"do": "run", "id": job_id})
+        self._unsent += to_line({"do": "run", "id": job_id})
         if len(self.orders) == 1:
             self.begin(job_id, now, wall)
             self.handle("took")
@@ -180,22 +185,22 @@ class Slot:
         self.asked_back = None
         if job_id != self.job_id:
             return
-        self.is_quick = now - self.job_started < QUICK_S
         self.forget_job()
         if self.orders:
             self.begin(self.orders[0], now, wall)
         else:
             self.handle("freed")
 
-    def ask_back(self, job_id: str, now: float) -> None:
-        """Ask it to give back a job that it has not begun; `now` is monotonic."""
+    def ask_back(self, now: float) -> None:
+        """Ask it to give back the jobs that it has not begun; `now` is monotonic."""
         self.asked_back = now
-        self.tell({"do": "return", "id": job_id})
+        self.tell({"do": "return"})
 
     @property
-    def waiting_order(self) -> str | None:
-        """A job that waits for the end of the one that runs."""
-        return self.orders[-1] if len(self.orders) > 1 and self.orders[-1] != self.job_id else None
+    def waiting(self) -> list[str]:
+        """The jobs that wait for the end of the one that runs, as far as it has said."""
+        at = self.orders.index(self.job_id) + 1 if self.job_id in self.orders else 0
+        return self.orders[at:]
 
     def last_note(self) -> tuple[str, int] | None:
         """Return the job that its process, now dead, has started last, and the command's pid."""
@@ -211,11 +216,11 @@ class Slot:
         """Its process is dead: close the pipe and work out when the next one may start."""
         if self.pipe is not None:
             self.pipe.close()
-        self.pipe, self.pid, self._rest, self._unsent = None, 0, b"", bytearray()
+        self.pipe, self.pid, self._received, self._unsent = None, 0, Received(), bytearray()
         if self.note is not None:
             self.note.close()
         self.note, self.waits_to_write = None, False
-        self.orders, self.asked_back = [], None
+        self.orders, self.unanswered, self.asked_back = [], set(), None
         self.restarts += 1
         lived = now - self.started
         self.quick_deaths = 0 if lived >= HEALTHY_AFTER_S else self.quick_deaths + 1

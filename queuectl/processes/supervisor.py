@@ -181,12 +181,14 @@ class Supervisor:
         self._tell_start(slot, report)
 
     def _tell_start(self, slot: Slot, report: dict[str, Any]) -> None:
-        self.tell(Event("started", report["id"], "processing", {"attempt": report["attempt"], "worker": slot.name}))
+        details = {"attempt": report["row"][ATTEMPTS], "worker": slot.name}
+        self.tell(Event("started", report["id"], "processing", details))
 
     def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
         job_id, row, event = report["id"], report["row"], report["event"]
-        if "attempt" in report:  # too short a run for a word about its start
+        if report["is_short"]:  # too short a run for a word about its start
             self._tell_start(slot, report)
+        slot.took_s = report["took_s"]
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
         self._handout.release(slot, job_id)
@@ -294,7 +296,7 @@ class Supervisor:
     def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
         self._hear(slot)
         self._selector.unregister(slot)
-        lost, note, started = slot.orders, slot.last_note(), slot.job_started
+        lost, note, started = [*slot.orders, *slot.unanswered], slot.last_note(), slot.job_started
         if slot.state != STOPPING or lost or status != 0:
             self.log.error(f"{slot.name} (pid {slot.pid}) died, status {status} action=died")
         slot.forget_job()

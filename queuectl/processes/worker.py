@@ -6,14 +6,13 @@ Guarantees: at most one command at a time; a claim ends settled, or with the pro
             that disk and processor work side by side; by then every process of the last one has ended.
 Fails with: a crash is survived: the supervisor adopts or ends the command and settles the jobs.
 
-Told over its pipe, one JSON object a line: run ID, return ID, cancel ID, drain, stop, settings VALUES. Says: ready;
+Told over its pipe, one JSON object a line: run ID, return, cancel ID, drain, stop, settings VALUES. Says: ready;
 started; settled (with the start of a run too short to be worth a word of its own); returned (an ID it was told to run
 and has not begun); notnow (with the reason); full (the verdict cannot be written yet).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -22,17 +21,17 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
 from queuectl.index.rows import row_of
-from queuectl.outcome import describe
-from queuectl.processes import dwelling, hunt, identity
+from queuectl.processes import hunt, identity
 from queuectl.processes.environment import run_id
 from queuectl.processes.logs import open_log
+from queuectl.processes.messages import Received, to_line
 from queuectl.processes.room import why_no_room
 from queuectl.processes.run import CANCELLED, NEVER, STOPPED, Run
 from queuectl.processes.runner import Ended, LocalAttempts, NotStarted
-from queuectl.processes.settlement import settle
 from queuectl.processes.signals import Inbox
+from queuectl.processes.verdicts import Over, Verdicts
 from queuectl.settings import Settings
-from queuectl.spool.claim import Claim, Replaced, SpoolFull
+from queuectl.spool.claim import Claim
 from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 
@@ -46,22 +45,7 @@ if TYPE_CHECKING:
 
     from queuectl.spool.layout import Layout
 
-RETRY_VERDICT_S = 1.0
 SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
-
-
-class Over:
-    """A run that has ended and waits for its verdict; `ended` is None when it could not be started."""
-
-    __slots__ = ("cause", "claim", "ended", "start")
-
-    def __init__(
-        self, claim: Claim, ended: Ended | None, cause: str | None, start: dict[str, Any] | None = None
-    ) -> None:
-        self.claim = claim
-        self.ended = ended
-        self.cause = cause
-        self.start = start  # what has not been said of it
 
 
 class Worker:
@@ -91,13 +75,12 @@ class Worker:
         self._orders: deque[str] = deque()
         self._claim: Claim | None = None  # of the job that runs
         self._run: Run | None = None
-        self._over: list[Over] = []
-        self._settle_at = 0.0
+        self._verdicts = Verdicts(self.spool, self._log, self._say)
         self._has_children = False
         self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._draining = False
         self._is_orphan = False
-        self._rest = b""
+        self._received = Received()
         self._next_step = 0.0
         self._unsaid: list[dict[str, Any]] = []
         self._start: dict[str, Any] | None = None  # of the job that runs, not said yet
@@ -112,7 +95,7 @@ class Worker:
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         poll.register(self._inbox, select.POLLIN)
-        while not (self._draining and self._run is None and not self._over):
+        while not (self._draining and self._run is None and not self._verdicts):
             for fd, _ in poll.poll(self._prepare_to_sleep()):
                 if fd == self._pipe.fileno():
                     if not self._read_orders():
@@ -125,7 +108,7 @@ class Worker:
 
     def _prepare_to_sleep(self) -> int | None:
         """Say and log what there is; return how long to sleep at most, in milliseconds."""
-        wake = self._settle_at if self._over else NEVER
+        wake = self._verdicts.next_step
         if self._run is not None:
             now = self.spool.clock.monotonic()
             if now >= self._say_start_at:
@@ -149,9 +132,8 @@ class Worker:
             self._log.warning("the supervisor is gone: finishing what runs, then stopping action=drain")
             self._drain()
             return False
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._obey(json.loads(line))
+        for order in self._received.take(data):
+            self._obey(order)
         return True
 
     def _obey(self, order: dict[str, Any]) -> None:
@@ -159,7 +141,7 @@ class Worker:
         if verb == "run":
             self._orders.append(order["id"])
         elif verb == "return":
-            self._return(order["id"])
+            self._return_all()
         elif verb == "cancel" and self._run is not None and self._run.job.id == order["id"]:
             self._run.end(CANCELLED, self.spool.clock.monotonic())
             self._next_step = 0.0
@@ -170,17 +152,15 @@ class Worker:
         elif verb == "settings":
             self.spool.settings = Settings.from_dict(order["values"])
 
-    def _return(self, job_id: str) -> None:
-        if job_id in self._orders:
-            self._orders.remove(job_id)
-            self._say({"say": "returned", "id": job_id})
+    def _return_all(self) -> None:
+        while self._orders:
+            self._say({"say": "returned", "id": self._orders.popleft()})
 
     def _drain(self) -> None:
         if not self._draining:
             self._log.info("draining action=drain")
         self._draining = True
-        for job_id in [*self._orders]:
-            self._return(job_id)
+        self._return_all()
 
     def _stop(self) -> None:
         self._drain()
@@ -213,7 +193,7 @@ class Worker:
         if not messages or self._is_orphan:
             return
         try:
-            self._pipe.sendall(b"".join(json.dumps(message).encode() + b"\n" for message in messages))
+            self._pipe.sendall(b"".join(map(to_line, messages)))
         except OSError:
             self._is_orphan = True
 
@@ -255,12 +235,12 @@ class Worker:
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
             self._log.warning(f"{error} action=start")
-            self._over.append(Over(claim, None, STOPPED))
+            self._verdicts.add(Over(claim, None, STOPPED), self.spool.clock.monotonic())
             full = why_no_room(self.spool)
             if full is not None:
                 self._say({"say": "full", "detail": full})
         else:
-            self._over.append(Over(claim, Ended(error.outcome, None), None))
+            self._verdicts.add(Over(claim, Ended(error.outcome, None)), self.spool.clock.monotonic())
 
     def _reap(self) -> None:
         while True:
@@ -301,66 +281,21 @@ class Worker:
         if self._run is not None and now >= self._next_step:
             self._next_step = self._run.step(now)
             if self._run.is_over and self._run.ended is not None:
-                self._end_run(self._run, self._run.ended)
-        is_blocked = self._over and now < self._settle_at
+                self._end_run(self._run, self._run.ended, now)
+        is_blocked = self._verdicts.is_blocked(now)
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
-        while self._over and not is_blocked:
-            is_blocked = not self._settle(self._over[0])
+        self._verdicts.step(now, is_running=self._run is not None)
 
-    def _end_run(self, run: Run, ended: Ended) -> None:
+    def _end_run(self, run: Run, ended: Ended, now: float) -> None:
         if run.left_behind:
             self._left.update(self._processes())
         if self._claim is not None:
-            self._over.append(Over(self._claim, ended, run.cause, self._start))
+            left = [process.pid for process in self._left]
+            over = Over(self._claim, ended, run.cause, now - run.started, is_short=self._start is not None, left=left)
+            self._verdicts.add(over, now)
         self._claim = self._run = self._start = None
         self._say_start_at = NEVER
-
-    def _settle(self, over: Over) -> bool:
-        """Settle, or keep job and lock to try again in a second (the disk is full) and return False."""
-        claim, ended = over.claim, over.ended
-        job_id = claim.job.id
-        try:
-            if ended is None:
-                claim.reschedule("requeued", self.spool.clock.now() + 1, {"reason": "could not be started"})
-                event = "requeued"
-            else:
-                event = settle(self.spool, claim, ended, over.cause)
-        except Replaced as error:  # somebody took the file from under the lock; what lies there now is not ours
-            self._give_up(over, str(error))
-            return True
-        except (SpoolFull, OSError) as error:
-            if not dwelling.exists(self.spool.layout):
-                self._give_up(over, "its home was removed")
-                return True
-            if not isinstance(error, SpoolFull):
-                self._log.exception(f"cannot settle job {job_id} action=settle")
-            self._settle_at = self.spool.clock.monotonic() + RETRY_VERDICT_S
-            self._say({"say": "full", "id": job_id, "detail": str(error)})
-            return False
-        job, row = claim.job, row_of(claim.job, claim.status())
-        self._let_go(over)
-        how = describe(ended.outcome) if ended is not None else ""
-        left = [process.pid for process in self._left]
-        said = {"say": "settled", "id": job_id, "event": event, "row": row, "how": how, "left": left}
-        if over.start is not None:
-            said["attempt"] = over.start["attempt"]
-        self._say(said)
-        log = self._log.info if event in ("completed", "cancelled", "requeued", "snoozed") else self._log.warning
-        log(f"job {job_id} attempt {job.attempts} {event} {how} action={event}")
-        return True
-
-    def _let_go(self, over: Over) -> None:
-        over.claim.close()
-        self._over.remove(over)
-        self._settle_at = 0.0
-
-    def _give_up(self, over: Over, why: str) -> None:
-        """Let go of a job that cannot be settled any more."""
-        job_id = over.claim.job.id
-        self._log.error(f"job {job_id} cannot be settled: {why} action=settle")
-        self._let_go(over)
-        self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})
 
 
 def become_worker(

@@ -18,6 +18,7 @@ from queuectl.job import Job
 from queuectl.jsontext import encode
 from queuectl.record import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.spool import aside
+from queuectl.spool.filing import file_together
 from queuectl.spool.jobfile import Replaced as Replaced
 from queuectl.spool.jobfile import SpoolFull as SpoolFull
 from queuectl.spool.layout import OUTPUT_KINDS
@@ -43,17 +44,19 @@ class Claim:
     Attributes:
         job: the job as it was read under the lock, kept up to date as it changes.
         details_lost: the disk was full, so the verdict moved the file without being written into it.
+        is_filed_later: a verdict is only written; the caller sees to `file_together`.
+        has_moved: a verdict has moved it, and the directory is not synced yet.
     """
 
-    __slots__ = ("_file", "_filing", "_spool", "_unsynced", "details_lost", "job")
+    __slots__ = ("_file", "_filing", "_spool", "details_lost", "has_moved", "is_filed_later", "job")
 
     def __init__(self, spool: Spool, file: JobFile) -> None:
         self._spool = spool
         self._file = file
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
+        self.is_filed_later = self.has_moved = False
         self._filing: str | None = None  # the event whose verdict is written, and by which the job is not filed yet
-        self._unsynced: tuple[str, ...] = ()  # directories in which it is not known to be durable
 
     def __enter__(self) -> Claim:
         return self
@@ -294,33 +297,55 @@ class Claim:
         self._spool.note_change(self.job.id)  # for an index that has looked in between
 
     def _settle(self, entry: Entry) -> str:
-        """Write a verdict and file the job by it; returns the event by which it was filed.
+        """Write a verdict and file the job by it; returns the event by which it is filed.
 
         Called again after the disk failed, it goes on with the verdict that stands in the file: a new one would be
         based on what the first has counted.
         """
-        event = self._filing or entry["event"]
-        target, written = LEADS_TO[event], leads_to(self.record.history)
-        if self._unsynced and self._filing == event and self.directory == target:
-            self._sync_directories(*self._unsynced)  # called again after the disk failed: only this is left to do
-            self._filing = None
-            return event
-        try:
+        if self._filing is None:
+            written = leads_to(self.record.history)
             if written is not None and written != self.directory:
-                target, event = written, self.job.last_event
-            elif self._filing is None:
-                self._grow(entry, is_verdict=True)
-            self._filing = event
-            self._file.sync()
+                self._filing = self.job.last_event
+            else:
+                self._write_verdict(entry)
+                self._filing = str(entry["event"])
+        event = self._filing
+        if not self.is_filed_later:
+            for error in file_together(self._spool, [self]).values():
+                raise error
+        return event
+
+    def _write_verdict(self, entry: Entry) -> None:
+        try:
+            self._grow(entry, is_verdict=True)
         except SpoolFull:
-            if event not in MOVED_BARE:
+            if entry["event"] not in MOVED_BARE:
                 raise
             self.details_lost = True
+
+    # The steps of `filing.file_together`.
+
+    def sync_verdict(self) -> None:
+        """Make the verdict that was written durable."""
+        if self.has_moved:
+            return
+        try:
+            self._file.sync()
+        except SpoolFull:
+            if self._filing not in MOVED_BARE:
+                raise
+            self.details_lost = True
+
+    def move_by_verdict(self) -> None:
+        """Move the job where the verdict leads."""
+        target = LEADS_TO[str(self._filing)]
         if target != self.directory:
             self._move(target)
-            self._sync_directories(target)
-        self._filing = None
-        return event
+            self.has_moved = True
+
+    def filed(self) -> None:
+        """The verdict is carried out, and durable."""
+        self._filing, self.has_moved = None, False
 
     def finish_move(self) -> bool:
         """Move the job where its last event leads; False when it is there already or nothing leads anywhere."""
@@ -347,10 +372,8 @@ class Claim:
 
     def _sync_directories(self, *names: str) -> None:
         if self._spool.is_durable:
-            self._unsynced = names
             for name in names:
                 self._spool.files.sync_directory(self._spool.layout.directory(name))
-            self._unsynced = ()
 
     def _now(self) -> str:
         return stamp(self._spool.clock.now())

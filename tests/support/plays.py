@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from queuectl.errors import Busy
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.record import parse
 from queuectl.spool.claim import Claim, SpoolFull
+from queuectl.spool.filing import file_together
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
@@ -141,6 +143,12 @@ def in_the_way(directory: str) -> Step:
     return foreign(lambda spool: spool.path(directory, "a").write_text('{"command":"true","note":"other"}'))
 
 
+def three_started(spool: Home) -> None:
+    for job_id in ("a", "b", "c"):
+        spool.put("pending", id=job_id, note=job_id)
+        spool.start(job_id).close()
+
+
 @foreign
 def torn(spool: Home) -> None:
     path = spool.path(PROCESSING, "a")
@@ -239,6 +247,36 @@ def settling(change: Callable[[Claim], object]) -> Verb:
             book.note("a")
 
     return verb
+
+
+def settling_many(spool: Home, book: Book) -> None:
+    """Settle three jobs together, as a worker does; what the disk refuses is tried again."""
+    verdicts = {
+        "a": lambda claim: claim.finish({}),
+        "b": lambda claim: claim.reschedule("failed", NOON, FAILED),
+        "c": lambda claim: claim.bury("x", FAILED),
+    }
+    with ExitStack() as stack:
+        claims = []
+        for job_id in verdicts:
+            claim = spool.take_in(PROCESSING, job_id)
+            if claim is not None:
+                claims.append(stack.enter_context(claim))
+                claim.is_filed_later = True
+        for _ in range(3):
+            refused: dict[Claim, Exception] = {}
+            for claim in claims:
+                try:
+                    verdicts[claim.job.id](claim)
+                except (SpoolFull, OSError) as error:
+                    refused[claim] = error
+            refused |= file_together(spool, [claim for claim in claims if claim not in refused])
+            for claim in claims:
+                if claim not in refused:
+                    book.note(claim.job.id)
+            claims = [*refused]
+        for error in refused.values():
+            raise error
 
 
 def recovering(spool: Home, book: Book) -> None:
@@ -358,6 +396,9 @@ PLAYS: dict[str, Play] = {
     "bury": Play(started, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
     "cancel what runs": Play(started, settling(lambda c: c.cancel({"exit_code": 143})), a=("pending", "cancelled")),
     "interrupt": Play(started, settling(lambda c: c.interrupt("gone")), a=("pending", "pending#1")),
+    "finish many": Play(
+        three_started, settling_many, a=("pending", "completed"), b=("pending", "failed"), c=("pending", "dead")
+    ),
     "put back": Play(
         then(put("pending"), renamed(PENDING, PROCESSING)), settling(lambda c: c.put_back()), a=("pending",)
     ),

@@ -10,8 +10,8 @@ import pytest
 
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import BUSY, IDLE
-from queuectl.processes.handout import ANSWER_S, Handout
-from queuectl.processes.slots import QUICK_S, Slot
+from queuectl.processes.handout import AHEAD, AHEAD_S, ANSWER_S, QUICK_S, Handout
+from queuectl.processes.slots import Slot
 
 
 class Clock:
@@ -38,6 +38,9 @@ class Dispatch:
         job_id = self.line.popleft()
         self.in_hand.add(job_id)
         return job_id
+
+    def has_many(self, count: int) -> bool:
+        return len(self.line) > count
 
     def released(self, job_id: str, answer: dict[str, str] | None = None) -> None:
         self.in_hand.discard(job_id)
@@ -78,6 +81,7 @@ class Scene:
 
     def ends_job(self, job_id: str, number: int = 1, after: float = 0.001) -> None:
         self.clock.time += after
+        self.worker(number).took_s = after
         self.handout.release(self.worker(number), job_id)
 
     def close(self) -> None:
@@ -119,7 +123,7 @@ def test_a_worker_is_told_of_one_job_until_it_has_shown_to_be_quick(one: Scene) 
     assert one.told() == ["run b", "run c"]
 
 
-def test_a_quick_one_has_the_next_job_at_hand_and_never_more(one: Scene) -> None:
+def test_where_jobs_are_few_a_quick_one_has_the_next_at_hand_and_no_more(one: Scene) -> None:
     make_quick(one)
     one.step("a", "b", "c")
     one.step()
@@ -129,6 +133,50 @@ def test_a_quick_one_has_the_next_job_at_hand_and_never_more(one: Scene) -> None
     assert one.worker().job_id == "b"
     one.step()
     assert one.told() == ["run c"]
+
+
+@pytest.mark.parametrize(("took_s", "ahead"), [(0.0, AHEAD), (0.0001, AHEAD), (AHEAD_S / 4, 4), (AHEAD_S, 1)])
+def test_where_many_wait_it_has_as_many_at_hand_as_it_runs_in_a_moment(one: Scene, took_s: float, ahead: int) -> None:
+    one.step("first")
+    one.ends_job("first", after=took_s)
+    ids = [f"j{number}" for number in range(AHEAD * 3)]
+    one.step(*ids)
+    assert one.worker().orders == ids[: 1 + ahead]
+    one.step()
+    assert one.worker().orders == ids[: 1 + ahead]
+    one.told()
+    one.ends_job(ids[0], after=took_s)
+    one.step()
+    assert one.told() == [f"run {ids[1 + ahead]}"]
+
+
+def test_a_slow_one_is_told_of_nothing_ahead(one: Scene) -> None:
+    one.step("first")
+    one.ends_job("first", after=QUICK_S)
+    one.step(*[f"j{number}" for number in range(AHEAD * 3)])
+    assert one.worker().orders == ["j0"]
+
+
+def test_each_has_one_ahead_before_any_has_two(two: Scene) -> None:
+    make_quick(two)
+    ids = [f"j{number:03}" for number in range(AHEAD * 5)]
+    two.step(*ids)
+    assert two.worker(1).orders[:2] == ["j000", "j002"]
+    assert two.worker(2).orders[:2] == ["j001", "j003"]
+    assert len(two.worker(1).orders) == len(two.worker(2).orders) == 1 + AHEAD
+
+
+def test_all_that_wait_behind_a_slow_job_are_asked_back_at_once(one: Scene) -> None:
+    make_quick(one)
+    one.step(*[f"j{number}" for number in range(AHEAD * 3)])
+    waiting = one.worker().waiting
+    assert len(waiting) == AHEAD
+    one.told()
+    one.step(later=QUICK_S)
+    assert one.told() == ["return"]
+    for job_id in waiting:
+        one.handout.returned(one.worker(), job_id)
+    assert one.worker().orders == ["j0"]
 
 
 def test_the_idle_are_served_before_the_quick(two: Scene) -> None:
@@ -143,7 +191,7 @@ def test_what_waits_behind_a_slow_job_is_asked_back(one: Scene) -> None:
     one.told()
     assert one.handout.next_step == pytest.approx(one.clock.time + QUICK_S)
     one.step(later=QUICK_S)
-    assert one.told() == ["return b"]
+    assert one.told() == ["return"]
     one.step(later=0.001)
     assert one.told() == []
     one.handout.returned(one.worker(), "b")
@@ -160,7 +208,7 @@ def test_a_worker_without_work_has_it_fetched_from_one_who_has_two(two: Scene) -
     two.told(1)
     two.ends_job("b", 2)
     two.step()
-    assert two.told(1) == ["return c"]
+    assert two.told(1) == ["return"]
     two.handout.returned(two.worker(1), "c")
     two.step()
     assert two.told(2)[-1] == "run c"
@@ -172,8 +220,11 @@ def test_one_that_does_not_answer_loses_what_it_has_not_begun(one: Scene) -> Non
     one.step(later=QUICK_S)
     one.step(later=ANSWER_S)
     assert one.worker().orders == ["a"]
+    assert one.worker().unanswered == {"b"}  # looked for when it dies
     assert "b" not in one.dispatch.in_hand
     assert one.handout.next_step == NEVER
+    one.handout.returned(one.worker(), "b")
+    assert one.worker().unanswered == set()
 
 
 def test_one_that_begins_with_it_all_the_same_has_it_again(one: Scene) -> None:
@@ -202,6 +253,6 @@ def test_the_next_may_begin_before_the_verdict_on_the_last(one: Scene) -> None:
     one.step("a", "b")
     one.handout.began(one.worker(), "b")
     assert one.worker().job_id == "b"
-    assert one.worker().waiting_order is None
+    assert one.worker().waiting == []
     one.handout.release(one.worker(), "a")
     assert (one.worker().job_id, one.worker().orders) == ("b", ["b"])

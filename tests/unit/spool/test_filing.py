@@ -14,7 +14,9 @@ from queuectl.processes.runner import Ended
 from queuectl.processes.settlement import settle
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.files import Files
+from queuectl.spool.filing import file_together
 from queuectl.spool.intake import NotNow
+from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
 from tests.support.spools import Home, free
 from tests.unit.spool.conftest import disk
@@ -264,3 +266,107 @@ def test_a_verdict_whose_directory_could_not_be_synced_is_not_given_again(tmp_pa
         assert settle(spool, claim, Ended(Exited(1), None), None) == "failed"
     assert spool.events(job_id) == ["started", "failed"]
     assert spool.where(job_id) == [PENDING]
+
+
+# --- many together
+
+
+class Picky(Files):
+    """Refuses to sync a file, to sync a directory, or to move."""
+
+    file = directory = target = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.synced: list[str] = []
+
+    def sync_data(self, fd: int) -> None:
+        if self.file and os.readlink(f"/proc/self/fd/{fd}").endswith(self.file):
+            raise OSError(errno.EIO, "the disk failed")
+        super().sync_data(fd)
+
+    def sync_directory(self, path: str) -> None:
+        self.synced.append(os.path.basename(path))
+        if self.directory and path.endswith(self.directory):
+            raise OSError(errno.EIO, "the disk failed")
+        super().sync_directory(path)
+
+    def move(self, source: str, target: str, *, is_fresh: bool = False) -> None:
+        if self.target and target.endswith(self.target):
+            raise OSError(errno.EIO, "the disk failed")
+        super().move(source, target, is_fresh=is_fresh)
+
+
+@pytest.fixture
+def picky(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home", files=Picky(), durability="full")
+
+
+def three_with_verdicts(spool: Home) -> list[Claim]:
+    """Two completed, one failed; written, not carried out."""
+    claims = [spool.start(spool.put("pending", id=job_id)) for job_id in ("a", "b", "c")]
+    for claim in claims:
+        claim.is_filed_later = True
+        claim.finish({}) if claim.job.id != "c" else claim.reschedule("failed", NOON, {"exit_code": 1})
+        assert spool.where(claim.job.id) == [PROCESSING]
+    spool.files.synced.clear()  # type: ignore[attr-defined]
+    return claims
+
+
+def test_a_group_is_carried_out_with_one_sync_of_each_directory(picky: Home) -> None:
+    claims = three_with_verdicts(picky)
+    assert file_together(picky, claims) == {}
+    assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
+    assert picky.files.synced == ["done", "pending"]  # type: ignore[attr-defined]
+    for claim in claims:
+        claim.close()
+
+
+@pytest.mark.parametrize("refused", ["file", "target"])
+def test_one_whose_verdict_fails_keeps_none_back(picky: Home, refused: str) -> None:
+    claims = three_with_verdicts(picky)
+    setattr(picky.files, refused, "/b.json")
+    failed = file_together(picky, claims)
+    assert list(failed) == [claims[1]]
+    assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [PROCESSING], [PENDING]]
+    assert not free(picky, PROCESSING, "b")
+    setattr(picky.files, refused, "")
+    assert file_together(picky, failed) == {}
+    assert (picky.where("b"), picky.events("b")) == ([DONE], ["started", "completed"])
+    for claim in claims:
+        claim.close()
+
+
+def test_a_directory_that_cannot_be_synced_acknowledges_none_of_its_jobs(picky: Home) -> None:
+    claims = three_with_verdicts(picky)
+    picky.files.directory = "done"  # type: ignore[attr-defined]
+    assert list(file_together(picky, claims)) == claims[:2]
+    assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
+    picky.files.directory = ""  # type: ignore[attr-defined]
+    picky.files.synced.clear()  # type: ignore[attr-defined]
+    assert file_together(picky, claims[:2]) == {}
+    assert picky.files.synced == ["done"]  # type: ignore[attr-defined]
+    assert [picky.events(job_id) for job_id in "ab"] == [["started", "completed"]] * 2
+    for claim in claims:
+        claim.close()
+
+
+def test_one_that_was_taken_away_meanwhile_keeps_none_back(picky: Home) -> None:
+    claims = three_with_verdicts(picky)
+    picky.path(PROCESSING, "b").unlink()
+    assert file_together(picky, claims) == {}  # it is written anew
+    assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
+    for claim in claims:
+        claim.close()
+
+
+def test_what_waits_to_be_carried_out_is_locked_and_found_by_recovery(picky: Home) -> None:
+    """Proves G7: whoever dies in between has judged all the same."""
+    claims = three_with_verdicts(picky)
+    assert not any(free(picky, PROCESSING, job_id) for job_id in "abc")
+    for claim in claims:
+        claim.close()
+    for _ in recover(picky, lambda job: False):
+        continue
+    assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
+    assert [picky.events(job_id)[-1] for job_id in "abc"] == ["completed", "completed", "failed"]

@@ -15,6 +15,7 @@ from queuectl.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_TO, 
 from queuectl.job import Job
 from queuectl.spool import aside, claim, layout
 from queuectl.spool.files import CREATE, READ
+from queuectl.spool.filing import file_together
 from queuectl.spool.layout import FOLDERS
 from tests.support.clock import NOON
 from tests.support.faults import Faulty
@@ -214,6 +215,21 @@ def test_every_verb_does_its_operations_in_the_order_of_the_table(traced: Home) 
         operations(traced)
         taken.cancel()
     check_order("cancel", operations(traced))
+
+
+def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
+    [said] = [row[1] for row in rows("Transitions") if row[0] == "finish many"]
+    assert said == "of each of a group: compare, write; of each: [fdatasync]; of each: move; [fsync targets]"
+    claims = [traced.start(traced.enqueue({"command": "true"})) for _ in range(3)]
+    operations(traced)
+    for claim_, verb in zip(claims, ("finish", "bury", "finish"), strict=True):
+        claim_.is_filed_later = True
+        claim_.finish({}) if verb == "finish" else claim_.bury("x", {})
+    assert file_together(traced, claims) == {}
+    for claim_ in claims:
+        claim_.close()
+    done = operations(traced)
+    assert done == ["compare", "write"] * 3 + ["[fdatasync]"] * 3 + ["move"] * 3 + ["sync_directory"] * 2
 
 
 def test_a_promised_id_is_looked_for_after_publishing(traced: Home) -> None:

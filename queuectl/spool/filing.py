@@ -1,0 +1,50 @@
+"""filing: carrying out verdicts that were written, those of many jobs together.
+
+Guarantees: of each job as if it were alone: its verdict is durable before it moves, and the move before it counts as
+            filed. What goes wrong with one keeps none of the others back.
+Source:     spool/FORMAT.md § Transitions (finish many).
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from queuectl.spool.claim import Claim
+    from queuectl.spool.spool import Spool
+
+
+def file_together(spool: Spool, claims: Iterable[Claim]) -> dict[Claim, Exception]:
+    """Sync the verdict of each, move each where it leads, sync each directory once.
+
+    Returns:
+        What failed, by job: SpoolFull, Replaced or OSError; for these it may be called again. The others are filed.
+
+    Crash: recovery finishes the moves.
+    """
+    failed: dict[Claim, Exception] = {}
+    left = [*claims]
+    left = [claim for claim in left if _succeeds(claim, claim.sync_verdict, failed)]
+    left = [claim for claim in left if _succeeds(claim, claim.move_by_verdict, failed)]
+    for directory in dict.fromkeys(claim.directory for claim in left if claim.has_moved):
+        try:
+            if spool.is_durable:
+                spool.files.sync_directory(spool.layout.directory(directory))
+        except OSError as error:
+            failed |= {claim: error for claim in left if claim.has_moved and claim.directory == directory}
+    for claim in left:
+        if claim not in failed:
+            claim.filed()
+    return failed
+
+
+def _succeeds(claim: Claim, step: Callable[[], None], failed: dict[Claim, Exception]) -> bool:
+    try:
+        step()
+    except (Busy, OSError) as error:
+        failed[claim] = error
+        return False
+    return True
