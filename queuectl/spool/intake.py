@@ -18,7 +18,7 @@ from queuectl.salvage import salvage
 from queuectl.spool import aside, publish
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.files import CHANGE, READ
-from queuectl.spool.inspection import merge_names, wrong_with_inode
+from queuectl.spool.inspection import MARK, merge_names, wrong_with_inode
 from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 
@@ -214,7 +214,7 @@ def _read(spool: Spool, job_id: str, fd: int, status: os.stat_result) -> Record 
         wait_s = spool.restless.still_in_s(spool, job_id, status.st_mtime, (status.st_size, status.st_mtime_ns))
         if wait_s > 0:
             return NotNow("being written", wait_s, str(error))
-        return salvage(data, without_history=False) or error
+        return salvage(data, without_history=bool(status.st_mode & MARK)) or error
     spool.restless.forget(job_id)
     return record
 
