@@ -227,7 +227,7 @@ SPOOL = (
                 ),
             ),
             (
-                "            return refused\n        found = _read(spool, job_id, fd, status)\n",
+                "            return refused\n        found = _read(spool, job_id, fd, status, known)\n",
                 "            return refused\n",
             ),
         ),
