@@ -82,7 +82,7 @@ class Job:
         self.directory = directory
         self.fields: Fields = fields
         self.history: list[Entry] = record.history
-        self.is_torn = record.torn
+        self.is_torn = record.torn or record.bracket_at is not None
         self.created_at = self.updated_at = _created_at(record, seen_at)
         self.run_at = instant_of(fields["run_at"]) if "run_at" in fields else self.created_at
         self.waits = "author" if "run_at" in fields else "nobody"

@@ -29,7 +29,8 @@ MAX_ENTRY_BYTES = 2048  # of one appended entry
 SHORTENED = ("error", "reason", "worker")  # the texts of an entry that may lose their beginnings
 SECTOR_BYTES = 512  # what a disk writes whole or not at all
 CLOSE = b"]}\n"
-OPEN_HISTORY = b',"history":['
+BEGIN_HISTORY = b'"history":['
+OPEN_HISTORY = b"," + BEGIN_HISTORY
 
 
 class Record:
@@ -42,9 +43,11 @@ class Record:
         tail: the bytes from there to the end of the file, as they stand on the disk.
         has_history: the file has a `history` member, so it was written or taken by QueueCTL.
         torn: the file ends in a growth that did not complete: `tail` has to be cut off before the next one.
+        bracket_at: the place of the author's last bracket, where the file still has it and `body` has the comma that
+            follows; None once the file has that too.
     """
 
-    __slots__ = ("body", "fields", "has_history", "history", "tail", "torn")
+    __slots__ = ("body", "bracket_at", "fields", "has_history", "history", "tail", "torn")
 
     def __init__(
         self,
@@ -55,6 +58,7 @@ class Record:
         *,
         has_history: bool = True,
         torn: bool = False,
+        bracket_at: int | None = None,
     ) -> None:
         self.fields = fields
         self.history = history
@@ -62,6 +66,7 @@ class Record:
         self.tail = tail
         self.has_history = has_history
         self.torn = torn
+        self.bracket_at = bracket_at
 
     @property
     def grow_at(self) -> int:
@@ -91,9 +96,32 @@ class Record:
         closing = growth.rindex(CLOSE)
         return Record(self.fields, [*self.history, entry], self.body + growth[:closing], growth[closing:])
 
+    def first_growth(self, entry: Entry) -> bytes:
+        """Return the bytes to write behind a file without a history: what its author wrote stays as it is."""
+        return BEGIN_HISTORY + render_entry(entry) + CLOSE
+
+    def begun(self, entry: Entry, growth: bytes) -> Record:
+        """Return the record as it reads once `growth` stands behind the file, all but the comma: see `bracket_at`."""
+        whole = self.body + b"," + self.tail[1:] + growth[: -len(CLOSE)]
+        return Record(self.fields, [entry], whole, CLOSE, bracket_at=len(self.body))
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the file from the first on that is to be changed."""
+        if self.bracket_at is None:
+            return self.tail
+        return b"}" + self.body[self.bracket_at + 1 :] + self.tail
+
+    def joined(self) -> Record:
+        """Return the record of a file whose author's last bracket has given way to the comma."""
+        return Record(self.fields, self.history, self.body, self.tail, torn=self.torn)
+
     def ending(self, tail: bytes, *, torn: bool = False) -> Record:
         """Return the record of the same file with something else after `grow_at`."""
-        return Record(self.fields, self.history, self.body, tail, has_history=self.has_history, torn=torn)
+        has_history, bracket_at = self.has_history, self.bracket_at
+        return Record(
+            self.fields, self.history, self.body, tail, has_history=has_history, torn=torn, bracket_at=bracket_at
+        )
 
     def rewritten(self) -> Record:
         """Return the record of a new file that says the same, is whole and has a history."""

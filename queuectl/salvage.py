@@ -1,7 +1,8 @@
 """salvage: reads a job file whose last growth was torn by a crash.
 
-A growth replaces the closing brackets by an entry and new brackets. After a power cut each sector from there on may be
-the new one, the old one, or NUL where the file ended before.
+A growth replaces the closing brackets by an entry and new brackets; the first one of a file without a history stands
+behind the author's last bracket, which becomes a comma once that is durable. After a power cut each sector from there on
+may be the new one, the old one, or NUL where the file ended before.
 
 Guarantees: whatever of a growth reached the disk, the file reads as the job before it, or with the entry when all of
             that is there; what the author wrote is never guessed and never cut: that it is whole has to show, by the
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from queuectl.errors import InvalidData
 from queuectl.history import wrong_with
-from queuectl.jsontext import SPACE, is_json, members, skip, text_before_damage, value_at
+from queuectl.jsontext import is_json, members, skip, text_before_damage, value_at
 from queuectl.record import CLOSE, MAX_FILE_BYTES, Record, parse
 
 
@@ -22,8 +23,8 @@ def salvage(data: bytes, *, without_history: bool) -> Record | None:
 
     Args:
         without_history: also accept a whole object without a history that something else follows. Right in
-            processing/, done/ and dead/; wrong in pending/, where we never grow a file without a history and a
-            stranger's is to be what he meant.
+            processing/, done/ and dead/, and where the inode has `MARK`; else wrong in pending/, where a stranger's file
+            is to be what he meant.
 
     Returns:
         The record before the torn growth; None when the file is not a job with a torn growth.
@@ -36,9 +37,27 @@ def salvage(data: bytes, *, without_history: bool) -> Record | None:
         if key == "history":
             return _cut(data, text, _end_of_entries(text, begin), CLOSE)
         end = after
-    if without_history and text[end:].lstrip(SPACE).startswith("}"):
-        return _cut(data, text, end, b"}")
-    return None
+    bracket = skip(text, end)
+    if text[bracket : bracket + 1] != "}":
+        return None
+    return _begun(data, text, bracket) or (_cut(data, text, end, b"}") if without_history else None)
+
+
+def _begun(data: bytes, text: str, bracket: int) -> Record | None:
+    """Read a first growth behind the author's last bracket, which has not given way yet; None when no entry is there.
+
+    No more bytes could make a job of such a file: it is half of nobody's.
+    """
+    joined = f"{text[:bracket]},{text[bracket + 1 :]}"
+    start = next((begin for key, _, begin, _ in members(joined) if key == "history"), None)
+    if start is None:
+        return None
+    at = len(text[:bracket].encode())
+    record = _cut(data[:at] + b"," + data[at + 1 :], joined, _end_of_entries(joined, start), CLOSE)
+    if record is None or not record.history:
+        return None
+    is_whole = b"".join(record.tail.split()) == b"]}"
+    return Record(record.fields, record.history, record.body, record.tail, torn=not is_whole, bracket_at=at)
 
 
 def _end_of_entries(text: str, bracket: int) -> int:

@@ -109,7 +109,7 @@ def _copy(home: Home, found: Iterable[Seen]) -> str:
         if claim is None:
             continue
         with claim:
-            if claim.record.torn or _has_other_names(home, seen.path):
+            if claim.job.is_torn or _has_other_names(home, seen.path):
                 claim.copy()
                 done.append(seen.job_id)
         home.spool.note_change(seen.job_id)

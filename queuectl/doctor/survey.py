@@ -173,7 +173,7 @@ class Survey:
         files, layout = self._home.files, self._home.layout
         fd = files.open(f"{layout.directory(directory)}/{name}", READ)
         try:
-            record = read_record(files.read(fd, MAX_FILE_BYTES), directory)
+            record = read_record(files.read(fd, MAX_FILE_BYTES), directory, files.fstat(fd).st_mode)
             if directory == PROCESSING and not files.is_locked(fd):
                 kinds["stranded"] = ""
             if is_kept(fd):

@@ -231,6 +231,7 @@ class Worker:
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
         self._say_start_at = now + SHORT_RUN_S
         self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
+        claim.finish_start()
 
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:

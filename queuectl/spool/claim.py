@@ -115,6 +115,13 @@ class Claim:
         self._grow({"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker})
         self._file.has_started = True
 
+    def finish_start(self) -> None:
+        """Do what is left of `start` and may be done while the command runs: see `JobFile.finish_growth`.
+
+        Crash: as after `start`.
+        """
+        self._file.finish_growth()
+
     # Each returns the event by which the job was filed: its own, or that of a verdict which was written before.
 
     def finish(self, details: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
+MARK = stat.S_ISVTX  # of a file whose first growth was begun in processing/; it is there whenever the length is new
 KEEP_ORDER = (DONE, DEAD, PENDING, PROCESSING)
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -44,8 +45,11 @@ def wrong_with_inode(status: os.stat_result) -> str | None:
     return None
 
 
-def read_record(data: bytes, directory: str) -> Record:
+def read_record(data: bytes, directory: str, mode: int) -> Record:
     """Read a job file of ours, whole or with a torn last growth.
+
+    Args:
+        mode: of its inode.
 
     Raises:
         InvalidData: neither.
@@ -55,7 +59,7 @@ def read_record(data: bytes, directory: str) -> Record:
     except InvalidData:
         from queuectl.salvage import salvage
 
-        record = salvage(data, without_history=directory != PENDING)
+        record = salvage(data, without_history=directory != PENDING or bool(mode & MARK))
         if record is None:
             raise
         return record

@@ -18,7 +18,7 @@ from queuectl.salvage import salvage
 from queuectl.spool import aside, publish
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.files import CHANGE, READ
-from queuectl.spool.inspection import merge_names, wrong_with_inode
+from queuectl.spool.inspection import MARK, merge_names, wrong_with_inode
 from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 
@@ -199,8 +199,14 @@ def _make_writable(spool: Spool, path: str) -> bool:
     return True
 
 
-def _read(spool: Spool, job_id: str, fd: int, status: os.stat_result) -> Record | NotNow | InvalidData:
-    """Return the job in a file of pending/, or why not yet, or why it will never be one."""
+def _read(
+    spool: Spool, job_id: str, fd: int, status: os.stat_result, known: Record | None = None
+) -> Record | NotNow | InvalidData:
+    """Return the job in a file of pending/, or why not yet, or why it will never be one.
+
+    Args:
+        known: what was read in it before, which is not parsed again where it stands there still.
+    """
     wrong = wrong_with_inode(status)
     if wrong is not None:
         return InvalidData(wrong)
@@ -208,19 +214,21 @@ def _read(spool: Spool, job_id: str, fd: int, status: os.stat_result) -> Record 
         data = spool.files.read(fd, MAX_FILE_BYTES)
     except OSError as error:
         return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+    if known is not None and data == known.body + known.tail:
+        return known
     try:
         record = parse(data)
     except InvalidData as error:
         wait_s = spool.restless.still_in_s(spool, job_id, status.st_mtime, (status.st_size, status.st_mtime_ns))
         if wait_s > 0:
             return NotNow("being written", wait_s, str(error))
-        return salvage(data, without_history=False) or error
+        return salvage(data, without_history=bool(status.st_mode & MARK)) or error
     spool.restless.forget(job_id)
     return record
 
 
-def _take(spool: Spool, job_id: str) -> Claim | NotNow:
-    """Lock and read a file of pending/ that is to be changed."""
+def _take(spool: Spool, job_id: str, known: Record | None = None) -> Claim | NotNow:
+    """Lock and read a file of pending/ that is to be changed; `known` as in `_read`."""
     fd = _open(spool, job_id, CHANGE)
     if isinstance(fd, NotNow):
         return fd
@@ -232,7 +240,7 @@ def _take(spool: Spool, job_id: str) -> Claim | NotNow:
         refused = _refuse_misplaced(spool, job_id, status)
         if refused is not None:
             return refused
-        found = _read(spool, job_id, fd, status)
+        found = _read(spool, job_id, fd, status, known)
         if isinstance(found, NotNow):
             return found
         if isinstance(found, Record):
@@ -259,14 +267,15 @@ def _refuse_misplaced(spool: Spool, job_id: str, status: os.stat_result) -> NotN
 
 def _take_when_quiet(spool: Spool, job_id: str, found: Claim) -> Claim | NotNow:
     """Take a stranger's file once nobody has it open for writing; neither must we while we ask."""
-    before = (found.inode, found.record.body, found.record.tail)
+    known = found.record
+    before = (found.inode, known.body, known.tail)
     found.close()
     try:
         if spool.files.has_writer(spool.layout.job(PENDING, job_id)):
             return NotNow("being written", WRITER_S)
     except OSError:
         return NotNow("busy", BUSY_S)
-    again = _take(spool, job_id)
+    again = _take(spool, job_id, None if known.torn else known)
     if isinstance(again, Claim) and (again.inode, again.record.body, again.record.tail) != before:
         again.close()
         return NotNow("being written", BUSY_S)

@@ -15,6 +15,7 @@ from queuectl.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_FILE_BYTES
 from queuectl.spool import aside
 from queuectl.spool.files import FULL
+from queuectl.spool.inspection import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class JobFile:
     __slots__ = (
         "_fd",
         "_is_doubtful",
+        "_mark_now",
         "_spool",
         "directory",
         "has_started",
@@ -69,6 +71,7 @@ class JobFile:
         self.inode = status.st_ino
         self.links = status.st_nlink
         self.seen_at = status.st_mtime
+        self._mark_now = status.st_mode & MARK
         self.has_started = self._is_doubtful = False
 
     def close(self) -> None:
@@ -102,31 +105,85 @@ class JobFile:
         for may_try_again in (is_verdict, False):
             try:
                 self._make_ready()
-                growth = self.record.growth(entry)
-                self._write(growth)
+                if self.record.has_history:
+                    growth = self.record.growth(entry)
+                    self._write(growth, self.record.grow_at)
+                    self.record = self.record.grown(entry, growth)
+                else:
+                    self._begin_history(entry)
                 break
             except SpoolFull:
                 if not (may_try_again and self._spool.free_ballast()):
                     raise
-        self.record = self.record.grown(entry, growth)
 
     def _make_ready(self) -> None:
         record, files = self.record, self._spool.files
-        if files.read_at(self._fd, len(record.tail) + 1, record.grow_at) != record.tail:
+        start = record.grow_at if record.bracket_at is None else record.bracket_at
+        if files.read_at(self._fd, len(record.rest) + 1, start) != record.rest:
             self.replace(record.rewritten())  # who had it open wrote to it: the job is what was read
-        elif not record.has_history and (self._spool.is_durable or self.directory == PENDING):
-            # A first growth that is torn may have lost the author's last bracket: what is left could not be told from
-            # the first half of what a stranger writes. Only a power cut tears what has left pending/.
+        elif not record.has_history and (self.directory == PENDING or not self._can_mark()):
+            # Torn there, a growth could not be told from what a stranger writes.
             self.replace(record.rewritten())
         elif record.torn:
             self._mend()
+        else:
+            self._give_way()
 
-    def _write(self, growth: bytes) -> None:
+    def _write(self, growth: bytes, place: int) -> None:
         try:
-            self._spool.files.write(self._fd, growth, self.record.grow_at)
+            self._spool.files.write(self._fd, growth, place)
         except OSError as error:
             self._undo_growth()
             raise self._full_or(error) from None
+
+    def _begin_history(self, entry: Entry) -> None:
+        """Write the first growth behind what the author wrote, of which no byte changes before that is durable.
+
+        The mark comes first: it shares the inode with the length, so that wherever a power cut leaves the new length, be
+        it under the old name in pending/, it tells that what follows the author's last bracket is ours.
+        """
+        record = self.record
+        growth = record.first_growth(entry)
+        self._write(growth, len(record.body) + len(record.tail))
+        self.record = record.begun(entry, growth)
+        if not self._spool.is_durable:
+            self.finish_growth()
+
+    def finish_growth(self) -> None:
+        """Make a first growth durable and let the author's last bracket give way to the comma; else do nothing.
+
+        May be done beside what the growth tells of. Where it fails, the next growth begins with it.
+
+        Crash: the file reads as the job after the growth or, torn by a power cut, as the job before it.
+        """
+        try:
+            self._give_way()
+        except (Busy, OSError):
+            return
+
+    def _give_way(self) -> None:
+        if self.record.bracket_at is None:
+            return
+        self.sync()
+        if self.record.bracket_at is not None:  # else it was written anew
+            try:
+                self._spool.files.write(self._fd, b",", self.record.bracket_at)
+            except OSError as error:
+                raise self._full_or(error) from None
+            self.record = self.record.joined()
+            self._mark(0)
+
+    def _can_mark(self) -> bool:
+        try:
+            self._mark(MARK)
+        except OSError:  # a system that leaves this bit to root
+            return False
+        return True
+
+    def _mark(self, mark: int) -> None:
+        if self._mark_now != mark:
+            self._spool.files.chmod(self._fd, 0o600 | mark)
+            self._mark_now = mark
 
     def _undo_growth(self) -> OSError | None:
         """Make the file whole after a write that came up short: it ends as it did before. Else return why it cannot."""
@@ -188,6 +245,7 @@ class JobFile:
             files.unlink(name)
             raise
         former_fd, self._fd = self._fd, fd
+        self._mark_now = 0
         former_inode, self.inode = self.inode, inode
         self.record = record
         self._is_doubtful = True  # until its name is durable too
@@ -242,8 +300,9 @@ class JobFile:
         Raises:
             Replaced: it was no longer in its place in pending/.
         """
-        if self.record.torn and target == PENDING:
-            self._mend()
+        if target == PENDING:
+            self._mend() if self.record.torn else self._give_way()
+        self._mark(0)
         if self.has_started and target == PENDING:
             self._clear_name()
         spool, source_path = self._spool, self.path
@@ -274,6 +333,7 @@ class JobFile:
         if error is not None:
             raise self._full_or(error)
         self.sync()
+        self._give_way()
 
     def rename(self, job_id: str, *, is_fresh: bool = False) -> None:
         """Give a job in pending/ another id; raises FileExistsError when another has it.
@@ -321,6 +381,6 @@ class JobFile:
         record = self.record.rewritten()
         fd, name = self._write_anew(record)
         self._spool.files.close(self._fd)
-        self._fd, self.record = fd, record
+        self._fd, self.record, self._mark_now = fd, record, 0
         self.inode = self._spool.files.fstat(fd).st_ino
         return name

@@ -140,13 +140,15 @@ class Spool:
         except FileNotFoundError:
             return None
         try:
+            status = self.files.fstat(fd)
             try:
-                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory, status.st_mode)
                 again = record.torn
             except InvalidData:
                 again = True
             if again:  # it may have been read in the middle of a growth
-                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+                status = self.files.fstat(fd)
+                record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory, status.st_mode)
             return Job(job_id, record, directory, self.files.fstat(fd).st_mtime)
         finally:
             self.files.close(fd)
@@ -265,7 +267,7 @@ class Spool:
                 raise InvalidData(wrong)
             if status.st_nlink > 1 and merge_names(self, job_id, status.st_ino) != directory:
                 return None
-            record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory)
+            record = read_record(self.files.read(fd, MAX_FILE_BYTES), directory, status.st_mode)
             claim = Claim(self, JobFile(self, fd, directory, job_id, record, status))
             if directory == PENDING and leads_to(record.history) in (DONE, DEAD):
                 claim.finish_move()

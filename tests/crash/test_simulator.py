@@ -19,7 +19,7 @@ from queuectl.errors import QueueError
 from tests.support import audit, plays
 from tests.support.disk import Disk, Recorder, lay_out
 from tests.support.market import market
-from tests.support.plays import PLAYS, Book, Play, claiming, drop, of_size
+from tests.support.plays import PLAYS, Book, Play, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
@@ -34,13 +34,9 @@ SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 AT_RANDOM = of_size(3, 12)  # states drawn at each operation, besides the extreme ones
 AT_MOST = of_size(150, 500)  # of one play
 OF_RECOVERY = of_size(5, 20)  # cuts of each play whose recovery is cut off as well
-# The first growth of a dropped file without a history, cut at its old end or back in pending/, cannot be told from half of
-# what a stranger writes: that job, which nobody has acknowledged, may be set aside, with all its author wrote. It never runs.
-DROPPED = Play(drop(), claiming, keeps=('"command":"true","note":"a"',), a=("pending|gone",))
 QUIET = {"enqueue what exists"}  # changes nothing
 SCENES = {
     **{name: play for name, play in PLAYS.items() if not name.startswith("index")},
-    "claim a dropped file": DROPPED,
     **{f"market {n}": market(random.Random(f"{SEED} {n}")) for n in range(of_size(12, 40))},
 }
 

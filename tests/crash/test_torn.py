@@ -16,6 +16,7 @@ from queuectl.clock import spell
 from queuectl.history import LEADS_TO
 from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.record import OPEN_HISTORY, SECTOR_BYTES, Record, parse, render_new
+from queuectl.spool.claim import Claim
 from queuectl.spool.files import Files
 from tests.support import audit, plays
 from tests.support.clock import NOON
@@ -162,6 +163,68 @@ def revive_all(spool: Home) -> None:
         for job_id in list(spool.ids(directory)):
             with spool.take(job_id) as claim:
                 claim.revive()
+
+
+@pytest.mark.parametrize("end", ["", "\n", " \r\n\n"])
+@pytest.mark.parametrize("inside", [0, 1, 2, 3, 13, 60, 200])
+@pytest.mark.parametrize("directory", [PENDING, PROCESSING])
+def test_whatever_is_left_of_a_first_growth_is_the_job_before_or_after_it(
+    spool: Home, directory: str, inside: int, end: str
+) -> None:
+    """Before the comma, of which the sync comes first: every mixture of sectors, and every length, with the mark that the
+    new length brings with it; and after it, when only the comma and the mark may be missing.
+
+    Proves G3. Hole H5.
+    """
+    text = f'{{"command":"true","note":"NNNNN","pad":""}}{end}'
+    pad = "x" * (SECTOR_BYTES - inside - len(text))  # so much of the growth lies in the first sector
+    left = []
+    old = text.replace('""', f'"{pad}"').encode()
+    record = parse(old)
+    growth = record.first_growth({**STARTED, "worker": "w" * 600})
+    new = old + growth
+    bounds = range(0, len(new), SECTOR_BYTES)
+    for mix in range(1 << len(bounds)):
+        versions = (old.ljust(len(new), b"\0"), new)
+        parts = [versions[mix >> n & 1][at : at + SECTOR_BYTES] for n, at in enumerate(bounds)]
+        left += [(b"".join(parts)[:length], True) for length in {len(new), *(at for at in bounds if at > len(old))}]
+    left += [(old, False), (old, True), (new, True), (new, False)]
+    comma = record.begun({}, growth)
+    left += [(comma.body + comma.tail, False), (comma.body + comma.tail, True)]
+    for number, (data, is_marked) in enumerate(left):
+        path = spool.path(directory, f"t{number:04}")
+        path.write_bytes(data.replace(b"NNNNN", f"t{number:04}".encode()))
+        path.chmod(0o1600 if is_marked else 0o600)
+        spool.age(path, 3600)
+    audit.mend(spool)
+    for number in range(len(left)):
+        if spool.files.exists(str(spool.path(PENDING, f"t{number:04}"))):
+            answer = spool.claim(f"t{number:04}", "w")
+            assert isinstance(answer, Claim), f"{left[number]}: {answer}"
+            with answer:
+                answer.finish({})
+    assert not spool.rejected()
+    for number, (data, _) in enumerate(left):
+        path = spool.path(DONE, f"t{number:04}")
+        done = parse(path.read_bytes())
+        assert {**done.fields, "note": ""} == {**record.fields, "note": ""}
+        assert path.stat().st_mode & 0o7777 == 0o600
+        events = [entry["event"] for entry in done.history]
+        assert events in (["started", "completed"], ["started", "interrupted", "started", "completed"])
+        assert len(events) == 4 or growth not in data, data
+    print(f"{len(left)} states")
+
+
+@pytest.mark.parametrize(
+    "behind", ["\0" * 90, '"history":[', '"history":[{"event":"star', '"history":[]}', "{}", "\0", "x"]
+)
+def test_what_a_stranger_writes_behind_a_whole_object_in_pending_is_not_taken_for_ours(
+    spool: Home, behind: str
+) -> None:
+    """Nothing has marked it, and no entry is whole: it is set aside as it is."""
+    spool.drop("a.json", '{"command":"true"}\n' + behind, still_s=3600)
+    assert getattr(spool.claim("a", "w"), "reason", "claimed") == "rejected"
+    assert Path(spool.layout.rejected, "a.json").read_text() == '{"command":"true"}\n' + behind
 
 
 @pytest.mark.parametrize("shape", [shape for shape in SHAPES if "without" in shape])

@@ -227,7 +227,7 @@ SPOOL = (
                 ),
             ),
             (
-                "            return refused\n        found = _read(spool, job_id, fd, status)\n",
+                "            return refused\n        found = _read(spool, job_id, fd, status, known)\n",
                 "            return refused\n",
             ),
         ),
@@ -278,7 +278,7 @@ SPOOL = (
         "spool/jobfile.py",
         (
             (
-                "self._spool.files.write(self._fd, growth, self.record.grow_at)",
+                "self._spool.files.write(self._fd, growth, place)",
                 (
                     "self._spool.files.truncate(self._fd, 0)\n"
                     "            self._spool.files.write(self._fd, self.record.body + growth, 0)"
@@ -293,7 +293,7 @@ SPOOL = (
         "spool/jobfile.py",
         (
             (
-                "if files.read_at(self._fd, len(record.tail) + 1, record.grow_at) != record.tail:",
+                "if files.read_at(self._fd, len(record.rest) + 1, start) != record.rest:",
                 "if not record.body:",
             ),
         ),
@@ -338,9 +338,34 @@ SPOOL = (
         "a second power cut makes one entry of two halves",
     ),
     Mutant(
+        "the author's bracket gives way before what follows is durable",
+        "spool/jobfile.py",
+        (
+            (
+                "        self.sync()\n        if self.record.bracket_at is not None:  #",
+                "        if self.record.bracket_at is not None:  #",
+            ),
+        ),
+        (
+            f"{GROWING}a_dropped_file_keeps_every_byte_until_what_follows_is_durable",
+            f"{CUT}[run a dropped file, 512 bytes]",
+        ),
+        "after a power cut what is left of a dropped file reads as half of one",
+    ),
+    Mutant(
+        "a first growth leaves no mark",
+        "spool/jobfile.py",
+        (("            self._mark(MARK)\n", "            self._mark(0)\n"),),
+        (f"{CUT}[claim a dropped file]",),
+        "a dropped file that a power cut brings back to pending/ is set aside",
+    ),
+    Mutant(
         "salvage within the author's part",
         "salvage.py",
-        (('if without_history and text[end:].lstrip(SPACE).startswith("}"):', "if end:"),),
+        (
+            ('    if text[bracket : bracket + 1] != "}":\n        return None\n', ""),
+            ("if without_history else None)", "if end else None)"),
+        ),
         (
             "tests/unit/test_salvage.py::test_no_prefix_of_a_strangers_file_is_a_job",
             "tests/unit/test_salvage.py::test_what_the_author_wrote_is_never_guessed",

@@ -6,7 +6,8 @@ cut may leave:
 * of the names in a directory, each as it was at any moment since the directory was last synced, whatever became of the
   others; a rename to another directory may have come true at its goal only (btrfs), never at its source only;
 * of a file, each sector as it was at any moment since the file was last synced, and NUL where it had not existed at one
-  of these; its length as at any of these moments, or at any sector between;
+  of these; its length as at any of these moments, or at any sector between; its mark (`inspection.MARK`) as at a moment
+  when it was so long, for both stand in the inode, which fits into a sector;
 * what a failed sync did not write is lost even if a later one succeeds, unless it was written once more.
 
 A sync of a file says nothing about its name, a sync of a directory nothing about another. ext4, xfs and btrfs all keep
@@ -18,9 +19,10 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.record import SECTOR_BYTES
+from queuectl.spool.inspection import MARK
 from queuectl.spool.layout import FOLDERS
 from tests.support.sabotage import Sabotaged
 
@@ -31,9 +33,16 @@ if TYPE_CHECKING:
     from tests.support.sabotage import Act
 
     Name = tuple[str, str]  # directory, name
-    Files = dict[Name, tuple[int, bytes]]  # what a cut left: which inode, and its bytes
+    Files = dict[Name, tuple[int, "Content"]]  # what a cut left: which inode, and what it holds
 
 IGNORED = ("index", "supervisor")  # derived, or of no consequence
+
+
+class Content(NamedTuple):
+    """What a file holds, and whether its inode is marked."""
+
+    data: bytes
+    is_marked: bool = False
 
 
 class Recorder(Sabotaged):
@@ -55,7 +64,7 @@ class Recorder(Sabotaged):
                     inode = entry.inode()
                     if inode not in self._ids:
                         self._ids[inode] = self._new()
-                        self.log.append(("content", self._ids[inode], Path(entry.path).read_bytes()))
+                        self.log.append(("content", self._ids[inode], _content_of(entry.path)))
                     self._entry(entry.path, self._ids[inode])
                     self.log[-1] = ("was", *self.log[-1][1:])
 
@@ -66,7 +75,7 @@ class Recorder(Sabotaged):
     def _id(self, inode: int) -> int:
         if inode not in self._ids:
             self._ids[inode] = self._new()
-            self.log.append(("content", self._ids[inode], b""))
+            self.log.append(("content", self._ids[inode], Content(b"")))
         return self._ids[inode]
 
     def _of(self, fd: int) -> int:
@@ -91,7 +100,12 @@ class Recorder(Sabotaged):
         self._content(fd)
 
     def _content(self, fd: int) -> None:
-        self.log.append(("content", self._of(fd), os.pread(fd, 1 << 30, 0)))
+        is_marked = bool(os.fstat(fd).st_mode & MARK)
+        self.log.append(("content", self._of(fd), Content(os.pread(fd, 1 << 30, 0), is_marked)))
+
+    def chmod(self, fd: int, mode: int) -> None:
+        super().chmod(fd, mode)
+        self._content(fd)
 
     def append(self, path: str, data: bytes) -> None:
         is_new = not os.path.lexists(path)
@@ -99,11 +113,11 @@ class Recorder(Sabotaged):
         inode = self._at(path)
         if is_new:
             self._entry(path, inode)
-        self.log.append(("content", inode, Path(path).read_bytes()))
+        self.log.append(("content", inode, _content_of(path)))
 
     def forget(self, path: str, size: int) -> None:
         super().forget(path, size)
-        self.log.append(("content", self._at(path), Path(path).read_bytes()))
+        self.log.append(("content", self._at(path), _content_of(path)))
 
     # --- syncs
 
@@ -175,6 +189,10 @@ class Recorder(Sabotaged):
         return was_swapped
 
 
+def _content_of(path: str) -> Content:
+    return Content(Path(path).read_bytes(), bool(os.lstat(path).st_mode & MARK))
+
+
 class _Name:
     """The values of one name since its directory was last synced, each with the rename that is its condition."""
 
@@ -207,11 +225,11 @@ class _Bytes:
     """The contents of one file since it was last synced."""
 
     def __init__(self) -> None:
-        self.contents: list[bytes] = [b""]
+        self.contents: list[Content] = [Content(b"")]
         self.is_doubtful = False
 
-    def set(self, data: bytes) -> None:
-        self.contents.append(data)
+    def set(self, content: Content) -> None:
+        self.contents.append(content)
         self.is_doubtful = False
 
     def synced(self) -> None:
@@ -221,18 +239,20 @@ class _Bytes:
     def not_synced(self) -> None:
         self.is_doubtful = len(self.contents) > 1
 
-    def mixed(self, chance: random.Random) -> bytes:
+    def mixed(self, chance: random.Random) -> Content:
         """Return one of the contents that a cut may leave."""
         if len(self.contents) == 1:
             return self.contents[0]
-        lengths = sorted({len(data) for data in self.contents})
+        lengths = sorted({len(content.data) for content in self.contents})
         between = range(lengths[0] // SECTOR_BYTES + 1, lengths[-1] // SECTOR_BYTES + 1)
         length = chance.choice([*lengths, *(number * SECTOR_BYTES for number in between)])
         parts = []
         for start in range(0, length, SECTOR_BYTES):
             end = min(start + SECTOR_BYTES, length)
-            parts.append(chance.choice(self.contents)[start:end].ljust(end - start, b"\0"))
-        return b"".join(parts)
+            parts.append(chance.choice(self.contents).data[start:end].ljust(end - start, b"\0"))
+        alike = [content for content in self.contents if len(content.data) == length]
+        longer = [content for content in self.contents if len(content.data) > length]
+        return Content(b"".join(parts), chance.choice(alike or longer).is_marked)
 
 
 class Disk:
@@ -300,7 +320,7 @@ class Disk:
         """Return what is left when nothing survives that was not synced."""
         return self._state({}, {}, newest=False)
 
-    def _state(self, places: dict[Name, int], contents: dict[int, bytes], *, newest: bool) -> Files:
+    def _state(self, places: dict[Name, int], contents: dict[int, Content], *, newest: bool) -> Files:
         where = {key: places.get(key, name.count if newest else name.first) for key, name in self._names.items()}
         is_settled = False
         while not is_settled:  # the goal of a rename is there before its source has gone
@@ -325,7 +345,7 @@ def lay_out(files: Files, home: str) -> None:
         os.makedirs(f"{home}/{folder}", 0o700)
     os.chmod(home, 0o700)
     first: dict[int, str] = {}
-    for (directory, name), (inode, data) in files.items():
+    for (directory, name), (inode, content) in files.items():
         path = f"{home}/{directory}/{name}"
         if inode in first:
             os.link(first[inode], path)
@@ -333,6 +353,8 @@ def lay_out(files: Files, home: str) -> None:
         first[inode] = path
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
         try:
-            os.write(fd, data)
+            os.write(fd, content.data)
+            if content.is_marked:
+                os.fchmod(fd, stat.S_IRUSR | stat.S_IWUSR | MARK)
         finally:
             os.close(fd)

@@ -118,6 +118,12 @@ def drop(text: str | None = None, name: str = "a.json") -> Step:
     return foreign(lambda spool: spool.drop(name, text or '{"command":"true","note":"a"}'))
 
 
+def dropped_text(length: int) -> str:
+    """Return a job of so many bytes, the last of which is a line feed."""
+    text = '{"command":"true","note":"a","pad":""}\n'
+    return text.replace('""', f'"{"x" * (length - len(text))}"')
+
+
 def then(*steps: Step) -> Step:
     def run(spool: Home) -> None:
         for step in steps:
@@ -206,6 +212,16 @@ def claiming(spool: Home, book: Book) -> None:
     answer = spool.claim("a", "w")
     if isinstance(answer, Claim):
         answer.close()
+
+
+def running(spool: Home, book: Book) -> None:
+    """What a worker does with a job that completes."""
+    answer = spool.claim("a", "w")
+    if isinstance(answer, Claim):
+        with answer:
+            answer.finish_start()
+            answer.finish({"exit_code": 0})
+            book.note("a")
 
 
 def claiming_durably(spool: Home, book: Book) -> None:
@@ -388,6 +404,10 @@ PLAYS: dict[str, Play] = {
     ),
     "claim what has ended": Play(then(put("completed"), renamed(DONE, PENDING)), claiming, a=("completed",)),
     "claim what has expired": Play(put("pending", expires_at="2026-01-01T00:00:00Z"), claiming, a=("pending|dead",)),
+    **{
+        f"run a dropped file, {length} bytes": Play(drop(dropped_text(length)), running, a=("pending", "completed"))
+        for length in (60, 505, 511, 512, 513)
+    },
     "claim a lost start": Play(then(started, renamed(PROCESSING, PENDING)), claiming, a=("pending",)),
     "claim one of two names": Play(then(put("completed"), linked(DONE, PENDING)), claiming, a=("completed",)),
     "finish": Play(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),

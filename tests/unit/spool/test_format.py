@@ -232,6 +232,22 @@ def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
     assert done == ["compare", "write"] * 3 + ["[fdatasync]"] * 3 + ["move"] * 3 + ["sync_directory"] * 2
 
 
+def test_a_file_without_history_is_claimed_in_the_order_of_the_table(traced: Home) -> None:
+    """Its author is asked for in between, so it is locked and read twice."""
+    traced.drop("a.json", '{"command":"true"}')
+    claimed = traced.start("a")
+    claimed.finish_start()
+    done = operations(traced)
+    first = done.index("has_writer")
+    assert [each for each in done[:first] if each != "open"] == ["lock", "read"]
+    words = {"chmod": "mark"}
+    marked = [words.get(each, each) for each in done[first + 1 :]]
+    assert marked.pop() == "mark"
+    assert marked.pop() == "write"
+    check_order("claim without history", [*marked, "write the comma", "unmark"])
+    claimed.close()
+
+
 def test_a_promised_id_is_looked_for_after_publishing(traced: Home) -> None:
     traced.enqueue({"command": "true", "id": "a"})
     done = operations(traced)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -20,9 +21,10 @@ from queuectl.spool.files import Files
 from queuectl.spool.jobfile import JobFile
 from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
-from tests.support.faults import Faulty
+from tests.support.faults import Faulty, FullDisk
 from tests.support.spools import Home, free
 
+WHOLE = '{"command":"true"}\n'
 STATES = ("pending", "held", "failed", "completed", "cancelled", "dead")
 WAITING = ("pending", "held", "failed")
 
@@ -242,35 +244,115 @@ def test_a_job_that_was_replaced_is_locked_all_the_same(spool: Home) -> None:
     assert free(spool, PENDING, "a")
 
 
-def test_a_dropped_file_is_written_anew_before_its_first_growth(tmp_path: Path) -> None:
-    """A growth whose bytes, but not whose length, reached the disk would leave it without its last bracket."""
+def test_a_dropped_file_keeps_every_byte_until_what_follows_is_durable(tmp_path: Path) -> None:
+    """A bracket that gave way before the new length reached the disk would leave what cannot be told from half a file."""
+    calls: list[str] = []
+
+    class Noting(Files):
+        def write(self, fd: int, data: bytes, offset: int) -> None:
+            calls.append(data.decode()[:11])
+            super().write(fd, data, offset)
+
+        def sync_data(self, fd: int) -> None:
+            calls.append("sync")
+            super().sync_data(fd)
+
+    spool = Home(tmp_path / "home", files=Noting(), durability="full")
+    inode = spool.drop("a.json", WHOLE).stat().st_ino
+    claim = spool.start("a")
+    path = spool.path(PROCESSING, "a")
+    assert path.read_bytes().startswith(WHOLE.encode())
+    assert (spool.events("a"), spool.job("a").command) == (["started"], "true")
+    claim.finish_start()
+    assert calls == ['"history":[', "sync", ","]
+    assert json.loads(path.read_bytes())["history"][0]["event"] == "started"
+    assert path.read_bytes().startswith(WHOLE.replace("}", ",").encode())
+    assert (path.stat().st_ino, path.stat().st_mode & 0o7777) == (inode, 0o600)
+    claim.close()
+
+
+def test_where_a_power_cut_may_lose_what_happened_last_nobody_waits_for_the_disk(spool: Home) -> None:
+    inode = spool.drop("a.json", WHOLE).stat().st_ino
+    spool.start("a").close()
+    path = spool.path(PROCESSING, "a")
+    assert parse(path.read_bytes()).history[0]["event"] == "started"
+    assert (path.stat().st_ino, path.stat().st_mode & 0o7777) == (inode, 0o600)
+
+
+def test_a_first_growth_that_nobody_finished_is_finished_by_the_next(tmp_path: Path) -> None:
+    """Its worker died before the bracket gave way: it is an attempt whose end nobody saw."""
     spool = Home(tmp_path / "home", durability="full")
-    path = spool.drop("a.json", '{"command":"true"}')
-    dropped = path.open("rb")
-    inode = os.fstat(dropped.fileno()).st_ino
+    spool.drop("a.json", WHOLE)
     spool.start("a").close()
-    assert spool.path(PROCESSING, "a").stat().st_ino != inode
-    assert dropped.read() == b'{"command":"true"}'
-    dropped.close()
-    assert spool.litter() == []
+    (found,) = recover(spool, lambda job: False)
+    assert found.result == "interrupted"
+    assert spool.events("a") == ["started", "interrupted"]
+    path = spool.path(PENDING, "a")
+    assert path.read_bytes() == parse(path.read_bytes()).body + b"]}\n"
+    assert path.stat().st_mode & 0o7777 == 0o600
 
 
-def test_where_a_power_cut_may_lose_what_happened_last_it_grows_in_place(spool: Home) -> None:
-    """Nobody waits for the disk then."""
-    inode = spool.drop("a.json", '{"command":"true"}').stat().st_ino
+@pytest.mark.parametrize("change", ["more", "less", "other"])
+def test_who_writes_to_it_before_the_bracket_gives_way_changes_nothing(tmp_path: Path, change: str) -> None:
+    """Hole H3."""
+    spool = Home(tmp_path / "home", durability="full")
+    spool.drop("a.json", WHOLE)
+    claim = spool.start("a")
+    with spool.path(PROCESSING, "a").open("r+b") as late:
+        if change == "less":
+            late.truncate(5)
+        else:
+            late.seek(0 if change == "more" else len(WHOLE) - 2, os.SEEK_END if change == "more" else os.SEEK_SET)
+            late.write(b"xx")
+    claim.finish({})
+    claim.close()
+    assert (spool.where("a"), spool.events("a")) == ([DONE], ["started", "completed"])
+    assert spool.job("a").command == "true"
+
+
+def test_a_first_growth_that_does_not_fit_changes_nothing(tmp_path: Path) -> None:
+    files = FullDisk()
+    spool = Home(tmp_path / "home", files=files, durability="full")
+    spool.drop("a.json", WHOLE)
+    for short in (0, 5, 30):
+        files.full, files.short = True, short
+        assert getattr(spool.claim("a", "w"), "reason", "") == "full"
+        assert spool.path(PENDING, "a").read_text() == WHOLE
+        assert spool.path(PENDING, "a").stat().st_mode & 0o7777 == 0o600
+    files.full = False
     spool.start("a").close()
-    assert spool.path(PROCESSING, "a").stat().st_ino == inode
 
 
-@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_sync_of_a_first_growth_that_failed_is_not_trusted(tmp_path: Path) -> None:
+    """What it has not written, the next one may take for written: the file is written anew. The bracket stays till then."""
+
+    class Failing(Files):
+        left = 1
+
+        def sync_data(self, fd: int) -> None:
+            self.left -= 1
+            if self.left >= 0:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            super().sync_data(fd)
+
+    spool = Home(tmp_path / "home", files=Failing(), durability="full")
+    inode = spool.drop("a.json", WHOLE).stat().st_ino
+    with spool.start("a") as claim:
+        claim.finish_start()
+        assert spool.path(PROCESSING, "a").read_text().startswith(WHOLE)
+        claim.finish({})
+    assert spool.path(DONE, "a").stat().st_ino != inode
+    assert spool.events("a") == ["started", "completed"]
+
+
+@pytest.mark.parametrize("cut", range(1, 40))
 def test_a_first_growth_of_any_length_leaves_a_job(tmp_path: Path, cut: int) -> None:
     """Of what was written only the first bytes are there: it is an attempt whose end nobody saw, or none."""
     spool = Home(tmp_path / "home", durability="full")
-    spool.drop("a.json", '{"command":"true"}')
+    spool.drop("a.json", WHOLE)
     spool.start("a").close()
     path = spool.path(PROCESSING, "a")
-    text = path.read_text()
-    path.write_text(text[: text.index("[") + cut])
+    path.write_text(path.read_text()[: len(WHOLE) + cut])
     (found,) = recover(spool, lambda job: False)
     assert found.result == "moved"
     assert (spool.where("a"), spool.job("a").command) == ([PENDING], "true")
