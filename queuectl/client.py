@@ -217,10 +217,10 @@ class Queue:
 
     def _sync_index(self, on_step: Callable[[str], None]) -> None:
         from queuectl.index.lock import IndexLock
-        from queuectl.index.sync import catch_up
+        from queuectl.index.verify import build_or_catch_up
 
         with IndexLock(self.layout):
-            for progress in catch_up(self.spool):
+            for progress in build_or_catch_up(self.spool):
                 on_step(str(progress))
 
     def output(self, job_id: str, attempt: int | None = None) -> str:

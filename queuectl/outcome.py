@@ -5,63 +5,77 @@ Guarantees: every way an attempt can end is exactly one of five values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from queuectl.errors import assert_never
+from queuectl.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
-class Exited:
+class Exited(Value):
     """The command ended by itself with this exit code."""
 
-    code: int
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Signaled:
+class Signaled(Value):
     """A signal that we did not send ended the command."""
 
-    number: int
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-@dataclass(frozen=True, slots=True)
-class TimedOut:
+class TimedOut(Value):
     """The attempt took longer than its `timeout` and was ended."""
 
-    after_s: float
+    __slots__ = ("after_s",)
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s = after_s
 
 
-@dataclass(frozen=True, slots=True)
-class OutputLimit:
+class OutputLimit(Value):
     """The attempt wrote more than `max_output` and was ended."""
 
-    limit_bytes: int
+    __slots__ = ("limit_bytes",)
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FailedToStart:
+class FailedToStart(Value):
     """The command never ran: no such program, directory or shell, or too many arguments.
 
     `code` is what a shell would report: 127 not found, 126 not executable.
     """
 
-    why: str
-    code: int = 126
+    __slots__ = ("code", "why")
+
+    def __init__(self, why: str, code: int = 126) -> None:
+        self.why = why
+        self.code = code
 
 
 Outcome = Exited | Signaled | TimedOut | OutputLimit | FailedToStart
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Value):
     """What the attempt cost: processor seconds and peak memory of the command and the children it waited for.
 
     `max_rss_bytes` is None where it could not be measured (see processes.run.peak_memory).
     """
 
-    cpu_s: float
-    max_rss_bytes: int | None
+    __slots__ = ("cpu_s", "max_rss_bytes")
+
+    def __init__(self, cpu_s: float, max_rss_bytes: int | None) -> None:
+        self.cpu_s = cpu_s
+        self.max_rss_bytes = max_rss_bytes
 
 
 def succeeded(outcome: Outcome) -> bool:

@@ -5,11 +5,10 @@ Guarantees: pure; a job runs at most 1 + max_retries times between two revivals,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
 from queuectl.outcome import Exited, succeeded
+from queuectl.value import Value
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -20,30 +19,37 @@ if TYPE_CHECKING:
 MAX_SNOOZES = 100  # in a row; then the exit code counts as a failure, so that no job waits for ever
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(Value):
     """The job is completed."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
-class RetryAt:
+
+class RetryAt(Value):
     """Run it again, not before this instant."""
 
-    run_at: float
+    __slots__ = ("run_at",)
+
+    def __init__(self, run_at: float) -> None:
+        self.run_at = run_at
 
 
-@dataclass(frozen=True, slots=True)
-class SnoozeUntil:
+class SnoozeUntil(Value):
     """The command asked to be run later; this costs no retry."""
 
-    run_at: float
+    __slots__ = ("run_at",)
+
+    def __init__(self, run_at: float) -> None:
+        self.run_at = run_at
 
 
-@dataclass(frozen=True, slots=True)
-class Bury:
+class Bury(Value):
     """Into the dead letter queue, for this reason."""
 
-    reason: str
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
 
 
 Verdict = Finish | RetryAt | SnoozeUntil | Bury

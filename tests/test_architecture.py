@@ -34,7 +34,7 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "schema", "settings", "units"},
+    | {"salvage", "schema", "settings", "units", "value"},
     {"spool"},
     {"index"},
     {"processes"},

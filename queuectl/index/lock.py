@@ -1,10 +1,10 @@
-"""lock: the right to write the index.
+"""lock: a lock under run/, and the one of them that is the right to write the index.
 
 Owns:       run/index.lock: the supervisor holds it while it runs, else whoever brings the index up to date.
 Guarantees: it is the kernel's: free the moment its holder dies. A forked worker closes its copy with all it inherits, which
             unlocks nothing.
 Fails with: Busy.
-Cost:       microseconds where nobody holds it; the library for such locks takes 30 ms to import, a third of `list`.
+Cost:       microseconds where nobody holds it; the library for such locks takes 30 ms to import, a third of `list`, and 5 MB.
 """
 
 from __future__ import annotations
@@ -23,13 +23,41 @@ PATIENCE_S = 60.0
 LOOK_AGAIN_S = 0.05
 
 
-class IndexLock:
+class Lock:
+    """Held from a successful `try_take` to `release`."""
+
+    def __init__(self, path: str) -> None:
+        self._files = Files()
+        self._path = path
+        self._fd = -1
+
+    def try_take(self, patience_s: float = 0.0, look_again_s: float = LOOK_AGAIN_S) -> bool:
+        """Wait for it, not longer than `patience_s`; False when somebody else still has it."""
+        monotonic = Clock().monotonic
+        fd, deadline = self._files.open(self._path, APPEND), monotonic() + patience_s
+        try:
+            while not self._files.try_lock(fd):
+                if monotonic() >= deadline:
+                    return False
+                time.sleep(look_again_s)
+            self._fd, fd = fd, -1
+        finally:
+            if fd >= 0:
+                self._files.close(fd)
+        return True
+
+    def release(self) -> None:
+        """Let it go."""
+        if self._fd >= 0:
+            self._files.close(self._fd)
+            self._fd = -1
+
+
+class IndexLock(Lock):
     """Held between `take` and `release`, or as a context manager."""
 
     def __init__(self, layout: Layout) -> None:
-        self._files = Files()
-        self._path = f"{layout.run}/index.lock"
-        self._fd = -1
+        super().__init__(f"{layout.run}/index.lock")
 
     def take(self) -> None:
         """Wait for it.
@@ -37,23 +65,8 @@ class IndexLock:
         Raises:
             Busy: somebody holds it for longer than PATIENCE_S.
         """
-        monotonic = Clock().monotonic
-        fd, deadline = self._files.open(self._path, APPEND), monotonic() + PATIENCE_S
-        try:
-            while not self._files.try_lock(fd):
-                if monotonic() >= deadline:
-                    raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again")
-                time.sleep(LOOK_AGAIN_S)
-            self._fd, fd = fd, -1
-        finally:
-            if fd >= 0:
-                self._files.close(fd)
-
-    def release(self) -> None:
-        """Let it go."""
-        if self._fd >= 0:
-            self._files.close(self._fd)
-            self._fd = -1
+        if not self.try_take(PATIENCE_S):
+            raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again")
 
     def __enter__(self) -> None:
         self.take()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 from heapq import merge
+from itertools import islice
 
 from queuectl.errors import InvalidData
 from queuectl.index.database import discard
 from queuectl.index.rows import COLUMNS, INTERNAL, row_of
 from queuectl.index.sorting import Sorter
-from queuectl.index.sync import sync
+from queuectl.index.sync import catch_up, sync
 from queuectl.index.writer import Writer
 from queuectl.job import DIRECTORIES, PENDING
 
@@ -22,18 +23,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.index.reader import Reader
-    from queuectl.index.sync import Progress
+    from queuectl.index.sync import Progress, ReadAhead
     from queuectl.job import Job
     from queuectl.spool.spool import Spool
 
 COMPARED = tuple(number for number, column in enumerate(COLUMNS) if column not in INTERNAL)
 CREATED_AT = COLUMNS.index("created_at")
+MANY_JOBS = 5000
 
 
-def rebuild(spool: Spool, path: str) -> Iterator[Progress]:
+def rebuild(spool: Spool, path: str, read_ahead: ReadAhead | None = None) -> Iterator[Progress]:
     """Build an index from nothing and put it in the place of the one at `path`.
 
     The caller holds run/index.lock, so nobody writes to the old one; readers notice the new file by themselves.
+
+    Args:
+        read_ahead: processes that read the files meanwhile (processes.readers).
 
     Crash: the old index, or none; what was built so far is thrown away by the next rebuild.
     Cost: some 10 µs a job above reading its file; bounded memory.
@@ -44,7 +49,7 @@ def rebuild(spool: Spool, path: str) -> Iterator[Progress]:
     try:
         indexes = writer.begin_bulk()
         progress: Progress | None = None
-        for progress in sync(spool, writer, full=True):
+        for progress in sync(spool, writer, full=True, read_ahead=read_ahead):
             yield progress
         for _ in writer.end_bulk(indexes):
             if progress is not None:
@@ -56,6 +61,21 @@ def rebuild(spool: Spool, path: str) -> Iterator[Progress]:
     writer.close()
     discard(path)
     os.rename(beside, path)
+
+
+def build_or_catch_up(spool: Spool) -> Iterator[Progress]:
+    """Bring the index up to date, for a command when no supervisor runs; it holds run/index.lock.
+
+    Where there is none, and many jobs, it is built as by `rebuild`: three times as fast as row by row.
+    """
+    path = spool.layout.index
+    if os.path.lexists(path) or not any(_has_many(spool, directory) for directory in DIRECTORIES):
+        return catch_up(spool)
+    return rebuild(spool, path)
+
+
+def _has_many(spool: Spool, directory: str) -> bool:
+    return next(islice(spool.ids(directory), MANY_JOBS, None), None) is not None
 
 
 class Difference:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from queuectl.spool.intake import NotNow
     from queuectl.spool.spool import Spool
 
-COMMIT_S = 0.05
+COMMIT_S = 0.03  # some 7 ms go to the report before and the writing behind it; a reader is to be 50 ms behind at most
 CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100

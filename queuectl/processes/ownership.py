@@ -14,13 +14,11 @@ import os
 
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NotAllowed
-from queuectl.index.lock import IndexLock
+from queuectl.index.lock import IndexLock, Lock
 from queuectl.spool.layout import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from filelock import FileLock
-
     from queuectl.spool.layout import Layout
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
@@ -29,10 +27,8 @@ FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
 
 
-def _lock_of(layout: Layout) -> FileLock:
-    from filelock import FileLock  # only who takes it pays for the import, not who asks about it
-
-    return FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)
+def _lock_of(layout: Layout) -> Lock:
+    return Lock(f"{layout.run}/supervisor.lock")
 
 
 class Ownership:
@@ -45,7 +41,7 @@ class Ownership:
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)
-        if not self._take_place():
+        if not self._lock.try_take(ASKING_S, ASKING_S / 4):
             raise Conflict(f"another supervisor{_holder(self._layout)} owns {shorten(self._layout.home)}")
         try:
             self._index.take()
@@ -55,15 +51,6 @@ class Ownership:
         with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
             json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
         return self
-
-    def _take_place(self) -> bool:
-        for patience_s in (0.0, ASKING_S):
-            try:
-                self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)
-            except TimeoutError:
-                continue
-            return True
-        return False
 
     def __exit__(self, *_: object) -> None:
         for name in TRACES:
@@ -89,10 +76,8 @@ def tidy(layout: Layout) -> list[str]:
         Conflict: one runs.
     """
     lock = _lock_of(layout)
-    try:
-        lock.acquire()
-    except TimeoutError:
-        raise Conflict(f"a supervisor{_holder(layout)} has just been started") from None
+    if not lock.try_take():
+        raise Conflict(f"a supervisor{_holder(layout)} has just been started")
     try:
         left = [name for name in TRACES if os.path.lexists(f"{layout.run}/{name}")]
         for name in left:

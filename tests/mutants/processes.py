@@ -13,36 +13,7 @@ HASTE = (
     "            self._index.take()\n",
     "            import queuectl.index.lock as lock\n\n            lock.PATIENCE_S = 1.0\n            self._index.take()\n",
 )
-# Since 3.30 filelock itself closes what a forked child has inherited, so a child can neither unlock nor keep it. Before, it
-# was as here: the worker has to close it, and without unlocking.
-OLD_LOCK = (
-    "processes/ownership.py",
-    (
-        (
-            'FileLock(f"{layout.run}/supervisor.lock", timeout=0, mode=0o600)',
-            'PlainLock(f"{layout.run}/supervisor.lock")',
-        ),
-        HASTE,
-        (
-            "class Ownership:\n",
-            (
-                "class PlainLock:\n"
-                "    def __init__(self, path: str) -> None:\n"
-                "        self.path = path\n\n"
-                "    def acquire(self, **_: object) -> None:\n"
-                "        import fcntl\n\n"
-                "        self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)\n"
-                "        try:\n"
-                "            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
-                "        except BlockingIOError:\n"
-                "            raise TimeoutError(self.path) from None\n\n"
-                "    def release(self) -> None:\n"
-                "        os.close(self.fd)\n\n\n"
-                "class Ownership:\n"
-            ),
-        ),
-    ),
-)
+HASTY = ("processes/ownership.py", (HASTE,))
 
 PROCESSES = (
     Mutant(
@@ -100,7 +71,7 @@ PROCESSES = (
         ),
         (f"{CRASHES}two_supervisors_one_wins_and_the_other_says_who",),
         "two supervisors of one home",
-        also=OLD_LOCK,
+        also=HASTY,
     ),
     Mutant(
         "a forked worker keeps the supervisor's lock",
@@ -122,7 +93,7 @@ PROCESSES = (
         ),
         (f"{CRASHES}a_new_supervisor_leaves_a_job_to_the_old_worker_that_still_runs_it",),
         "no supervisor can be started as long as a job of the last one runs",
-        also=OLD_LOCK,
+        also=HASTY,
     ),
     Mutant(
         "recovery without the hunt",
@@ -206,7 +177,7 @@ PROCESSES = (
     Mutant(
         "a second supervisor is let in",
         "processes/ownership.py",
-        (("self._lock.acquire(timeout=patience_s, poll_interval=ASKING_S / 4)", "pass"), HASTE),
+        (("not self._lock.try_take(ASKING_S, ASKING_S / 4)", "False"), HASTE),
         (f"{CRASHES}two_supervisors_one_wins_and_the_other_says_who",),
         "two supervisors of one home",
     ),

@@ -19,12 +19,13 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     from queuectl.index.lock import IndexLock
     from queuectl.index.reader import Reader
     from queuectl.index.verify import rebuild
+    from queuectl.processes.readers import Readers
 
     queue = Queue(args.home)
     _refuse_beside_supervisor(queue)
     queue.layout.ensure()
-    with IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
-        for step in rebuild(queue.spool, queue.layout.index):
+    with Readers(queue.spool) as readers, IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
+        for step in rebuild(queue.spool, queue.layout.index, readers):
             progress.step(0, str(step))
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.index import seal, sync
+from queuectl.index import verify as verifying
+from queuectl.index.database import discard
 from queuectl.index.rows import row_of
-from queuectl.index.verify import rebuild, verify
+from queuectl.index.verify import build_or_catch_up, rebuild, verify
 from tests.unit.index.conftest import full_sync_happens
 
 if TYPE_CHECKING:
@@ -64,6 +66,21 @@ def test_a_rebuild_replaces_an_index_that_is_damaged(settled: Home) -> None:
         file.write("garbage")
     run(rebuild(settled.spool, settled.index))
     assert settled.differences() == []
+
+
+@pytest.mark.parametrize(("many", "is_there", "is_rebuilt"), [(2, False, True), (2, True, False), (1000, False, False)])
+def test_a_command_builds_the_index_of_many_jobs_beside_its_place(
+    settled: Home, monkeypatch: pytest.MonkeyPatch, many: int, is_there: bool, is_rebuilt: bool
+) -> None:
+    monkeypatch.setattr(verifying, "MANY_JOBS", many)
+    if not is_there:
+        discard(settled.index)
+    pieces = build_or_catch_up(settled.spool)
+    next(pieces)
+    assert os.path.exists(settled.index + ".new") == is_rebuilt
+    run(pieces)
+    assert settled.differences() == []
+    assert not full_sync_happens(settled)
 
 
 def test_verify_finds_nothing_where_nothing_differs(settled: Home) -> None:
