@@ -244,19 +244,21 @@ def test_without_a_call_for_the_file_system_each_file_is_synced(tmp_path: Path) 
     assert len(synced) == 100
 
 
-def test_a_group_is_bounded_and_leaves_no_descriptor(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("durability", "groups"), [("relaxed", 1), ("full", 2)])
+def test_a_group_is_bounded_and_leaves_no_descriptor(tmp_path: Path, durability: str, groups: int) -> None:
+    """One more where a group is synced while the next is written."""
     before = os.listdir("/dev/fd")
     most = 0
 
     def jobs() -> Iterator[dict[str, str]]:
         nonlocal most
-        for number in range(2 * GROUP_JOBS + 1):
+        for number in range(4 * GROUP_JOBS + 1):
             most = max(most, len(os.listdir("/dev/fd")))
             yield {"command": f"echo {number}"}
 
-    spool = Home(tmp_path / "home", durability="relaxed")
-    assert len(set(map(str, spool.enqueue_many(jobs())))) == 2 * GROUP_JOBS + 1
-    assert GROUP_JOBS // 2 < most <= GROUP_JOBS + len(before)
+    spool = Home(tmp_path / "home", durability=durability)
+    assert len(set(map(str, spool.enqueue_many(jobs())))) == 4 * GROUP_JOBS + 1
+    assert (groups - 0.5) * GROUP_JOBS < most <= groups * GROUP_JOBS + len(before)
     assert os.listdir("/dev/fd") == before
 
 
