@@ -45,11 +45,12 @@ def is_id(text: object) -> bool:
 class _Ids:
     """Time-ordered ids: 9 characters of milliseconds, 7 that begin at random and count up within one millisecond."""
 
-    __slots__ = ("last_ms", "lock", "low")
+    __slots__ = ("head", "last_ms", "lock", "low", "spelled")
 
     def __init__(self) -> None:
         self.last_ms = -1
         self.low = 0
+        self.head, self.spelled = -1, ""  # all but the last two characters, which many ids in a row share
         self.lock = allocate_lock()
 
     def next(self, now: float) -> str:
@@ -61,7 +62,10 @@ class _Ids:
             else:
                 self.low += 1
             value = (self.last_ms << 35) + self.low
-        return "".join([PAIRS[value >> shift & 1023] for shift in range(70, -1, -10)])
+            if value >> 10 != self.head:
+                self.head = value >> 10
+                self.spelled = "".join([PAIRS[self.head >> shift & 1023] for shift in range(60, -1, -10)])
+            return self.spelled + PAIRS[value & 1023]
 
 
 _ids = _Ids()

@@ -94,38 +94,36 @@ def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
 
 
 class Group:
-    """Jobs that are made durable together, and those refused between them.
-
-    Attributes:
-        found: in the order given.
-        is_full: the next job belongs to another group.
-    """
+    """Jobs that are made durable together, and those refused between them."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._bytes = 0
         self._sync: Thread | None = None
-        self._error: OSError | None = None
-        self.found: list[New | InvalidData | Conflict] = []
+        self._is_synced = False
+        self._error: BaseException | None = None
+        self._found: list[New | InvalidData | Conflict] = []
 
     @property
     def is_full(self) -> bool:
-        return len(self.found) >= GROUP_JOBS or self._bytes > GROUP_BYTES
+        """The next job belongs to another group."""
+        return len(self._found) >= GROUP_JOBS or self._bytes > GROUP_BYTES
 
     @property
     def is_syncing(self) -> bool:
+        """`begin_sync` was called."""
         return self._sync is not None
 
     def add(self, fields: Mapping[str, Any]) -> None:
         """Write the bytes of one more job, or note why it is refused."""
-        if not self.found:
+        if not self._found:
             refuse_when_full(self._spool)
         try:
             new = _prepare(self._spool, fields)
             self._bytes += new.size
-            self.found.append(new)
+            self._found.append(new)
         except (InvalidData, Conflict) as error:
-            self.found.append(error)
+            self._found.append(error)
 
     def begin_sync(self) -> None:
         """Have what was written synced while the caller goes on."""
@@ -137,28 +135,32 @@ class Group:
     def _sync_beside(self) -> None:
         try:
             self._sync_files()
-        except OSError as error:
+        except BaseException as error:
             self._error = error
 
     def _sync_files(self) -> None:
-        self._spool.files.sync_all([found.fd for found in self.found if isinstance(found, New)])
+        self._spool.files.sync_all([found.fd for found in self._found if isinstance(found, New)])
+        self._is_synced = True
 
     def publish(self) -> list[str | InvalidData | Conflict]:
         """Give the jobs their names; return what became of each once all are durable."""
-        spool, answers = self._spool, []
+        spool = self._spool
+        answers: list[str | InvalidData | Conflict] = []
+        if not self._found:
+            return answers
         try:
             if self._sync is not None:
                 self._sync.join()
                 if self._error is not None:
                     raise self._error
-            elif spool.is_durable:
+            if spool.is_durable and not self._is_synced:
                 self._sync_files()
-            for found in self.found:
+            for found in self._found:
                 try:
                     answers.append(_publish(spool, found) if isinstance(found, New) else found)
                 except Conflict as error:
                     answers.append(error)
-            if spool.is_durable and any(isinstance(found, New) for found in self.found):
+            if spool.is_durable and any(isinstance(found, New) for found in self._found):
                 spool.files.sync_directory(spool.layout.directory(PENDING))
         except OSError as error:
             raise _full_or(spool, error) from None
@@ -168,7 +170,7 @@ class Group:
         """Let go of the jobs that have no names yet."""
         if self._sync is not None:
             self._sync.join()  # it works with their descriptors
-        for found in self.found:
+        for found in self._found:
             if isinstance(found, New):
                 _discard(self._spool, found)
 
@@ -211,7 +213,7 @@ def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
         made = {**fields, "created_at": created}
     else:
         made = {"id": new_id(now), **fields, "created_at": created}
-    data = _render(made, fields.known if isinstance(fields, Checked) else None)
+    data = _render(made, fields)
     if "id" in fields:  # most conflicts are found here, before a file has been made for nothing
         _refuse_known(made["id"], lies_in(spool, made["id"]))
     files, tmp = spool.files, spool.layout.tmp
@@ -283,18 +285,18 @@ def _discard(spool: Spool, new: New) -> None:
         pass
 
 
-def _render(fields: Mapping[str, Any], known: Mapping[str, object] | None) -> bytes:
-    """Return the bytes of a job's file; `known`: the members are Checked, and these hold."""
-    data = render_new(fields)
+def _render(made: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a job's file; `made` is what its author wants, `fields`, and what we add."""
+    data = render_new(made)
     if len(data) > MAX_BYTES + len(OPEN_HISTORY):
         raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES} are accepted")
-    if known is not None:
-        validate(fields, known)
+    if isinstance(fields, Checked):
+        validate(fields, fields.known)
         return data
     try:
         parse(data)  # as whoever claims it will: Python's values can hold what JSON, or a command, cannot
     except InvalidData:
-        validate(fields)  # says it without a place in a text that the caller has never seen
+        validate(made)  # says it without a place in a text that the caller has never seen
         raise
     return data
 
