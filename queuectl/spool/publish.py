@@ -11,7 +11,7 @@ from __future__ import annotations
 from queuectl.errors import Busy, Conflict, InvalidData
 from queuectl.fields import NOTHING, InvalidField, new_id, stamp, validate
 from queuectl.history import DEAD, DONE, PENDING, PROCESSING
-from queuectl.record import MAX_BYTES, OPEN_HISTORY, parse, render_new
+from queuectl.record import CLOSE, MAX_BYTES, OPEN_HISTORY, parse_new, render_new
 from queuectl.spool import aside
 from queuectl.spool.files import FULL
 from queuectl.spool.jobfile import SpoolFull
@@ -135,7 +135,7 @@ class Group:
     def _sync_beside(self) -> None:
         try:
             self._sync_files()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised by `publish`
             self._error = error
 
     def _sync_files(self) -> None:
@@ -294,7 +294,8 @@ def _render(made: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
         validate(fields, fields.known)
         return data
     try:
-        parse(data)  # as whoever claims it will: Python's values can hold what JSON, or a command, cannot
+        # As whoever claims it will, the empty history aside: Python's values can hold what JSON, or a command, cannot.
+        parse_new(data[: -len(OPEN_HISTORY + CLOSE)] + b"}")
     except InvalidData:
         validate(made)  # says it without a place in a text that the caller has never seen
         raise
