@@ -25,8 +25,11 @@ CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | _CAREFUL
 NOREPLACE, EXCHANGE = 1, 2
 AT_FDCWD = -100
+SYNC_FILE_RANGE_WRITE = 2
 READ_ON_BYTES = 1 << 20
-MANY_FILES = 64  # so many new ones are made durable by syncing the file system, whatever else waits there
+MANY_FILES = 64  # so many new ones are made durable by syncing the file system, whatever else waits there,
+MUCH_BYTES = 256 << 20  # unless the machine has more than this to write: what is not ours would be waited for
+MEMINFO = "/proc/meminfo"
 READ_BYTES = 65536  # most files are read at once
 FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
@@ -141,9 +144,30 @@ class Files:
 
     def sync_all(self, fds: Sequence[int]) -> None:
         """Make many new files of one file system durable: one by one, or all that it has not written yet at once."""
-        if len(fds) < MANY_FILES or not self._sync_file_system(fds[0]):
-            for fd in fds:
-                self.sync(fd)
+        if len(fds) >= MANY_FILES:
+            if self._unwritten_bytes() > MUCH_BYTES:
+                self._begin_writing(fds)
+            elif self._sync_file_system(fds[0]):
+                return
+        for fd in fds:
+            self.sync(fd)
+
+    def _unwritten_bytes(self) -> int:
+        """Return how much all programs have written that is not on the disks yet; 0 where nobody says."""
+        try:
+            with open(MEMINFO, encoding="ascii") as file:
+                words = [line.split() for line in file if line.startswith(("Dirty:", "Writeback:"))]
+            return sum(int(each[1]) for each in words) << 10
+        except (OSError, ValueError, IndexError):
+            return 0
+
+    def _begin_writing(self, fds: Sequence[int]) -> None:
+        """Have the kernel write these files at once, so that to sync them one by one takes less; a hint, no more."""
+        from ctypes import c_int64
+
+        write = _c_call("sync_file_range")
+        for fd in fds:
+            write(fd, c_int64(0), c_int64(0), SYNC_FILE_RANGE_WRITE)
 
     def _sync_file_system(self, fd: int) -> bool:
         import ctypes

@@ -58,14 +58,14 @@ SPOOL = (
     Mutant(
         "no sync of the files of a group",
         "spool/publish.py",
-        (("            spool.files.sync_all([new.fd for new in news])", "            pass"),),
+        (("        self._spool.files.sync_all([", "        print(["),),
         (f"{CUT}[enqueue many]",),
         "a power cut leaves acknowledged jobs empty",
     ),
     Mutant(
         "no sync of the directory after a group",
         "spool/publish.py",
-        (("if spool.is_durable and news:", "if False:"),),
+        (("if spool.is_durable and any(", "if False and any("),),
         (f"{CUT}[enqueue many]",),
         "a power cut takes acknowledged jobs away",
     ),
