@@ -19,14 +19,13 @@ from queuectl.spool.jobfile import SpoolFull
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from threading import Thread
     from typing import Any
 
     from queuectl.settings import Settings
     from queuectl.spool.spool import Spool
 
-GROUP_JOBS = 256  # twice as many files are open at a time: one group is synced while the next is written
-GROUP_BYTES = 4 << 20
+GROUP_JOBS = 512  # as many files are open at a time
+GROUP_BYTES = 8 << 20
 
 
 class Checked(dict[str, Any] if TYPE_CHECKING else dict):  # type: ignore[misc]
@@ -93,110 +92,49 @@ def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
     return job_id
 
 
-class Group:
-    """Jobs that are made durable together, and those refused between them."""
-
-    def __init__(self, spool: Spool) -> None:
-        self._spool = spool
-        self._bytes = 0
-        self._sync: Thread | None = None
-        self._is_synced = False
-        self._error: BaseException | None = None
-        self._found: list[New | InvalidData | Conflict] = []
-
-    @property
-    def is_full(self) -> bool:
-        """The next job belongs to another group."""
-        return len(self._found) >= GROUP_JOBS or self._bytes > GROUP_BYTES
-
-    @property
-    def is_syncing(self) -> bool:
-        """`begin_sync` was called."""
-        return self._sync is not None
-
-    def add(self, fields: Mapping[str, Any]) -> None:
-        """Write the bytes of one more job, or note why it is refused."""
-        if not self._found:
-            refuse_when_full(self._spool)
-        try:
-            new = _prepare(self._spool, fields)
-            self._bytes += new.size
-            self._found.append(new)
-        except (InvalidData, Conflict) as error:
-            self._found.append(error)
-
-    def begin_sync(self) -> None:
-        """Have what was written synced while the caller goes on."""
-        from threading import Thread
-
-        self._sync = Thread(target=self._sync_beside)
-        self._sync.start()
-
-    def _sync_beside(self) -> None:
-        try:
-            self._sync_files()
-        except BaseException as error:  # noqa: BLE001 - raised by `publish`
-            self._error = error
-
-    def _sync_files(self) -> None:
-        self._spool.files.sync_all([found.fd for found in self._found if isinstance(found, New)])
-        self._is_synced = True
-
-    def publish(self) -> list[str | InvalidData | Conflict]:
-        """Give the jobs their names; return what became of each once all are durable."""
-        spool = self._spool
-        answers: list[str | InvalidData | Conflict] = []
-        if not self._found:
-            return answers
-        try:
-            if self._sync is not None:
-                self._sync.join()
-                if self._error is not None:
-                    raise self._error
-            if spool.is_durable and not self._is_synced:
-                self._sync_files()
-            for found in self._found:
-                try:
-                    answers.append(_publish(spool, found) if isinstance(found, New) else found)
-                except Conflict as error:
-                    answers.append(error)
-            if spool.is_durable and any(isinstance(found, New) for found in self._found):
-                spool.files.sync_directory(spool.layout.directory(PENDING))
-        except OSError as error:
-            raise _full_or(spool, error) from None
-        return answers
-
-    def discard(self) -> None:
-        """Let go of the jobs that have no names yet."""
-        if self._sync is not None:
-            self._sync.join()  # it works with their descriptors
-        for found in self._found:
-            if isinstance(found, New):
-                _discard(self._spool, found)
-
-
 def enqueue_many(spool: Spool, jobs: Iterable[Mapping[str, Any] | None]) -> Iterator[str | InvalidData | Conflict]:
     """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many."""
-    before, group = Group(spool), Group(spool)  # the one being synced, and the one being written
+    group: list[New | InvalidData | Conflict] = []
+    size = 0
     try:
         for fields in jobs:
+            if not group:
+                refuse_when_full(spool)
+                size = 0
             if fields is not None:
-                group.add(fields)
-                if not group.is_full:
-                    continue
-            answers = before.publish()
-            before, group = group, Group(spool)
-            if fields is not None and spool.is_durable:
-                before.begin_sync()
-            yield from answers
-            if not before.is_syncing:
-                yield from before.publish()
-                before = Group(spool)
-        yield from before.publish()
-        yield from group.publish()
-    finally:  # those that an error or the end of the caller has kept from being published
-        before.discard()
-        group.discard()
+                try:
+                    new = _prepare(spool, fields)
+                    size += new.size
+                    group.append(new)
+                except (InvalidData, Conflict) as error:
+                    group.append(error)
+            if fields is None or len(group) >= GROUP_JOBS or size > GROUP_BYTES:
+                yield from _publish_group(spool, group)
+        yield from _publish_group(spool, group)
+    finally:
+        for found in group:  # those that an error or the end of the caller has kept from being published
+            if isinstance(found, New):
+                _discard(spool, found)
+
+
+def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> Iterator[str | InvalidData | Conflict]:
+    """Give the jobs of a group their names, and yield what became of each once all are durable; empties the group."""
+    news = [found for found in group if isinstance(found, New)]
+    answers: list[str | InvalidData | Conflict] = []
+    try:
+        if spool.is_durable:
+            spool.files.sync_all([new.fd for new in news])
+        for found in group:
+            try:
+                answers.append(_publish(spool, found) if isinstance(found, New) else found)
+            except Conflict as error:
+                answers.append(error)
+        if spool.is_durable and news:
+            spool.files.sync_directory(spool.layout.directory(PENDING))
+    except OSError as error:
+        raise _full_or(spool, error) from None
+    group.clear()
+    yield from answers
 
 
 def _full_or(spool: Spool, error: OSError) -> Exception:
