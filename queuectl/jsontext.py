@@ -101,11 +101,7 @@ def read_object(data: bytes) -> tuple[str, Fields]:
     text = _decode(data)
     try:
         value, end = _scan(text, skip(text, 0))
-        is_accepted = (
-            (end == len(text) or skip(text, end) == len(text))
-            and isinstance(value, dict)
-            and not _is_suspicious(text, value)
-        )
+        is_accepted = (end == len(text) or skip(text, end) == len(text)) and isinstance(value, dict) and not _is_suspicious(text, value)
     except (ValueError, RecursionError):
         is_accepted = False
     fault = None if is_accepted else _first_fault(text)

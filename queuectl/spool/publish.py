@@ -9,9 +9,9 @@ Source:     spool/FORMAT.md § Transitions (enqueue); qmail INTERNALS (publish b
 from __future__ import annotations
 
 from queuectl.errors import Busy, Conflict, InvalidData
-from queuectl.fields import NOTHING, InvalidField, new_id, stamp, validate
+from queuectl.fields import InvalidField, new_id, stamp, validate
 from queuectl.history import DEAD, DONE, PENDING, PROCESSING
-from queuectl.record import CLOSE, MAX_BYTES, OPEN_HISTORY, parse_new, render_new
+from queuectl.record import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.spool import aside
 from queuectl.spool.files import FULL
 from queuectl.spool.jobfile import SpoolFull
@@ -29,13 +29,7 @@ GROUP_BYTES = 8 << 20
 
 
 class Checked(dict[str, Any] if TYPE_CHECKING else dict):  # type: ignore[misc]
-    """The members of a job that are known to be JSON as `parse` accepts it, since they came out of it.
-
-    Attributes:
-        known: values of members, the same in many jobs, that hold what they may hold (fields.holding).
-    """
-
-    known: Mapping[str, object] = NOTHING
+    """The members of a job that are known to be JSON as `parse` accepts it, since they came out of it."""
 
 
 def refuse_when_full(spool: Spool) -> None:
@@ -146,12 +140,10 @@ def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
     if "history" in fields:
         raise InvalidField("history", 'a new job has no "history"')
     now = spool.clock.now()
-    created = fields.get("created_at") or stamp(now)
-    if "id" in fields:
-        made = {**fields, "created_at": created}
-    else:
-        made = {"id": new_id(now), **fields, "created_at": created}
-    data = _render(made, fields)
+    made: Mapping[str, Any] = {**fields, "created_at": fields.get("created_at") or stamp(now)}
+    if "id" not in fields:
+        made = {"id": new_id(now), **made}
+    data = _render(made, is_checked=isinstance(fields, Checked))
     if "id" in fields:  # most conflicts are found here, before a file has been made for nothing
         _refuse_known(made["id"], lies_in(spool, made["id"]))
     files, tmp = spool.files, spool.layout.tmp
@@ -223,19 +215,17 @@ def _discard(spool: Spool, new: New) -> None:
         pass
 
 
-def _render(made: Mapping[str, Any], fields: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a job's file; `made` is what its author wants, `fields`, and what we add."""
-    data = render_new(made)
+def _render(fields: Mapping[str, Any], *, is_checked: bool) -> bytes:
+    data = render_new(fields)
     if len(data) > MAX_BYTES + len(OPEN_HISTORY):
         raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES} are accepted")
-    if isinstance(fields, Checked):
-        validate(fields, fields.known)
+    if is_checked:
+        validate(fields)
         return data
     try:
-        # As whoever claims it will, the empty history aside: Python's values can hold what JSON, or a command, cannot.
-        parse_new(data[: -len(OPEN_HISTORY + CLOSE)] + b"}")
+        parse(data)  # as whoever claims it will: Python's values can hold what JSON, or a command, cannot
     except InvalidData:
-        validate(made)  # says it without a place in a text that the caller has never seen
+        validate(fields)  # says it without a place in a text that the caller has never seen
         raise
     return data
 
