@@ -198,24 +198,17 @@ def _argv(value: object) -> str | None:
 
 
 def _strings(value: object) -> str | None:
-    if isinstance(value, list):
-        for text in value:
-            if not (isinstance(text, str) and text):
-                break
-        else:
-            return None
-    return "a list of non-empty strings"
+    fine = isinstance(value, list) and all(isinstance(a, str) and a for a in value)
+    return None if fine else "a list of non-empty strings"
 
 
 def _environment(value: object) -> str | None:
-    words = "an object of strings whose names are not empty and hold no '='"
-    if not isinstance(value, dict):
-        return words
-    fine = True
-    for name, text in value.items():
-        if not (isinstance(name, str) and name and "=" not in name and isinstance(text, str)):
-            return words
-        fine = fine and _fits(f"{name}={text}")
+    def is_name(name: object) -> bool:
+        return isinstance(name, str) and name != "" and "=" not in name
+
+    if not (isinstance(value, dict) and all(is_name(name) and isinstance(v, str) for name, v in value.items())):
+        return "an object of strings whose names are not empty and hold no '='"
+    fine = all(_fits(f"{name}={text}") for name, text in value.items())
     return None if fine else f"an object in which no name with its value has more than {LONGEST_ARGUMENT} bytes"
 
 
@@ -267,7 +260,6 @@ FIELDS: dict[str, Check] = {
     "created_at": instant,
     "updated_at": instant,
 }
-NOTHING: Mapping[str, object] = {}
 EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
 
 
@@ -279,30 +271,20 @@ class InvalidField(InvalidData):
         self.field = field
 
 
-def validate(fields: Mapping[str, object], known: Mapping[str, object] = NOTHING) -> None:
+def validate(fields: Mapping[str, object]) -> None:
     """Check what an author wrote; fields outside FIELDS are none of our business and are kept.
-
-    Args:
-        known: members that `holding` returned; where these very values stand, they are not looked at again.
 
     Raises:
         InvalidField: the first field that does not hold.
     """
     for field, value in fields.items():
         check = FIELDS.get(field)
-        if check is None or (field in known and known[field] is value):
-            continue
-        expected = check(value)
+        expected = check(value) if check is not None else None
         if expected is not None:
             raise InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}')
     if ("command" in fields) == ("argv" in fields):
         found = "both" if "command" in fields else "neither"
         raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
-
-
-def holding(fields: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the fields that hold what they may hold."""
-    return {field: value for field, value in fields.items() if field in FIELDS and FIELDS[field](value) is None}
 
 
 def spell_value(value: object) -> str:

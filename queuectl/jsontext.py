@@ -101,7 +101,7 @@ def read_object(data: bytes) -> tuple[str, Fields]:
     text = _decode(data)
     try:
         value, end = _scan(text, skip(text, 0))
-        is_accepted = (end == len(text) or skip(text, end) == len(text)) and isinstance(value, dict) and not _is_suspicious(text, value)
+        is_accepted = skip(text, end) == len(text) and isinstance(value, dict) and not _is_suspicious(text, value)
     except (ValueError, RecursionError):
         is_accepted = False
     fault = None if is_accepted else _first_fault(text)
@@ -123,11 +123,9 @@ def is_json(text: str) -> bool:
 
 def _is_suspicious(text: str, value: Fields) -> bool:
     """Tell whether a fault may be left that the decoder does not see; true for few texts that have none."""
-    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
-        return True
-    if "\\u" not in text:
-        return False
     if "\\u0000" in text:
+        return True
+    if text.count("{") + text.count("[") > MAX_DEPTH and _is_too_deep(value):
         return True
     if "\\ud" in text or "\\uD" in text:
         try:
@@ -146,15 +144,6 @@ def _is_too_deep(value: Fields) -> bool:
 
 
 def _decode(data: bytes) -> str:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return _refuse_encoding(data)
-    return _refuse_encoding(data) if "\0" in text or text.startswith("\ufeff") else text
-
-
-def _refuse_encoding(data: bytes) -> NoReturn:
-    """Raise what keeps these bytes from being text that is accepted."""
     if data.startswith(b"\xef\xbb\xbf"):
         raise invalid("", 0, "a byte order mark; expected UTF-8 without one")
     if data.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):
@@ -166,7 +155,9 @@ def _refuse_encoding(data: bytes) -> NoReturn:
     except UnicodeDecodeError as error:
         text = data[: error.start].decode()
         raise invalid(text, len(text), f"byte 0x{data[error.start]:02x} is not UTF-8") from None
-    raise invalid(text, text.index("\0"), f"byte {data.index(0)} is NUL; expected JSON text")
+    if "\0" in text:
+        raise invalid(text, text.index("\0"), f"byte {data.index(0)} is NUL; expected JSON text")
+    return text
 
 
 def _has_every_other(data: bytes) -> bool:

@@ -158,12 +158,12 @@ class Record:
 
 
 def render_new(fields: Mapping[str, Any]) -> bytes:
-    """Return the bytes of a job, some members at least, that nothing has happened to yet.
+    """Return the bytes of a job that nothing has happened to yet.
 
     Raises:
         InvalidData: a value cannot be written as JSON.
     """
-    return encode(fields)[:-1] + OPEN_HISTORY + CLOSE
+    return encode({**fields, "history": []})[:-2] + CLOSE
 
 
 def render_entry(entry: Entry) -> bytes:
@@ -205,7 +205,10 @@ def parse(data: bytes) -> Record:
         author_bytes = len(text[: place_of(text, "history")].encode()) if has_history else len(data)
         if author_bytes > MAX_BYTES:
             raise _too_long(author_bytes, MAX_BYTES)
-    _validate(text, value)
+    try:
+        validate(value)
+    except InvalidField as error:
+        raise invalid(text, place_of(text, error.field), str(error)) from None
     now = edited(value, history)
     if now is not value:
         try:
@@ -216,30 +219,6 @@ def parse(data: bytes) -> Record:
     if has_history:
         end = len(data[:end].rstrip()) - 1
     return Record(value, history, data[:end], data[end:], has_history=has_history)
-
-
-def parse_new(data: bytes) -> Fields:
-    """Read a whole and valid job of which nobody has written yet what happened to it.
-
-    Raises:
-        InvalidData: it is not one, as `parse` says it; or it has a history.
-    """
-    if len(data) <= MAX_BYTES:
-        text, value = read_object(data)
-        if "history" not in value:
-            _validate(text, value)
-            return value
-    record = parse(data)
-    if record.has_history:
-        raise InvalidData('not a valid job: a new job has no "history"')
-    return record.fields
-
-
-def _validate(text: str, value: Fields) -> None:
-    try:
-        validate(value)
-    except InvalidField as error:
-        raise invalid(text, place_of(text, error.field), str(error)) from None
 
 
 def _without_changes(entry: Entry) -> Entry:

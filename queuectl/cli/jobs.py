@@ -9,9 +9,8 @@ from __future__ import annotations
 import os
 
 from queuectl.errors import InvalidData, QueueError, UsageError
-from queuectl.fields import holding
 from queuectl.jsontext import is_json
-from queuectl.record import parse_new
+from queuectl.record import parse
 from queuectl.spool.publish import Checked
 
 TYPE_CHECKING = False
@@ -43,8 +42,6 @@ class Template:
         if args.cwd is not None:
             self._flags["cwd"] = os.path.join("" if args.cwd[:1] == "/" else _here(), args.cwd)
         _check_text({**self._flags, "env": {**self._below, **self._above}})
-        self._env = {**self._below, **self._above}  # of every job that brings none
-        self._holding = holding({**self._flags, "env": self._env})
         self._directory: str | None = None
 
     def job(self, fields: Mapping[str, Any]) -> Fields:
@@ -58,12 +55,9 @@ class Template:
             if self._directory is None:
                 self._directory = _here()
             made["cwd"] = self._directory
-        env = made.get("env")
-        if "env" not in made:
-            made["env"] = self._env
-        elif isinstance(env, dict):  # anything else is refused with the job
+        env = made.get("env", {})
+        if isinstance(env, dict):  # anything else is refused with the job
             made["env"] = {**self._below, **env, **self._above}
-        made.known = self._holding
         return made
 
 
@@ -178,7 +172,10 @@ def read(data: bytes) -> Fields:
         InvalidData: with line, column and caret.
     """
     try:
-        return parse_new(data)
+        record = parse(data)
     except InvalidData as error:
         message = str(error).replace("not a valid job: ", "the job is not valid: ", 1)
         raise InvalidData(message, error.hint, error.excerpt) from None
+    if record.has_history:
+        raise InvalidData('the job is not valid: a new job has no "history"')
+    return record.fields
