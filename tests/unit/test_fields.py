@@ -19,7 +19,6 @@ from queuectl.fields import (
     LONGEST_ARGUMENT,
     InvalidField,
     command_line,
-    holding,
     instant_of,
     is_id,
     misspelt,
@@ -211,13 +210,3 @@ def test_a_command_is_shown_as_a_person_would_type_it() -> None:
 
 def test_what_tells_a_job_from_others_cannot_be_edited() -> None:
     assert {"id", "state", "attempts", "created_at", "updated_at", "unique_key"} == FIELDS.keys() - EDITABLE
-
-
-def test_what_is_known_to_hold_is_not_looked_at_again_and_nothing_else_is_passed() -> None:
-    good, bad = {"A": "b"}, {"A": 1}
-    known = holding({"env": good, "cwd": "/", "priority": "high", "other": 1})
-    assert known == {"env": good, "cwd": "/"}
-    validate({"command": "true", "env": good, "cwd": "/"}, known)
-    for field, value in (("env", bad), ("cwd", "."), ("priority", "high")):
-        with pytest.raises(InvalidField, match=f'"{field}" must be'):
-            validate({"command": "true", "env": good, field: value}, known)
