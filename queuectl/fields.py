@@ -45,12 +45,11 @@ def is_id(text: object) -> bool:
 class _Ids:
     """Time-ordered ids: 9 characters of milliseconds, 7 that begin at random and count up within one millisecond."""
 
-    __slots__ = ("head", "last_ms", "lock", "low", "spelled")
+    __slots__ = ("last_ms", "lock", "low")
 
     def __init__(self) -> None:
         self.last_ms = -1
         self.low = 0
-        self.head, self.spelled = -1, ""  # all but the last two characters, which many ids in a row share
         self.lock = allocate_lock()
 
     def next(self, now: float) -> str:
@@ -62,10 +61,7 @@ class _Ids:
             else:
                 self.low += 1
             value = (self.last_ms << 35) + self.low
-            if value >> 10 != self.head:
-                self.head = value >> 10
-                self.spelled = "".join([PAIRS[self.head >> shift & 1023] for shift in range(60, -1, -10)])
-            return self.spelled + PAIRS[value & 1023]
+        return "".join([PAIRS[value >> shift & 1023] for shift in range(70, -1, -10)])
 
 
 _ids = _Ids()
