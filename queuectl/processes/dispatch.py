@@ -48,6 +48,7 @@ class Dispatcher:
 
     Attributes:
         in_hand: ids that a worker was told to run and has not reported on.
+        touched: those of them to whose files something happened that no worker of ours did.
         degraded: why the index cannot be written, None while it can.
         room: nothing is handed out while the disk has none.
     """
@@ -62,7 +63,7 @@ class Dispatcher:
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
         self._again = Appointments()
         self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
-        self._touched: set[str] = set()  # in hand, and something happened to its name meanwhile
+        self.touched: set[str] = set()
         self._has_changes = False
         self._sync: Iterator[Progress] | None = None
         self._watched = False
@@ -90,20 +91,20 @@ class Dispatcher:
         """A name appeared or changed in pending/."""
         job_id = name.removesuffix(".json")
         if job_id in self.in_hand:
-            self._touched.add(job_id)
+            self.touched.add(job_id)
             return
         self._noted(job_id, look(self._spool, self._writer, name))
 
-    def left(self, name: str) -> None:
-        """A name left pending/, done/ or dead/: claimed, or moved or removed by hand or by a command."""
+    def left(self, name: str, *, had_ended: bool) -> None:
+        """A name left pending/ (mostly claimed by a worker of ours), or done/ or dead/, where `had_ended` is true."""
         job_id = name.removesuffix(".json")
-        if is_id(job_id) and job_id not in self.in_hand:
+        if is_id(job_id) and (had_ended or job_id not in self.in_hand):
             self.refresh(job_id)
 
     def refresh(self, job_id: str) -> None:
         """Read a job anew, wherever it lies; something changed it that did not say how."""
         if job_id in self.in_hand:
-            self._touched.add(job_id)
+            self.touched.add(job_id)
         else:
             self._noted(job_id, refresh(self._spool, self._writer, job_id))
 
@@ -248,8 +249,8 @@ class Dispatcher:
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job: it is in hand no more. `answer` says why it was not claimed, when it was not."""
         self.in_hand.discard(job_id)
-        touched = job_id in self._touched
-        self._touched.discard(job_id)
+        touched = job_id in self.touched
+        self.touched.discard(job_id)
         if answer is not None and answer["reason"] == "full":
             self.room.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":

@@ -115,7 +115,7 @@ class FileEvents:
             if change.directory is None:
                 self._dispatch.begin_sync(watched=True)
             elif change.name not in self._known or change.directory != pending:
-                self._dispatch.left(change.name)
+                self._dispatch.left(change.name, had_ended=change.directory != pending)
         self._known.clear()
 
     def step(self, now: float) -> None:

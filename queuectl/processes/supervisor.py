@@ -191,12 +191,15 @@ class Supervisor:
         slot.took_s = report["took_s"]
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
+        is_old = job_id in self.dispatch.touched  # perhaps deleted, since it was settled
         self._handout.release(slot, job_id)
         self.custody.may_stay(report["left"])
         self._starts.ended(job_id)
         if DIRECTORY_OF[row[STATE]] != PENDING:
             self._files.know_departure(job_id)
         self.dispatch.report(row)
+        if is_old:
+            self.dispatch.refresh(job_id)
         if event in BY_OTHERS:
             self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
         details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}

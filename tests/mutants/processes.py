@@ -148,15 +148,11 @@ PROCESSES = (
     ),
     Mutant(
         "a verdict that cannot be written is given up",
-        "processes/worker.py",
+        "processes/verdicts.py",
         (
             (
                 '            self._say({"say": "full", "id": job_id, "detail": str(error)})\n',
-                (
-                    "            claim.close()\n"
-                    "            self._claim = None\n"
-                    '            self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": ""})\n'
-                ),
+                '            self._give_up(over, "")\n',
             ),
         ),
         (f"{JOBS}a_worker_whose_verdict_finds_no_room_begins_nothing_else",),

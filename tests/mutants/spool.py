@@ -58,14 +58,14 @@ SPOOL = (
     Mutant(
         "no sync of the files of a group",
         "spool/publish.py",
-        (("        self._spool.files.sync_all([", "        print(["),),
+        (("            spool.files.sync_all([new.fd for new in news])", "            pass"),),
         (f"{CUT}[enqueue many]",),
         "a power cut leaves acknowledged jobs empty",
     ),
     Mutant(
         "no sync of the directory after a group",
         "spool/publish.py",
-        (("if spool.is_durable and any(", "if False and any("),),
+        (("if spool.is_durable and news:", "if False:"),),
         (f"{CUT}[enqueue many]",),
         "a power cut takes acknowledged jobs away",
     ),
@@ -121,8 +121,8 @@ SPOOL = (
         "spool/claim.py",
         (
             (
-                'event = self._filing or entry["event"]\n',
-                'event = self._filing or entry["event"]\n        self._move(LEADS_TO[event])\n',
+                "                self._write_verdict(entry)\n",
+                '                self._move(LEADS_TO[entry["event"]])\n                self._write_verdict(entry)\n',
             ),
         ),
         (f"{DEATH}[cancel while running-new]",),
@@ -131,7 +131,7 @@ SPOOL = (
     Mutant(
         "a verdict is judged anew when it could not be filed",
         "spool/claim.py",
-        (("event = self._filing or entry", "event = entry"), ("elif self._filing is None:", "else:")),
+        (("        if self._filing is None:\n            written", "        if True:\n            written"),),
         (f"{FILING}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
         "a failure counts twice, and the job is buried before its time",
     ),
