@@ -88,6 +88,10 @@ class Claim:
         """How many names the inode had when it was locked; it may have lost one since."""
         return self._file.links
 
+    def fileno(self) -> int:
+        """The descriptor of its file."""
+        return self._file.fileno()
+
     def status(self) -> os.stat_result:
         """Return what the inode says of itself now."""
         return self._file.status()

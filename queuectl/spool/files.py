@@ -15,7 +15,7 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # Never through a link, never waiting for the other end of a FIFO, never making a terminal ours.
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -146,7 +146,7 @@ class Files:
         """Make many new files of one file system durable: one by one, or all that it has not written yet at once."""
         if len(fds) >= MANY_FILES:
             if self._unwritten_bytes() > MUCH_BYTES:
-                self._begin_writing(fds)
+                self.begin_writing(fds)
             elif self._sync_file_system(fds[0]):
                 return
         for fd in fds:
@@ -161,7 +161,7 @@ class Files:
         except (OSError, ValueError, IndexError):
             return 0
 
-    def _begin_writing(self, fds: Sequence[int]) -> None:
+    def begin_writing(self, fds: Iterable[int]) -> None:
         """Have the kernel write these files at once, so that to sync them one by one takes less; a hint, no more."""
         from ctypes import c_int64
 

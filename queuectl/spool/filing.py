@@ -27,6 +27,8 @@ def file_together(spool: Spool, claims: Iterable[Claim]) -> dict[Claim, Exceptio
     """
     failed: dict[Claim, Exception] = {}
     left = [*claims]
+    if spool.is_durable and len(left) > 1:
+        spool.files.begin_writing(claim.fileno() for claim in left)
     left = [claim for claim in left if _succeeds(claim, claim.sync_verdict, failed)]
     left = [claim for claim in left if _succeeds(claim, claim.move_by_verdict, failed)]
     for directory in dict.fromkeys(claim.directory for claim in left if claim.has_moved):

@@ -85,6 +85,10 @@ class JobFile:
         """Where the file lies now."""
         return self._spool.layout.job(self.directory, self.job_id)
 
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._fd
+
     def status(self) -> os.stat_result:
         """Return what the inode says of itself now."""
         return self._spool.files.fstat(self._fd)
