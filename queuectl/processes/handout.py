@@ -2,9 +2,9 @@
 
 Owns:       the orders of all slots.
 Guarantees: a worker that is idle gets the next job first; one whose jobs are short is told of more ahead of time, so
-            that it need not wait for us between two: as many as it runs in AHEAD_S, and at most AHEAD. A job never
-            waits behind a slow one for longer than QUICK_S while it could be run elsewhere, nor behind a worker that
-            does not answer. Where jobs are few, each worker has one ahead at most.
+            that it need not wait for us between two: as many as it runs in AHEAD_S, and at most AHEAD; of one, where jobs
+            are few. What waits behind a slow job is asked back after QUICK_S, at once when somebody is idle or runs
+            have become longer, and taken from a worker that does not answer within ANSWER_S.
 """
 
 from __future__ import annotations
@@ -80,13 +80,15 @@ class Handout:
             waiting = slot.waiting
             if not waiting:
                 continue
-            ask_at = now if at_once else slot.job_started + QUICK_S
+            is_late = slot.took_s is not None and len(waiting) * slot.took_s > QUICK_S
+            ask_at = now if at_once or is_late else slot.job_started + QUICK_S
             if slot.asked_back is None and now >= ask_at:
                 slot.ask_back(now)
             take_at = slot.asked_back + ANSWER_S if slot.asked_back is not None else ask_at
             if slot.asked_back is not None and now >= take_at:
                 for job_id in waiting:
-                    self.release(slot, job_id)  # should it begin with it after all, the job's lock decides
+                    # Should it begin with it after all, the job's lock decides.
+                    self.release(slot, job_id, {"reason": "unanswered"})
                     slot.unanswered.add(job_id)
             else:
                 self.next_step = min(self.next_step, take_at)
@@ -94,6 +96,7 @@ class Handout:
     def began(self, slot: Slot, job_id: str) -> None:
         """A worker has begun with a job."""
         now = self._clock.monotonic()
+        slot.unanswered.discard(job_id)
         if job_id not in slot.orders:  # we had taken it back
             slot.orders.append(job_id)
             self._dispatch.in_hand.add(job_id)

@@ -18,6 +18,7 @@ from collections import deque
 from itertools import islice
 
 from queuectl.index.sync import rows_at_once
+from queuectl.processes.child import close_all_but
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class _Reader:
             raise
         if self._pid == 0:
             try:
-                _close_all_but(theirs, tell)
+                close_all_but(theirs, tell)
                 _serve(spool, theirs, tell)
             finally:
                 os._exit(0)
@@ -125,15 +126,6 @@ def _serve(spool: Spool, questions: int, answers: int) -> None:
     """Answer until nobody asks any more."""
     while (job_ids := _receive(questions)) is not None:
         _send(answers, rows_at_once(spool, job_ids))
-
-
-def _close_all_but(*kept: int) -> None:
-    """Close what was inherited, locks among it, without unlocking anything."""
-    highest = max(int(name) for name in os.listdir("/dev/fd"))
-    lowest = 3
-    for fd in (*sorted(kept), highest + 1):
-        os.closerange(lowest, fd)
-        lowest = fd + 1
 
 
 def _send(fd: int, value: list[Any]) -> None:

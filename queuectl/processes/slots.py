@@ -14,6 +14,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from queuectl.processes.child import close_all_but
 from queuectl.processes.control import BACKOFF, BUSY, GONE, IDLE, STARTING, STOPPING
 from queuectl.processes.messages import Received, to_line
 from queuectl.processes.signals import reset_for_child
@@ -82,7 +83,7 @@ class Slot:
         orders: ids it was told to run and has not reported on, in the order in which it takes them.
         unanswered: ids it was asked to give back and that were taken from it when it did not answer.
         job_id, command, command_pid, job_since: what it runs, None while it runs nothing.
-        took_s: how long its last job ran; None before there was one.
+        took_s: how long the last job ran of which it has said that it is settled; None before there was one.
         restart_at: monotonic; when the next process may be forked.
         note: memory shared with its process, which notes there what command it has started: `PID ID`.
         replace: fork again once the current process has drained (restart).
@@ -275,15 +276,9 @@ def fork_worker(
         code = 70
         try:
             reset_for_child()
-            _close_all_but(theirs.fileno())
+            close_all_but(theirs.fileno())
             code = become_worker(slot.name, theirs, note, layout, settings, base)
         finally:
             os._exit(code)
     theirs.close()
     slot.pipe, slot.note, slot.pid = ours, note, pid
-
-
-def _close_all_but(kept: int) -> None:
-    """Close every descriptor of the parent (its locks among them) without unlocking anything."""
-    os.closerange(3, kept)
-    os.closerange(kept + 1, max(int(name) for name in os.listdir("/dev/fd")) + 1)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from queuectl import config
@@ -361,7 +362,7 @@ class Supervisor:
     def cancel(self, job_id: str) -> bool:
         """Have a running job cancelled; False when it does not run here."""
         for slot in self.slots.values():
-            if job_id in slot.orders:
+            if job_id in slot.orders or job_id in slot.unanswered:
                 slot.tell({"do": "cancel", "id": job_id})
                 return True
         return self.custody.cancel(job_id)
@@ -372,5 +373,6 @@ class Supervisor:
         self._hear(*self.slots.values())
         for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
             if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
-                self.dispatch.put(self.spool.read(job_id))
+                with suppress(QueueError):  # gone by now, or no job any more: an event tells
+                    self.dispatch.put(self.spool.read(job_id))
         self.dispatch.commit()

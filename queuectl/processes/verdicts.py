@@ -109,6 +109,7 @@ class Verdicts:
         """
         if not self._over or now < self._retry_at:
             return
+        self._retry_at = -NEVER
         for over in [*self._over]:
             if over.event is None:
                 self._try(over, self._write)
@@ -162,7 +163,6 @@ class Verdicts:
     def _let_go(self, over: Over) -> None:
         over.claim.close()
         self._over.remove(over)
-        self._retry_at = -NEVER
 
     def _give_up(self, over: Over, why: str) -> None:
         job_id = over.claim.job.id

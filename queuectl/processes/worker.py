@@ -140,6 +140,8 @@ class Worker:
         verb = order["do"]
         if verb == "run":
             self._orders.append(order["id"])
+            if self._draining:
+                self._return_all()
         elif verb == "return":
             self._return_all()
         elif verb == "cancel" and self._run is not None and self._run.job.id == order["id"]:
@@ -231,7 +233,6 @@ class Worker:
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
         self._say_start_at = now + SHORT_RUN_S
         self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
-        claim.finish_start()
 
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
@@ -287,6 +288,8 @@ class Worker:
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
         self._verdicts.step(now, is_running=self._run is not None)
+        if self._claim is not None:
+            self._claim.finish_start()  # after the verdicts: it may wait for the disk
 
     def _end_run(self, run: Run, ended: Ended, now: float) -> None:
         if run.left_behind:

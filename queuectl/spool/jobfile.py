@@ -306,7 +306,8 @@ class JobFile:
         """
         if target == PENDING:
             self._mend() if self.record.torn else self._give_way()
-        self._mark(0)
+        if self.record.bracket_at is None:  # else what follows the bracket is not durable
+            self._mark(0)
         if self.has_started and target == PENDING:
             self._clear_name()
         spool, source_path = self._spool, self.path

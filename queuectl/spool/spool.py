@@ -97,7 +97,7 @@ class Spool:
 
         Crash: those whose ids were yielded are there; of the group under way each is there, whole, or not.
 
-        Cost: memory of two groups (256 jobs, 4 MiB each): one is synced while the next is written.
+        Cost: memory of one group: 512 jobs, 8 MiB.
         """
         return publish.enqueue_many(self, jobs)
 

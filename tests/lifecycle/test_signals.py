@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from queuectl.errors import Busy, NotFound, UsageError
+from queuectl.job import DONE, PENDING
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:
@@ -176,3 +177,39 @@ def test_draining_costs_nothing_while_the_last_command_runs(supervised: Make) ->
     assert after.user + after.system - before.user - before.system < 0.5
     supervisor.wait(60)
     assert [s.queue.get(job_id).state for job_id in ids[20:]] == ["completed"] + ["pending"] * 5
+
+
+def _names(s: Supervised, directory: str) -> list[str]:
+    return os.listdir(s.queue.spool.layout.directory(directory))
+
+
+def _under_load(s: Supervised, jobs: int) -> tuple[list[str], psutil.Process]:
+    """Begin with many short jobs on two workers; return them and the process of the first, which has some at hand."""
+    ids = [str(job_id) for job_id in s.queue.enqueue_many(["true"] * jobs)]
+    s.start(2)
+    s.wait_until(lambda: len(_names(s, DONE)) > 50, "some have run")
+    return ids, psutil.Process(s.status()["workers"][0]["pid"])
+
+
+def test_what_a_worker_has_at_hand_and_does_not_begin_is_run_by_another(supervised: Make) -> None:
+    """What it has begun is its own until it goes on or dies; nothing runs twice."""
+    s = supervised()
+    ids, worker = _under_load(s, 600)
+    worker.suspend()
+    try:
+        s.wait_until(lambda: not _names(s, PENDING), "all that nobody has begun have run")
+    finally:
+        worker.resume()
+    s.wait_until(lambda: len(_names(s, DONE)) == len(ids), "all have run")
+    assert {s.queue.get(job_id).attempts for job_id in ids} == {1}
+
+
+def test_a_worker_that_is_told_to_end_under_load_ends(supervised: Make) -> None:
+    """Though its supervisor, which does not know yet, has more for it all the time."""
+    s = supervised()
+    ids, worker = _under_load(s, 3000)
+    before = len(_names(s, DONE))
+    worker.terminate()
+    s.wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "it has gone")
+    assert len(_names(s, DONE)) - before < len(ids) / 4
+    s.wait_until(lambda: len(_names(s, DONE)) == len(ids), "the other and a new one run the rest")

@@ -53,3 +53,12 @@ def test_a_claim_is_no_news_of_a_job_in_hand(scene: Scene) -> None:
     scene.dispatch.in_hand.add(job_id)
     scene.dispatch.left(f"{job_id}.json", had_ended=False)
     assert scene.dispatch.touched == set()
+
+
+def test_what_was_taken_from_a_worker_that_does_not_answer_is_offered_again(scene: Scene) -> None:
+    job_id = scene.spool.put("pending")
+    scene.dispatch.arrived(f"{job_id}.json")
+    assert scene.dispatch.next() == job_id
+    assert scene.dispatch.next() is None
+    scene.dispatch.released(job_id, {"reason": "unanswered"})
+    assert scene.dispatch.next() == job_id

@@ -179,6 +179,21 @@ def test_all_that_wait_behind_a_slow_job_are_asked_back_at_once(one: Scene) -> N
     assert one.worker().orders == ["j0"]
 
 
+def test_what_waits_is_asked_back_when_runs_become_longer(one: Scene) -> None:
+    """Else the last of them would wait for all the longer ones before it."""
+    make_quick(one)
+    ids = [f"j{number}" for number in range(AHEAD * 3)]
+    one.step(*ids)
+    one.told()
+    one.ends_job("j0", after=QUICK_S * 0.9)
+    one.step()
+    assert one.told() == ["return"]
+    for job_id in one.worker().waiting:
+        one.handout.returned(one.worker(), job_id)
+    one.step()
+    assert len(one.worker().orders) == 2
+
+
 def test_the_idle_are_served_before_the_quick(two: Scene) -> None:
     make_quick(two)
     two.step("a", "b")
@@ -222,6 +237,7 @@ def test_one_that_does_not_answer_loses_what_it_has_not_begun(one: Scene) -> Non
     assert one.worker().orders == ["a"]
     assert one.worker().unanswered == {"b"}  # looked for when it dies
     assert "b" not in one.dispatch.in_hand
+    assert one.dispatch.answers[-1] == ("b", "unanswered")
     assert one.handout.next_step == NEVER
     one.handout.returned(one.worker(), "b")
     assert one.worker().unanswered == set()

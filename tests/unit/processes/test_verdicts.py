@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,10 @@ class Refusing(Files):
     """A disk that refuses to sync while it is told to."""
 
     refuses = False
+    only = ""
 
     def sync_data(self, fd: int) -> None:
-        if self.refuses:
+        if self.refuses and os.readlink(f"/proc/self/fd/{fd}").endswith(self.only):
             raise OSError(errno.EIO, "the disk failed")
         super().sync_data(fd)
 
@@ -116,6 +118,18 @@ def test_what_the_disk_refuses_is_tried_again_and_nothing_else_is_begun(scene: S
     assert scene.step(is_running=False, later=RETRY_S / 2) == ids
     assert not scene.verdicts.is_blocked(scene.now)
     assert [scene.spool.events(job_id) for job_id in ids] == [["started", "completed"]] * 2
+
+
+def test_one_of_a_group_that_is_refused_keeps_the_worker_from_beginning_more(scene: Scene) -> None:
+    """Proves G16. The other one is settled."""
+    refused, other = scene.ends(), scene.ends()
+    scene.files.only = f"/{refused}.json"
+    scene.files.refuses = True
+    assert scene.step(is_running=False) == [other]
+    assert scene.verdicts.is_blocked(scene.now)
+    assert scene.verdicts.next_step == pytest.approx(scene.now + RETRY_S)
+    scene.files.refuses = False
+    assert scene.step(is_running=False, later=RETRY_S) == [refused]
 
 
 def test_without_a_home_there_is_nothing_to_be_settled(scene: Scene) -> None:
