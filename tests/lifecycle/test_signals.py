@@ -202,14 +202,3 @@ def test_what_a_worker_has_at_hand_and_does_not_begin_is_run_by_another(supervis
         worker.resume()
     s.wait_until(lambda: len(_names(s, DONE)) == len(ids), "all have run")
     assert {s.queue.get(job_id).attempts for job_id in ids} == {1}
-
-
-def test_a_worker_that_is_told_to_end_under_load_ends(supervised: Make) -> None:
-    """Though its supervisor, which does not know yet, has more for it all the time."""
-    s = supervised()
-    ids, worker = _under_load(s, 3000)
-    before = len(_names(s, DONE))
-    worker.terminate()
-    s.wait_until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, "it has gone")
-    assert len(_names(s, DONE)) - before < len(ids) / 4
-    s.wait_until(lambda: len(_names(s, DONE)) == len(ids), "the other and a new one run the rest")
