@@ -54,10 +54,10 @@ PROCESSES = (
     ),
     Mutant(
         "a forked worker unlocks",
-        "processes/slots.py",
+        "processes/child.py",
         (
             (
-                "    os.closerange(3, kept)\n",
+                "    lowest = 3\n",
                 (
                     "    import fcntl\n\n"
                     "    for name in os.listdir('/dev/fd'):\n"
@@ -65,7 +65,7 @@ PROCESSES = (
                     "            fcntl.flock(int(name), fcntl.LOCK_UN)\n"
                     "        except OSError:\n"
                     "            continue\n"
-                    "    os.closerange(3, kept)\n"
+                    "    lowest = 3\n"
                 ),
             ),
         ),
@@ -75,15 +75,15 @@ PROCESSES = (
     ),
     Mutant(
         "a forked worker keeps the supervisor's lock",
-        "processes/slots.py",
+        "processes/child.py",
         (
             (
-                "    os.closerange(3, kept)\n",
+                "    lowest = 3\n",
                 (
                     "    for name in os.listdir('/dev/fd'):\n"
                     "        try:\n"
                     "            is_lock = os.readlink(f'/dev/fd/{name}').endswith('supervisor.lock')\n"
-                    "            if not is_lock and 2 < int(name) != kept:\n"
+                    "            if not is_lock and int(name) > 2 and int(name) not in kept:\n"
                     "                os.close(int(name))\n"
                     "        except OSError:\n"
                     "            continue\n"
