@@ -233,8 +233,8 @@ def test_a_large_group_is_synced_with_the_file_system(tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("text", "synced"),
     [
-        ("MemTotal: 9 kB\nDirty:  262144 kB\nWriteback:  0 kB\nWritebackTmp:  1 kB\n", ["all"]),
-        ("Dirty:  262143 kB\nWriteback:  2 kB\n", ["file"] * MANY_FILES),
+        ("MemTotal: 9 kB\nDirty:  1048576 kB\nWriteback:  0 kB\nWritebackTmp:  1 kB\n", ["all"]),
+        ("Dirty:  1048575 kB\nWriteback:  2 kB\n", ["file"] * MANY_FILES),
         ("Dirty: much\n", ["all"]),
         (None, ["all"]),
     ],
