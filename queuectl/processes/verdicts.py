@@ -112,7 +112,7 @@ class Verdicts:
         self._retry_at = -NEVER
         for over in [*self._over]:
             if over.event is None:
-                self._try(over, self._write)
+                self._write(over)
         may_wait = is_running and len(self._over) < TOGETHER and now < self._hold_until
         if may_wait and all(over.is_short for over in self._over):
             return
@@ -125,15 +125,12 @@ class Verdicts:
                 self._settled(over)
 
     def _write(self, over: Over) -> None:
-        if over.ended is None:
-            again_at = self._spool.clock.now() + 1
-            over.event = over.claim.reschedule("requeued", again_at, {"reason": "could not be started"})
-        else:
-            over.event = settle(self._spool, over.claim, over.ended, over.cause)
-
-    def _try(self, over: Over, step: Callable[[Over], None]) -> None:
         try:
-            step(over)
+            if over.ended is None:
+                again_at = self._spool.clock.now() + 1
+                over.event = over.claim.reschedule("requeued", again_at, {"reason": "could not be started"})
+            else:
+                over.event = settle(self._spool, over.claim, over.ended, over.cause)
         except (Replaced, SpoolFull, OSError) as error:
             self._failed(over, error)
 

@@ -357,11 +357,15 @@ class Files:
 
 
 def _c_call(name: str) -> Callable[..., int]:
-    """Return a function of the C library; where it is missing, one that fails with ENOSYS."""
-    import ctypes
+    """Return a function of the C library, found once; where it is missing, one that fails with ENOSYS."""
+    if name not in _c_calls:
+        import ctypes
 
-    call: Callable[..., int] = getattr(ctypes.CDLL(None, use_errno=True), name, _no_such_call)
-    return call
+        _c_calls[name] = getattr(ctypes.CDLL(None, use_errno=True), name, _no_such_call)
+    return _c_calls[name]
+
+
+_c_calls: dict[str, Callable[..., int]] = {}
 
 
 def _no_such_call(*_: object) -> int:
