@@ -8,6 +8,7 @@ Source:     spool/FORMAT.md § History; the members are those that the superviso
 from __future__ import annotations
 
 import heapq
+import json
 
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import QueueError
@@ -49,16 +50,38 @@ def newest(
     for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
         if len(kept) >= limit and row["updated_at"] < kept[0][0]:
             break
-        try:
-            job = queue.get(row["id"])
-        except QueueError:  # deleted, or damaged, meanwhile
-            continue
-        for happened in events_of(job):
-            at = parse_instant(happened["at"])
-            if at >= since and (not kinds or happened["event"] in kinds):
-                count += 1
-                (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, (at, count, happened))
+        for at, happened in _since(queue, row["id"], since, kinds):
+            count += 1
+            (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, (at, count, happened))
     return [happened for _, _, happened in sorted(kept)], count > limit
+
+
+def all_since(queue: Queue, reader: Reader, since: float, kinds: Collection[str] = ()) -> Iterator[Happened]:
+    """Yield all events since then, oldest first; beyond some thousand they are sorted on disk."""
+    from queuectl.index.reader import Query
+    from queuectl.index.sorting import Sorter
+
+    sorter = Sorter(None)
+    try:
+        for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
+            for at, happened in _since(queue, row["id"], since, kinds):
+                sorter.add(f"{at:020.6f} {sorter.count:012d} {json.dumps(happened)}")
+        for line in sorter:
+            yield json.loads(line.split(" ", 2)[2])
+    finally:
+        sorter.close()
+
+
+def _since(queue: Queue, job_id: str, since: float, kinds: Collection[str]) -> Iterator[tuple[float, Happened]]:
+    """Yield the events of one job since then, each with its instant; none when it was deleted, or damaged, meanwhile."""
+    try:
+        job = queue.get(job_id)
+    except QueueError:
+        return
+    for happened in events_of(job):
+        at = parse_instant(happened["at"])
+        if at >= since and (not kinds or happened["event"] in kinds):
+            yield at, happened
 
 
 def events_of(job: Job) -> Iterator[Happened]:

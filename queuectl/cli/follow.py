@@ -54,10 +54,10 @@ class Source:
         """There is no such file, yet or any more."""
         return self._fd < 0
 
-    def skip_to_last(self, lines: int) -> None:
-        """Begin with the last so many lines."""
+    def skip_to_last(self, lines: int) -> bool:
+        """Begin with the last so many lines, and return whether there are others before them."""
         if self._fd < 0:
-            return
+            return False
         position = end = os.lseek(self._fd, 0, os.SEEK_END)
         wanted = lines
         while position > 0 and wanted >= 0:
@@ -73,6 +73,7 @@ class Source:
                 break
             position = start
         os.lseek(self._fd, position, os.SEEK_SET)
+        return position > 0
 
     def read(self) -> bytes:
         """Return what was added, at most a block; empty when nothing was."""

@@ -84,8 +84,8 @@ FILTERS = (
     option("--since", metavar="TIME", help="only jobs that changed since then: 2h, 14:30, yesterday, 2026-11-24"),
     option("--until", metavar="TIME", help="only jobs that did not change after then"),
     option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it"),
-    number("-n", "--limit", default=50, help="show at most N jobs (default: 50)"),
-    flag("--all", help="show them all"),
+    number("-n", "--limit", help="show at most N jobs (default: 50 in a table, all in other formats)"),
+    flag("--all", help="show all jobs, also in a table"),
 )
 PURGE_FILTERS = FILTERS[:3]
 LINES = number("-n", "--lines", help="only the last N lines")

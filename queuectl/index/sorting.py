@@ -1,4 +1,4 @@
-"""sorting: any number of ids in order, with bounded memory.
+"""sorting: any number of ids, or other lines of ASCII, in order, with bounded memory.
 
 The index is compared and loaded in the order of ids: neighbours on disk are touched together (seven times faster at a
 million jobs than in the order in which a directory lists them), and what has vanished shows up by itself.
@@ -23,10 +23,10 @@ class Sorter:
     """Takes ids, then yields them in order.
 
     Args:
-        scratch: a directory for an unnamed file, used beyond RUN_IDS ids.
+        scratch: a directory for an unnamed file, used beyond RUN_IDS ids; None for that of temporary files.
     """
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self, scratch: str | None) -> None:
         self._scratch = scratch
         self._ids: list[str] = []
         self._file: IO[bytes] | None = None

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from queuectl import overview
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.pages import Query
 from queuectl.web import jobs, workers
-from queuectl.web.answer import ok, without_home
+from queuectl.web.answer import JSON, Answer, Stream, encode, ok, without_home
 from queuectl.web.rows import row_as_dict
 
 if TYPE_CHECKING:
-    from queuectl.web.answer import Answer
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
     from queuectl.web.site import Ask
+
+PAGE = 500  # rows read from the index at once
+PIECE = 100  # rows sent at once
 
 
 def status(ask: Ask) -> Answer:
@@ -39,10 +46,34 @@ def dlq(ask: Ask) -> Answer:
 
 
 def _rows(ask: Ask, states: tuple[str, ...]) -> Answer:
+    """Answer with all rows, or as many as `limit` says; a long list is sent a page at a time."""
+    limit, most = ask.params.get("limit"), ask.queue.settings.max_retries_default
+    query = Query(states, limit=PAGE if limit is None else min(limit, PAGE))
     ask.site.index.catch_up()
-    with ask.site.index.reader() as reader:
-        page = reader.page(Query(states, limit=ask.params.get("limit", jobs.PAGE)))
-    return ok([row_as_dict(row, ask.queue.settings.max_retries_default) for row in page.rows])
+    lent = ExitStack()
+    try:
+        reader = lent.enter_context(ask.site.index.reader())
+        page = reader.page(query)
+        headers = {"X-QueueCTL-Total": str(page.total)}
+        if page.cursor is None or (limit is not None and limit <= PAGE):
+            return ok([row_as_dict(row, most) for row in page.rows], headers=headers)
+        ask.site.streams.take()
+        query.cursor, query.is_counted = page.cursor, False
+        rows = islice(chain(page.rows, reader.rows(query)), limit)
+        pieces = _array(row_as_dict(row, most) for row in rows)
+        releases = lent.pop_all().close, ask.site.streams.give
+        return Answer(200, b"", JSON, headers, Stream(pieces, *releases))
+    finally:
+        lent.close()
+
+
+def _array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield a JSON array in pieces."""
+    start, rest = b"[", iter(rows)
+    while piece := [*islice(rest, PIECE)]:
+        yield start + encode(piece)[1:-1]
+        start = b","
+    yield b"]"
 
 
 def list_workers(ask: Ask) -> Answer:

@@ -72,6 +72,20 @@ def test_since_type_and_limit(cli: Run, jobs: Jobs, now: Passes) -> None:
     assert ran.err == "(the newest 2; --limit for more)\n"
 
 
+def test_what_programs_read_is_complete_in_order_and_sorted_on_disk_when_there_is_much_of_it(
+    cli: Run, jobs: Jobs, now: Passes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("queuectl.index.sorting.RUN_IDS", 7)
+    monkeypatch.setattr("queuectl.cli.commands.events.LINES", 5)
+    some(jobs, now)
+    ran = cli("events", "--json")
+    assert (kinds(ran.out), ran.err) == (kinds(cli("events", "--json", "--limit", "1000").out), "")
+    assert len(kinds(ran.out)) == 12
+    assert len(cli("events", "-o", "name").out.splitlines()) == 12
+    assert cli("events").err == "(the newest 5; --limit for more)\n"
+    assert cli("events", "-o", "jsonl", "--limit", "3").err == "(the newest 3; --limit for more)\n"
+
+
 def test_the_newest_are_found_among_many_without_reading_them_all(
     cli: Run, jobs: Jobs, now: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

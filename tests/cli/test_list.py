@@ -128,8 +128,30 @@ def test_what_was_cut_is_said(cli: Run, jobs: Jobs) -> None:
     ran = cli("list", "--all", "-o", "name")
     assert (len(set(ran.out.split())), ran.err) == (1284, "")
     assert len(json.loads(cli("list", "--all", "--json").out)) == 1284
-    assert cli("list", "--json", "-q").err == ""
     assert cli("list", "--limit", "0").code == 2
+
+
+@pytest.mark.parametrize("words", [["list", "--queue", "many"], ["dlq", "list"]])
+def test_what_programs_read_is_complete_unless_a_limit_was_asked_for(cli: Run, jobs: Jobs, words: list[str]) -> None:
+    for number in range(60):
+        jobs.dead(f"m-{number:03}", queue="many")
+    for form, lines in (("name", 60), ("jsonl", 60), ("tsv", 61)):
+        ran = cli(*words, "-o", form)
+        assert (len(ran.out.splitlines()), ran.err) == (lines, "")
+    assert len(json.loads(cli(*words, "--json").out)) == 60
+    ran = cli(*words, "-o", "name", "--limit", "7")
+    assert (len(ran.out.splitlines()), ran.err) == (7, "(7 of 60 shown)\n")
+    ran = cli(*words, "--json", "--limit", "7", "--all")
+    assert (len(json.loads(ran.out)), ran.err) == (7, "(7 of 60 shown)\n")
+    assert cli(*words, "-o", "name", "--limit", "60").err == ""
+
+
+def test_a_list_piped_into_a_verb_acts_on_all(cli: Run, jobs: Jobs) -> None:
+    [*jobs.queue.enqueue_many({"command": "true", "queue": "many"} for _ in range(120))]
+    names = cli("list", "--queue", "many", "-o", "name").out
+    ran = cli("cancel", "-", stdin=names.encode())
+    assert (ran.code, ran.err) == (0, "Cancelled 120 jobs\n")
+    assert jobs.queue.counts()["cancelled"] == 120
 
 
 def test_an_empty_queue(cli: Run) -> None:

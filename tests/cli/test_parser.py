@@ -79,7 +79,7 @@ def test_common_options_work_before_and_after_the_command(
     tokens: list[str], read: Callable[[list[str], list[str]], Arguments]
 ) -> None:
     args = read(tokens, ["list"])
-    assert (args.output, args.quiet, args.home, args.limit) == ("json", True, "/x", 50)
+    assert (args.output, args.quiet, args.home, args.limit) == ("json", True, "/x", None)
 
 
 def test_common_options_work_between_the_words_of_a_command() -> None:

@@ -196,6 +196,17 @@ def test_logs_of_a_worker_and_of_the_supervisor(cli: Run, home: Path) -> None:
     assert (told["name"], len(told["lines"])) == ("worker-1", 1)
 
 
+def test_a_pipe_gets_the_whole_log_of_a_worker_and_a_terminal_its_end(
+    cli: Run, terminal: Callable[..., Ran], jobs: Jobs
+) -> None:
+    jobs.queue.layout.ensure()
+    path = Path(jobs.queue.layout.log("worker-1"))
+    path.write_text("".join(f"{number}\n" for number in range(120)))
+    assert len(cli("worker", "logs", "1").out.splitlines()) == 120
+    assert len(json.loads(cli("worker", "logs", "1", "--json").out)["lines"]) == 120
+    assert terminal("worker", "logs", "1").out.splitlines()[:2] == ["(the last 50 lines; --lines N for more)", "70"]
+
+
 def test_a_second_supervisor_in_the_foreground_is_a_conflict(queuectl: Run, cli: Run, home: Path) -> None:
     cli("worker", "start")
     ran = queuectl("worker", "start", "--foreground")

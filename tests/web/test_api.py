@@ -373,6 +373,16 @@ def test_a_refused_list_costs_no_connection_to_the_index(web: Served) -> None:
 # --- the original's addresses
 
 
+def test_lists_at_the_original_s_addresses_are_complete_unless_a_limit_was_asked_for(web: Served) -> None:
+    [*web.queue.enqueue_many(["true"] * 1203)]
+    for limit in ("", "?limit=1203", "?limit=9999"):
+        assert len({row["id"] for row in web.get(f"/api/jobs{limit}")}) == 1203
+    for limit in (1, 500, 501):
+        reply = web.ask("GET", f"/api/jobs?limit={limit}")
+        assert (len(reply.json), reply.headers["x-queuectl-total"]) == (limit, "1203")
+    assert web.get("/api/dlq") == []
+
+
 def test_the_original_s_addresses(web: Served, jobs: Jobs) -> None:
     made = web.ask("POST", "/api/jobs", {"command": "echo hi", "id": "old", "max_retries": 2})
     assert (made.status, made.json["id"]) == (201, "old")

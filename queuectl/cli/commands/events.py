@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 
 from queuectl.cli.attempts import COLOURS
-from queuectl.cli.chronicle import TOLD, newest
+from queuectl.cli.chronicle import TOLD, all_since, newest
 from queuectl.cli.progress import open_index
 from queuectl.cli.redraw import wait_for_input_or_end
 from queuectl.cli.render import tsv
@@ -24,7 +24,7 @@ from queuectl.events import SENTENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 KINDS = tuple(dict.fromkeys((*SENTENCES, *TOLD)))
 FIELDS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")
 DEFAULT_SINCE_S = 3600.0
+LINES = 1000  # for people, unless --limit says otherwise; other formats are complete
 LOOK_S = 1.0  # between two looks while no supervisor tells
 FOREVER_S = 86400.0
 OVERLAP_S = 2.0  # what was written just before a look may be seen only after it
@@ -48,7 +49,7 @@ AGAIN = "A supervisor runs: it tells what happens"
 def run(args: Arguments, screen: Screen) -> int:
     """Tell what happened since then; with -f go on until Ctrl-C."""
     kinds = kinds_of(args.type or ())
-    if args.limit < 1:
+    if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
     queue = Queue(args.home, warn=screen.warn)
     now = queue.spool.clock.now()
@@ -57,7 +58,8 @@ def run(args: Arguments, screen: Screen) -> int:
         since = instant("--since", args.since, now, past=True)
     if screen.format == "tsv":
         screen.line("\t".join(FIELDS))
-    teller = Teller(queue, screen, kinds, args.limit)
+    limit = LINES if args.limit is None and screen.is_table else args.limit
+    teller = Teller(queue, screen, kinds, limit)
     if args.follow:
         Follower(queue, screen, teller, since).follow()
     teller.tell_past(since)
@@ -87,7 +89,7 @@ def kinds_of(texts: Sequence[str]) -> tuple[str, ...]:
 class Teller:
     """Writes events, each once as far as it can remember."""
 
-    def __init__(self, queue: Queue, screen: Screen, kinds: tuple[str, ...], limit: int) -> None:
+    def __init__(self, queue: Queue, screen: Screen, kinds: tuple[str, ...], limit: int | None) -> None:
         self._queue = queue
         self._screen = screen
         self._kinds = kinds
@@ -98,15 +100,21 @@ class Teller:
     def tell_past(self, since: float) -> None:
         """Tell what the histories say since then and has not been told."""
         with open_index(self._queue, self._screen) as reader:
+            if self._limit is None:
+                self._tell_each(all_since(self._queue, reader, since, self._kinds))
+                return
             found, is_more = newest(self._queue, reader, since, self._limit, self._kinds)
+        self._tell_each(found)
+        if is_more:
+            self._screen.say(f"(the newest {self._limit:,}; --limit for more)")
+
+    def _tell_each(self, found: Iterable[Happened]) -> None:
         for happened in found:
             key, at = _key(happened), parse_instant(happened["at"])
             if self._told.get(key) != at and abs(self._heard.get(key, 0.0) - at) > OVERLAP_S:
                 self._write(happened)
             _remember(self._told, key, at)
         self._screen.flush()
-        if is_more:
-            self._screen.say(f"(the newest {self._limit:,}; --limit for more)")
 
     def tell(self, happened: Happened) -> None:
         """Tell what the supervisor says, unless the histories have said it just before."""

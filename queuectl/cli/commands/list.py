@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FIELDS = ("id", "state", "attempts", "run_at", "finished_at", "exit_code", "queue", "priority", "command")
 PAGE = 1000
+ROWS_OF_A_TABLE = 50  # unless --limit or --all says otherwise; other formats are complete
 OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
 
 
@@ -55,8 +56,7 @@ def states_of(texts: Sequence[str]) -> tuple[str, ...]:
 
 def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: str = "") -> int:
     """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
-    if args.limit < 1:
-        raise UsageError(f"--limit must be 1 or more, not {args.limit}")
+    limit = _limit(args, screen)
     for name in ("queue", "tag", "search"):
         if not is_text(getattr(args, name)):
             raise UsageError(f"--{name} holds bytes that are not UTF-8; no job holds such")
@@ -68,14 +68,23 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
         filters[name] = None if text is None else instant(f"--{name}", text, now, past=True)
     chosen = {name: value for name, value in filters.items() if value is not None}
     with open_index(queue, screen) as reader:
-        pages = Pages(reader, states, None if args.all else args.limit, chosen, queue.settings.max_retries_default)
+        pages = Pages(reader, states, limit, chosen, queue.settings.max_retries_default)
         rows = pages.rows() if screen.is_table else map(as_dict, pages.rows())
         shown = emit(screen, rows, columns(now), FIELDS)
-    if shown < pages.total and not args.all:
+    if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
         screen.say(f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.talks else ''})")
     screen.hint(hint if shown else "No such job")
     return 0
+
+
+def _limit(args: Arguments, screen: Screen) -> int | None:
+    """Return how many jobs to show at most; None for all."""
+    if args.limit is not None:
+        if args.limit < 1:
+            raise UsageError(f"--limit must be 1 or more, not {args.limit}")
+        return int(args.limit)
+    return ROWS_OF_A_TABLE if screen.is_table and not args.all else None
 
 
 class Pages:

@@ -147,7 +147,10 @@ def run_logs(args: Arguments, screen: Screen) -> int:
     with Source(layout.log(name)) as source:
         if source.is_missing:
             raise NotFound(f"{name} has no log yet", f"it would be {layout.log(name)}")
-        source.skip_to_last(LOG_LINES if args.lines is None else args.lines)
+        is_for_people = args.follow or (screen.is_terminal and screen.is_table)
+        lines = LOG_LINES if args.lines is None and is_for_people else args.lines
+        if lines is not None and source.skip_to_last(lines) and args.lines is None:
+            screen.say(f"(the last {lines} lines; --lines N for more)")
         if args.follow:
             follow(screen, source)
         elif screen.format in ("json", "jsonl"):

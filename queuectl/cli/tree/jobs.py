@@ -100,7 +100,7 @@ JOBS: dict[str, Command] = {
     "delete": Command(
         "remove jobs and what they wrote; running ones are cancelled first",
         IDS,
-        examples=("queuectl delete 01JDFQ8Z4T", "queuectl list --state completed --all -o name | queuectl delete -"),
+        examples=("queuectl delete 01JDFQ8Z4T", "queuectl list --state completed -o name | queuectl delete -"),
     ),
     "purge": Command(
         "remove many jobs and what they wrote, for good",
@@ -138,11 +138,11 @@ JOBS: dict[str, Command] = {
     "dlq retry": Command(
         "run dead jobs again with a fresh retry budget",
         IDS,
-        examples=("queuectl dlq retry 01JDFQ8Z4T", "queuectl dlq list --all -o name | queuectl dlq retry -"),
+        examples=("queuectl dlq retry 01JDFQ8Z4T", "queuectl dlq list -o name | queuectl dlq retry -"),
     ),
     "dlq delete": Command(
         "remove dead jobs and what they wrote",
         IDS,
-        examples=("queuectl dlq delete 01JDFQ8Z4T", "queuectl dlq list --all -o name | queuectl dlq delete -"),
+        examples=("queuectl dlq delete 01JDFQ8Z4T", "queuectl dlq list -o name | queuectl dlq delete -"),
     ),
 }

@@ -46,7 +46,7 @@ WATCHING: dict[str, Command] = {
         option(
             "--type", metavar="KIND", action="append", help="only these: failed,died; a comma list, may be repeated"
         ),
-        number("-n", "--limit", default=1000, help="of the past, the newest N (default: 1000)"),
+        number("-n", "--limit", help="of the past, the newest N (default: 1000 as lines for people, else all)"),
         examples=(
             "queuectl events --since 10m",
             "queuectl events -f --type failed,died --json",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import FOLLOW, HIDDEN, LINES, Command, flag, number, option
+from queuectl.cli.grammar import FOLLOW, HIDDEN, Command, flag, number, option
 
 WORKERS: dict[str, Command] = {
     "worker start": Command(
@@ -42,7 +42,7 @@ WORKERS: dict[str, Command] = {
         "show the log of a worker",
         option("id", metavar="ID", nargs="?", default="supervisor", help="worker-1 ... or supervisor (default)"),
         flag(*FOLLOW, help="go on until Ctrl-C"),
-        LINES,
+        number("-n", "--lines", help="only the last N lines (default: 50 on a terminal and with -f, else all)"),
         examples=("queuectl worker logs worker-1 --lines 20", "queuectl worker logs supervisor -f"),
     ),
 }
