@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import PACKAGE
 from queuectl.processes.appointments import NEVER
-from queuectl.processes.signals import DEFAULTS
+from queuectl.processes.spawn import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping
@@ -84,16 +84,9 @@ class Rounds:
 
     def _start(self) -> None:
         self._pipe, theirs = os.pipe()
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, "/dev/null", os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_DUP2, theirs, 2),
-        ]
         command = [sys.executable, PACKAGE, "--home", self._spool.layout.home, "maintenance"]
         try:
-            self.pid = os.posix_spawn(
-                command[0], command, self._environ, file_actions=actions, setpgroup=0, setsigdef=DEFAULTS
-            )
+            self.pid = spawn(command[0], command, self._environ, ((0, os.devnull), (1, os.devnull), (2, theirs)))
         except OSError as error:
             self._log.error(f"maintenance cannot be started: {error.strerror} action=maintenance")
             os.close(self._pipe)

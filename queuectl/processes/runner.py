@@ -1,9 +1,9 @@
 """runner: one attempt as a process of this machine.
 
-Owns:       posix_spawn, the output file and the run's lock.
-Guarantees: the command is its own session; it writes to its file without us in between; the run's lock is held as long
-            as any of its processes keeps one of the descriptors; whatever cannot be started is an Outcome.
-Source:     posix_spawn(3), flock(2), wait4(2).
+Owns:       the output file and the run's lock.
+Guarantees: the command writes to its file without us in between; the run's lock is held as long as any of its processes
+            keeps one of the descriptors; whatever cannot be started is an Outcome.
+Source:     flock(2), wait4(2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.outcome import Exited, FailedToStart, Outcome, Signaled, Usage
 from queuectl.processes.environment import SHELL, command_environment
-from queuectl.processes.signals import DEFAULTS
+from queuectl.processes.spawn import spawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -121,16 +121,12 @@ def _enter(cwd: str) -> None:
 
 
 def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int) -> int:
-    actions = [
-        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        (os.POSIX_SPAWN_DUP2, output, LOCK_FD),
-        (os.POSIX_SPAWN_DUP2, output, 1),
-        (os.POSIX_SPAWN_DUP2, output, 2),
-    ]
+    files = ((0, os.devnull), (LOCK_FD, output), (1, output), (2, output))
     try:
-        return os.posix_spawn(
-            program, arguments, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=DEFAULTS
-        )
+        return spawn(program, arguments, environment, files)
+    except UnicodeEncodeError as error:  # the locale's encoding has no bytes for it
+        why = f"cannot start {_brief(program)}: {_brief(error.object)} cannot be spelled in {error.encoding}"
+        raise NotStarted(FailedToStart(why)) from None
     except OSError as error:
         code = 127 if error.errno == errno.ENOENT else 126
         raise NotStarted(

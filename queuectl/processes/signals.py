@@ -16,7 +16,6 @@ from queuectl.errors import TimedOut
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-DEFAULTS = (signal.SIGPIPE, signal.SIGXFSZ)  # Python ignores them; commands must not inherit that
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN_S = 0.5
 ON_A_SCREEN = {  # what a program on a full screen hears, and what it means there
@@ -40,6 +39,7 @@ class Inbox:
         for number in {*HANDLED, *wanted}:
             signal.signal(number, _note if number in wanted else signal.SIG_IGN)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a parent may have started us with some of them blocked
 
     def fileno(self) -> int:
         """Readable when a signal has come."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,3 +88,51 @@ def test_the_daemon_keeps_nothing_of_its_starter(supervised: Make) -> None:
     assert os.read(read, 1) == b"", "the daemon would keep our pipe open for ever"
     os.close(read)
     _begin(s, "worker", "stop", "--wait").communicate(timeout=60)
+
+
+EVERY_SIGNAL_IGNORED_AND_BLOCKED = """
+import os, signal, sys
+for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+    signal.signal(number, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("sh", "-c", '"$@" & wait $!', "sh"),
+        ("nohup",),
+        ("sh", "-c", "trap '' HUP INT QUIT USR1 TERM CHLD; exec \"$@\"", "sh"),
+        (sys.executable, "-c", EVERY_SIGNAL_IGNORED_AND_BLOCKED),
+    ],
+    ids=["in the background of a shell", "nohup", "trap", "all of them, blocked too"],
+)
+@pytest.mark.parametrize("where", ["background", "foreground"])
+def test_a_command_starts_with_every_signal_at_its_default_and_none_blocked(
+    supervised: Make, how: tuple[str, ...], where: str
+) -> None:
+    """However the supervisor was started; and the supervisor itself hears the signals that it waits for."""
+    s = supervised()
+    line = [
+        *how,
+        sys.executable,
+        "-m",
+        "queuectl",
+        "worker",
+        "start",
+        *(["--foreground"] if where == "foreground" else []),
+    ]
+    starter = subprocess.Popen(line, env=s.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    s.processes.append(starter)
+    s.wait_until(s.has_supervisor, "it answers")
+    job_id = s.queue.enqueue("grep Sig /proc/self/status; kill -HUP $$")
+    s.wait_until(
+        lambda: s.queue.get(job_id).attempts == 1 and s.state(job_id) == "failed", "it was ended by the signal"
+    )
+    said = dict(line.split(":\t") for line in s.output(job_id).decode().splitlines())
+    assert said["SigIgn"] == said["SigBlk"] == "0" * 16
+    assert s.queue.get(job_id).outcome == "signal"
+    os.kill(s.status()["pid"], signal.SIGTERM)
+    s.wait_until(lambda: not s.survivors(), "it has drained")

@@ -48,7 +48,7 @@ PROCESSES = (
     Mutant(
         "the lock of a run only where shells reassign it",
         "processes/runner.py",
-        (("        (os.POSIX_SPAWN_DUP2, output, LOCK_FD),\n", ""),),
+        (("(LOCK_FD, output), ", ""),),
         (f"{LOCKS}a_command_that_sends_its_output_elsewhere_holds_the_lock_of_its_run",),
         "`exec > file` at the beginning of a script gives the lock up",
     ),
