@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
+    from queuectl.filters import States
     from queuectl.index.reader import Reader
     from queuectl.job import Job
 
@@ -143,19 +144,22 @@ class Queue:
         meant = f". Did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(f'no job "{text}"{meant}')
 
-    def list(self, state: str | None = None, *, limit: int | None = 50, **filters: Any) -> list[dict[str, Any]]:
-        """Return jobs as dictionaries, newest change first.
+    def list(self, state: States = None, **filters: Any) -> list[dict[str, Any]]:
+        """Return all jobs that match, as dictionaries, the last changed first.
 
         Args:
-            state: one of job.STATES, or None for all; `pending` includes held jobs.
-            limit: at most so many; None for all.
-            filters: queue, tag, search, since, until, sort, cursor (index.reader.Query).
-        """
-        from queuectl.index.reader import Query
+            state: one of job.STATES, a comma list, or several; `pending` includes held jobs. None for all.
+            filters: queue, tag, batch, search (text in id, name or command), error (text in the last error), since and
+                until ("2h" ago, RFC 3339, datetime, timedelta, seconds since 1970), sort, limit.
 
-        states = (("pending", "held") if state == "pending" else (state,)) if state else ()
+        Raises:
+            InvalidFilter: there is no such filter, state or order; or a value that the filter cannot have.
+        """
+        from queuectl.filters import query_of
+
+        query = query_of({"limit": None, "state": state, **filters}, self.spool.clock.now())
         with self.reader() as reader:
-            return list(reader.page(Query(states=states, limit=limit, **filters)).rows)
+            return [*reader.page(query).rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""

@@ -10,6 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import NoReturn
 
 
@@ -32,7 +33,7 @@ class QueueError(Exception):
 
 
 class UsageError(QueueError):
-    """The command line itself is wrong."""
+    """The command line itself, or the arguments of a call, are wrong."""
 
     exit_code = 2
     title = "usage"
@@ -99,6 +100,16 @@ class TimedOut(QueueError):
 
     exit_code = 124
     title = "timeout"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return '; did you mean "..."?' when something known is like `word`, else nothing."""
+    from difflib import get_close_matches
+
+    names = [*known]
+    near = [name for name in names if len(word) > 1 and name.startswith(word)]
+    near = near or get_close_matches(word.lower(), names, 1, 0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def from_os_error(error: OSError, doing: str) -> QueueError:

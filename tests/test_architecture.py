@@ -38,7 +38,7 @@ LAYERS = (
     {"spool"},
     {"index"},
     {"processes"},
-    {"beside", "client", "overview"},
+    {"beside", "client", "filters", "overview"},
     {"maintenance"},
     {"doctor"},
     {"web"},

@@ -43,7 +43,9 @@ class Query:
 
     Args:
         states: of job.STATES; none means all.
-        error: the fingerprint of the error of a failed or dead job.
+        fingerprint: of the error of a failed or dead job.
+        error: text that the last error contains (the reason of its death where there is none), whatever the case of A
+            to Z.
         search: text that id, name or the first rows.COMMAND_CHARS of the command contain, whatever the case of A to Z.
         since, until: of the last change; instants, until not included.
         sort: updated and created (newest first), priority (highest first, then as they start), run_at (soonest first),
@@ -58,6 +60,7 @@ class Query:
         "batch",
         "cursor",
         "error",
+        "fingerprint",
         "is_counted",
         "limit",
         "queue",
@@ -77,6 +80,7 @@ class Query:
         queue: str | None = None,
         batch: str | None = None,
         tag: str | None = None,
+        fingerprint: str | None = None,
         error: str | None = None,
         search: str | None = None,
         since: float | None = None,
@@ -93,7 +97,8 @@ class Query:
         self.queue = queue
         self.batch = batch
         self.tag = tag
-        self.error = error
+        self.fingerprint = fingerprint
+        self.error = error or None
         self.search = search or None
         self.since = since
         self.until = until
@@ -159,7 +164,7 @@ class _Search:
         is_exact = query.is_counted
         if not query.is_counted:
             total = self.bound
-        elif any(value is not None for value in (query.tag, query.search, query.batch, query.error)):
+        elif any(value is not None for value in (query.tag, query.search, query.batch, query.fingerprint, query.error)):
             keys, total = self._scan()
             is_exact = keys is not None
         elif query.since is not None or query.until is not None:
@@ -179,7 +184,7 @@ class _Search:
         found: list[Condition] = []
         if states:
             found.append((f"state IN ({', '.join('?' * len(query.states))})", query.states))
-        equal = (("queue = ?", query.queue), ("batch = ?", query.batch), ("fingerprint = ?", query.error))
+        equal = (("queue = ?", query.queue), ("batch = ?", query.batch), ("fingerprint = ?", query.fingerprint))
         for sql, value in equal:
             if value is not None:
                 found.append((sql, (value,)))
@@ -191,6 +196,8 @@ class _Search:
         if query.search is not None:
             sql = " OR ".join(rf"{column} LIKE ? ESCAPE '\'" for column in SEARCHED)
             found.append((f"({sql})", (_containing(query.search),) * len(SEARCHED)))
+        if query.error is not None:
+            found.append((r"coalesce(last_error, dead_reason) LIKE ? ESCAPE '\'", (_containing(query.error),)))
         if cursor and self.after is not None:
             found.append(_behind(query.order, self.after))
         return " AND ".join(sql for sql, _ in found), tuple(value for _, values in found for value in values)
@@ -209,7 +216,7 @@ class _Search:
         """Name the cheapest way to read all rows that may match, in any order."""
         if self.query.batch is not None:
             return "jobs INDEXED BY jobs_batch"
-        if self.query.error is not None:
+        if self.query.fingerprint is not None:
             return "jobs INDEXED BY jobs_failures"
         return "jobs INDEXED BY jobs_by_state" if self.bound <= MANY else "jobs NOT INDEXED"
 
@@ -270,8 +277,8 @@ def _containing(text: str) -> str:
 
 
 def _filters_of(query: Query) -> int:
-    filters = (query.states, query.queue, query.batch, query.tag, query.error, query.search, query.window)
-    return zlib.crc32(repr(filters).encode("utf-8", "backslashreplace"))
+    filters = (query.states, query.queue, query.batch, query.tag, query.fingerprint, query.error, query.search)
+    return zlib.crc32(repr((*filters, query.window)).encode("utf-8", "backslashreplace"))
 
 
 def _write_cursor(query: Query, values: Sequence[Any]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from difflib import get_close_matches
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from queuectl import filters
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.fields import InvalidField, misspelt, validate
+from queuectl.filters import InvalidFilter
 from queuectl.history import with_changes
-from queuectl.index.pages import Query
-from queuectl.job import STATES
 from queuectl.web.answer import Answer, Problem, of_error, ok
 from queuectl.web.rows import command_line_of, detail, group_as_dict, row_as_dict
 
@@ -20,43 +19,36 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.client import Queue
+    from queuectl.index.pages import Query
     from queuectl.web.site import Ask
 
 PAGE = 50
 PATIENCE_S = 20.0
+FILTERED = ("state", "queue", "tag", "batch", "fingerprint", "search", "since", "until")
+NAMES = {"search": "q", "fingerprint": "error"}  # what the API calls a filter
 
 
 # --- looking
 
 
-def states_of(text: str, pointer: str) -> tuple[str, ...]:
-    """Read a comma list of states; `pending` includes held jobs."""
-    states: list[str] = []
-    for word in (word.strip() for word in text.split(",")):
-        if word in ("", "all"):
-            continue
-        if word not in STATES:
-            near = get_close_matches(word, STATES, 1)
-            hint = f'did you mean "{near[0]}"?' if near else f"states are {', '.join(STATES)}"
-            raise Problem(400, f'no state "{word[:50]}"', hint, errors=[(pointer, "no such state", hint)])
-        states += ("pending", "held") if word == "pending" else (word,)
-    return tuple(dict.fromkeys(states))
-
-
 def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any) -> Query:
-    """Return what filters ask for; `prefix` leads to them in pointers."""
-    return Query(
-        states_of(given.get("state", ""), f"{prefix}state"),
-        queue=given.get("queue"),
-        tag=given.get("tag"),
-        batch=given.get("batch"),
-        search=given.get("q"),
-        error=given.get("error"),
-        since=ask.instant(f"{prefix}since", given.get("since")),
-        until=ask.instant(f"{prefix}until", given.get("until")),
-        window=(given.get("since"), given.get("until")),
-        **more,
-    )
+    """Return what filters ask for; `prefix` leads to them in pointers. An empty text filters nothing."""
+
+    def named(name: str) -> str:
+        return NAMES.get(name, name)
+
+    wanted = {name: given.get(named(name)) or None for name in FILTERED}
+    try:
+        return filters.query_of(
+            wanted,
+            ask.site.clock.now(),
+            label=lambda name: f'"{named(name)}"',
+            instant_of=lambda name, text: ask.instant(f"{prefix}{name}", text) or 0.0,
+            **more,
+        )
+    except InvalidFilter as error:
+        pointed = [(f"{prefix}{named(error.name)}", str(error), error.hint)]
+        raise Problem(400, str(error), error.hint, errors=pointed) from None
 
 
 def unless_known(ask: Ask, key: object, make: Callable[[], Any]) -> Answer:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from queuectl import overview
 from queuectl.index.database import IndexUnavailable
-from queuectl.index.pages import Query
 from queuectl.web import jobs, workers
 from queuectl.web.answer import JSON, Answer, Stream, encode, ok, without_home
 from queuectl.web.rows import row_as_dict
@@ -37,18 +36,18 @@ def status(ask: Ask) -> Answer:
 
 def list_jobs(ask: Ask) -> Answer:
     """Answer as `queuectl list --json`."""
-    return _rows(ask, jobs.states_of(ask.params.get("state", ""), "?state"))
+    return _rows(ask, {"state": ask.params.get("state")})
 
 
 def dlq(ask: Ask) -> Answer:
     """Answer as `queuectl dlq list --json`."""
-    return _rows(ask, ("dead",))
+    return _rows(ask, {"state": "dead"})
 
 
-def _rows(ask: Ask, states: tuple[str, ...]) -> Answer:
+def _rows(ask: Ask, given: dict[str, Any]) -> Answer:
     """Answer with all rows, or as many as `limit` says; a long list is sent a page at a time."""
     limit, most = ask.params.get("limit"), ask.queue.settings.max_retries_default
-    query = Query(states, limit=PAGE if limit is None else min(limit, PAGE))
+    query = jobs.query_of(ask, given, limit=PAGE if limit is None else min(limit, PAGE))
     ask.site.index.catch_up()
     lent = ExitStack()
     try:

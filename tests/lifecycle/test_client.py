@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import pytest
 
 import queuectl
 from queuectl import Queue, QueueError
-from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut
+from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut, UsageError
 from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
 
@@ -55,6 +56,27 @@ def test_what_was_enqueued_is_in_the_next_list(queue: Queue) -> None:
     assert [job["id"] for job in queue.list(queue="night")] == ["three"]
     assert [job["id"] for job in queue.list(tag="a")] == [one]
     assert queue.get(two).command == "echo 'x y'"
+
+
+def test_list_takes_what_the_command_line_takes(home: Path) -> None:
+    """States as a comma list, times as text, datetime and timedelta; what does not exist raises."""
+    queue = Queue(home)
+    one, two = queue.enqueue("true"), queue.enqueue("true", name="nightly")
+    queue.cancel(two)
+    assert [job["id"] for job in queue.list("dead,cancelled")] == [two]
+    assert [job["id"] for job in queue.list(["pending"], since="1h")] == [one]
+    assert queue.list(until=timedelta(hours=1)) == []
+    assert len(queue.list("all", since=datetime.now(timezone.utc) - timedelta(minutes=5))) == 2
+    assert len(queue.list(sort="-created", limit=1)) == 1
+    for wrong, words in (
+        ({"state": "ded"}, 'no state "ded"; did you mean "dead"?'),
+        ({"stat": "dead"}, 'unknown filter "stat"; did you mean "state"?'),
+        ({"since": "sometime"}, '"since" must be a time'),
+        ({"limit": 0}, '"limit" must be 1 or more'),
+    ):
+        with pytest.raises(UsageError) as caught:
+            queue.list(**wrong)
+        assert words in str(caught.value)
 
 
 def test_changes_are_in_the_next_list(queue: Queue) -> None:

@@ -108,7 +108,11 @@ def test_answers_are_those_of_the_command_line(
     ("path", "pointer", "hint"),
     [
         ("/api/v1/jobs?stat=dead", "?stat", 'did you mean "state"?'),
-        ("/api/v1/jobs?state=dad", "?state", 'did you mean "dead"?'),
+        (
+            "/api/v1/jobs?state=dad",
+            "?state",
+            "states are pending, held, failed, processing, completed, cancelled, dead",
+        ),
         ("/api/v1/jobs?limit=0", "?limit", None),
         ("/api/v1/jobs?limit=501", "?limit", None),
         ("/api/v1/jobs?limit=1e2", "?limit", None),

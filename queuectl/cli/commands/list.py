@@ -6,22 +6,20 @@ from queuectl.attempts import tries
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
-from queuectl.cli.text import is_text
 from queuectl.cli.times import ago, instant, short
 from queuectl.client import Queue
 from queuectl.clock import spell
-from queuectl.errors import UsageError
-from queuectl.job import STATES
+from queuectl.filters import FILTERS, limit_of, states_of
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
-    from queuectl.index.reader import Reader
+    from queuectl.index.reader import Query, Reader
 
     Row = Mapping[str, Any]
 
@@ -33,42 +31,41 @@ OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
 
 def run(args: Arguments, screen: Screen) -> int:
     """Show the jobs that the filters let through."""
-    return show_jobs(args, screen, states_of(args.state or ()))
+    return show_jobs(args, screen, states_of(args.state, "--state"))
 
 
-def states_of(texts: Sequence[str]) -> tuple[str, ...]:
-    """Read the states of repeated comma lists; `pending` includes held jobs, `all` is every state.
+def filters_of(args: Arguments, names: Iterable[str] = FILTERS) -> dict[str, Any]:
+    """Return the filters of a command line, those that were given."""
+    found = {name: getattr(args, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def query_of(given: Mapping[str, Any], now: float, **more: Any) -> Query:
+    """Return the question that the filters of a command line ask; `more` are parameters of Query.
 
     Raises:
-        UsageError: there is no such state.
+        InvalidFilter.
     """
-    states: list[str] = []
-    for word in (word.strip().lower() for text in texts for word in text.split(",")):
-        if word == "all":
-            return ()
-        if word not in STATES:
-            from queuectl.cli.commandline import did_you_mean
+    from queuectl import filters
 
-            raise UsageError(f'no state "{word}"{did_you_mean(word, STATES)}', f"states are {', '.join(STATES)}")
-        states += ("pending", "held") if word == "pending" else (word,)
-    return tuple(dict.fromkeys(states))
+    return filters.query_of(
+        given,
+        now,
+        label=lambda name: f"--{name}",
+        instant_of=lambda name, text: instant(f"--{name}", text, now, past=True),
+        **more,
+    )
 
 
 def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: str = "") -> int:
     """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
     limit = _limit(args, screen)
-    for name in ("queue", "tag", "search"):
-        if not is_text(getattr(args, name)):
-            raise UsageError(f"--{name} holds bytes that are not UTF-8; no job holds such")
+    given = filters_of(args, (name for name in FILTERS if name not in ("state", "limit")))
     queue = Queue(args.home, warn=screen.warn)
     now = queue.spool.clock.now()
-    filters: dict[str, Any] = {"queue": args.queue, "tag": args.tag, "search": args.search, "sort": args.sort}
-    for name in ("since", "until"):
-        text = getattr(args, name)
-        filters[name] = None if text is None else instant(f"--{name}", text, now, past=True)
-    chosen = {name: value for name, value in filters.items() if value is not None}
+    query = query_of({**given, "state": states or None}, now)
     with open_index(queue, screen) as reader:
-        pages = Pages(reader, states, limit, chosen, queue.settings.max_retries_default)
+        pages = Pages(reader, query, limit, queue.settings.max_retries_default)
         rows = pages.rows() if screen.is_table else map(as_dict, pages.rows())
         shown = emit(screen, rows, columns(now), FIELDS)
     if shown < pages.total and limit is not None:
@@ -81,9 +78,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
 def _limit(args: Arguments, screen: Screen) -> int | None:
     """Return how many jobs to show at most; None for all."""
     if args.limit is not None:
-        if args.limit < 1:
-            raise UsageError(f"--limit must be 1 or more, not {args.limit}")
-        return int(args.limit)
+        return limit_of(args.limit, "--limit")
     return ROWS_OF_A_TABLE if screen.is_table and not args.all else None
 
 
@@ -94,36 +89,29 @@ class Pages:
         total: how many there are, known once the first row has come; at least so many when not `is_exact`.
     """
 
-    def __init__(
-        self, reader: Reader, states: tuple[str, ...], limit: int | None, filters: Mapping[str, Any], max_retries: int
-    ) -> None:
+    def __init__(self, reader: Reader, query: Query, limit: int | None, max_retries: int) -> None:
         self._reader = reader
-        self._states = states
+        self._query = query
         self._left = limit
-        self._filters = filters
         self._max_retries = max_retries
         self.total = 0
         self.is_exact = True
 
     def rows(self) -> Iterator[Row]:
         """Yield them."""
-        from queuectl.index.reader import Query
-
-        cursor = None
+        query, is_first = self._query, True
         while self._left is None or self._left > 0:
-            size = PAGE if self._left is None else min(PAGE, self._left)
-            is_first = cursor is None  # counting takes a look at all that match: once is enough
-            page = self._reader.page(
-                Query(states=self._states, limit=size, cursor=cursor, is_counted=is_first, **self._filters)
-            )
+            query.limit = PAGE if self._left is None else min(PAGE, self._left)
+            query.is_counted = is_first  # counting takes a look at all that match: once is enough
+            page = self._reader.page(query)
             if is_first:
                 self.total, self.is_exact = page.total, page.is_exact
             for row in page.rows:
                 yield {**row, "max_retries": self._max_retries if row["max_retries"] is None else row["max_retries"]}
-            cursor = page.cursor
+            query.cursor, is_first = page.cursor, False
             if self._left is not None:
                 self._left -= len(page.rows)
-            if cursor is None or not page.rows:
+            if query.cursor is None or not page.rows:
                 return
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import sys
 
-from queuectl.cli.commands.list import PAGE, states_of
+from queuectl.cli.commands.list import PAGE, filters_of, query_of
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.screen import is_terminal
-from queuectl.cli.text import is_text
 from queuectl.cli.times import instant
 from queuectl.client import Queue
 from queuectl.errors import UsageError
+from queuectl.filters import states_of
 from queuectl.index.rows import DIRECTORY_OF
 from queuectl.job import STATES_OF
 from queuectl.maintenance.work import Work
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.index.reader import Reader
 
+FILTERS = ("queue", "tag", "batch", "error", "search")
 DEFAULT = STATES_OF["done"]
 NOT_CONFIRMED = 1
 
@@ -38,13 +39,11 @@ NOT_CONFIRMED = 1
 def run(args: Arguments, screen: Screen) -> int:
     """Count, ask, remove."""
     states = _states(args)
-    for name in ("queue", "tag", "search"):
-        if not is_text(getattr(args, name)):
-            raise UsageError(f"--{name} holds bytes that are not UTF-8; no job holds such")
     queue = Queue(args.home)
     now = queue.spool.clock.now()
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
-    filters: dict[str, Any] = {"queue": args.queue, "tag": args.tag, "search": args.search, "until": until}
+    filters = {**filters_of(args, FILTERS), "until": until}
+    query_of(filters, now)  # a wrong one shows before anything is done
     queue.layout.ensure()
     work = Work(queue)
     try:
@@ -71,7 +70,7 @@ def _purge(
 
 
 def _states(args: Arguments) -> tuple[str, ...]:
-    states = states_of(args.state) if args.state else DEFAULT
+    states = states_of(args.state, "--state") if args.state else DEFAULT
     if not states or "processing" in states:
         hint = "queuectl list --state processing -o name | queuectl cancel -"
         raise UsageError("running jobs are not purged: cancel them first", hint)
@@ -87,9 +86,8 @@ def _counts(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> d
 
 
 def _rows(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    from queuectl.index.reader import Query
-
-    return reader.rows(Query(states, sort="-updated", limit=PAGE, is_counted=False, **filters))
+    query = query_of({**filters, "state": states}, filters["until"], sort="-updated", limit=PAGE, is_counted=False)
+    return reader.rows(query)
 
 
 def _chosen(reader: Reader, states: Sequence[str], filters: dict[str, Any]) -> Iterator[Chosen]:

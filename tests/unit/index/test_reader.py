@@ -47,6 +47,8 @@ def jobs(index: Writer) -> list[list[Any]]:
                 command=chance.choice(["gzip A", "100% sure", "a_b", "back\\slash", "it's"]),
                 tags=chance.choice([None, '["red"]', '["red","blue"]', '["bluegreen"]']),
                 batch=chance.choice([None, "b1"]),
+                last_error=chance.choice([None, "No space left on device", "100% full"]),
+                dead_reason=chance.choice([None, "expired"]),
                 run_at=NOW + chance.randrange(5),
                 created_at=NOW - chance.randrange(5),
                 updated_at=NOW + chance.randrange(10),
@@ -80,7 +82,7 @@ def by_hand(jobs: list[list[Any]], query: Query) -> list[str]:
 
     def matches(job: list[Any]) -> bool:
         value = dict(zip(COLUMNS, job, strict=True))
-        needle = (query.search or "").lower()
+        needle, error = (query.search or "").lower(), (query.error or "").lower()
         return (
             value["state"] in query.states
             and query.queue in (None, value["queue"])
@@ -88,6 +90,7 @@ def by_hand(jobs: list[list[Any]], query: Query) -> list[str]:
             and (query.since is None or value["updated_at"] >= query.since)
             and (query.until is None or value["updated_at"] < query.until)
             and (query.tag is None or query.tag in json.loads(value["tags"] or "[]"))
+            and error in (value["last_error"] or value["dead_reason"] or "").lower()
             and any(needle in (value[column] or "").lower() for column in ("id", "name", "command"))
         )
 
@@ -118,6 +121,9 @@ FILTERS: tuple[dict[str, Any], ...] = (
     {"batch": "b1"},
     {"batch": "b1", "tag": "red", "search": "gzip", "since": NOW + 1},
     {"search": "no such text"},
+    {"error": "SPACE left"},
+    {"error": "0%", "states": ("dead",)},
+    {"error": "expired"},
 )
 
 
@@ -135,7 +141,7 @@ def test_pages_show_what_matches_in_order_without_gap_or_repetition(
             assert ids == wanted, (filters, limit)
             assert last.total == len(wanted) if last.is_exact else last.total == many < len(wanted)
             tried += 1
-    assert tried == 60
+    assert tried == 69
 
 
 def test_a_search_that_finds_very_many_counts_no_further(
