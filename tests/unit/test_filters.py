@@ -93,7 +93,7 @@ def test_a_mistake_names_the_filter(given: dict[str, Any], words: str) -> None:
 
 
 def test_a_command_line_is_told_of_its_options() -> None:
-    with pytest.raises(InvalidFilter, match="^--since must lie before --until"):
+    with pytest.raises(InvalidFilter, match=r"^--since must lie before --until"):
         query_of({"since": 2.0, "until": 1.0}, NOW, label=lambda name: f"--{name}")
 
 
