@@ -1,6 +1,6 @@
 """hunt: finding every process of a run, and ending them.
 
-Owns:       the search by parentage, by the tag QUEUECTL_RUN_ID and by the run's lock, and the sequence TERM, grace, KILL.
+Owns:       the search by parentage, by the tag QUEUECTL_RUN_ID and by the run's lock, and the sequence TERM, CONT, grace, KILL.
 Guarantees: a process is signalled only when it descends from the run, carries its tag (and this home's), or holds its lock.
 Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little;
             others start with an empty environment, so the tag alone does as well. proc(5) § fdinfo shows who holds a lock.
@@ -116,6 +116,7 @@ def with_descendants(pid: int) -> list[psutil.Process]:
 class Ending:
     """Ends all processes that `find` returns: TERM, after `grace_s` KILL, and again until none is left.
 
+    A process that is stopped (SIGSTOP, SIGTSTP) acts on SIGTERM only once it is continued, so it gets SIGCONT as well.
     Never blocks: the loop calls `step` when a child has died or the time it returned has come.
     """
 
@@ -148,4 +149,6 @@ class Ending:
             if process not in self._asked:
                 self._asked.add(process)
                 identity.send(process, signal.SIGTERM)
+            if identity.is_stopped(process.pid):
+                identity.send(process, signal.SIGCONT)
         return min(now + LOOK_AGAIN_S, self._kill_at)

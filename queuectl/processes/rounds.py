@@ -129,4 +129,5 @@ class Rounds:
         """Tell it to end, and start no other; what it was at, the next one goes on with."""
         self._earliest = NEVER
         if self.pid is not None:
-            os.kill(self.pid, signal.SIGTERM)  # a child that was not waited for: the pid is still its own
+            for number in (signal.SIGTERM, signal.SIGCONT):  # it may be stopped
+                os.kill(self.pid, number)  # a child that was not waited for: the pid is still its own

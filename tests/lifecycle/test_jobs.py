@@ -7,6 +7,9 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+import psutil
+import pytest
+
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:
@@ -343,6 +346,31 @@ def test_a_running_job_is_cancelled_with_its_whole_tree(supervised: Make, tmp_pa
     assert not is_running(mark.read_text())
     assert s.queue.cancel(job_id).state == "cancelled"
     assert _last(s, job_id)["event"] == "cancelled"
+
+
+@pytest.mark.parametrize("how", ["cancel", "stop"])
+def test_a_stopped_tree_hears_the_signal_that_ends_it(supervised: Make, tmp_path: Path, how: str) -> None:
+    """SIGTERM to a stopped process waits until it is continued: with a grace of an hour, only SIGCONT ends this job."""
+    s = supervised()
+    s.start(1)
+    mark = tmp_path / "ended"
+    stopped = f"trap 'echo end >> {mark}; exit 0' TERM; kill -STOP \\$\\$; sleep 600"
+    script = f'setsid sh -c "{stopped}" & {stopped.replace(chr(92), "")}'
+    job_id = s.queue.enqueue(script, kill_after=3600, max_retries=0)
+
+    def tree_is_stopped() -> bool:
+        tree = [
+            each for worker in s.status()["workers"] for each in psutil.Process(worker["pid"]).children(recursive=True)
+        ]
+        return len(tree) == 2 and all(each.status() == psutil.STATUS_STOPPED for each in tree)
+
+    s.wait_until(tree_is_stopped, "both are stopped")
+    if how == "cancel":
+        s.queue.cancel(job_id)
+    else:
+        s.ask("stop", now=True)
+    s.wait_for(job_id, {"cancel": "cancelled", "stop": "pending"}[how])
+    assert mark.read_text() == "end\nend\n"
 
 
 def test_deleting_a_running_job_ends_it_first(supervised: Make, tmp_path: Path) -> None:
