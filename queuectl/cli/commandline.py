@@ -27,6 +27,8 @@ class Arguments:
     argv: list[str] | None = None
 
     if TYPE_CHECKING:
+        output: str
+        debug: bool
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -167,6 +169,41 @@ def _place(made: Arguments, options: Sequence[Option], places: list[str]) -> boo
         elif count != "?":
             return False
     return not places
+
+
+def read_common(tokens: Sequence[str]) -> Arguments:
+    """Return `output` and `debug` of a command line that could not be read, so that its error has the right form.
+
+    The value of an option is never taken for an option, nor what follows `--`. Of an unknown command, every option that
+    any command has is known.
+    """
+    try:
+        command = COMMANDS.get(" ".join(command_words(tokens)))
+    except Misuse:
+        command = None
+    options = command.options if command else [each for row in COMMANDS.values() for each in row.options]
+    flags = {name: option for option in (*options, *COMMON) for name in option[0] if name[0] == "-"}
+    made = Arguments()
+    made.output, made.debug = "table", False
+    rest = iter(tokens)
+    for token in rest:
+        if token == "--":
+            break
+        name, equals, text = token.partition("=")
+        if token[:2] != "--":
+            name, equals, text = token[:2], token[2:3], token[2:].removeprefix("=")
+        option = flags.get(name)
+        if option is None:
+            continue
+        names, more = option
+        if "action" in more and more["action"] != "append":
+            if dest(names, more) in ("output", "debug"):
+                setattr(made, dest(names, more), more.get("const", True))
+        elif more.get("nargs") != "?":
+            text = text if equals else next(rest, "")
+            if "--output" in names:
+                made.output = text
+    return made
 
 
 def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str = "") -> Arguments:

@@ -10,7 +10,7 @@ import codecs
 import os
 import sys
 
-from queuectl.cli.commandline import command_words, parse
+from queuectl.cli.commandline import Arguments, command_words, parse, read_common
 from queuectl.cli.grammar import Misuse
 from queuectl.cli.screen import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
@@ -18,8 +18,6 @@ from queuectl.errors import QueueError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from queuectl.cli.commandline import Arguments
 
 BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 CONCISE = """\
@@ -48,8 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=as_bytes.__name__)
+    args: Arguments | None = None
     try:
-        code = _run(tokens)
+        try:
+            args = _read(tokens)
+            code = run(args) if args.handler else 0
+        except SystemExit as end:  # argparse has printed help or version
+            code = int(end.code or 0)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _let_go_of_stdout()
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001  # the last line of defence
-        code = _fail(error, tokens)
+        code = _fail(error, tokens, args or read_common(tokens))
         if isinstance(error, OSError):
             _let_go_of_stdout()
     return code
@@ -68,15 +71,12 @@ def _let_go_of_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(tokens: Sequence[str]) -> int:
-    try:
-        args = parse(tokens, _version(tokens)) if tokens else None
-        if args is not None and args.handler:
-            return run(args)
-    except SystemExit as end:  # argparse has printed help or version
-        return int(end.code or 0)
-    sys.stdout.write(CONCISE)
-    return 0
+def _read(tokens: Sequence[str]) -> Arguments:
+    """Return what was typed; without a command, say what there is."""
+    args = parse(tokens, _version(tokens)) if tokens else Arguments()
+    if not args.handler:
+        sys.stdout.write(CONCISE)
+    return args
 
 
 def _version(tokens: Sequence[str]) -> str:
@@ -95,24 +95,25 @@ def run(args: Arguments) -> int:
     return int(handler(args, Screen(args)) or 0)
 
 
-def _fail(error: Exception, tokens: Sequence[str]) -> int:
+def _fail(error: Exception, tokens: Sequence[str], args: Arguments) -> int:
     """Say what went wrong and return the exit code."""
+    as_json = args.output in ("json", "jsonl")
     from queuectl.cli.report import describe, problem
 
     known = _known(error)
-    if "--debug" in tokens:
+    if args.debug:
         import traceback
 
         tell("".join(traceback.format_exception(error)).rstrip())
     if _is_check(tokens):
         from queuectl.cli.commands.check import unknown
 
-        return unknown(known or error, as_json=_wants_json(tokens))
+        return unknown(known or error, as_json=as_json)
     if known is None:
         tell(f"queuectl: this is a bug in queuectl: {type(error).__name__}: {error}")
         tell("          hint: add --debug and report what it shows")
         return BUG
-    tell(to_json(problem(known)) if _wants_json(tokens) else describe(known))
+    tell(to_json(problem(known)) if as_json else describe(known))
     return known.exit_code
 
 
@@ -122,12 +123,6 @@ def _is_check(tokens: Sequence[str]) -> bool:
         return "check" in tokens and command_words(tokens) == ["check"]
     except Misuse:
         return False
-
-
-def _wants_json(tokens: Sequence[str]) -> bool:
-    """Look for it in what was typed: the command line itself may be what is wrong."""
-    typed = " ".join(tokens).partition(" -- ")[0].replace("--output", "-o").replace("=", " ").replace("-o ", "-o")
-    return not {"--json", "-ojson", "-ojsonl"}.isdisjoint(typed.split())
 
 
 def _known(error: Exception) -> QueueError | None:

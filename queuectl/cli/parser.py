@@ -36,7 +36,11 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            raise Misuse(_in_our_words(message), f"{self.prog} --help")
+            words = _in_our_words(message)
+            name, _, rest = words.partition(": ")
+            if rest == "expected one argument" and name[:2] == "--":
+                words = f'{name} needs a value; one that begins with "-" is written {name}=VALUE'
+            raise Misuse(words, f"{self.prog} --help")
 
     def make(add: Callable[..., Any], name: str, help: str, usage: str | None, *more: str) -> argparse.ArgumentParser:
         made: argparse.ArgumentParser = add(

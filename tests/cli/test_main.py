@@ -77,6 +77,44 @@ def test_a_mistake_is_an_object_where_json_was_asked_for(cli: Run, line: list[st
     assert set(problem) <= {"type", "title", "detail", "exit_code", "hint", "excerpt"}
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["enqueue", "--command", "tool --json", "--priority", "5000"],
+        ["enqueue", "--command", "--json", "--priority", "5000"],
+        ["enqueue", "--command", "-ojson", "--priorty", "5"],
+        ["enqueue", "--command=--json", "--command=-ojson", "--debug-it"],
+        ["enqueue", '{"command": "x --json", "priority": 5000}'],
+        ["enqueue", "--priorty", "3", "--", "tool", "--json", "-o", "json"],
+        ["list", "--search", "-ojson"],
+        ["list", "--search", "--json", "--limit", "x"],
+        ["list", "--search", "x --json", "--sort", "colour"],
+        ["frob", "--search", "--json"],
+        ["logs", "xyzzy", "--home", "--json"],
+    ],
+)
+def test_a_value_that_reads_like_an_option_does_not_change_the_form_of_an_error(cli: Run, line: list[str]) -> None:
+    done = cli(*line)
+    assert done.code in (2, 6)
+    assert done.err.startswith("queuectl: ")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["-ojson", "list", "--bogus"],
+        ["list", "-o=jsonl", "--bogus"],
+        ["list", "--output", "json", "--limit", "x"],
+        ["list", "--search", "x", "--json", "--bogus"],
+        ["--home", "/nowhere", "--json", "frob"],
+        ["show", "xyzzy", "--json"],
+    ],
+)
+def test_an_error_is_an_object_wherever_json_was_asked_for(cli: Run, line: list[str]) -> None:
+    assert json.loads(cli(*line).err)["exit_code"] in (2, 3)
+
+
 def test_json_after_two_dashes_is_an_argument(cli: Run) -> None:
     assert cli("enqueue", "--priority", "x", "--", "ls", "--json").err.startswith("queuectl: --priority must be")
 

@@ -121,7 +121,7 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("list --limt 5", 'unknown option --limt; did you mean "--limit"?'),
         ("list --lim 5", 'unknown option --lim; did you mean "--limit"?'),
         ("list --limit five", '--limit must be an integer, not "five"'),
-        ("list --limit", "--limit: expected one argument"),
+        ("list --limit", '--limit needs a value; one that begins with "-" is written --limit=VALUE'),
         ("list pending", 'unexpected argument "pending"'),
         ("show", "the following arguments are required: ID"),
         ("--jsn list", 'unknown option --jsn; did you mean "--json"?'),
