@@ -11,7 +11,7 @@ import os
 
 from queuectl import config
 from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
-from queuectl.fields import is_id, validate
+from queuectl.fields import is_id, refuse_expired, validate
 from queuectl.job import PENDING, PROCESSING
 from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
@@ -74,6 +74,8 @@ class Queue:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
         wanted = _fields_of(job, fields)
+        if "expires_at" in wanted:
+            refuse_expired(wanted, self.spool.clock.now())
         if "unique_key" in wanted:
             return self._enqueue_unique(wanted)
         return self.spool.enqueue(wanted)
@@ -88,14 +90,28 @@ class Queue:
         """
         from itertools import groupby
 
-        wanted = (None if job is None else _fields_of(job, {}) for job in jobs)
-        for is_unique, group in groupby(wanted, key=lambda fields: fields is not None and "unique_key" in fields):
-            if is_unique:
-                yield from (self._enqueue_unique_or_say_why(fields or {}) for fields in group)
+        def is_unique(fields: Mapping[str, Any] | InvalidData | None) -> bool:
+            return fields is not None and not isinstance(fields, InvalidData) and "unique_key" in fields
+
+        for has_key, group in groupby(map(self._wanted, jobs), key=is_unique):
+            if has_key:
+                yield from map(self._enqueue_unique_or_say_why, group)
             else:
                 yield from self.spool.enqueue_many(group)
 
-    def _enqueue_unique_or_say_why(self, fields: Mapping[str, Any]) -> str | InvalidData | Conflict:
+    def _wanted(self, job: str | Sequence[str] | Mapping[str, Any] | None) -> Mapping[str, Any] | InvalidData | None:
+        """Return the fields of one of many jobs, or why it is refused."""
+        if job is None:
+            return None
+        fields = _fields_of(job, {})
+        if "expires_at" in fields:
+            try:
+                refuse_expired(fields, self.spool.clock.now())
+            except InvalidData as error:
+                return error
+        return fields
+
+    def _enqueue_unique_or_say_why(self, fields: Any) -> str | InvalidData | Conflict:
         try:
             return self._enqueue_unique(fields)
         except (InvalidData, Conflict) as error:

@@ -8,11 +8,11 @@ Fails with: InvalidFilter, naming the filter and, where there is one, the likely
 
 from __future__ import annotations
 
-from queuectl.clock import parse_instant
 from queuectl.errors import UsageError, did_you_mean
 from queuectl.index.pages import ORDERS, Query
 from queuectl.job import STATES
-from queuectl.units import parse_duration, quote
+from queuectl.times import read_instant
+from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TEXTS = ("queue", "tag", "batch", "fingerprint", "error", "search")
 FILTERS = ("state", *TEXTS, "since", "until", "sort", "limit")
 PENDING = ("pending", "held")  # what the word pending stands for
-TIME = 'a time: "2h" ago, an RFC 3339 instant, a datetime, a timedelta or seconds since 1970'
+TIME = "a time: text, a datetime, a timedelta or seconds since 1970"
 
 
 class InvalidFilter(UsageError, ValueError):
@@ -128,13 +128,9 @@ def instant(name: str, value: object, now: float, label: Callable[[str], str] = 
         return float(value)
     if isinstance(value, str):
         try:
-            return parse_instant(value)
-        except ValueError:
-            pass
-        try:
-            return now - parse_duration(value)
-        except ValueError:
-            pass
+            return read_instant(value, now, past=True)
+        except ValueError as error:
+            raise InvalidFilter(name, f"{label(name)} must be {error}, not {quote(value)}") from None
     raise InvalidFilter(name, f"{label(name)} must be {TIME}, not {quote(value)}")
 
 

@@ -8,30 +8,51 @@ Fails with: ValueError, whose text says what was expected.
 from __future__ import annotations
 
 SHOWN_CHARACTERS = 60
-UNITS_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1}
+UNITS_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
+SPELLINGS = {
+    "w": ("w", "week", "weeks"),
+    "d": ("d", "day", "days"),
+    "h": ("h", "hr", "hrs", "hour", "hours"),
+    "m": ("m", "min", "mins", "minute", "minutes"),
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+}
+UNIT_OF = {spelling: unit for unit, spellings in SPELLINGS.items() for spelling in spellings}
+NEXT_UNIT = {"h": "m", "m": "s"}  # 1h30 is 1h30m, 2m30 is 2m30s
 # Powers of 1024 however they are spelled, as `spell_size` shows them: a size copied from `status` means the same here.
 UNITS_BYTES = {"": 1, "b": 1} | {unit + end: 1 << 10 * n for n, unit in enumerate("kmgt", 1) for end in ("", "b", "ib")}
 
 
 def parse_duration(text: str) -> float:
-    """Read a duration: seconds ("90", "0.5") or units from the greatest down ("2h30m", "3d 4h", "1.5s").
+    """Read a duration: seconds ("90", "0.5") or units from the greatest down ("2h30m", "1h30", "5 minutes", "500ms").
 
     Raises:
         ValueError: not such a duration; the text says what was expected.
     """
     rest, total, allowed = text.strip().lower(), 0.0, list(UNITS_S)
-    if _is_decimal(rest):
+    if is_decimal(rest):
         return float(rest)
+    last = ""
     while rest:
-        digits = next((i for i, c in enumerate(rest) if c not in "0123456789."), len(rest))
-        number, unit, rest = rest[:digits], rest[digits : digits + 1], rest[digits + 1 :].lstrip()
-        if not _is_decimal(number) or unit not in allowed:
+        number, rest = _split(rest, "0123456789.")
+        name, rest = _split(rest.lstrip(), "abcdefghijklmnopqrstuvwxyz")
+        unit = UNIT_OF.get(name)
+        if not name and not rest and number.isdigit() and int(number) < 60:
+            unit = NEXT_UNIT.get(last)
+        if not is_decimal(number) or unit not in allowed:
             break
         total += float(number) * UNITS_S[unit]
         allowed = allowed[allowed.index(unit) + 1 :]
+        last, rest = unit, rest.lstrip()
         if not rest:
             return total
     raise ValueError('a duration: seconds, or as "90s", "10m", "2h30m", "3d"')
+
+
+def _split(text: str, characters: str) -> tuple[str, str]:
+    """Cut a text after the last of its leading characters that are among `characters`."""
+    end = next((i for i, c in enumerate(text) if c not in characters), len(text))
+    return text[:end], text[end:]
 
 
 def parse_size(text: str) -> int:
@@ -41,9 +62,9 @@ def parse_size(text: str) -> int:
         ValueError: not such a size; the text says what was expected.
     """
     rest = text.strip().lower()
-    digits = next((i for i, c in enumerate(rest) if c not in "0123456789."), len(rest))
-    number, unit = rest[:digits], rest[digits:].strip()
-    if not _is_decimal(number) or unit not in UNITS_BYTES:
+    number, unit = _split(rest, "0123456789.")
+    unit = unit.strip()
+    if not is_decimal(number) or unit not in UNITS_BYTES:
         raise ValueError('a size: bytes, or as "64MiB", "1GiB"')
     # Whole numbers stay integers: a float could not hold every one of them.
     return int(number) * UNITS_BYTES[unit] if number.isdigit() else round(float(number) * UNITS_BYTES[unit])
@@ -91,7 +112,7 @@ def quote(value: object) -> str:
     return f'"{shown}"' if isinstance(value, str) else shown
 
 
-def _is_decimal(text: str) -> bool:
+def is_decimal(text: str) -> bool:
     """Tell whether `text` is digits with at most one point; `float` would also take "inf", "1_0" and Arabic digits."""
     whole, _, fraction = text.partition(".")
     digits = whole + fraction

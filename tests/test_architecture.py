@@ -34,7 +34,7 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "schema", "settings", "units", "value"},
+    | {"salvage", "schema", "settings", "times", "units", "value"},
     {"spool"},
     {"index"},
     {"processes"},
@@ -87,7 +87,7 @@ EXEMPT = (
     ("processes/ownership.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
     ("processes/logs.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )
-LONGEST_FILE = 400
+LONGEST_FILE = 500
 SOURCES = {".py", ".sql", ".js", ".css", ".html"}
 NAMES_THAT_SAY_NOTHING = {"base", "common", "core", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
 
@@ -347,9 +347,9 @@ def test_a_clean_tree_has_no_problems(tmp_path: Path) -> None:
         ("processes/age.py", "import psutil\npsutil.time.time()", "uses time.time"),
         ("spool/claim.py", "import os\nos.kill(1, 9)", "uses os.kill"),
         ("cli/main.py", "import os\nos.fork()", "uses os.fork"),
-        ("job.py", "x = 1\n" * 401, "job.py: has 401 lines, more than 400"),
-        ("index/queries.sql", "select 1;\n" * 401, "queries.sql: has 401 lines"),
-        ("web/static/app.js", "1;\n" * 401, "app.js: has 401 lines"),
+        ("job.py", "x = 1\n" * 501, "job.py: has 501 lines, more than 500"),
+        ("index/queries.sql", "select 1;\n" * 501, "queries.sql: has 501 lines"),
+        ("web/static/app.js", "1;\n" * 501, "app.js: has 501 lines"),
         ("spool/utils.py", "", "utils.py: a name that does not say what is inside"),
         ("spool/helpers/__init__.py", "", "helpers: a name that does not say what is inside"),
         ("errors.py", "import queuectl.clock\n", "import circle: "),

@@ -15,7 +15,7 @@ from queuectl.cli.lines import read_lines
 from queuectl.cli.progress import Progress
 from queuectl.cli.screen import to_json
 from queuectl.errors import Conflict, InvalidData, QueueError
-from queuectl.fields import misspelt, validate
+from queuectl.fields import misspelt, refuse_expired, validate
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -109,7 +109,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     """Put the jobs of a file into the queue and return the exit code."""
     intake = Intake(args, screen, template, file)
     if args.dry_run:
-        return _check(intake, screen)
+        return _check(intake, screen, queue.spool.clock.now())
     with Progress(screen, "Queueing") as progress:
         try:
             for result in queue.enqueue_many(intake.jobs()):
@@ -139,13 +139,14 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     return 0
 
 
-def _check(intake: Intake, screen: Screen) -> int:
+def _check(intake: Intake, screen: Screen, now: float) -> int:
     """Show the jobs as they would be stored, one a line."""
     for job in intake.jobs():
         if job is None:
             continue
         try:
             validate(job)
+            refuse_expired(job, now)
         except InvalidData as error:
             intake.answer(error)
         else:

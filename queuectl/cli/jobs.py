@@ -35,7 +35,8 @@ class Template:
             UsageError: one of them holds nonsense.
             InvalidData: one of them, or a variable, is not text.
         """
-        self._flags = _from_flags(args, now)
+        self.warnings: list[str] = []
+        self._flags = _from_flags(args, now, self.warnings)
         path = os.environ.get("PATH")
         self._below = {"PATH": path} if path else {}  # the job's own `env` wins over it
         self._above = _environment(args)
@@ -61,7 +62,7 @@ class Template:
         return made
 
 
-def _from_flags(args: Arguments, now: float) -> Fields:
+def _from_flags(args: Arguments, now: float, warnings: list[str]) -> Fields:
     made: Fields = {name: value for name in LABELS if (value := getattr(args, name)) is not None}
     if args.argv:
         made["argv"] = args.argv
@@ -75,12 +76,12 @@ def _from_flags(args: Arguments, now: float) -> Fields:
         made["backoff_base"] = _number("--backoff-base", args.backoff_base)
     times = (args.timeout, args.kill_after, args.delay, args.at, args.expires)
     if any(text is not None for text in times):
-        _add_times(made, args, now)
+        _add_times(made, args, now, warnings)
     return made
 
 
-def _add_times(made: Fields, args: Arguments, now: float) -> None:
-    from queuectl.cli.times import duration, instant
+def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -> None:
+    from queuectl.cli.times import ago, duration, instant
     from queuectl.clock import spell
 
     for option, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
@@ -88,12 +89,23 @@ def _add_times(made: Fields, args: Arguments, now: float) -> None:
             made[option] = duration("--" + option.replace("_", "-"), text)
     if args.delay is not None and args.at is not None:
         raise UsageError("--delay and --at exclude each other")
+    run_at, start = now, "now"
     if args.delay is not None:
-        made["run_at"] = spell(now + duration("--delay", args.delay))
+        run_at, start = now + duration("--delay", args.delay), f'--delay "{args.delay}"'
+        made["run_at"] = spell(run_at)
     if args.at is not None:
-        made["run_at"] = spell(instant("--at", args.at, now))
+        run_at, start = instant("--at", args.at, now), f'--at "{args.at}"'
+        made["run_at"] = spell(run_at)
+        if run_at < now:
+            warnings.append(f"{start} is in the past ({ago(run_at, now)}): the job runs at once")
+        elif len(args.at) == 4 and args.at.isdigit() and args.at[:2] < "24" and args.at[2:] < "60":
+            warnings.append(f'{start} is a number of seconds; the time of day is "{args.at[:2]}:{args.at[2:]}"')
     if args.expires is not None:
-        made["expires_at"] = spell(instant("--expires", args.expires, now))
+        expires_at = instant("--expires", args.expires, now)
+        if expires_at <= max(now, run_at):
+            start = start if run_at > now else f"now ({ago(expires_at, now)})"
+            raise UsageError(f'--expires "{args.expires}" is not after {start}: the job could never start')
+        made["expires_at"] = spell(expires_at)
 
 
 def _number(option: str, text: str) -> int | float:

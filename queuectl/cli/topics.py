@@ -88,16 +88,28 @@ retries are counted anew when a job that has ended is run again.
 TIMES = """\
 Durations: --delay, --timeout, --kill-after; settings in config.yaml
   90              seconds; also 0.5
-  10m             w, d, h, m and s, from the greatest down
-  2h30m, 3d 4h
+  10m             w, d, h, m, s and ms, from the greatest down
+  2h30m, 3d 4h, 1h30, 500ms
+  5min, 5 minutes, 2 hours 30 minutes
 
 Points in time: --at, --expires, --since, --until; in the local time zone
   10m             from now; with --since and --until: ago
-  14:30           the next such time of day; with --since and --until: the last
-  tomorrow 02:00, today 18:00, yesterday
-  2026-11-24, 2026-11-24 14:30, 2026-11-24T14:30:15
-  2026-11-24T14:30:15Z, 2026-11-24T15:30:15+01:00
-                  RFC 3339, where the zone is said
+  now + 10m, in 10m; with --since and --until also -10m, 10m ago
+  14:30, 2am, 2:30pm, noon, midnight
+                  the next such time of day; with --since and --until: the last
+  monday 9:00     the next such day; with --since and --until: the last
+  today 18:00, tomorrow 02:00, yesterday
+  2026-11-24, 2026-11-24 14:30, 2026-11-24T14:30:15, Nov 24 14:30
+  2026-11-24T14:30:15Z, 2026-11-24T15:30:15+01:00, T14:30Z, 14:30 +0100
+  2026-11-24 14:30 Europe/Berlin
+                  with its zone; RFC 3339 is one form of it
+  Tue Nov 24 14:30:15 UTC 2026
+                  all that date, date -u, date -R and date -I write
+  @1800000000     a Unix time: seconds since 1970; @ may be left out
+                  where ten digits could not be a duration
+
+A local time that occurs twice, when clocks go back, is the first of the two. A
+local time that is skipped, when they go forward, is the first instant after.
 
 In the file of a job, run_at and expires_at are RFC 3339 with a zone, and
 durations are numbers of seconds.

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from queuectl.clock import spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.fields import stamp, validate
+from queuectl.fields import refuse_expired, stamp, validate
 from queuectl.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
 from queuectl.job import Job
 from queuectl.jsontext import encode
@@ -206,10 +206,13 @@ class Claim:
         """Change what the author said; a member set to None is taken away.
 
         Raises:
-            InvalidData: the job would not be one any more.
+            InvalidData: it would not be a valid job, or expire before it can start.
         """
         self._check_pending()
-        validate(with_changes(self.job.fields, changes))
+        edited = with_changes(self.job.fields, changes)
+        validate(edited)
+        if "expires_at" in changes or "run_at" in changes:
+            refuse_expired(edited, self._spool.clock.now())
         entry: Entry = {"event": "edited", "at": self._now(), "set": changes}
         wrong = wrong_with(entry)
         if wrong:

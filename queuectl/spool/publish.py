@@ -86,7 +86,9 @@ def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
     return job_id
 
 
-def enqueue_many(spool: Spool, jobs: Iterable[Mapping[str, Any] | None]) -> Iterator[str | InvalidData | Conflict]:
+def enqueue_many(
+    spool: Spool, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+) -> Iterator[str | InvalidData | Conflict]:
     """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many."""
     group: list[New | InvalidData | Conflict] = []
     size = 0
@@ -95,7 +97,9 @@ def enqueue_many(spool: Spool, jobs: Iterable[Mapping[str, Any] | None]) -> Iter
             if not group:
                 refuse_when_full(spool)
                 size = 0
-            if fields is not None:
+            if isinstance(fields, InvalidData):
+                group.append(fields)
+            elif fields is not None:
                 try:
                     new = _prepare(spool, fields)
                     size += new.size

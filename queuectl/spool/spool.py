@@ -83,11 +83,13 @@ class Spool:
         publish.refuse_when_full(self)
         return publish.enqueue(self, fields)
 
-    def enqueue_many(self, jobs: Iterable[Mapping[str, Any] | None]) -> Iterator[str | InvalidData | Conflict]:
+    def enqueue_many(
+        self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+    ) -> Iterator[str | InvalidData | Conflict]:
         """Publish many jobs, in groups that are synced together.
 
         Args:
-            jobs: None among them ends a group: nothing more comes for the time being.
+            jobs: None among them ends a group: nothing more comes for the time being. An error is yielded in its place.
 
         Yields:
             The id, once the job is durable, or the reason why it was refused, in the order given.

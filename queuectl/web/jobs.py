@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import filters
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.fields import InvalidField, misspelt, validate
+from queuectl.fields import InvalidField, misspelt, refuse_expired, validate
 from queuectl.filters import InvalidFilter
 from queuectl.history import with_changes
 from queuectl.web.answer import Answer, Problem, of_error, ok
@@ -107,7 +107,7 @@ def dead_groups(ask: Ask) -> Answer:
 # --- putting in
 
 
-def checked(fields: Any) -> dict[str, Any]:
+def checked(fields: Any, now: float) -> dict[str, Any]:
     """Return what an author may say.
 
     Raises:
@@ -118,15 +118,16 @@ def checked(fields: Any) -> dict[str, Any]:
         error.hint = f'did you mean "{meant}"?'
         raise error
     validate(fields)
+    refuse_expired(fields, now)
     return dict(fields)
 
 
 def enqueue(ask: Ask) -> Answer:
     """Put one job in, or many."""
-    body, is_dry = ask.body, ask.params.get("dry_run", False)
+    body, is_dry, now = ask.body, ask.params.get("dry_run", False), ask.site.clock.now()
     if isinstance(body, list):
-        return _check_many(body) if is_dry else _enqueue_many(ask, body)
-    fields = checked(body)
+        return _check_many(body, now) if is_dry else _enqueue_many(ask, body, now)
+    fields = checked(body, now)
     if is_dry:
         return ok({"valid": True, "job": fields, "command_line": command_line_of(fields)})
     job_id = ask.queue.enqueue(fields)
@@ -135,11 +136,11 @@ def enqueue(ask: Ask) -> Answer:
     return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
 
 
-def _check_many(bodies: list[Any]) -> Answer:
+def _check_many(bodies: list[Any], now: float) -> Answer:
     faults = []
     for number, fields in enumerate(bodies):
         try:
-            checked(fields)
+            checked(fields, now)
         except InvalidData as error:
             faults.append(_pointed(number, error))
     if faults:
@@ -152,12 +153,12 @@ def _pointed(number: int, error: QueueError) -> tuple[str, str, str | None]:
     return f"/{number}{place}", str(error), error.hint
 
 
-def _enqueue_many(ask: Ask, bodies: list[Any]) -> Answer:
+def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
     wrong: dict[int, QueueError] = {}
     good: list[int] = []
     for number, fields in enumerate(bodies):
         try:
-            checked(fields)
+            checked(fields, now)
             good.append(number)
         except InvalidData as error:
             wrong[number] = error

@@ -12,13 +12,13 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from queuectl.client import Queue
-from queuectl.clock import Clock, parse_instant
+from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 from queuectl.processes import control
 from queuectl.processes.logs import open_log
-from queuectl.units import parse_duration
+from queuectl.times import read_instant
 from queuectl.web.answer import Problem, without_home
 
 if TYPE_CHECKING:
@@ -237,16 +237,11 @@ class Ask:
         return Queue(self.site.home) if self.operation.is_write else quiet_queue(self.site.home)
 
     def instant(self, name: str, given: object) -> float | None:
-        """Read a point in time: RFC 3339, or how long ago."""
+        """Read a point in time as the command line does: RFC 3339, how long ago, a day ..."""
         if given is None:
             return None
-        text = str(given)
         try:
-            return parse_instant(text)
-        except ValueError:
-            pass
-        try:
-            return self.site.clock.now() - parse_duration(text)
-        except ValueError:
-            words = f'"{name.strip("?/")}" must be an RFC 3339 instant with a zone, or a duration ago as "2h"'
+            return read_instant(str(given), self.site.clock.now(), past=True)
+        except ValueError as error:
+            words = f'"{name.strip("?/")}" must be {error}'
             raise Problem(400, words, 'in an address, write "+" as %2B', errors=[(name, words, None)]) from None

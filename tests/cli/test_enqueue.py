@@ -102,6 +102,28 @@ def test_at_is_a_time_of_day_or_an_instant(
     assert stored(home, cli("enqueue", "--command", "true", "--at", text).out)["run_at"] == f"{run_at}.000000Z"
 
 
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("2026-11-24 14:00", '--at "2026-11-24 14:00" is in the past (1m 58s ago): the job runs at once'),
+        ("today", '--at "today" is in the past (14h 01m ago): the job runs at once'),
+        ("1400", '--at "1400" is a number of seconds; the time of day is "14:00"'),
+        ("now", None),
+        ("3600", None),
+        ("14:30", None),
+    ],
+)
+def test_what_is_perhaps_not_meant_by_at_is_said(
+    cli: Run, home: Path, now: Callable[[float], None], text: str, warning: str | None
+) -> None:
+    for more, stdin in (["--command", "true"], b""), (["--lines"], b"true\nfalse\n"):
+        ran = cli("enqueue", "--at", text, *more, stdin=stdin)
+        assert ran.code == 0
+        assert [line for line in ran.err.splitlines() if "Queued" not in line] == (
+            [f"queuectl: {warning}"] if warning else []
+        )
+
+
 def test_dry_run_shows_the_job_and_stores_nothing(cli: Run, home: Path) -> None:
     ran = cli("enqueue", '{"command":"true"}', "--priority", "3", "--dry-run")
     assert (ran.code, json.loads(ran.out)["priority"]) == (0, 3)
@@ -196,6 +218,18 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
             '--at must be a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339, not "25:00"',
         ),
         (["--command", "x", "--delay", "1m", "--at", "2m"], "--delay and --at exclude each other"),
+        (
+            ["--command", "x", "--delay", "2h", "--expires", "1h"],
+            '--expires "1h" is not after --delay "2h": the job could never start',
+        ),
+        (
+            ["--command", "x", "--at", "tomorrow", "--expires", "2m"],
+            '--expires "2m" is not after --at "tomorrow": the job could never start',
+        ),
+        (
+            ["--command", "x", "--expires", "2020-01-01"],
+            '--expires "2020-01-01" is not after now (2519d 14h ago): the job could never start',
+        ),
         (["--command", "x", "--", "y"], "--command and -- PROGRAM exclude each other"),
         (["--command", "x", "--env", "A"], '--env must be NAME=VALUE, not "A"'),
         (
@@ -209,7 +243,9 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
         ([], "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM"),
     ],
 )
-def test_flags_that_make_no_sense_are_a_usage_error(cli: Run, line: list[str], message: str) -> None:
+def test_flags_that_make_no_sense_are_a_usage_error(
+    cli: Run, now: Callable[[float], None], line: list[str], message: str
+) -> None:
     refused(cli("enqueue", *line), 2, f"queuectl: {message}")
 
 
@@ -228,6 +264,28 @@ def test_without_arguments_on_a_terminal_the_help_is_shown(terminal: Callable[..
     ran = terminal("enqueue")
     assert ran.code == 0
     assert ran.out.startswith("usage: queuectl enqueue")
+
+
+TOO_LATE = [
+    ('be in the future, not "2026-11-24T14:01:58Z"', {}),
+    (
+        'be after "run_at" ("2026-11-25T00:00:00Z"), not "2026-11-24T20:00:00Z"',
+        {"expires_at": "2026-11-24T20:00:00Z", "run_at": "2026-11-25T00:00:00Z"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("expected", "fields"), TOO_LATE)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_job_that_would_expire_before_it_can_start_is_refused(
+    cli: Run, home: Path, now: Callable[[float], None], expected: str, fields: dict[str, str], more: list[str]
+) -> None:
+    """Alone and in a file; a file that is dropped may say so, and is dead at once."""
+    text = json.dumps({"command": "true", "expires_at": "2026-11-24T14:01:58Z", **fields})
+    message = f'"expires_at" must {expected}: the job could never start'
+    refused(cli("enqueue", text, *more), 6, f"queuectl: {message}")
+    refused(cli("enqueue", "-", *more, stdin=text.encode()), 6, f"queuectl: line 1: {message}")
+    assert not list(home.glob("spool/pending/*"))
 
 
 # --- unique

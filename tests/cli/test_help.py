@@ -81,15 +81,20 @@ def test_every_state_is_told() -> None:
 
 
 def test_every_form_of_a_time_is_read() -> None:
-    durations, points, _ = topics.TIMES.split("\n\n")
-    for form in ("90", "0.5", "10m", "2h30m", "3d 4h"):
+    durations, points, *_ = topics.TIMES.split("\n\n")
+    for form in ("90", "0.5", "10m", "2h30m", "3d 4h", "1h30", "500ms", "5min", "5 minutes", "2 hours 30 minutes"):
         assert form in durations
         assert duration("--delay", form) > 0
-    forms = ["10m", "14:30", "tomorrow 02:00", "today 18:00", "yesterday", *re.findall(r"2026[^,\n]+", points)]
-    assert len(forms) == 10
+    forms = ["10m", "now + 10m", "in 10m", "14:30", "2am", "2:30pm", "noon", "midnight", "monday 9:00"]
+    forms += ["tomorrow 02:00", "today 18:00", "yesterday", "Nov 24 14:30", "T14:30Z", "14:30 +0100", "@1800000000"]
+    forms += [*re.findall(r"2026-[^,\n]+", points), "Tue Nov 24 14:30:15 UTC 2026"]
+    assert len(forms) == 23
     for form in forms:
         assert form in points
         assert instant("--at", form, NOW)
+    for form in ("-10m", "10m ago"):
+        assert form in points
+        assert instant("--since", form, NOW, past=True) == NOW - 600
 
 
 def test_every_variable_of_a_command_is_told(jobs: Jobs) -> None:
@@ -121,7 +126,7 @@ def test_what_fits_or_goes_into_a_pipe_is_not_paged(
     terminal: Callable[..., Ran], queuectl: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PAGER", "sed s/^/paged:/")
-    assert "paged:" not in terminal("help", "time-formats").out
+    assert "paged:" not in terminal("help", "cron").out
     assert "paged:" not in queuectl("help", "environment").out
 
 

@@ -79,6 +79,20 @@ def test_list_takes_what_the_command_line_takes(home: Path) -> None:
         assert words in str(caught.value)
 
 
+def test_a_job_that_would_expire_before_it_can_start_is_refused(queue: Queue) -> None:
+    there = len(queue.list())
+    late = {"command": "true", "run_at": "2099-01-02T00:00:00Z", "expires_at": "2099-01-01T00:00:00Z"}
+    for fields in late, {**late, "unique_key": "k"}, {"command": "true", "expires_at": "2020-01-01T00:00:00Z"}:
+        with pytest.raises(InvalidData, match=r'"expires_at" must be .*the job could never start'):
+            queue.enqueue(fields)
+    good, bad = queue.enqueue_many(["true", late])
+    assert isinstance(good, str)
+    assert isinstance(bad, InvalidData)
+    with pytest.raises(InvalidData, match="the job could never start"), queue.spool.take(good) as claim:
+        claim.edit({"expires_at": "2020-01-01T00:00:00Z"})
+    assert len(queue.list()) == there + 1
+
+
 def test_changes_are_in_the_next_list(queue: Queue) -> None:
     """Cancel, delete, revive: each is seen at once."""
     one, two = queue.enqueue("true"), queue.enqueue("true")

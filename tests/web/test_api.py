@@ -41,6 +41,15 @@ def test_many_are_put_in_and_those_that_are_none_are_named(web: Served) -> None:
     assert web.ask("POST", "/api/v1/jobs", [{}]).status == 422
 
 
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/jobs?dry_run=true"])
+def test_a_job_that_would_expire_before_it_can_start_is_refused(web: Served, path: str) -> None:
+    late = {"command": "a", "run_at": "2099-01-02T00:00:00Z", "expires_at": "2099-01-01T00:00:00Z"}
+    for body in late, [late]:
+        reply = web.ask("POST", path, body)
+        assert (reply.status, b"the job could never start" in reply.body) == (422, True)
+    assert not web.queue.list()
+
+
 def test_a_dry_run_says_what_would_be_stored_and_what_to_type(web: Served) -> None:
     job = {"command": "echo 'a b'", "priority": 5, "timeout": 120, "env": {"TOKEN": "hush"}, "tags": ["x y"]}
     made = web.post("/api/v1/jobs?dry_run=true", job)

@@ -12,7 +12,7 @@ from queuectl.cli.jobs import Template, from_json
 from queuectl.cli.screen import is_terminal
 from queuectl.client import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.fields import ID_GRAMMAR, is_id, misspelt, validate
+from queuectl.fields import ID_GRAMMAR, is_id, misspelt, refuse_expired, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,11 +49,13 @@ def run(args: Arguments, screen: Screen) -> int:
 def _one(args: Arguments, screen: Screen) -> int:
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
+    _warn_of_times(screen, template)
     written = {} if args.job is None else from_json(args.job)
     _warn_of_misspelt(screen, written)
     fields = template.job(written)
     if args.dry_run:
         validate(fields)
+        refuse_expired(fields, queue.spool.clock.now())
         screen.json(fields)
         screen.say("Valid; nothing was put into the queue")
         return 0
@@ -84,6 +86,11 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
             if holder is not None:
                 return str(holder), False
     return queue.enqueue(fields), True  # its holders ended between two looks, time and again
+
+
+def _warn_of_times(screen: Screen, template: Template) -> None:
+    for warning in template.warnings:
+        screen.warn(warning)
 
 
 def _warn_of_misspelt(screen: Screen, fields: Fields, place: str = "") -> None:
@@ -140,6 +147,7 @@ def _many(args: Arguments, screen: Screen) -> int:
         raise UsageError(f'--resume "{args.resume}" cannot begin an id: {ID_GRAMMAR}')
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
+    _warn_of_times(screen, template)
     if args.file in (None, "-"):
         return enqueue_file(args, screen, queue, template, sys.stdin.buffer)
     with _open(args.file) as file:
