@@ -161,7 +161,8 @@ def attention(overview: Overview) -> Iterator[Need]:
     if syncing:
         yield Need("info", f"The index is being brought up to date ({syncing}): figures may lag")
     if supervisor.get("draining"):
-        yield Need("warn", "Draining: each worker stops when its job has ended")
+        then = "; then the supervisor restarts" if supervisor.get("restarting") else ""
+        yield Need("warn", f"Draining: each worker stops when its job has ended{then}")
     adopted = len(supervisor.get("adopted", ()))
     if adopted:
         runs = "runs" if adopted == 1 else "run"

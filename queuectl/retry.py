@@ -1,6 +1,7 @@
 """retry: what becomes of a job after an attempt. Here, and nowhere else, a retry delay is computed.
 
-Guarantees: pure; a job runs at most 1 + max_retries times between two revivals, interruptions aside.
+Guarantees: pure; a job runs at most 1 + max_retries times between two revivals, interruptions, snoozes and stops aside,
+            of which each kind has a limit in a row.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from queuectl.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from queuectl.outcome import Outcome
     from queuectl.settings import Settings
 
 MAX_SNOOZES = 100  # in a row; then the exit code counts as a failure, so that no job waits for ever
+MAX_STOPS = 100  # in a row; a job that stops its own supervisor, whichever way, would be put back for ever
+STOPPED_BY_WORKER = {"reason": "worker stopped"}
 
 
 class Finish(Value):
@@ -83,6 +86,17 @@ def verdict(
     if failures >= fields.get("max_retries", settings.max_retries_default):
         return Bury("retries_exhausted")
     return RetryAt(now + delay_s(fields, failures + 1, settings, chance))
+
+
+def stops_in_a_row(history: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many of the last attempts were put back because their worker was stopped, with nothing in between."""
+    count = 0
+    for entry in reversed(history):
+        if entry["event"] == "requeued" and entry.get("reason") == STOPPED_BY_WORKER["reason"]:
+            count += 1
+        elif entry["event"] != "started":
+            break
+    return count
 
 
 def delay_s(fields: Mapping[str, Any], failures: int, settings: Settings, chance: float) -> float:

@@ -50,8 +50,7 @@ def version(home: Home) -> Iterator[Finding]:
     running = home.supervisor
     if running is not None and running["version"] != __version__:
         text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
-        count = max(1, len(running["workers"]))
-        yield Finding(WARN, text, f"queuectl worker stop --wait, then: queuectl worker start --count {count}")
+        yield Finding(WARN, text, "queuectl worker restart")
 
 
 def workers(home: Home) -> Iterator[Finding]:

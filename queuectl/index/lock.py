@@ -9,6 +9,7 @@ Cost:       microseconds where nobody holds it; the library for such locks takes
 
 from __future__ import annotations
 
+import os
 import time
 
 from queuectl.clock import Clock
@@ -45,6 +46,24 @@ class Lock:
             if fd >= 0:
                 self._files.close(fd)
         return True
+
+    def inherit(self, fd: int) -> bool:
+        """Hold the lock by a descriptor of its file that this process was started with; False when it is none."""
+        try:
+            ours, file = os.fstat(fd), os.stat(self._path)
+            if (ours.st_dev, ours.st_ino) != (file.st_dev, file.st_ino) or not self._files.try_lock(fd):
+                return False
+            os.set_inheritable(fd, False)
+        except OSError:
+            return False
+        self._fd = fd
+        return True
+
+    def bequeath(self) -> int:
+        """Let the program that this process becomes hold the lock; returns the descriptor that it is to `inherit`."""
+        os.set_inheritable(self._fd, True)
+        fd, self._fd = self._fd, -1
+        return fd
 
     def release(self) -> None:
         """Let it go."""

@@ -13,7 +13,8 @@ Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, 
     start   count              adds workers; answers with their names when they are ready
     scale   count              absolute; as start
     stop    id?, now           drains (or kills) one worker or all; answers at once with their names
-    restart id?                replaces one worker or all as they become idle
+    restart id?                replaces one worker as it becomes idle; without an id the whole supervisor: it drains and
+                               begins anew, with the installed code and as many workers; answers at once
     cancel  id                 answers when the running job is filed as cancelled
     reload                     reads the configuration again
     watch                      then a line for every event, until the client hangs up: at, event (a key of

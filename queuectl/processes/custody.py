@@ -59,7 +59,12 @@ class Custody:
         self.adopted: dict[str, Adopted] = {}
 
     def recover(self) -> None:
-        """Mend what a crash left in processing/; runs that still live are adopted."""
+        """Repair what a crash left in processing/; runs that still live are adopted.
+
+        Children that we have already are what jobs left before a restart: they may stay.
+        """
+        if identity.has_children():
+            self._left.update(hunt.descendants_of(os.getpid()))
         for found in recover(self._spool, self._is_alive):
             self._take(found, None, 0.0, {}, no_strays)
 

@@ -10,11 +10,15 @@ import os
 import pwd
 from typing import TYPE_CHECKING
 
+from queuectl.errors import QueueError
+from queuectl.history import PROCESSING
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from queuectl.job import Job
     from queuectl.spool.layout import Layout
+    from queuectl.spool.spool import Spool
 
 PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -44,6 +48,22 @@ def command_environment(base: Mapping[str, str], job: Job, attempt: int, layout:
         "QUEUECTL_RESULT": layout.output_of(job.id, attempt, "result"),
         "QUEUECTL_PROGRESS": layout.output_of(job.id, attempt, "progress"),
     }
+
+
+def calling_job(spool: Spool, environ: Mapping[str, str]) -> Job | None:
+    """Return the running job of this home whose command, or a process that it started, we are; None when there is none.
+
+    A process that has outlived its attempt is not part of it any more.
+    """
+    job_id, _, attempt = environ.get(TAG, "").rpartition(".")
+    home = environ.get(HOME_TAG)
+    if not job_id or home is None or os.path.realpath(home) != os.path.realpath(spool.layout.home):
+        return None
+    try:
+        job = spool.read(job_id)
+    except QueueError:
+        return None
+    return job if job.state == PROCESSING and str(job.attempts) == attempt else None
 
 
 def run_id(job_id: str, attempt: int) -> str:

@@ -9,10 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 import psutil
 
 from queuectl.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -33,6 +37,15 @@ def send(process: psutil.Process, number: signal.Signals) -> bool:
     except (psutil.Error, OSError):
         return False
     return True
+
+
+def watch(pid: int) -> Callable[[], bool]:
+    """Return a function that tells whether the process that has this pid now still runs."""
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
+        return lambda: False
+    return lambda: is_alive(process)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -58,6 +71,15 @@ def parent_of(pid: int) -> int | None:
         return int(psutil.Process(pid).ppid())
     except psutil.Error:
         return None
+
+
+def has_children() -> bool:
+    """Tell whether we have any child, living or not waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def has_dead_child() -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -15,13 +16,16 @@ from queuectl import PACKAGE
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
+from queuectl.processes.signals import reset_for_child
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from queuectl.processes.supervisor import Supervisor
     from queuectl.spool.layout import Layout
 
 READY = "ready\n"
+IN_BACKGROUND = -1
 READY_S = 60.0
 PATIENCE_S = 5.0
 LOOK_AGAIN_S = 0.05
@@ -130,12 +134,20 @@ class Starter:
             return  # it has gone
 
 
-def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | None = None) -> int:
+def run(
+    layout: Layout,
+    environ: Mapping[str, str],
+    count: int,
+    ready_fd: int | None = None,
+    lock_fd: int | None = None,
+) -> int:
     """Be the supervisor of this home until it is drained; returns the exit code.
 
     Args:
         count: workers to start with.
-        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground.
+        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground. IN_BACKGROUND:
+            nobody waits to be told.
+        lock_fd: after a restart, the descriptor by which the home is still owned.
 
     Raises:
         Conflict: another supervisor owns the home.
@@ -145,16 +157,43 @@ def run(layout: Layout, environ: Mapping[str, str], count: int, ready_fd: int | 
     from queuectl.processes.supervisor import Supervisor
 
     starter = Starter(ready_fd)
+    inherited = {**environ}  # of which the supervisor hides some from what it starts
     try:
         layout.ensure()
-        with Ownership(layout):
+        with Ownership(layout, lock_fd) as ownership:
             supervisor = Supervisor(layout, environ, echo=ready_fd is None)
             try:
                 supervisor.serve(count, starter.tell)
             except Exception:
                 supervisor.log.exception("the supervisor died of a bug action=crash")
                 raise
+            ownership.is_kept = supervisor.comes_back_with is not None
     except Exception as error:
         starter.tell(error)
         raise
+    if ownership.is_kept:
+        _begin_anew(supervisor, inherited, ready_fd, ownership.kept_fd)
     return 0
+
+
+def _begin_anew(supervisor: Supervisor, environ: dict[str, str], ready_fd: int | None, lock_fd: int) -> None:
+    """Become a new supervisor, in the same process: a service manager, or a shell, still waits for the right one.
+
+    The home stays locked meanwhile, so that no other supervisor comes in between and a stop waits for the new one.
+    Returns only if a signal to stop has come meanwhile; from here on such a signal ends us in the usual way.
+
+    Crash: no supervisor runs, as after any other crash; its jobs have all been settled before.
+    """
+    reset_for_child()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the new one has yet to say what it means
+    if supervisor.was_told_to_stop():
+        return
+    command = [sys.executable, PACKAGE, "--home", supervisor.layout.home, "worker", "start", "--foreground"]
+    command += ["--count", str(supervisor.comes_back_with), "--lock-fd", str(lock_fd)]
+    if ready_fd is not None:
+        command.append(f"--ready-fd={IN_BACKGROUND}")
+    try:
+        os.execve(command[0], command, environ)
+    except OSError as error:
+        supervisor.log.error(f"the restart failed: {command[0]} cannot be run: {error.strerror} action=restart")
+        raise

@@ -11,17 +11,22 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 
 from queuectl.clock import Clock
-from queuectl.errors import Busy, Conflict, NotAllowed
+from queuectl.errors import Busy, Conflict, NoSupervisor, NotAllowed
+from queuectl.history import PROCESSING
 from queuectl.index.lock import IndexLock, Lock
-from queuectl.spool.layout import shorten
+from queuectl.spool.layout import job_id_of, shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from queuectl.spool.layout import Layout
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
+CHANGE_S = 5.0  # from the lock to the first answer, or from the last answer to the end
 ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
 TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
@@ -32,16 +37,27 @@ def _lock_of(layout: Layout) -> Lock:
 
 
 class Ownership:
-    """Held by the supervisor for as long as it runs."""
+    """Held by the supervisor for as long as it runs.
 
-    def __init__(self, layout: Layout) -> None:
+    Args:
+        lock_fd: the descriptor by which this process has held the lock since before a restart.
+
+    Attributes:
+        is_kept: the lock stays held beyond the end of the `with` block; `kept_fd` is its descriptor.
+    """
+
+    def __init__(self, layout: Layout, lock_fd: int | None = None) -> None:
         self._layout = layout
+        self._lock_fd = lock_fd
+        self.is_kept = False
+        self.kept_fd = -1
         self._lock = _lock_of(layout)
         self._index = IndexLock(layout)
 
     def __enter__(self) -> Ownership:
         _refuse_network(self._layout.home)
-        if not self._lock.try_take(ASKING_S, ASKING_S / 4):
+        is_ours = self._lock_fd is not None and self._lock.inherit(self._lock_fd)
+        if not is_ours and not self._lock.try_take(ASKING_S, ASKING_S / 4):
             raise Conflict(f"another supervisor{_holder(self._layout)} owns {shorten(self._layout.home)}")
         try:
             self._index.take()
@@ -59,7 +75,57 @@ class Ownership:
             except OSError:
                 continue
         self._index.release()
-        self._lock.release()
+        if self.is_kept:
+            self.kept_fd = self._lock.bequeath()
+        else:
+            self._lock.release()
+
+
+class Owner:
+    """The supervisor that answered when this was made, so that its end is seen whichever one comes after it.
+
+    Raises:
+        NoSupervisor: none answers.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        from queuectl.processes import control, identity
+
+        self.layout = layout
+        answer = control.ask(layout, {"do": "hello"})
+        self._id = (answer["pid"], answer["started_at"])
+        self._is_alive = identity.watch(answer["pid"])
+
+    @property
+    def is_alive(self) -> bool:
+        """Its process has not ended; it stays the same over a restart."""
+        return bool(self._is_alive())
+
+    def status(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return its `status` answer; None when it does not answer any more, or another one does.
+
+        Raises:
+            TimedOut: it did not answer in time.
+        """
+        from queuectl.processes import control
+
+        try:
+            answer = control.ask(self.layout, {"do": "status"}, timeout_s=timeout_s)
+        except NoSupervisor:
+            return None
+        return answer if (answer["pid"], answer["started_at"]) == self._id else None
+
+
+def find_owner(layout: Layout) -> Owner | None:
+    """Return the supervisor of a home; None when none owns it. One that is just starting, or leaving, is waited for."""
+    deadline = Clock().monotonic() + CHANGE_S
+    while True:
+        try:
+            return Owner(layout)
+        except NoSupervisor:
+            if not is_owned(layout) or Clock().monotonic() >= deadline:
+                return None
+        time.sleep(ASKING_S)
 
 
 def holder_of(layout: Layout) -> int | None:
@@ -89,8 +155,25 @@ def tidy(layout: Layout) -> list[str]:
 
 def is_owned(layout: Layout) -> bool:
     """Tell whether a supervisor owns the home, also one that does not answer."""
+    return _is_locked(f"{layout.run}/supervisor.lock")
+
+
+def jobs_of_orphaned_workers(layout: Layout) -> list[str]:
+    """Return the jobs that workers of a supervisor that has died still run.
+
+    Only while no supervisor owns the home: the workers of one that does hold their jobs in the same way.
+    """
+    directory = layout.directory(PROCESSING)
     try:
-        fd = os.open(f"{layout.run}/supervisor.lock", os.O_RDWR | os.O_CLOEXEC)
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    return [job_id for name in names if (job_id := job_id_of(name)) and _is_locked(f"{directory}/{name}")]
+
+
+def _is_locked(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:

@@ -44,6 +44,7 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
         "started_at": supervisor.started_at,
         "version": __version__,
         "draining": supervisor.draining,
+        "restarting": supervisor.comes_back_with is not None,
         "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
         "workers": [slot.describe() for slot in sorted(supervisor.slots.values(), key=_number)],
@@ -114,12 +115,18 @@ def _stop(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
 
 
 def _restart(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
-    _refuse_when_draining(supervisor)
-    slots = [*supervisor.slots.values()] if request.get("id") is None else _named(supervisor, request)
-    for slot in slots:
-        slot.replace = True
-        supervisor.stop_worker(slot, now=False)
-    peer.send({"ok": True, "restarting": [slot.name for slot in slots]})
+    if supervisor.comes_back_with is None:
+        _refuse_when_draining(supervisor)
+    if request.get("id") is None:
+        names = [*supervisor.slots]
+        supervisor.restart()
+    else:
+        slots = _named(supervisor, request)
+        names = [slot.name for slot in slots]
+        for slot in slots:
+            slot.replace = True
+            supervisor.stop_worker(slot, now=False)
+    peer.send({"ok": True, "restarting": names})
 
 
 def _cancel(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
@@ -153,7 +160,10 @@ def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[Slot]:
 
 def _refuse_when_draining(supervisor: Supervisor) -> None:
     if supervisor.draining:
-        raise Busy("the supervisor is stopping", "wait for it: queuectl worker stop --wait")
+        words = "stopping" if supervisor.comes_back_with is None else "restarting"
+        raise Busy(
+            f"the supervisor is {words}", "wait for it: queuectl worker stop --wait; or: queuectl worker restart"
+        )
 
 
 VERBS = {

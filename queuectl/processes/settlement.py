@@ -12,7 +12,7 @@ from queuectl.errors import assert_never
 from queuectl.outcome import FailedToStart, describe, entry_details, succeeded
 from queuectl.processes.run import CANCELLED, STOPPED
 from queuectl.processes.runner import last_words
-from queuectl.retry import Bury, Finish, RetryAt, SnoozeUntil, verdict
+from queuectl.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
 
 if TYPE_CHECKING:
     from queuectl.outcome import Outcome
@@ -38,7 +38,12 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
     if cause == CANCELLED:
         return claim.cancel(details)
     if cause == STOPPED:
-        return claim.reschedule("requeued", now, {"reason": "worker stopped"})
+        if stops_in_a_row(job.history) + 1 >= MAX_STOPS:
+            error = (
+                f"its worker was stopped while it ran, {MAX_STOPS} times in a row; perhaps it stops the queue itself"
+            )
+            return claim.bury("interrupted", {"error": error})
+        return claim.reschedule("requeued", now, STOPPED_BY_WORKER)
     if not succeeded(ended.outcome):
         details["error"] = _error(spool, claim, ended.outcome)
     decided = verdict(job.fields, job.failures, job.snoozes, ended.outcome, spool.settings, now, random.random())

@@ -68,6 +68,7 @@ class Supervisor:
         self.started_at = self.clock.now()
         self.slots: dict[str, Slot] = {}
         self.draining = False
+        self.comes_back_with: int | None = None  # workers; a restart: once drained, this process begins anew
         self.ready_waiters: list[tuple[Peer, list[str]]] = []
         self.cancel_waiters: dict[str, list[Peer]] = {}
         self._starts = Starts(self.spool, self.log)
@@ -134,16 +135,17 @@ class Supervisor:
         self._handout.step(now)
         self._peers.step(now)
         self._rounds.step(now)
-        self._manager.step(now, draining=self.draining)
+        self._manager.step(now, draining=self.draining and self.comes_back_with is None)
         mind_the_slow(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
         if self.slots or self.custody.adopted:
             return False
-        return self.draining or self.clock.monotonic() >= self._linger_until
+        if not self.draining and self.clock.monotonic() >= self._linger_until:
+            self.drain(now=False)
+        return self.draining and self._rounds.pid is None  # it was told to end, and has the home open until it does
 
     def _close(self) -> None:
-        self._rounds.stop()
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self.log.flush()
@@ -257,14 +259,32 @@ class Supervisor:
             self._linger_until = self.clock.monotonic()
 
     def drain(self, *, now: bool) -> None:
-        """Stop all workers, and then ourselves."""
+        """Stop all workers, and then ourselves; a restart that was asked for before is called off."""
         self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
+        self.comes_back_with = None
         self._rounds.stop()
         for slot in [*self.slots.values()]:
             self.stop_worker(slot, now=now)
         if now:
             self.custody.stop()
+
+    def restart(self) -> None:
+        """Stop all workers as their jobs end, and then begin anew with the code that is installed by then (see launch).
+
+        Raises:
+            InvalidData: the configuration is broken, so that no supervisor could start; nothing was changed.
+        """
+        if self.comes_back_with is not None:
+            return
+        config.load(self.layout.home, self._environ)
+        count = sum(slot.state != STOPPING or slot.replace for slot in self.slots.values())
+        self.drain(now=False)
+        self.comes_back_with = count
+
+    def was_told_to_stop(self) -> bool:
+        """Tell whether a signal to stop has come since the loop ended."""
+        return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._inbox.take())
 
     def _on_signal(self) -> None:
         for number in self._inbox.take():
@@ -273,7 +293,7 @@ class Supervisor:
             elif number == signal.SIGHUP:
                 self.reload()
             else:
-                self.drain(now=self.draining)
+                self.drain(now=self.draining and self.comes_back_with is None)
 
     def _reap(self) -> None:
         dead: dict[int, tuple[int, Any]] = {}

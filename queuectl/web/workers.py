@@ -86,7 +86,7 @@ def _stop(ask: Ask, worker: str | None, *, now: bool) -> Answer:
 
 
 def restart(ask: Ask) -> Answer:
-    """Replace one worker or all as their jobs end."""
+    """Replace one worker as its job ends; without an id restart the whole supervisor, as all jobs end."""
     request: dict[str, Any] = {"do": "restart"}
     if "id" in ask.body:
         request["id"] = _name(ask.body["id"])

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from queuectl.outcome import Exited, FailedToStart, Outcome, OutputLimit, Signaled, TimedOut
-from queuectl.retry import MAX_SNOOZES, Bury, Finish, RetryAt, SnoozeUntil, Verdict, delay_s, verdict
+from queuectl.retry import (
+    MAX_SNOOZES,
+    STOPPED_BY_WORKER,
+    Bury,
+    Finish,
+    RetryAt,
+    SnoozeUntil,
+    Verdict,
+    delay_s,
+    stops_in_a_row,
+    verdict,
+)
 from queuectl.settings import Settings
 
 NOW = 1_800_000_000.0
@@ -90,3 +101,13 @@ def test_delays_are_powers_of_the_base() -> None:
     assert [delay_s({}, n, Settings(), 0.5) for n in range(1, 5)] == [2, 4, 8, 16]
     assert delay_s({}, 12, Settings(), 0.5) == 3600
     assert delay_s({"backoff_base": 1e300}, 1000, Settings(), 0.5) == 3600
+
+
+def test_stops_in_a_row_are_counted_back_to_anything_else() -> None:
+    """A job that could not be started, or that a person had run at once, was put back for another reason."""
+    stop = [{"event": "started"}, {"event": "requeued", **STOPPED_BY_WORKER}]
+    assert stops_in_a_row([]) == 0
+    assert stops_in_a_row([*stop * 3, {"event": "started"}]) == 3
+    assert stops_in_a_row([*stop, {"event": "failed"}, *stop * 2, {"event": "started"}]) == 2
+    assert stops_in_a_row([*stop, {"event": "requeued", "reason": "could not be started"}, *stop]) == 1
+    assert stops_in_a_row([*stop, {"event": "requeued"}, {"event": "started"}]) == 0

@@ -6,15 +6,16 @@ import os
 
 from queuectl.client import own_layout
 from queuectl.clock import Clock
-from queuectl.errors import NoSupervisor, NotFound, PartlyFailed, UsageError
+from queuectl.errors import Conflict, NoSupervisor, NotFound, PartlyFailed, UsageError
 from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import NoReturn
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.job import Job
     from queuectl.spool.layout import Layout
 
 LOG_LINES = 50
@@ -50,7 +51,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
 def _be_supervisor(args: Arguments) -> int:
     from queuectl.processes.launch import run
 
-    return run(_layout(args), os.environ, args.count, args.ready_fd)
+    return run(_layout(args), os.environ, args.count, args.ready_fd, args.lock_fd)
 
 
 def run_scale(args: Arguments, screen: Screen) -> int:
@@ -72,48 +73,113 @@ def run_scale(args: Arguments, screen: Screen) -> int:
 
 
 def run_restart(args: Arguments, screen: Screen) -> int:
-    """Replace workers as they become idle."""
+    """Restart the supervisor with the installed code, or replace one worker."""
     from queuectl.processes import control
+    from queuectl.processes.ownership import find_owner
 
-    request: dict[str, Any] = {"do": "restart"}
+    layout = _layout(args)
     if args.id is not None:
-        request["id"] = _name(args.id)
-    names = control.ask(_layout(args), request)["restarting"]
+        names = control.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
+        screen.result({"action": "restart", "workers": names}, names)
+        screen.say(f"{names[0]} is replaced when its job has ended")
+        return 0
+    timeout_s = _timeout(args)
+    job = _calling_job(layout)
+    if job is not None and (args.wait or timeout_s is not None):
+        raise _waits_for_itself(job, "restart", "queuectl worker restart, without --wait and --timeout")
+    supervisor = find_owner(layout)
+    if supervisor is None:
+        raise NoSupervisor("no supervisor is running", "queuectl worker start --count 2")
+    names = control.ask(layout, {"do": "restart"})["restarting"]
     screen.result({"action": "restart", "workers": names}, names)
-    screen.say(f"Restarting {plural(len(names), 'worker')}, each when its job has ended")
+    if job is not None or args.no_wait:
+        when = f"this job ({job.id}) and all others have" if job is not None else "all running jobs have"
+        screen.say(f"The supervisor restarts, with {plural(len(names), 'worker')}, when {when} ended")
+        return 0
+    from queuectl.cli.stopping import await_restart
+
+    screen.flush()
+    await_restart(supervisor, screen, names, timeout_s)
+    screen.say(f"Restarted, with {plural(len(names), 'worker')}")
     return 0
 
 
 def run_stop(args: Arguments, screen: Screen) -> int:
     """Stop one worker or all; a stopped supervisor is no error."""
     from queuectl.processes import control
+    from queuectl.processes.ownership import find_owner
 
     layout, request = _layout(args), {"do": "stop", "now": args.now}
     if args.id is not None:
         request["id"] = _name(args.id)
-    timeout_s = None
-    if args.timeout is not None:
-        from queuectl.cli.times import duration
-
-        timeout_s = duration("--timeout", args.timeout)
+    timeout_s = _timeout(args)
+    waits = args.wait or timeout_s is not None
+    job = _calling_job(layout) if waits or args.now else None
+    supervisor = find_owner(layout)
+    if job is not None and supervisor is not None and _would_stop(layout, job, request.get("id")):
+        _refuse_to_stop(job, now=args.now)
     try:
-        names = control.ask(layout, request)["stopping"]
+        names = [] if supervisor is None else control.ask(layout, request)["stopping"]
     except NoSupervisor:
-        screen.result({"action": "stop", "workers": []})
-        screen.say(NONE_RUNS)
-        return 0
-    if args.wait or timeout_s is not None:
-        from queuectl.cli.drain import await_stop
+        names = []
+    if waits:
+        from queuectl.cli.stopping import await_orphaned_workers, await_stop
 
-        await_stop(layout, screen, names, timeout_s, alone=args.id is not None)
-        words, hint = f"Stopped {plural(len(names), 'worker')}", ""
-    else:
-        words = f"Stopping {plural(len(names), 'worker')} {'at once' if args.now else 'as their jobs end'}"
-        hint = "To wait for that: queuectl worker stop --wait"
+        if supervisor is not None:
+            await_stop(supervisor, screen, names, timeout_s, alone=args.id is not None)
+        elif args.id is None:
+            await_orphaned_workers(layout, screen, timeout_s)
     screen.result({"action": "stop", "workers": names}, names)
-    screen.say(words)
-    screen.hint(hint)
+    if supervisor is None:
+        screen.say(NONE_RUNS)
+    elif waits:
+        screen.say(f"Stopped {plural(len(names), 'worker')}")
+    else:
+        screen.say(f"Stopping {plural(len(names), 'worker')} {'at once' if args.now else 'as their jobs end'}")
+        screen.hint("To wait for that: queuectl worker stop --wait")
     return 0
+
+
+def _timeout(args: Arguments) -> float | None:
+    if args.timeout is None:
+        return None
+    from queuectl.cli.times import duration
+
+    return duration("--timeout", args.timeout)
+
+
+def _calling_job(layout: Layout) -> Job | None:
+    """Return the job of this home inside which we run."""
+    from queuectl.processes.environment import calling_job
+    from queuectl.settings import Settings
+    from queuectl.spool.spool import Spool
+
+    return calling_job(Spool(layout, Settings()), os.environ)
+
+
+def _would_stop(layout: Layout, job: Job, name: str | None) -> bool:
+    """Tell whether the worker that runs a job is among those to be stopped; `name` is of the only one, None stands for all."""
+    if name is None:
+        return True
+    from queuectl.processes import control
+
+    workers = control.ask(layout, {"do": "status"})["workers"]
+    return any(worker["name"] == name and worker["job_id"] == job.id for worker in workers)
+
+
+def _refuse_to_stop(job: Job, *, now: bool) -> NoReturn:
+    if not now:
+        raise _waits_for_itself(job, "stop", "queuectl worker stop, without --wait and --timeout")
+    raise Conflict(
+        f"this command runs in job {job.id}, which would be killed with it, put back, and do the same again when it runs next",
+        "queuectl worker stop, without --now, lets it end first; to load new code: queuectl worker restart",
+    )
+
+
+def _waits_for_itself(job: Job, what: str, hint: str) -> Conflict:
+    return Conflict(
+        f"this command runs in job {job.id}, whose end the {what} waits for: it would wait for itself", hint
+    )
 
 
 def run_list(args: Arguments, screen: Screen) -> int:

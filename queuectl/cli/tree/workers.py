@@ -10,12 +10,13 @@ WORKERS: dict[str, Command] = {
         number("--count", default=1, help="how many to add (default: 1)"),
         flag("--foreground", help="be the supervisor, here, until the last worker stops"),
         number("--ready-fd", help=HIDDEN),
+        number("--lock-fd", help=HIDDEN),
         examples=("queuectl worker start --count 4", "queuectl worker start --count 2 --foreground"),
     ),
     "worker stop": Command(
         "stop workers once their jobs have ended",
         option("--id", metavar="ID", help="only this worker (default: all)"),
-        flag("--wait", help="return when they have stopped"),
+        flag("--wait", help="return when every process of the queue has ended"),
         option("--timeout", metavar="TIME", help="wait at most this long, then exit with 124; the stop goes on"),
         flag("--now", help="do not wait for jobs: kill their commands and put them back"),
         examples=(
@@ -34,8 +35,11 @@ WORKERS: dict[str, Command] = {
         examples=("queuectl worker scale 8", "queuectl worker scale 1"),
     ),
     "worker restart": Command(
-        "replace workers by new ones as their jobs end",
-        option("--id", metavar="ID", help="only this worker (default: all)"),
+        "restart the supervisor with as many workers once their jobs have ended, to load new code",
+        option("--id", metavar="ID", help="replace only this worker; the supervisor stays"),
+        flag("--wait", help="return when it has restarted (the default outside a job)"),
+        flag("--no-wait", help="return at once (the default inside a job)"),
+        option("--timeout", metavar="TIME", help="wait at most this long, then exit with 124; the restart goes on"),
         examples=("queuectl worker restart", "queuectl worker restart --id worker-2"),
     ),
     "worker logs": Command(

@@ -15,7 +15,7 @@ export function workers() {
     h('div.row.apart', h('h1', 'Workers'), !readOnly() && h('div.row',
       button('Start a worker', () => startWorkers(1), { class: 'main', key: 'start' }),
       supervisor && [
-        button('Restart all', () => post('workers', 'workers/restart', 'Each worker is replaced when its job has ended')),
+        button('Restart all', () => post('workers', 'workers/restart', 'The supervisor restarts when the running jobs have ended')),
         button('Stop all', () => stop(all, false)),
         button('Stop now', () => stop(all, true), { class: 'danger' })])),
     supervisor ? about(supervisor) : silent ? empty('warn', `The supervisor (pid ${silent}) does not answer`, soft('Commands that run go on.'))
