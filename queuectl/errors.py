@@ -10,7 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import NoReturn
 
 
@@ -68,10 +68,18 @@ class InvalidData(QueueError):
 
 
 class PartlyFailed(QueueError):
-    """Part of a bulk action failed; the rest was done."""
+    """Part of a bulk action failed; the rest was done.
+
+    Args:
+        errors: what failed, as problem objects, where nothing else says it.
+    """
 
     exit_code = 7
     title = "partly failed"
+
+    def __init__(self, message: str, hint: str | None = None, *, errors: Sequence[object] = ()) -> None:
+        super().__init__(message, hint)
+        self.errors = errors
 
 
 class NotAllowed(QueueError):

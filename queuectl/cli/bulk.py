@@ -1,8 +1,8 @@
 """bulk: many jobs from a file, acknowledged in groups.
 
 Guarantees: a line that is no job does not keep the others out; each is told with its number. No id is printed before
-            its job is durable. Memory does not grow with the file. With `--resume NAME`, typing the same again after an
-            interruption puts in what is missing and nothing twice.
+            its job is durable. Memory does not grow with the file, but with its different lines where `--resume` is given:
+            then typing the same again puts in what is missing and nothing twice.
 Fails with: the error itself when there was one job only, else PartlyFailed.
 """
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.jobs import Template
+    from queuectl.cli.resume import Resumed
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
 
@@ -37,13 +38,17 @@ BEGINNING = '{"action": "enqueue", "ids": ['
 class Intake:
     """The jobs of one file on their way into the queue."""
 
-    def __init__(self, args: Arguments, screen: Screen, template: Template, file: BinaryIO) -> None:
+    def __init__(self, args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> None:
         self._screen = screen
         self._template = template
         self._lines = read_lines(file, commands=args.lines)
-        self._name = args.resume
+        self._resumed: Resumed | None = None
+        if args.resume is not None:
+            from queuectl.cli.resume import Resumed
+
+            self._resumed = Resumed(queue, args.resume, args)
         self._keeps_ids = bool(args.wait or args.propagate)
-        self._under_way: deque[tuple[int, str]] = deque()  # line numbers and ids of jobs handed on and not yet answered
+        self._under_way: deque[tuple[int, Fields]] = deque()  # line numbers, and jobs handed on and not yet answered
         self._printed = 0
         self.refused = Failures(screen)
         self.queued = self.known = 0
@@ -64,20 +69,23 @@ class Intake:
                         f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?'
                     )
                 job = self._template.job(found)
-                if self._name is not None:
-                    job.setdefault("id", f"{self._name}-{number}")
+                if self._resumed is not None and "id" not in job:
+                    job["id"] = self._resumed.id_of(found, job)
             except InvalidData as error:
                 self.refused.add("line", number, error)
                 continue
-            self._under_way.append((number, str(job.get("id"))))
+            self._under_way.append((number, job))
             yield job
 
     def answer(self, result: str | QueueError) -> str | None:
         """Take what became of the job that was handed on first, its id or why it was refused; return its id."""
-        number, job_id = self._under_way.popleft()
-        if isinstance(result, Conflict) and self._name is not None:
-            self.known += 1
-            return job_id
+        number, job = self._under_way.popleft()
+        if isinstance(result, Conflict) and self._resumed is not None:
+            conflict = self._resumed.conflict(str(job["id"]), job, result)
+            if conflict is None:
+                self.known += 1
+                return str(job["id"])
+            result = conflict
         if isinstance(result, QueueError):
             self.refused.add("line", number, result)
             return None
@@ -102,12 +110,12 @@ class Intake:
 
     def raise_refusals(self) -> None:
         """Raise what they amount to."""
-        self.refused.finish(self.queued + self.known + len(self.refused), REFUSED)
+        self.refused.finish(self.queued + self.known + len(self.refused), REFUSED, is_listed=True)
 
 
 def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> int:
     """Put the jobs of a file into the queue and return the exit code."""
-    intake = Intake(args, screen, template, file)
+    intake = Intake(args, screen, queue, template, file)
     if args.dry_run:
         return _check(intake, screen, queue.spool.clock.now())
     with Progress(screen, "Queueing") as progress:
@@ -140,7 +148,9 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
 
 
 def _check(intake: Intake, screen: Screen, now: float) -> int:
-    """Show the jobs as they would be stored, one a line."""
+    """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused."""
+    is_json = screen.format in ("json", "jsonl")
+    begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
     for job in intake.jobs():
         if job is None:
             continue
@@ -151,7 +161,10 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
             intake.answer(error)
         else:
             intake.answer("")
-            screen.line(to_json(job))
+            screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
+    if is_json:
+        refused = to_json({"refused": intake.refused.as_dicts()})
+        screen.write(f"{'' if intake.queued else begin}], {refused[1:]}\n")
     screen.say(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
     intake.raise_refusals()
     return 0

@@ -32,12 +32,32 @@ def expand(texts: Iterable[str]) -> Iterator[str]:
                 yield word
 
 
+TOLD = 10  # failures in full
+SPANS = 10
+
+
+def spans(numbers: Sequence[int]) -> str:
+    """Return "3, 7-9, 12" for rising numbers; of many such spans the first ten."""
+    found: list[list[int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
+        else:
+            found.append([number, number])
+    shown = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in found[:SPANS])
+    return shown + (" ..." if len(found) > SPANS else "")
+
+
 class Failures:
-    """What could not be done, told as it happens; the first not before there is a second, for it may be the only one."""
+    """What could not be done, told as it happens; the first not before there is a second, for it may be the only one.
+
+    Ten are told, and of how many more there are. A hint that several share is told once.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._tells = screen.format not in ("json", "jsonl")
         self._found: list[tuple[str, object, QueueError]] = []
+        self._hints: set[str | None] = set()
 
     def __len__(self) -> int:
         return len(self._found)
@@ -47,20 +67,33 @@ class Failures:
         self._found.append((kind, key, error))
         if len(self._found) == 2:
             self._tell(self._found[0])
-        if len(self._found) > 1:
+        if 1 < len(self._found) <= TOLD:
             self._tell(self._found[-1])
 
     def _tell(self, failure: tuple[str, object, QueueError]) -> None:
         kind, key, error = failure
         if self._tells:
-            tell(describe(error, f"queuectl: line {key}: " if kind == "line" and key else "queuectl: "))
+            prefix = f"queuectl: line {key}: " if kind == "line" and key else "queuectl: "
+            tell(describe(error, prefix, with_hint=error.hint not in self._hints))
+            self._hints.add(error.hint)
+
+    def _tell_of_the_rest(self) -> None:
+        rest = self._found[TOLD:]
+        if rest and self._tells:
+            lines = spans([key for kind, key, _ in rest if kind == "line" and isinstance(key, int)])
+            tell(f"queuectl: {len(rest):,} more{f': lines {lines}' if lines else ''} (--json shows them all)")
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return them as problem objects."""
         return [{kind: key, **problem(error)} for kind, key, error in self._found]
 
-    def finish(self, total: int, done: str) -> None:
-        """Raise what the failures amount to; `done` goes on after "1 of 3 jobs ": "could not be cancelled"."""
+    def finish(self, total: int, done: str, *, is_listed: bool = False) -> None:
+        """Raise what the failures amount to.
+
+        Args:
+            done: goes on after "1 of 3 jobs ": "could not be cancelled".
+            is_listed: what was written as JSON names every failure, so that the error need not.
+        """
         if not self._found:
             return
         if len(self._found) == 1 == total:
@@ -71,7 +104,9 @@ class Failures:
             raise error
         if len(self._found) == 1:
             self._tell(self._found[0])
-        raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}")
+        self._tell_of_the_rest()
+        errors = [] if self._tells or is_listed else self.as_dicts()
+        raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}", errors=errors)
 
 
 def act(
@@ -111,5 +146,5 @@ def act(
         screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
     elif ids or total == 0:
         screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}")
-    failures.finish(total, f"could not be {done}")
+    failures.finish(total, f"could not be {done}", is_listed=True)
     return 0

@@ -6,6 +6,7 @@ Source:     RFC 9457 (without `status`, which would be HTTP's; `exit_code` is ou
 from __future__ import annotations
 
 from queuectl.cli.text import safe
+from queuectl.errors import PartlyFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,19 +15,19 @@ if TYPE_CHECKING:
 INDENT = " " * 10  # under the message, behind "queuectl: "
 
 
-def describe(error: QueueError, prefix: str = "queuectl: ") -> str:
+def describe(error: QueueError, prefix: str = "queuectl: ", *, with_hint: bool = True) -> str:
     """Return the lines that tell a person of an error."""
     lines = [prefix + safe(str(error))]
     if error.excerpt:
         lines += [f"{INDENT}  {safe(line)}" for line in error.excerpt.split("\n")]
-    if error.hint:
+    if error.hint and with_hint:
         lines.append(f"{INDENT}hint: {safe(error.hint)}")
     return "\n".join(lines)
 
 
-def problem(error: QueueError) -> dict[str, str | int]:
+def problem(error: QueueError) -> dict[str, object]:
     """Return the RFC 9457 problem object of an error."""
-    made: dict[str, str | int] = {
+    made: dict[str, object] = {
         "type": f"urn:queuectl:problem:{error.title.replace(' ', '-')}",
         "title": error.title,
         "detail": str(error),
@@ -36,4 +37,6 @@ def problem(error: QueueError) -> dict[str, str | int]:
         made["hint"] = error.hint
     if error.excerpt:
         made["excerpt"] = error.excerpt
+    if isinstance(error, PartlyFailed) and error.errors:
+        made["errors"] = error.errors
     return made

@@ -179,10 +179,130 @@ def test_an_interrupted_file_is_resumed_without_doubles(cli: Run, home: Path, un
     assert 1000 <= len(before) < 2000
     told = json.loads(cli("enqueue", "--lines", "-", "--resume", "import", "--json", stdin=lines).out)
     assert (told["queued"], told["known"], told["refused"]) == (2000 - len(before), len(before), [])
-    assert told["ids"] == [f"import-{number}" for number in range(1, 2001)]
     assert waiting(home) == {*told["ids"]}
-    assert stored(home, "import-7")["command"] == "echo 7"
+    assert [stored(home, job_id)["command"] for job_id in told["ids"]] == lines.decode().splitlines()
     assert cli("enqueue", "--lines", "-", "--resume", "import", stdin=lines).out.split() == told["ids"]
+
+
+def commands(home: Path) -> list[str]:
+    return sorted(stored(home, job_id)["command"] for job_id in waiting(home))
+
+
+RESUME = ("enqueue", "--lines", "-", "--resume", "n")
+
+
+def test_a_resumed_file_may_have_been_edited(cli: Run, home: Path) -> None:
+    """A line put in at the top moves all others; equal lines are jobs of their own."""
+    cli(*RESUME, stdin=b"echo a\necho b\necho b\n")
+    ran = cli(*RESUME, stdin=b"echo new\n\necho b\necho a\necho b\n   echo b  \n")
+    assert ran.code == 0
+    assert "Queued 2 jobs" in ran.err
+    assert "(3 were there already)" in ran.err
+    assert commands(home) == ["echo a", "echo b", "echo b", "echo b", "echo new"]
+    assert len({*ran.out.split()}) == 5
+
+
+def test_a_resumed_job_is_recognised_by_its_json(cli: Run, home: Path) -> None:
+    """However its members are ordered; a job with an id of its own is compared as well."""
+    line = ("enqueue", "-", "--resume", "n", "--delay", "1h", "--expires", "2h")
+    first = cli(*line, stdin=b'{"command":"a","priority":3}\n{"command":"b","id":"b"}\n').out
+    assert cli(*line, stdin=b'{"priority":3, "command":"a"}\n{"command":"b","id":"b"}\n').out == first
+    ran = cli(*line, stdin=b'{"command":"a","priority":4}\n{"command":"c","id":"b"}\n')
+    assert ran.code == 7
+    assert 'job b exists already, with another "command": "b", not "c"' in ran.err
+    assert commands(home) == ["a", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("more", "difference"),
+    [
+        (("--queue", "q"), '"queue": none, not "q"'),
+        (("--env", "A=secret"), '"env"'),
+        (("--cwd", "/"), '"cwd": '),
+        (("--timeout", "5"), '"timeout": none, not 5.0'),
+    ],
+)
+def test_a_job_that_was_enqueued_otherwise_is_a_conflict(
+    cli: Run, home: Path, more: tuple[str, ...], difference: str
+) -> None:
+    cli(*RESUME, stdin=b"echo a\n")
+    ran = cli(*RESUME, *more, stdin=b"echo a\n")
+    assert (ran.code, ran.out) == (4, "")
+    assert f"exists already, with another {difference}" in ran.err
+    assert "secret" not in ran.err
+    assert commands(home) == ["echo a"]
+
+
+def test_what_was_changed_in_the_queue_is_not_compared(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are a shell's variables, which may be those of another shell."""
+    monkeypatch.setenv("TOKEN", "1")
+    line = (*RESUME, "--pass-env", "TOKEN")
+    [job_id] = cli(*line, stdin=b"echo a\n").out.split()
+    with jobs.queue.spool.take(job_id) as claim:
+        claim.edit({"priority": 7, "command": "echo A"})
+    monkeypatch.setenv("TOKEN", "2")
+    monkeypatch.setenv("PATH", "/elsewhere")
+    assert cli(*line, stdin=b"echo a\n").out == f"{job_id}\n"
+    jobs.queue.cancel(job_id)
+    assert cli(*line, stdin=b"echo a\n").out == f"{job_id}\n"
+
+
+def test_a_job_that_has_been_deleted_is_enqueued_again(cli: Run, jobs: Jobs) -> None:
+    [job_id] = cli(*RESUME, stdin=b"echo a\n").out.split()
+    jobs.queue.delete(job_id)
+    assert "Queued 1 job in" in cli(*RESUME, stdin=b"echo a\n").err
+
+
+def test_a_unique_key_held_by_another_job_is_a_conflict(cli: Run) -> None:
+    cli("enqueue", "--command", "true", "--unique", "k")
+    ran = cli("enqueue", "-", "--resume", "n", stdin=b'{"command":"a","unique_key":"k"}\n')
+    assert (ran.code, 'unique_key "k" is held by job' in ran.err) == (4, True)
+
+
+def test_jobs_that_were_numbered_by_line_are_recognised(cli: Run, home: Path) -> None:
+    """As earlier versions did; by what they hold, wherever the line is now."""
+    old = b"".join(
+        json.dumps({"id": f"n-{number}", "command": f"echo {text}"}).encode() + b"\n"
+        for number, text in ((1, "a"), (2, "b"), (3, "b"))
+    )
+    cli("enqueue", "-", stdin=old)
+    ran = cli(*RESUME, stdin=b"echo new\necho a\necho b\necho b\necho b\n")
+    assert ran.code == 0
+    assert ran.out.split()[1:4] == ["n-1", "n-2", "n-3"]
+    assert commands(home) == ["echo a", "echo b", "echo b", "echo b", "echo new"]
+    assert cli(*RESUME, "--queue", "q", stdin=b"echo a\n").code == 4
+
+
+# --- many refusals
+
+
+def test_of_many_refusals_ten_are_told_and_how_many_more_there_are(cli: Run) -> None:
+    lines = [b'{"command":"a"}' if number % 100 == 50 else b'{"command":"a","priority":5000}' for number in range(273)]
+    ran = cli("enqueue", "-", stdin=b"\n".join(lines))
+    told = [line for line in ran.err.splitlines() if not line.startswith(" ")]  # without excerpts
+    assert ran.code == 7
+    assert [line.startswith(f"queuectl: line {number}: ") for number, line in enumerate(told[:10], 1)] == [True] * 10
+    assert told[10].startswith("Queued 3 jobs in ")
+    assert told[11:] == [
+        "queuectl: 260 more: lines 11-50, 52-150, 152-250, 252-273 (--json shows them all)",
+        "queuectl: 270 of 273 jobs were refused",
+    ]
+    for more in [], ["--dry-run"]:
+        ran = cli("enqueue", "-", "--json", *more, stdin=b"\n".join(lines))
+        assert len(json.loads(ran.out)["refused"]) == 270
+        assert len(ran.err) < 1000
+
+
+def test_a_hint_that_several_share_is_told_once(cli: Run) -> None:
+    ran = cli("enqueue", "-", stdin=b'{"command":"a","id":"a"}\n' * 5)
+    assert ran.err.count("already, in pending/") == 4
+    assert ran.err.count("hint: leave the id out") == 1
+
+
+def test_a_dry_run_of_a_file_is_one_object_with_json(cli: Run) -> None:
+    told = json.loads(cli("enqueue", "--lines", "-", "--json", "--dry-run", stdin=b"a\nb\n").out)
+    assert (told["dry_run"], [job["command"] for job in told["jobs"]], told["refused"]) == (True, ["a", "b"], [])
+    assert json.loads(cli("enqueue", "--lines", "-", "--json", "--dry-run").out)["jobs"] == []
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_command(cli: Run, home: Path) -> None:

@@ -109,6 +109,8 @@ def test_one_that_is_missing_keeps_no_other_from_being_shown(cli: Run, jobs: Job
     assert ran.out.startswith("a  pending")
     assert ran.err.splitlines() == ['queuectl: no job "nope"', "queuectl: 1 of 2 jobs could not be shown"]
     assert cli("show", "nope").code == 3
+    problem = json.loads(cli("show", "a", "nope", "--json").err)
+    assert (problem["title"], problem["errors"][0]["id"]) == ("partly failed", "nope")
 
 
 def test_what_a_job_says_cannot_command_the_terminal(cli: Run, jobs: Jobs) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COUNTED = 10_000  # waiting jobs beyond this are not counted
 UNIQUE_TRIES = 5
+RESUMED_CHARACTERS = 24  # what --resume NAME appends: -HASH, -HASH-2 ...
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -143,8 +144,10 @@ def _many(args: Arguments, screen: Screen) -> int:
         raise UsageError("--id and --unique name one job; in a file each job has its own")
     if args.follow:
         raise UsageError("--follow shows one job's output; for several there is --wait")
-    if args.resume is not None and not is_id(f"{args.resume}-1"):
-        raise UsageError(f'--resume "{args.resume}" cannot begin an id: {ID_GRAMMAR}')
+    if args.resume is not None and not is_id(args.resume + "-" * RESUMED_CHARACTERS):
+        raise UsageError(
+            f'--resume "{args.resume}" cannot begin an id: {ID_GRAMMAR}, {RESUMED_CHARACTERS} of which follow'
+        )
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
     _warn_of_times(screen, template)

@@ -145,5 +145,5 @@ def _remove(args: Arguments, screen: Screen, queue: Queue, chosen: Iterator[Chos
         screen.say(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:
         screen.say(f"Removed {plural(removed, 'job')}, {spell_size(size)} of output{left}")
-    failures.finish(total, f"could not be {word}")
+    failures.finish(total, f"could not be {word}", is_listed=True)
     return 0

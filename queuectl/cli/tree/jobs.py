@@ -44,7 +44,9 @@ JOBS: dict[str, Command] = {
         option("--unique", metavar="KEY", help="refuse it while a job with this key waits or runs"),
         choice("--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id that has the key"),
         choice("--leftovers", "HOW", ("end", "leave"), help="end or leave what outlives the command"),
-        option("--resume", metavar="NAME", help="ids NAME-1, NAME-2 ... by line; lines whose job exists are skipped"),
+        option(
+            "--resume", metavar="NAME", help="ids NAME-HASH by what a line says; lines whose job exists are skipped"
+        ),
         flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
         flag("--follow", help="wait, and show its output meanwhile"),
         PROPAGATE,
