@@ -60,13 +60,21 @@ SELECT queue, state, n FROM counts WHERE n > 0 ORDER BY queue;
 -- name: queue_counts
 SELECT state, n FROM counts WHERE queue = ?;
 
--- Comparing with the spool: what is known about the files of a directory, in the order of ids.
+-- Comparing with the spool: what is known about the files of a directory.
+
+-- The text must agree with rows.witness.
 
 -- name: witnesses_of_few
-SELECT id, inode, size, ctime_ns FROM jobs INDEXED BY jobs_by_state WHERE state IN (?, ?, ?) ORDER BY id;
+SELECT id, inode || ' ' || size || ' ' || ctime_ns FROM jobs INDEXED BY jobs_by_state WHERE state IN (?, ?, ?);
 
 -- name: witnesses
-SELECT id, inode, size, ctime_ns FROM jobs WHERE id > ? AND id <= ? AND +state IN (?, ?, ?) ORDER BY id;
+SELECT id, inode || ' ' || size || ' ' || ctime_ns FROM jobs WHERE id > ? AND id <= ? AND +state IN (?, ?, ?);
+
+-- name: inodes_of_few
+SELECT id, inode FROM jobs INDEXED BY jobs_by_state WHERE state IN (?, ?, ?);
+
+-- name: inodes
+SELECT id, inode FROM jobs WHERE id > ? AND id <= ? AND +state IN (?, ?, ?);
 
 -- name: window_end
 SELECT id FROM jobs WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?;

@@ -113,6 +113,11 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
     return row
 
 
+def witness(status: os.stat_result) -> str:
+    """Return what changes whenever a job's file changes, spelled as queries.sql spells it."""
+    return f"{status.st_ino} {status.st_size} {status.st_ctime_ns}"
+
+
 def fingerprint_of(job: Job) -> str | None:
     """Return what the error of a failed or dead job has in common with others; None for other jobs."""
     if job.state not in ("failed", "dead"):

@@ -5,8 +5,9 @@ Guarantees: a directory is believed unchanged only if all of this holds: the ind
             close is the one in run/index.seal, so this is no older copy, and no other index was at work since; the machine has not been started anew (a power cut may take back what was read); inode and
             mtime of the directory are those of then, and that mtime was more than SETTLE_S old, so that no later change
             can have the same.
-            Changes made in place by the spool's verbs are in run/changes. A stranger who overwrites a waiting job in
-            place, long after dropping it, is noticed when the job is claimed, by file-system events, or by a full sync.
+            Changes made in place by the spool's verbs are in run/changes. Where another program overwrites a waiting job in
+            place, or removes it and writes one of the same name that gets the same inode, a reader without a
+            supervisor may show the former job; the supervisor compares such a directory exactly when it starts.
 Source:     spool/FORMAT.md § Index; the racily clean entries of git's index.
 """
 
@@ -16,6 +17,7 @@ import json
 import os
 
 from queuectl.index.changes import Changes
+from queuectl.index.rows import witness
 from queuectl.job import DIRECTORIES, PENDING, PROCESSING
 
 TYPE_CHECKING = False
@@ -38,14 +40,16 @@ class Seal:
     Attributes:
         marks: the directories that need no look as long as they have this inode and mtime.
         unsettled: names in pending/ that were no jobs yet when it was written, to be looked at again in any case.
+        by_inode: directories of which only names and inodes were compared: enough for a reader, not for a supervisor.
     """
 
-    __slots__ = ("marks", "spool", "unsettled")
+    __slots__ = ("by_inode", "marks", "spool", "unsettled")
 
-    def __init__(self, spool: Spool, marks: Marks, unsettled: Iterable[str] = ()) -> None:
+    def __init__(self, spool: Spool, marks: Marks, unsettled: Iterable[str] = (), by_inode: Iterable[str] = ()) -> None:
         self.spool = spool
         self.marks = marks
         self.unsettled = set(unsettled)
+        self.by_inode = set(by_inode)
 
     def unchanged(self) -> set[str]:
         """Return the directories that need no look."""
@@ -58,7 +62,13 @@ class Seal:
             return
         token = os.urandom(8).hex()
         marks = {name: mark for name, mark in self.marks.items() if name != PENDING or not writer.is_unsettled}
-        made = {"token": token, "boot": boot, "marks": marks, "unsettled": sorted(writer.unsettled)}
+        made = {
+            "token": token,
+            "boot": boot,
+            "marks": marks,
+            "unsettled": sorted(writer.unsettled),
+            "by_inode": sorted(self.by_inode),
+        }
         writer.set_meta("seal", json.dumps(made))
         _write_token(self.spool, token)
 
@@ -71,7 +81,7 @@ def load(spool: Spool, text: str | None) -> Seal | None:
         made = json.loads(text)
         marks = {name: (inode, mtime) for name, (inode, mtime) in made["marks"].items()}
         is_valid = made["boot"] == boot_id() and made["token"] == _read_token(spool)
-        return Seal(spool, marks, made["unsettled"]) if is_valid else None
+        return Seal(spool, marks, made["unsettled"], made["by_inode"]) if is_valid else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -129,10 +139,10 @@ def is_current(spool: Spool, reader: Reader) -> bool:
         return False
     if not set(DIRECTORIES) - {PROCESSING} <= seal.unchanged():
         return False
-    known = {job_id: tuple(witness) for job_id, *witness in reader.running_witnesses()}
+    known = dict(reader.running_witnesses())
     for job_id in spool.ids(PROCESSING):
         status = spool.files.lstat(spool.layout.job(PROCESSING, job_id))
-        if status is None or known.pop(job_id, None) != (status.st_ino, status.st_size, status.st_ctime_ns):
+        if status is None or known.pop(job_id, None) != witness(status):
             return False
     return not known
 

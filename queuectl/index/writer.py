@@ -18,21 +18,19 @@ from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
     from queuectl.index.rows import Row
     from queuectl.index.seal import Seal
 
-    Witness = tuple[str, int | None, int | None, int | None]  # id, inode, size, ctime_ns
 
 BUFFER_ROWS = 20_000  # more is not kept while the index cannot be written
 UNSETTLED_NAMES = 1000
 PROMOTE_ROWS = 1000  # at most so many become due in one step, the soonest first
-FEW_ROWS = 5000  # so many are fetched and sorted at once
-WINDOW_ROWS = 2000
+FEW_ROWS = 5000  # so many are fetched at once
+PIECE_ROWS = 2000
 LAST = "\x7f"  # sorts behind every id
-NO_ROW_YET: Witness = ("", None, None, None)  # sorts before every id
 
 
 class Due:
@@ -50,6 +48,21 @@ class Due:
     def key(self) -> tuple[int, float, str]:
         """What jobs that may start are ordered by."""
         return (-self.priority, self.run_at, self.id)
+
+
+class Window:
+    """What is known about the files of one directory whose ids are above `first`, up to `last`.
+
+    Attributes:
+        rows: for each job the inode of its file, or the text that rows.witness makes of its status; None: not known.
+    """
+
+    __slots__ = ("first", "last", "rows")
+
+    def __init__(self, first: str, last: str, rows: Iterable[Any] = ()) -> None:
+        self.first = first
+        self.last = last
+        self.rows: dict[str, int | str | None] = dict(rows)
 
 
 class Writer:
@@ -284,26 +297,30 @@ class Writer:
         counts = {state: n for state, n in self._database.all("counts") if DIRECTORY_OF.get(state) == directory}
         return sum(counts.values())
 
-    def witnesses(self, directory: str) -> Iterator[Witness]:
-        """Yield what is known about the files of a directory, in the order of ids, while rows come and go.
+    def windows(self, directory: str, most: int, *, exact: bool) -> Iterator[Window | None]:
+        """Yield what is known about the files of a directory, up to `most` rows at a time.
 
-        Between them NO_ROW_YET, so that the caller can pause while rows of other directories are passed over.
-
-        Cost: bounded memory; a few milliseconds to the next.
+        Together the windows cover all ids. Between them comes None, so that the caller can pause.
         """
         states = (STATES_IN[directory] * 3)[:3]
+        kind = "witnesses" if exact else "inodes"
         self.commit()
-        if self.count(directory) <= FEW_ROWS and not self._is_bulk:
-            yield from self._database.all("witnesses_of_few", states)
+        if self.count(directory) <= (FEW_ROWS if exact else most) and not self._is_bulk:
+            yield Window("", LAST, self._database.all(f"{kind}_of_few", states))
             return
-        start = ""
-        while start < LAST:
+        window = Window("", "")
+        while window.last < LAST:
             self.commit()
-            end = self._database.one("window_end", (start, WINDOW_ROWS - 1))
+            end = self._database.one("window_end", (window.last, PIECE_ROWS - 1))
             until = end[0] if end is not None else LAST
-            yield from self._database.all("witnesses", (start, until, *states))
-            yield NO_ROW_YET
-            start = until
+            window.rows.update(self._database.all(kind, (window.last, until, *states)))
+            window.last = until
+            if len(window.rows) >= most:
+                yield window
+                window = Window(until, until)
+            else:
+                yield None
+        yield window
 
     # --- building anew
 

@@ -170,9 +170,9 @@ class Watched(Files):
         self.looks: Counter[str] = Counter()
         self.opened = 0
 
-    def names(self, directory: str) -> Iterator[str]:
+    def entries(self, directory: str) -> Iterator[tuple[str, int]]:
         self.listed.append(os.path.basename(directory))
-        return super().names(directory)
+        return super().entries(directory)
 
     def lstat(self, path: str) -> os.stat_result | None:
         self.looks[os.path.basename(os.path.dirname(path))] += 1

@@ -36,6 +36,7 @@ def test_an_index_that_was_killed_while_it_compared_is_compared_in_full(
     hold_silently(settled, "waiting")
     settled.enqueue()
     monkeypatch.setattr(sync, "STEP", 1)
+    monkeypatch.setattr(sync, "LIST_BATCH", 1)
     for pieces in range(8):
         index = settled.writer()
         running = sync.sync(settled.spool, index)

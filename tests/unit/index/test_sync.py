@@ -12,11 +12,11 @@ import pytest
 
 from queuectl.index import ahead, sync, writer
 from queuectl.index.changes import Changes
-from queuectl.index.rows import row_of
+from queuectl.index.rows import AT, row_of
 
 if TYPE_CHECKING:
     from tests.unit.index.conftest import Home
-from tests.unit.index.conftest import Watched, fill
+from tests.unit.index.conftest import Watched, fill, run
 
 # --- the whole of it
 
@@ -46,7 +46,9 @@ def test_a_home_without_a_spool_makes_an_empty_index(home: Home) -> None:
 def test_more_jobs_than_are_sorted_at_once_are_all_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("queuectl.index.sorting.RUN_IDS", 10)
     monkeypatch.setattr(writer, "FEW_ROWS", 5)
-    monkeypatch.setattr(writer, "WINDOW_ROWS", 7)
+    monkeypatch.setattr(writer, "PIECE_ROWS", 3)
+    monkeypatch.setattr(sync, "EXACT_WINDOW_ROWS", 7)
+    monkeypatch.setattr(sync, "WINDOW_ROWS", 7)
     monkeypatch.setattr(sync, "COMMIT_ROWS", 3)
     for number in range(95):
         home.enqueue(id=f"j{number * 37 % 95:03}")
@@ -64,6 +66,7 @@ def test_waiting_jobs_come_first_and_before_the_directory_is_listed_to_its_end(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "STEP", 5)
+    monkeypatch.setattr(sync, "LIST_BATCH", 5)
     for number in range(20):
         home.enqueue(id=f"done{number}")
         home.finish(f"done{number}")
@@ -84,6 +87,7 @@ def test_jobs_can_be_taken_from_the_index_while_the_comparison_goes_on(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sync, "STEP", 1)
+    monkeypatch.setattr(sync, "LIST_BATCH", 1)
     for _ in range(10):
         home.enqueue()
     index = home.writer()
@@ -180,6 +184,7 @@ def test_notes_made_while_others_are_followed_are_not_forgotten(home: Home, monk
     home.catch_up()
     home.spool.note_change("waiting")
     monkeypatch.setattr(sync, "STEP", 1)
+    monkeypatch.setattr(sync, "LIST_BATCH", 1)
     index = home.writer()
     pieces = sync.sync(home.spool, index, watched=True)
     next(pieces)
@@ -241,3 +246,35 @@ def test_files_moved_by_hand_are_followed(home: Home, watched: Watched) -> None:
     os.rename(home.layout.job("dead", "dead"), home.layout.job("pending", "dead"))
     home.catch_up()
     assert home.differences() == []
+
+
+def test_a_file_put_in_the_place_of_another_is_read_without_looking_at_all_others(home: Home, watched: Watched) -> None:
+    home.drop("../tmp/new", '{"command": "other"}')
+    os.rename(home.path("tmp", "new"), home.path("pending", "waiting.json"))
+    home.catch_up()
+    assert home.rows()["waiting"][AT["command"]] == "other"
+    assert watched.looks["done"] == 0
+    assert home.differences() == []
+
+
+def test_a_job_replaced_by_one_with_the_same_inode_is_found_by_the_next_exact_comparison(home: Home) -> None:
+    """A reader compares names and inodes; a supervisor, which picks by priority, compares each file's status as well."""
+    fill(home)
+    home.let_time_pass()
+    home.catch_up()
+    home.drop("waiting.json", '{"command": "other", "priority": 9}')  # in place: neither name nor inode changes
+    home.drop("another.json", '{"command": "true"}')
+    home.let_time_pass()
+    home.catch_up()
+    assert "another" in home.rows()
+    assert home.rows()["waiting"][AT["command"]] == "true", "then this test shows nothing"
+    index = home.writer()
+    run(sync.sync(home.spool, index))
+    index.close()
+    assert home.rows()["waiting"][AT["command"]] == "other"
+    assert home.differences() == []
+    home.spool.files = watched = Watched()
+    index = home.writer()
+    run(sync.sync(home.spool, index))
+    index.close()
+    assert "pending" not in watched.listed, "what was compared exactly is believed by the next exact comparison"

@@ -45,6 +45,7 @@ def test_a_rebuilt_index_has_all_its_indexes_and_is_trusted(settled: Home) -> No
 
 def test_a_rebuild_that_is_given_up_leaves_the_old_index(settled: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sync, "STEP", 1)
+    monkeypatch.setattr(sync, "LIST_BATCH", 1)
     pieces = rebuild(settled.spool, settled.index)
     next(pieces)
     next(pieces)
