@@ -40,7 +40,7 @@ VERDICTS = frozenset(("completed", "cancelled", "failed", "died", "snoozed"))  #
 MAX_ATTEMPTS = 1_000_000  # bounds what it may cost to delete the output of every attempt
 MAX_INTEGER = (1 << 63) - 1  # what the index can hold
 
-_count = integer(0, MAX_ATTEMPTS)
+_count, _whole = integer(0, MAX_ATTEMPTS), integer(0, MAX_INTEGER)
 _maybe_instant, _maybe_text = or_null(instant), or_null(string)
 _maybe_integer, _maybe_seconds = or_null(integer(-MAX_INTEGER, MAX_INTEGER)), or_null(number(0, 1e12, "seconds"))
 
@@ -83,6 +83,19 @@ def _changes(value: object) -> str | None:
     return None if fixed is None else f'without "{fixed}", which no edit may touch'
 
 
+def _leftovers(value: object) -> str | None:
+    """Accept {"count": 2, "processes": [{"pid": 4711, "command": "sleep 600"}, ...]}."""
+    words = 'an object with "count" and "processes", each with "pid" and "command"'
+    if not isinstance(value, dict) or _whole(value.get("count")) is not None:
+        return words
+    processes = value.get("processes")
+    is_fine = isinstance(processes, list) and all(
+        isinstance(each, dict) and _whole(each.get("pid")) is None and string(each.get("command")) is None
+        for each in processes
+    )
+    return None if is_fine else words
+
+
 ENTRY_MEMBERS: dict[str, Check] = {
     "event": one_of(*EVENTS),
     "at": instant,
@@ -99,6 +112,7 @@ ENTRY_MEMBERS: dict[str, Check] = {
     "failed_to_start": flag,
     "cpu_s": number(0, 1e12, "seconds"),
     "max_rss_bytes": integer(0, MAX_INTEGER),
+    "leftovers": _leftovers,
     "set": _changes,
     "kept": _kept,
     "last_event": one_of("", "started", *LEADS_TO),

@@ -10,7 +10,11 @@ from queuectl.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
+
+LEFTOVERS_SHOWN = 5  # of the processes that an attempt left behind, in its history entry
+LEFTOVER_CHARS = 120
 
 
 class Exited(Value):
@@ -121,6 +125,33 @@ def signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def leftovers_details(leftovers: Sequence[tuple[int, str]]) -> dict[str, Any]:
+    """Return what a history entry says of the processes that a command left behind and that were ended.
+
+    An entry has 2048 bytes, so only the first few processes are described, each with both ends of its command line.
+
+    Args:
+        leftovers: (pid, command line) of each.
+    """
+    shown = []
+    for pid, command in leftovers[:LEFTOVERS_SHOWN]:
+        text = "".join(char if char.isprintable() else "?" for char in command)
+        most = LEFTOVER_CHARS if text.isascii() else LEFTOVER_CHARS // 3
+        if len(text) > most:
+            text = f"{text[: most // 2]}…{text[-(most // 2 - 1) :]}"
+        shown.append({"pid": pid, "command": text})
+    return {"count": len(leftovers), "processes": shown}
+
+
+def describe_leftovers(leftovers: Mapping[str, Any]) -> str:
+    """Say which leftover processes were ended: "2 processes: sleep 600 (pid 4711), sh (pid 4712)"."""
+    count, processes = leftovers["count"], leftovers["processes"]
+    words = [f"{each['command']} (pid {each['pid']})" for each in processes]
+    if count > len(processes):
+        words.append("…")
+    return f"{count} process{'' if count == 1 else 'es'}: {', '.join(words)}"
 
 
 def entry_details(outcome: Outcome, usage: Usage | None) -> dict[str, Any]:

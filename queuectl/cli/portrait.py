@@ -11,6 +11,7 @@ from queuectl.cli.text import safe
 from queuectl.cli.times import ago, full, short
 from queuectl.clock import parse_instant
 from queuectl.fields import command_line
+from queuectl.outcome import describe_leftovers
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
@@ -35,6 +36,13 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     if rows:
         screen.line()
         emit(screen, [{**row, "lines": lines_of(queue, job, row["attempt"])} for row in rows], _columns(now), ())
+    for row in rows:
+        if row.get("leftovers"):
+            screen.line(
+                safe(f"Attempt {row['attempt']} left running, and we ended, {describe_leftovers(row['leftovers'])}")
+            )
+            if row.get("event") == "completed":
+                screen.line("To keep such processes: queuectl enqueue --leftovers leave ...")
     for line in (job.last_error or "").splitlines():
         screen.line(f"  {safe(line)}")
     _hint(queue, screen, job)

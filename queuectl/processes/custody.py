@@ -160,7 +160,8 @@ class Custody:
                 del self.adopted[job_id]
                 self._dispatch.released(job_id)
                 self._dispatch.put(adopted.job)
-                self._tell(Event(adopted.event, job_id, adopted.job.state))
+                last = adopted.job.history[-1] if adopted.job.history else {}
+                self._tell(Event(adopted.event, job_id, adopted.job.state, {"leftovers": last.get("leftovers")}))
 
     def _look_at_foreign(self) -> None:
         self._foreign_at = math.inf

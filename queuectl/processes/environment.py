@@ -24,6 +24,7 @@ PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL = "/bin/sh"
 TAG, HOME_TAG = "QUEUECTL_RUN_ID", "QUEUECTL_HOME"  # by these a process of a run is known
+OF_A_JOB = (TAG, *(f"QUEUECTL_{name}" for name in ("JOB_ID", "ATTEMPT", "QUEUE", "RESULT", "PROGRESS")))
 
 
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Find = Callable[[], list[psutil.Process]]
 
 LOOK_AGAIN_S = 0.05
+DESCRIBED = 20  # processes of which it is noted what they were
 
 
 def tag_of(process: psutil.Process, home: str) -> str | None:
@@ -118,12 +119,15 @@ class Ending:
 
     A process that is stopped (SIGSTOP, SIGTSTP) acts on SIGTERM only once it is continued, so it gets SIGCONT as well.
     Never blocks: the loop calls `step` when a child has died or the time it returned has come.
+
+    Attributes:
+        asked: the processes that were signalled, the first of them with their command lines.
     """
 
     def __init__(self, find: Find, grace_s: float, now: float) -> None:
         self._find = find
         self._kill_at = now + grace_s
-        self._asked: set[psutil.Process] = set()
+        self.asked: dict[psutil.Process, str] = {}
 
     def hasten(self, now: float) -> None:
         """No more grace: KILL from the next step on."""
@@ -141,14 +145,16 @@ class Ending:
         left = [process for process in self._find() if process.pid != os.getpid()]
         if not left:
             return None
+        new = [process for process in left if process not in self.asked]
+        for process in new:
+            self.asked[process] = identity.command_of(process) if len(self.asked) < DESCRIBED else ""
         if now >= self._kill_at:
             for process in left:
                 identity.send(process, signal.SIGKILL)
             return now + LOOK_AGAIN_S
+        for process in new:
+            identity.send(process, signal.SIGTERM)
         for process in left:
-            if process not in self._asked:
-                self._asked.add(process)
-                identity.send(process, signal.SIGTERM)
             if identity.is_stopped(process.pid):
                 identity.send(process, signal.SIGCONT)
         return min(now + LOOK_AGAIN_S, self._kill_at)

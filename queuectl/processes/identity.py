@@ -98,6 +98,15 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
+def command_of(process: psutil.Process) -> str:
+    """Return the command line of a process, as far as it can be read; bytes that are not UTF-8 are replaced."""
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+    except (psutil.Error, OSError):
+        return "?"
+    return command.encode("utf-8", "replace").decode()
+
+
 def usage(pid: int) -> tuple[float, int] | None:
     """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
     try:

@@ -16,6 +16,7 @@ from queuectl import PACKAGE
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
+from queuectl.processes.environment import HOME_TAG, OF_A_JOB, TAG
 from queuectl.processes.signals import reset_for_child
 
 if TYPE_CHECKING:
@@ -78,11 +79,27 @@ def ensure_workers(layout: Layout, count: int) -> list[str]:
     return [f"worker-{number}" for number in range(1, count + 1)]
 
 
+def job_that_would_end_it(layout: Layout, environ: Mapping[str, str]) -> str | None:
+    """Return the job whose command we are, if a supervisor that we start would be one of its processes.
+
+    None outside of a job, and where a supervisor runs already.
+    """
+    job_id = environ.get("QUEUECTL_JOB_ID")
+    if job_id is None or TAG not in environ:
+        return None
+    try:
+        control.connect(layout).close()
+    except NoSupervisor:
+        return job_id
+    return None
+
+
 def _start_supervisor(layout: Layout, count: int = 0) -> None:
     """Start a supervisor with `count` workers in the background and wait until it listens.
 
     Should it fail, it tells the error through a pipe; everything later goes to logs/supervisor.log. A shell in between
-    leaves it to init, so that it is nobody's zombie.
+    leaves it to init, so that it is nobody's zombie. Inside a job it gets none of the variables by which the processes of
+    that job are known, for it is not one of them.
     """
     import subprocess
 
@@ -99,6 +116,7 @@ def _start_supervisor(layout: Layout, count: int = 0) -> None:
             pass_fds=(tell,),
             start_new_session=True,
             cwd="/",
+            env={**{k: v for k, v in os.environ.items() if k not in OF_A_JOB}, HOME_TAG: layout.home},
             check=True,
         )
     finally:

@@ -73,6 +73,7 @@ class Run:
         self._deadline = now + self._timeout_s if self._timeout_s else NEVER
         self._next_check = now + FIRST_OUTPUT_CHECK_S
         self._ending: Ending | None = None
+        self._ends_leftovers = False
         self._early: Outcome | None = None
 
     def end(self, cause: str, now: float, *, at_once: bool = False) -> None:
@@ -89,7 +90,15 @@ class Run:
     def _begin_ending(self, now: float) -> Ending:
         if self._ending is None:
             self._ending = Ending(self._find, self._kill_after_s, now)
+            self._ends_leftovers = self.ended is not None
         return self._ending
+
+    def _finish(self) -> float:
+        self.is_over = True
+        if self.ended is not None and self._ending is not None and self._ends_leftovers:
+            leftovers = tuple((process.pid, command) for process, command in self._ending.asked.items())
+            self.ended = self.ended._replace(leftovers=leftovers)
+        return NEVER
 
     def command_ended(self, status: int, usage: resource.struct_rusage) -> None:
         """Take note of the command's wait status."""
@@ -102,17 +111,16 @@ class Run:
             return self._step_running(now)
         if self._leave and self.cause is None and succeeded(self.ended.outcome):
             self.left_behind = self._has_leftovers()
-            self.is_over = True
-            return NEVER
+            return self._finish()
         if not self._has_leftovers():
-            self.is_over = True
-            return NEVER
+            return self._finish()
         return self._step_ending(now)
 
     def _step_ending(self, now: float) -> float:
         again = self._begin_ending(now).step(now)
         if again is None:
-            self.is_over = self.ended is not None and not self._has_leftovers()
+            if self.ended is not None and not self._has_leftovers():
+                return self._finish()
             return now + OUTPUT_CHECK_S
         return again
 

@@ -31,10 +31,14 @@ TAIL_CHARS = 600
 
 
 class Ended(NamedTuple):
-    """How an attempt ended and what it used; `usage` is None when it never started or another process saw its end."""
+    """How an attempt ended and what it used; `usage` is None when it never started or another process saw its end.
+
+    `leftovers` are the processes that ran on after the command had ended by itself and that we ended: (pid, command).
+    """
 
     outcome: Outcome
     usage: Usage | None
+    leftovers: tuple[tuple[int, str], ...] = ()
 
 
 class NotStarted(Exception):

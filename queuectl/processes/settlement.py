@@ -9,7 +9,7 @@ import random
 from typing import TYPE_CHECKING
 
 from queuectl.errors import assert_never
-from queuectl.outcome import FailedToStart, describe, entry_details, succeeded
+from queuectl.outcome import FailedToStart, describe, entry_details, leftovers_details, succeeded
 from queuectl.processes.run import CANCELLED, STOPPED
 from queuectl.processes.runner import last_words
 from queuectl.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
@@ -35,6 +35,8 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
     """
     job, now = claim.job, spool.clock.now()
     details = entry_details(ended.outcome, ended.usage)
+    if ended.leftovers:
+        details["leftovers"] = leftovers_details(ended.leftovers)
     if cause == CANCELLED:
         return claim.cancel(details)
     if cause == STOPPED:

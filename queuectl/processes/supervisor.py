@@ -206,6 +206,7 @@ class Supervisor:
         if event in BY_OTHERS:
             self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
         details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
+        details["leftovers"] = report.get("leftovers")
         self.tell(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
 
     def tell(self, event: Event) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.index.rows import row_of
-from queuectl.outcome import describe
+from queuectl.outcome import describe, describe_leftovers
 from queuectl.processes import dwelling
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.settlement import settle
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RETRY_S = 1.0
 HOLD_S = 0.02
 TOGETHER = 8
+KEEP = "; --leftovers leave keeps such processes"
 AS_IT_SHOULD = frozenset(("completed", "cancelled", "requeued", "snoozed"))
 
 
@@ -153,9 +154,15 @@ class Verdicts:
         self._let_go(over)
         how = describe(over.ended.outcome) if over.ended is not None else ""
         said = {"say": "settled", "id": job.id, "event": event, "row": row, "how": how}
+        leftovers = job.history[-1].get("leftovers") if job.history else None
+        if leftovers:
+            said["leftovers"] = leftovers
         self._say({**said, "left": over.left, "took_s": over.took_s, "is_short": over.is_short})
         log = self._log.info if event in AS_IT_SHOULD else self._log.warning
         log(f"job {job.id} attempt {job.attempts} {event} {how} action={event}")
+        if leftovers:
+            words = describe_leftovers(leftovers) + (KEEP if event == "completed" else "")
+            self._log.warning(f"job {job.id} attempt {job.attempts} left running, and we ended, {words} action=end")
 
     def _let_go(self, over: Over) -> None:
         over.claim.close()

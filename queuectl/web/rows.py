@@ -38,7 +38,7 @@ FLAGS = {
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after"}
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
 FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
-DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes")
+DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
 
 
 def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:

@@ -148,3 +148,23 @@ def test_an_id_that_is_nearly_right_is_suggested(cli: Run, jobs: Jobs) -> None:
     assert ran.err.startswith('queuectl: no job "01JDFX". Did you mean 01JDF')
     assert "01JDFQ8Z4T (dead)" in ran.err
     assert "01JDFW11AA (completed)" in ran.err
+
+
+def test_leftovers_that_were_ended_are_named_with_how_to_keep_them(cli: Run, jobs: Jobs) -> None:
+    processes = [{"pid": 4711, "command": "sleep 600"}, {"pid": 4712, "command": "\x1b[31msh"}]
+    with jobs.running("left") as claim:
+        claim.finish({"exit_code": 0, "leftovers": {"count": 3, "processes": processes}})
+    out = cli("show", "left").out
+    assert "Attempt 1 left running, and we ended, 3 processes: sleep 600 (pid 4711), \\x1b[31msh (pid 4712), …\n" in out
+    assert "To keep such processes: queuectl enqueue --leftovers leave" in out
+    assert json.loads(cli("show", "left", "--json").out)["history"][-1]["leftovers"]["count"] == 3
+    assert "ended 3 processes: sleep 600 (pid 4711)" in cli("events").out
+
+
+def test_leftovers_of_a_failed_attempt_are_named_without_advice_that_would_not_help(cli: Run, jobs: Jobs) -> None:
+    """`leftovers: leave` is for what succeeded."""
+    with jobs.running("left") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 1, "leftovers": {"count": 1, "processes": []}})
+    out = cli("show", "left").out
+    assert "Attempt 1 left running, and we ended, 1 process" in out
+    assert "--leftovers" not in out

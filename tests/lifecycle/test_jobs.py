@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from queuectl.processes import control
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:
@@ -31,8 +32,15 @@ ESCAPE = (
 )
 
 
-def _last(s: Supervised, job_id: str) -> dict[str, object]:
+def _last(s: Supervised, job_id: str) -> dict[str, Any]:
     return s.queue.get(job_id).history[-1]
+
+
+def _take(feed: control.Feed, into: dict[str, Any], job_id: str, kind: str) -> bool:
+    for happened in feed.take():
+        if (happened["id"], happened["event"]) == (job_id, kind):
+            into.update(happened)
+    return bool(into)
 
 
 def test_a_job_runs_and_its_record_says_so(supervised: Make) -> None:
@@ -174,6 +182,47 @@ def test_what_a_run_leaves_behind_is_ended_before_the_job_is_settled(supervised:
     s.wait_for(job_id, "completed")
     for path in pids:
         assert not is_running(path.read_text()), path.name
+    ended = {each["pid"] for each in _last(s, job_id)["leftovers"]["processes"]}
+    assert ended >= {int(path.read_text()) for path in pids}
+
+
+def test_the_record_the_log_and_the_event_say_which_leftovers_were_ended(supervised: Make, tmp_path: Path) -> None:
+    """With command, pid and count, and how to keep them; a job that leaves nothing says nothing of it."""
+    s = supervised()
+    s.start(1)
+    mark = tmp_path / "pid"
+    feed = control.Feed(s.queue.layout)
+    try:
+        plain = s.queue.enqueue("true")
+        s.wait_for(plain, "completed")
+        is_started = "until [ $(cat /proc/$!/comm) = sleep ]; do :; done"
+        job_id = s.queue.enqueue(f"setsid sleep 600 & echo $! > {mark}; {is_started}")
+        s.wait_for(job_id, "completed")
+        happened: dict[str, Any] = {}
+        s.wait_until(lambda: _take(feed, happened, job_id, "completed"), "the event is told")
+    finally:
+        feed.close()
+    pid = int(mark.read_text())
+    leftovers = {"count": 1, "processes": [{"pid": pid, "command": "sleep 600"}]}
+    assert _last(s, job_id)["leftovers"] == happened["leftovers"] == leftovers
+    assert "leftovers" not in _last(s, plain)
+    words = (
+        f"job {job_id} attempt 1 left running, and we ended, 1 process: sleep 600 (pid {pid}); --leftovers leave keeps"
+    )
+    s.wait_until(lambda: words in (s.home / "logs/worker-1.log").read_text(), "the log says so")
+
+
+def test_the_record_of_very_many_leftovers_stays_short(supervised: Make) -> None:
+    """All are counted, five are described; a command line that is long or not ASCII is cut."""
+    s = supervised()
+    s.start(1)
+    script = "for n in 1 2 3 4 5 6 7; do sh -c 'while :; do sleep 60; done' \"$1\" & done"
+    job_id = s.queue.enqueue(["sh", "-c", script, "sh", "é" * 5000])
+    s.wait_for(job_id, "completed")
+    leftovers = _last(s, job_id)["leftovers"]
+    assert leftovers["count"] >= 7
+    assert len(leftovers["processes"]) == 5
+    assert all(len(each["command"]) <= 120 for each in leftovers["processes"])
 
 
 def test_no_retry_begins_before_what_the_attempt_before_it_left_is_gone(supervised: Make, tmp_path: Path) -> None:
@@ -366,7 +415,7 @@ def test_a_stopped_tree_hears_the_signal_that_ends_it(supervised: Make, tmp_path
 
     s.wait_until(tree_is_stopped, "both are stopped")
     if how == "cancel":
-        s.queue.cancel(job_id)
+        s.ask("cancel", id=job_id)
     else:
         s.ask("stop", now=True)
     s.wait_for(job_id, {"cancel": "cancelled", "stop": "pending"}[how])

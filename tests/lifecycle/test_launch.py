@@ -8,12 +8,14 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
+
+from tests.support.supervised import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.support.supervised import Supervised
+    from pathlib import Path
 
     Make = Callable[..., Supervised]
 
@@ -88,6 +90,29 @@ def test_the_daemon_keeps_nothing_of_its_starter(supervised: Make) -> None:
     assert os.read(read, 1) == b"", "the daemon would keep our pipe open for ever"
     os.close(read)
     _begin(s, "worker", "stop", "--wait").communicate(timeout=60)
+
+
+@pytest.mark.parametrize("leftovers", ["end", "leave"])
+def test_a_supervisor_that_a_job_starts_is_ended_with_it_unless_it_may_stay(
+    supervised: Make, tmp_path: Path, leftovers: str
+) -> None:
+    """The job's output says so when it is started, and its record when it was ended. It is not a process of the job."""
+    s = supervised()
+    s.start(1)
+    other = Supervised(tmp_path / "other")
+    start = f"{sys.executable} -m queuectl --home {other.home} worker start"
+    with other:
+        job_id = s.queue.enqueue(start, leftovers=leftovers, env={"PYTHONPATH": s.environ["PYTHONPATH"]})
+        s.wait_for(job_id, "completed")
+        assert f"started by job {job_id}, and is ended with it unless" in s.output(job_id).decode()
+        assert other.has_supervisor() is (leftovers == "leave")
+        ended = s.queue.get(job_id).history[-1].get("leftovers", {"processes": []})["processes"]
+        assert any("worker start" in each["command"] for each in ended) is (leftovers == "end")
+        if leftovers == "leave":
+            environ = psutil.Process(other.status()["pid"]).environ()
+            assert "QUEUECTL_RUN_ID" not in environ
+            assert environ["QUEUECTL_HOME"] == str(other.home)
+            other.ask("stop", now=True)
 
 
 EVERY_SIGNAL_IGNORED_AND_BLOCKED = """

@@ -99,6 +99,7 @@ WRONG_ENTRIES: dict[str, tuple[Any, ...]] = {
     "failed_to_start": (None,),
     "cpu_s": (-1, "1", 1e13),
     "max_rss_bytes": (-1, 1.5, 1 << 63),
+    "leftovers": (1, None, {"count": 1}, {"count": "1", "processes": []}, {"count": 1, "processes": [{"pid": 1}]}),
     "set": ("x", {"id": "other"}, {"history": []}, {"attempts": 0}),
     "kept": ({}, None, {"attempts": -1}),
     "last_event": ("no such", None),

@@ -21,6 +21,7 @@ from queuectl.client import Queue
 from queuectl.clock import parse_instant
 from queuectl.errors import NoSupervisor, QueueError, UsageError
 from queuectl.events import SENTENCES
+from queuectl.outcome import describe_leftovers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def _words(happened: Happened) -> list[str]:
         words.append("next " + time.strftime("%H:%M:%S", time.localtime(parse_instant(happened["run_at"]))))
     said = [str(happened[name]) for name in ("reason", "detail", "error") if name in happened]
     words += [text for text in said if text != f"exit code {code}"]
+    if happened.get("leftovers"):
+        words.append(f"ended {describe_leftovers(happened['leftovers'])}")
     return words
 
 

@@ -37,15 +37,26 @@ def run_start(args: Arguments, screen: Screen) -> int:
         return _be_supervisor(args)
     if args.count < 1:
         raise UsageError(f"--count must be 1 or more, not {args.count}", "to stop workers: queuectl worker stop")
-    from queuectl.processes.launch import start_workers
+    from queuectl.processes.launch import job_that_would_end_it, start_workers
 
-    names = start_workers(_layout(args), args.count)
+    layout = _layout(args)
+    job_id = job_that_would_end_it(layout, os.environ)
+    names = start_workers(layout, args.count)
+    _warn_of_end(screen, job_id)
     screen.result({"action": "start", "workers": names}, names)
     if len(names) < args.count:
         raise PartlyFailed(f"{args.count - len(names)} of {args.count} workers did not start", "queuectl worker logs")
     screen.say(f"Started {plural(len(names), 'worker')}")
     screen.hint("See what they do: queuectl status")
     return 0
+
+
+def _warn_of_end(screen: Screen, job_id: str | None) -> None:
+    if job_id is not None:
+        screen.warn(
+            f"this was started by job {job_id}, and is ended with it unless that job has leftovers: leave"
+            " (queuectl enqueue --leftovers leave)"
+        )
 
 
 def _be_supervisor(args: Arguments) -> int:
@@ -57,7 +68,7 @@ def _be_supervisor(args: Arguments) -> int:
 def run_scale(args: Arguments, screen: Screen) -> int:
     """Bring the number of workers to N."""
     from queuectl.processes import control
-    from queuectl.processes.launch import start_workers
+    from queuectl.processes.launch import job_that_would_end_it, start_workers
 
     control.check_count(args.count, 0)
     layout = _layout(args)
@@ -65,7 +76,9 @@ def run_scale(args: Arguments, screen: Screen) -> int:
         before = len(control.ask(layout, {"do": "status"})["workers"])
     except NoSupervisor:
         before = 0
+    job_id = job_that_would_end_it(layout, os.environ)
     names = start_workers(layout, args.count, absolute=True) if before or args.count else []
+    _warn_of_end(screen, job_id if names else None)
     screen.result({"action": "scale", "count": args.count, "started": names}, names)
     change = f"; {plural(before - args.count, 'worker')} stop as their jobs end" if before > args.count else ""
     screen.say(f"{plural(args.count, 'worker')} now, {before} before{change}")
