@@ -77,6 +77,7 @@ def test_leaving_it_running_is_done_by_copy_and_paste(
     s = supervised()
     (tmp_path / "bin/crontab").write_text(CRONTAB)
     (tmp_path / "bin/crontab").chmod(0o755)
+    (tmp_path / "crontab").touch()  # `crontab -l` without one fails, and `set -e` would end the script there
     start = README.index("## Leave it running")
     section = README[start : README.index("\n## ", start + 1)]
     blocks = _blocks(section, "sh")
