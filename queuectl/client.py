@@ -315,29 +315,44 @@ class Queue:
     def cancel(self, job_id: str) -> Job:
         """End a job for good: a running one is killed, a waiting one never starts; filed as cancelled.
 
-        Cancelling what has ended already changes nothing.
+        Cancelling a job that has ended changes nothing: a completed or dead one is returned as it is.
 
         Raises:
             NotFound; Busy (its file is locked, or whoever runs it does not listen to this supervisor).
         """
+        return self.cancel_unless_ended(job_id)[0]
+
+    def cancel_unless_ended(self, job_id: str, check: Callable[[Job], None] | None = None) -> tuple[Job, bool]:
+        """Do what `cancel` does; return the job, and whether this changed it.
+
+        Args:
+            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
+        """
+        was_waited_for = False
         for _ in range(self.spool.patience):
             directory = self.spool.find(job_id)
             if directory == PROCESSING:
+                if check is not None and not was_waited_for:
+                    check(self.get(job_id))
                 self._cancel_running(job_id)
+                was_waited_for = True
             elif directory == PENDING:
-                cancelled = self._cancel_waiting(job_id)
+                cancelled = self._cancel_waiting(job_id, None if was_waited_for else check)
                 if cancelled is not None:
-                    return cancelled
+                    return cancelled, True
             else:
-                return self.get(job_id)
+                job = self.get(job_id)
+                return job, was_waited_for and job.state == "cancelled"
         raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
 
-    def _cancel_waiting(self, job_id: str) -> Job | None:
+    def _cancel_waiting(self, job_id: str, check: Callable[[Job], None] | None) -> Job | None:
         """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
         try:
             with self.spool.take(job_id) as claim:
                 if claim.directory != PENDING:
                     return None
+                if check is not None:
+                    check(claim.job)
                 claim.cancel()
                 self.spool.note_change(job_id)
                 return claim.job
@@ -362,9 +377,20 @@ class Queue:
                     "start a supervisor: queuectl worker start",
                 ) from None
 
-    def retry(self, job_id: str) -> Job:
-        """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay."""
+    def retry(self, job_id: str, check: Callable[[Job], None] | None = None) -> Job:
+        """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay.
+
+        An `expires_at` that has passed is removed; `removed_expiry` of the returned job says which.
+
+        Args:
+            check: called with the job under its lock; what it raises is raised, and the job stays as it is.
+
+        Raises:
+            NotFound; Conflict (it is running); Busy.
+        """
         with self.spool.take(job_id) as claim:
+            if check is not None:
+                check(claim.job)
             if claim.directory == PENDING:
                 claim.run_now()
             else:
@@ -372,19 +398,35 @@ class Queue:
             self.spool.note_change(job_id)
             return claim.job
 
-    def delete(self, job_id: str) -> None:
-        """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does."""
+    def delete(self, job_id: str, check: Callable[[Job], None] | None = None) -> None:
+        """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
+
+        Args:
+            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
+        """
+        was_waited_for = False
         for _ in range(self.spool.patience):
-            try:
-                with self.spool.take(job_id) as claim:
-                    if claim.directory != PROCESSING:
-                        claim.delete()
-                        self.spool.note_change(job_id)
-                        return
-            except Conflict:
-                pass
+            if self._delete_unless_running(job_id, None if was_waited_for else check):
+                return
+            if check is not None and not was_waited_for:
+                check(self.get(job_id))
             self._cancel_running(job_id)
+            was_waited_for = True
         raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
+
+    def _delete_unless_running(self, job_id: str, check: Callable[[Job], None] | None) -> bool:
+        try:
+            claim = self.spool.take(job_id)
+        except Conflict:
+            return False
+        with claim:
+            if claim.directory == PROCESSING:
+                return False
+            if check is not None:
+                check(claim.job)
+            claim.delete()
+            self.spool.note_change(job_id)
+            return True
 
 
 def _load(home: str, warn: Callable[[str], None] | None) -> Settings:

@@ -36,6 +36,7 @@ LEADS_TO = {
     "edited": PENDING,
 }
 EVENTS = ("started", *LEADS_TO, "compacted")
+CHANGING = frozenset(("edited", "revived", "released", "requeued"))  # `set` of their entries changes the job
 VERDICTS = frozenset(("completed", "cancelled", "failed", "died", "snoozed"))  # an attempt ran to its end
 MAX_ATTEMPTS = 1_000_000  # bounds what it may cost to delete the output of every attempt
 MAX_INTEGER = (1 << 63) - 1  # what the index can hold
@@ -149,9 +150,9 @@ def leads_to(history: list[Entry]) -> str | None:
 
 
 def edited(fields: Fields, history: list[Entry]) -> Fields:
-    """Return the author's members as the edits in `history` left them."""
+    """Return the author's members as the changes in `history` left them."""
     for entry in history:
-        if entry["event"] == "edited" and "set" in entry:
+        if "set" in entry and entry["event"] in CHANGING:
             fields = with_changes(fields, entry["set"])
     return fields
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from queuectl.clock import as_spelled, spell
 from queuectl.fields import command_line, instant_of
+from queuectl.history import CHANGING, with_changes
 from queuectl.history import DEAD as DEAD
 from queuectl.history import DIRECTORIES as DIRECTORIES
 from queuectl.history import DONE as DONE
@@ -17,7 +18,6 @@ from queuectl.history import PENDING as PENDING
 from queuectl.history import PROCESSING as PROCESSING
 from queuectl.history import VERDICTS as VERDICTS
 from queuectl.history import leads_to as leads_to
-from queuectl.history import with_changes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Job:
         run_at: not to be started before this instant.
         is_torn: its file ended in a growth that did not complete.
         waits: who wants it to wait until then: nobody, author, retry or snooze.
+        removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Job:
         "last_event",
         "max_rss_bytes",
         "outcome",
+        "removed_expiry",
         "run_at",
         "snoozes",
         "started_at",
@@ -96,6 +98,7 @@ class Job:
         self.worker: str | None = None
         self.cpu_s: float | None = None
         self.max_rss_bytes: int | None = None
+        self.removed_expiry: float | None = None
         self.last_event = ""
         for entry in record.history:
             self._apply(entry)
@@ -109,13 +112,13 @@ class Job:
         event = entry["event"]
         at = self.updated_at = instant_of(entry["at"])
         self.last_event = event
+        if "set" in entry and event in CHANGING:
+            self._apply_changes(entry["set"], at)
         if event == "compacted":
             self._apply_compacted(entry)
         elif event == "started":
             self.attempts = entry.get("attempt", self.attempts + 1)
             self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
-        elif event == "edited":
-            self._apply_edited(entry.get("set", {}), at)
         elif event == "interrupted":
             self.interruptions += 1
             self.last_error = entry.get("error")
@@ -130,7 +133,7 @@ class Job:
         if event in ("died", "expired"):
             self.finished_at, self.dead_reason = at, entry.get("reason", event)
 
-    def _apply_edited(self, changes: Fields, at: float) -> None:
+    def _apply_changes(self, changes: Fields, at: float) -> None:
         self.fields = with_changes(self.fields, changes)
         if "run_at" in changes:
             wanted = changes["run_at"]

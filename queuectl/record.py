@@ -214,7 +214,7 @@ def parse(data: bytes) -> Record:
         try:
             validate(now)
         except InvalidField as error:
-            raise invalid(text, place_of(text, "history"), f'an entry "edited" of the history: {error}') from None
+            raise invalid(text, place_of(text, "history"), f"a change in the history: {error}") from None
     end = len(data.rstrip()) - 1
     if has_history:
         end = len(data[:end].rstrip()) - 1

@@ -7,6 +7,7 @@ Fails with: the error itself when it was the only job, else PartlyFailed.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import tell
@@ -16,10 +17,20 @@ from queuectl.units import plural
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from typing import Any
+    from typing import Any, Protocol
 
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
+    from queuectl.job import Job
+
+    class Notes(Protocol):
+        """What a verb did to some of the jobs beside what was asked for."""
+
+        def words(self) -> str:
+            """Return it as the end of a sentence; empty when there is nothing."""
+
+        def as_dict(self) -> dict[str, Any]:
+            """Return it as members of the JSON object."""
 
 
 def expand(texts: Iterable[str]) -> Iterator[str]:
@@ -30,6 +41,25 @@ def expand(texts: Iterable[str]) -> Iterator[str]:
             if word not in seen:
                 seen.add(word)
                 yield word
+
+
+class Unchanged(Exception):
+    """The job is such that the verb has nothing to do: it was left as it is.
+
+    Args:
+        job: as it is.
+        why: what many of them have in common: "had ended already".
+    """
+
+    def __init__(self, job: Job, why: str) -> None:
+        super().__init__(f"{job.id} {why.replace('had', 'has', 1)}: it is {job.state}")
+        self.id = job.id
+        self.state = job.state
+        self.why = why
+
+    def as_dict(self) -> dict[str, str]:
+        """Return it as JSON has it."""
+        return {"id": self.id, "state": self.state}
 
 
 TOLD = 10  # failures in full
@@ -110,18 +140,26 @@ class Failures:
 
 
 def act(
-    screen: Screen, queue: Queue, texts: Sequence[str], do: Callable[[str], str | None], action: str, done: str
+    screen: Screen,
+    queue: Queue,
+    texts: Sequence[str],
+    do: Callable[[str], str | None],
+    action: str,
+    done: str,
+    notes: Notes | None = None,
 ) -> int:
     """Do something to each job and tell of it.
 
     Args:
-        do: given the whole id; may return what to say instead of "Cancelled 01J...".
+        do: given the whole id; may return what to say instead of "Cancelled 01J...", and raise Unchanged.
         action, done: "cancel", "cancelled".
+        notes: asked at the end what else was done to the jobs.
     """
     from queuectl.cli.progress import Progress
 
     ids: list[str] = []
     words: list[str | None] = []
+    unchanged: list[Unchanged] = []
     failures = Failures(screen)
     with Progress(screen, action.capitalize()) as progress:
         for text in expand(texts):
@@ -129,6 +167,8 @@ def act(
                 job_id = queue.resolve(text)
                 words.append(do(job_id))
                 ids.append(job_id)
+            except Unchanged as same:
+                unchanged.append(same)
             except QueueError as error:
                 progress.clear()
                 failures.add("id", text, error)
@@ -137,14 +177,28 @@ def act(
                 screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and what follows were left alone")
                 raise
             progress.step()
-    total = len(ids) + len(failures)
-    if screen.format in ("json", "jsonl") and (ids or total != 1):
-        screen.json({"action": action, "ids": ids, "failed": failures.as_dicts()})
+    total = len(ids) + len(unchanged) + len(failures)
+    if screen.format in ("json", "jsonl") and (ids or unchanged or total != 1):
+        left = [each.as_dict() for each in unchanged]
+        more = notes.as_dict() if notes is not None else {}
+        screen.json({"action": action, "ids": ids, "unchanged": left, "failed": failures.as_dicts(), **more})
     elif screen.format == "name":
         screen.write("".join(f"{job_id}\n" for job_id in ids))
-    if len(ids) == 1:
+    if len(ids) == 1 and not unchanged:
         screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
-    elif ids or total == 0:
-        screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}")
+    elif len(unchanged) == 1 and not ids:
+        screen.say(str(unchanged[0]))
+    elif ids or unchanged or total == 0:
+        note = notes.words() if notes is not None else ""
+        screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}{note}{_left(unchanged)}")
     failures.finish(total, f"could not be {done}", is_listed=True)
     return 0
+
+
+def _left(unchanged: Sequence[Unchanged]) -> str:
+    """Say how many jobs were left as they are, and in which states they are."""
+    if not unchanged:
+        return ""
+    states = Counter(each.state for each in unchanged)
+    shares = ", ".join(f"{count:,} {state}" for state, count in states.items())
+    return f"; {len(unchanged):,} {unchanged[0].why} ({shares})"

@@ -82,7 +82,8 @@ STATES = """\
 
 "queuectl cancel" ends a job in any of the first four states. "queuectl retry"
 runs one again now, also one that has ended. Attempts are numbered for ever; the
-retries are counted anew when a job that has ended is run again.
+retries are counted anew when a job that has ended is run again. An expiry that
+has passed is then removed. Cancelling a job that has ended changes nothing.
 """
 
 TIMES = """\

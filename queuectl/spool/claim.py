@@ -26,6 +26,7 @@ from queuectl.spool.layout import OUTPUT_KINDS
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
     from typing import Any
 
     from queuectl.history import Entry
@@ -172,7 +173,8 @@ class Claim:
     def revive(self) -> None:
         """Move a job from done/ or dead/ back to pending/ with a fresh retry budget.
 
-        The one verb that moves first and then grows, so that nothing in done/ or dead/ ever says "run me".
+        The one verb that moves first and then grows, so that nothing in done/ or dead/ ever says "run me". Removes an
+        `expires_at` that has passed.
 
         Raises:
             SpoolFull: nothing was changed.
@@ -185,7 +187,7 @@ class Claim:
         self._move(PENDING)
         self._sync_directories(PENDING, source)
         try:
-            self._grow({"event": "revived", "at": self._now()})
+            self._grow_to_run({"event": "revived", "at": self._now()}, self._grow)
         except SpoolFull:
             self._move(source)
             raise
@@ -197,10 +199,10 @@ class Claim:
             self._grow_in_pending({"event": "held", "at": self._now()})
 
     def release(self) -> None:
-        """Let a held job run again."""
+        """Let a held job run again; removes an `expires_at` that has passed."""
         if not self.job.is_held:
             raise Conflict(f"job {self.job.id} is {self.job.state}, not held")
-        self._grow_in_pending({"event": "released", "at": self._now()})
+        self._grow_to_run({"event": "released", "at": self._now()}, self._grow_in_pending)
 
     def edit(self, changes: dict[str, Any]) -> None:
         """Change what the author said; a member set to None is taken away.
@@ -240,9 +242,12 @@ class Claim:
         return True
 
     def run_now(self) -> None:
-        """Make a job that waits for its time, its next try or its release due at once; its retry budget stays."""
+        """Make a job that waits for its time, its next try or its release due at once; its retry budget stays.
+
+        Removes an `expires_at` that has passed.
+        """
         now = self._now()
-        self._grow_in_pending({"event": "requeued", "at": now, "run_at": now})
+        self._grow_to_run({"event": "requeued", "at": now, "run_at": now}, self._grow_in_pending)
 
     def delete(self) -> None:
         """Remove the job and everything it wrote.
@@ -280,6 +285,15 @@ class Claim:
         return 0 if status is None else status.st_size
 
     # --- growing, then moving
+
+    def _grow_to_run(self, entry: Entry, grow: Callable[[Entry], None]) -> None:
+        """Grow by an entry that asks for a run; the same entry removes an expiry by which the job would end instead."""
+        expiry = self.job.expires_at
+        if expiry is None or expiry >= self._spool.clock.now():
+            grow(entry)
+            return
+        grow({**entry, "set": {"expires_at": None}})
+        self.job.removed_expiry = expiry
 
     def _grow(self, entry: Entry, *, is_verdict: bool = False) -> None:
         self._keep_birth(entry)

@@ -23,17 +23,30 @@ def test_so_does_one_that_is_held_or_waits_for_its_next_try(cli: Run, jobs: Jobs
     assert jobs.queue.get("a").state == "cancelled"
 
 
-@pytest.mark.parametrize("state", ["completed", "dead"])
+@pytest.mark.parametrize("state", ["completed", "cancelled", "dead"])
 def test_one_that_has_ended_stays_as_it_is(cli: Run, jobs: Jobs, state: str) -> None:
     getattr(jobs, state)("a")
     ran = cli("cancel", "a")
+    history = jobs.queue.get("a").history
     assert (ran.code, ran.err) == (0, f"a has ended already: it is {state}\n")
-    assert jobs.queue.get("a").state == state
+    job = jobs.queue.get("a")
+    assert (job.state, job.history) == (state, history)
 
 
-def test_cancelling_twice_is_cancelling_once(cli: Run, jobs: Jobs) -> None:
-    jobs.cancelled("a")
-    assert cli("cancel", "a").err == "Cancelled a\n"
+def test_only_what_was_changed_is_counted_as_cancelled(cli: Run, jobs: Jobs) -> None:
+    for job_id in ("a", "b"):
+        jobs.completed(job_id)
+    jobs.dead("d")
+    jobs.pending("p")
+    assert cli("cancel", "a", "b").err == "Cancelled 0 jobs; 2 had ended already (2 completed)\n"
+    assert cli("cancel", "a", "-o", "name").out == ""
+    made = json.loads(cli("cancel", "a", "d", "p", "--json").out)
+    assert (made["ids"], made["failed"]) == (["p"], [])
+    assert made["unchanged"] == [{"id": "a", "state": "completed"}, {"id": "d", "state": "dead"}]
+    jobs.pending("q")
+    ran = cli("cancel", "q", "a", "b", "d")
+    assert ran.err == "Cancelled 1 job; 3 had ended already (2 completed, 1 dead)\n"
+    assert jobs.queue.counts()["dead"] == 1
 
 
 def test_one_that_is_missing_keeps_no_other_from_being_cancelled(cli: Run, jobs: Jobs) -> None:
@@ -80,13 +93,13 @@ def test_ctrl_c_says_what_was_done(cli: Run, jobs: Jobs, monkeypatch: pytest.Mon
 
     for job_id in ("a", "b", "c"):
         jobs.pending(job_id)
-    cancel = Queue.cancel
+    cancel = Queue.cancel_unless_ended
 
     def until_b(self: Queue, job_id: str) -> object:
         if job_id == "b":
             raise KeyboardInterrupt
         return cancel(self, job_id)
 
-    monkeypatch.setattr(Queue, "cancel", until_b)
+    monkeypatch.setattr(Queue, "cancel_unless_ended", until_b)
     ran = cli("cancel", "a", "b", "c")
     assert (ran.code, ran.err) == (130, "Cancelled 1 job; b and what follows were left alone\n")

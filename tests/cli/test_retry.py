@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from queuectl.clock import spell
+from queuectl.spool.intake import NotNow
 from tests.cli.support import NOW, Jobs, Run
 
 
@@ -39,3 +41,35 @@ def test_several_and_one_that_is_missing(cli: Run, jobs: Jobs) -> None:
     ran = cli("retry", "a", "b", "gone", "--json")
     done = json.loads(ran.out)
     assert (ran.code, done["ids"], len(done["failed"])) == (7, ["a", "b"], 1)
+
+
+def expired(jobs: Jobs, *ids: str) -> None:
+    """Jobs that expire at NOW + 60; to be called again once that has passed, when a claim moves them to dead/."""
+    for job_id in ids:
+        jobs.pending(job_id, expires_at=spell(NOW + 60))
+
+
+@pytest.mark.parametrize("command", [["retry"], ["dlq", "retry"]])
+def test_an_expired_job_runs_again_without_its_expiry(
+    cli: Run, jobs: Jobs, now: Callable[[float], None], command: list[str]
+) -> None:
+    expired(jobs, "a", "b", "c")
+    now(60 + 7200)
+    for job_id in ("a", "b", "c"):
+        assert isinstance(jobs.spool.claim(job_id, "w"), NotNow)
+        assert jobs.queue.get(job_id).dead_reason == "expired"
+    ran = cli(*command, "a")
+    assert (ran.code, ran.err) == (0, "a runs again: attempt 1; its expiry, 2h 00m ago, was removed\n")
+    jobs.start("a").close()
+    jobs.dead("d")
+    ran = cli(*command, "b", "d")
+    assert (ran.code, ran.err) == (0, "Put back 2 jobs (the expiry of 1 had passed and was removed)\n")
+    made = json.loads(cli(*command, "c", "--json").out)
+    assert made["expiry_removed"] == [{"id": "c", "expires_at": spell(NOW + 60)}]
+
+
+def test_a_waiting_job_past_its_expiry_runs_too(cli: Run, jobs: Jobs, now: Callable[[float], None]) -> None:
+    expired(jobs, "a")
+    now(120)
+    assert cli("retry", "a").err == "a runs again: attempt 1; its expiry, 1m 00s ago, was removed\n"
+    jobs.start("a").close()

@@ -238,16 +238,20 @@ class Expected:
                 return self
             return self._after("cancelled", "cancelled", interruptions=0, snoozes=0, finished_at=now, last_error=None)
         if verb == "revive":
-            return self._revived(now) if self.state in ENDED else None
+            return self._revived(now)._without_past_expiry(now) if self.state in ENDED else None
         if self.state not in WAITING or (verb == "release" and self.state != "held"):
             return None
         if verb == "hold":
             return self if self.state == "held" else self._after("held", "held")
         if verb == "release":
-            return self._after("released", "pending")
+            return self._after("released", "pending")._without_past_expiry(now)
         if verb == "run_now":
-            return self._after("requeued", "pending", run_at=now, waits="nobody")
+            return self._after("requeued", "pending", run_at=now, waits="nobody")._without_past_expiry(now)
         return self._edited(now, changes)
+
+    def _without_past_expiry(self, now: float) -> Expected:
+        is_past = self.expires_at is not None and self.expires_at < now
+        return replace(self, expires_at=None) if is_past else self
 
     def _revived(self, now: float) -> Expected:
         return self._after(

@@ -19,6 +19,7 @@ from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.record import parse
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.filing import file_together
+from queuectl.spool.intake import NotNow
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
@@ -122,6 +123,11 @@ def dropped_text(length: int) -> str:
     """Return a job of so many bytes, the last of which is a line feed."""
     text = '{"command":"true","note":"a","pad":""}\n'
     return text.replace('""', f'"{"x" * (length - len(text))}"')
+
+
+def expire(spool: Home) -> None:
+    """Let whoever claims the job find that its time has passed."""
+    assert isinstance(spool.claim("a", "w"), NotNow)
 
 
 def then(*steps: Step) -> Step:
@@ -375,6 +381,7 @@ def with_changes_to_index(spool: Home) -> None:
     spool.drop("d.json", '{"command":"true","note":"d"}')
 
 
+LONG_AGO = "2026-01-01T00:00:00Z"
 FAILED = {"exit_code": 1, "error": "no"}
 JOBS = tuple({"note": f"n{number}"} for number in range(4))
 NAMED_JOBS = ({"note": "n0", "id": "a"}, {"note": "n1", "id": "b"})
@@ -403,7 +410,7 @@ PLAYS: dict[str, Play] = {
         drop('{"id":"b","command":"true","note":"a"}'), claiming, a=("pending",)
     ),
     "claim what has ended": Play(then(put("completed"), renamed(DONE, PENDING)), claiming, a=("completed",)),
-    "claim what has expired": Play(put("pending", expires_at="2026-01-01T00:00:00Z"), claiming, a=("pending|dead",)),
+    "claim what has expired": Play(put("pending", expires_at=LONG_AGO), claiming, a=("pending|dead",)),
     **{
         f"run a dropped file, {length} bytes": Play(drop(dropped_text(length)), running, a=("pending", "completed"))
         for length in (60, 505, 511, 512, 513)
@@ -460,6 +467,9 @@ PLAYS: dict[str, Play] = {
     "run now": Play(put("failed"), taking(lambda c: c.run_now()), a=("failed", "pending")),
     "revive the dead": Play(put("dead"), taking(lambda c: c.revive()), a=("dead", "pending")),
     "revive the completed": Play(put("completed"), taking(lambda c: c.revive()), a=("completed", "pending")),
+    "revive what has expired": Play(
+        then(put("pending", expires_at=LONG_AGO), expire), taking(lambda c: c.revive()), a=("dead", "pending")
+    ),
     "revive with somebody in the way": Play(
         then(put("dead"), in_the_way(PENDING)),
         taking(lambda c: c.revive(), DEAD),

@@ -203,6 +203,8 @@ def test_edits_add_up_and_null_takes_a_member_away() -> None:
         {"event": "edited"},
     ]
     assert edited(fields, history) == {"command": "b", "x": None, "queue": "q", "tags": ["t"]}
+    history.append({"event": "revived", "set": {"queue": None}})
+    assert edited(fields, history) == {"command": "b", "x": None, "tags": ["t"]}
     assert edited(fields, []) is fields
     assert with_changes(fields, {}) == fields
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.ids import act
+from queuectl.cli.ids import Unchanged, act
 from queuectl.client import Queue
 
 TYPE_CHECKING = False
@@ -15,8 +15,9 @@ def run(args: Arguments, screen: Screen) -> int:
     """Cancel each job; one that has ended already stays as it is."""
     queue = Queue(args.home)
 
-    def cancel(job_id: str) -> str | None:
-        job = queue.cancel(job_id)
-        return None if job.state == "cancelled" else f"{job_id} has ended already: it is {job.state}"
+    def cancel(job_id: str) -> None:
+        job, is_changed = queue.cancel_unless_ended(job_id)
+        if not is_changed:
+            raise Unchanged(job, "had ended already")
 
     return act(screen, queue, args.ids, cancel, "cancel", "cancelled")

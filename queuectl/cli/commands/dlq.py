@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queuectl.cli.commands.retry import Retries
 from queuectl.cli.ids import act
 from queuectl.client import Queue
 from queuectl.errors import Conflict
@@ -29,13 +30,12 @@ def run_show(args: Arguments, screen: Screen) -> int:
 
 def run_retry(args: Arguments, screen: Screen) -> int:
     """Put dead jobs back with a fresh retry budget."""
-    queue = Queue(args.home)
+    retries = Retries(Queue(args.home))
 
     def revive(job_id: str) -> str:
-        _check(queue.get(job_id), f"to run it now: queuectl retry {job_id}")
-        return f"{job_id} runs again: attempt {queue.retry(job_id).attempts + 1}"
+        return retries.retry(job_id, lambda job: _check(job, f"to run it now: queuectl retry {job_id}"))
 
-    return act(screen, queue, args.ids, revive, "retry", "put back")
+    return act(screen, retries.queue, args.ids, revive, "retry", "put back", retries)
 
 
 def run_delete(args: Arguments, screen: Screen) -> int:
@@ -43,8 +43,7 @@ def run_delete(args: Arguments, screen: Screen) -> int:
     queue = Queue(args.home)
 
     def remove(job_id: str) -> None:
-        _check(queue.get(job_id), f"to delete it all the same: queuectl delete {job_id}")
-        queue.delete(job_id)
+        queue.delete(job_id, lambda job: _check(job, f"to delete it all the same: queuectl delete {job_id}"))
 
     return act(screen, queue, args.ids, remove, "delete", "deleted")
 

@@ -90,12 +90,12 @@ JOBS: dict[str, Command] = {
         examples=("queuectl wait 01JDFQ8Z4T --timeout 10m", "queuectl list --queue default -o name | queuectl wait -"),
     ),
     "cancel": Command(
-        "end jobs for good: running ones are killed, waiting ones never start",
+        "end jobs for good: kill running ones, drop waiting ones, leave ended ones as is",
         IDS,
         examples=("queuectl cancel 01JDFQ8Z4T", "queuectl list --state failed -o name | queuectl cancel -"),
     ),
     "retry": Command(
-        "run jobs again now, also finished and dead ones",
+        "run jobs again now, also finished and dead ones; removes a passed expiry",
         IDS,
         examples=("queuectl retry 01JDFQ8Z4T", "queuectl list --state failed -o name | queuectl retry -"),
     ),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.clock import spell
 from queuectl.errors import Conflict, NotFound
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import parse
@@ -100,6 +101,42 @@ def test_what_can_be_revived(spool: Home, state: str) -> None:
     assert (job.state, job.failures, job.run_at, job.dead_reason) == ("pending", 0, NOON, None)
     spool.start(job_id).close()
     assert spool.job(job_id).attempts == job.attempts + 1
+
+
+@pytest.mark.parametrize(
+    ("state", "verb"), [("dead", "revive"), ("completed", "revive"), ("pending", "run_now"), ("held", "release")]
+)
+def test_a_job_that_is_asked_to_run_loses_an_expiry_that_has_passed(spool: Home, state: str, verb: str) -> None:
+    expiry = NOON + 60
+    job_id = spool.put(state, expires_at=spell(expiry), note="kept")
+    spool.clock.advance(120)
+    with spool.take(job_id) as claim:
+        getattr(claim, verb)()
+        assert claim.job.removed_expiry == expiry
+    job = spool.job(job_id)
+    assert (job.expires_at, job.fields["note"]) == (None, "kept")
+    assert job.history[-1]["set"] == {"expires_at": None}
+    spool.start(job_id).close()
+
+
+@pytest.mark.parametrize(("state", "verb"), [("dead", "revive"), ("pending", "run_now"), ("held", "release")])
+def test_an_expiry_that_has_not_passed_stays(spool: Home, state: str, verb: str) -> None:
+    job_id = spool.put(state, expires_at=spell(NOON + 60))
+    with spool.take(job_id) as claim:
+        getattr(claim, verb)()
+        assert claim.job.removed_expiry is None
+    assert spool.job(job_id).expires_at == NOON + 60
+
+
+def test_a_job_that_expired_can_be_revived(spool: Home) -> None:
+    job_id = spool.put("pending", expires_at=spell(NOON + 60))
+    spool.clock.advance(120)
+    assert isinstance(spool.claim(job_id, "w"), NotNow)
+    assert spool.job(job_id).dead_reason == "expired"
+    with spool.take(job_id) as claim:
+        claim.revive()
+    spool.start(job_id).close()
+    assert spool.job(job_id).attempts == 1
 
 
 @pytest.mark.parametrize("state", STATES)

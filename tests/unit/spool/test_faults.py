@@ -152,6 +152,7 @@ def rename(source: str, target: str) -> Verb:
 
 
 FAILED = {"exit_code": 1, "error": "no"}
+LONG_AGO = "2026-01-01T00:00:00Z"
 PENDINGS = ("pending",)
 SCENARIOS = {
     "enqueue": Scenario(lambda s: None, lambda s: s.enqueue({"command": "true", "note": "kept"})),
@@ -174,9 +175,7 @@ SCENARIOS = {
         drop('{"id":"b","command":"true","note":"kept"}'), claiming, a=("pending", "gone"), b=("gone", "pending")
     ),
     "claim what has ended": Scenario(then(put("completed"), rename(DONE, PENDING)), claiming, a=("completed",)),
-    "claim what has expired": Scenario(
-        put("pending", expires_at="2026-01-01T00:00:00Z"), claiming, a=("pending", "dead")
-    ),
+    "claim what has expired": Scenario(put("pending", expires_at=LONG_AGO), claiming, a=("pending", "dead")),
     "claim a lost start": Scenario(then(started, rename(PROCESSING, PENDING)), claiming, a=PENDINGS),
     "claim one of two names": Scenario(then(put("completed"), link(DONE, PENDING)), claiming, a=("completed",)),
     "finish": Scenario(started, running(lambda c: c.finish({"exit_code": 0})), True, a=("pending", "completed")),
@@ -221,6 +220,14 @@ SCENARIOS = {
     "run now": Scenario(put("failed"), taking(lambda c: c.run_now()), True, a=("failed", "pending")),
     "revive the dead": Scenario(put("dead"), taking(lambda c: c.revive()), a=("dead", "pending")),
     "revive the completed": Scenario(put("completed"), taking(lambda c: c.revive()), a=("completed", "pending")),
+    "revive what has expired": Scenario(
+        then(put("pending", expires_at=LONG_AGO), claiming), taking(lambda c: c.revive()), a=("dead", "pending")
+    ),
+    "release what has expired": Scenario(
+        then(put("pending", expires_at=LONG_AGO), taking(lambda c: c.hold())),
+        taking(lambda c: c.release()),
+        a=("held", "pending", "dead"),
+    ),
     "revive with somebody in the way": Scenario(
         then(put("dead"), in_the_way(PENDING)),
         taking(lambda c: c.revive(), DEAD),
