@@ -20,6 +20,7 @@ from queuectl.cli.grammar import COMMON, HIDDEN  # noqa: E402
 from queuectl.cli.parser import places  # noqa: E402
 from queuectl.cli.topics import EXIT_CODES  # noqa: E402
 from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
+from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
 from queuectl.settings import SETTINGS  # noqa: E402
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _commands() -> Iterator[str]:
         yield ""
         yield f"## {name}"
         yield ""
-        yield command.help[0].upper() + command.help[1:] + "."
+        yield command.help[0].upper() + command.help[1:] + "." + "".join(f" Also: `{a}`." for a in aliases_of(name))
         yield ""
         yield "```text"
         yield f"queuectl {name} [options] {places(command)}".rstrip()

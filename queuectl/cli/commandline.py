@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from queuectl.cli.grammar import Option
 
 HELP = ("-h", "--help")
+WITH_ARGV = (["enqueue"], ["run"])  # what follows `--` is a command of its own
 
 
 class Arguments:
@@ -34,15 +35,15 @@ class Arguments:
 
 
 def parse(tokens: Sequence[str], version: str = "") -> Arguments:
-    """Read a command line, without the program's name; what follows `--` after `enqueue` is its `argv`.
+    """Read a command line, without the program's name; what follows `--` after `enqueue` or `run` is its `argv`.
 
     Raises:
         Misuse: it cannot be read.
         SystemExit: help or version was asked for and has been printed.
     """
-    words = command_words(tokens)
+    words, tokens = _command_of(tokens)
     argv: list[str] | None = None
-    if words == ["enqueue"] and "--" in tokens:
+    if words in WITH_ARGV and "--" in tokens:
         cut = [*tokens].index("--")
         tokens, argv = tokens[:cut], [*tokens[cut + 1 :]]
     found = read_plainly(tokens, words) or read_with_argparse(tokens, words, version)
@@ -56,40 +57,61 @@ def command_words(tokens: Sequence[str]) -> list[str]:
     Raises:
         Misuse: there is no such command.
     """
+    return _command_of(tokens)[0]
+
+
+def _command_of(tokens: Sequence[str]) -> tuple[list[str], Sequence[str]]:
+    """Return the words that name the command, and the command line with the command's own name for an alias."""
     words: list[str] = []
     with_value = {name for names, more in COMMON if "action" not in more for name in names}
-    rest = iter(tokens)
-    for token in rest:
+    rest = iter(enumerate(tokens))
+    for at, token in rest:
         if token in with_value:
             next(rest, None)
         elif token == "--":
             break
         elif not token.startswith("-"):
-            words.append(token)
-            _check(words)
+            word = _known(words, token)
+            if word != token:
+                tokens = [*tokens[:at], word, *tokens[at + 1 :]]
+            words.append(word)
             if words[0] not in GROUPS or len(words) == 2:
-                return words
+                return words, tokens
     if words and not set(HELP) & set(tokens):
         known = ", ".join(subcommands(words[0]))
         raise Misuse(f'"queuectl {words[0]}" needs a command: {known}', f"queuectl {words[0]} --help")
-    return words
+    return words, tokens
 
 
-def _check(words: list[str]) -> None:
-    *group, word = words
+def _known(group: list[str], word: str) -> str:
+    """Return the word of the table that `word` stands for: itself, or what it is an alias of."""
     known = subcommands(*group)
-    if word not in known:
-        meant = did_you_mean(word, known, group)
-        raise Misuse(f'unknown command "{" ".join(words)}"{meant}', " ".join(("queuectl", *group, "--help")))
+    if word in known:
+        return word
+    from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT
+
+    typed = " ".join((*group, word))
+    if typed in ALIASES:
+        return ALIASES[typed].split()[-1]
+    if typed in ABSENT:
+        reason, hint = ABSENT[typed]
+        raise Misuse(f'unknown command "{typed}": {reason}', hint)
+    if typed in MEANT:
+        hint = f"queuectl {MEANT[typed]}" + ("" if MEANT[typed][:2] == "--" else " --help")
+        raise Misuse(f'unknown command "{typed}"; did you mean "{MEANT[typed]}"?', hint)
+    meant = did_you_mean(word, known, group)
+    raise Misuse(f'unknown command "{typed}"{meant}', " ".join(("queuectl", *group, "--help")))
 
 
 def did_you_mean(word: str, known: Sequence[str], before: Sequence[str] = ()) -> str:
     """Return '; did you mean "..."?' when something known is like `word`, else nothing."""
     from difflib import get_close_matches
 
-    begun = [name for name in known if len(word) > 1 and name.startswith(word)]
-    near = begun or get_close_matches(word, known, 1, 0.7)
-    return f'; did you mean "{" ".join((*before, near[0]))}"?' if near else ""
+    plain = word.lstrip("-")  # two dashes in common make no two options alike
+    by_plain = {name.lstrip("-"): name for name in known}
+    begun = [name for name in by_plain if len(plain) > 1 and name.startswith(plain)]
+    near = begun or get_close_matches(plain, by_plain, 1, 0.7)
+    return f'; did you mean "{" ".join((*before, by_plain[near[0]]))}"?' if near else ""
 
 
 def dest(names: Sequence[str], more: Mapping[str, Any]) -> str:
@@ -220,15 +242,38 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
         setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
     elif extra:
-        _refuse(unknown, extra, words)
+        _refuse(unknown, extra, words, tokens, made)
     return made
 
 
-def _refuse(unknown: str | None, extra: Sequence[str], words: Sequence[str]) -> None:
+def _refuse(
+    unknown: str | None, extra: Sequence[str], words: Sequence[str], tokens: Sequence[str], made: Arguments
+) -> None:
     hint = " ".join(("queuectl", *words, "--help"))
+    if [*words] in WITH_ARGV and made.job and made.job[:1] not in ("{", "[", "-"):
+        at = tokens.index(made.job, tokens.index(words[0]) + 1)
+        if unknown is None or tokens.index(unknown) > at:
+            _refuse_command(tokens, at)
+    if unknown is None and [*words] in (["worker", "stop"], ["worker", "restart"]):
+        hint = "one worker is named with --id; to have fewer: queuectl worker scale N"
     if unknown is None:
         raise Misuse(f'unexpected argument "{extra[0]}"', hint)
     options = (*COMMANDS[" ".join(words)].options, *COMMON) if words else COMMON
     known = [name for names, _ in options for name in names if name[:2] == "--"]
     option = unknown.partition("=")[0]
+    from queuectl.cli.tree.aliases import ABSENT_OPTIONS, MEANT_OPTIONS
+
+    command = " ".join(words)
+    if (command, option) in ABSENT_OPTIONS:
+        raise Misuse(f"unknown option {option}", ABSENT_OPTIONS[command, option])
+    meant = MEANT_OPTIONS.get((command, option)) or MEANT_OPTIONS.get(("", option))
+    if meant in known:
+        raise Misuse(f'unknown option {option}; did you mean "{meant}"?', hint)
     raise Misuse(f"unknown option {option}{did_you_mean(option, known)}", hint)
+
+
+def _refuse_command(tokens: Sequence[str], at: int) -> None:
+    """Name what to type instead of `enqueue echo hi`; the command begins at `at`."""
+    from shlex import join
+
+    raise Misuse("the command to run is written after --", join(["queuectl", *tokens[:at], "--", *tokens[at:]]))

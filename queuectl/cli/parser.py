@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.cli.grammar import COMMON, HIDDEN, Misuse, option
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
+from queuectl.cli.tree.aliases import aliases_of
 from queuectl.cli.tree.topics import TOPICS
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
             groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
         add = groups.get(group, commands).add_parser
         usage = f"queuectl {name} [options] {places(command)}".rstrip()
-        parser = make(add, words[-1], command.help, usage, "examples:", *(f"  {e}" for e in command.examples))
+        also = "".join(f" (also: {alias})" for alias in aliases_of(name))
+        parser = make(add, words[-1], command.help + also, usage, "examples:", *(f"  {e}" for e in command.examples))
         add_options(parser, command.options)
         parser.set_defaults(handler=handler_of(words))
     return root

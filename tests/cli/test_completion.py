@@ -64,6 +64,8 @@ def test_commands_and_their_words_are_offered(complete: Complete) -> None:
     assert complete("queuectl en") == {"enqueue"}
     assert complete("queuectl --home /x worker ") == {"start", "stop", "list", "scale", "restart", "logs"}
     assert complete("queuectl -q config se") == {"set"}
+    assert complete("queuectl worker ls --") == complete("queuectl worker list --")
+    assert complete("queuectl add --que") == {"--queue"}
     assert complete("queuectl xyzzy ") == set()
 
 

@@ -18,6 +18,7 @@ from queuectl.cli.commandline import Arguments, command_words, parse, read_plain
 from queuectl.cli.grammar import COMMON, Misuse
 from queuectl.cli.parser import build_parser
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
+from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT, MEANT_OPTIONS
 from tests.cli.support import Run
 
 ALL = [name.split() for name in COMMANDS]
@@ -123,6 +124,9 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("list --limit five", '--limit must be an integer, not "five"'),
         ("list --limit", '--limit needs a value; one that begins with "-" is written --limit=VALUE'),
         ("list pending", 'unexpected argument "pending"'),
+        ("enqueue --after x --command true", "unknown option --after"),
+        ("enqueue --kil-after 3 --command true", 'unknown option --kil-after; did you mean "--kill-after"?'),
+        ("list --status dead", 'unknown option --status; did you mean "--state"?'),
         ("show", "the following arguments are required: ID"),
         ("--jsn list", 'unknown option --jsn; did you mean "--json"?'),
         ("config set timeout", "the following arguments are required: VALUE"),
@@ -132,8 +136,72 @@ def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) 
     with pytest.raises(Misuse) as caught:
         parse(line.split())
     assert str(caught.value) == message
+    assert "queuectl " in caught.value.hint
+    assert caught.value.hint.endswith("--help") or "--after" in line
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        *[("stop", "worker stop"), ("start", "worker start"), ("restart", "worker restart"), ("rerun a", "retry")],
+        *[("jobs", "list"), ("logs", ""), ("worker status", "worker list"), ("dlq purge", "dlq delete")],
+    ],
+)
+def test_words_of_other_programs_lead_to_the_command(line: str, meant: str) -> None:
+    if not meant:
+        assert command_words(line.split()) == line.split()
+        return
+    with pytest.raises(Misuse) as caught:
+        command_words(line.split())
+    typed = line.removesuffix(" a")
+    assert str(caught.value) == f'unknown command "{typed}"; did you mean "{meant}"?'
+    assert caught.value.hint == f"queuectl {meant} --help"
+
+
+@pytest.mark.parametrize("word", ABSENT)
+def test_what_does_not_exist_is_said_so_with_what_to_type(word: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        command_words([word])
     assert caught.value.hint.startswith("queuectl ")
-    assert caught.value.hint.endswith("--help")
+    command_words(caught.value.hint.split()[1:3])
+
+
+def test_what_is_suggested_exists() -> None:
+    for typed, meant in (*ALIASES.items(), *MEANT.items()):
+        assert typed not in (*COMMANDS, *GROUPS), typed
+        assert meant.startswith("--") or command_words(meant.split()), meant
+    for (command, option), meant in MEANT_OPTIONS.items():
+        known = {
+            name for each in COMMANDS for names, _ in COMMANDS[each].options for name in names if command in ("", each)
+        }
+        known |= {name for names, _ in COMMON for name in names}
+        assert meant in known, option
+        assert not command or option not in known, option
+
+
+@pytest.mark.parametrize(("alias", "command"), ALIASES.items())
+def test_an_alias_is_the_command_and_help_tells_of_it(alias: str, command: str, cli: Run) -> None:
+    typed = ["-q", *alias.split()]
+    assert command_words(typed) == command.split()
+    needs = ["x"] if command.rsplit(maxsplit=1)[-1] in ("cancel", "delete") else []
+    assert vars(parse([*typed, *needs])) == vars(parse(["-q", *command.split(), *needs]))
+    assert f"(also: {alias.rsplit(maxsplit=1)[-1]})" in " ".join(cli(*alias.split(), "--help").out.split())
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("enqueue echo hi", "queuectl enqueue -- echo hi"),
+        ("add echo hi", "queuectl enqueue -- echo hi"),
+        ("enqueue ls -la /", "queuectl enqueue -- ls -la /"),
+        ("--json enqueue --queue q echo 'a b' --x", "queuectl --json enqueue --queue q -- echo 'a b' --x"),
+        ("run make all", "queuectl run -- make all"),
+    ],
+)
+def test_a_command_typed_as_to_a_shell_is_told_where_it_goes(line: str, hint: str) -> None:
+    with pytest.raises(Misuse) as caught:
+        parse(shlex.split(line))
+    assert (str(caught.value), caught.value.hint) == ("the command to run is written after --", hint)
 
 
 def test_nothing_but_the_standard_library_is_imported() -> None:

@@ -81,6 +81,8 @@ def test_restarting_when_none_runs_needs_a_supervisor(cli: Run) -> None:
     ("line", "message"),
     [
         (["start", "--count", "0"], "--count must be 1 or more, not 0"),
+        (["start", "0"], "--count must be 1 or more, not 0"),
+        (["start", "2", "--count", "3"], "N and --count are the same: give one of them"),
         (["start", "--count", "two"], '--count must be an integer, not "two"'),
         (["scale", "-1"], "the number of workers must be an integer from 0 to 1024, not -1"),
         (
@@ -158,7 +160,7 @@ def test_a_stop_that_takes_too_long_is_exit_124_and_goes_on(cli: Run, jobs: Jobs
 
 
 def test_one_worker_is_stopped_by_its_name_or_number(cli: Run, home: Path) -> None:
-    cli("worker", "start", "--count", "3")
+    cli("worker", "start", "3")
     assert cli("worker", "stop", "--id", "worker-2", "--wait").code == 0
     assert cli("worker", "list", "-o", "name").out == "worker-1\nworker-3\n"
     assert cli("worker", "stop", "--id", "3", "--wait").code == 0

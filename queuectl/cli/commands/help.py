@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuectl.cli.commandline import did_you_mean, parse
 from queuectl.cli.grammar import Misuse
 from queuectl.cli.tree import subcommands
+from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT
 from queuectl.cli.tree.topics import TOPICS
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ def run(args: Arguments, screen: Screen) -> int:
     if name in TOPICS and len(args.words) == 1:
         return _tell(screen, name)
     known = [*subcommands(), *TOPICS]
-    if name and name not in known:
+    if name and name not in (*known, *ALIASES, *MEANT, *ABSENT):
         raise Misuse(f'no help on "{name}"{did_you_mean(name, known)}', "queuectl help")
     screen.flush()
     parse([*args.words, "--help"])

@@ -33,19 +33,22 @@ def _name(text: str) -> str:
 
 def run_start(args: Arguments, screen: Screen) -> int:
     """Add workers; return when they are ready, or with --foreground when the last one has stopped."""
+    if args.workers is not None and args.count is not None:
+        raise UsageError("N and --count are the same: give one of them")
+    count = next((given for given in (args.workers, args.count) if given is not None), 1)
     if args.foreground:
-        return _be_supervisor(args)
-    if args.count < 1:
-        raise UsageError(f"--count must be 1 or more, not {args.count}", "to stop workers: queuectl worker stop")
+        return _be_supervisor(args, count)
+    if count < 1:
+        raise UsageError(f"--count must be 1 or more, not {count}", "to stop workers: queuectl worker stop")
     from queuectl.processes.launch import job_that_would_end_it, start_workers
 
     layout = _layout(args)
     job_id = job_that_would_end_it(layout, os.environ)
-    names = start_workers(layout, args.count)
+    names = start_workers(layout, count)
     _warn_of_end(screen, job_id)
     screen.result({"action": "start", "workers": names}, names)
-    if len(names) < args.count:
-        raise PartlyFailed(f"{args.count - len(names)} of {args.count} workers did not start", "queuectl worker logs")
+    if len(names) < count:
+        raise PartlyFailed(f"{count - len(names)} of {count} workers did not start", "queuectl worker logs")
     screen.say(f"Started {plural(len(names), 'worker')}")
     screen.hint("See what they do: queuectl status")
     return 0
@@ -59,10 +62,10 @@ def _warn_of_end(screen: Screen, job_id: str | None) -> None:
         )
 
 
-def _be_supervisor(args: Arguments) -> int:
+def _be_supervisor(args: Arguments, count: int) -> int:
     from queuectl.processes.launch import run
 
-    return run(_layout(args), os.environ, args.count, args.ready_fd, args.lock_fd)
+    return run(_layout(args), os.environ, count, args.ready_fd, args.lock_fd)
 
 
 def run_scale(args: Arguments, screen: Screen) -> int:

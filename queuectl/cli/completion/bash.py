@@ -9,6 +9,7 @@ from __future__ import annotations
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
 from queuectl.cli.tree import COMMANDS, GROUPS
+from queuectl.cli.tree.aliases import ALIASES
 
 SCRIPT = """\
 # Completion of queuectl for bash. To use it: source <(queuectl completion bash)
@@ -46,6 +47,9 @@ _queuectl() {{
             esac ;;
         esac
     done
+    case $command in
+{aliases}
+    esac
     case $command:$before in
 {values}
     esac
@@ -70,6 +74,7 @@ def script() -> str:
     return SCRIPT.format(
         common=" | ".join(name for name in table.taking_values("") if name != "--home"),
         groups="|".join(("''", *GROUPS)),
+        aliases="\n".join(f"        {_quoted(alias)}) command={_quoted(meant)} ;;" for alias, meant in ALIASES.items()),
         values="\n".join(
             _value_case(name, entry)
             for name in ("", *COMMANDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
 from queuectl.cli.tree import COMMANDS, GROUPS
+from queuectl.cli.tree.aliases import ALIASES
 
 SCRIPT = """\
 # Completion of queuectl for fish. To use it: queuectl completion fish | source
@@ -30,6 +31,9 @@ function __queuectl_words --description 'the words before the cursor that name t
                     set -q found[2]; or set -a found $word
                 end
         end
+    end
+    switch "$found"
+{aliases}
     end
     echo "$found"
 end
@@ -64,7 +68,8 @@ def script() -> str:
         if value not in (NOTHING, ANYTHING):
             lines.append(f"{_at(command)}{_offer(value)}")
     common = " ".join(table.taking_values(""))
-    return SCRIPT.format(common=common, groups=" ".join(GROUPS), lines="\n".join(lines))
+    aliases = "\n".join(f"        case '{alias}'\n            set found {meant}" for alias, meant in ALIASES.items())
+    return SCRIPT.format(common=common, groups=" ".join(GROUPS), aliases=aliases, lines="\n".join(lines))
 
 
 def _option(command: str, entry: table.Entry) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
 from queuectl.cli.tree import COMMANDS, GROUPS
+from queuectl.cli.tree.aliases import ALIASES
 
 SCRIPT = """\
 #compdef queuectl
@@ -39,6 +40,9 @@ _queuectl() {{
         before=${{PREFIX%%=*}}
         compset -P '*='
     fi
+    case $command in
+{aliases}
+    esac
     case $command:$before in
 {values}
     esac
@@ -69,6 +73,9 @@ def script() -> str:
     return SCRIPT.format(
         common="|".join(name for name in table.taking_values("") if name != "--home"),
         groups="|".join(("''", *GROUPS)),
+        aliases="\n".join(
+            f"        ({_quoted(alias)}) command={_quoted(meant)} ;;" for alias, meant in ALIASES.items()
+        ),
         values="\n".join(
             f"        ({_labels(command, entry)}) {_offer(entry.value)}; return ;;"
             for command in commands

@@ -59,6 +59,15 @@ JOBS: dict[str, Command] = {
         ),
         usage="JSON | - | --command S | -f FILE | -- ARGV ...",
     ),
+}
+NOT_FOR_RUN = ("--file", "--lines", "--resume", "--wait", "--follow", "--propagate", "--dry-run")
+JOBS["run"] = Command(
+    "run a command as a job: show its output, exit with its exit code",
+    *(row for row in JOBS["enqueue"].options if not {*row[0]} & {*NOT_FOR_RUN}),
+    examples=("queuectl run -- make -j4 all", "queuectl run --queue net --command 'curl -O https://example.org/a.iso'"),
+    usage="-- ARGV ... | --command S | JSON",
+)
+JOBS |= {
     "list": Command(
         "show jobs, the last changed first",
         option("--state", metavar="STATE", action="append", help=f"only {STATES}; a comma list, may be repeated"),

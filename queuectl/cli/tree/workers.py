@@ -7,7 +7,8 @@ from queuectl.cli.grammar import FOLLOW, HIDDEN, Command, flag, number, option
 WORKERS: dict[str, Command] = {
     "worker start": Command(
         "add workers, starting the supervisor when none runs",
-        number("--count", default=1, help="how many to add (default: 1)"),
+        number("workers", nargs="?", help="how many to add (default: 1)"),
+        number("--count", help="the same as N"),
         flag("--foreground", help="be the supervisor, here, until the last worker stops"),
         number("--ready-fd", help=HIDDEN),
         number("--lock-fd", help=HIDDEN),

@@ -1,0 +1,86 @@
+"""aliases: words of other programs, and the commands that they stand for here.
+
+Read only when a word that was typed is not a command, and by help, completion and the reference.
+"""
+
+from __future__ import annotations
+
+ALIASES = {
+    "add": "enqueue",
+    "kill": "cancel",
+    "ls": "list",
+    "ps": "status",
+    "rm": "delete",
+    "config ls": "config list",
+    "dlq ls": "dlq list",
+    "dlq rm": "dlq delete",
+    "worker ls": "worker list",
+}
+
+# Not done, because the word may mean something else; an error names what was probably meant.
+MEANT = {
+    **dict.fromkeys(("abort", "terminate"), "cancel"),
+    **dict.fromkeys(("clean", "clear", "flush", "prune"), "purge"),
+    **dict.fromkeys(("create", "push", "put", "submit"), "enqueue"),
+    **dict.fromkeys(("dead", "dead-letter", "deadletter", "dead-letters", "failed"), "dlq list"),
+    **dict.fromkeys(("del", "remove"), "delete"),
+    **dict.fromkeys(("describe", "get", "info", "inspect"), "show"),
+    **dict.fromkeys(("job", "jobs"), "list"),
+    **dict.fromkeys(("log", "output", "tail", "follow"), "logs"),
+    **dict.fromkeys(("requeue", "rerun", "revive"), "retry"),
+    **dict.fromkeys(("serve", "server", "ui", "dashboard"), "web"),
+    "set": "config set",
+    "settings": "config list",
+    **dict.fromkeys(("start", "up", "worker run", "worker add", "worker up"), "worker start"),
+    **dict.fromkeys(("stop", "shutdown", "quit", "down", "worker kill", "worker shutdown"), "worker stop"),
+    **dict.fromkeys(("restart", "reload", "worker reload"), "worker restart"),
+    **dict.fromkeys(("worker status", "worker show", "worker ps", "workers"), "worker list"),
+    **dict.fromkeys(("dlq purge", "dlq clear", "dlq remove"), "dlq delete"),
+    **dict.fromkeys(("dlq requeue", "dlq rerun", "dlq revive"), "dlq retry"),
+    **dict.fromkeys(("config show", "config dump"), "config list"),
+    **dict.fromkeys(("config delete", "config reset", "config remove", "config rm"), "config unset"),
+    "queues": "stats --by queue",
+    "scale": "worker scale",
+    "version": "--version",
+}
+
+# What does not exist, and what to type instead.
+ABSENT = {
+    **dict.fromkeys(
+        ("pause", "resume"),
+        ("a queue cannot be paused yet", "queuectl worker stop starts no more jobs; queuectl worker start goes on"),
+    ),
+    **dict.fromkeys(
+        ("hold", "release", "edit", "priority"),
+        ("jobs are held, released and edited on the page only", "queuectl web"),
+    ),
+}
+
+# Options of other programs, by the command they are typed after ("" for any).
+MEANT_OPTIONS = {
+    ("enqueue", "--cmd"): "--command",
+    ("enqueue", "--dir"): "--cwd",
+    ("enqueue", "--workdir"): "--cwd",
+    ("enqueue", "--working-directory"): "--cwd",
+    ("enqueue", "--in"): "--delay",
+    ("enqueue", "--label"): "--tag",
+    ("enqueue", "--group"): "--batch",
+    ("enqueue", "--retries"): "--max-retries",
+    ("worker start", "--workers"): "--count",
+    ("", "--status"): "--state",
+    ("", "--format"): "--output",
+    ("", "--older"): "--older-than",
+    ("", "--force"): "--yes",
+}
+ABSENT_OPTIONS = {
+    ("enqueue", "--after"): "a job cannot wait for another one yet; do: queuectl wait ID && queuectl enqueue ...",
+    ("enqueue", "--cron"): "for jobs that come again: queuectl help cron",
+    ("enqueue", "--every"): "for jobs that come again: queuectl help cron",
+    ("worker stop", "--all"): "without --id it stops all workers",
+    ("worker restart", "--all"): "without --id it restarts all workers",
+}
+
+
+def aliases_of(command: str) -> list[str]:
+    """Return the last words by which a command may be called besides its own."""
+    return [alias.split()[-1] for alias, meant in ALIASES.items() if meant == command]
