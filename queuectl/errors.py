@@ -77,8 +77,10 @@ class PartlyFailed(QueueError):
     exit_code = 7
     title = "partly failed"
 
-    def __init__(self, message: str, hint: str | None = None, *, errors: Sequence[object] = ()) -> None:
-        super().__init__(message, hint)
+    def __init__(
+        self, message: str, hint: str | None = None, excerpt: str | None = None, *, errors: Sequence[object] = ()
+    ) -> None:
+        super().__init__(message, hint, excerpt)
         self.errors = errors
 
 

@@ -43,11 +43,14 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
                 words = f'{name} needs a value; one that begins with "-" is written {name}=VALUE'
             raise Misuse(words, f"{self.prog} --help")
 
-    def make(add: Callable[..., Any], name: str, help: str, usage: str | None, *more: str) -> argparse.ArgumentParser:
+    def make(
+        add: Callable[..., Any], name: str, help: str, usage: str | None, *more: str, aliases: Iterable[str] = ()
+    ) -> argparse.ArgumentParser:
+        also = "".join(f" (also: {alias})" for alias in aliases)
         made: argparse.ArgumentParser = add(
             name,
-            **({"help": help} if add is not Parser else {}),
-            description=help[:1].upper() + help[1:] + ".",
+            **({"help": help + also} if add is not Parser else {}),
+            description=help[:1].upper() + help[1:] + "." + also.replace(" (", "\n(", 1),
             epilog="\n".join(more) or None,
             usage=usage,
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -97,8 +100,8 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
             groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
         add = groups.get(group, commands).add_parser
         usage = f"queuectl {name} [options] {places(command)}".rstrip()
-        also = "".join(f" (also: {alias})" for alias in aliases_of(name))
-        parser = make(add, words[-1], command.help + also, usage, "examples:", *(f"  {e}" for e in command.examples))
+        examples = ("examples:", *(f"  {example}" for example in command.examples))
+        parser = make(add, words[-1], command.help, usage, *examples, aliases=aliases_of(name))
         add_options(parser, command.options)
         parser.set_defaults(handler=handler_of(words))
     return root

@@ -42,6 +42,11 @@ function __queuectl_at --description 'whether that command is being typed'
     test (__queuectl_words) = "$argv"
 end
 
+function __queuectl_typed --description 'a filter for what has been typed of the word'
+    set -l word (commandline -ct)
+    test -n "$word"; and printf '%s\n' --search $word
+end
+
 function __queuectl_ask --description 'what the queue itself knows'
     set -l words (commandline -opc)
     set -l home
@@ -86,7 +91,7 @@ def _offer(value: str | tuple[str, ...]) -> str:
     if isinstance(value, tuple):
         return f" -f -a {_quoted(' '.join(value))}"
     if value in QUESTIONS:
-        return f" -f -a {_quoted('(__queuectl_ask ' + QUESTIONS[value].format('--search (commandline -ct)') + ')')}"
+        return f" -f -a {_quoted('(__queuectl_ask ' + QUESTIONS[value].format('(__queuectl_typed)') + ')')}"
     return {FILE: " -F", FOLDER: " -f -a '(__fish_complete_directories)'"}.get(value, " -f")
 
 

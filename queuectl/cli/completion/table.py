@@ -82,7 +82,7 @@ def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
         return BY_METAVAR[metavar]
     if metavar == "STATE":
         return tuple(STATES.replace(" or ", ", ").split(", "))
-    if command == "enqueue":  # its ids and keys are new
+    if command in ("enqueue", "run"):  # its ids and keys are new
         return ANYTHING
     if metavar == "ID":
         return {"worker": WORKER, "dlq": DEAD}.get(command.split(maxsplit=1)[0], JOB)

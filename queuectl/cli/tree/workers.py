@@ -36,7 +36,7 @@ WORKERS: dict[str, Command] = {
         examples=("queuectl worker scale 8", "queuectl worker scale 1"),
     ),
     "worker restart": Command(
-        "restart the supervisor with as many workers once their jobs have ended, to load new code",
+        "restart the supervisor once jobs have ended, to load new code",
         option("--id", metavar="ID", help="replace only this worker; the supervisor stays"),
         flag("--wait", help="return when it has restarted (the default outside a job)"),
         flag("--no-wait", help="return at once (the default inside a job)"),
