@@ -36,7 +36,8 @@ class Queue:
     """The jobs of one home directory.
 
     Args:
-        home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. Created when first needed.
+        home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. The first job creates it; until then
+            it reads as an empty queue.
         settings: instead of those read from the environment and config.yaml.
         warn: told of a broken configuration, and the default settings are used; without it that is an error.
 
@@ -185,20 +186,39 @@ class Queue:
     def reader(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> Reader:
         """Open the index once it shows everything that has happened until now.
 
+        Nothing but the index is changed. Where there is no queue yet it is empty; where the index cannot be written,
+        an index of the job files is made that nobody else sees.
+
         Args:
-            warn: told in words when the index cannot be up to date yet (it is being rebuilt).
+            warn: told in words when the index cannot be up to date yet (it is being rebuilt), or the home is read-only.
             on_step: told in words, now and then, how far this process has brought it up to date.
         """
         from queuectl.index.database import IndexUnavailable
         from queuectl.index.reader import Reader
+        from queuectl.index.verify import build_temporary
 
-        self.layout.ensure()
-        self.catch_up(warn, on_step)
+        refused = self.layout.refuse_writing("", "run")
+        if refused is not None and warn is not None:
+            warn(f"{refused}: jobs can be looked at, not changed")
+        if not self.layout.has_spool or (refused is not None and not self._is_kept_up_to_date(warn)):
+            return build_temporary(self.spool, on_step or (lambda _words: None))
+        if refused is None:
+            self.catch_up(warn, on_step)
         try:
             return Reader(self.layout.index)
         except IndexUnavailable:
+            if refused is not None:
+                return build_temporary(self.spool, on_step or (lambda _words: None))
             self.catch_up(warn, on_step, doubt=True)
             return Reader(self.layout.index)
+
+    def _is_kept_up_to_date(self, warn: Callable[[str], None] | None) -> bool:
+        """Tell whether the index shows the spool although this process cannot write it."""
+        try:
+            self._ask_to_flush(warn)
+        except NoSupervisor:
+            return self._index_is_current()
+        return True
 
     def catch_up(
         self,
@@ -212,14 +232,16 @@ class Queue:
         Args:
             doubt: it could not be read, so whoever keeps it is to look whether it is still an index.
         """
-        from queuectl.processes import control
-
         try:
-            answer = control.ask(self.layout, {"do": "flush", "doubt": doubt})
+            self._ask_to_flush(warn, doubt=doubt)
         except NoSupervisor:
             if not self._index_is_current():
                 self._sync_index(on_step or (lambda _words: None))
-            return
+
+    def _ask_to_flush(self, warn: Callable[[str], None] | None, *, doubt: bool = False) -> None:
+        from queuectl.processes import control
+
+        answer = control.ask(self.layout, {"do": "flush", "doubt": doubt})
         why = answer.get("degraded") or answer.get("syncing")
         if why and warn is not None:
             warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown as they were")
@@ -239,6 +261,7 @@ class Queue:
         from queuectl.index.lock import IndexLock
         from queuectl.index.verify import build_or_catch_up
 
+        self.layout.ensure_run()
         with IndexLock(self.layout):
             for progress in build_or_catch_up(self.spool):
                 on_step(str(progress))

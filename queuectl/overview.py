@@ -39,6 +39,7 @@ class Overview:
         supervisor: its `status` answer; None when none runs.
         died: the pid of the last one, if it left no word.
         silent: the pid of one that runs and does not answer.
+        invalid: files in pending/ that are not valid jobs and will be rejected once a supervisor runs.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
     """
@@ -57,7 +58,7 @@ class Overview:
         self.dead_today = 0
         self.unavailable: str | None = None
         self.syncing: str | None = None  # here, while no supervisor does it
-        self.rejected = 0
+        self.invalid = self.rejected = 0
         self.free_bytes = self.disk_bytes = 0
 
     def count(self, *states: str) -> int:
@@ -100,7 +101,6 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
     """
     from queuectl.processes import control
 
-    queue.layout.ensure()
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
         made.supervisor = control.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
@@ -109,8 +109,11 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
         made.silent = _noted_pid(queue)
     except NoSupervisor:
         made.died = _noted_pid(queue)
-    made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
-    made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
+    try:
+        made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
+        made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
+    except FileNotFoundError:
+        pass  # there is no queue yet
     return made
 
 
@@ -119,6 +122,7 @@ def look_into_index(made: Overview, reader: Reader) -> None:
     from queuectl.index.reader import Query
 
     made.counts = reader.counts()
+    made.invalid = 0 if made.supervisor else reader.invalid()
     made.oldest_waiting = reader.oldest_waiting(made.now)
     midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
@@ -173,6 +177,10 @@ def attention(overview: Overview) -> Iterator[Need]:
         words = "file is no job; the reason lies beside it", "files are no jobs; the reasons lie beside them"
         where = f"{shorten(overview.home)}/spool/rejected"
         yield Need("warn", f"{overview.rejected:,} {words[overview.rejected > 1]}: {where}")
+    if overview.invalid:
+        what = "1 file in spool/pending is not a valid job" if overview.invalid == 1 else ""
+        what = what or f"{overview.invalid:,} files in spool/pending are not valid jobs"
+        yield Need("warn", f"{what}; a supervisor moves such files to spool/rejected", "queuectl doctor")
     if overview.count("dead"):
         new = f", {overview.dead_today:,} new today" if overview.dead_today else ""
         yield Need("error", f"{plural(overview.count('dead'), 'dead job')}{new}", "queuectl dlq list")

@@ -41,6 +41,7 @@ PROBES = (
 
 
 FULL = "database or disk is full"
+TEMPORARY = ""  # SQLite's name for a database that no other process sees and that is gone when it is closed
 
 
 class IndexUnavailable(Busy):
@@ -82,6 +83,7 @@ class Database:
     """One connection to the index.
 
     Args:
+        path: of the file, or TEMPORARY.
         for_writing: create what is missing; else the file is opened read-only and must exist.
 
     Attributes:
@@ -94,12 +96,7 @@ class Database:
         self.was_created = self.is_lost = False
         self._is_closed = False
         try:
-            if for_writing:
-                _create(path)
-            status = os.stat(path)
-            if not stat.S_ISREG(status.st_mode):  # SQLite would wait for whoever writes to a FIFO
-                raise IndexUnavailable(f"{path} is not a file", is_lost=True)
-            self._inode = status.st_ino
+            self._inode = 0 if path == TEMPORARY else _inode_of(path, for_writing=for_writing)
             self._connection = _connect(path, "rw" if for_writing else "ro")
         except FileNotFoundError:
             raise IndexUnavailable(f"there is no index at {path} yet", is_lost=True) from None
@@ -134,7 +131,7 @@ class Database:
                 raise IndexUnavailable(f"{self.path} has lost its end", is_lost=True)
             for probe in PROBES:
                 self._connection.execute(probe).fetchall()
-            self._beside = _inodes_beside(self.path) if for_writing else None
+            self._beside = _inodes_beside(self.path) if for_writing and self.path != TEMPORARY else None
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
 
@@ -143,11 +140,8 @@ class Database:
 
     def _is_cut_short(self) -> bool:
         """Tell whether pages are missing; what is still in the -wal cannot be judged."""
-        try:
-            if os.path.getsize(self.path + "-wal") > 0:
-                return False
-        except OSError:
-            pass
+        if self.path == TEMPORARY or _size_of(self.path + "-wal") > 0:
+            return False
         pages, size = self.one("PRAGMA page_count"), self.one("PRAGMA page_size")
         return pages is not None and size is not None and os.path.getsize(self.path) < pages[0] * size[0]
 
@@ -182,6 +176,8 @@ class Database:
 
         What one connection still has and the next finds anew, they would not agree about: such a file is lost.
         """
+        if self.path == TEMPORARY:
+            return not self._is_closed
         try:
             if os.stat(self.path).st_ino != self._inode:
                 return False
@@ -293,6 +289,24 @@ def _create(path: str) -> None:
         os.close(fd)
 
 
+def _inode_of(path: str, *, for_writing: bool) -> int:
+    """Return the inode of the file, which is created for a writer; raises FileNotFoundError."""
+    if for_writing:
+        _create(path)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # SQLite would wait for whoever writes to a FIFO
+        raise IndexUnavailable(f"{path} is not a file", is_lost=True)
+    return status.st_ino
+
+
+def _size_of(path: str) -> int:
+    """Return the size of a file; 0 where there is none."""
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
 def _inodes_beside(path: str) -> list[int]:
     found = []
     for suffix in ("-wal", "-shm"):
@@ -304,8 +318,12 @@ def _inodes_beside(path: str) -> list[int]:
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:
+    if path == TEMPORARY:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     uri = f"file:{quoted}?mode={mode}"
+    if mode == "ro" and not os.access(os.path.dirname(path), os.W_OK) and not _size_of(path + "-wal"):
+        uri += "&immutable=1"  # SQLite cannot make the files that readers share there, and nobody can write
     # A reader may go from thread to thread, one at a time.
     return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=mode != "ro")
 

@@ -29,12 +29,16 @@ ABOVE_ALL = 1 << 62
 
 
 class Reader:
-    """The index, open for reading. Use it in the process that opened it, and in one thread at a time."""
+    """The index, open for reading. Use it in the process that opened it, and in one thread at a time.
 
-    def __init__(self, path: str) -> None:
+    Args:
+        database: that of a temporary index, which no other process sees.
+    """
+
+    def __init__(self, path: str, database: Database | None = None) -> None:
         self.path = path
         self.openings = 1  # one more whenever the file was replaced
-        self._open = Database(path, for_writing=False)
+        self._open = database or Database(path, for_writing=False)
 
     def __enter__(self) -> Reader:
         return self
@@ -63,6 +67,10 @@ class Reader:
         """Return what differs from the answer before when the index has changed in between. Cost: microseconds."""
         row = self._database.one("PRAGMA data_version")
         return self.openings, 0 if row is None else row[0]
+
+    def invalid(self) -> int:
+        """Return how many files in pending/ are not valid jobs and will be rejected once a supervisor runs."""
+        return int(self.meta("invalid") or 0)
 
     # --- how many
 

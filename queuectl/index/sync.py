@@ -29,7 +29,7 @@ from queuectl.index.rows import row_of, witness
 from queuectl.index.sorting import Sorter
 from queuectl.index.writer import Writer
 from queuectl.job import DIRECTORIES, PENDING, PROCESSING, Job
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import NotNow, examine, inspect
 from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
 TYPE_CHECKING = False
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     Answers = list[tuple[str, Row | None]]
     ReadAhead = Callable[[Iterable[str]], Iterator[Answers]]  # processes.readers
+    Examine = Callable[[Spool, str], Job | NotNow]  # a name in pending/; intake.examine or, to change nothing, .inspect
 
 STEP = 500  # what a piece may cost; comparing a file's status with its row is 1
 READ_COST = 5
@@ -88,6 +89,7 @@ def sync(
     exact: bool = True,
     watched: bool = False,
     read_ahead: ReadAhead | None = None,
+    examine: Examine = examine,
 ) -> Iterator[Progress]:
     """Compare the spool with the index and put right what differs.
 
@@ -98,16 +100,19 @@ def sync(
         watched: file-system events tell the caller of what is moved into directories while this goes on; else they
             are compared again at the end.
         read_ahead: others who read files while this goes on, for where nearly all are new.
+        examine: looks at what lies in pending/; `inspect` leaves invalid files where they are.
 
     Yields:
         The same Progress after each piece of some 5 ms, with `fresh` and `later` of that piece.
 
     Crash: the next one compares everything. Cost: some 6 µs a file that has not changed (1.5 µs if not `exact`), 60 µs one that is read.
     """
-    return _Sync(spool, writer, read_ahead, is_exact=exact or full).run(full=full, watched=watched)
+    return _Sync(spool, writer, read_ahead, examine, is_exact=exact or full).run(full=full, watched=watched)
 
 
-def catch_up(spool: Spool, *, full: bool = False, then: Callable[[Writer], None] | None = None) -> Iterator[Progress]:
+def catch_up(
+    spool: Spool, *, full: bool = False, then: Callable[[Writer], None] | None = None, examine: Examine = examine
+) -> Iterator[Progress]:
     """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
 
     Args:
@@ -115,7 +120,7 @@ def catch_up(spool: Spool, *, full: bool = False, then: Callable[[Writer], None]
     """
     writer = Writer(spool.layout.index, spool.clock)
     try:
-        yield from sync(spool, writer, full=full, exact=False)
+        yield from sync(spool, writer, full=full, exact=False, examine=examine)
         if then is not None:
             then(writer)
     except BaseException:
@@ -124,7 +129,7 @@ def catch_up(spool: Spool, *, full: bool = False, then: Callable[[Writer], None]
     writer.close()
 
 
-def look(spool: Spool, writer: Writer, name: str) -> Job | NotNow | None:
+def look(spool: Spool, writer: Writer, name: str, examine: Examine = examine) -> Job | NotNow | None:
     """Look at a name that appeared in pending/ or whose time has come; the index follows.
 
     Returns:
@@ -132,57 +137,63 @@ def look(spool: Spool, writer: Writer, name: str) -> Job | NotNow | None:
     """
     job_id = job_id_of(name)
     if job_id is not None:
-        job, refused = _follow(spool, writer, job_id)
+        job, refused = _follow(spool, writer, job_id, examine)
         return refused or job
     if is_ignored(name):
         return None
-    found = _examine(spool, name)
+    found = _examine(spool, name, examine)
     if isinstance(found, NotNow):
-        writer.note_unsettled(name, found.again_s is not None)
+        _note_unsettled(writer, name, found)
     return found
 
 
-def refresh(spool: Spool, writer: Writer, job_id: str) -> Job | NotNow | None:
+def refresh(spool: Spool, writer: Writer, job_id: str, examine: Examine = examine) -> Job | NotNow | None:
     """Read a job wherever it lies, and put or remove its row.
 
     Returns:
         The job; else why its file in pending/ is no job (now); None when there is none at all.
     """
-    job, refused = _follow(spool, writer, job_id)
+    job, refused = _follow(spool, writer, job_id, examine)
     return job or refused
 
 
-def _follow(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotNow | None]:
-    job, refused = _find(spool, writer, job_id)
+def _follow(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, NotNow | None]:
+    job, refused = _find(spool, writer, job_id, examine)
     if job is None:
         writer.remove(job_id)
-    writer.note_unsettled(job_id + SUFFIX, refused is not None and refused.again_s is not None)
+    _note_unsettled(writer, job_id + SUFFIX, refused)
     if refused is not None and refused.reason == "renamed" and refused.job_id is not None:
-        return _follow(spool, writer, refused.job_id)
+        return _follow(spool, writer, refused.job_id, examine)
     return job, refused
 
 
-def _find(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, NotNow | None]:
+def _note_unsettled(writer: Writer, name: str, refused: NotNow | None) -> None:
+    writer.note_unsettled(name, refused is not None and refused.again_s is not None)
+    writer.note_invalid(name, refused is not None and refused.reason == "invalid")
+
+
+def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, NotNow | None]:
     refused: NotNow | None = None
     for _ in range(ROUNDS):  # it may move from where we have not looked to where we have
         for directory in DIRECTORIES:
             # Taken before the file is read: a change in between shows up as a difference the next time.
             status = spool.files.lstat(spool.layout.job(directory, job_id))
-            found = None if status is None else _read(spool, directory, job_id)
-            if isinstance(found, Job):
-                writer.put(row_of(found, status))
-                return found, refused
-            refused = found or refused
+            found = None if status is None else _read(spool, directory, job_id, examine)
+            job = found.job if isinstance(found, NotNow) else found
+            refused = found if isinstance(found, NotNow) else refused
+            if job is not None:
+                writer.put(row_of(job, status if refused is None else None))  # a misnamed one is read every time
+                return job, refused
         there = spool.find(job_id)
         if there is None or (there == PENDING and refused is not None):
             break
     return None, refused
 
 
-def _read(spool: Spool, directory: str, job_id: str) -> Job | NotNow | None:
+def _read(spool: Spool, directory: str, job_id: str, examine: Examine) -> Job | NotNow | None:
     """Read one file; None when it has gone or is no job, NotNow when the disk would not give it."""
     if directory == PENDING:
-        found = _examine(spool, job_id + SUFFIX)
+        found = _examine(spool, job_id + SUFFIX, examine)
         return None if isinstance(found, NotNow) and found.reason == "gone" else found
     try:
         return spool.read_in(directory, job_id)
@@ -192,9 +203,9 @@ def _read(spool: Spool, directory: str, job_id: str) -> Job | NotNow | None:
         return NotNow("unreadable", AGAIN_S, f"{directory}/{job_id}{SUFFIX}: {error.strerror}")
 
 
-def _examine(spool: Spool, name: str) -> Job | NotNow:
+def _examine(spool: Spool, name: str, examine: Examine) -> Job | NotNow:
     try:
-        return spool.examine(name)
+        return examine(spool, name)
     except OSError as error:
         return NotNow("unreadable", AGAIN_S, f"pending/{name}: {error.strerror}")
 
@@ -208,14 +219,17 @@ def _row_at_once(spool: Spool, job_id: str) -> Row | None:
     for directory in DIRECTORIES:
         status = spool.files.lstat(spool.layout.job(directory, job_id))
         if status is not None:
-            found = _read(spool, directory, job_id)
+            found = _read(spool, directory, job_id, inspect)
             return row_of(found, status) if isinstance(found, Job) else None
     return None
 
 
 class _Sync:
-    def __init__(self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None = None, *, is_exact: bool) -> None:
+    def __init__(
+        self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None, examine: Examine, *, is_exact: bool
+    ) -> None:
         self.spool = spool
+        self.examine = examine
         self.is_exact = is_exact
         self.by_inode: set[str] = set()  # directories in which no more than names and inodes were compared
         self.read_ahead = read_ahead
@@ -254,6 +268,8 @@ class _Sync:
     def _believed(self, *, full: bool) -> set[str]:
         """Return the directories that cannot have changed, and have what was unsettled there looked at again."""
         writer, last = self.writer, self.writer.seal
+        if writer.is_temporary:
+            return set()
         if last is None:
             last = seal.load(self.spool, writer.found_seal)
             seal.void(self.spool)
@@ -271,7 +287,7 @@ class _Sync:
         return unchanged
 
     def _apply_changes(self) -> Iterator[Progress]:
-        while True:
+        while not self.writer.is_temporary:  # which reads every file, and leaves the notes to the index they are for
             changes = Changes(self.spool)
             if not changes:
                 return
@@ -288,7 +304,7 @@ class _Sync:
 
     def _compare(self, directory: str) -> Iterator[Progress]:
         self.progress.directory = directory
-        changed = Sorter(os.path.dirname(self.writer.path))
+        changed = Sorter(os.path.dirname(self.writer.path) or None)
         try:
             yield from self._find_changed(directory, changed)
             are_new = changed.count > FILES and self.writer.count(directory) < changed.count
@@ -367,7 +383,7 @@ class _Sync:
 
     def _look(self, name: str) -> None:
         self.progress.read += 1
-        self._note(name, look(self.spool, self.writer, name))
+        self._note(name, look(self.spool, self.writer, name, self.examine))
 
     def _refresh(self, job_id: str) -> None:
         self.progress.read += 1
@@ -376,7 +392,7 @@ class _Sync:
             self.writer.put(row)
             self.writer.note_unsettled(job_id + SUFFIX, False)
             return
-        self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id))
+        self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id, self.examine))
 
     def _note(self, name: str, found: Job | NotNow | None) -> None:
         if isinstance(found, Job):

@@ -10,20 +10,21 @@ from heapq import merge
 from itertools import islice
 
 from queuectl.errors import InvalidData
-from queuectl.index.database import discard
+from queuectl.index.database import TEMPORARY, discard
 from queuectl.index.rows import COLUMNS, INTERNAL, row_of
 from queuectl.index.sorting import Sorter
 from queuectl.index.sync import catch_up, sync
 from queuectl.index.writer import Writer
 from queuectl.job import DIRECTORIES, PENDING
+from queuectl.spool.intake import examine, inspect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from queuectl.index.reader import Reader
-    from queuectl.index.sync import Progress, ReadAhead
+    from queuectl.index.sync import Examine, Progress, ReadAhead
     from queuectl.job import Job
     from queuectl.spool.spool import Spool
 
@@ -32,13 +33,16 @@ CREATED_AT = COLUMNS.index("created_at")
 MANY_JOBS = 5000
 
 
-def rebuild(spool: Spool, path: str, read_ahead: ReadAhead | None = None) -> Iterator[Progress]:
+def rebuild(
+    spool: Spool, path: str, read_ahead: ReadAhead | None = None, *, examine: Examine = examine
+) -> Iterator[Progress]:
     """Build an index from nothing and put it in the place of the one at `path`.
 
     The caller holds run/index.lock, so nobody writes to the old one; readers notice the new file by themselves.
 
     Args:
         read_ahead: processes that read the files meanwhile (processes.readers).
+        examine: see `sync`.
 
     Crash: the old index, or none; what was built so far is thrown away by the next rebuild.
     Cost: some 10 µs a job above reading its file; bounded memory.
@@ -49,7 +53,7 @@ def rebuild(spool: Spool, path: str, read_ahead: ReadAhead | None = None) -> Ite
     try:
         indexes = writer.begin_bulk()
         progress: Progress | None = None
-        for progress in sync(spool, writer, full=True, read_ahead=read_ahead):
+        for progress in sync(spool, writer, full=True, read_ahead=read_ahead, examine=examine):
             yield progress
         for _ in writer.end_bulk(indexes):
             if progress is not None:
@@ -63,15 +67,32 @@ def rebuild(spool: Spool, path: str, read_ahead: ReadAhead | None = None) -> Ite
     os.rename(beside, path)
 
 
+def build_temporary(spool: Spool, on_step: Callable[[str], None] = lambda _words: None) -> Reader:
+    """Read the job files into an index that only this process sees and that leaves no file behind.
+
+    For a home in which no index can be written, or where there is none; nothing of the spool is changed.
+
+    Cost: every file is read. Bounded memory: SQLite moves what is much to a file without a name in $TMPDIR.
+    """
+    writer = Writer(TEMPORARY, spool.clock)
+    try:
+        for progress in sync(spool, writer, full=True, examine=inspect):
+            on_step(str(progress))
+        return writer.as_reader()
+    except BaseException:
+        writer.close(clean=False)
+        raise
+
+
 def build_or_catch_up(spool: Spool) -> Iterator[Progress]:
-    """Bring the index up to date, for a command when no supervisor runs; it holds run/index.lock.
+    """Bring the index up to date and change nothing else, for a command when no supervisor runs; it holds run/index.lock.
 
     Where there is none, and many jobs, it is built as by `rebuild`: three times as fast as row by row.
     """
     path = spool.layout.index
     if os.path.lexists(path) or not any(_has_many(spool, directory) for directory in DIRECTORIES):
-        return catch_up(spool)
-    return rebuild(spool, path)
+        return catch_up(spool, examine=inspect)
+    return rebuild(spool, path, examine=inspect)
 
 
 def _has_many(spool: Spool, directory: str) -> bool:
@@ -109,7 +130,7 @@ def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
     Yields:
         What differs, after a second look at both sides, since jobs go on meanwhile; None after each job that does not.
     """
-    sorter = Sorter(os.path.dirname(reader.path))
+    sorter = Sorter(os.path.dirname(reader.path) or None)
     try:
         for directory in DIRECTORIES:
             for job_id in spool.ids(directory):

@@ -12,8 +12,9 @@ Source:     spool/FORMAT.md § Index; schema.sql.
 from __future__ import annotations
 
 from queuectl.clock import Clock
-from queuectl.index.database import Database, IndexUnavailable, discard
+from queuectl.index.database import TEMPORARY, Database, IndexUnavailable, discard
 from queuectl.index.minutes import ROLL_S, rolling
+from queuectl.index.reader import Reader
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN
 
 TYPE_CHECKING = False
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 BUFFER_ROWS = 20_000  # more is not kept while the index cannot be written
 UNSETTLED_NAMES = 1000
+INVALID_NAMES = 10_000
 PROMOTE_ROWS = 1000  # at most so many become due in one step, the soonest first
 FEW_ROWS = 5000  # so many are fetched at once
 PIECE_ROWS = 2000
@@ -74,6 +76,7 @@ class Writer:
         epoch: counts reopenings, for those who hold on to what they once asked.
         unsettled: names in pending/ that are no jobs yet; the next `sync` looks at them whatever their directory says.
         is_unsettled: there are more of them than are remembered.
+        invalid: those of them that will be rejected as soon as a supervisor runs.
         seal: what is written at a clean close so that the next opening need not compare everything (seal.py).
     """
 
@@ -130,11 +133,27 @@ class Writer:
             self.commit()
             if clean and self.seal is not None and not self.needs_sync:
                 self._database.change(("drop_empty_counts", [()]))
+                self._note_how_many_are_invalid()
                 self.seal.write(self)
         except IndexUnavailable:
             return
         finally:
             self._database.close()
+
+    def _note_how_many_are_invalid(self) -> None:
+        if self.invalid or self.meta("invalid") is not None:
+            self.set_meta("invalid", str(len(self.invalid)))
+
+    @property
+    def is_temporary(self) -> bool:
+        """It has no file of its own, and is gone when it is closed."""
+        return self.path == TEMPORARY
+
+    def as_reader(self) -> Reader:
+        """Return what a temporary index is read by; the writer is not to be used any more."""
+        self.commit()
+        self._note_how_many_are_invalid()
+        return Reader(self.path, self._database)
 
     @property
     def is_in_place(self) -> bool:
@@ -154,6 +173,7 @@ class Writer:
     def begin_unsettled(self) -> None:
         """Forget what was unsettled: all of pending/ is looked at now."""
         self.unsettled: set[str] = set()
+        self.invalid: set[str] = set()
         self.is_unsettled = False
 
     def note_unsettled(self, name: str, is_unsettled: bool) -> None:
@@ -164,6 +184,13 @@ class Writer:
             self.unsettled.add(name)
         else:
             self.is_unsettled = True
+
+    def note_invalid(self, name: str, is_invalid: bool) -> None:
+        """Remember, or forget, that a name in pending/ will be rejected; of very many only the first are remembered."""
+        if not is_invalid:
+            self.invalid.discard(name)
+        elif len(self.invalid) < INVALID_NAMES:
+            self.invalid.add(name)
 
     def _keep(self, job_id: str, row: Row | None) -> None:
         self._rows[job_id] = row

@@ -25,8 +25,11 @@ from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from queuectl.spool.spool import Spool
+
+    Refuse = Callable[[Spool, str, str], "NotNow"]
 
 BUSY_S = 0.02
 WRITER_S = 0.5
@@ -45,19 +48,29 @@ class NotNow:
     """Why a job was not claimed.
 
     Attributes:
-        reason: gone, busy, early, held, being written, linked, unreadable, rejected, moved, renamed, full, ignored.
+        reason: gone, busy, early, held, being written, linked, unreadable, rejected, moved, renamed, full, ignored;
+            of `inspect` also invalid (it will be rejected) and misnamed (it will be renamed or rejected).
         again_s: seconds after which to try again; None when only a new event can change anything.
         detail: for people and logs, on one line.
         job_id: the id under which to try again, when it is another one.
+        job: of a misnamed file: what it holds.
     """
 
-    __slots__ = ("again_s", "detail", "job_id", "reason")
+    __slots__ = ("again_s", "detail", "job", "job_id", "reason")
 
-    def __init__(self, reason: str, again_s: float | None = None, detail: str = "", job_id: str | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        again_s: float | None = None,
+        detail: str = "",
+        job_id: str | None = None,
+        job: Job | None = None,
+    ) -> None:
         self.reason = reason
         self.again_s = again_s
         self.detail = detail
         self.job_id = job_id
+        self.job = job
 
     def __repr__(self) -> str:
         return f"NotNow({self.reason!r}, {self.again_s!r}, {self.detail!r}, {self.job_id!r})"
@@ -128,6 +141,42 @@ def examine(spool: Spool, name: str) -> Job | NotNow:
             return NotNow("busy", BUSY_S, str(error))
 
 
+def inspect(spool: Spool, name: str) -> Job | NotNow:
+    """Look at an entry of pending/ and change nothing: for processes that only read.
+
+    Returns:
+        As `examine`, which rejects what this calls invalid, and renames or rejects what this calls misnamed.
+    """
+    if is_ignored(name):
+        return NotNow("ignored")
+    job_id = job_id_of(name)
+    if job_id is None:
+        return _invalid(spool, name, BAD_NAME)
+    fd = _open(spool, job_id, READ, _invalid)
+    if isinstance(fd, NotNow):
+        return fd
+    try:
+        status = spool.files.fstat(fd)
+        found = _read(spool, job_id, fd, status)
+    finally:
+        spool.files.close(fd)
+    if isinstance(found, NotNow):
+        return found
+    if isinstance(found, InvalidData):
+        is_ours = wrong_with_inode(status) is None
+        if is_ours and spool.files.has_writer(spool.layout.job(PENDING, job_id)):
+            return NotNow("being written", WRITER_S, str(found))
+        return _invalid(spool, name, str(found))
+    job = Job(job_id, found, PENDING, status.st_mtime)
+    if found.fields.get("id", job_id) == job_id and publish.known_in(spool, job_id) is None:
+        return job
+    return NotNow("misnamed", 0.0, f"pending/{name}: its id is another, or taken", job=job)
+
+
+def _invalid(_spool: Spool, name: str, reason: str) -> NotNow:
+    return NotNow("invalid", 0.0, f"pending/{shown(name)}: {reason}")
+
+
 def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
     """Take a waiting job and write `started`; the command may be started once this returns a Claim.
 
@@ -162,7 +211,8 @@ def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
 # --- opening and reading
 
 
-def _open(spool: Spool, job_id: str, flags: int) -> int | NotNow:
+def _open(spool: Spool, job_id: str, flags: int, refuse: Refuse | None = None) -> int | NotNow:
+    """Open a file of pending/; what cannot be a job's file is given to `refuse`, by default to be rejected."""
     path = spool.layout.job(PENDING, job_id)
     try:
         return spool.files.open(path, flags)
@@ -176,7 +226,7 @@ def _open(spool: Spool, job_id: str, flags: int) -> int | NotNow:
             return NotNow("unreadable", TOO_MANY_FILES_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
         wrong = wrong_with_inode(status)
         if wrong is not None and error.errno != errno.EIO:
-            return _reject(spool, job_id + SUFFIX, wrong)
+            return (refuse or _reject)(spool, job_id + SUFFIX, wrong)
         if error.errno == errno.EACCES and flags == CHANGE and _make_writable(spool, path):
             return _open(spool, job_id, flags)
         return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")

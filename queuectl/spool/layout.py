@@ -101,6 +101,33 @@ class Layout:
         """The space that is given up for verdicts when the disk is full."""
         return f"{self.run}/ballast"
 
+    @property
+    def has_spool(self) -> bool:
+        """There is a queue here: its first job, or its first workers, have created it."""
+        return os.path.isdir(self.spool)
+
+    def refuse_writing(self, *folders: str) -> NotAllowed | None:
+        """Return why nothing can be written into one of these folders of the home, "" for itself; None when it can.
+
+        Folders that do not exist are passed over.
+        """
+        for folder in folders:
+            path = f"{self.home}/{folder}" if folder else self.home
+            if os.access(path, os.W_OK | os.X_OK) or not os.path.isdir(path):
+                continue
+            if hasattr(os, "ST_RDONLY") and os.statvfs(path).f_flag & os.ST_RDONLY:
+                return NotAllowed(f"{path} is on a read-only file system", "dmesg says why; mount it again")
+            mode = stat.S_IMODE(os.stat(path).st_mode)
+            return NotAllowed(f"{path} cannot be written to (mode {mode:04o})", f"chmod u+rwx {path}")
+        return None
+
+    def ensure_run(self) -> None:
+        """Create run/ for the index's lock where a queue has none, as one that was copied without it."""
+        try:
+            os.mkdir(self.run, 0o700)
+        except FileExistsError:
+            return
+
     def ensure(self) -> None:
         """Create what is missing and refuse a home that others can write to.
 
@@ -122,12 +149,15 @@ class Layout:
         """Refuse a folder that is not ours; what jobs move through must lie together, output and logs need not."""
         status = os.lstat(path) if moves else os.stat(path)
         _refuse_foreign(path, status)
+        _refuse_closed(path, status, os.R_OK | os.W_OK | os.X_OK)
         if moves and status.st_dev != os.stat(self.spool).st_dev:
             raise NotAllowed(f"{path} lies on another file system than {self.spool}", "jobs are moved, never copied")
 
     def check(self) -> None:
-        """Raise NotAllowed unless the home belongs to us and nobody else may write there, InvalidData if it is newer."""
-        _refuse_foreign(self.home, os.stat(self.home))
+        """Raise NotAllowed unless the home is ours alone and we may look into it, InvalidData if it is newer."""
+        status = os.stat(self.home)
+        _refuse_foreign(self.home, status)
+        _refuse_closed(self.home, status, os.R_OK | os.X_OK)
         refuse_newer(self.home)
 
 
@@ -151,6 +181,13 @@ def _refuse_foreign(path: str, status: os.stat_result) -> None:
         )
     if status.st_mode & 0o022:
         raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
+
+
+def _refuse_closed(path: str, status: os.stat_result, access: int) -> None:
+    """Refuse a directory of ours whose mode keeps us out."""
+    mode = stat.S_IMODE(status.st_mode)
+    if not os.access(path, access) and ~mode & (access << 6):
+        raise NotAllowed(f"the mode of {path} ({mode:04o}) keeps its own owner out", f"chmod 700 {path}")
 
 
 def _at_once(path: str, flags: int) -> int:

@@ -15,6 +15,7 @@ import pytest
 
 from queuectl.cli.main import main
 from queuectl.clock import Clock
+from queuectl.spool.layout import Layout
 from tests.cli.support import NOW, Jobs, Ran, Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -23,7 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of our own, and nothing of the surroundings that could change a result."""
+    """A home of our own, with an empty queue, and nothing of the surroundings that could change a result."""
     for name in [name for name in os.environ if name.startswith("QUEUECTL_")]:
         monkeypatch.delenv(name)
     for name in ("COLUMNS", "NO_COLOR"):
@@ -34,6 +35,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TERM", "xterm")
     time.tzset()
     monkeypatch.chdir(tmp_path)
+    Layout(str(home)).ensure()
     return home
 
 

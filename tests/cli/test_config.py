@@ -13,7 +13,6 @@ from tests.cli.support import Run
 
 @pytest.fixture
 def file(home: Path) -> Path:
-    home.mkdir(mode=0o700)
     return home / "config.yaml"
 
 
@@ -128,6 +127,5 @@ def test_check_of_a_broken_file_names_the_line(cli: Run, file: Path) -> None:
 
 def test_the_home_is_written_as_its_owner_types_it(cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(home.parent))
-    home.mkdir(mode=0o700)
     (home / "config.yaml").write_text("\n\n\n\n\n\nmax_retries_default: four\n")
     assert cli("config", "check").err.startswith("queuectl: ~/home/config.yaml:7: max_retries_default must be")

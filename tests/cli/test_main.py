@@ -227,7 +227,6 @@ def test_a_full_disk_under_the_result_is_told() -> None:
 
 
 def test_a_home_that_is_not_ours_is_not_allowed(cli: Run, home: Path) -> None:
-    home.mkdir(mode=0o700)
     home.chmod(0o777)
     ran = cli("list")
     assert ran.code == errors.NotAllowed.exit_code
@@ -250,11 +249,11 @@ def test_a_home_that_is_not_ours_is_not_allowed(cli: Run, home: Path) -> None:
 )
 def test_nothing_is_written_or_asked_in_a_home_that_is_not_ours(cli: Run, home: Path, line: tuple[str, ...]) -> None:
     """After sudo: what root wrote there, its owner could not use; a job would be acknowledged and then set aside."""
-    home.mkdir(mode=0o700)
     home.chmod(0o777)
+    before = sorted(home.rglob("*"))
     ran = cli(*line)
     assert (ran.code, ran.out) == (errors.NotAllowed.exit_code, "")
-    assert not [*home.iterdir()]
+    assert sorted(home.rglob("*")) == before
 
 
 def test_an_empty_home_is_none_named(cli: Run, home: Path, tmp_path: Path) -> None:

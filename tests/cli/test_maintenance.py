@@ -62,9 +62,12 @@ def test_a_trial_changes_nothing(queuectl: Run, jobs: Jobs, home: Path) -> None:
 
 
 def test_where_there_is_no_queue_none_is_made(queuectl: Run, home: Path) -> None:
-    """As when it was removed this very moment."""
-    ran = queuectl("maintenance", "--verbose")
-    assert (ran.code, ran.out, ran.err, home.exists()) == (0, "", "", False)
+    """The default home may not have been created yet; a home that is named and does not exist is a mistake."""
+    empty = {"HOME": str(home.parent), "QUEUECTL_HOME": ""}
+    ran = queuectl("maintenance", "--verbose", env=empty)
+    assert (ran.code, ran.out, ran.err, (home.parent / ".queuectl").exists()) == (0, "", "", False)
+    ran = queuectl("maintenance", "--home", f"{home}s")
+    assert (ran.code, ran.out, os.path.exists(f"{home}s")) == (3, "", False)
 
 
 def test_only_the_tasks_that_are_named_run(queuectl: Run, jobs: Jobs) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli.text import safe, spell_character
+from queuectl.spool.layout import Layout
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,9 @@ def run(home: bytes, *argv: str) -> tuple[int, bytes, bytes]:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> bytes:
-    return os.fsencode(tmp_path) + b"/caf\xe9\x9b1m"
+    home = os.fsencode(tmp_path) + b"/caf\xe9\x9b1m"
+    Layout(os.fsdecode(home)).ensure()
+    return home
 
 
 def test_a_home_that_is_not_utf_8_is_shown_so_that_it_can_be_typed_again(odd: bytes) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from queuectl.cli.commands import status as module
 from queuectl.cli.overview import attention
+from queuectl.client import Queue
 from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.overview import Overview
 from queuectl.processes import control, identity
@@ -108,6 +108,7 @@ def test_a_home_of_a_strange_name_cannot_command_the_terminal(
     cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its control characters are shown as everywhere."""
+    (tmp_path / "es\x1b[31mc").mkdir(mode=0o700)
     monkeypatch.setenv("QUEUECTL_HOME", str(tmp_path / "es\x1b[31mc"))
     ran = cli("status")
     assert "es\\x1b[31mc" in ran.out
@@ -129,6 +130,7 @@ def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict
     assert (told["workers"][0]["cpu_percent"], told["workers"][0]["rss_bytes"]) == (96.4, 212 << 20)
     assert told["disk"] == {"free_bytes": 81 << 30, "total_bytes": 100 << 30}
     assert told["attention"] == ["2 dead jobs, 1 new today: queuectl dlq list"]
+    (home / "other").mkdir(mode=0o700)
     assert json.loads(cli("status", "--home", str(home / "other"), "--json").out)["home"] == f"{home}/other"
 
 
@@ -195,7 +197,7 @@ def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
     def fail(*_: object) -> None:
         raise IndexUnavailable("the index is damaged")
 
-    monkeypatch.setattr(module.Queue, "reader", fail)
+    monkeypatch.setattr(Queue, "reader", fail)
     ran = cli("status")
     assert ran.code == 0
     assert "worker-1" in ran.out

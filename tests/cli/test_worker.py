@@ -231,7 +231,6 @@ def test_in_the_foreground_ctrl_c_drains(home: Path, jobs: Jobs) -> None:
 
 
 def test_a_supervisor_that_cannot_start_says_why_to_its_starter(cli: Run, home: Path) -> None:
-    home.mkdir(mode=0o700)
     (home / "config.yaml").write_text("timeout: soon\n")
     ran = cli("worker", "start")
     assert ran.code != 0

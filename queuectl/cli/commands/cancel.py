@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Unchanged, act
-from queuectl.client import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def run(args: Arguments, screen: Screen) -> int:
     """Cancel each job; one that has ended already stays as it is."""
-    queue = Queue(args.home)
+    queue = queue_to_change(args, screen)
 
     def cancel(job_id: str) -> None:
         job, is_changed = queue.cancel_unless_ended(job_id)

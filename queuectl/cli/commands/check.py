@@ -11,6 +11,7 @@ import os
 import sys
 
 from queuectl import overview
+from queuectl.cli.home import home_that_exists
 from queuectl.cli.measures import MEASURES, Seen
 from queuectl.cli.overview import short_line
 from queuectl.cli.progress import open_index
@@ -18,7 +19,7 @@ from queuectl.cli.ranges import figure, parse_range
 from queuectl.cli.text import safe
 from queuectl.cli.times import duration
 from queuectl.client import Queue
-from queuectl.errors import NotFound, UsageError
+from queuectl.errors import UsageError
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 from queuectl.units import quote
@@ -52,7 +53,9 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.processes.signals import time_limit
 
     with time_limit(seconds, "the queue did not answer"):
-        seen = look(Queue(args.home, warn=screen.warn), screen, patience_s=min(overview.PATIENCE_S, seconds / 2))
+        home_that_exists(args, screen, has_queue=True)
+        queue = Queue(args.home, warn=screen.warn)
+        seen = look(queue, screen, patience_s=min(overview.PATIENCE_S, seconds / 2))
         rows = [judge(key, seen, warning.get(key), critical.get(key)) for key in MEASURES]
     state = min((row["state"] for row in rows), key=WORST_FIRST.index)
     if screen.format in ("json", "jsonl"):
@@ -87,13 +90,11 @@ def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
 
 
 def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
-    """Find the figures out; nothing is made where there is no queue.
+    """Find the figures out.
 
     A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
     it is: that nobody works is what there is to tell.
     """
-    if not os.path.isdir(queue.layout.spool):
-        raise NotFound(f"there is no queue in {queue.layout.home}", "name its home with --home, or in QUEUECTL_HOME")
     made = overview.look(queue, usage=False, patience_s=patience_s)
     try:
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:

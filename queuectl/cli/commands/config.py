@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl import config
+from queuectl.cli.home import home_that_exists
 from queuectl.cli.render import Column, emit
 from queuectl.cli.screen import shorten
 from queuectl.client import own_layout
@@ -39,7 +40,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
         Column("ORIGIN", lambda row: row["origin"], colour=lambda row: "dim" if row["origin"] == "default" else None),
         Column("MEANING", lambda row: row["help"], leave_out=1),
     )
-    rows = _rows(config.load(_home(args), os.environ))
+    rows = _rows(config.load(home_that_exists(args, screen).home, os.environ))
     emit(screen, rows, columns, ("name", "value", "origin"), name="name")
     return 0
 
@@ -51,7 +52,7 @@ def _value(value: Any) -> Any:
 def run_get(args: Arguments, screen: Screen) -> int:
     """Print one value, as `config set` reads it."""
     setting = find(args.key)
-    settings = config.load(_home(args), os.environ)
+    settings = config.load(home_that_exists(args, screen).home, os.environ)
     if screen.format in ("json", "jsonl"):
         screen.json(next(row for row in _rows(settings) if row["name"] == setting.name))
     else:
@@ -93,7 +94,7 @@ def run_path(args: Arguments, screen: Screen) -> int:
 
 def run_check(args: Arguments, screen: Screen) -> int:
     """Read the configuration; what is wrong with it is the error."""
-    home = _home(args)
+    home = home_that_exists(args, screen).home
     settings = config.load(home, os.environ)
     where = os.path.join(home, config.FILE)
     changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]

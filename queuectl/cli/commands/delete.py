@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import act
-from queuectl.client import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 def run(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
-    queue = Queue(args.home)
+    queue = queue_to_change(args, screen)
     return act(screen, queue, args.ids, queue.delete, "delete", "deleted")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuectl.cli.commands.retry import Retries
+from queuectl.cli.home import queue_to_change, queue_to_read
 from queuectl.cli.ids import act
-from queuectl.client import Queue
 from queuectl.errors import Conflict
 
 TYPE_CHECKING = False
@@ -25,12 +25,12 @@ def run_show(args: Arguments, screen: Screen) -> int:
     """Tell all about dead jobs."""
     from queuectl.cli.commands.show import show_each
 
-    return show_each(Queue(args.home, warn=screen.warn), screen, args.ids, _check)
+    return show_each(queue_to_read(args, screen), screen, args.ids, _check)
 
 
 def run_retry(args: Arguments, screen: Screen) -> int:
     """Put dead jobs back with a fresh retry budget."""
-    retries = Retries(Queue(args.home))
+    retries = Retries(queue_to_change(args, screen))
 
     def revive(job_id: str) -> str:
         return retries.retry(job_id, lambda job: _check(job, f"to run it now: queuectl retry {job_id}"))
@@ -40,7 +40,7 @@ def run_retry(args: Arguments, screen: Screen) -> int:
 
 def run_delete(args: Arguments, screen: Screen) -> int:
     """Remove dead jobs and what they wrote."""
-    queue = Queue(args.home)
+    queue = queue_to_change(args, screen)
 
     def remove(job_id: str) -> None:
         queue.delete(job_id, lambda job: _check(job, f"to delete it all the same: queuectl delete {job_id}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.cli.home import refuse_wrong_name
 from queuectl.cli.progress import Progress
 from queuectl.cli.render import emit
 from queuectl.cli.text import safe
@@ -33,6 +34,7 @@ def run(args: Arguments, screen: Screen) -> int:
     """Examine the home; a finding of level error is an error of this command."""
     mended: list[Mended] = []
     layout = Layout(args.home or default_home())
+    refuse_wrong_name(args, layout)
     with Progress(screen, "Examining") as progress:
         home = Home(layout, os.environ, progress.step)
         there = home.find()

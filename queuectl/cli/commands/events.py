@@ -11,13 +11,13 @@ import time
 
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.chronicle import TOLD, all_since, newest
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
 from queuectl.cli.redraw import wait_for_input_or_end
 from queuectl.cli.render import tsv
 from queuectl.cli.screen import to_json
 from queuectl.cli.text import cut, pad, safe
 from queuectl.cli.times import MONTHS, instant
-from queuectl.client import Queue
 from queuectl.clock import parse_instant
 from queuectl.errors import NoSupervisor, QueueError, UsageError
 from queuectl.events import SENTENCES
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.processes.control import Feed
 
     Happened = dict[str, Any]
@@ -52,7 +53,7 @@ def run(args: Arguments, screen: Screen) -> int:
     kinds = kinds_of(args.type or ())
     if args.limit is not None and args.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {args.limit}")
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()
     since = now if args.follow else now - DEFAULT_SINCE_S
     if args.since is not None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from queuectl.cli.home import home_that_exists, queue_to_change
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.render import Column, emit
-from queuectl.client import Queue
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.units import plural, spell_duration
 
@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
 
 
 def run_rebuild(args: Arguments, screen: Screen) -> int:
@@ -20,12 +21,14 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     from queuectl.index.reader import Reader
     from queuectl.index.verify import rebuild
     from queuectl.processes.readers import Readers
+    from queuectl.spool.intake import inspect
 
-    queue = Queue(args.home)
+    home_that_exists(args, screen, has_queue=True)
+    queue = queue_to_change(args, screen)
     _refuse_beside_supervisor(queue)
     queue.layout.ensure()
     with Readers(queue.spool) as readers, IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
-        for step in rebuild(queue.spool, queue.layout.index, readers):
+        for step in rebuild(queue.spool, queue.layout.index, readers, examine=inspect):
             progress.step(0, str(step))
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())
@@ -48,7 +51,7 @@ def run_verify(args: Arguments, screen: Screen) -> int:
     """Compare every job with its row; what differs is shown, and is an error."""
     from queuectl.index.verify import verify
 
-    queue = Queue(args.home)
+    queue = queue_to_change(args, screen)
     count, different = 0, []
     with open_index(queue, screen) as reader, Progress(screen, "Comparing", sum(reader.counts().values())) as progress:
         for found in verify(queue.spool, reader):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from queuectl.attempts import tries
 from queuectl.cli.attempts import COLOURS
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.times import ago, instant, short
-from queuectl.client import Queue
 from queuectl.clock import spell
 from queuectl.filters import FILTERS, limit_of, states_of
 from queuectl.units import spell_duration
@@ -61,7 +61,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
     limit = _limit(args, screen)
     given = filters_of(args, (name for name in FILTERS if name not in ("state", "limit")))
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()
     query = query_of({**given, "state": states or None}, now)
     with open_index(queue, screen) as reader:

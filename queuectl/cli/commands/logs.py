@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from queuectl.cli.follow import LOOK_S, Printer, Source, read_all, show
-from queuectl.client import ENDED, Queue
+from queuectl.cli.home import queue_to_read
+from queuectl.client import ENDED
 from queuectl.errors import NotFound, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.job import Job
     from queuectl.processes.control import Watch
 
@@ -21,7 +23,7 @@ def run(args: Arguments, screen: Screen) -> int:
         raise UsageError("-f shows output as it comes; it does not go with JSON")
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     job_id = queue.resolve(args.id)
     if args.follow:
         job = follow_job(queue, screen, job_id, attempt=args.attempt, lines=args.lines)

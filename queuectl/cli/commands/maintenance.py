@@ -6,6 +6,7 @@ Guarantees: nothing is printed when all is well, so that cron sends no mail; bes
 
 from __future__ import annotations
 
+from queuectl.cli.home import refuse_wrong_name
 from queuectl.cli.render import emit
 from queuectl.cli.report import describe, problem
 from queuectl.cli.screen import tell
@@ -39,6 +40,8 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.ensure_workers is not None:
         check_count(args.ensure_workers, 1, "--ensure-workers")
     queue = Queue(args.home)
+    if args.ensure_workers is None:
+        refuse_wrong_name(args, queue.layout)
     failed: list[tuple[str, QueueError]] = []
     rows = _rows(args, screen, queue, failed)
     if not screen.is_table:

@@ -10,8 +10,8 @@ import os
 import stat
 
 from queuectl import overview
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
-from queuectl.client import Queue
 from queuectl.errors import QueueError, UsageError, from_os_error
 from queuectl.index.database import IndexUnavailable
 from queuectl.units import quote
@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.web.metrics import Page
 
 ENDING = ".prom"
@@ -33,7 +34,7 @@ def run(args: Arguments, screen: Screen) -> int:
         raise UsageError("--textfile writes Prometheus's format; it does not go with JSON")
     if args.textfile == "":
         raise UsageError("--textfile must name a file")
-    page = look(Queue(args.home, warn=screen.warn), screen)
+    page = look(queue_to_read(args, screen), screen)
     if args.textfile is not None:
         write(args.textfile, page.text())
         if not args.textfile.endswith(ENDING):

@@ -9,11 +9,11 @@ from __future__ import annotations
 import sys
 
 from queuectl.cli.commands.list import PAGE, filters_of, query_of
+from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.screen import is_terminal
 from queuectl.cli.times import instant
-from queuectl.client import Queue
 from queuectl.errors import UsageError
 from queuectl.filters import states_of
 from queuectl.index.rows import DIRECTORY_OF
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.index.reader import Reader
 
 FILTERS = ("queue", "tag", "batch", "error", "search")
@@ -39,15 +40,15 @@ NOT_CONFIRMED = 1
 def run(args: Arguments, screen: Screen) -> int:
     """Count, ask, remove."""
     states = _states(args)
-    queue = Queue(args.home)
+    queue = queue_to_change(args, screen)
     now = queue.spool.clock.now()
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
     filters = {**filters_of(args, FILTERS), "until": until}
     query_of(filters, now)  # a wrong one shows before anything is done
-    queue.layout.ensure()
     work = Work(queue)
+    may_change = queue.layout.has_spool and not args.dry_run
     try:
-        with work.reader_on_full_disk() or open_index(queue, screen) as reader:
+        with (may_change and work.reader_on_full_disk()) or open_index(queue, screen) as reader:
             return _purge(args, screen, queue, reader, states, filters)
     finally:
         if work.gave_up_ballast:

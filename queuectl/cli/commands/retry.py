@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import act
 from queuectl.cli.times import ago
 from queuectl.client import Queue
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(args: Arguments, screen: Screen) -> int:
     """Make each job due now: finished and dead ones with a fresh retry budget."""
-    retries = Retries(Queue(args.home))
+    retries = Retries(queue_to_change(args, screen))
     return act(screen, retries.queue, args.ids, retries.retry, "retry", "put back", retries)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from queuectl.beside import progress_of, result_of
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures, expand
 from queuectl.cli.portrait import show_job
 from queuectl.cli.render import emit
-from queuectl.client import Queue
 from queuectl.errors import QueueError
 
 TYPE_CHECKING = False
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.job import Job
 
 
 def run(args: Arguments, screen: Screen) -> int:
     """Show each job that is named."""
-    return show_each(Queue(args.home, warn=screen.warn), screen, args.ids)
+    return show_each(queue_to_read(args, screen), screen, args.ids)
 
 
 def show_each(queue: Queue, screen: Screen, texts: list[str], check: Callable[[Job], None] | None = None) -> int:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from itertools import groupby
 
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.overview import WRAP_AT, seconds, wrapped
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.text import is_text
 from queuectl.cli.times import MONTHS, instant, short
-from queuectl.client import Queue
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import UsageError
 from queuectl.index.minutes import KEPT_HOURS, KEPT_MINUTES, together
@@ -43,7 +43,7 @@ def run(args: Arguments, screen: Screen) -> int:
         raise UsageError("--by queue and --queue exclude each other")
     if not is_text(args.queue):
         raise UsageError("--queue holds bytes that are not UTF-8; no queue is called so")
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()
     start = start_of(args, screen, now)
     with open_index(queue, screen) as reader:

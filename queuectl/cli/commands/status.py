@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from queuectl import overview
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.overview import short_line, write
 from queuectl.cli.progress import open_index
 from queuectl.cli.redraw import Redraw
 from queuectl.cli.times import duration
-from queuectl.client import Queue
 from queuectl.errors import Busy, TimedOut, UsageError
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.overview import Overview
 
 SHORTEST_S = 0.1
@@ -26,7 +27,7 @@ def run(args: Arguments, screen: Screen) -> int:
     period_s = None if args.watch is None else duration("--watch", args.watch)
     if period_s is not None and period_s < SHORTEST_S:
         raise UsageError(f"--watch must be {SHORTEST_S:g}s or more, not {args.watch}")
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     if period_s is None:
         show(queue, screen, is_short=args.short)
     else:

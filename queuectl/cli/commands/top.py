@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.screen import is_terminal
 from queuectl.cli.times import duration
-from queuectl.client import Queue
 from queuectl.errors import UsageError
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.top.loop import Loop
     from queuectl.cli.top.terminal import Terminal
 
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     screen.is_quiet, screen.talks = True, False  # nothing may write between the lines
     with Terminal(has_colour=screen.has_colour) as terminal:
         return Loop(queue, screen, terminal, every_s).run()

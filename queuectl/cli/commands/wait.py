@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures, expand
 from queuectl.cli.progress import Progress
 from queuectl.cli.text import safe
-from queuectl.client import Queue
 from queuectl.errors import JobFailed, QueueError
 from queuectl.units import plural, spell_duration
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
     from queuectl.job import Job
 
 TOLD_ONE_BY_ONE = 20  # of more jobs than this, only those that failed
@@ -25,7 +26,7 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.times import duration
 
     timeout_s = None if args.timeout is None else duration("--timeout", args.timeout)
-    queue = Queue(args.home, warn=screen.warn)
+    queue = queue_to_read(args, screen)
     ids, failures = [], Failures(screen)
     for text in expand(args.ids):
         try:

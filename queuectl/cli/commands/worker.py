@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.cli.home import home_that_exists
 from queuectl.client import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, NotFound, PartlyFailed, UsageError
@@ -74,7 +75,7 @@ def run_scale(args: Arguments, screen: Screen) -> int:
     from queuectl.processes.launch import job_that_would_end_it, start_workers
 
     control.check_count(args.count, 0)
-    layout = _layout(args)
+    layout = _layout(args) if args.count else home_that_exists(args, screen)
     try:
         before = len(control.ask(layout, {"do": "status"})["workers"])
     except NoSupervisor:
@@ -93,7 +94,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     from queuectl.processes import control
     from queuectl.processes.ownership import find_owner
 
-    layout = _layout(args)
+    layout = home_that_exists(args, screen)
     if args.id is not None:
         names = control.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
         screen.result({"action": "restart", "workers": names}, names)
@@ -125,7 +126,7 @@ def run_stop(args: Arguments, screen: Screen) -> int:
     from queuectl.processes import control
     from queuectl.processes.ownership import find_owner
 
-    layout, request = _layout(args), {"do": "stop", "now": args.now}
+    layout, request = home_that_exists(args, screen), {"do": "stop", "now": args.now}
     if args.id is not None:
         request["id"] = _name(args.id)
     timeout_s = _timeout(args)
@@ -206,7 +207,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
     from queuectl.processes import control
 
     try:
-        workers = control.ask(_layout(args), {"do": "status"})["workers"]
+        workers = control.ask(home_that_exists(args, screen), {"do": "status"})["workers"]
     except NoSupervisor:
         workers = []
     rows = with_usage(workers)
@@ -223,7 +224,7 @@ def run_logs(args: Arguments, screen: Screen) -> int:
 
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
-    layout, name = _layout(args), _name(args.id)
+    layout, name = home_that_exists(args, screen), _name(args.id)
     if name != "supervisor" and not name.removeprefix("worker-").isdigit():
         raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
     with Source(layout.log(name)) as source:

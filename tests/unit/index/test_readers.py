@@ -37,9 +37,9 @@ def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     noted: list[str] = []
     refresh = sync.refresh
 
-    def note(spool: object, writer: object, job_id: str) -> object:
+    def note(spool: object, writer: object, job_id: str, *more: object) -> object:
         noted.append(job_id)
-        return refresh(spool, writer, job_id)  # type: ignore[arg-type]
+        return refresh(spool, writer, job_id, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sync, "refresh", note)
     return noted
