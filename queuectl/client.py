@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from queuectl.filters import States
     from queuectl.index.reader import Reader
-    from queuectl.job import Job
+    from queuectl.job import Job as StoredJob
+    from queuectl.job_view import Job
 
 ENDED = ("completed", "cancelled", "dead")
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
@@ -140,7 +141,12 @@ class Queue:
         Raises:
             NotFound, InvalidData (its file is damaged).
         """
-        return self.spool.read(job_id)
+        return self._job(self.spool.read(job_id))
+
+    def _job(self, stored: StoredJob) -> Job:
+        from queuectl.job_view import Job
+
+        return Job(stored, self)
 
     def resolve(self, text: str) -> str:
         """Return the id that `text` names: an id, or an unambiguous beginning of one.
@@ -173,10 +179,11 @@ class Queue:
             InvalidFilter: there is no such filter, state or order; or a value that the filter cannot have.
         """
         from queuectl.filters import query_of
+        from queuectl.job_view import row_as_dict
 
-        query = query_of({"limit": None, "state": state, **filters}, self.spool.clock.now())
+        query, most = query_of({"limit": None, "state": state, **filters}, self.spool.clock.now()), self.settings
         with self.reader() as reader:
-            return [*reader.page(query).rows]
+            return [row_as_dict(row, most.max_retries_default) for row in reader.page(query).rows]
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
@@ -272,16 +279,7 @@ class Queue:
         Raises:
             NotFound: no such job, or it never ran.
         """
-        job = self.get(job_id)
-        number = job.attempts if attempt is None else attempt
-        if not 1 <= number <= job.attempts:
-            runs = f"{job.attempts} attempt{'' if job.attempts == 1 else 's'}"
-            raise NotFound(
-                f"job {job_id} has no attempt {number}: it has {runs}"
-                if job.attempts
-                else f"job {job_id} has not run yet"
-            )
-        return self.layout.output_of(job_id, number)
+        return self.get(job_id).output_path(attempt)
 
     def wait(
         self,
@@ -306,10 +304,10 @@ class Queue:
         deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
         for _ in self._looks(deadline):
             for job_id in [*left]:
-                job = awaited.look(job_id)
-                if job.state in ENDED:
+                stored = awaited.look(job_id)
+                if stored.state in ENDED:
                     del left[job_id]
-                    ended[job_id] = job
+                    ended[job_id] = job = self._job(stored)
                     if on_end is not None:
                         on_end(job)
             if not left:
@@ -378,7 +376,7 @@ class Queue:
                     check(claim.job)
                 claim.cancel()
                 self.spool.note_change(job_id)
-                return claim.job
+                return self._job(claim.job)
         except Conflict:
             return None
 
@@ -419,7 +417,7 @@ class Queue:
             else:
                 claim.revive()
             self.spool.note_change(job_id)
-            return claim.job
+            return self._job(claim.job)
 
     def delete(self, job_id: str, check: Callable[[Job], None] | None = None) -> None:
         """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.

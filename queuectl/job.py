@@ -21,8 +21,6 @@ from queuectl.history import leads_to as leads_to
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from queuectl.fields import Fields
     from queuectl.history import Entry
     from queuectl.record import Record
@@ -232,30 +230,6 @@ class Job:
         """Not to be started after this instant."""
         text = self.fields.get("expires_at")
         return None if text is None else instant_of(text)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what `show --json`, the API and Python users get: author's members first, then what happened."""
-        made: dict[str, Any] = {"id": self.id, "state": self.state, "command": self.command}
-        made.update((k, v) for k, v in self.fields.items() if k not in ("id", "state", "attempts", "updated_at"))
-        made.update(
-            attempts=self.attempts,
-            failures=self.failures,
-            queue=self.queue,
-            priority=self.priority,
-            created_at=spell(self.created_at),
-            updated_at=spell(self.updated_at),
-            run_at=spell(self.run_at),
-            started_at=_spell_or_none(self.started_at),
-            finished_at=_spell_or_none(self.finished_at),
-            exit_code=self.exit_code,
-            outcome=self.outcome,
-            last_error=self.last_error,
-            dead_reason=self.dead_reason,
-            worker=self.worker,
-            cpu_s=self.cpu_s,
-            max_rss_bytes=self.max_rss_bytes,
-        )
-        return made
 
 
 def _created_at(record: Record, seen_at: float) -> float:

@@ -2,7 +2,8 @@
 
     python docs/reference/generate.py            # a test fails when a page differs from what this would write
 
-commands.md comes from queuectl/cli/tree, settings.md from queuectl/settings.py, api.md from queuectl/web/openapi.json.
+commands.md comes from queuectl/cli/tree, settings.md from queuectl/settings.py, api.md and job.md from
+queuectl/web/openapi.json.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from queuectl.cli.parser import places  # noqa: E402
 from queuectl.cli.topics import EXIT_CODES  # noqa: E402
 from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
 from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
+from queuectl.job_view import DETAIL, ROW  # noqa: E402
 from queuectl.settings import SETTINGS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Any
 
     from queuectl.cli.grammar import Option
 
@@ -37,6 +40,7 @@ def pages() -> dict[str, str]:
         "commands.md": "\n".join(_commands()),
         "settings.md": "\n".join(_settings()),
         "api.md": "\n".join(_api()),
+        "job.md": "\n".join(_job()),
     }
 
 
@@ -130,6 +134,62 @@ def _api() -> Iterator[str]:
             names = ", ".join(f"`{row['name']}`" for row in operation.get("parameters", ()) if row["in"] == "query")
             good = ", ".join(sorted(code for code in operation["responses"] if code < "400"))
             yield f"| `{method.upper()} {path}` | {operation['summary']} | {names} | {good} |"
+    yield ""
+
+
+JOB = """\
+A job looks the same in JSON wherever it comes from. There are two forms, a *row* and the *detail*:
+
+| from | form |
+|---|---|
+| `list`, `dlq list` with `--json` or `-o jsonl`, `Queue.list()` | rows |
+| `GET /api/v1/jobs`, `/api/jobs`, `/api/dlq` | rows |
+| `show`, `dlq show`, `wait` with `--json` or `-o jsonl`, `Job.as_dict()` | details |
+| `GET /api/v1/jobs/{id}`, `/api/jobs/{id}` | the detail; the values of `env` are null |
+
+* Every member is always there; it is null where it has no value.
+* A member of a row has the same name, type and value in the detail. Only long texts differ: a row has the first 500
+  characters of `command` and of `last_error`, and the first 1,000 of `tags`.
+* Instants are RFC 3339 in UTC with microseconds: `2026-11-24T14:01:58.120000Z`. Durations are seconds, sizes bytes.
+* What can be several is an array, also when it is one: `show ID --json` is an array of one job (`jq '.[0].state'`).
+  `-o jsonl` is the same as one object a line. `events --json` is an array; with `-f` it is one object a line.
+* Members that the author added to a job and that QueueCTL does not know follow at the end of the detail.
+
+## The shape of a job
+"""
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    kinds = schema.get("type", "any JSON")
+    kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    return kinds.replace("string", "instant") if schema.get("format") == "date-time" else kinds
+
+
+def _job() -> Iterator[str]:
+    document = json.loads((ROOT / "queuectl/web/openapi.json").read_text(encoding="utf-8"))
+    schemas = document["components"]["schemas"]
+    yield "# A job in JSON"
+    yield ""
+    yield WRITTEN
+    yield ""
+    yield JOB
+    yield "| member | type | in rows | meaning |"
+    yield "|---|---|---|---|"
+    for name, schema in schemas["Detail"]["properties"].items():
+        kind = _kind(schema)
+        meaning = schema.get("description", "") or ", ".join(schema.get("enum", ()))
+        if name not in DETAIL:
+            meaning += " (HTTP API only)"
+        yield f"| `{name}` | {kind} | {'yes' if name in ROW else ''} | {_cell(meaning)} |"
+    yield ""
+    yield "A member of `attempt_list`:"
+    yield ""
+    yield "| member | type | meaning |"
+    yield "|---|---|---|"
+    for name, schema in schemas["Attempt"]["properties"].items():
+        yield f"| `{name}` | {_kind(schema)} | {_cell(schema.get('description', ''))} |"
+    yield ""
+    yield "The entries of `history` are described in [FORMAT.md](../../queuectl/spool/FORMAT.md) § History."
     yield ""
 
 

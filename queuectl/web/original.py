@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from queuectl import overview
 from queuectl.index.database import IndexUnavailable
+from queuectl.job_view import row_as_dict
 from queuectl.web import jobs, workers
 from queuectl.web.answer import JSON, Answer, Stream, encode, ok, without_home
-from queuectl.web.rows import row_as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -6,20 +6,16 @@ Guarantees: the values of a job's env leave this process nowhere, also not in it
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING
 
-from queuectl.attempts import attempts_of
-from queuectl.beside import progress_of, result_of
-from queuectl.clock import parse_instant, spell
-from queuectl.index.rows import fingerprint_of
+from queuectl.clock import spell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
     from queuectl.client import Queue
-    from queuectl.job import Job
+    from queuectl.job_view import Job
 
 ACTIONS = {
     "pending": ("cancel", "retry", "hold", "edit", "delete"),
@@ -37,16 +33,6 @@ FLAGS = {
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after"}
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
-FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
-DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
-
-
-def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:
-    """Return a row of the index as JSON has it; `max_retries` where the job says nothing."""
-    made = {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
-    if made["max_retries"] is None:
-        made["max_retries"] = max_retries
-    return made
 
 
 def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,22 +49,15 @@ def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def detail(queue: Queue, job: Job) -> dict[str, Any]:
-    """Return all there is to tell about a job."""
+    """Return a job as `show --json` has it, without the values of its variables, and what the page needs beside."""
     fields, settings = job.fields, queue.settings
-    made = {**job.as_dict(), "history": [_redacted(entry) for entry in job.history], "result": result_of(queue, job)}
-    if "env" in made:
-        made["env"] = _names_only(made["env"])
-    progress = progress_of(queue, job)
-    if progress:
-        made["progress"] = progress
+    made = {**job.as_dict(), "history": [_redacted(entry) for entry in job.history]}
     return {
         **made,
-        "attempt_list": _attempts(queue, job),
+        "env": None if made["env"] is None else _names_only(made["env"]),
         "command_line": command_line_of(fields),
         "timeout_s": float(fields.get("timeout", settings.timeout)),
-        "max_retries_in_force": int(fields.get("max_retries", settings.max_retries_default)),
-        "directory": job.directory,
-        "fingerprint": fingerprint_of(job),
+        "max_retries_in_force": made["max_retries"],
         "actions": [*ACTIONS[job.state]],
     }
 
@@ -92,36 +71,6 @@ def _redacted(entry: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(changes, dict) and "env" in changes:
         return {**entry, "set": {**changes, "env": _names_only(changes["env"])}}
     return {**entry}
-
-
-def _attempts(queue: Queue, job: Job) -> list[dict[str, Any]]:
-    wanted = job.fields.get("run_at")
-    rows = attempts_of(job.history, job.created_at, None if wanted is None else parse_instant(wanted))
-    made = []
-    for row in reversed(rows):
-        ended, retry = row.get("ended_at"), row.get("run_at")
-        made.append(
-            {
-                "attempt": row["attempt"],
-                "started_at": spell(row["started_at"]),
-                "ready_at": spell(row["ready_at"]),
-                "ended_at": None if ended is None else spell(ended),
-                "worker": row["worker"],
-                "event": row.get("event"),
-                **{name: row.get(name) for name in DETAILS_OF_AN_END},
-                **{name: bool(row.get(name)) for name in FLAGS_OF_AN_END},
-                "retry_at": None if retry is None else spell(parse_instant(retry)),
-                "output_bytes": _size(queue.layout.output_of(job.id, row["attempt"])),
-            }
-        )
-    return made
-
-
-def _size(path: str) -> int | None:
-    try:
-        return os.lstat(path).st_size
-    except OSError:
-        return None
 
 
 def command_line_of(fields: Mapping[str, Any]) -> str:

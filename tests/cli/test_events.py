@@ -48,9 +48,19 @@ def test_they_fit_the_width(cli: Run, jobs: Jobs, now: Passes, monkeypatch: pyte
         assert max(map(len, cli("events").out.splitlines())) <= columns
 
 
-def test_json_is_an_object_a_line_oldest_first(cli: Run, jobs: Jobs, now: Passes) -> None:
+def test_json_is_one_array_and_jsonl_an_object_a_line(cli: Run, jobs: Jobs) -> None:
+    assert cli("events", "--json").out == "[]\n"
+    jobs.completed("c")
+    jobs.held("h")
+    lines = [json.loads(line) for line in cli("events", "-o", "jsonl").out.splitlines()]
+    assert json.loads(cli("events", "--json").out) == lines
+    assert len(lines) == 5
+    assert json.loads(cli("events", "--json", "--type", "held").out) == lines[-1:]
+
+
+def test_jsonl_is_an_object_a_line_oldest_first(cli: Run, jobs: Jobs, now: Passes) -> None:
     some(jobs, now)
-    ran = cli("events", "--json")
+    ran = cli("events", "-o", "jsonl")
     told = [json.loads(line) for line in ran.out.splitlines()]
     assert [each["at"] for each in told] == sorted(each["at"] for each in told)
     assert {
@@ -64,11 +74,11 @@ def test_json_is_an_object_a_line_oldest_first(cli: Run, jobs: Jobs, now: Passes
 
 def test_since_type_and_limit(cli: Run, jobs: Jobs, now: Passes) -> None:
     some(jobs, now)
-    assert {job_id for job_id, _ in kinds(cli("events", "--json", "--since", "30s").out)} == {"f", "d", "h"}
-    assert kinds(cli("events", "--json", "--type", "died, failed").out) == [("f", "failed"), ("d", "died")]
-    assert kinds(cli("events", "--json", "--type", "died", "--type", "held").out) == [("d", "died"), ("h", "held")]
-    ran = cli("events", "--json", "--limit", "2")
-    assert kinds(ran.out) == kinds(cli("events", "--json").out)[-2:]
+    assert {job_id for job_id, _ in kinds(cli("events", "-o", "jsonl", "--since", "30s").out)} == {"f", "d", "h"}
+    assert kinds(cli("events", "-o", "jsonl", "--type", "died, failed").out) == [("f", "failed"), ("d", "died")]
+    assert kinds(cli("events", "-o", "jsonl", "--type", "died", "--type", "held").out) == [("d", "died"), ("h", "held")]
+    ran = cli("events", "-o", "jsonl", "--limit", "2")
+    assert kinds(ran.out) == kinds(cli("events", "-o", "jsonl").out)[-2:]
     assert ran.err == "(the newest 2; --limit for more)\n"
 
 
@@ -78,8 +88,8 @@ def test_what_programs_read_is_complete_in_order_and_sorted_on_disk_when_there_i
     monkeypatch.setattr("queuectl.index.sorting.RUN_IDS", 7)
     monkeypatch.setattr("queuectl.cli.commands.events.LINES", 5)
     some(jobs, now)
-    ran = cli("events", "--json")
-    assert (kinds(ran.out), ran.err) == (kinds(cli("events", "--json", "--limit", "1000").out), "")
+    ran = cli("events", "-o", "jsonl")
+    assert (kinds(ran.out), ran.err) == (kinds(cli("events", "-o", "jsonl", "--limit", "1000").out), "")
     assert len(kinds(ran.out)) == 12
     assert len(cli("events", "-o", "name").out.splitlines()) == 12
     assert cli("events").err == "(the newest 5; --limit for more)\n"
@@ -95,14 +105,14 @@ def test_the_newest_are_found_among_many_without_reading_them_all(
     read = []
     get = type(jobs.queue).get
     monkeypatch.setattr(type(jobs.queue), "get", lambda self, job_id: read.append(job_id) or get(self, job_id))
-    out = cli("events", "--json", "-n", "3").out
+    out = cli("events", "-o", "jsonl", "-n", "3").out
     assert [job_id for job_id, _ in kinds(out)] == ["p37", "p38", "p39"]
     assert len(read) <= 5
 
 
 def test_what_only_a_supervisor_tells_is_said_so(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
-    ran = cli("events", "--type", "rejected,enqueued", "--json")
+    ran = cli("events", "--type", "rejected,enqueued", "-o", "jsonl")
     assert kinds(ran.out) == [("a", "enqueued")]
     assert ran.err == "(rejected: told only while it happens, with -f)\n"
 

@@ -41,7 +41,7 @@ def test_a_running_job_with_its_progress(cli: Run, jobs: Jobs, now: Passes, gold
         (home / "output/r.1.progress").write_text("0.2 begun\n0.4 converting \x1b[31m\n")
         now(62)
         golden("show-processing", cli("show", "r").out)
-        assert json.loads(cli("show", "r", "--json").out)["progress"] == "40% converting \x1b[31m"
+        assert json.loads(cli("show", "r", "--json").out)[0]["progress"] == "40% converting \x1b[31m"
 
 
 def test_a_dead_job_with_all_its_attempts(cli: Run, jobs: Jobs, now: Passes, golden: Golden) -> None:
@@ -63,7 +63,7 @@ def test_a_job_that_has_ended(cli: Run, jobs: Jobs, now: Passes, golden: Golden,
     jobs.completed("c", b"x\n" * 1284, queue="net", priority=-5)
     (home / "output/c.1.result").write_text('{"rows": 12, "ok": true}')
     golden("show-completed", cli("show", "c").out)
-    assert json.loads(cli("show", "c", "--json").out)["result"] == {"rows": 12, "ok": True}
+    assert json.loads(cli("show", "c", "--json").out)[0]["result"] == {"rows": 12, "ok": True}
 
 
 @pytest.mark.parametrize("code", [126, 127])
@@ -89,7 +89,7 @@ def test_a_directory_that_is_missing_gets_the_same_advice(cli: Run, jobs: Jobs) 
 
 def test_json_is_the_job_with_history_and_result(cli: Run, jobs: Jobs, now: Passes) -> None:
     jobs.failed("f")
-    shown = json.loads(cli("show", "f", "--json").out)
+    [shown] = json.loads(cli("show", "f", "--json").out)
     assert [entry["event"] for entry in shown["history"]] == ["started", "failed"]
     assert (shown["id"], shown["state"], shown["attempts"], shown["result"]) == ("f", "failed", 1, None)
 

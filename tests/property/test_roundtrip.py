@@ -137,7 +137,6 @@ def test_a_compaction_at_any_time_changes_nothing_but_the_history(
             compact = compact.compacted(Job("a", compact, PENDING, NOON).compacted(NOON + number))
     one = Job("a", parse(plain.body + plain.tail), PENDING, NOON)
     other = Job("a", parse(compact.body + compact.tail), PENDING, NOON)
-    assert one.as_dict() == other.as_dict()
     assert [getattr(one, n) for n in Job.__slots__ if n != "history"] == [
         getattr(other, n) for n in Job.__slots__ if n != "history"
     ]

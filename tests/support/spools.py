@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 DIRECTORIES = (PENDING, PROCESSING, DONE, DEAD)
 
 
+def folded(job: Job) -> dict[str, Any]:
+    """Return what a job's file and directory say of it, without the history that it was folded from."""
+    return {"state": job.state, **{name: getattr(job, name) for name in Job.__slots__ if name != "history"}}
+
+
 class Home(Spool):
     """A real spool with a clock of its own; relaxed unless a test is about syncing."""
 

@@ -42,7 +42,7 @@ from tests.support.model import (
     mend,
     places,
 )
-from tests.support.spools import Home
+from tests.support.spools import Home, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -186,7 +186,7 @@ class Stage(RuleBasedStateMachine):
             return
         job = found[0].job if found else None
         wrong = [(name, job and expected and expected.differences(job)) for name, expected in options.items()]
-        raise AssertionError(f"after {verb}, {note} is {found} {job and job.as_dict()}; {wrong}")
+        raise AssertionError(f"after {verb}, {note} is {found} {job and folded(job)}; {wrong}")
 
     def is_like(self, expected: Expected, place: Place) -> bool:
         return place.job is not None and not expected.differences(place.job)

@@ -10,8 +10,11 @@ from urllib.parse import urlencode
 import pytest
 from jsonschema import Draft202012Validator
 
+from queuectl.client import Queue
 from queuectl.index.minutes import COUNTED
 from queuectl.index.rows import COLUMNS, INTERNAL
+from queuectl.job import STATES
+from queuectl.job_view import DETAIL, ROW
 from queuectl.web.contract import Contract
 from queuectl.web.handlers import HANDLERS
 from tests.web.support import DOCUMENT, Served
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 CONTRACT = Contract()
 SCHEMAS = DOCUMENT["components"]["schemas"]
+MORE_FOR_THE_PAGE = ("command_line", "timeout_s", "max_retries_in_force", "actions")
 EXAMPLES = {"id": "worker-1", "key": "timeout", "file": "app.js"}
 
 
@@ -68,8 +72,13 @@ def test_only_the_page_signing_in_and_livez_are_open() -> None:
     assert is_open == {"page", "asset", "livez", "login", "logout"}
 
 
-def test_rows_have_the_members_of_the_command_line() -> None:
-    assert set(SCHEMAS["Row"]["properties"]) == set(COLUMNS) - set(INTERNAL)
+def test_a_job_is_described_with_the_members_that_it_has() -> None:
+    assert [*SCHEMAS["Row"]["properties"]] == SCHEMAS["Row"]["required"] == [*ROW]
+    assert set(ROW) == set(COLUMNS) - set(INTERNAL)
+    described = SCHEMAS["Detail"]["properties"]
+    assert SCHEMAS["Detail"]["required"] == [*described] == [*DETAIL, *MORE_FOR_THE_PAGE]
+    for name, row in SCHEMAS["Row"]["properties"].items():
+        assert {**row, "description": ""} == {**described[name], "description": ""}
     steps = DOCUMENT["paths"]["/api/v1/stats"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert set(COUNTED) <= set(steps["properties"]["totals"]["properties"])
 
@@ -80,9 +89,13 @@ def test_answers_are_those_of_the_command_line(
     """`list`, `show` and `config list --json` and the page say the same of the same jobs."""
     from queuectl.cli.main import main
 
-    jobs.completed("done")
+    jobs.completed("done", timeout=5, unique_key="k", expires_at="2999-01-01T00:00:00+01:00", owner="ann")
     jobs.dead("gone", env={"PASSWORD": "hush"}, tags=["a", "b"])
-    jobs.pending("next")
+    jobs.pending("next", run_at="2999-01-01T00:00:00+01:00", priority=3, max_retries=7)
+    jobs.failed("again", name="n", batch="b")
+    jobs.held("later")
+    jobs.cancelled("off")
+    jobs.running("now")
 
     def cli(*words: str) -> Any:
         capsys.readouterr()
@@ -91,10 +104,23 @@ def test_answers_are_those_of_the_command_line(
 
     assert web.get("/api/v1/jobs")["jobs"] == cli("list")
     assert web.get("/api/jobs?state=dead") == cli("dlq", "list") == web.get("/api/dlq")
-    shown, told = cli("show", "gone"), web.get("/api/v1/jobs/gone")
-    assert shown.pop("env") == {"PASSWORD": "hush"}
-    assert told.pop("env") == {"PASSWORD": None}
-    assert {name: told[name] for name in shown} == shown
+    rows = {row["id"]: row for row in cli("list")}
+    assert {row["state"] for row in rows.values()} == set(STATES)
+    queue = Queue(home)
+    assert {row["id"]: row for row in queue.list()} == rows
+    for job_id, row in rows.items():
+        [shown], told = cli("show", job_id), web.get(f"/api/v1/jobs/{job_id}")
+        assert [*row] == [*ROW]
+        assert {name: shown[name] for name in ROW} == row
+        assert [*shown] == [*DETAIL, *(["owner"] if job_id == "done" else [])]
+        assert queue.get(job_id).as_dict() == shown
+        assert web.get(f"/api/jobs/{job_id}") == told
+        assert set(told) == {*shown, *MORE_FOR_THE_PAGE}
+        assert {**told, "env": None} == {**told, **shown, "env": None}
+    assert shown["env"] is None
+    [gone], told = cli("dlq", "show", "gone"), web.get("/api/v1/jobs/gone")
+    assert gone["env"] == {"PASSWORD": "hush"}
+    assert told["env"] == {"PASSWORD": None}
     members = ("name", "value", "origin", "help")
     settings = [{name: row[name] for name in members} for row in web.get("/api/v1/config")["settings"]]
     assert settings == cli("config", "list")

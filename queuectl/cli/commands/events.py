@@ -64,7 +64,10 @@ def run(args: Arguments, screen: Screen) -> int:
     teller = Teller(queue, screen, kinds, limit)
     if args.follow:
         Follower(queue, screen, teller, since).follow()
-    teller.tell_past(since)
+    if screen.format == "json":
+        teller.tell_past_as_array(since)
+    else:
+        teller.tell_past(since)
     unseen = [kind for kind in kinds if kind not in TOLD]
     if unseen:
         screen.say(f"({', '.join(unseen)}: told only while it happens, with -f)")
@@ -98,6 +101,8 @@ class Teller:
         self._limit = limit
         self._told: dict[Key, float] = {}  # from the histories
         self._heard: dict[Key, float] = {}  # from the supervisor, which says a little later when it was
+        self._is_array = False
+        self._written = 0
 
     def tell_past(self, since: float) -> None:
         """Tell what the histories say since then and has not been told."""
@@ -109,6 +114,12 @@ class Teller:
         self._tell_each(found)
         if is_more:
             self._screen.say(f"(the newest {self._limit:,}; --limit for more)")
+
+    def tell_past_as_array(self, since: float) -> None:
+        """The same as one JSON array; what comes as it happens is an object a line, for an array would have no end."""
+        self._is_array = True
+        self.tell_past(since)
+        self._screen.line("\n]" if self._written else "[]")
 
     def _tell_each(self, found: Iterable[Happened]) -> None:
         for happened in found:
@@ -129,7 +140,10 @@ class Teller:
         if happened["event"] not in self._kinds if self._kinds else happened["event"] in UNASKED:
             return
         screen = self._screen
-        if screen.format in ("json", "jsonl"):
+        if self._is_array:
+            screen.write((",\n  " if self._written else "[\n  ") + to_json(happened))
+            self._written += 1
+        elif screen.format in ("json", "jsonl"):
             screen.line(to_json(happened))
         elif screen.format == "tsv":
             screen.line("\t".join(tsv(happened.get(field)) for field in FIELDS))

@@ -8,8 +8,8 @@ from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
 from queuectl.cli.render import Column, emit
 from queuectl.cli.times import ago, instant, short
-from queuectl.clock import spell
 from queuectl.filters import FILTERS, limit_of, states_of
+from queuectl.job_view import row_as_dict
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     query = query_of({**given, "state": states or None}, now)
     with open_index(queue, screen) as reader:
         pages = Pages(reader, query, limit, queue.settings.max_retries_default)
-        rows = pages.rows() if screen.is_table else map(as_dict, pages.rows())
+        rows = pages.rows() if screen.is_table else (row_as_dict(row, pages.max_retries) for row in pages.rows())
         shown = emit(screen, rows, columns(now), FIELDS)
     if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
@@ -93,7 +93,7 @@ class Pages:
         self._reader = reader
         self._query = query
         self._left = limit
-        self._max_retries = max_retries
+        self.max_retries = max_retries
         self.total = 0
         self.is_exact = True
 
@@ -107,17 +107,12 @@ class Pages:
             if is_first:
                 self.total, self.is_exact = page.total, page.is_exact
             for row in page.rows:
-                yield {**row, "max_retries": self._max_retries if row["max_retries"] is None else row["max_retries"]}
+                yield {**row, "max_retries": self.max_retries if row["max_retries"] is None else row["max_retries"]}
             query.cursor, is_first = page.cursor, False
             if self._left is not None:
                 self._left -= len(page.rows)
             if query.cursor is None or not page.rows:
                 return
-
-
-def as_dict(row: Row) -> dict[str, Any]:
-    """Return a row as JSON has it: with instants that say so."""
-    return {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
 
 
 def columns(now: float) -> list[Column]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
-    from queuectl.job import Job
+    from queuectl.job_view import Job
     from queuectl.processes.control import Watch
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
-    from queuectl.job import Job
+    from queuectl.job_view import Job
 
 TOLD_ONE_BY_ONE = 20  # of more jobs than this, only those that failed
 

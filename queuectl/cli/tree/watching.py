@@ -41,7 +41,10 @@ WATCHING: dict[str, Command] = {
     ),
     "events": Command(
         "tell what happened to jobs, and with -f what happens",
-        flag(*FOLLOW, help="go on until Ctrl-C, also when the supervisor is started again"),
+        flag(
+            *FOLLOW,
+            help="go on until Ctrl-C, also when the supervisor is started again; --json then is an object a line",
+        ),
         option("--since", metavar="TIME", help="from then on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
         option(
             "--type", metavar="KIND", action="append", help="only these: failed,died; a comma list, may be repeated"
@@ -49,7 +52,7 @@ WATCHING: dict[str, Command] = {
         number("-n", "--limit", help="of the past, the newest N (default: 1000 as lines for people, else all)"),
         examples=(
             "queuectl events --since 10m",
-            "queuectl events -f --type failed,died --json",
+            "queuectl events -f --type failed,died -o jsonl",
             "queuectl events --type started -o tsv",
         ),
     ),
