@@ -373,7 +373,7 @@ class Queue:
                 if claim.directory != PENDING:
                     return None
                 if check is not None:
-                    check(claim.job)
+                    check(self._job(claim.job))
                 claim.cancel()
                 self.spool.note_change(job_id)
                 return self._job(claim.job)
@@ -411,7 +411,7 @@ class Queue:
         """
         with self.spool.take(job_id) as claim:
             if check is not None:
-                check(claim.job)
+                check(self._job(claim.job))
             if claim.directory == PENDING:
                 claim.run_now()
             else:
@@ -444,7 +444,7 @@ class Queue:
             if claim.directory == PROCESSING:
                 return False
             if check is not None:
-                check(claim.job)
+                check(self._job(claim.job))
             claim.delete()
             self.spool.note_change(job_id)
             return True

@@ -157,7 +157,7 @@ def test_leftovers_that_were_ended_are_named_with_how_to_keep_them(cli: Run, job
     out = cli("show", "left").out
     assert "Attempt 1 left running, and we ended, 3 processes: sleep 600 (pid 4711), \\x1b[31msh (pid 4712), …\n" in out
     assert "To keep such processes: queuectl enqueue --leftovers leave" in out
-    assert json.loads(cli("show", "left", "--json").out)["history"][-1]["leftovers"]["count"] == 3
+    assert json.loads(cli("show", "left", "--json").out)[0]["history"][-1]["leftovers"]["count"] == 3
     assert "ended 3 processes: sleep 600 (pid 4711)" in cli("events").out
 
 
