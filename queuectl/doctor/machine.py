@@ -12,6 +12,7 @@ from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.overview import LOW_SHARE
+from queuectl.spool import outputs
 from queuectl.spool.publish import least_free
 from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.units import plural, spell_duration, spell_size
@@ -39,12 +40,19 @@ def disk(home: Home) -> Iterator[Finding]:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield Finding(ERROR, text, PURGE)
+        yield _full(home, ERROR, text, total, PURGE)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
-        yield Finding(
-            WARN, text, f"free some space; largest first: du -ah {quoted(home.layout.home)} | sort -rh | head"
-        )
+        cure = f"free some space; largest first: du -ah {quoted(home.layout.home)} | sort -rh | head"
+        yield _full(home, WARN, text, total, cure)
+
+
+def _full(home: Home, level: str, text: str, total_bytes: int, cure: str) -> Finding:
+    """Return a finding that names the largest outputs, where some are large."""
+    found = outputs.largest(home.spool, total_bytes)
+    if found:
+        return Finding(level, f"{text}; {outputs.words(found)}", outputs.removal(home.spool, found))
+    return Finding(level, text, cure)
 
 
 def inodes(home: Home) -> Iterator[Finding]:

@@ -11,19 +11,21 @@ import stat
 from math import inf
 from typing import NamedTuple
 
-from queuectl.errors import InvalidData
+from queuectl.errors import Busy, InvalidData
 from queuectl.fields import is_id
 from queuectl.index.sorting import Sorter
 from queuectl.job import DONE
 from queuectl.maintenance.work import Report
 from queuectl.spool.files import changed_at
 from queuectl.spool.layout import run_of
+from queuectl.spool.publish import refuse_when_full
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from queuectl.errors import QueueError
     from queuectl.maintenance.work import Work
 
 ORPHAN_S = 86400.0
@@ -64,7 +66,23 @@ def run_once(work: Work) -> Report:
     if jobs:
         parts.append(f"the output of {plural(jobs, 'job')}")
     words = f"{work.removed} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
-    return Report(words, jobs=jobs, orphans=orphans, output_bytes=freed + made_room, left_bytes=total - made_room)
+    return Report(
+        words,
+        failed=_still_full(work),
+        jobs=jobs,
+        orphans=orphans,
+        output_bytes=freed + made_room,
+        left_bytes=total - made_room,
+    )
+
+
+def _still_full(work: Work) -> list[QueueError]:
+    """Return the error of a disk too full for new jobs, with the outputs that only a person may remove."""
+    try:
+        refuse_when_full(work.spool)
+    except Busy as error:
+        return [error]
+    return []
 
 
 def _written(work: Work) -> Iterator[Written]:

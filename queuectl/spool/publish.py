@@ -15,6 +15,7 @@ from queuectl.record import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.spool import aside
 from queuectl.spool.files import FULL
 from queuectl.spool.jobfile import SpoolFull
+from queuectl.units import spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,9 +43,18 @@ def refuse_when_full(spool: Spool) -> None:
     floor = least_free(spool.settings, total)
     if free < floor:
         raise Busy(
-            f"the disk of {spool.layout.home} has {free >> 20} MiB left; below {floor >> 20} MiB nothing is enqueued",
-            "free some space, as with: queuectl purge; or lower min_free",
+            f"the disk of {spool.layout.home} has {spell_size(free)} left; below {spell_size(floor)} nothing is enqueued",
+            _how_to_free(spool, total),
         )
+
+
+def _how_to_free(spool: Spool, total_bytes: int) -> str:
+    from queuectl.spool import outputs
+
+    found = outputs.largest(spool, total_bytes, outputs.SEARCHED_FILES)
+    if found:
+        return f"{outputs.words(found)}; to remove: {outputs.removal(spool, found)}"
+    return "free some space, as with: queuectl purge; or lower min_free. queuectl doctor names large outputs"
 
 
 def least_free(settings: Settings, total_bytes: int) -> int:
@@ -136,7 +146,13 @@ def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> I
 
 
 def _full_or(spool: Spool, error: OSError) -> Exception:
-    return SpoolFull(f"the disk of {spool.layout.home} is full") if error.errno in FULL else error
+    if error.errno not in FULL:
+        return error
+    try:
+        _, total = spool.files.free_bytes(spool.layout.spool)
+    except OSError:
+        return SpoolFull(f"the disk of {spool.layout.home} is full")
+    return SpoolFull(f"the disk of {spool.layout.home} is full", _how_to_free(spool, total))
 
 
 def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:

@@ -41,6 +41,26 @@ def test_completed_and_cancelled_jobs_go_when_nothing_else_is_said(cli: Run, job
     assert sorted(row["id"] for row in json.loads(cli("list", "--json").out)) == ["d", "e", "f"]
 
 
+def test_jobs_that_are_named_go_without_a_question(cli: Run, jobs: Jobs, home: Path) -> None:
+    some(jobs)
+    ran = cli("purge", "--output-only", "a")
+    assert (ran.code, ran.err) == (0, "Removed what 1 job wrote, 5 B\n")
+    assert left(home) == [*"abcdef"]
+    assert [path.name for path in (home / "output").glob("a.*")] == []
+    assert "Would remove 2 jobs (1 pending, 1 dead)" in cli("purge", "d", "e", "--dry-run").err
+    ran = cli("purge", "d", "-", "nope", stdin=b"e\n")
+    assert (ran.code, left(home)) == (7, [*"abcf"])
+    assert 'no job "nope"' in ran.err
+    assert cli("purge", "a", "--state", "dead").code == 2
+
+
+def test_a_running_job_that_is_named_stays(cli: Run, jobs: Jobs, home: Path) -> None:
+    with jobs.running("r", b"12345"):
+        ran = cli("purge", "--output-only", "r")
+        assert (ran.code, "hint: cancel it first: queuectl cancel r" in ran.err) == (4, True)
+        assert (home / "output/r.1.log").read_bytes() == b"12345"
+
+
 @pytest.mark.parametrize(
     ("selector", "gone"),
     [

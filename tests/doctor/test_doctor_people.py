@@ -154,6 +154,19 @@ def test_a_disk_without_room_and_without_inodes(ward: Ward, monkeypatch: pytest.
     assert "only 50 more files" in inodes["text"]
 
 
+def test_a_disk_that_is_full_of_one_output(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(ward.home)
+    mib = (1 << 20) // real.f_frsize
+    job_id = ward.jobs.failed("big", b"x" * (5 << 20))
+    path = ward.home / f"output/{job_id}.1.log"
+    for free, level in ((mib // 2, "error"), (4 * mib, "warn")):
+        disk_now = os.statvfs_result((real.f_bsize, real.f_frsize, 100 * mib, free, free, 9, 9, 9, 0, 9))
+        monkeypatch.setattr(os, "statvfs", lambda _path, now=disk_now: now)
+        [disk] = ward.findings("disk")
+        assert (disk["level"], disk["cure"]) == (level, f"queuectl purge --output-only {job_id}")
+        assert f"; the largest output: job {job_id}, 5 MB ({path})" in disk["text"]
+
+
 def test_a_low_limit_on_open_files_and_a_clock_that_is_behind(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (128, 256))
     assert ward.findings("limits")[0]["cure"].startswith("ulimit -n 256;")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.errors import Busy
 from tests.support.chaos import SmallDisk
 from tests.support.supervised import Supervised
 
@@ -45,3 +46,30 @@ def test_old_jobs_are_removed_from_a_full_disk(tmp_path: Path, kind: str, is_sup
             assert (second.returncode, second.stdout, second.stderr) == (0, "", ""), second
             assert (home / "run/ballast").exists()
             assert s.queue.counts()["completed"] == 0
+
+
+def test_a_disk_that_a_job_has_filled_is_emptied_by_the_command_that_is_named(tmp_path: Path) -> None:
+    """One that waits for its next try, and one that still runs."""
+    with SmallDisk("tmpfs", tmp_path) as disk:
+        home = disk.path / "home"
+        home.mkdir(mode=0o700)
+        with Supervised(home, min_free=1 << 20, maintenance_interval=0, backoff_base=1000) as s:
+            s.start(2)
+            runs = s.queue.enqueue("head -c 4M /dev/zero; exec sleep 1000", id="runs")
+            s.wait_until(lambda: sizes(home / "output") == [4 << 20], "it has written")
+            s.queue.enqueue("head -c 100M /dev/zero", id="waits")
+            s.wait_for("waits", "failed")
+            with pytest.raises(Busy) as refused:
+                s.queue.enqueue("true")
+            hint = str(refused.value.hint)
+            assert hint.endswith("to remove: queuectl cancel runs && queuectl purge --output-only waits runs")
+            for command in hint.partition("to remove: ")[2].split(" && "):
+                run = [sys.executable, "-m", "queuectl", "--home", str(home), *command.split()[1:]]
+                ran = subprocess.run(run, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+                assert ran.returncode == 0, ran
+            assert (s.state(runs), s.state("waits")) == ("cancelled", "failed")
+            s.wait_for(s.queue.enqueue("true"), "completed")
+
+
+def sizes(folder: Path) -> list[int]:
+    return [path.stat().st_size for path in folder.iterdir() if path.is_file()]

@@ -10,14 +10,14 @@ import sys
 
 from queuectl.cli.commands.list import PAGE, filters_of, query_of
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.ids import Failures
+from queuectl.cli.ids import Failures, expand
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.screen import is_terminal
 from queuectl.cli.times import instant
-from queuectl.errors import UsageError
+from queuectl.errors import Conflict, QueueError, UsageError
 from queuectl.filters import states_of
 from queuectl.index.rows import DIRECTORY_OF
-from queuectl.job import STATES_OF
+from queuectl.job import STATES, STATES_OF
 from queuectl.maintenance.work import Work
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
     from queuectl.index.reader import Reader
+    from queuectl.job import Job
 
 FILTERS = ("queue", "tag", "batch", "error", "search")
 DEFAULT = STATES_OF["done"]
@@ -38,7 +39,9 @@ NOT_CONFIRMED = 1
 
 
 def run(args: Arguments, screen: Screen) -> int:
-    """Count, ask, remove."""
+    """Count, ask, remove; naming ids is consent."""
+    if args.ids:
+        return _purge_named(args, screen)
     states = _states(args)
     queue = queue_to_change(args, screen)
     now = queue.spool.clock.now()
@@ -68,6 +71,32 @@ def _purge(
         screen.say("Nothing was removed")
         return NOT_CONFIRMED
     return _remove(args, screen, queue, _chosen(reader, states, filters), total)
+
+
+def _purge_named(args: Arguments, screen: Screen) -> int:
+    """Remove the jobs that are named, or what they wrote; without the index, which a full disk may keep from being read."""
+    given = [f"--{name.replace('_', '-')}" for name in ("state", "older_than", *FILTERS) if getattr(args, name, None)]
+    if given:
+        raise UsageError(f"name jobs, or choose them by {given[0]}, not both")
+    queue = queue_to_change(args, screen)
+    failures = Failures(screen)
+    found: list[Job] = []
+    for text in expand(args.ids):
+        try:
+            job = queue.get(queue.resolve(text))
+            if job.state == "processing":
+                raise Conflict(f"job {job.id} is running", f"cancel it first: queuectl cancel {job.id}")
+            found.append(job)
+        except QueueError as error:
+            failures.add("id", text, error)
+    if args.dry_run:
+        counts = {state: count for state in STATES if (count := sum(job.state == state for job in found))}
+        screen.result({"action": "purge", "dry_run": True, "matched": len(found), "by_state": counts})
+        screen.say(f"Would remove {_what(args, counts)}; nothing was removed")
+        failures.finish(len(found) + len(failures), "would not be removed")
+        return 0
+    chosen = (Chosen(job.id, job.directory, job.updated_at) for job in found)
+    return _remove(args, screen, queue, chosen, len(found) + len(failures), failures)
 
 
 def _states(args: Arguments) -> tuple[str, ...]:
@@ -118,9 +147,16 @@ def _agrees(args: Arguments, counts: dict[str, int]) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _remove(args: Arguments, screen: Screen, queue: Queue, chosen: Iterator[Chosen], total: int) -> int:
+def _remove(
+    args: Arguments,
+    screen: Screen,
+    queue: Queue,
+    chosen: Iterator[Chosen],
+    total: int,
+    failures: Failures | None = None,
+) -> int:
     removed = changed = size = 0
-    failures = Failures(screen)
+    failures = Failures(screen) if failures is None else failures
     word = "emptied" if args.output_only else "removed"
     with Progress(screen, "Removing", total) as progress:
         try:

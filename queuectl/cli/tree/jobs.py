@@ -115,6 +115,7 @@ JOBS |= {
     ),
     "purge": Command(
         "remove many jobs and what they wrote, for good",
+        option("ids", metavar="ID", nargs="*", help="these jobs, instead of those that match; - reads ids from stdin"),
         option(
             "--state",
             metavar="STATE",
@@ -134,6 +135,7 @@ JOBS |= {
             "queuectl purge --older-than 30d --dry-run",
             "queuectl purge --state dead --queue default --yes",
             "queuectl purge --output-only --older-than 7d --yes",
+            "queuectl purge --output-only 01JDFQ8Z4T",
         ),
     ),
     "dlq list": Command(

@@ -373,12 +373,34 @@ def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
             return self.free, 100 << 30
 
     spool = Home(tmp_path / "home", files=Nearly())
-    with pytest.raises(Busy, match="has 10 MiB left; below 64 MiB nothing is enqueued"):
+    with pytest.raises(Busy, match="has 10 MB left; below 64 MB nothing is enqueued"):
         spool.enqueue({"command": "true"})
     with pytest.raises(Busy):
         list(spool.enqueue_many([{"command": "true"}]))
     spool.settings = spool.settings.replace("min_free", 5 << 20)
     spool.enqueue({"command": "true"})
+
+
+def test_a_refusal_on_a_full_disk_names_the_largest_outputs(tmp_path: Path) -> None:
+    class Full(Files):
+        def free_bytes(self, path: str) -> tuple[int, int]:
+            return 0, 100 << 20
+
+    spool = Home(tmp_path / "home")
+    waiting, running = spool.put("failed", id="waits"), spool.put("pending", id="runs")
+    claim = spool.start(running)
+    for job_id, size in ((waiting, 3 << 20), (running, 2 << 20), ("gone", 4 << 20), ("small", 1000)):
+        Path(spool.layout.output_of(job_id, 1)).write_bytes(b"x" * size)
+    spool.files = Full()
+    with pytest.raises(Busy) as refused:
+        spool.enqueue({"command": "true"})
+    output = spool.layout.output
+    assert refused.value.hint == (
+        f"the largest outputs: job gone, 4 MB ({output}/gone.1.log), job waits, 3 MB ({output}/waits.1.log),"
+        f" job runs, 2 MB ({output}/runs.1.log); to remove: queuectl cancel runs &&"
+        f" queuectl purge --output-only waits runs && rm {output}/gone.1.log"
+    )
+    claim.close()
 
 
 def test_a_small_disk_is_full_at_one_percent(tmp_path: Path) -> None:
