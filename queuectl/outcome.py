@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+NOT_FOUND, NOT_EXECUTABLE = 127, 126  # what a shell would report of a command that was not started
 LEFTOVERS_SHOWN = 5  # of the processes that an attempt left behind, in its history entry
 LEFTOVER_CHARS = 120
 
@@ -61,7 +62,7 @@ class FailedToStart(Value):
 
     __slots__ = ("code", "why")
 
-    def __init__(self, why: str, code: int = 126) -> None:
+    def __init__(self, why: str, code: int = NOT_EXECUTABLE) -> None:
         self.why = why
         self.code = code
 

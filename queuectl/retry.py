@@ -6,7 +6,7 @@ Guarantees: pure; a job runs at most 1 + max_retries times between two revivals,
 
 from __future__ import annotations
 
-from queuectl.outcome import Exited, succeeded
+from queuectl.outcome import NOT_FOUND, Exited, FailedToStart, succeeded
 from queuectl.value import Value
 
 TYPE_CHECKING = False
@@ -69,6 +69,8 @@ def verdict(
 ) -> Verdict:
     """Decide what becomes of a job.
 
+    A program that does not exist is not looked for again, unless the job itself says how often it is to be tried.
+
     Args:
         fields: what the job says of itself; what it leaves open comes from `settings`.
         failures: failed attempts since the last revival, this one not counted.
@@ -83,6 +85,9 @@ def verdict(
             return SnoozeUntil(now + settings.snooze_delay)
         if outcome.code in settings.permanent_exit_codes:
             return Bury("permanent_exit")
+    has_no_program = isinstance(outcome, FailedToStart) and outcome.code == NOT_FOUND and "argv" in fields
+    if has_no_program and "max_retries" not in fields:
+        return Bury("program_not_found")
     if failures >= fields.get("max_retries", settings.max_retries_default):
         return Bury("retries_exhausted")
     return RetryAt(now + delay_s(fields, failures + 1, settings, chance))

@@ -34,7 +34,7 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "schema", "settings", "times", "units", "value"},
+    | {"salvage", "schema", "settings", "surroundings", "times", "units", "value"},
     {"spool"},
     {"index"},
     {"processes"},

@@ -69,6 +69,8 @@ class Intake:
                         f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?'
                     )
                 job = self._template.job(found)
+                for warning in self._template.warnings():
+                    self._screen.warn(f"{f'line {number}: ' if number else ''}{warning}")
                 if self._resumed is not None and "id" not in job:
                     job["id"] = self._resumed.id_of(found, job)
             except InvalidData as error:

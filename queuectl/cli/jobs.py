@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 
-from queuectl.errors import InvalidData, QueueError, UsageError
+from queuectl.errors import InvalidData, UsageError
 from queuectl.jsontext import is_json
 from queuectl.record import parse
 from queuectl.spool.publish import Checked
+from queuectl.surroundings import StartCheck, absolute, here, is_utf8, path_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,18 +36,26 @@ class Template:
             UsageError: one of them holds nonsense.
             InvalidData: one of them, or a variable, is not text.
         """
-        self.warnings: list[str] = []
-        self._flags = _from_flags(args, now, self.warnings)
-        path = os.environ.get("PATH")
+        self._warnings: list[str] = []
+        self._flags = _from_flags(args, now, self._warnings)
+        path, unusable = path_of(os.environ)
+        if unusable:
+            shown = os.fsencode(":".join(unusable)).decode("ascii", "backslashreplace")
+            self._warnings.append(f"PATH is kept without {shown}, which is not UTF-8: a job file cannot hold it")
         self._below = {"PATH": path} if path else {}  # the job's own `env` wins over it
         self._above = _environment(args)
         if args.cwd is not None:
-            self._flags["cwd"] = os.path.join("" if args.cwd[:1] == "/" else _here(), args.cwd)
-        _check_text({**self._flags, "env": {**self._below, **self._above}})
+            self._flags["cwd"] = absolute(args.cwd, os.environ)
+        _check_text({**self._flags, "env": self._above})
         self._directory: str | None = None
+        self._start_check = None if args.no_check else StartCheck()
 
     def job(self, fields: Mapping[str, Any]) -> Fields:
-        """Return a whole job: `fields`, what the flags say, and the place where it was typed."""
+        """Return a whole job: `fields`, what the flags say, and the place where it was typed.
+
+        Raises:
+            InvalidData: its directory is not there.
+        """
         made = Checked(fields, **self._flags)
         if "command" in self._flags:
             made.pop("argv", None)
@@ -54,12 +63,22 @@ class Template:
             made.pop("command", None)
         if "cwd" not in made:
             if self._directory is None:
-                self._directory = _here()
+                self._directory = here(os.environ)
+                _check_text(self._directory, "cwd")
             made["cwd"] = self._directory
         env = made.get("env", {})
         if isinstance(env, dict):  # anything else is refused with the job
             made["env"] = {**self._below, **env, **self._above}
+        if self._start_check is not None:
+            warning = self._start_check.check(made)
+            if warning is not None:
+                self._warnings.append(warning)
         return made
+
+    def warnings(self) -> list[str]:
+        """Return what is to be said that has not been returned yet."""
+        found, self._warnings = self._warnings, []
+        return found
 
 
 def _from_flags(args: Arguments, now: float, warnings: list[str]) -> Fields:
@@ -129,22 +148,11 @@ def _environment(args: Arguments) -> dict[str, str]:
     return made
 
 
-def _here() -> str:
-    try:
-        here = os.getcwd()
-    except FileNotFoundError:
-        raise QueueError("the current directory does not exist any more", "name one with --cwd") from None
-    _check_text(here, "cwd")
-    return here
-
-
 def _check_text(value: object, field: str = "") -> None:
     """Refuse what has no UTF-8: the system's strings may hold any bytes, JSON text may not."""
     if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them') from None
+        if not is_utf8(value):
+            raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them')
     elif isinstance(value, dict):
         for key, member in value.items():
             _check_text(key, field or key)

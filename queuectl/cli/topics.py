@@ -132,7 +132,7 @@ counts that the supervisor was started in.
 
 GIVEN = """\
 A command starts with these, and nothing else of the environment of queuectl:
-  PATH, HOME, USER, SHELL, LANG, LC_*, TZ
+  PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ
                      from the supervisor
   ...                what the job says in "env"
   QUEUECTL_JOB_ID    the job's id

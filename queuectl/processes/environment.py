@@ -1,7 +1,7 @@
 """environment: what a command finds in its environment and where it runs.
 
-Guarantees: a command sees PATH HOME USER SHELL LANG LC_* TZ of the supervisor, then the job's `env`, then QUEUECTL_*;
-            nothing else of the supervisor's environment, so no secret and no NOTIFY_SOCKET leaks.
+Guarantees: a command sees PATH HOME USER LOGNAME SHELL LANG LC_* TZ of the supervisor, then the job's `env`, then
+            QUEUECTL_*; nothing else of the supervisor's environment, so no secret and no NOTIFY_SOCKET leaks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
     from queuectl.spool.spool import Spool
 
-PASSED = ("PATH", "HOME", "USER", "SHELL", "LANG", "TZ")
+PASSED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ")
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SHELL = "/bin/sh"
 TAG, HOME_TAG = "QUEUECTL_RUN_ID", "QUEUECTL_HOME"  # by these a process of a run is known
@@ -32,6 +32,7 @@ def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
     owner = pwd.getpwuid(os.geteuid())
     made = {"PATH": DEFAULT_PATH, "HOME": owner.pw_dir, "USER": owner.pw_name, "SHELL": owner.pw_shell or SHELL}
     made.update((key, environ[key]) for key in PASSED if environ.get(key))
+    made.setdefault("LOGNAME", made["USER"])
     made.update((key, value) for key, value in environ.items() if key.startswith("LC_"))
     return made
 

@@ -170,13 +170,16 @@ def run(
     Raises:
         Conflict: another supervisor owns the home.
         InvalidData: the configuration is broken.
+        QueueError: too few files may be open.
     """
     from queuectl.processes.ownership import Ownership
+    from queuectl.processes.runner import refuse_low_limit
     from queuectl.processes.supervisor import Supervisor
 
     starter = Starter(ready_fd)
     inherited = {**environ}  # of which the supervisor hides some from what it starts
     try:
+        refuse_low_limit(max(1, count))
         layout.ensure()
         with Ownership(layout, lock_fd) as ownership:
             supervisor = Supervisor(layout, environ, echo=ready_fd is None)

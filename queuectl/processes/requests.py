@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from queuectl import __version__
 from queuectl.errors import Busy, NotFound, UsageError
 from queuectl.processes.control import BACKOFF, MOST_WORKERS, STARTING, check_count
+from queuectl.processes.runner import refuse_low_limit
 
 if TYPE_CHECKING:
     from typing import Any
@@ -65,6 +66,7 @@ def _start(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     _refuse_when_draining(supervisor)
     if len(supervisor.slots) + count > MOST_WORKERS:
         raise UsageError(f"at most {MOST_WORKERS} workers")
+    refuse_low_limit(len(supervisor.slots) + count)
     supervisor.ready_waiters.append((peer, supervisor.add_workers(count)))
     answer_ready(supervisor)
 
@@ -73,6 +75,8 @@ def _scale(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     count = check_count(request.get("count"), 0)
     _refuse_when_draining(supervisor)
     running = [slot for slot in supervisor.slots.values() if slot.state != "stopping"]
+    if count > len(running):
+        refuse_low_limit(count)
     surplus = sorted(running, key=_by_idleness)[: max(0, len(running) - count)]
     for slot in surplus:
         supervisor.stop_worker(slot, now=False)

@@ -11,11 +11,15 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 from typing import TYPE_CHECKING, NamedTuple
 
-from queuectl.outcome import Exited, FailedToStart, Outcome, Signaled, Usage
+from queuectl.errors import QueueError
+from queuectl.outcome import NOT_EXECUTABLE, NOT_FOUND, Exited, FailedToStart, Outcome, Signaled, Usage
 from queuectl.processes.environment import SHELL, command_environment
 from queuectl.processes.spawn import spawn
+from queuectl.surroundings import which
+from queuectl.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from queuectl.job import Job
     from queuectl.spool.layout import Layout
 
+LEAST_OPEN_FILES = 128  # that a process may have: a command's lock is descriptor LOCK_FD
+OPEN_FILES, OPEN_FILES_OF_A_WORKER = 64, 2  # of a supervisor without workers, and for each of them
+RAISE_HARD_LIMIT = "have root raise it: limits.conf, or LimitNOFILE= of a service"
 LOCK_FD = 113  # shells reassign the low descriptors; this one they leave alone
 TAIL_BYTES = 4096
 TAIL_LINES = 3
@@ -94,6 +101,22 @@ class LocalAttempts:
         return fd
 
 
+def refuse_low_limit(workers: int) -> None:
+    """Refuse to have so many workers where a process may have too few files open.
+
+    Raises:
+        QueueError: it names the number that is needed.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = max(LEAST_OPEN_FILES, OPEN_FILES + OPEN_FILES_OF_A_WORKER * workers)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return
+    enough = hard == resource.RLIM_INFINITY or hard >= needed
+    hint = f"ulimit -n {max(needed, min(4096, hard) if hard > 0 else 4096)}" if enough else RAISE_HARD_LIMIT
+    has = f"a process may have {soft} files open (ulimit -n)"
+    raise QueueError(f"{has}; {plural(workers, 'worker')} and their supervisor need {needed}", hint)
+
+
 def _program(job: Job, environment: Mapping[str, str]) -> tuple[str, list[str]]:
     if "command" in job.fields:
         return SHELL, [SHELL, "-c", job.fields["command"]]
@@ -102,19 +125,12 @@ def _program(job: Job, environment: Mapping[str, str]) -> tuple[str, list[str]]:
     name = argv[0]
     if "/" in name:
         return os.path.join(cwd, name), argv
-    found = _which(name, environment.get("PATH", ""))
+    found = which(name, environment.get("PATH", ""), cwd)
     if found is None:
-        raise NotStarted(FailedToStart(f"{_brief(name)}: no such program in PATH={environment.get('PATH', '')}", 127))
+        raise NotStarted(
+            FailedToStart(f"{_brief(name)}: no such program in PATH={environment.get('PATH', '')}", NOT_FOUND)
+        )
     return found, argv
-
-
-def _which(name: str, path: str) -> str | None:
-    """Return what a shell would start; `shutil.which` brings half a megabyte of archive formats into every worker."""
-    for directory in path.split(":") if path else ():
-        found = os.path.join(directory, name)
-        if os.access(found, os.X_OK) and not os.path.isdir(found):
-            return found
-    return None
 
 
 def _enter(cwd: str) -> None:
@@ -132,7 +148,7 @@ def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], o
         why = f"cannot start {_brief(program)}: {_brief(error.object)} cannot be spelled in {error.encoding}"
         raise NotStarted(FailedToStart(why)) from None
     except OSError as error:
-        code = 127 if error.errno == errno.ENOENT else 126
+        code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
         raise NotStarted(
             FailedToStart(f"cannot start {_brief(program)}: {os.strerror(error.errno or 0)}", code)
         ) from None

@@ -56,6 +56,152 @@ def test_the_place_where_it_was_typed_is_stored(
     assert (job["cwd"], job["env"]) == (str(tmp_path), {"PATH": "/some/bin"})
 
 
+@pytest.mark.parametrize(
+    ("pwd", "kept"),
+    [
+        ("{tmp}/current", "{tmp}/current"),
+        ("{tmp}/release", "{tmp}/release"),
+        ("{tmp}/elsewhere", "{tmp}/release"),
+        ("{tmp}/../{name}/current", "{tmp}/release"),
+        ("current", "{tmp}/release"),
+        ("", "{tmp}/release"),
+        (None, "{tmp}/release"),
+    ],
+)
+def test_a_place_behind_a_symbolic_link_is_stored_as_it_was_typed(
+    cli: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pwd: str | None, kept: str
+) -> None:
+    """The job runs in the release that is current when it starts. What $PWD says counts where it names this directory."""
+    (tmp_path / "release/sub").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "current").symlink_to("release")
+    monkeypatch.chdir(tmp_path / "release")
+    if pwd is None:
+        monkeypatch.delenv("PWD", raising=False)
+    else:
+        monkeypatch.setenv("PWD", pwd.format(tmp=tmp_path, name=tmp_path.name))
+    kept = kept.format(tmp=tmp_path)
+    assert stored(home, cli("enqueue", "--command", "true").out)["cwd"] == kept
+    for typed, place in (
+        ("sub", f"{kept}/sub"),
+        ("./sub/.", f"{kept}/sub"),
+        (".", kept),
+        ("../release", f"{kept}/../release"),
+    ):
+        assert stored(home, cli("enqueue", "--command", "true", "--cwd", typed).out)["cwd"] == place
+    link = f"{tmp_path}/current"
+    assert stored(home, cli("enqueue", "--command", "true", "--cwd", link).out)["cwd"] == link
+
+
+def test_a_tilde_that_no_shell_has_expanded_is_the_home_directory(
+    cli: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "x").mkdir()
+    assert stored(home, cli("enqueue", "--command", "true", "--cwd", "~/x").out)["cwd"] == f"{tmp_path}/x"
+    refused(
+        cli("enqueue", "--command", "true", "--cwd", "~nobody-at-all/x"),
+        6,
+        'queuectl: "~nobody-at-all/x": there is no such user',
+    )
+
+
+@pytest.mark.parametrize(
+    ("cwd", "message"),
+    [
+        ("nosuch", "there is no directory {tmp}/nosuch"),
+        ("~/nosuch", "there is no directory {tmp}/nosuch"),
+        ("plain", "{tmp}/plain is not a directory"),
+        ("plain/x", "cannot use directory {tmp}/plain/x: Not a directory"),
+        ("loop", "cannot use directory {tmp}/loop: Too many levels of symbolic links"),
+    ],
+)
+def test_a_directory_that_cannot_be_used_is_said_when_the_job_is_enqueued(
+    cli: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, message: str
+) -> None:
+    """Also one that is named in JSON, or in a line of a file. What will be there later is accepted on demand."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "plain").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    message = message.format(tmp=tmp_path)
+    refused(cli("enqueue", "--command", "true", "--cwd", cwd), 6, f"queuectl: {message}")
+    text = json.dumps({"command": "true", "cwd": str(tmp_path / cwd.removeprefix("~/"))})
+    refused(cli("enqueue", text), 6, f"queuectl: {message}")
+    (tmp_path / "jobs").write_text(f'{text}\n{{"command": "true"}}\n')
+    ran = cli("enqueue", "--file", "jobs")
+    assert (ran.code, len(ran.out.split())) == (7, 1)
+    assert f"line 1: {message}" in ran.err
+    assert cli("enqueue", "--command", "true", "--cwd", cwd, "--no-check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["echo hi"],
+            "there is no program \"echo hi\" in PATH; did you mean -- echo hi, or --command 'echo hi'?",
+        ),
+        (["echo hi", "a b"], "did you mean -- echo hi 'a b', or --command 'echo hi '\"'\"'a b'\"'\"''?"),
+        (["cd", "/"], "there is no program \"cd\" in PATH; if it is a command of the shell: --command 'cd /'"),
+        (["./run.sh"], "there is no program {tmp}/run.sh; if it is a command of the shell: --command ./run.sh"),
+        (["./plain"], "{tmp}/plain is not executable: chmod +x {tmp}/plain"),
+        (["/usr"], "/usr is a directory, not a program"),
+    ],
+)
+def test_a_program_that_is_not_there_is_said_when_the_job_is_enqueued(
+    cli: Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], message: str
+) -> None:
+    """It may be there when the job starts, so it is a warning; in a file of jobs once, with its line."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (tmp_path / "plain").touch()
+    message = message.format(tmp=tmp_path)
+    text = json.dumps({"argv": argv})
+    for line in (["--", *argv], [text]):
+        ran = cli("enqueue", *line)
+        assert stored(home, ran.out)["argv"] == argv
+        assert ran.err.startswith("queuectl: ")
+        assert message in ran.err
+    assert cli("enqueue", "--no-check", "--", *argv).err == ""
+    (tmp_path / "jobs").write_text(f'{{"command": "true"}}\n{text}\n{text}\n')
+    ran = cli("enqueue", "--file", "jobs")
+    assert (ran.code, len(ran.out.split())) == (0, 3)
+    assert [line.split(": ")[1] for line in ran.err.splitlines() if message in line] == ["line 2"]
+
+
+def test_a_program_is_looked_for_where_the_job_will_look_for_it(
+    cli: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the job's own PATH, relative to its directory."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    (tmp_path / "work/bin").mkdir(parents=True)
+    (tmp_path / "work/bin/tool").touch(mode=0o755)
+    assert 'no program "tool" in PATH' in cli("enqueue", "--", "tool").err
+    assert cli("enqueue", "--env", f"PATH={tmp_path}/work/bin", "--", "tool").err == ""
+    assert cli("enqueue", "--env", "PATH=bin", "--cwd", "work", "--", "tool").err == ""
+    assert cli("enqueue", "--cwd", "work", "--", "bin/tool").err == ""
+    assert 'no program "ls" in PATH' in cli("enqueue", "--env", "PATH=/nowhere", "--", "ls").err
+
+
+def test_entries_of_path_that_are_not_utf_8_are_left_out_and_said(
+    queuectl: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what was asked for, by --env or --pass-env, is refused for it."""
+    monkeypatch.setenv("PATH", "/caf\udce9/bin:/usr/bin:/bin:\udcff")
+    monkeypatch.setenv("OTHER", "\udcff")
+    ran = queuectl("enqueue", "--command", "true")
+    assert (ran.code, stored(home, ran.out)["env"]) == (0, {"PATH": "/usr/bin:/bin"})
+    assert (
+        ran.err == "queuectl: PATH is kept without /caf\\xe9/bin:\\xff, which is not UTF-8: a job file cannot hold it\n"
+    )
+    refused(
+        queuectl("enqueue", "--command", "true", "--pass-env", "OTHER"),
+        6,
+        'queuectl: "env" holds bytes that are not UTF-8; a job file cannot keep them',
+    )
+    monkeypatch.setenv("PATH", "\udcff")
+    assert stored(home, queuectl("enqueue", "--command", "true").out)["env"] == {}
+
+
 def test_a_job_that_names_its_place_keeps_it(cli: Run, home: Path) -> None:
     job = stored(home, cli("enqueue", '{"command":"true","cwd":"/srv","env":{"PATH":"/x","A":"1"}}').out)
     assert (job["cwd"], job["env"]) == ("/srv", {"PATH": "/x", "A": "1"})
@@ -76,6 +222,7 @@ def test_flags_win_over_the_json(cli: Run, home: Path) -> None:
 
 
 def test_every_flag_reaches_the_job(cli: Run, home: Path, tmp_path: Path, now: Callable[[float], None]) -> None:
+    (tmp_path / "sub").mkdir()
     line = (
         "--command true --id all --name N --queue q --priority -5 --tag a --tag b --batch B --delay 10m"
         " --expires 2h --timeout 90 --kill-after 5s --max-retries 0 --backoff-base 1.5 --cwd sub"

@@ -69,7 +69,7 @@ def test_memory_that_cannot_be_told_from_our_own_is_not_reported(supervised: Mak
 
 
 def test_the_environment_is_clean_and_the_jobs_own_variables_win(supervised: Make) -> None:
-    """PATH, HOME, USER, SHELL, LANG, LC_*, TZ of the supervisor; then `env`; then QUEUECTL_*; nothing else."""
+    """PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ of the supervisor; then `env`; then QUEUECTL_*; nothing else."""
     s = supervised()
     s.environ.update(SECRET="s3cret", LC_TIME="C", TZ="UTC", LANG="C.UTF-8", NOTIFY_SOCKET="/nowhere")
     s.start(1)
@@ -78,12 +78,13 @@ def test_the_environment_is_clean_and_the_jobs_own_variables_win(supervised: Mak
     seen = dict(line.split("=", 1) for line in s.output(job_id).decode().splitlines())
     assert seen["TZ"] == "Asia/Tokyo"
     assert seen["MINE"] == "yes"
+    assert seen["LOGNAME"] == (s.environ.get("LOGNAME") or seen["USER"])
     assert seen["LC_TIME"] == "C"
     assert seen["QUEUECTL_JOB_ID"] == job_id
     assert seen["QUEUECTL_ATTEMPT"] == "1"
     assert seen["QUEUECTL_QUEUE"] == "default"
     assert seen["QUEUECTL_HOME"] == str(s.home)
-    allowed = {"PATH", "HOME", "USER", "SHELL", "LANG", "TZ", "LC_TIME", "MINE"}
+    allowed = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "LC_TIME", "MINE"}
     assert {name for name in seen if not name.startswith(("QUEUECTL_", "LC_"))} <= allowed
 
 
@@ -129,6 +130,24 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
         assert words in (job.last_error or ""), job.as_dict()
         assert job.dead_reason == "retries_exhausted"
     assert all(w["state"] == "idle" and w["failed"] > 0 for w in s.status()["workers"])
+
+
+def test_a_program_that_does_not_exist_is_not_tried_again_unless_the_job_asks_for_it(supervised: Make) -> None:
+    """A shell that does not find a program is a command that fails, which may be mended meanwhile."""
+    s = supervised(backoff_base=0.05)
+    s.start(2)
+    once = [s.queue.enqueue(["no-such-program-anywhere"]), s.queue.enqueue(["/no/such/program"])]
+    asked = s.queue.enqueue(["no-such-program-anywhere"], max_retries=1)
+    shell = s.queue.enqueue("no-such-program-anywhere")
+    for job_id in (*once, asked, shell):
+        s.wait_for(job_id, "dead")
+    found = [(job.attempts, job.dead_reason, job.exit_code) for job in map(s.queue.get, (*once, asked, shell))]
+    assert found == [
+        (1, "program_not_found", 127),
+        (1, "program_not_found", 127),
+        (2, "retries_exhausted", 127),
+        (4, "retries_exhausted", 127),
+    ]
 
 
 def test_retries_wait_longer_each_time_and_end_in_dead(supervised: Make) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from queuectl.errors import QueueError
 from tests.support.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -51,6 +52,31 @@ def test_a_supervisor_that_cannot_start_says_why_with_its_own_exit_code(supervis
     assert process.returncode == 6
     assert "config.yaml:2: timeout must be" in err
     assert not s.has_supervisor()
+
+
+@pytest.mark.parametrize("how", [("--count", "3"), ("--count", "3", "--foreground")])
+def test_a_limit_of_open_files_that_is_too_low_is_refused_with_the_number_that_is_needed(
+    supervised: Make, how: tuple[str, ...]
+) -> None:
+    """Else no command could be given its lock, and every job would fail to start."""
+    s = supervised()
+    limited = ["sh", "-c", 'ulimit -n 100; exec "$@"', "sh", sys.executable, "-m", "queuectl", "worker", "start", *how]
+    done = subprocess.run(limited, env=s.environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a process may have 100 files open (ulimit -n); " in done.stderr
+    assert "supervisor need 128" in done.stderr
+    assert "have root raise it" in done.stderr
+    assert not s.has_supervisor()
+
+
+def test_workers_are_added_only_as_far_as_the_limit_of_open_files_lets_them(supervised: Make) -> None:
+    s = supervised(prelude="import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (130, 4096))\n")
+    s.start(1)
+    for verb, count in (("start", 33), ("scale", 34)):
+        with pytest.raises(QueueError, match=r"130 files open .*; 34 workers and their supervisor need 132") as refused:
+            s.ask(verb, count=count)
+        assert refused.value.hint == "ulimit -n 4096"
+    assert len(s.status()["workers"]) == 1
 
 
 def test_in_the_foreground_it_logs_to_the_terminal_and_refuses_a_second(supervised: Make) -> None:

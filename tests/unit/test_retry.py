@@ -63,6 +63,14 @@ def test_what_the_job_says_wins_over_the_configuration() -> None:
     assert judge(Exited(1), backoff_base=3) == RetryAt(NOW + 3)
 
 
+def test_a_program_that_does_not_exist_is_given_up_at_once_unless_the_job_says_how_often_to_try() -> None:
+    missing, not_executable, argv = FailedToStart("no such program", 127), FailedToStart("no", 126), {"argv": ["x"]}
+    assert judge(missing, fields=argv) == Bury("program_not_found")
+    assert judge(missing, fields={**argv, "max_retries": 3}) == RetryAt(NOW + 2)
+    assert judge(missing, fields={"command": "x"}) == RetryAt(NOW + 2)
+    assert judge(not_executable, fields=argv) == judge(Exited(127), fields=argv) == RetryAt(NOW + 2)
+
+
 def test_a_permanent_exit_code_buries_at_once() -> None:
     assert judge(Exited(64), permanent_exit_codes=[64, 65]) == Bury("permanent_exit")
     assert judge(Exited(66), permanent_exit_codes=[64, 65]) == RetryAt(NOW + 2)

@@ -50,10 +50,11 @@ def run(args: Arguments, screen: Screen) -> int:
 def _one(args: Arguments, screen: Screen) -> int:
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
-    _warn_of_times(screen, template)
+    _warn(screen, template)
     written = {} if args.job is None else from_json(args.job)
     _warn_of_misspelt(screen, written)
     fields = template.job(written)
+    _warn(screen, template)
     if args.dry_run:
         validate(fields)
         refuse_expired(fields, queue.spool.clock.now())
@@ -89,8 +90,8 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
     return queue.enqueue(fields), True  # its holders ended between two looks, time and again
 
 
-def _warn_of_times(screen: Screen, template: Template) -> None:
-    for warning in template.warnings:
+def _warn(screen: Screen, template: Template) -> None:
+    for warning in template.warnings():
         screen.warn(warning)
 
 
@@ -150,7 +151,7 @@ def _many(args: Arguments, screen: Screen) -> int:
         )
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
-    _warn_of_times(screen, template)
+    _warn(screen, template)
     if args.file in (None, "-"):
         return enqueue_file(args, screen, queue, template, sys.stdin.buffer)
     with _open(args.file) as file:

@@ -50,6 +50,7 @@ JOBS: dict[str, Command] = {
         flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
         flag("--follow", help="wait, and show its output meanwhile"),
         PROPAGATE,
+        flag("--no-check", help="accept a directory that is not there yet, and do not look for the program"),
         flag("--dry-run", help="check the jobs and show them, but put none in"),
         examples=(
             """queuectl enqueue '{"command": "echo hello"}'""",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.processes.runner import _which
+from queuectl.surroundings import which
 
 ROOT = Path(__file__).resolve().parents[3]
 # Some 5 MB together, of which a supervisor and its workers need nothing.
@@ -38,7 +38,7 @@ def _environ() -> dict[str, str]:
     "path", ["", "/nowhere", "{here}/empty:{here}/bin", "{here}/folders:{here}/bin", "{here}/plain"]
 )
 def test_a_program_is_found_where_the_library_finds_it(tmp_path: Path, path: str) -> None:
-    from shutil import which
+    import shutil
 
     for name in ("bin", "plain", "folders/tool", "empty"):
         (tmp_path / name).mkdir(parents=True)
@@ -46,4 +46,4 @@ def test_a_program_is_found_where_the_library_finds_it(tmp_path: Path, path: str
         (tmp_path / name / "tool").write_text("")
         (tmp_path / name / "tool").chmod(mode)
     path = path.format(here=tmp_path)
-    assert _which("tool", path) == which("tool", path=path)
+    assert which("tool", path) == shutil.which("tool", path=path)
