@@ -112,7 +112,9 @@ def test_a_guide_works_from_top_to_end(
 ) -> None:
     """All shell blocks of a page, as one script that ends at the first failure, in a directory of its own."""
     supervised()
-    script = "\n".join(["set -eu", "queuectl status > /dev/null", *_blocks(guide.read_text(), "sh")])
+    script = "\n".join(
+        ["set -eu", 'queuectl delete -q "$(queuectl enqueue --command true)"', *_blocks(guide.read_text(), "sh")]
+    )
     try:
         done = shell(script)
         assert done.returncode == 0, (done.stdout, done.stderr)
