@@ -31,6 +31,15 @@ LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
 AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
 LONGEST_ARGUMENT = 131_071  # bytes that Linux hands to a program in one piece, its NUL not counted; `sh -c` is one too
 
+NAME_MAX = 200
+# What would move the cursor of a terminal, break a line or reorder the text around it: the control characters C0 and C1,
+# separators of lines and paragraphs, bidirectional controls, the byte order mark. The same in every version of Unicode.
+NOT_IN_NAMES = (
+    *((0x0000, 0x001F), (0x007F, 0x009F), (0x061C, 0x061C), (0x200E, 0x200F), (0x2028, 0x202E)),
+    *((0x2066, 0x2069), (0xFEFF, 0xFEFF)),
+)
+_not_in_names = frozenset(chr(code) for first, last in NOT_IN_NAMES for code in range(first, last + 1))
+
 PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
 INSTANTS_MAX = 1024
@@ -186,6 +195,11 @@ def _label(value: object) -> str | None:
     return None if is_id(value) else ID_GRAMMAR
 
 
+def _name(value: object) -> str | None:
+    fine = isinstance(value, str) and value.strip(" ") and len(value) <= NAME_MAX and _not_in_names.isdisjoint(value)
+    return None if fine else f"text of one line, at most {NAME_MAX} characters, without control characters"
+
+
 def _argv(value: object) -> str | None:
     if not (isinstance(value, list) and value and all(isinstance(a, str) for a in value) and value[0]):
         return "a non-empty list of strings whose first is not empty"
@@ -231,7 +245,7 @@ FIELDS: dict[str, Check] = {
     "command": _command,
     "argv": _argv,
     "queue": _label,
-    "name": _label,
+    "name": _name,
     "batch": _label,
     "priority": integer(-1000, 1000),
     "tags": _strings,
@@ -306,10 +320,22 @@ def spell_value(value: object) -> str:
     import json
 
     try:
-        text = json.dumps(value, default=repr)
+        text = json.dumps(value, default=repr, ensure_ascii=False)
+        if not text.isprintable():
+            text = json.dumps(value, default=repr)
     except (TypeError, ValueError, RecursionError):
         text = f"this {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def normalized(fields: Fields) -> Fields:
+    """Return the fields with a name in Unicode's form NFC, so that the same name is the same text."""
+    name = fields.get("name")
+    if not isinstance(name, str) or name.isascii():
+        return fields
+    from unicodedata import normalize
+
+    return {**fields, "name": normalize("NFC", name)}
 
 
 def misspelt(fields: Mapping[str, object]) -> dict[str, str]:

@@ -6,9 +6,9 @@ Source:     JSON Schema 2020-12; the patterns mean the same in ECMAScript and Py
 
 from __future__ import annotations
 
-from queuectl.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S
+from queuectl.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S, NAME_MAX, NOT_IN_NAMES
 from queuectl.settings import ABOVE_ZERO, ALIASES, SETTINGS
-from queuectl.units import UNITS_S
+from queuectl.units import SPELLINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,19 @@ END = "$(?!\\n)"  # `$` alone lets a line feed follow in some languages
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 DECIMAL = "([0-9]+\\.?[0-9]*|\\.[0-9]+)"
 SIZE = f"^{DECIMAL} *([Bb]|[KkMmGgTt]([Ii]?[Bb])?){END}"
-DURATION = "^(?=[0-9.])" + "".join(f"({DECIMAL}[{unit}{unit.upper()}] *)?" for unit in UNITS_S) + END
+
+
+def _part(unit: str) -> str:
+    """Return the pattern of a number with one of the spellings of a unit, in either case."""
+    words = sorted(SPELLINGS[unit], key=len, reverse=True)
+    either_case = ("".join(f"[{letter}{letter.upper()}]" for letter in word) for word in words)
+    return f"({DECIMAL} *({'|'.join(either_case)}) *)"
+
+
+_W, _D, _H, _M, _S, _MS = (_part(unit) for unit in SPELLINGS)
+_BARE = "0*[0-5]?[0-9]"  # 1h30, 2m30
+_DAY = f"({_H}?{_M}?{_S}?{_MS}?|{_H}{_BARE}|{_H}?{_M}{_BARE})"
+DURATION = f"^(?=[0-9.])({DECIMAL} *|{_W}?{_D}?{_DAY}){END}"
 NOT_SAID_OF_JOBS = (
     "Refused although it fits: an integer written as 1.0; a day that its month does not have; an instant outside the years "
     f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or half a surrogate pair in a string; a member that is there twice; a history that is not "
@@ -59,6 +71,10 @@ def _text(description: str, **more: Any) -> Schema:
     return {"type": "string", "pattern": "\\S", **more, "description": description}
 
 
+def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
+    return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in ranges)
+
+
 def _refused(name: str) -> Schema:
     return {"not": {}, "description": f"{name} is refused until it is supported"}
 
@@ -74,7 +90,12 @@ JOB: dict[str, Schema] = {
         "description": "a program and its arguments, run without a shell",
     },
     "queue": _id('the queue it waits in; "default" when left out'),
-    "name": _id("a name for people"),
+    "name": {
+        "type": "string",
+        "pattern": f"^(?! *{END})[^{_class_of(NOT_IN_NAMES)}]*{END}",
+        "maxLength": NAME_MAX,
+        "description": "a name for people: any text of one line",
+    },
     "batch": _id("the batch it belongs to"),
     "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "higher runs first; 0"},
     "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "description": "labels to find it by"},

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from queuectl.clock import spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.fields import refuse_expired, stamp, validate
+from queuectl.fields import normalized, refuse_expired, stamp, validate
 from queuectl.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
 from queuectl.job import Job
 from queuectl.jsontext import encode
@@ -211,6 +211,7 @@ class Claim:
             InvalidData: it would not be a valid job, or expire before it can start.
         """
         self._check_pending()
+        changes = normalized(changes)
         edited = with_changes(self.job.fields, changes)
         validate(edited)
         if "expires_at" in changes or "run_at" in changes:

@@ -9,7 +9,7 @@ Source:     spool/FORMAT.md § Transitions (enqueue); qmail INTERNALS (publish b
 from __future__ import annotations
 
 from queuectl.errors import Busy, Conflict, InvalidData
-from queuectl.fields import InvalidField, new_id, stamp, validate
+from queuectl.fields import InvalidField, new_id, normalized, stamp, validate
 from queuectl.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.record import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.spool import aside
@@ -160,7 +160,9 @@ def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
     if "history" in fields:
         raise InvalidField("history", 'a new job has no "history"')
     now = spool.clock.now()
-    made: Mapping[str, Any] = {**fields, "created_at": fields.get("created_at") or stamp(now)}
+    made = {**fields, "created_at": fields.get("created_at") or stamp(now)}
+    if "name" in made:
+        made = normalized(made)
     if "id" not in fields:
         made = {"id": new_id(now), **made}
     data = _render(made, is_checked=isinstance(fields, Checked))

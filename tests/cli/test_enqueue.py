@@ -271,6 +271,20 @@ def test_what_is_perhaps_not_meant_by_at_is_said(
         )
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"), [("nightly encode", "nightly encode"), ("Ju\u0308rgen", "J\u00fcrgen"), ("夜間", "夜間")]
+)
+def test_a_name_is_any_text_of_one_line(cli: Run, home: Path, typed: str, kept: str) -> None:
+    """Kept in the form NFC; shown, and found, as it was typed."""
+    job_id = cli("enqueue", "--command", "true", "--name", typed).out.strip()
+    assert stored(home, job_id)["name"] == kept
+    assert f"name       {kept}\n" in cli("show", job_id).out
+    assert cli("list", "--search", kept, "-o", "name").out == f"{job_id}\n"
+    ran = cli("enqueue", "--command", "true", "--name", "a\x1b[2J")
+    words = "text of one line, at most 200 characters, without control characters"
+    refused(ran, 6, f'queuectl: "name" must be {words}, not "a\\u001b[2J"')
+
+
 def test_dry_run_shows_the_job_and_stores_nothing(cli: Run, home: Path) -> None:
     ran = cli("enqueue", '{"command":"true"}', "--priority", "3", "--dry-run")
     assert (ran.code, json.loads(ran.out)["priority"]) == (0, 3)

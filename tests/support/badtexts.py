@@ -46,7 +46,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         ["echo", TOO_LONG],
     ),
     "queue": LABELS,
-    "name": LABELS[:8],
+    "name": ("", "  ", "a\nb", "\x1b[2J", "a\x9bb", "\u202egnp.exe", "a\u2028b", "é" * 201, 7, None, [], {}, True),
     "batch": LABELS[4:],
     "priority": (1.0, 0.5, "5", 1001, -1001, 10**30, True, None, [1]),
     "tags": ("a", {}, None, 5, [""], ["a", 1], [["a"]], [None], ["a", True]),
