@@ -90,14 +90,19 @@ def write_counts(screen: Screen, overview: Overview) -> None:
     states = [*ALWAYS, *(state for state in SOMETIMES if overview.count(state))]
     figures = [f"{overview.count(state):,}" if overview.counts else "?" for state in states]
     widths = [max(len(state), len(figure)) for state, figure in zip(states, figures, strict=True)]
-    for texts in (states, figures):
-        cells = [pad(text, columns, right=True) for text, columns in zip(texts, widths, strict=True)]
-        if texts is figures:
-            cells = [
-                screen.paint(cell, COLOURS.get(state) if overview.count(state) else None)
-                for cell, state in zip(cells, states, strict=True)
-            ]
-        screen.line("  " + "  ".join(cells))
+    while states:
+        count = len(states)
+        while count > 1 and screen.columns is not None and sum(widths[:count]) + 2 * count > screen.columns:
+            count -= 1
+        for texts in (states, figures):
+            cells = [pad(text, columns, right=True) for text, columns in zip(texts[:count], widths, strict=False)]
+            if texts is figures:
+                cells = [
+                    screen.paint(cell, COLOURS.get(state) if overview.count(state) else None)
+                    for cell, state in zip(cells, states, strict=False)
+                ]
+            screen.line("  " + "  ".join(cells))
+        states, figures, widths = states[count:], figures[count:], widths[count:]
 
 
 def _facts(overview: Overview) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """render: lists of things as tables, JSON, TSV or names.
 
-Guarantees: a table fits the width by shortening the last column first and leaving columns out next, which is said; rows
-            are streamed, so a million of them cost no more memory than a thousand.
+Guarantees: a table fits the width by shortening the last column first, leaving columns out next, which is said, and
+            cutting the widest at last; rows are streamed, so a million of them cost no more memory than a thousand.
 Source:     IANA text/tab-separated-values (the first line names the fields).
 """
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 GUTTER = "  "
 LAST_MIN = 12  # columns that the last one keeps before others are left out
+CUT_MIN = 4  # columns that any keeps when it is cut
 MEASURED = 1000  # rows that decide how wide columns are
 
 
@@ -110,12 +111,13 @@ def _table(screen: Screen, rows: Iterator[Row], columns: Sequence[Column]) -> in
     if not first:
         return 0
     widths = {id(c): max(width(c.title), *(width(c.cell(row)) for row in first)) for c in columns}
+    is_fitted = screen.columns is not None
     columns, left_out = _fit(screen.columns, columns, widths)
-    screen.line(screen.paint(_line((c.title for c in columns), columns, widths), "dim"))
+    screen.line(screen.paint(_line((c.title for c in columns), columns, widths, is_fitted=is_fitted), "dim"))
     count = 0
     for row in chain(first, rows):
         count += 1
-        screen.line(_line((c.cell(row) for c in columns), columns, widths, screen, row))
+        screen.line(_line((c.cell(row) for c in columns), columns, widths, screen, row, is_fitted=is_fitted))
     if left_out:
         screen.hint(f"(no room for {', '.join(c.title for c in left_out)}; -o wide shows all)")
     return count
@@ -124,7 +126,7 @@ def _table(screen: Screen, rows: Iterator[Row], columns: Sequence[Column]) -> in
 def _fit(
     room: int | None, columns: Sequence[Column], widths: dict[int, int]
 ) -> tuple[Sequence[Column], Sequence[Column]]:
-    """Shorten the last column and choose columns to leave out so that a line fits `room`."""
+    """Shorten the last column, choose columns to leave out and cut the widest so that a line fits `room`."""
     if room is None:
         return columns, ()
     last, kept = columns[-1], list(columns)
@@ -138,6 +140,11 @@ def _fit(
         if worst.leave_out == 0:
             break
         kept.remove(worst)
+    while others() + min(widths[id(last)], CUT_MIN) > room and len(kept) > 1:
+        widest = max(kept[:-1], key=lambda c: widths[id(c)])
+        if widths[id(widest)] <= CUT_MIN:
+            break
+        widths[id(widest)] -= 1
     widths[id(last)] = max(1, min(widths[id(last)], room - others()))
     return kept, [c for c in columns if c not in kept]
 
@@ -148,11 +155,13 @@ def _line(
     widths: dict[int, int],
     screen: Screen | None = None,
     row: Row | None = None,
+    *,
+    is_fitted: bool = False,
 ) -> str:
     made = []
     for column, text in zip(columns, cells, strict=True):
         columns_wide = widths[id(column)]
-        shown = cut(text, columns_wide) if column is columns[-1] else text
+        shown = cut(text, columns_wide) if is_fitted or column is columns[-1] else text
         padded = pad(shown, columns_wide, right=column.right)
         if screen is not None and row is not None and column.colour is not None:
             padded = screen.paint(padded, column.colour(row))

@@ -21,18 +21,23 @@ def columns(now: float) -> list[Column]:
     return [
         Column("WORKER", lambda row: row["name"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
-        Column("UP", lambda row: _since(row["started_at"], now), leave_out=3),
-        Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=2),
-        Column("FAILED", lambda row: f"{row['failed']:,}", right=True, leave_out=4),
-        Column("CPU", lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%", right=True),
+        Column("UP", lambda row: _since(row["started_at"], now), leave_out=5),
+        Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=4),
+        Column("FAILED", lambda row: f"{row['failed']:,}", right=True, leave_out=6),
+        Column(
+            "CPU",
+            lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%",
+            right=True,
+            leave_out=2,
+        ),
         Column(
             "RSS",
             lambda row: None if row["rss_bytes"] is None else spell_size(row["rss_bytes"]),
             right=True,
-            leave_out=1,
+            leave_out=3,
         ),
         Column("JOB", lambda row: row["job_id"]),
-        Column("FOR", lambda row: _since(row["job_since"], now)),
+        Column("FOR", lambda row: _since(row["job_since"], now), leave_out=1),
         Column("COMMAND", lambda row: row["command"]),
     ]
 

@@ -54,6 +54,22 @@ def test_the_table_on_a_narrow_terminal(
     golden(f"list-{columns}", cli("list").out)
 
 
+@pytest.mark.parametrize("columns", [30, 40, 60])
+def test_rows_with_ids_of_any_length_fit(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    """An id of sixteen characters is whole on forty columns; a longer one is cut when nothing else can be left out."""
+    long = "chosen-by-somebody-who-likes-long-names"
+    jobs.dead("1M8PM8DQM5YN5NVJ", command="python train.py --fold 9")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in (("list",), ("dlq", "list")):
+        out = cli(*command).out
+        assert max(map(len, out.splitlines())) <= columns
+        assert "1M8PM8DQM5YN5NVJ" in out or columns < 40
+    jobs.dead(long)
+    out = cli("list").out
+    assert max(map(len, out.splitlines())) <= columns
+    assert f"{long[:10]}" in out
+
+
 @pytest.mark.parametrize(
     ("state", "found"),
     [

@@ -181,7 +181,7 @@ def _histories(mark: Mark) -> Iterator[Text]:
     yield Text(
         "history-bad-edit",
         _pretty({"command": mark("history-bad-edit"), "history": [bad_edit]}).encode(),
-        ('"priority" must be an integer from -1000 to 1000, not "high"', "edited"),
+        ('"priority" must be an integer from -1000 to 1000, not "high"', "a change in the history"),
     )
     early = _pretty({"history": [], "command": mark("history-first")}).encode()
     yield Text("history-first", early, ("line 2, column 3", '"history" must be the last member'))

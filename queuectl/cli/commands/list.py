@@ -120,10 +120,10 @@ def columns(now: float) -> list[Column]:
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
-        Column("TRY", _tries, leave_out=1),
-        Column("NEXT/ENDED", lambda row: next_or_ended(row, now)),
-        Column("EXIT", how_it_ended, leave_out=2),
-        Column("QUEUE", lambda row: row["queue"], leave_out=3),
+        Column("TRY", _tries, leave_out=2),
+        Column("NEXT/ENDED", lambda row: next_or_ended(row, now), leave_out=1),
+        Column("EXIT", how_it_ended, leave_out=3),
+        Column("QUEUE", lambda row: row["queue"], leave_out=4),
         Column("COMMAND", lambda row: row["command"]),
     ]
 
