@@ -16,7 +16,7 @@ from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from typing import Any
 
@@ -30,12 +30,34 @@ PENDING = ("pending", "held")  # what the word pending stands for
 TIME = "a time: text, a datetime, a timedelta or seconds since 1970"
 
 
+ENDED = ("completed", "cancelled", "dead")
+WAITING = ("pending", "held", "failed")
+# By verb: the states of the jobs that a filter selects for it when it names no state, and those that it may name.
+SELECTED_FOR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cancel": ((*WAITING, "processing"), (*WAITING, "processing")),
+    "delete": (STATES, STATES),
+    "edit": (WAITING, WAITING),
+    "hold": (("pending", "failed"), ("pending", "failed")),
+    "release": (("held",), ("held",)),
+    "retry": (("failed", "dead"), (*WAITING, *ENDED)),
+}
+
+
 class InvalidFilter(UsageError, ValueError):
     """A filter that does not exist, or a value that it cannot have; `name` lets the caller find it."""
 
     def __init__(self, name: str, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
         self.name = name
+
+
+def states_for(verb: str, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the states of the jobs that a filter selects for a verb; `named` are the states in the filter, if any.
+
+    A retry runs again what has failed; what has completed, or was cancelled, only if that state is named.
+    """
+    usual, possible = SELECTED_FOR[verb]
+    return tuple(state for state in named if state in possible) if named else usual
 
 
 def query_of(

@@ -14,11 +14,12 @@ from queuectl.index.database import IndexUnavailable as IndexUnavailable
 from queuectl.index.pages import Page as Page
 from queuectl.index.pages import Query as Query
 from queuectl.index.rows import STATES_IN, as_dict
+from queuectl.index.selection import Selection as Selection
 from queuectl.job import PROCESSING, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
 NEIGHBOURS = 20
@@ -88,6 +89,10 @@ class Reader:
     def page(self, query: Query) -> Page:
         """Return one page of the jobs that match; see pages."""
         return pages.fetch(self._database, query)
+
+    def select(self, query: Query, states: Sequence[str] = STATES) -> Selection:
+        """Return all jobs in `states` that match now, whatever the limit and the cursor of `query`."""
+        return pages.select(self._database, query, states)
 
     def rows(self, query: Query) -> Iterator[dict[str, Any]]:
         """Yield all jobs that match, fetched `query.limit` at a time; its cursor moves on with them."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import contextmanager
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from queuectl import filters
+from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.fields import InvalidField, misspelt, refuse_expired, validate
 from queuectl.filters import InvalidFilter
@@ -16,12 +18,18 @@ from queuectl.web.answer import Answer, Problem, of_error, ok
 from queuectl.web.rows import command_line_of, detail, group_as_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from queuectl.client import Queue
     from queuectl.index.pages import Query
+    from queuectl.job import Job
+    from queuectl.spool.claim import Claim
     from queuectl.web.site import Ask
+
+    Check = Callable[[Job], None] | None
+
+Result = TypeVar("Result")
 
 PAGE = 50
 PATIENCE_S = 20.0
@@ -189,34 +197,94 @@ def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
 # --- doing something to one
 
 
-def done(action: str, ids: list[str], failed: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Return what was done, as the command line says it."""
-    return {"action": action, "ids": ids, "failed": failed or []}
+class Unchanged(Exception):
+    """The job is such that the action has nothing to do."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.id)
+        self.job = job
 
 
-def _edit(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
-    with queue.spool.take(job_id) as claim:
+class StateChanged(Conflict):
+    """The job is not any more as it was when it was chosen."""
+
+    def __init__(self, job: Job, was: str) -> None:
+        super().__init__(f"job {job.id} is {job.state} now, {was}; it was left as it is", "look again, then decide")
+        self.job = job
+
+
+class Done:
+    """What an action did, told as the command line tells it."""
+
+    def __init__(self, action: str) -> None:
+        self.action = action
+        self.ids: list[str] = []
+        self.unchanged: list[dict[str, str]] = []
+        self.failed: list[dict[str, Any]] = []
+        self.expiry_removed: list[dict[str, str]] = []
+
+    def add(self, job_id: str, job: Job | None) -> None:
+        """Note a job that was changed; None for one that is gone."""
+        self.ids.append(job_id)
+        if job is not None and job.removed_expiry is not None:
+            self.expiry_removed.append({"id": job_id, "expires_at": spell(job.removed_expiry)})
+
+    def add_unchanged(self, job: Job) -> None:
+        """Note a job that was left as it is."""
+        self.unchanged.append({"id": job.id, "state": job.state})
+
+    def add_failure(self, job_id: str, error: QueueError) -> None:
+        """Note a job to which it could not be done."""
+        told = {"id": job_id, "title": error.title, "detail": str(error), "exit_code": error.exit_code}
+        self.failed.append({**told, "hint": error.hint} if error.hint else told)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the members of the answer."""
+        made = {"action": self.action, "ids": self.ids, "unchanged": self.unchanged, "failed": self.failed}
+        return {**made, "expiry_removed": self.expiry_removed} if self.expiry_removed else made
+
+
+# Each returns the job as it is then, None when it is gone, and calls the check with the job under its lock first.
+
+
+def _cancel(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> Job:
+    job, is_changed = patiently(lambda: queue.cancel_unless_ended(job_id, check))
+    if not is_changed:
+        raise Unchanged(job)
+    return job
+
+
+def _delete(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> None:
+    patiently(lambda: queue.delete(job_id, check))
+
+
+def _edit(queue: Queue, job_id: str, changes: dict[str, Any], check: Check) -> Job:
+    with _taken(queue, job_id, check) as claim:
         claim.edit(changes)
+        return claim.job
 
 
-def _hold(queue: Queue, job_id: str, _changes: dict[str, Any]) -> None:
-    with queue.spool.take(job_id) as claim:
+def _hold(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> Job:
+    with _taken(queue, job_id, check) as claim:
         if claim.directory != "pending":
             raise Conflict(f"job {job_id} is {claim.job.state}; only a waiting job can be held")
+        if claim.job.is_held:
+            raise Unchanged(claim.job)
         claim.hold()
+        return claim.job
 
 
-def _release(queue: Queue, job_id: str, _changes: dict[str, Any]) -> None:
-    with queue.spool.take(job_id) as claim:
+def _release(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> Job:
+    with _taken(queue, job_id, check) as claim:
         claim.release()
+        return claim.job
 
 
-def _retry(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
+def _retry(queue: Queue, job_id: str, changes: dict[str, Any], check: Check) -> Job:
     """Run it again; what is to be changed first is changed under the same lock, so that nobody starts the old job."""
     if not changes:
-        queue.retry(job_id)
-        return
-    with queue.spool.take(job_id) as claim:
+        return queue.retry(job_id, check)
+    with _taken(queue, job_id, check) as claim:
         validate(with_changes(claim.job.fields, changes))
         if claim.directory == "pending":
             claim.edit(changes)
@@ -224,37 +292,49 @@ def _retry(queue: Queue, job_id: str, changes: dict[str, Any]) -> None:
         else:
             claim.revive()
             claim.edit(changes)
+        if "expires_at" in changes:
+            claim.job.removed_expiry = None  # the person has decided about it
         queue.spool.note_change(job_id)
+        return claim.job
 
 
-def patiently(do: Callable[[], object]) -> None:
+@contextmanager
+def _taken(queue: Queue, job_id: str, check: Check) -> Iterator[Claim]:
+    with queue.spool.take(job_id) as claim:
+        if check is not None:
+            check(claim.job)
+        yield claim
+
+
+def patiently(do: Callable[[], Result]) -> Result:
     """Do what may have to wait for a command to end, and wait for it no longer than PATIENCE_S; it goes on all the same.
 
     Raises:
         Busy: it goes on.
     """
-    ended: list[Exception | None] = []
+    results: list[Result] = []
+    errors: list[Exception] = []
 
     def run() -> None:
         try:
-            do()
-            ended.append(None)
+            results.append(do())
         except Exception as error:  # noqa: BLE001 - raised where it was asked for
-            ended.append(error)
+            errors.append(error)
 
     thread = Thread(target=run, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    if not ended:
+    if errors:
+        raise errors[0]
+    if not results:
         hint = "it is killed once its kill_after is over; look again"
         raise Busy(f"the command takes longer than {PATIENCE_S:g} s to end; the request stands", hint)
-    if ended[0] is not None:
-        raise ended[0]
+    return results[0]
 
 
-DOES: dict[str, Callable[[Queue, str, dict[str, Any]], None]] = {
-    "cancel": lambda queue, job_id, _: patiently(lambda: queue.cancel(job_id)),
-    "delete": lambda queue, job_id, _: patiently(lambda: queue.delete(job_id)),
+DOES: dict[str, Callable[[Queue, str, dict[str, Any], Check], Job | None]] = {
+    "cancel": _cancel,
+    "delete": _delete,
     "edit": _edit,
     "hold": _hold,
     "release": _release,
@@ -274,14 +354,28 @@ def act(action: str) -> Callable[[Ask], Answer]:
     """Return the handler that does something to the one job of the path."""
 
     def handle(ask: Ask) -> Answer:
-        job_id = ask.params["id"]
-        changes = checked_changes((ask.body or {}).get("set") or {})
+        job_id, body, done = ask.params["id"], ask.body or {}, Done(action)
+        changes = checked_changes(body.get("set") or {})
         try:
-            DOES[action](ask.queue, job_id, changes)
+            done.add(job_id, DOES[action](ask.queue, job_id, changes, _only_in(body.get("if_state"))))
+        except Unchanged as same:
+            done.add_unchanged(same.job)
         except InvalidField as error:
             problem = of_error(error, ask.site.home)
             problem.errors = [(f"/set{pointer}", words, hint) for pointer, words, hint in problem.errors]
             raise problem from None
-        return ok(done(action, [job_id]))
+        return ok(done.as_dict())
 
     return handle
+
+
+def _only_in(states: list[str] | None) -> Check:
+    """Return a check that the job is in one of these states, if any are given."""
+    if states is None:
+        return None
+
+    def check(job: Job) -> None:
+        if job.state not in states:
+            raise StateChanged(job, f"not {' or '.join(states)}")
+
+    return check

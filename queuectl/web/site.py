@@ -20,6 +20,7 @@ from queuectl.processes import control
 from queuectl.processes.logs import open_log
 from queuectl.times import read_instant
 from queuectl.web.answer import Problem, without_home
+from queuectl.web.selections import Selections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,6 +192,7 @@ class Site:
         self.boot = boot
         self.index = Index(self.layout, boot, self.clock)
         self.streams = Streams()
+        self.selections = Selections(self.clock)
         self._log = open_log(queue.layout, "web")
         self._log_lock = Lock()
         self.writes = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.client import Queue
+from queuectl.spool.claim import Claim
 from queuectl.web import jobs as api_jobs
 from tests.web.support import Served
 
@@ -180,6 +181,8 @@ def test_what_has_not_changed_is_304(web: Served, jobs: Jobs) -> None:
 
 # --- doing
 
+UNCHANGED = {("completed", "cancel"), ("cancelled", "cancel"), ("dead", "cancel"), ("held", "hold")}
+
 
 @pytest.mark.parametrize(
     ("state", "verb", "after"),
@@ -187,6 +190,8 @@ def test_what_has_not_changed_is_304(web: Served, jobs: Jobs) -> None:
         ("pending", "cancel", "cancelled"),
         ("failed", "cancel", "cancelled"),
         ("completed", "cancel", "completed"),
+        ("cancelled", "cancel", "cancelled"),
+        ("dead", "cancel", "dead"),
         ("failed", "retry", "pending"),
         ("dead", "retry", "pending"),
         ("completed", "retry", "pending"),
@@ -209,7 +214,9 @@ def test_a_verb(web: Served, jobs: Jobs, state: str, verb: str, after: str | Non
         assert (reply.status, web.queue.get("j").state) == (409, state)
     else:
         assert reply.status == 200, reply
-        assert reply.json == {"action": verb, "ids": ["j"], "failed": []}
+        is_changed = (state, verb) not in UNCHANGED
+        same = [] if is_changed else [{"id": "j", "state": state}]
+        assert reply.json == {"action": verb, "ids": ["j"] * is_changed, "unchanged": same, "failed": []}
         assert web.queue.get("j").state == after
     assert web.get("/api/v1/jobs")["jobs"][0]["state"] == (after or state)
 
@@ -224,6 +231,28 @@ def test_a_dead_job_is_corrected_and_tried_again_in_one_step(web: Served, jobs: 
     assert (job.state, job.command, job.failures) == ("pending", "true", 0)
 
 
+def test_a_verb_may_name_the_states_that_were_seen(web: Served, jobs: Jobs) -> None:
+    """A job that was seen as failed has completed by now: it does not run again unasked."""
+    jobs.completed("j")
+    for verb in ("retry", "cancel"):
+        reply = web.ask("POST", f"/api/v1/jobs/j/{verb}", {"if_state": ["failed", "pending"]})
+        assert (reply.status, web.queue.get("j").state) == (409 if verb == "retry" else 200, "completed")
+    assert web.post("/api/v1/jobs/j/retry", {"if_state": ["completed"]})["ids"] == ["j"]
+    assert web.ask("POST", "/api/v1/jobs/j/retry", {"if_state": ["done"]}).status == 422
+
+
+@pytest.mark.parametrize("path", ["/api/v1/jobs/j/retry", "/api/jobs/j/retry"])
+def test_a_job_that_expired_runs_again_and_that_its_expiry_was_removed_is_said(
+    web: Served, jobs: Jobs, path: str
+) -> None:
+    expiry = "2026-01-01T00:00:00.000000Z"
+    jobs.spool.enqueue({"id": "j", "command": "true", "expires_at": expiry})
+    assert not isinstance(jobs.spool.claim("j", "w"), Claim)
+    assert web.queue.get("j").dead_reason == "expired"
+    assert web.post(path, {})["expiry_removed"] == [{"id": "j", "expires_at": expiry}]
+    assert isinstance(jobs.spool.claim("j", "w"), Claim)
+
+
 def test_an_edit_is_checked(web: Served, jobs: Jobs) -> None:
     jobs.pending("j", "echo 1", name="x")
     web.post("/api/v1/jobs/j/edit", {"set": {"command": "echo 2", "name": None}})
@@ -236,51 +265,9 @@ def test_an_edit_is_checked(web: Served, jobs: Jobs) -> None:
 
 def test_delete(web: Served, jobs: Jobs) -> None:
     jobs.completed("j")
-    assert web.ask("DELETE", "/api/v1/jobs/j").json == {"action": "delete", "ids": ["j"], "failed": []}
+    assert web.ask("DELETE", "/api/v1/jobs/j").json == {"action": "delete", "ids": ["j"], "unchanged": [], "failed": []}
     assert web.ask("DELETE", "/api/v1/jobs/j").status == 404
     assert web.get("/api/v1/jobs")["total"] == 0
-
-
-def test_the_same_for_many(web: Served, jobs: Jobs) -> None:
-    for number in range(5):
-        jobs.dead(f"d{number}", {"error": "no", "exit_code": 1})
-    jobs.pending("p")
-    path = "/api/v1/bulk"
-    only = {"action": "retry", "filter": {"state": "dead"}}
-    changed = web.ask("POST", path, {**only, "expected": 4})
-    assert (changed.status, changed.json["matched"]) == (409, 5)
-    assert web.post(path, {**only, "dry_run": True})["matched"] == 5
-    one = web.post(path, {**only, "expected": 5, "limit": 1})
-    assert (len(one["ids"]), one["matched"], one["left"]) == (1, 5, 4)
-    rest = web.post(path, {**only, "expected": 4})
-    assert (len(rest["ids"]), rest["left"]) == (4, 0)
-    assert web.queue.counts()["dead"] == 0
-    some = web.post(path, {"action": "edit", "ids": ["p", "nobody", "p"], "set": {"priority": 7}})
-    assert (some["ids"], some["failed"][0]["id"], some["left"]) == (["p"], "nobody", 0)
-    assert web.queue.get("p").priority == 7
-    gone = web.post(path, {"action": "delete", "filter": {"q": "true"}, "expected": 6})
-    assert (len(gone["ids"]), web.queue.list()) == (6, [])
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {"action": "retry"},
-        {"action": "retry", "ids": []},
-        {"action": "retry", "ids": ["a"], "filter": {"state": "dead"}},
-        {"action": "retry", "filter": {"state": "dead"}},
-        {"action": "retry", "filter": {}, "expected": 0},
-        {"action": "retry", "filter": {"stat": "dead"}, "expected": 0},
-        {"action": "explode", "ids": ["a"]},
-        {"action": "edit", "ids": ["a"]},
-        {"action": "hold", "ids": ["a"], "set": {"priority": 1}},
-        {"action": "retry", "ids": ["../a"]},
-        {"action": "retry", "ids": ["a"], "limit": 0},
-        {"action": "retry", "ids": ["a"], "expected": -1},
-    ],
-)
-def test_a_bulk_action_that_says_too_little_or_too_much_is_refused(web: Served, body: dict[str, Any]) -> None:
-    assert web.ask("POST", "/api/v1/bulk", body).status == 422
 
 
 def test_settings_are_told_changed_and_given_back(web: Served, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -335,8 +335,10 @@ def test_all_that_match_are_ticked_retried_and_changed(person: Person, jobs: Job
     page.get_by_label("Tick all on this page").check()
     person.see(".bulk", "50 ticked")
     person.press("Tick all 56 that match")
+    jobs.completed("fine")  # matches no more than before
     person.press("Retry")
     person.see("dialog", "Retry 56 jobs?")
+    person.see("dialog", "56 dead.")
     person.press("Retry 56 jobs")
     person.see(".toast", "56 jobs queued again")
     person.see(".empty", "No job matches")
@@ -354,6 +356,76 @@ def test_all_that_match_are_ticked_retried_and_changed(person: Person, jobs: Job
     person.press("Cancel 10 jobs")
     person.see(".toast", "10 jobs cancelled")
     assert web.get("/api/v1/jobs?state=cancelled")["total"] == 10
+
+
+def test_what_has_completed_runs_again_only_after_a_question(person: Person, jobs: Jobs) -> None:
+    jobs.completed("c")
+    jobs.dead("d")
+    page = person.sign_in("jobs/c")
+    person.see("h1", "c")
+    page.keyboard.press("r")
+    person.see("dialog", "Run a completed job again?")
+    person.press("Back")
+    page.keyboard.press("c")
+    person.see(".toast", "c has ended already: it is completed")
+    assert jobs.queue.get("c").state == "completed"
+    person.go("jobs")
+    for job_id in ("c", "d"):
+        page.get_by_label(f"Tick {job_id}").check()
+    person.press("Cancel")
+    person.see(".toast", "Nothing to cancel. Left alone: 1 completed, 1 dead.")
+    person.press("Retry")
+    person.see("dialog", "Of these, 1 job completed already.")
+    person.press("Back")
+    assert (jobs.queue.get("c").state, jobs.queue.get("d").state) == ("completed", "dead")
+    person.go("jobs/c")
+    page.keyboard.press("r")
+    person.press("Run it again")
+    person.see(".toast", "c is queued again")
+    assert jobs.queue.get("c").state == "pending"
+
+
+def test_a_job_that_completes_while_it_is_looked_at_does_not_run_again(person: Person, jobs: Jobs) -> None:
+    jobs.failed("f")
+    page = person.sign_in("jobs/f")
+    person.see("h1", "f")
+    person.with_state("S.every = 'off'")
+    with jobs.start("f") as claim:
+        claim.finish({"exit_code": 0})
+    page.keyboard.press("r")
+    person.see(".toast", "job f is completed now")
+    assert jobs.queue.get("f").state == "completed"
+
+
+def test_a_server_that_was_restarted_counts_again_and_asks_again(person: Person, jobs: Jobs, web: Served) -> None:
+    for number in range(3):
+        jobs.dead(f"d{number}")
+    page = person.sign_in("jobs?state=dead")
+    page.get_by_label("Tick all on this page").check()
+    jobs.pending("p")
+    person.press("Cancel")
+    person.see(".toast", "Nothing to cancel")
+    person.with_state("S.all = true")
+    person.press("Retry")
+    person.see("dialog", "Retry 3 jobs?")
+    web.server.site.selections._kept.clear()
+    jobs.dead("d3")
+    person.press("Retry 3 jobs")
+    person.see("dialog", "Retry 4 jobs?")
+    person.see("dialog", "has counted again")
+    assert jobs.queue.counts()["dead"] == 4
+    person.press("Retry 4 jobs")
+    person.see(".toast", "4 jobs queued again")
+
+
+def test_an_expired_job_is_retried_on_the_page(person: Person, jobs: Jobs) -> None:
+    jobs.spool.enqueue({"id": "e", "command": "true", "expires_at": "2026-01-01T00:00:00Z"})
+    assert jobs.spool.claim("e", "w").__class__.__name__ == "NotNow"
+    page = person.sign_in("jobs/e")
+    person.see("dd", "expired")
+    page.keyboard.press("r")
+    person.see(".toast", "e is queued again; its expiry,")
+    assert jobs.queue.get("e").expires_at is None
 
 
 def test_a_large_deletion_asks_for_the_number(person: Person, jobs: Jobs, web: Served) -> None:

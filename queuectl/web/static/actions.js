@@ -1,16 +1,17 @@
 /* Doing something to jobs and workers, to one or to many, with what is said about it. */
-import { at, FILTERS, many, number } from './words.js';
-import { filterOf, now, refresh, render, S, untick } from './state.js';
+import { FILTERS, many, number, STATES } from './words.js';
+import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
 import { h } from './document.js';
 import { drop, toast } from './parts.js';
 import { SILENCE, Trouble } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
 
-const AT_ONCE = 1000; // ids a request
 const FEW = 100; // so many are done without a question, or without typing their number
 const UNDO_MS = 8000;
+const GONE = 410; // the server does not know the selection any more
 const DONE = { retry: 'queued again', cancel: 'cancelled', delete: 'deleted', edit: 'changed' };
+const ENDED = ['completed', 'cancelled', 'dead'], NOT_COMPLETED = ['pending', 'held', 'failed', 'cancelled', 'dead'];
 
 /* Does something once at a time, however often it is clicked. */
 export async function act(key, does) {
@@ -36,79 +37,77 @@ export const startWorkers = (count) => post('workers', 'workers', (made) => `Sta
 
 // --- one job
 
-const verb = (name, words) => (id) => post(`${name} ${id}`, `jobs/${id}/${name}`, `${id} is ${words}`);
+const was = (removed) => (removed?.length ? `; its expiry, ${ago(removed[0].expires_at)}, was removed` : '');
+const hasEnded = (id, state) => `${id} has ended already: it is ${state}`;
+const said = (id, words) => ({ unchanged, expiry_removed: removed }) =>
+  (unchanged.length ? hasEnded(id, unchanged[0].state) : `${id} is ${words}${was(removed)}`);
+const verb = (name, words) => (id, body) => post(`${name} ${id}`, `jobs/${id}/${name}`, said(id, words), body);
+const retry = verb('retry', 'queued again'), cancel = verb('cancel', 'cancelled');
 
+/* What was not asked about does not happen to a job that is in another state by now: the server compares. */
 export const one = {
-  retry: verb('retry', 'queued again'),
-  hold: verb('hold', 'held'),
-  release: verb('release', 'released'),
-  delete: (id) => remove({ ids: [id] }, 1),
+  hold: (id) => verb('hold', 'held')(id),
+  release: (id) => verb('release', 'released')(id),
+  delete: (id) => act(`delete ${id}`, async () => remove(await select('delete', { ids: [id] }))),
+  retry(id, state) {
+    if (state !== 'completed') return retry(id, { if_state: NOT_COMPLETED });
+    return form({
+      title: 'Run a completed job again?', submit: 'Run it again',
+      intro: [h('p', h('code', id), ' has completed. Its command runs once more.')],
+      onsubmit: async () => toast(said(id, 'queued again')(await write('POST', `/api/v1/jobs/${id}/retry`, { if_state: ['completed'] }))),
+    });
+  },
   cancel(id, state) {
-    if (state !== 'processing') return verb('cancel', 'cancelled')(id);
-    form({
+    if (ENDED.includes(state)) return toast(hasEnded(id, state));
+    if (state !== 'processing') return cancel(id, { if_state: ['pending', 'held', 'failed'] });
+    return form({
       title: 'Cancel a running job?', submit: 'Cancel the job', isDanger: true,
       intro: [h('p', 'Its command and all it started are ended: ', h('code', id))],
-      onsubmit: async () => {
-        await write('POST', `/api/v1/jobs/${id}/cancel`);
-        toast(`${id} is cancelled`);
-      },
+      onsubmit: async () => toast(said(id, 'cancelled')(await write('POST', `/api/v1/jobs/${id}/cancel`))),
     });
   },
 };
 
-// --- many: a target is { ids }, or { filter, matched }
+// --- many: a target is what the server has selected for one action: exactly so many jobs, and no others later
 
-/* A filter is frozen at the moment of the click: what matches can only become fewer. */
-export async function freeze(filter, last) {
-  const seen = [...S.list.rows.values()].map((row) => row.updated_at);
-  const newest = Math.max(now(), ...[last, ...seen].filter(Boolean).map((iso) => at(iso) + 1));
-  const frozen = { ...filter, until: filter.until || new Date(newest).toISOString() };
-  const { matched } = await write('POST', '/api/v1/bulk', { action: 'retry', filter: frozen, dry_run: true });
-  return { filter: frozen, matched };
+/* Which are { ids } or { filter }. */
+export async function select(action, which) {
+  const body = which.filter && !Object.keys(which.filter).length ? { filter: { state: 'all' } } : which;
+  return { ...await write('POST', '/api/v1/bulk', { action, ...body, dry_run: true }), action, which };
 }
 
-export const chosen = async () => (S.all ? freeze(filterOf(S.view.params)) : { ids: [...S.ticked] });
+export const chosen = (action) => select(action, S.all ? { filter: filterOf(S.view.params) } : { ids: [...S.ticked] });
 
-export async function bulk(action, target, body = {}, more = {}) {
-  const ids = [], failed = [];
-  const send = async (which) => {
-    const made = await write('POST', '/api/v1/bulk', { action, ...which, ...body }, more);
-    ids.push(...made.ids);
-    failed.push(...made.failed);
-    return made;
-  };
-  let left = 0;
-  if (target.ids) for (let i = 0; i < target.ids.length; i += AT_ONCE) await send({ ids: target.ids.slice(i, i + AT_ONCE) });
-  else left = await bulkFilter(target, send, body.limit);
-  tell(action, ids.length, failed, left);
-  return ids;
-}
-
-/* The server takes so many at a time, and says how many are left; it refuses another number than was confirmed. */
-async function bulkFilter({ filter, matched }, send, limit) {
-  for (let left = matched; left;) {
-    try {
-      const made = await send({ filter, expected: left });
-      if (limit) return 0;
-      left = made.left;
-      if (made.failed.length || !made.ids.length) return left;
-    } catch (error) {
-      if (error.status !== 409 || error.matched == null) throw error;
-      left = error.matched;
-    }
+/* Carries out a selection, as many as the server does in a request at a time; with a limit, only the next ones. */
+export async function bulk({ action, selection }, body = {}, more = {}) {
+  const sum = { ids: [], unchanged: [], failed: [], expiry_removed: [], left: 0 };
+  try {
+    do {
+      const made = await write('POST', '/api/v1/bulk', { action, selection, ...body }, more);
+      for (const name of ['ids', 'unchanged', 'failed', 'expiry_removed']) sum[name].push(...made[name] || []);
+      sum.left = made.left;
+    } while (sum.left && !body.limit);
+  } catch (error) {
+    if (sum.ids.length) toast(`${many(sum.ids.length, 'job')} ${DONE[action]} before it stopped`, { kind: 'error' });
+    throw error;
   }
-  return 0;
+  tell(action, sum);
+  return sum;
 }
 
-function tell(action, done, failed, left) {
-  if (!failed.length && !left) return toast(`${many(done, 'job')} ${DONE[action]}`);
-  const why = failed.length ? `${failed[0].id}: ${failed[0].detail}` : `${number(left)} left`;
-  return toast(`${number(done)} of ${many(done + failed.length + left, 'job')} ${DONE[action]}. ${why}`, { kind: 'error' });
+function tell(action, { ids, unchanged, failed, expiry_removed: removed }) {
+  const notes = [
+    removed.length && `removed the expiry of ${many(removed.length, 'job')}, which had passed`,
+    unchanged.length && `left alone ${many(unchanged.length, 'job')} that had changed`,
+    failed.length && `${number(failed.length)} failed: ${failed[0].id}: ${failed[0].detail}`,
+  ].filter(Boolean);
+  toast([`${many(ids.length, 'job')} ${DONE[action]}`, ...notes].join('; '), failed.length || unchanged.length ? { kind: 'error' } : {});
 }
 
 /* Nothing is deleted before eight seconds are over: until then it can be undone. */
-export function remove(target, count) {
-  const going = { ids: new Set(target.ids), filter: target.filter };
+export function remove(target) {
+  if (!target.matched) return toast(target.failed[0]?.detail || 'No job matches any more');
+  const going = { ids: new Set(target.which.ids), isAll: !target.which.ids };
   const end = () => {
     clearTimeout(timer);
     S.going = S.going.filter((each) => each !== going);
@@ -121,59 +120,74 @@ export function remove(target, count) {
   going.send = (how) => {
     end();
     return act(going.note.key, async () => {
-      const ids = new Set(await bulk('delete', target, {}, how));
+      const ids = new Set((await bulk(target, {}, how)).ids);
       S.list.order = S.list.order.filter((id) => !ids.has(id));
       for (const id of ids) S.ticked.delete(id);
-      S.list.take ||= !!target.filter;
+      S.list.take ||= going.isAll;
       if (ids.has(S.view.id)) location.hash = '#/jobs';
     });
   };
   const timer = setTimeout(going.send, UNDO_MS);
   S.going.push(going);
-  going.note = toast(`${many(count, 'job')} will be deleted`, { until: now() + UNDO_MS, undo: going.undo, isCounting: true });
+  going.note = toast(`${many(target.matched, 'job')} will be deleted`, { until: now() + UNDO_MS, undo: going.undo, isCounting: true });
 }
 
-export const isGoing = (id) => S.going.some((going) => going.ids.has(id) || (going.filter && S.all));
+export const isGoing = (id) => S.going.some((going) => going.ids.has(id) || (going.isAll && S.all));
 
 function clear() {
   S.list.take ||= S.all;
   untick();
 }
 
-/* Does it to a target, after a question where much could be lost. */
-export function doAll(action, target) {
-  const count = target.ids ? target.ids.length : target.matched;
-  if (!count) return toast('No job matches any more');
-  if (action === 'priority') return askPriority(target, count);
-  if (action === 'retry' && count <= FEW && target.ids) {
+const WORDS = {
+  retry: ['Retry', 'will run again.'],
+  cancel: ['Cancel', 'will not run; what runs is ended.'],
+  delete: ['Delete', 'and their output go for good. For eight seconds you can undo it.'],
+  edit: ['Change', ''],
+};
+const shares = (counts) => Object.entries(counts).map(([state, n]) => `${number(n)} ${STATES[state][0].toLowerCase()}`).join(', ');
+
+/* Does it to a target, after a question where much could be lost, or where what has succeeded would run again. */
+export function doAll(target, note) {
+  const { action, matched: count, by_state: states, left_out: others, which } = target;
+  const rest = Object.keys(others).length > 0 && `Left alone: ${shares(others)}.`;
+  if (!count) return toast(rest ? `Nothing to ${WORDS[action][0].toLowerCase()}. ${rest}` : 'No job matches any more');
+  if (action === 'edit') return askPriority(target);
+  if (action === 'retry' && count <= FEW && which.ids && !states.completed) {
     clear();
-    return act('bulk', () => bulk(action, target));
+    return act('bulk', () => bulk(target));
   }
-  const jobs = many(count, 'job'), which = target.filter ? ` that match ${spell(target.filter)}` : '';
-  const [word, means] = {
-    retry: ['Retry', 'will run again.'],
-    cancel: ['Cancel', 'will not run; what runs is ended.'],
-    delete: ['Delete', 'and their output go for good. For eight seconds you can undo it.'],
-  }[action];
-  const isGrave = count > FEW && action !== 'retry';
+  const [word, means] = WORDS[action], jobs = many(count, 'job');
+  const isGrave = count > FEW && (action !== 'retry' || states.completed > 0);
+  let again;
   return form({
     title: `${word} ${jobs}?`, submit: `${word} ${jobs}`, isDanger: action !== 'retry',
-    intro: [h('p', `${jobs}${which} ${means}`)],
+    intro: [
+      note && h('p.bad', note), h('p', `${jobs}${which.filter ? ` that match ${spell(which.filter)}` : ''} ${means}`),
+      action === 'retry' && states.completed > 0 && h('p.bad', `Of these, ${many(states.completed, 'job')} completed already.`),
+      h('p.soft', `${shares(states)}. ${rest || ''}`), target.syncing && h('p.soft', `Some jobs may be missing: ${target.syncing}`),
+    ],
     fields: isGrave ? [{ name: 'count', label: `Type ${count} to go on`, required: true, inputmode: 'numeric' }] : [],
     onsubmit: async (values) => {
       if (isGrave && values.count.replace(/\D/g, '') !== String(count)) throw wrong('count', 'That is another number', `type ${count}`);
-      if (action === 'delete') remove(target, count);
-      else await bulk(action, target);
-      if (action !== 'delete' || !S.all) clear();
+      try {
+        if (action === 'delete') remove(target);
+        else await bulk(target);
+      } catch (error) {
+        if (error.status !== GONE) throw error;
+        again = await select(action, which); // to be confirmed with its own number
+      }
+      if (!again && !(action === 'delete' && S.all)) clear();
     },
+    onclose: () => again && doAll(again, 'The server has forgotten what was selected, and has counted again.'),
   });
 }
 
-const askPriority = (target, count) => form({
-  title: `Priority of ${many(count, 'job')}`, submit: 'Set priority',
+const askPriority = (target) => form({
+  title: `Priority of ${many(target.matched, 'job')}`, submit: 'Set priority',
   fields: [{ name: 'priority', label: 'Priority', type: 'number', required: true, value: '0', hint: '-1000 to 1000; higher runs first' }],
   onsubmit: async ({ priority }) => {
-    await bulk('edit', target, { set: { priority: +priority } });
+    await bulk(target, { set: { priority: +priority } });
     clear();
   },
 });
@@ -181,5 +195,4 @@ const askPriority = (target, count) => form({
 /* What a form refuses itself, as the server would. */
 export const wrong = (field, words, detail) => new Trouble({ detail: words, errors: [{ pointer: `/${field}`, detail }] }, 422);
 
-const spell = (filter) => Object.entries(filter).filter(([name]) => name !== 'until' || S.view.params.until)
-  .map(([name, value]) => `${FILTERS[name].toLowerCase()} ${value}`).join(', ') || 'now';
+const spell = (filter) => Object.entries(filter).map(([name, value]) => `${FILTERS[name].toLowerCase()} ${value}`).join(', ') || 'now';

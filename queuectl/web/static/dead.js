@@ -3,7 +3,7 @@ import { many, number } from './words.js';
 import { jobsOf, readOnly, render, S } from './state.js';
 import { h } from './document.js';
 import { button, command, empty, errorOf, link, pill, plain, soft, toast, toJob, when } from './parts.js';
-import { act, bulk, doAll, freeze, remove } from './actions.js';
+import { act, bulk, doAll, remove, select } from './actions.js';
 import { edit } from './enqueue.js';
 
 const LOOKED_AT = 10; // jobs of a trial
@@ -20,17 +20,20 @@ export function dead() {
 }
 
 const filterOf = (group) => ({ state: 'dead', error: group.fingerprint });
-const frozen = (group, does) => act(`group ${group.fingerprint}`, async () => does(await freeze(filterOf(group), group.last_at)));
+const of = (group, does) => act(`group ${group.fingerprint}`, does);
+const selected = (group, action) => select(action, { filter: filterOf(group) });
 
-const retry = (group, limit) => frozen(group, async (target) => {
+/* The next ones of a selection: a trial goes on with the jobs that were counted when it began. */
+async function retry(group, target, limit) {
   if (!target.matched) return toast('No job matches any more');
-  const ids = await bulk('retry', target, limit ? { limit } : {});
+  const { ids, left } = await bulk(target, limit ? { limit } : {});
   S.trials = S.trials.filter((trial) => trial.group.fingerprint !== group.fingerprint);
-  if (limit) S.trials.unshift({ group, ids, limit, left: target.matched - ids.length, states: {} });
-});
+  if (limit) S.trials.unshift({ group, target, ids, limit, left, states: {} });
+  return null;
+}
 
 function trialCard(trial) {
-  const { group, ids, left, states, limit } = trial, tally = {};
+  const { group, target, ids, left, states, limit } = trial, tally = {};
   for (const id of ids.slice(0, LOOKED_AT)) tally[states[id] || 'pending'] = (tally[states[id] || 'pending'] || 0) + 1;
   const isDone = tally.completed === Math.min(LOOKED_AT, ids.length), next = limit === 1 && left > 10 ? 10 : 0;
   const close = () => {
@@ -41,22 +44,26 @@ function trialCard(trial) {
     h('div.row.apart', h('h2', `${many(ids.length, 'job')} tried again`), plain('close', close, 'Close')),
     h('div.row', Object.entries(tally).map(([state, n]) => [pill(state), number(n)]), ids.length === 1 && toJob(ids[0]),
       h('span.grow.mono.soft', errorOf(group)),
-      left > 0 && !readOnly() && button(next ? 'Retry 10 more' : `Retry the other ${number(left)}`, () => retry(group, next),
+      left > 0 && !readOnly() && button(next ? 'Retry 10 more' : `Retry the other ${number(left)}`, () => of(group, () => retry(group, target, next)),
         { class: isDone ? 'main' : '' })));
 }
 
 function groupCard(group) {
   const { count: n, id, fingerprint } = group;
-  const all = () => frozen(group, (target) => doAll('retry', target));
-  const away = () => frozen(group, (target) => (target.matched > 1 ? doAll('delete', target) : remove({ ids: [id] }, 1)));
+  const some = (limit) => () => of(group, async () => retry(group, await selected(group, 'retry'), limit));
+  const all = () => of(group, async () => doAll(await selected(group, 'retry')));
+  const away = async () => {
+    const target = await selected(group, 'delete');
+    return target.matched > 1 ? doAll(target) : remove(target);
+  };
   return h('section.card', { key: fingerprint }, h('div.row.apart',
     h('div.grow', h('h2.mono.bad', errorOf(group)), command(group.command),
       soft(link(jobsOf(filterOf(group)), many(n, 'job')), ', last ', when(group.last_at), n > 1 && [', first ', when(group.first_at)],
         ', newest ', toJob(id))),
     !readOnly() && h('div.row',
-      button(n > 1 ? 'Retry 1' : 'Retry', () => retry(group, 1), { class: 'main' }),
-      n > 10 && button('Retry 10', () => retry(group, 10)),
+      button(n > 1 ? 'Retry 1' : 'Retry', some(1), { class: 'main' }),
+      n > 10 && button('Retry 10', some(10)),
       n > 1 && button(`Retry all ${number(n)}`, all),
       button('Edit and retry', () => edit(id, true)),
-      button(n > 1 ? `Delete ${number(n)}` : 'Delete', away, { class: 'danger' }))));
+      button(n > 1 ? `Delete ${number(n)}` : 'Delete', () => of(group, away), { class: 'danger' }))));
 }

@@ -45,7 +45,7 @@ const copyButton = (words, text) => button([icon('copy'), words], () => copy(tex
 function verbs({ id, state, actions }) {
   const isOver = OVER.includes(state);
   const all = {
-    retry: [button(RETRIES[state] || 'Run now', () => one.retry(id), { class: state === 'dead' ? 'main' : '' }),
+    retry: [button(RETRIES[state] || 'Run now', () => one.retry(id, state), { class: state === 'dead' ? 'main' : '' }),
       button(isOver ? 'Edit and retry' : 'Edit', () => edit(id, isOver))],
     hold: button('Hold', () => one.hold(id)),
     release: button('Release', () => one.release(id)),

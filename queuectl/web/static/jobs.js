@@ -121,7 +121,7 @@ function jobRow(row) {
 
 function bulkBar(rows) {
   const { list } = S, isPage = rows.every((row) => S.ticked.has(row.id)) && (list.total > rows.length || !list.isExact);
-  const does = (action) => () => act('bulk', async () => doAll(action, await chosen()));
+  const does = (action) => () => act('bulk', async () => doAll(await chosen(action)));
   return h('div.card.bulk.row', { key: 'bulk', role: 'group', 'aria-label': 'Ticked jobs' },
     h('b', S.all ? `All ${total(list)} matching` : `${number(S.ticked.size)} ticked`),
     isPage && !S.all && small(`Tick all ${total(list)} that match`, () => {
@@ -133,6 +133,6 @@ function bulkBar(rows) {
       render();
     }, { class: 'tiny plain' }),
     h('span.grow'),
-    button('Retry', does('retry')), button('Cancel', does('cancel')), button('Priority', does('priority')),
+    button('Retry', does('retry')), button('Cancel', does('cancel')), button('Priority', does('edit')),
     button('Delete', does('delete'), { class: 'danger' }));
 }

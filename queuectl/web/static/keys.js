@@ -36,7 +36,7 @@ const ROW = {
 
 /* With a job: the one of the row, or of the view. */
 const JOB = {
-  r: (job) => one.retry(job.id),
+  r: (job) => one.retry(job.id, job.state),
   c: (job) => one.cancel(job.id, job.state),
   e: (job) => edit(job.id, ['dead', 'completed', 'cancelled'].includes(job.state)),
   Delete: (job) => one.delete(job.id),
