@@ -5,8 +5,6 @@ Fails with: nothing that can be told as well: an index that cannot be read, a su
 
 from __future__ import annotations
 
-import json
-import os
 import time
 
 from queuectl import __version__
@@ -100,15 +98,16 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
         usage: tell processor and memory, which takes longest.
     """
     from queuectl.processes import control
+    from queuectl.processes.ownership import noted_pid
 
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
         made.supervisor = control.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
         made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
     except TimedOut:
-        made.silent = _noted_pid(queue)
+        made.silent = noted_pid(queue.layout)
     except NoSupervisor:
-        made.died = _noted_pid(queue)
+        made.died = noted_pid(queue.layout)
     try:
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
         made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
@@ -128,16 +127,6 @@ def look_into_index(made: Overview, reader: Reader) -> None:
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
     made.hour_from = int(made.now / 60) - HOUR + 1
     made.hour = reader.series(made.hour_from, 1, HOUR)
-
-
-def _noted_pid(queue: Queue) -> int | None:
-    """Return the pid of a supervisor that has not tidied up: it runs, or it ended without a word."""
-    try:
-        path = f"{queue.layout.run}/supervisor.json"
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:  # it may be a FIFO
-            return int(json.load(file)["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

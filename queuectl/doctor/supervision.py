@@ -68,10 +68,14 @@ def workers(home: Home) -> Iterator[Finding]:
 
 def traces(home: Home) -> Iterator[Finding]:
     """What a supervisor that was killed has left in run/."""
-    from queuectl.processes.ownership import TRACES
+    from queuectl.processes.ownership import TRACES, noted_pid
 
     left = [f"run/{name}" for name in TRACES if home.lstat(f"{home.layout.run}/{name}") is not None]
     if left and not home.has_supervisor:
+        if "run/supervisor.json" in left and noted_pid(home.layout) is None:
+            text = f"{few(left)} came with a copy: the supervisor of another home made them"
+            yield Finding(INFO, text, mend=partial(_tidy, home))
+            return
         text = f"the last supervisor was killed and has left {few(left)}"
         yield Finding(WARN, text, mend=partial(_tidy, home))
 

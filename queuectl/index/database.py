@@ -88,6 +88,7 @@ class Database:
 
     Attributes:
         was_created: there was none before.
+        inode: of the file; 0 for a temporary one.
         is_lost: the file turned out to be damaged; `discard` it.
     """
 
@@ -96,7 +97,7 @@ class Database:
         self.was_created = self.is_lost = False
         self._is_closed = False
         try:
-            self._inode = 0 if path == TEMPORARY else _inode_of(path, for_writing=for_writing)
+            self.inode = 0 if path == TEMPORARY else _inode_of(path, for_writing=for_writing)
             self._connection = _connect(path, "rw" if for_writing else "ro")
         except FileNotFoundError:
             raise IndexUnavailable(f"there is no index at {path} yet", is_lost=True) from None
@@ -179,7 +180,7 @@ class Database:
         if self.path == TEMPORARY:
             return not self._is_closed
         try:
-            if os.stat(self.path).st_ino != self._inode:
+            if os.stat(self.path).st_ino != self.inode:
                 return False
         except OSError:
             return False

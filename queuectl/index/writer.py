@@ -95,11 +95,22 @@ class Writer:
 
     def _open(self) -> None:
         self._database = _open(self.path)
+        if self._was_copied_while_open():
+            self._database.close()
+            discard(self.path)
+            self._database = _open(self.path)
         self.was_rebuilt = self._database.was_created
+        if not self.is_temporary and self.meta("inode") != str(self._database.inode):
+            self.set_meta("inode", str(self._database.inode))
         # From here on the file may fall behind the spool at any instant, so the mark of a clean close goes now.
         self.found_seal = self.meta("seal")
         if self.found_seal is not None:
             self._database.change(("drop_meta", [("seal",)]))
+
+    def _was_copied_while_open(self) -> bool:
+        """Tell whether this is a copy of an index that was being written: its pages may be of different moments."""
+        inode = self.meta("inode")
+        return inode is not None and inode != str(self._database.inode) and self.meta("seal") is None
 
     def reopen(self, *, anew: bool = False) -> None:
         """Close and open again; start empty when the file is damaged or `anew` says so.

@@ -4,7 +4,8 @@ Owns:       run/control.sock (0600) and the shape of requests and answers.
 Guarantees: this is the client's side; peers is the supervisor's.
 Fails with: NoSupervisor when nobody listens; else the error the supervisor answered, with its exit code.
 
-Requests are `{"do": VERB, ...}`. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
+Requests are `{"do": VERB, ...}`; `run`, device and inode of run/, keeps a copy of the home that has the same socket, by a hard
+link, from reaching this supervisor. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
 
     hello                      pid, started_at, version
     status                     the same, and draining, degraded, syncing, workers, adopted
@@ -83,13 +84,22 @@ def connect(layout: Layout) -> socket.socket:
     return made
 
 
+def run_of(layout: Layout) -> list[int] | None:
+    """Return what tells run/ of this home from that of a copy; None where there is none."""
+    try:
+        status = os.stat(layout.run)
+    except OSError:
+        return None
+    return [status.st_dev, status.st_ino]
+
+
 def ask(layout: Layout, request: Message, *, timeout_s: float | None = 30.0) -> Message:
     """Send one request and return its answer.
 
     Raises:
         NoSupervisor, TimedOut, or the error that the supervisor answered.
     """
-    for answer in stream(layout, request, timeout_s=timeout_s):
+    for answer in stream(layout, {**request, "run": run_of(layout)}, timeout_s=timeout_s):
         return answer
     raise NoSupervisor("the supervisor stopped before it answered")
 

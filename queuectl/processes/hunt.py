@@ -32,7 +32,27 @@ def tag_of(process: psutil.Process, home: str) -> str | None:
         environ = process.environ()
     except (psutil.Error, OSError):
         return None
-    return environ.get(TAG) if environ.get(HOME_TAG) == home else None
+    return environ.get(TAG) if _is_same(environ.get(HOME_TAG, ""), home) else None
+
+
+def belongs_elsewhere(process: psutil.Process, home: str) -> bool:
+    """Tell whether a process belongs to a run of another home.
+
+    One that is still there: a home that was moved takes its runs with it.
+    """
+    try:
+        tag = process.environ().get(HOME_TAG, "")
+    except (psutil.Error, OSError):
+        return False
+    return bool(tag) and os.path.isdir(tag) and not _is_same(tag, home)
+
+
+def _is_same(tag: str, home: str) -> bool:
+    """Tell whether two paths name the same home, perhaps through a link."""
+    try:
+        return tag == home or (tag != "" and os.path.samefile(tag, home))
+    except OSError:
+        return False
 
 
 def tagged(home: str) -> dict[str, list[psutil.Process]]:
@@ -79,10 +99,14 @@ def _holds(pid: int, wanted: os.stat_result) -> bool:
 
 
 def find_run(home: str, tag: str, output: str, *, is_locked: bool) -> list[psutil.Process]:
-    """Return the living processes of one run: who carries its tag or holds its lock, and their descendants."""
+    """Return the living processes of one run: those that carry its tag or hold its lock, and their descendants.
+
+    Not those of another home: where a copy was made of hard links, both homes have the same lock.
+    """
     found = {process.pid: process for process in tagged(home).get(tag, [])}
     for process in holders_of(output) if is_locked else ():
-        found.setdefault(process.pid, process)
+        if not belongs_elsewhere(process, home):
+            found.setdefault(process.pid, process)
     for root in [*found]:
         for process in descendants_of(root):
             found.setdefault(process.pid, process)

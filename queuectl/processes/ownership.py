@@ -17,6 +17,7 @@ from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NoSupervisor, NotAllowed
 from queuectl.history import PROCESSING
 from queuectl.index.lock import IndexLock, Lock
+from queuectl.processes.control import run_of
 from queuectl.spool.layout import job_id_of, shorten
 
 TYPE_CHECKING = False
@@ -65,7 +66,8 @@ class Ownership:
             self._lock.release()
             raise
         with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
-            json.dump({"pid": os.getpid(), "started_at": Clock().now()}, file)
+            run = run_of(self._layout)
+            json.dump({"pid": os.getpid(), "started_at": Clock().now(), "run": run}, file)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,6 +135,20 @@ def holder_of(layout: Layout) -> int | None:
     from queuectl.processes import hunt
 
     return next((process.pid for process in hunt.holders_of(f"{layout.run}/supervisor.lock")), None)
+
+
+def noted_pid(layout: Layout) -> int | None:
+    """Return the pid of a supervisor that has not removed its traces: it runs, or it was killed.
+
+    None for the traces of another home from which this one was copied.
+    """
+    try:
+        path = f"{layout.run}/supervisor.json"
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8") as file:  # it may be a FIFO
+            known = json.load(file)
+        return int(known["pid"]) if known.get("run", run_of(layout)) == run_of(layout) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def tidy(layout: Layout) -> list[str]:

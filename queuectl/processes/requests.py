@@ -9,8 +9,8 @@ import os
 from typing import TYPE_CHECKING
 
 from queuectl import __version__
-from queuectl.errors import Busy, NotFound, UsageError
-from queuectl.processes.control import BACKOFF, MOST_WORKERS, STARTING, check_count
+from queuectl.errors import Busy, NoSupervisor, NotFound, UsageError
+from queuectl.processes.control import BACKOFF, MOST_WORKERS, STARTING, check_count, run_of
 from queuectl.processes.runner import refuse_low_limit
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def carry_out(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> No
     Raises:
         QueueError: refused; the caller answers with it.
     """
+    if request.get("run") not in (None, run_of(supervisor.layout)):
+        raise NoSupervisor("no supervisor is running", "the socket is that of the home from which this one was copied")
     verb = request.get("do")
     handler = VERBS.get(str(verb))
     if handler is None:

@@ -99,6 +99,8 @@ class Rounds:
 
     def _listen(self) -> None:
         """Take what it complains of, of which the beginning is kept; at its end stop listening."""
+        if self._pipe < 0:  # its end was noted since the selector found it readable
+            return
         try:
             data = os.read(self._pipe, 65536)
         except BlockingIOError:

@@ -21,6 +21,7 @@ from queuectl.spool.files import CHANGE, READ
 from queuectl.spool.inspection import MARK, merge_names, wrong_with_inode
 from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
+from queuectl.spool.recovery import remove_earlier_state
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -411,6 +412,9 @@ def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
     promised = claim.record.fields.get("id")
     wanted = promised or job_id
     taken = publish.known_in(spool, wanted)
+    if taken is not None and remove_earlier_state(spool, claim):
+        return NotNow("gone")
+    taken = taken and publish.known_in(spool, wanted)
     if taken is not None and promised:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/; {ANOTHER}")
     if taken is not None:

@@ -1,7 +1,7 @@
 """recovery: what a crash left in processing/, and how it is mended.
 
 Owns:       processing/ at a time when the one who claimed is gone.
-Guarantees: idempotent; may die at any instant and be run again; done/ and dead/ are never read or moved; a job is put
+Guarantees: idempotent; may die at any instant and be run again; done/ and dead/ are not listed; a job is put
             back only when its run is proved to have ended; one bad file costs the others nothing.
 Source:     spool/FORMAT.md § Recovery.
 """
@@ -9,7 +9,7 @@ Source:     spool/FORMAT.md § Recovery.
 from __future__ import annotations
 
 from queuectl.errors import Busy, InvalidData
-from queuectl.history import PROCESSING
+from queuectl.history import DIRECTORIES, PENDING, PROCESSING
 from queuectl.spool import aside
 from queuectl.spool.layout import BAD_NAME, SUFFIX, job_id_of, shown
 
@@ -76,7 +76,7 @@ def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
         is_there = spool.files.exists(spool.layout.job(PROCESSING, job_id))
         return Found(job_id, "owned" if is_there else "gone")
     try:
-        found = _mend(claim, is_alive)
+        found = _mend(spool, claim, is_alive)
     except (Busy, OSError) as error:
         found = Found(job_id, "owned", detail=str(error))
     except BaseException:
@@ -87,8 +87,54 @@ def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
     return found
 
 
-def _mend(claim: Claim, is_alive: RunIsAlive) -> Found:
+def remove_earlier_state(spool: Spool, claim: Claim) -> bool:
+    """Of two files of one job, one an earlier state of the other, remove the earlier; True when that was the claimed one.
+
+    A copy that was made while jobs moved has such files. The later one holds all that the earlier one does.
+
+    Crash: both are there, and the next call removes one; or one is.
+    """
+    job_id, ours, created_at = claim.job.id, claim.record, claim.record.fields.get("created_at")
+    for directory in DIRECTORIES if ours.has_history and created_at else ():
+        if directory == claim.directory or not spool.files.exists(spool.layout.job(directory, job_id)):
+            continue
+        try:
+            other = spool.read_in(directory, job_id)
+        except (InvalidData, OSError):
+            continue
+        if other is None or other.fields.get("created_at") != created_at:
+            continue
+        theirs = other.history
+        if theirs[: len(ours.history)] == ours.history and (len(theirs), directory) != (len(ours.history), PENDING):
+            _remove(spool, claim)
+            return True
+        if ours.history[: len(theirs)] == theirs:
+            _remove_other(spool, directory, job_id, other)
+    return False
+
+
+def _remove_other(spool: Spool, directory: str, job_id: str, seen: Job) -> None:
+    try:
+        with_lock = spool.take_in(directory, job_id)
+    except (InvalidData, OSError):
+        return
+    if with_lock is not None:
+        with with_lock:
+            if with_lock.record.history == seen.history:
+                _remove(spool, with_lock)
+
+
+def _remove(spool: Spool, claim: Claim) -> None:
+    if claim.directory == PENDING:
+        aside.withdraw(spool, claim.job.id, claim.inode)
+    else:
+        spool.files.unlink(spool.layout.job(claim.directory, claim.job.id))
+
+
+def _mend(spool: Spool, claim: Claim, is_alive: RunIsAlive) -> Found:
     job = claim.job
+    if remove_earlier_state(spool, claim):
+        return Found(job.id, "gone")
     if job.last_event == "started":
         if is_alive(job):
             return Found(job.id, "alive", claim=claim, job=job)

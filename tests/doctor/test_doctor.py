@@ -104,8 +104,8 @@ def test_of_a_home_that_does_not_exist_it_says_so_and_makes_none(
     home.rmdir()
     for argv in ((), ("--fix",), ("--json",)):
         code, out, err = queuectl(*argv)
-        assert (code, err, home.exists()) == (0, "", False)
-        assert f"there is no {home} yet" in out
+        assert (code, out, home.exists()) == (3, "", False)
+        assert f"no queue at {home} ($QUEUECTL_HOME): the directory does not exist" in err
 
 
 def test_a_home_of_somebody_else_is_not_examined(home: Path, queuectl: Callable[..., tuple[int, str, str]]) -> None:
