@@ -50,6 +50,7 @@ CHECKS = (
     Check("environment", "the variables that override it are valid", configuration.environment),
     Check("supervisor", "the supervisor, if there is one, answers and is well", supervision.supervisor),
     Check("version", "the supervisor is of the version that is installed", supervision.version),
+    Check("events", "the system reports changed files to the supervisor", supervision.events),
     Check("traces", "no killed supervisor has left something", supervision.traces),
     Check("stranded", "every job in processing/ is run by somebody", jobs.stranded),
     Check("no-jobs", "every file in the spool is a job", jobs.strangers),

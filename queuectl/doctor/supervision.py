@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from queuectl import __version__
 from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
 from queuectl.overview import START
-from queuectl.units import plural
+from queuectl.units import plural, spell_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,30 @@ def version(home: Home) -> Iterator[Finding]:
     if running is not None and running["version"] != __version__:
         text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
         yield Finding(WARN, text, "queuectl worker restart")
+
+
+def events(home: Home) -> Iterator[Finding]:
+    """Whether the supervisor is told of changed files, or has to look for them."""
+    why = home.supervisor.get("polling") if home.supervisor is not None else None
+    if why is None:
+        return
+    every = spell_duration(home.settings.poll_interval)
+    text = f"the system does not report changed files: {why}; the supervisor looks for them every {every}"
+    limit = next((word for word in why.split() if word.startswith("fs.inotify.")), None)
+    if limit is None:
+        yield Finding(INFO, text, "dropped files start a little later; for a shorter time: poll_interval")
+        return
+    now = _number_in(f"/proc/sys/{limit.replace('.', '/')}")
+    hint = f"as root: sysctl {limit}={max(1024, 4 * (now or 0))}, and the same line in /etc/sysctl.d/"
+    yield Finding(WARN, text, hint)
+
+
+def _number_in(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
 
 
 def workers(home: Home) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ Requests are `{"do": VERB, ...}`; `run`, device and inode of run/, keeps a copy 
 link, from reaching this supervisor. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
 
     hello                      pid, started_at, version
-    status                     the same, and draining, degraded, syncing, workers, adopted
+    status                     the same, and draining, degraded, syncing, polling, workers, adopted
     flush   doubt              once the index shows everything that happened before the question; with `doubt` (it could
                                not be read) it is opened anew first
     start   count              adds workers; answers with their names when they are ready

@@ -51,6 +51,8 @@ class Dispatcher:
         touched: those of them to whose files something happened that no worker of ours did.
         degraded: why the index cannot be written, None while it can.
         room: nothing is handed out while the disk has none.
+        progress: how far a comparison of spool and index is; None when it is a routine one, or there is none.
+        compared: how many comparisons were made to their end.
     """
 
     def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None], seen: Callable[[Job], None]) -> None:
@@ -74,6 +76,8 @@ class Dispatcher:
         self.in_hand: set[str] = set()
         self.degraded: str | None = None
         self.progress: str | None = None
+        self.compared = 0
+        self._is_routine = self._once_more = False
 
     def _open_index(self) -> Writer:
         """Open the index; one that somebody keeps locked, or that we may not write to, is thrown away."""
@@ -294,22 +298,38 @@ class Dispatcher:
 
     # --- the index
 
-    def begin_sync(self, *, watched: bool) -> None:
+    @property
+    def is_comparing(self) -> bool:
+        """A comparison of spool and index is under way."""
+        return self._sync is not None
+
+    def begin_sync(self, *, watched: bool, is_routine: bool = False) -> int:
         """Compare the spool with the index, a piece at a time, beside everything else.
 
         Args:
             watched: file-system events tell of what comes meanwhile.
+            is_routine: it is done again and again, for want of events; what it reads does not count as progress once
+                the first one is done.
+
+        Returns:
+            The value of `compared` at which the index shows everything that has happened until now.
         """
         self._watched = watched
-        if self._sync is None and self.degraded is None:
-            self._sync = sync(self._spool, self._writer, watched=watched)
-            self.progress = "starting"
+        if self.degraded is not None:
+            return self.compared
+        if self._sync is not None:
+            self._once_more = True  # it may have passed what has changed since
+            return self.compared + 2
+        self._sync = sync(self._spool, self._writer, watched=watched)
+        self._is_routine = is_routine and self.compared > 0
+        self.progress = None if self._is_routine else "starting"
+        return self.compared + 1
 
     def clock_was_set(self) -> None:
         """Look again at retries: set back, the clock would make them wait for longer than any retry may."""
         if self._sync is None and self.degraded is None:
             self.commit()
-            self._sync = self._read_retries()
+            self._sync, self._is_routine = self._read_retries(), False
             self.progress = "after the clock was set"
 
     def _read_retries(self) -> Iterator[Progress]:
@@ -332,13 +352,17 @@ class Dispatcher:
             progress = next(self._sync)
         except StopIteration:
             self._sync = self.progress = None
+            self.compared += 1
+            if self._once_more:
+                self._once_more = False
+                self.begin_sync(watched=self._watched, is_routine=True)
         except IndexUnavailable as error:
             self._fail(error)
         except (OSError, QueueError) as error:
             self._log.error(f"the comparison of spool and index broke off: {error} action=sync")
             self._sync = self.progress = None
         else:
-            self.progress = str(progress)
+            self.progress = None if self._is_routine else str(progress)
             for job in progress.fresh:
                 self._offer_job(job)
             for name, after_s in progress.later:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from queuectl.job import DEAD, DONE, PENDING
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import SOCKET
-from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch
+from queuectl.processes.watch import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch, why_not_watching
 from queuectl.spool.layout import SUFFIX
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ class FileEvents:
 
     Attributes:
         is_watching: the system tells of what happens.
+        why_not: why it does not, None while it does.
         next_step: the monotonic time at which `step` has something to do.
     """
 
@@ -54,10 +55,27 @@ class FileEvents:
         self._departures: Watch | None = None
         self._known: set[str] = set()  # names that have left pending/, as our workers have told
         self.is_watching = False
+        self.why_not: str | None = None
         self.next_step = NEVER
 
     def open(self) -> None:
         """Begin to watch, or else to look every `poll_interval`."""
+        try:
+            self._open_both()
+        except OSError as error:
+            self.close()
+            every_s = self._spool.settings.poll_interval
+            self.next_step = self._spool.clock.monotonic() + every_s
+            why = why_not_watching(error)
+            if why != self.why_not:
+                self._supervisor.log.warning(f"no file-system events ({why}): looking every {every_s:g}s action=poll")
+            self.why_not = why
+            return
+        self.is_watching, self.why_not, self.next_step = True, None, NEVER
+        self._register(self._arrivals, self._on_arrivals)
+        self._register(self._departures, self._on_departures)
+
+    def _open_both(self) -> None:
         layout = self._spool.layout
         pending = layout.directory(PENDING)
         self._arrivals = self._open(
@@ -65,22 +83,16 @@ class FileEvents:
         )
         # What arrives in done/ or dead/, a worker or a command has told of.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
-        if self._arrivals is None or self._departures is None:
-            self.close()
-            self.next_step = self._spool.clock.monotonic() + self._spool.settings.poll_interval
-            every_s = self._spool.settings.poll_interval
-            self._supervisor.log.warning(f"no file-system events: looking every {every_s}s action=poll")
-            return
-        self.is_watching = True
-        self._register(self._arrivals, self._on_arrivals)
-        self._register(self._departures, self._on_departures)
 
-    def _open(self, wanted: dict[str, int]) -> Watch | None:
+    def _open(self, wanted: dict[str, int]) -> Watch:
         watch = open_watch()
-        if watch is None or all(watch.add(directory, mask) for directory, mask in wanted.items()):
-            return watch
-        watch.close()
-        return None
+        try:
+            for directory, mask in wanted.items():
+                watch.add(directory, mask)
+        except OSError:
+            watch.close()
+            raise
+        return watch
 
     def _on_arrivals(self) -> None:
         for change in self._arrivals.read() if self._arrivals is not None else ():
@@ -126,19 +138,23 @@ class FileEvents:
             self._register(self._departures, self._on_departures)
             self.next_step = NEVER
         else:
-            self.next_step = now + self._spool.settings.poll_interval
+            self.open()  # perhaps the system has become able to tell
             self._supervisor.look_at_home()
             self._supervisor.reload(quiet=True)
-            self.read_all()
+            if not self._dispatch.is_comparing:
+                self._dispatch.begin_sync(watched=self.is_watching, is_routine=True)
+            self._dispatch.read_changes(whole=True)
 
-    def read_all(self) -> None:
-        """Look at everything that has happened until now."""
+    def read_all(self) -> int:
+        """Look at everything that has happened until now; return the count of comparisons after which it is known."""
+        awaited = self._dispatch.compared
         if self.is_watching:
             self._on_arrivals()
             self._read_departures()
         else:
-            self._dispatch.begin_sync(watched=False)
+            awaited = self._dispatch.begin_sync(watched=False, is_routine=True)
         self._dispatch.read_changes(whole=True)
+        return awaited
 
     def close(self) -> None:
         """Stop watching."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from queuectl.processes.slots import Slot
     from queuectl.processes.supervisor import Supervisor
 
+FLUSH_S = 5.0  # that a reader waits for a comparison of spool and index, where the system tells of no changes
+
 
 def carry_out(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     """Carry out one request of a peer.
@@ -50,6 +52,7 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
         "restarting": supervisor.comes_back_with is not None,
         "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
+        "polling": supervisor.why_polling,
         "workers": [slot.describe() for slot in sorted(supervisor.slots.values(), key=_number)],
         "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],
     }
@@ -59,8 +62,24 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
 def _flush(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     if request.get("doubt"):
         supervisor.dispatch.doubt()
-    supervisor.flush()
-    peer.send({"ok": True, "syncing": supervisor.dispatch.progress, "degraded": supervisor.dispatch.degraded})
+    now = supervisor.clock.monotonic()
+    supervisor.flush_waiters.append((peer, supervisor.flush(), now + FLUSH_S))
+    answer_flushed(supervisor, now)
+
+
+def answer_flushed(supervisor: Supervisor, now: float) -> None:
+    """Answer those for whom the index shows what has happened, or will not do so soon; `now` is monotonic."""
+    dispatch, waiters = supervisor.dispatch, supervisor.flush_waiters
+    is_known = dispatch.progress is not None or dispatch.degraded is not None  # they are told so
+    supervisor.flush_waiters = [
+        each for each in waiters if not is_known and each[1] > dispatch.compared and now < each[2]
+    ]
+    done = [each for each in waiters if each not in supervisor.flush_waiters]
+    if done:
+        dispatch.commit()
+    for peer, awaited, _ in done:
+        syncing = dispatch.progress or ("directories are still compared" if awaited > dispatch.compared else None)
+        peer.send({"ok": True, "syncing": syncing, "degraded": dispatch.degraded})
 
 
 def _start(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:

@@ -70,6 +70,7 @@ class Supervisor:
         self.draining = False
         self.comes_back_with: int | None = None  # workers; a restart: once drained, this process begins anew
         self.ready_waiters: list[tuple[Peer, list[str]]] = []
+        self.flush_waiters: list[tuple[Peer, int, float]] = []  # with the comparison they wait for, and how long
         self.cancel_waiters: dict[str, list[Peer]] = {}
         self._starts = Starts(self.spool, self.log)
         self._base = base_environment(environ)
@@ -123,9 +124,11 @@ class Supervisor:
 
     def _step(self) -> None:
         now = self.clock.monotonic()
-        if self.dispatch.progress is not None:  # no older report may win over what the comparison reads now
+        if self.dispatch.is_comparing:  # no older report may win over what the comparison reads now
             self._hear(*self.slots.values())
         self.dispatch.step(now)
+        if self.flush_waiters:
+            requests.answer_flushed(self, now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
                 self._fork(slot)
@@ -388,12 +391,18 @@ class Supervisor:
                 return True
         return self.custody.cancel(job_id)
 
-    def flush(self) -> None:
-        """Let the index show everything that has happened until now."""
-        self._files.read_all()
+    @property
+    def why_polling(self) -> str | None:
+        """Why the system tells of no changes of files, so that they are looked for; None where it tells."""
+        return self._files.why_not
+
+    def flush(self) -> int:
+        """Let the index show everything that has happened until now, after the comparison whose number is returned."""
+        awaited = self._files.read_all()
         self._hear(*self.slots.values())
         for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
             if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
                 with suppress(QueueError):  # gone by now, or no job any more: an event tells
                     self.dispatch.put(self.spool.read(job_id))
         self.dispatch.commit()
+        return awaited

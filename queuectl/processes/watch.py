@@ -2,13 +2,15 @@
 
 Owns:       inotify and timerfd, through the C library.
 Guarantees: the descriptor is silent while nothing happens, so an idle supervisor sleeps; an overflow is reported as
-            such, and the caller then compares directories; where inotify is missing, `open_watch` returns None.
+            such, and the caller then compares directories.
+Fails with: OSError where inotify is missing, or no instance or watch of it is left.
 Source:     inotify(7), timerfd_create(2) § TFD_TIMER_CANCEL_ON_SET. docs/DECISIONS.md says why this is not a dependency.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 import sys
@@ -49,13 +51,16 @@ class Watch:
         """Readable when something happened."""
         return self._fd
 
-    def add(self, directory: str, mask: int = ARRIVALS) -> bool:
-        """Watch one more directory; False when the system's limit on watches is reached."""
+    def add(self, directory: str, mask: int = ARRIVALS) -> None:
+        """Watch one more directory.
+
+        Raises:
+            OSError: ENOSPC when the system's limit on watches is reached.
+        """
         number = self._libc.inotify_add_watch(self._fd, os.fsencode(directory), mask)
         if number < 0:
-            return False
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), directory)
         self._directories[number] = directory
-        return True
 
     def read(self) -> list[Change]:
         """Return what happened since the last call, each name once; never blocks."""
@@ -81,13 +86,27 @@ class Watch:
         os.close(self._fd)
 
 
-def open_watch() -> Watch | None:
-    """Return a new watch, or None where the system has no inotify (or none left for us)."""
+def open_watch() -> Watch:
+    """Return a new watch.
+
+    Raises:
+        OSError: ENOSYS where the system has no inotify, EMFILE when its limit on instances is reached.
+    """
     if sys.platform != "linux":
-        return None
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)
-    return Watch(fd, libc) if fd >= 0 else None
+    if fd < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return Watch(fd, libc)
+
+
+def why_not_watching(error: OSError) -> str:
+    """Say why there are no events, with the setting of the system that limits them."""
+    name = {errno.EMFILE: "max_user_instances", errno.ENOSPC: "max_user_watches"}.get(error.errno or 0)
+    if name is None:
+        return "this system has no inotify" if error.errno == errno.ENOSYS else str(error.strerror)
+    return f"the limit fs.inotify.{name} is reached"
 
 
 class ClockWatch:

@@ -114,8 +114,7 @@ def _first_start(context: Context, size: int, *, with_index: bool) -> Callable[[
         if not with_index:
             _move_index(home, kept)
         watch = open_watch()
-        if watch is None or not watch.add(service.queue.layout.output, ARRIVALS):
-            raise OSError("no file-system events")
+        watch.add(service.queue.layout.output, ARRIVALS)
         began = time.perf_counter()
         command = [sys.executable, "-m", "queuectl", "--home", str(home), "worker", "start", "--count", "2"]
         process = subprocess.Popen(

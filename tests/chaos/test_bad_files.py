@@ -28,10 +28,9 @@ def test_bad_files_are_set_aside_and_the_good_jobs_run(supervised: Make, tmp_pat
     scene = Scene(s, tmp_path)
     entries = scene.entries
     watch = open_watch()
-    assert watch is not None
     with Tally("bad files", "entries", f"{PENDING}: {REJECTED}", f"{PROCESSING}: {REJECTED}") as tally:
         for directory in (scene.corpus.outside, scene.corpus.outside / "directory"):
-            assert watch.add(str(directory), TOUCHED)
+            watch.add(str(directory), TOUCHED)
         at_start = [bad for number, bad in enumerate(entries) if number % 2 or bad.directory == PROCESSING]
         scene.put_good(scene.good[: GOOD // 2])
         scene.put(at_start)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.no_events import NO_INSTANCE, refusing
 from tests.support.supervised import Supervised, is_running
 
 Make = Callable[..., Supervised]
@@ -33,11 +34,12 @@ def replace(home: Path) -> None:
 @pytest.mark.parametrize("watching", [True, False], ids=["watching", "polling"])
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
 def test_it_ends_when_its_home_is_gone(
-    supervised: Make, home: Path, harm: Callable[[Path], None], *, watching: bool, busy: bool
+    supervised: Make, home: Path, tmp_path: Path, harm: Callable[[Path], None], *, watching: bool, busy: bool
 ) -> None:
-    blind = "import queuectl.processes.supervisor as s; s.open_watch = lambda: None\n"
+    _, blind = refusing(tmp_path, NO_INSTANCE)
     s = supervised(prelude="" if watching else blind, poll_interval=0.1, kill_after=0.2)
     supervisor = s.start(2)
+    assert (s.status()["polling"] is None) is watching
     pids = [worker["pid"] for worker in s.status()["workers"]]
     if busy:
         s.wait_for(s.queue.enqueue("sleep 300"), "processing")

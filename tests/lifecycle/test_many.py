@@ -130,15 +130,6 @@ def test_a_job_that_waits_for_years_stops_nothing(supervised: Make) -> None:
     assert [s.state(each) for each in later] == ["pending", "pending"]
 
 
-def test_without_file_system_events_files_are_found_by_looking(supervised: Make) -> None:
-    """`poll_interval` is the fallback."""
-    blind = "import queuectl.processes.supervisor as module; module.open_watch = lambda: None"
-    s = supervised(prelude=blind, poll_interval=0.1)
-    s.start(1)
-    (s.home / "spool/pending/late.json").write_text('{"command": "true"}')
-    s.wait_for("late", "completed")
-
-
 def test_what_people_do_to_files_by_hand_is_seen(supervised: Make) -> None:
     """A job removed, moved to dead/ or moved out of it by hand is shown as it is, while a supervisor runs."""
     s = supervised()
