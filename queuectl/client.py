@@ -267,10 +267,11 @@ class Queue:
     def _sync_index(self, on_step: Callable[[str], None]) -> None:
         from queuectl.index.lock import IndexLock
         from queuectl.index.verify import build_or_catch_up
+        from queuectl.processes.readers import Readers
 
         self.layout.ensure_run()
-        with IndexLock(self.layout):
-            for progress in build_or_catch_up(self.spool):
+        with Readers(self.spool) as readers, IndexLock(self.layout):
+            for progress in build_or_catch_up(self.spool, readers):
                 on_step(str(progress))
 
     def output(self, job_id: str, attempt: int | None = None) -> str:

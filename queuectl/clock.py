@@ -11,6 +11,9 @@ from __future__ import annotations
 import time
 
 FIRST_S, END_S = -62135596800.0, 253402300800.0  # the years 0001 to 9999: RFC 3339 has four digits for them
+SPELLED_CHARS = 27  # of an instant as `spell` writes it
+SECONDS_MAX = 1024
+_seconds: dict[str, int] = {}  # the beginnings of spelled instants: many jobs name the same second
 EXPECTED = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
 
 
@@ -51,6 +54,27 @@ def parse_instant(text: str) -> float:
     Raises:
         ValueError: not such an instant; the text says what was expected.
     """
+    if (
+        len(text) == SPELLED_CHARS
+        and text[19] == "."
+        and text[26] == "Z"
+        and text[20:26].isdecimal()
+        and text.isascii()
+    ):
+        second = _seconds.get(text[:19])
+        if second is not None:
+            return (second * 1_000_000 + int(text[20:26])) / 1_000_000
+    instant = _parse(text)
+    if (
+        len(text) == SPELLED_CHARS and text[26] == "Z" and instant < END_S - 1
+    ):  # a fraction can round the last second up
+        if len(_seconds) >= SECONDS_MAX:
+            _seconds.clear()
+        _seconds[text[:19]] = int(_parse(f"{text[:19]}Z"))
+    return instant
+
+
+def _parse(text: str) -> float:
     from datetime import datetime
 
     if not text.isascii() or len(text) < 20 or text[10] not in "Tt ":

@@ -121,7 +121,8 @@ CREATE TRIGGER measured_count INSTEAD OF INSERT ON measured BEGIN
 END;
 
 CREATE TRIGGER jobs_enqueued AFTER INSERT ON jobs BEGIN
-    INSERT INTO measured VALUES (new.created_at, new.queue, 'enqueued', NULL);
+    INSERT INTO minutes VALUES (max(1, CAST(new.created_at / 60 AS INTEGER)), new.queue, 'enqueued', -1, 1, 0.0)
+    ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 
 -- The run_at of a job that failed is already that of its next attempt.

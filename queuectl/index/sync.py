@@ -22,7 +22,7 @@ from itertools import islice
 
 from queuectl.errors import InvalidData
 from queuectl.index import seal
-from queuectl.index.ahead import FILES, fetch_ahead
+from queuectl.index.ahead import fetch_ahead
 from queuectl.index.changes import Changes
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.rows import row_of, witness
@@ -51,6 +51,7 @@ LIST_BATCH = 500
 PASS_COST = 50
 WINDOW_ROWS = 100_000  # rows in memory at once: some 20 MB, in a command that ends soon
 EXACT_WINDOW_ROWS = 20_000  # likewise in a supervisor
+FEW_CHANGED = 1000  # more are read by several processes, where the caller has them
 NO_ROW = -1  # no inode, no witness
 FIRST_JOBS = 2000
 ROUNDS = 3
@@ -111,7 +112,12 @@ def sync(
 
 
 def catch_up(
-    spool: Spool, *, full: bool = False, then: Callable[[Writer], None] | None = None, examine: Examine = examine
+    spool: Spool,
+    *,
+    full: bool = False,
+    then: Callable[[Writer], None] | None = None,
+    examine: Examine = examine,
+    read_ahead: ReadAhead | None = None,
 ) -> Iterator[Progress]:
     """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
 
@@ -120,7 +126,7 @@ def catch_up(
     """
     writer = Writer(spool.layout.index, spool.clock)
     try:
-        yield from sync(spool, writer, full=full, exact=False, examine=examine)
+        yield from sync(spool, writer, full=full, exact=False, examine=examine, read_ahead=read_ahead)
         if then is not None:
             then(writer)
     except BaseException:
@@ -307,8 +313,7 @@ class _Sync:
         changed = Sorter(os.path.dirname(self.writer.path) or None)
         try:
             yield from self._find_changed(directory, changed)
-            are_new = changed.count > FILES and self.writer.count(directory) < changed.count
-            for job_id in self._fetch(directory, changed) if are_new else changed:
+            for job_id in self._fetch(directory, changed) if changed.count > FEW_CHANGED else changed:
                 self.progress.compared += 1
                 self._refresh(job_id)
                 yield from self._pause(READ_COST)
@@ -365,9 +370,8 @@ class _Sync:
 
     def _fetch(self, directory: str, job_ids: Iterable[str]) -> Iterator[str]:
         """Yield the ids, their files asked for beforehand or read already."""
-        job_ids = fetch_ahead(self.spool, directory, job_ids)
         if self.read_ahead is None:
-            yield from job_ids
+            yield from fetch_ahead(self.spool, directory, job_ids)
             return
         for chunk in self.read_ahead(job_ids):
             self.ahead = dict(chunk)

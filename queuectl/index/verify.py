@@ -84,15 +84,15 @@ def build_temporary(spool: Spool, on_step: Callable[[str], None] = lambda _words
         raise
 
 
-def build_or_catch_up(spool: Spool) -> Iterator[Progress]:
+def build_or_catch_up(spool: Spool, read_ahead: ReadAhead | None = None) -> Iterator[Progress]:
     """Bring the index up to date and change nothing else, for a command when no supervisor runs; it holds run/index.lock.
 
     Where there is none, and many jobs, it is built as by `rebuild`: three times as fast as row by row.
     """
     path = spool.layout.index
     if os.path.lexists(path) or not any(_has_many(spool, directory) for directory in DIRECTORIES):
-        return catch_up(spool, examine=inspect)
-    return rebuild(spool, path, examine=inspect)
+        return catch_up(spool, examine=inspect, read_ahead=read_ahead)
+    return rebuild(spool, path, read_ahead, examine=inspect)
 
 
 def _has_many(spool: Spool, directory: str) -> bool:

@@ -6,7 +6,8 @@ Guarantees: what comes back is what `sync` would have read, in the order in whic
             ends when whoever forked it ends or is killed; it holds none of its locks and touches no index.
 Fails with: nothing; without readers there are no rows, and all is read by whoever asked.
 
-To be forked by a command with one thread, before the index is opened.
+They are forked when the first files are asked for, by a command with one thread. The index may be open then: a reader
+closes every descriptor but its pipes and never uses the connection.
 """
 
 from __future__ import annotations
@@ -41,15 +42,21 @@ class Readers:
     def __init__(self, spool: Spool, count: int | None = None) -> None:
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         count = (min(MOST, processors) if processors > 1 else 0) if count is None else count
+        self._spool = spool
+        self._count = count
         self._readers: list[_Reader] = []
-        for _ in range(count):
+
+    def start(self) -> None:
+        """Fork them; done at the latest when the first files are asked for."""
+        while len(self._readers) < self._count:
             try:
-                self._readers.append(_Reader(spool))
+                self._readers.append(_Reader(self._spool))
             except OSError:  # no process or descriptor is left: with fewer, then
-                break
+                self._count = len(self._readers)
 
     def __call__(self, job_ids: Iterable[str]) -> Iterator[Answers]:
         """Yield chunk by chunk the ids, each with its row or None."""
+        self.start()
         rest = iter(job_ids)
         asked: deque[tuple[_Reader | None, list[str]]] = deque()
         turn = 0

@@ -7,10 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from queuectl import clock
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import Conflict, InvalidData
 from queuectl.fields import FIELDS, instant_of
@@ -106,6 +108,14 @@ def test_instants_are_spelled_and_read_back(at: float) -> None:
     assert abs(parse_instant(text) - at) <= 1e-6 * max(1.0, abs(at) * 1e-9)
     assert spell(parse_instant(text)) == text
     assert instant_of(text) == parse_instant(text)
+    another = f"{text[:20]}{999_999 - int(text[20:26]):06}Z"  # of the same second, which is remembered
+    try:
+        expected = clock._parse(another)
+    except ValueError:  # the last microseconds of the year 9999 are rounded up
+        with pytest.raises(ValueError, match="9999"):
+            parse_instant(another)
+    else:
+        assert parse_instant(another) == expected
 
 
 ENTRIES = st.one_of(

@@ -27,7 +27,7 @@ def full(settled: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
         settled.drop(f"dropped-{number}.json", f'{{"command": "echo {number}"}}')
     settled.drop("half.json", '{"command": "ech')
     settled.drop("no name at all.json", '{"command": "true"}')
-    monkeypatch.setattr(sync, "FILES", 0)
+    monkeypatch.setattr(sync, "FEW_CHANGED", 0)
     monkeypatch.setattr(readers, "CHUNK", 3)
     return settled
 
@@ -64,6 +64,7 @@ def test_the_number_of_readers_changes_nothing(full: Home, count: int) -> None:
 
 def test_a_reader_that_dies_costs_nothing_but_time(full: Home) -> None:
     with Readers(full.spool, 2) as others:
+        others.start()
         pieces = rebuild(full.spool, full.index, others)
         os.kill(others._readers[0]._pid, signal.SIGKILL)
         run(pieces)
@@ -89,9 +90,24 @@ def test_the_longest_ids_do_not_fill_the_pipe(settled: Home) -> None:
     assert answers == [(job_id, None) for job_id in wanted]
 
 
+def test_no_process_is_forked_before_a_file_is_asked_for(settled: Home) -> None:
+    with Readers(settled.spool, 2) as others:
+        assert not others._readers
+
+
+def test_a_first_read_of_many_jobs_is_shared_among_processes(full: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sync, "FIRST_JOBS", 0)
+    noted = read_here(monkeypatch)
+    with Readers(full.spool, 2) as others:
+        run(sync.catch_up(full.spool, read_ahead=others))
+    assert full.differences() == []
+    assert not [job_id for job_id in noted if job_id.startswith("dropped-")]
+
+
 def test_readers_end_with_the_context(settled: Home) -> None:
     before = os.listdir("/proc/self/fd")
     with Readers(settled.spool, 2) as others:
+        others.start()
         pids = [reader._pid for reader in others._readers]
         next(others(["waiting"]))
     for pid in pids:
@@ -106,6 +122,7 @@ def test_readers_end_when_whoever_asks_is_killed(settled: Home) -> None:
     if parent == 0:
         try:
             others = Readers(settled.spool, 2)
+            others.start()
             os.write(tell, " ".join(str(reader._pid) for reader in others._readers).encode())
             signal.pause()
         finally:

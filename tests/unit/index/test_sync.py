@@ -115,7 +115,7 @@ def test_files_are_asked_for_ahead_without_changing_what_is_read(
         raise BlockingIOError if answer == "on disk" else OSError(errno.EOPNOTSUPP, "")
 
     monkeypatch.setattr(ahead, "FILES", 8)
-    monkeypatch.setattr(sync, "FILES", 8)
+    monkeypatch.setattr(sync, "FEW_CHANGED", 0)
     monkeypatch.setattr(sync, "FIRST_JOBS", 3)
     monkeypatch.setattr(os, "preadv", preadv)
     monkeypatch.setattr(os, "posix_fadvise", lambda fd, *_: asked.append(os.fstat(fd).st_ino))
