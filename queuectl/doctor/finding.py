@@ -46,8 +46,8 @@ class Finding:
         return {"check": self.check, "level": self.level, "text": self.text, "cure": self.cure, "fixable": can_fix}
 
 
-def few(names: Sequence[str], count: int | None = None) -> str:
-    """Return the first names, and how many more there are: "a, b, c and 7 more"."""
-    more = (len(names) if count is None else count) - min(len(names), SHOWN)
+def few(names: Sequence[str], *, is_cut: bool = False) -> str:
+    """Return the first names, and how many more there are: "a, b, c and 7 more"; with `is_cut`, at least so many."""
+    more = len(names) - min(len(names), SHOWN)
     listed = ", ".join(names[:SHOWN])
-    return f"{listed} and {more:,} more" if more > 0 else listed
+    return f"{listed} and {'at least ' if is_cut else ''}{more:,} more" if more > 0 else listed

@@ -58,12 +58,12 @@ def strangers(home: Home) -> Iterator[Finding]:
     """Files in the spool that are no jobs, or damaged ones."""
     waiting = home.survey.of("stranger", PENDING)
     if waiting:
-        text = f"{few([str(seen) for seen in waiting])} cannot be run ({waiting[0].detail})"
+        text = f"{home.survey.told('stranger', PENDING)} cannot be run ({waiting[0].detail})"
         cured = f"{text}; a supervisor sets it aside in spool/rejected"
         yield Finding(WARN, cured, mend=partial(_examine, home, waiting))
     ended = home.survey.of("stranger", DONE, DEAD)
     if ended:
-        text = f"{few([str(seen) for seen in ended])} cannot be read as a job ({ended[0].detail})"
+        text = f"{home.survey.told('stranger', DONE, DEAD)} cannot be read as a job ({ended[0].detail})"
         yield Finding(ERROR, f"{text}; it is set aside in spool/rejected", mend=partial(_set_aside, home, ended))
 
 
@@ -90,7 +90,7 @@ def unreadable(home: Home) -> Iterator[Finding]:
     """Files that the disk, or the system, does not give."""
     found = home.survey.of("unreadable")
     if found:
-        text = f"{few([str(seen) for seen in found])} cannot be read: {found[0].detail}"
+        text = f"{home.survey.told('unreadable')} cannot be read: {found[0].detail}"
         yield Finding(ERROR, text, f"look for errors of the disk (dmesg), and try: cat {quoted(found[0].path)}")
 
 
@@ -98,7 +98,9 @@ def torn(home: Home) -> Iterator[Finding]:
     """Jobs whose last entry a crash cut off; they read as before it."""
     found = home.survey.of("torn", PENDING, DONE, DEAD)
     if found:
-        text = f"a crash has cut off the last entry of {few([str(seen) for seen in found])}; the rest is whole"
+        text = (
+            f"a crash has cut off the last entry of {home.survey.told('torn', PENDING, DONE, DEAD)}; the rest is whole"
+        )
         yield Finding(WARN, text, mend=partial(_copy, home, found))
 
 
@@ -125,7 +127,7 @@ def unfiled(home: Home) -> Iterator[Finding]:
     """Jobs in pending/ that have ended."""
     found = home.survey.of("unfiled")
     if found:
-        text = f"{few([str(seen) for seen in found])} has ended ({found[0].detail}) and was not moved out of pending/"
+        text = f"{home.survey.told('unfiled')} has ended ({found[0].detail}) and was not moved out of pending/"
         yield Finding(WARN, f"{text}; it is never run again", mend=partial(_take, home, found))
 
 
@@ -141,7 +143,7 @@ def shared(home: Home) -> Iterator[Finding]:
     """Jobs whose file has another name, in a copy made of links or by hand."""
     found = home.survey.of("shared")
     if found:
-        text = f"{few([str(seen) for seen in found])} has another name elsewhere (a hard link), which changes with it"
+        text = f"{home.survey.told('shared')} has another name elsewhere (a hard link), which changes with it"
         yield Finding(WARN, f"{text}; the job gets a file of its own", mend=partial(_copy, home, found))
 
 
@@ -205,8 +207,8 @@ def _age(home: Home, found: Iterable[Seen]) -> str:
 
 def far(home: Home) -> Iterator[Finding]:
     """Jobs that wait for a time so far away that it may be a mistake."""
-    found = home.survey.far
-    if found:
-        job_id, due_at = found[0]
-        text = f"{plural(len(found), 'job')} will not start for over a year: {job_id} waits until {spell(due_at)[:19]}Z"
+    first = home.survey.first_far
+    if first is not None:
+        job_id, due_at = first
+        text = f"{plural(home.survey.far, 'job')} will not start for over a year: {job_id} waits until {spell(due_at)[:19]}Z"
         yield Finding(INFO, text, f"if that is a mistake: queuectl retry {job_id}")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Mark = tuple[int, ...]
     Kinds = dict[str, str]  # what is wrong, and a detail
 
-LIMIT = 10_000  # of each kind; mending may be repeated
+LIMIT = 10_000  # of each kind that are kept; --fix may be repeated
 FORGOTTEN_S = 3600.0
 FUTURE_S = 60.0
 FAR_S = 366 * 86400.0
@@ -94,16 +94,18 @@ class Survey:
     Attributes:
         jobs: how many files are jobs.
         due: how many of them might run now.
-        far: those that wait for a time more than a year away, each with that time.
+        far: how many wait for a time more than a year away.
+        first_far: the first of those that was found, with its time.
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._found: dict[str, list[Seen]] = {}
-        self.jobs = self.due = self.ahead = 0
+        self.jobs = self.due = self.ahead = self.far = 0
         self.ahead_s = 0.0
-        self.far: list[tuple[str, float]] = []
+        self.first_far: tuple[str, float] | None = None
+        self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
             for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
                 self._see(directory, name)
@@ -116,8 +118,8 @@ class Survey:
         return [seen for seen in self._found.get(kind, ()) if not directories or seen.directory in directories]
 
     def told(self, kind: str, *directories: str) -> str:
-        """Name what was found of a kind, the first few."""
-        return few([str(seen) for seen in self.of(kind, *directories)])
+        """Name what was found of a kind, the first few, and say how many more there are, or at least are."""
+        return few([str(seen) for seen in self.of(kind, *directories)], is_cut=kind in self._cut)
 
     def _see(self, directory: str, name: str) -> None:
         look = self._look(directory, name)
@@ -130,6 +132,8 @@ class Survey:
             found = self._found.setdefault(kind, [])
             if len(found) < LIMIT:
                 found.append(Seen(directory, name, path, kind, detail, look.mark))
+            else:
+                self._cut.add(kind)
 
     def _count(self, job: Job) -> None:
         home = self._home
@@ -140,7 +144,8 @@ class Survey:
         due_at = job.due_at(home.now, home.settings.backoff_max)
         self.due += due_at <= home.now
         if due_at - home.now > FAR_S:
-            self.far = [*self.far, (job.id, due_at)][:LIMIT]
+            self.far += 1
+            self.first_far = self.first_far or (job.id, due_at)
 
     # --- one entry
 

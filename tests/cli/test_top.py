@@ -34,11 +34,25 @@ def test_jobs_come_and_are_cancelled_and_retried_by_keys(jobs: Jobs) -> None:
         terminal.type("c")
         terminal.until("Cancel first? y or n")
         terminal.type("y")
-        terminal.until("first cancelled")
+        terminal.until("Cancelled first")
         assert jobs.queue.get("first").state == "cancelled"
         terminal.type("q")
         assert terminal.end() == 0
         assert terminal.is_restored
+
+
+def test_a_job_that_has_completed_since_it_was_shown_is_not_run_again(jobs: Jobs) -> None:
+    jobs.failed("a", delay_s=3600)
+    line = [*LINE[:-1], "60"]
+    with Terminal(line, TERM) as terminal:
+        terminal.until("0 running   1 waiting", "q quit")
+        with jobs.start("a") as claim:
+            claim.finish({"exit_code": 0})
+        terminal.type("r")
+        terminal.until("a has completed; to run it again: queuectl retry a")
+        terminal.type("q")
+        assert terminal.end() == 0
+    assert jobs.queue.get("a").state == "completed"
 
 
 def test_a_log_is_followed(jobs: Jobs) -> None:
@@ -153,7 +167,7 @@ def test_nothing_is_left_running(jobs: Jobs) -> None:
     with Terminal(LINE, TERM) as terminal:
         terminal.until("1 waiting", "q quit")
         terminal.type("cy")
-        terminal.until("a cancelled")
+        terminal.until("Cancelled a")
         children = subprocess.run(
             ["ps", "-o", "pid=", "--ppid", str(terminal.process.pid)], capture_output=True, text=True, check=False
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.doctor import jobs
+from queuectl.doctor import jobs, survey
 from queuectl.doctor.checks import mend
 from queuectl.doctor.home import Home
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
@@ -208,3 +208,12 @@ def test_a_job_that_was_revived_between_finding_and_cure_is_left_to_run(ward: Wa
     assert found.mend is not None
     assert found.mend() == "kept spool/pending/gone.json"
     assert ward.spool.read("gone").state == "pending"
+
+
+def test_a_number_that_is_cut_is_said_to_be_the_least(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "LIMIT", 5)
+    for number in range(7):
+        ward.write(f"spool/pending/{number}.jsn", "{}")
+        ward.wait(f"far{number}", run_at="2999-01-01T00:00:00Z")
+    assert "and at least 2 more" in ward.findings("ignored")[0]["text"]
+    assert ward.findings("far")[0]["text"].startswith("7 jobs will not start")

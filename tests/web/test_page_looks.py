@@ -75,6 +75,7 @@ def test_every_view_fits_and_axe_finds_nothing_serious(
 def test_keyboard_alone_is_enough(person: Person, jobs: Jobs, web: Served) -> None:
     for number in range(3):
         jobs.dead(f"d{number}")
+    jobs.pending("waits")
     page = person.sign_in()
     press = page.keyboard.press
 
@@ -96,7 +97,7 @@ def test_keyboard_alone_is_enough(person: Person, jobs: Jobs, web: Served) -> No
     tab_to("Jobs")
     press("Enter")
     person.see("tr[data-id=d0]")
-    tab_to("Tick d2")
+    tab_to("Tick waits")
     press("Space")
     person.see(".bulk", "1 ticked")
     tab_to("Retry")

@@ -117,7 +117,7 @@ def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: 
         text += f", runs {ago(parse_instant(fields['run_at']), queue.spool.clock.now())}"
     elif is_new and not fields.get("priority"):
         waiting = _waiting(queue)  # this one among them, unless it has been started already
-        text += f" ({max(0, waiting - 1):,}{'+' if waiting == COUNTED else ''} ahead)"
+        text += f" ({max(0, waiting - 1):,}{'+' if waiting > COUNTED else ''} ahead)"
     try:
         control.connect(queue.layout).close()
     except NoSupervisor:
@@ -130,7 +130,7 @@ def _waiting(queue: Queue) -> int:
     count = 0
     for _ in queue.spool.files.names(queue.layout.directory("pending")):
         count += 1
-        if count >= COUNTED:
+        if count > COUNTED:
             break
     return count
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
 
 PATIENCE_S, MOST_PATIENCE_S = 3.0, 60.0  # keys are not heard during a look
-DONE = {"cancel": "cancelled", "retry": "runs again"}
+VERBS = ("cancel", "retry")
 
 
 class Loop:
@@ -103,7 +103,7 @@ class Loop:
             self._next_look = -1.0
         elif wanted == "log":
             self._open_log()
-        elif wanted in DONE and self._state.selected is not None:
+        elif wanted in VERBS and self._state.selected is not None:
             self._begin(wanted, self._state.selected)
         return wanted == "quit"
 
@@ -116,6 +116,10 @@ class Loop:
         self._state.mode, self._next_read = "log", 0.0
 
     def _begin(self, verb: str, job_id: str) -> None:
+        """Have a command do it; a job that has completed since the last look is not run again."""
+        if verb == "retry" and self._has_completed(job_id):
+            self._state.message = f"{job_id} has completed; to run it again: queuectl retry {job_id}"
+            return
         command = [sys.executable, PACKAGE, "--home", self._queue.layout.home, verb, job_id]
         process = subprocess.Popen(
             command,
@@ -128,6 +132,12 @@ class Loop:
         self._running.append((verb, job_id, process))
         self._state.message = f"{verb} {job_id} ..."
 
+    def _has_completed(self, job_id: str) -> bool:
+        try:
+            return self._queue.get(job_id).state == "completed"
+        except QueueError:
+            return False  # the command says what is wrong
+
     def _reap(self) -> None:
         """Tell of what has ended."""
         for each in [*self._running]:
@@ -136,6 +146,6 @@ class Loop:
                 continue
             self._running.remove(each)
             said = process.communicate()[1].splitlines()
-            why = said[0].removeprefix("queuectl: ") if said else f"{verb} {job_id} failed"
-            self._state.message = why if process.returncode else f"{job_id} {DONE[verb]}"
+            failed = f"{verb} {job_id} failed"
+            self._state.message = said[0].removeprefix("queuectl: ") if said else failed
             self._next_look = -1.0
