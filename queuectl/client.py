@@ -148,8 +148,8 @@ class Queue:
 
         return Job(stored, self)
 
-    def resolve(self, text: str) -> str:
-        """Return the id that `text` names: an id, or an unambiguous beginning of one.
+    def resolve(self, text: str, *, is_whole: bool = False) -> str:
+        """Return the id that `text` names: an id, or an unambiguous beginning of one unless `is_whole` is set.
 
         Raises:
             NotFound, with the ids that were perhaps meant; Conflict when several begin so.
@@ -158,7 +158,7 @@ class Queue:
             return text
         with self.reader() as reader:
             asked = text.encode(errors="replace").decode()  # what was typed may hold any bytes
-            begun = reader.ids_with_prefix(asked, 4) if asked else []
+            begun = reader.ids_with_prefix(asked, 4) if asked and not is_whole else []
             if len(begun) == 1:
                 return begun[0]
             if begun:

@@ -74,20 +74,37 @@ COMMON = (
     choice("--color", "WHEN", ("auto", "always", "never"), default="auto", help="auto, always or never"),
     flag("--debug", help="show where in the program an error arose"),
 )
-IDS = option(
-    "ids", metavar="ID", nargs="+", help="a job's id or its unambiguous beginning; - reads ids from standard input"
-)
-FILTERS = (
+ID_HELP = "a job's id or its unambiguous beginning; - reads ids from standard input"
+IDS = option("ids", metavar="ID", nargs="+", help=ID_HELP)
+STATE = option("--state", metavar="STATE", action="append", help=f"only {STATES}; a comma list, may be repeated")
+ABOUT = (  # what a job is like
     option("--queue", metavar="NAME", help="only jobs of this queue"),
     option("--tag", metavar="TAG", help="only jobs with this tag"),
+    option("--batch", metavar="NAME", help="only jobs of this batch"),
+    option("--error", metavar="TEXT", help="only jobs whose last error contains TEXT"),
     option("--search", metavar="TEXT", help="only jobs whose id, name or command contains TEXT"),
     option("--since", metavar="TIME", help="only jobs that changed since then: 2h, 14:30, yesterday, 2026-11-24"),
     option("--until", metavar="TIME", help="only jobs that did not change after then"),
-    option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it"),
+)
+SORT = option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it")
+FILTERS = (
+    *ABOUT,
+    SORT,
     number("-n", "--limit", help="show at most N jobs (default: 50 in a table, all in other formats)"),
     flag("--all", help="show all jobs, also in a table"),
 )
-PURGE_FILTERS = FILTERS[:3]
+# The jobs that a command acts on: named, or chosen by what they are like.
+NAMED = option("ids", metavar="ID", nargs="*", help=ID_HELP)
+CHOSEN = (
+    *ABOUT,
+    SORT,
+    number("--limit", help="only the first N of them"),
+    flag("--all", help="all jobs to which the command applies"),
+)
+CONSENT = (
+    flag("--dry-run", help="only say how many jobs that would be"),
+    flag("-y", "--yes", help="do not ask; needed with selectors where no terminal is"),
+)
 LINES = number("-n", "--lines", help="only the last N lines")
 FOLLOW = ("-f", "--follow")
 WAIT_TIMEOUT = option("--timeout", metavar="TIME", help="give up waiting after this long and exit with 124")

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
-    from queuectl.job import Job
 
     class Notes(Protocol):
         """What a verb did to some of the jobs beside what was asked for."""
@@ -33,28 +32,33 @@ if TYPE_CHECKING:
             """Return it as members of the JSON object."""
 
 
-def expand(texts: Iterable[str]) -> Iterator[str]:
-    """Yield each id once, in order; `-` stands for those on standard input, which is read as it comes."""
+def expand(texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each id once, in order, and whether it is a whole one, as those on standard input are.
+
+    `-` stands for standard input, which is read as it comes. A program that wrote an id there meant that job, and not
+    another whose id begins so.
+    """
     seen = set()
     for text in texts:
-        for word in (w for line in sys.stdin for w in line.split()) if text == "-" else (text,):
+        is_whole = text == "-"
+        for word in (w for line in sys.stdin for w in line.split()) if is_whole else (text,):
             if word not in seen:
                 seen.add(word)
-                yield word
+                yield word, is_whole
 
 
 class Unchanged(Exception):
     """The job is such that the verb has nothing to do: it was left as it is.
 
     Args:
-        job: as it is.
+        job_id, state: as it is.
         why: what many of them have in common: "had ended already".
     """
 
-    def __init__(self, job: Job, why: str) -> None:
-        super().__init__(f"{job.id} {why.replace('had', 'has', 1)}: it is {job.state}")
-        self.id = job.id
-        self.state = job.state
+    def __init__(self, job_id: str, state: str, why: str) -> None:
+        super().__init__(f"{job_id} {why.replace('had', 'has', 1)}: it is {state}")
+        self.id = job_id
+        self.state = state
         self.why = why
 
     def as_dict(self) -> dict[str, str]:
@@ -142,15 +146,18 @@ class Failures:
 def act(
     screen: Screen,
     queue: Queue,
-    texts: Sequence[str],
+    texts: Iterable[str],
     do: Callable[[str], str | None],
     action: str,
     done: str,
     notes: Notes | None = None,
+    *,
+    total: int | None = None,
 ) -> int:
     """Do something to each job and tell of it.
 
     Args:
+        texts: ids, their beginnings, or `-`; with `total` whole ids, so many.
         do: given the whole id; may return what to say instead of "Cancelled 01J...", and raise Unchanged.
         action, done: "cancel", "cancelled".
         notes: asked at the end what else was done to the jobs.
@@ -161,10 +168,11 @@ def act(
     words: list[str | None] = []
     unchanged: list[Unchanged] = []
     failures = Failures(screen)
-    with Progress(screen, action.capitalize()) as progress:
-        for text in expand(texts):
+    matched = {} if total is None else {"matched": total}
+    with Progress(screen, action.capitalize(), total) as progress:
+        for text, is_whole in expand(texts) if total is None else ((text, True) for text in texts):
             try:
-                job_id = queue.resolve(text)
+                job_id = text if total is not None else queue.resolve(text, is_whole=is_whole)
                 words.append(do(job_id))
                 ids.append(job_id)
             except Unchanged as same:
@@ -177,28 +185,29 @@ def act(
                 screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and what follows were left alone")
                 raise
             progress.step()
-    total = len(ids) + len(unchanged) + len(failures)
-    if screen.format in ("json", "jsonl") and (ids or unchanged or total != 1):
+    seen = len(ids) + len(unchanged) + len(failures)
+    if screen.format in ("json", "jsonl") and (ids or unchanged or seen != 1):
         left = [each.as_dict() for each in unchanged]
         more = notes.as_dict() if notes is not None else {}
-        screen.json({"action": action, "ids": ids, "unchanged": left, "failed": failures.as_dicts(), **more})
+        screen.json({"action": action, **matched, "ids": ids, "unchanged": left, "failed": failures.as_dicts(), **more})
     elif screen.format == "name":
         screen.write("".join(f"{job_id}\n" for job_id in ids))
     if len(ids) == 1 and not unchanged:
         screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
     elif len(unchanged) == 1 and not ids:
         screen.say(str(unchanged[0]))
-    elif ids or unchanged or total == 0:
+    elif ids or unchanged or seen == 0:
         note = notes.words() if notes is not None else ""
         screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}{note}{_left(unchanged)}")
-    failures.finish(total, f"could not be {done}", is_listed=True)
+    failures.finish(seen, f"could not be {done}", is_listed=True)
     return 0
 
 
 def _left(unchanged: Sequence[Unchanged]) -> str:
-    """Say how many jobs were left as they are, and in which states they are."""
-    if not unchanged:
-        return ""
-    states = Counter(each.state for each in unchanged)
-    shares = ", ".join(f"{count:,} {state}" for state, count in states.items())
-    return f"; {len(unchanged):,} {unchanged[0].why} ({shares})"
+    """Say how many jobs were left as they are, why, and in which states they are."""
+    told = ""
+    for why in dict.fromkeys(each.why for each in unchanged):
+        states = Counter(each.state for each in unchanged if each.why == why)
+        shares = ", ".join(f"{count:,} {state}" for state, count in states.items())
+        told += f"; {sum(states.values()):,} {why} ({shares})"
+    return told

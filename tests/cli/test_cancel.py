@@ -95,7 +95,7 @@ def test_ctrl_c_says_what_was_done(cli: Run, jobs: Jobs, monkeypatch: pytest.Mon
         jobs.pending(job_id)
     cancel = Queue.cancel_unless_ended
 
-    def until_b(self: Queue, job_id: str) -> object:
+    def until_b(self: Queue, job_id: str, check: object) -> object:
         if job_id == "b":
             raise KeyboardInterrupt
         return cancel(self, job_id)

@@ -56,7 +56,12 @@ def test_output_that_has_been_removed_is_told(cli: Run, jobs: Jobs, home: Path) 
     jobs.completed("a")
     (home / "output/a.1.log").unlink()
     ran = cli("logs", "a")
-    assert (ran.code, ran.err) == (3, "queuectl: the output of job a, attempt 1, has been removed\n")
+    assert (ran.code, ran.err) == (
+        *(
+            3,
+            "queuectl: the output of job a, attempt 1, has been removed\n          hint: how it ended: queuectl show a\n",
+        ),
+    )
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_what_follows_two_dashes_is_the_program_whatever_it_looks_like() -> None
     assert args.output == "table"
 
 
-@pytest.mark.parametrize("name", ["wait", "config set"])
+@pytest.mark.parametrize("name", ["show", "config set"])
 def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
     """It names the command as it was typed."""
     with pytest.raises(Misuse) as caught:

@@ -93,8 +93,9 @@ def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, job
     ran = cli("purge")
     assert ran.code == 2
     assert ran.err == (
-        "queuectl: this would remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good: it needs --yes\n"
-        "          hint: look first: --dry-run\n"
+        "queuectl: this would remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good:"
+        " without a terminal it needs --yes\n"
+        "          hint: queuectl purge --yes   (--dry-run only counts)\n"
     )
     assert cli("purge", "--queue", "nobody").code == 2
     assert len(left(home)) == 6
@@ -103,7 +104,7 @@ def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, job
 def test_a_trial_counts_by_state_and_removes_nothing(cli: Run, jobs: Jobs, home: Path) -> None:
     some(jobs)
     ran = cli("purge", "--state", "completed,dead", "--dry-run")
-    assert ran.err == "Would remove 3 jobs (2 completed, 1 dead) and what they wrote; nothing was removed\n"
+    assert ran.err == "Would remove 3 jobs (2 completed, 1 dead) and what they wrote; nothing was done\n"
     assert ran.code == 0
     made = json.loads(cli("purge", "--dry-run", "--json").out)
     assert made == {"action": "purge", "dry_run": True, "matched": 3, "by_state": {"completed": 2, "cancelled": 1}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.ids import act
+from queuectl.cli.selection import Verb, act_on
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,4 +14,5 @@ if TYPE_CHECKING:
 def run(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
     queue = queue_to_change(args, screen)
-    return act(screen, queue, args.ids, queue.delete, "delete", "deleted")
+    verb = Verb("delete", "delete", "deleted", with_what=" and what they wrote, for good")
+    return act_on(args, screen, queue, verb, queue.delete)

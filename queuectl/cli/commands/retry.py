@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.ids import act
+from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
 from queuectl.client import Queue
 from queuectl.clock import spell
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 def run(args: Arguments, screen: Screen) -> int:
     """Make each job due now: finished and dead ones with a fresh retry budget."""
     retries = Retries(queue_to_change(args, screen))
-    return act(screen, retries.queue, args.ids, retries.retry, "retry", "put back", retries)
+    verb = Verb("retry", "retry", "put back")
+    return act_on(args, screen, retries.queue, verb, retries.retry, retries)
 
 
 class Retries:

@@ -31,9 +31,9 @@ def show_each(queue: Queue, screen: Screen, texts: list[str], check: Callable[[J
     """
     failures = Failures(screen)
     jobs = []
-    for text in expand(texts):
+    for text, is_whole in expand(texts):
         try:
-            job = queue.get(queue.resolve(text))
+            job = queue.get(queue.resolve(text, is_whole=is_whole))
             if check is not None:
                 check(job)
             jobs.append(job)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.ids import Failures, expand
+from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress
+from queuectl.cli.selection import FILTERS, given, ids_of
 from queuectl.cli.text import safe
-from queuectl.errors import JobFailed, QueueError
+from queuectl.client import ENDED
+from queuectl.errors import JobFailed
+from queuectl.job import STATES
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
     from queuectl.job_view import Job
 
+NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
 TOLD_ONE_BY_ONE = 20  # of more jobs than this, only those that failed
 
 
@@ -27,12 +31,12 @@ def run(args: Arguments, screen: Screen) -> int:
 
     timeout_s = None if args.timeout is None else duration("--timeout", args.timeout)
     queue = queue_to_read(args, screen)
-    ids, failures = [], Failures(screen)
-    for text in expand(args.ids):
-        try:
-            ids.append(queue.resolve(text))
-        except QueueError as error:
-            failures.add("id", text, error)
+    failures = Failures(screen)
+    # Selectors choose jobs that have ended as well, else those that failed before would go unnoticed.
+    is_everything = args.all and not given(args, ("state", *FILTERS))
+    ids = ids_of(args, screen, queue, failures, "wait", NOT_ENDED if is_everything else STATES)
+    if not ids and not failures:
+        screen.say("No job matches: there is nothing to wait for")
     code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate) if ids else 0
     if not code:
         failures.finish(len(ids) + len(failures), "could not be waited for")

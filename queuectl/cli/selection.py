@@ -1,0 +1,273 @@
+"""selection: the jobs that a command acts on: those that are named, or those that selectors choose.
+
+Guarantees: naming a job is consent. What selectors choose is counted first, exactly, and kept as a list: no other job is
+            acted on, and none whose state is no longer one that was chosen. Acting on it needs consent: an answer on a
+            terminal, --yes elsewhere.
+Fails with: UsageError.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import islice
+
+from queuectl.cli.ids import Failures, Unchanged, act, expand
+from queuectl.cli.screen import is_terminal
+from queuectl.errors import NotFound, QueueError, UsageError
+from queuectl.job import STATES
+from queuectl.units import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.ids import Notes
+    from queuectl.cli.screen import Screen
+    from queuectl.client import Queue
+    from queuectl.index.reader import Reader
+    from queuectl.index.selection import Selection
+    from queuectl.job import Job
+
+    Check = Callable[[Job], None]
+
+FILTERS = ("queue", "tag", "batch", "error", "search", "since", "until")
+ORDER = ("sort", "limit")
+NOT_CONFIRMED = 1
+
+
+class Verb:
+    """What a command does to jobs.
+
+    Args:
+        command: as it is typed after `queuectl`.
+        action, done: "cancel", "cancelled".
+        with_what: goes on after "3 jobs": " and what they wrote".
+        states: of the jobs that selectors may choose; default: as filters.SELECTED_FOR says of the action.
+    """
+
+    def __init__(
+        self, command: str, action: str, done: str, with_what: str = "", states: Sequence[str] | None = None
+    ) -> None:
+        self.command = command
+        self.action = action
+        self.done = done
+        self.with_what = with_what
+        self._states = states
+
+    def states(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Return the states of the jobs that selectors choose when they name none, and those that they may name."""
+        if self._states is not None:
+            return self._states, self._states
+        from queuectl.filters import SELECTED_FOR  # not needed for jobs that are named
+
+        return SELECTED_FOR[self.action]
+
+
+def is_bulk(args: Arguments, command: str) -> bool:
+    """Tell whether selectors choose the jobs, instead of ids naming them.
+
+    Raises:
+        UsageError: both do, or nothing does.
+    """
+    has_selectors = bool(getattr(args, "all", False) or given(args, ("state", *FILTERS)))
+    if has_selectors and args.ids:
+        raise UsageError(
+            "ids and selectors exclude each other: name jobs, or choose them", f"queuectl {command} --help"
+        )
+    if given(args, ORDER) and not has_selectors:
+        raise UsageError("--limit and --sort go with selectors, for instance --all", f"queuectl {command} --help")
+    if not has_selectors and not args.ids:
+        hint = f"name ids (- reads them from standard input), or choose: --queue NAME, --all ... (queuectl {command} --help)"
+        raise UsageError("which jobs?", hint)
+    return has_selectors
+
+
+def given(args: Arguments, names: Iterable[str]) -> dict[str, Any]:
+    """Return the filters of a command line that were given."""
+    found = {name: getattr(args, name, None) for name in names}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def states_of(args: Arguments, verb: Verb) -> tuple[str, ...]:
+    """Return the states of the jobs to choose.
+
+    Raises:
+        UsageError: jobs in a state that was named cannot be acted on.
+    """
+    from queuectl import filters
+
+    named = filters.states_of(getattr(args, "state", None), "--state")
+    usual, possible = verb.states()
+    impossible = [state for state in named if state not in possible]
+    if impossible:
+        hint = f"it acts on jobs that are {', '.join(possible)}"
+        raise UsageError(f"{' and '.join(impossible)} jobs cannot be {verb.done}", hint)
+    return named or tuple(usual)
+
+
+def choose(reader: Reader, wanted: Mapping[str, Any], states: Sequence[str], now: float) -> Selection:
+    """Return the jobs that filters choose, at most `limit` of them, as they are now."""
+    from queuectl.cli.commands.list import query_of
+    from queuectl.index.selection import Selection
+
+    query = query_of({name: value for name, value in wanted.items() if name != "limit"}, now)
+    chosen = reader.select(query, states)
+    return chosen if "limit" not in wanted else Selection(islice(chosen, wanted["limit"]))
+
+
+def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[str]) -> Selection:
+    """Return the jobs that the selectors of a command line choose."""
+    from queuectl.cli.progress import open_index
+    from queuectl.filters import limit_of
+
+    wanted = given(args, (*FILTERS, *ORDER))
+    if "limit" in wanted:
+        limit_of(wanted["limit"], "--limit")
+    with open_index(queue, screen) as reader:
+        return choose(reader, wanted, states, queue.spool.clock.now())
+
+
+def ids_of(
+    args: Arguments, screen: Screen, queue: Queue, failures: Failures, command: str, states: Sequence[str]
+) -> list[str]:
+    """Return the ids of the jobs of a command that only looks at them; those that do not exist become failures."""
+    if is_bulk(args, command):
+        verb = Verb(command, "", "chosen", states=states)
+        return [job.id for job in chosen_by(args, screen, queue, states_of(args, verb))]
+    ids = []
+    for text, is_whole in expand(args.ids):
+        try:
+            ids.append(queue.resolve(text, is_whole=is_whole))
+        except QueueError as error:
+            failures.add("id", text, error)
+    return ids
+
+
+def act_on(
+    args: Arguments,
+    screen: Screen,
+    queue: Queue,
+    verb: Verb,
+    do: Callable[[str, Check | None], str | None],
+    notes: Notes | None = None,
+) -> int:
+    """Do something to the jobs that a command line names or chooses, and return the exit code.
+
+    Args:
+        do: given a whole id, and what has to be called with the job before it is changed.
+        notes: asked at the end what else was done to the jobs.
+    """
+    if not is_bulk(args, verb.command):
+        if args.dry_run:
+            return _try_named(args, screen, queue, verb)
+        return act(screen, queue, args.ids, lambda job_id: do(job_id, None), verb.action, verb.done, notes)
+    states = states_of(args, verb)
+    chosen = chosen_by(args, screen, queue, states)
+    sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what}"
+    if args.dry_run:
+        return show_trial(screen, verb.command, sentence, chosen.by_state, (job.id for job in chosen))
+    if not is_agreed(args, verb.command, sentence, len(chosen)):
+        return NOT_CONFIRMED
+
+    def check(job: Job) -> None:
+        if job.state not in states:
+            raise Unchanged(job.id, job.state, CHANGED)
+
+    def do_if_unchanged(job_id: str) -> str | None:
+        try:
+            return do(job_id, check)
+        except NotFound:
+            raise Unchanged(job_id, "deleted", CHANGED) from None
+
+    return act(screen, queue, _running_last(chosen), do_if_unchanged, verb.action, verb.done, notes, total=len(chosen))
+
+
+CHANGED = "had changed meanwhile"
+
+
+def _running_last(chosen: Selection) -> Iterator[str]:
+    """Yield ids, those of running jobs at the end: else the workers that become free would start others meanwhile."""
+    yield from (job.id for job in chosen if job.state != "processing")
+    yield from (job.id for job in chosen if job.state == "processing")
+
+
+def _try_named(args: Arguments, screen: Screen, queue: Queue, verb: Verb) -> int:
+    failures = Failures(screen)
+    counts: dict[str, int] = {}
+    ids = []
+    for text, is_whole in expand(args.ids):
+        try:
+            job = queue.get(queue.resolve(text, is_whole=is_whole))
+        except QueueError as error:
+            failures.add("id", text, error)
+            continue
+        ids.append(job.id)
+        counts[job.state] = counts.get(job.state, 0) + 1
+    sentence = f"{verb.action} {describe(counts)}{verb.with_what}"
+    show_trial(screen, verb.command, sentence, counts, ids)
+    failures.finish(len(ids) + len(failures), f"could not be {verb.done}")
+    return 0
+
+
+def describe(by_state: Mapping[str, int]) -> str:
+    """Return "3 jobs (2 completed, 1 dead)"."""
+    found = [f"{count:,} {state}" for state, count in _in_order(by_state).items()]
+    jobs = plural(sum(by_state.values()), "job")
+    return f"{jobs} ({', '.join(found)})" if len(found) > 1 else f"{jobs} ({found[0].split()[-1]})" if found else jobs
+
+
+def _in_order(by_state: Mapping[str, int]) -> dict[str, int]:
+    return {state: by_state[state] for state in STATES if by_state.get(state)}
+
+
+def show_trial(
+    screen: Screen, command: str, sentence: str, by_state: Mapping[str, int], ids: Iterable[str], **more: Any
+) -> int:
+    """Say what would be done, and return the exit code."""
+    action = command.rpartition(" ")[2]
+    if screen.format in ("json", "jsonl"):
+        counts = _in_order(by_state)
+        screen.json({"action": action, "dry_run": True, "matched": sum(counts.values()), "by_state": counts, **more})
+    elif screen.format == "name":
+        for job_id in ids:
+            screen.line(job_id)
+    screen.say(f"Would {sentence}; nothing was done")
+    return 0
+
+
+def is_agreed(args: Arguments, command: str, sentence: str, total: int) -> bool:
+    """Ask whether to do it, where a person can answer; `sentence` is "cancel 3 jobs".
+
+    Raises:
+        UsageError: nobody can answer, and --yes was not given.
+    """
+    if args.yes:
+        return True
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        hint = f"{typed(args, command)} --yes   (--dry-run only counts)"
+        raise UsageError(f"this would {sentence}: without a terminal it needs --yes", hint)
+    if not total:
+        return True
+    sys.stderr.write(f"{sentence[:1].upper()}{sentence[1:]}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    sys.stderr.write("Nothing was done\n")
+    return False
+
+
+def typed(args: Arguments, command: str) -> str:
+    """Return the command line as it may be typed again."""
+    from shlex import join
+
+    words = ["queuectl", *(["--home", args.home] if args.home else []), *command.split()]
+    if getattr(args, "all", False):
+        words.append("--all")
+    for name, value in given(args, ("state", "older_than", *FILTERS, *ORDER)).items():
+        option, text = f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, list) else str(value)
+        words += [f"{option}={text}"] if text[:1] == "-" else [option, text]
+    if getattr(args, "output_only", False):
+        words.append("--output-only")
+    return join(words)

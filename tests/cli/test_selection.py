@@ -1,0 +1,269 @@
+"""Which jobs a verb acts on: those named, or those that selectors choose, which are counted, listed and agreed to."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queuectl.cli import selection
+from queuectl.cli.commandline import parse
+from tests.cli.support import Jobs, Ran, Run, refused
+
+ROOT = Path(__file__).resolve().parents[2]
+BULK = ["cancel", "retry", "delete", "dlq retry", "dlq delete"]
+
+
+def every(jobs: Jobs) -> None:
+    """A job in each state in which it stays by itself."""
+    jobs.pending("pending", queue="q", tags=["t"])
+    jobs.held("held", queue="q")
+    jobs.failed("failed", output=b"No space left on device\n", batch="b")
+    jobs.completed("completed", queue="q", batch="b")
+    jobs.cancelled("cancelled")
+    jobs.dead("dead", queue="q", batch="b")
+
+
+def states(jobs: Jobs) -> dict[str, str]:
+    return {row["id"]: row["state"] for row in jobs.queue.list()}
+
+
+@pytest.mark.parametrize(
+    ("line", "chosen"),
+    [
+        ("cancel --all", "pending held failed"),
+        ("cancel --queue q", "pending held"),
+        ("cancel --state pending --queue q", "pending held"),
+        ("cancel --state held", "held"),
+        ("cancel --batch b", "failed"),
+        ("retry --all", "failed dead"),
+        ("retry --state all", "failed dead"),
+        ("retry --queue q", "dead"),
+        ("retry --state completed", "completed"),
+        ("retry --error 'SPACE left'", "failed"),
+        ("delete --queue q", "pending held completed dead"),
+        ("delete --all", "pending held failed completed cancelled dead"),
+        ("delete --search anc", "cancelled"),
+        ("delete --tag t", "pending"),
+        ("delete --since 1h --state dead,completed", "completed dead"),
+        ("dlq retry --all", "dead"),
+        ("dlq delete --batch b", "dead"),
+        ("dlq delete --queue nobody", ""),
+        ("purge --batch b --state completed,dead", "completed dead"),
+        ("purge --error exhausted", ""),
+        ("purge --error EXHAUSTED --state dead", "dead"),
+    ],
+)
+def test_what_selectors_choose(cli: Run, jobs: Jobs, line: str, chosen: str) -> None:
+    every(jobs)
+    before = states(jobs)
+    ran = cli(*shlex.split(line), "--dry-run", "-o", "name")
+    assert (ran.code, sorted(ran.out.split())) == (0, sorted(chosen.split()))
+    assert states(jobs) == before
+    told = json.loads(cli(*shlex.split(line), "--dry-run", "--json").out)
+    assert (told["matched"], sum(told["by_state"].values())) == (len(chosen.split()),) * 2
+
+
+@pytest.mark.parametrize("line", BULK)
+def test_without_a_terminal_bulk_work_needs_yes_and_what_to_type_is_said(cli: Run, jobs: Jobs, line: str) -> None:
+    jobs.dead("a")
+    jobs.failed("f")
+    state = [] if line.startswith("dlq") else ["--state", "failed"]
+    matched = "1 job (dead)" if line.startswith("dlq") else "1 job (failed)"
+    before = states(jobs)
+    ran = cli(*line.split(), "--all", *state)
+    typed = f"queuectl {line} --all{' --state failed' if state else ''} --yes"
+    assert (ran.code, ran.out) == (2, "")
+    assert f"this would {line.rsplit(maxsplit=1)[-1]} {matched}" in ran.err
+    assert ran.err.splitlines()[1] == f"          hint: {typed}   (--dry-run only counts)"
+    assert states(jobs) == before
+    assert cli(*shlex.split(typed)[1:]).code == 0
+    assert states(jobs) != before
+
+
+def test_the_command_that_is_named_means_what_was_typed() -> None:
+    line = "--home /x retry --all --state failed,dead --queue 'a b' --error \"it's\" --since 2h --sort=-id --limit 3"
+    args = parse(shlex.split(line))
+    again = parse(shlex.split(selection.typed(args, "retry"))[1:])
+    assert {**vars(again), "state": again.state[0]} == {**vars(args), "state": args.state[0]}
+
+
+def test_what_was_counted_is_acted_on_and_nothing_else(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a person thinks about it, one more comes, one ends, and one goes whose id is how another's begins."""
+    for job_id in ("dead-1", "dead-2", "gone", "dead-3"):
+        jobs.dead(job_id)
+
+    def agree(*_: object) -> bool:
+        jobs.dead("late")
+        jobs.dead("gone-too")
+        jobs.queue.retry("dead-2")
+        with jobs.start("dead-2") as claim:
+            claim.finish({"exit_code": 0})
+        jobs.queue.delete("gone")
+        return True
+
+    monkeypatch.setattr(selection, "is_agreed", agree)
+    ran = cli("retry", "--state", "dead")
+    assert ran.code == 0
+    assert ran.err == "Put back 2 jobs; 2 had changed meanwhile (1 deleted, 1 completed)\n"
+    found = states(jobs)
+    assert {found["dead-1"], found["dead-3"]} == {"pending"}
+    assert (found["late"], found["gone-too"], found["dead-2"]) == ("dead", "dead", "completed")
+
+
+def test_a_limit_takes_the_first_in_order(cli: Run, jobs: Jobs) -> None:
+    for job_id in ("a", "b", "c"):
+        jobs.pending(job_id)
+    assert cli("cancel", "--all", "--sort", "id", "--limit", "2", "--yes", "-o", "name").out == "a\nb\n"
+    assert states(jobs)["c"] == "pending"
+    assert cli("cancel", "--all", "--limit", "0", "--yes").code == 2
+
+
+def test_json_says_how_many_matched(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    made = json.loads(cli("cancel", "--all", "--yes", "--json").out)
+    assert made == {"action": "cancel", "matched": 1, "ids": ["a"], "unchanged": [], "failed": []}
+    assert json.loads(cli("cancel", "--all", "--yes", "--json").out)["matched"] == 0
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
+def test_a_trial_of_named_jobs_changes_nothing(cli: Run, jobs: Jobs, verb: str) -> None:
+    jobs.pending("a")
+    jobs.dead("d")
+    before = states(jobs)
+    ran = cli(verb, "-", "a", "--dry-run", stdin=b"d\n")
+    assert (ran.code, f"Would {verb} 2 jobs (1 pending, 1 dead)" in ran.err) == (0, True)
+    assert cli(verb, "a", "nobody", "--dry-run").code == 7
+    assert states(jobs) == before
+
+
+@pytest.mark.parametrize("command", [*BULK, "wait", "logs"])
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "queuectl: which jobs?"),
+        ("a --all", "queuectl: ids and selectors exclude each other: name jobs, or choose them"),
+        ("a --queue q", "queuectl: ids and selectors exclude each other: name jobs, or choose them"),
+        ("--limit 3", "queuectl: --limit and --sort go with selectors, for instance --all"),
+        ("--sort id", "queuectl: --limit and --sort go with selectors, for instance --all"),
+        ("--queue ''", "queuectl: --queue must not be empty"),
+        ("--since soon", "queuectl: --since must be a time"),
+    ],
+)
+def test_mistakes_choose_nothing(cli: Run, jobs: Jobs, command: str, line: str, says: str) -> None:
+    jobs.pending("a")
+    ran = cli(*command.split(), *shlex.split(line), *(["--yes"] if command in BULK else []))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(says)
+    assert states(jobs) == {"a": "pending"}
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("cancel --state completed", "completed jobs cannot be cancelled"),
+        ("cancel --state pending,dead", "dead jobs cannot be cancelled"),
+        ("retry --state processing", "processing jobs cannot be put back"),
+        ("purge --state processing", "running jobs are not purged"),
+    ],
+)
+def test_a_state_on_which_the_verb_cannot_act_is_refused(cli: Run, jobs: Jobs, line: str, says: str) -> None:
+    every(jobs)
+    before = states(jobs)
+    ran = cli(*line.split(), "--yes")
+    assert (ran.code, says in ran.err) == (2, True)
+    assert states(jobs) == before
+
+
+def test_ids_on_standard_input_are_whole(cli: Run, jobs: Jobs) -> None:
+    """One that has gone since it was listed does not stand for another that begins so."""
+    jobs.pending("part-10")
+    refused(cli("cancel", "-", stdin=b"part-1\n"), 3)
+    refused(cli("delete", "-", stdin=b"part-1\n"), 3)
+    refused(cli("show", "-", stdin=b"part-1\n"), 3)
+    assert cli("cancel", "part-1").code == 0
+
+
+def test_running_jobs_come_last_so_that_no_worker_takes_another_meanwhile(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+    monkeypatch.setattr(
+        "queuectl.client.Queue.cancel_unless_ended", lambda self, job_id, check: (ended.append(job_id), (None, True))[1]
+    )
+    jobs.pending("first")
+    with jobs.running("running"):
+        jobs.pending("last")
+        assert cli("cancel", "--all", "--yes").code == 0
+    assert sorted(ended[:2]) == ["first", "last"]
+    assert ended[2] == "running"
+
+
+# --- on a terminal
+
+
+def answer(reply: bytes, *argv: str) -> Ran:
+    """Run it on a terminal and answer its question."""
+    ours, theirs = pty.openpty()
+    line = [sys.executable, str(ROOT / "queuectl"), *argv]
+    process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown, is_answered = b"", False
+    while True:
+        try:
+            data = os.read(ours, 65536)
+        except OSError:
+            break
+        shown += data
+        if b"[y/N]" in shown and not is_answered:
+            is_answered = True
+            os.write(ours, reply)
+    os.close(ours)
+    return Ran(process.wait(), shown.decode().replace("\r\n", "\n"), "")
+
+
+def test_a_terminal_is_asked(jobs: Jobs, home: Path) -> None:
+    every(jobs)
+    before = states(jobs)
+    ran = answer(b"n\n", "cancel", "--queue", "q")
+    assert "Cancel 2 jobs (1 pending, 1 held)? [y/N] n\nNothing was done\n" in ran.out
+    assert (ran.code, states(jobs)) == (1, before)
+    ran = answer(b"y\n", "dlq", "delete", "--all")
+    assert "Delete 1 job (dead) and what they wrote, for good? [y/N] y\nDeleted dead\n" in ran.out
+    assert (ran.code, "dead" in states(jobs)) == (0, False)
+    assert "[y/N]" not in answer(b"", "cancel", "pending").out
+
+
+# --- commands that only look
+
+
+def test_wait_counts_what_has_failed_already_unless_everything_is_meant(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("d", batch="b", queue="q")
+    jobs.completed("c", batch="b")
+    for line in ("--batch b", "--queue q", "--state dead", "--all --queue q"):
+        assert cli("wait", *line.split()).code == 10, line
+    assert cli("wait", "--search", "c").code == 0
+    assert cli("wait", "--all").code == 0
+    assert cli("wait", "--all").err == "No job matches: there is nothing to wait for\n"
+
+
+def test_logs_of_several_jobs(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", b"one\ntwo\n", batch="b")
+    jobs.completed("c", b"three", batch="b")
+    jobs.pending("p", batch="b")
+    ran = cli("logs", "a", "c", "-n", "1")
+    assert (ran.code, ran.out) == (0, "==> a, attempt 1 <==\ntwo\n\n==> c, attempt 1 <==\nthree")
+    ran = cli("logs", "--batch", "b", "--sort", "id")
+    assert (ran.code, ran.out) == (0, "==> a, attempt 1 <==\none\ntwo\n\n==> c, attempt 1 <==\nthree")
+    assert ran.err == "(2 of 3 jobs wrote something that is still there)\n"
+    assert [row["output"] for row in json.loads(cli("logs", "--batch", "b", "--sort", "id", "--json").out)] == [
+        *("one\ntwo\n", "three")
+    ]
+    assert cli("logs", "a", "p").code == 7
+    refused(cli("logs", "-f", "--batch", "b"), 2, "queuectl: -f follows one job")
