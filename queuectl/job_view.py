@@ -34,7 +34,7 @@ ROW = (
 )
 NOT_YET = ("after", "after_policy", "lock")
 AUTHORS = tuple(name for name in FIELDS if name not in (*ROW, *NOT_YET))  # null where the author said nothing
-DETAIL = (*ROW, *AUTHORS, "directory", "result", "progress", "attempt_list", "history")
+DETAIL = (*ROW, *AUTHORS, "directory", "result", "result_error", "progress", "attempt_list", "history")
 FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
 DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
 
@@ -71,8 +71,13 @@ class Job(StoredJob):
 
     @property
     def result(self) -> Any:
-        """What the newest attempt wrote to $QUEUECTL_RESULT, as JSON; None when that is nothing."""
-        return result_of(self._queue, self)
+        """What the newest attempt wrote to $QUEUECTL_RESULT, as JSON; None when that is nothing, or not valid."""
+        return result_of(self._queue, self).value
+
+    @property
+    def result_error(self) -> str | None:
+        """What is wrong with what the newest attempt wrote to $QUEUECTL_RESULT; None when nothing is."""
+        return result_of(self._queue, self).error
 
     @property
     def progress(self) -> str | None:
@@ -110,7 +115,7 @@ class Job(StoredJob):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote."""
-        fields, expires_at = self.fields, self.expires_at
+        fields, expires_at, result = self.fields, self.expires_at, result_of(self._queue, self)
         made = {
             "id": self.id,
             "state": self.state,
@@ -142,7 +147,8 @@ class Job(StoredJob):
         made.update(
             expires_at=_spelled(expires_at),
             directory=self.directory,
-            result=self.result,
+            result=result.value,
+            result_error=result.error,
             progress=self.progress,
             attempt_list=self._attempt_list(),
             history=self.history,

@@ -110,6 +110,24 @@ def read_object(data: bytes) -> tuple[str, Fields]:
     return text, value
 
 
+def read_value(data: bytes) -> Any:
+    """Return the one value that a text holds, read as strictly as a job.
+
+    Raises:
+        InvalidData: the first fault, with line, column and what was expected.
+    """
+    text = _decode(data)
+    try:
+        value, end = _scan(text, skip(text, 0))
+        is_accepted = skip(text, end) == len(text) and not _is_suspicious(text, {"": value})
+    except (ValueError, RecursionError, StopIteration):
+        is_accepted = False
+    fault = None if is_accepted else _first_fault(text, is_object=False)
+    if fault is not None:
+        raise invalid(text, fault.at, str(fault))
+    return value
+
+
 def is_json(text: str) -> bool:
     """Tell whether a text keeps to the grammar of JSON, acceptable to us or not."""
     try:
@@ -241,17 +259,17 @@ def _shown(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
-def _first_fault(text: str) -> _Fault | None:
+def _first_fault(text: str, *, is_object: bool = True) -> _Fault | None:
     """Return what is wrong with a text; the same whichever version of Python's decoder has refused it."""
     at = skip(text, 0)
     try:
         if at == len(text):
-            raise _Fault(at, "expected an object, the file is empty")
-        if text[at] != "{":
+            raise _Fault(at, f"expected {'an object' if is_object else 'a JSON value'}, the file is empty")
+        if is_object and text[at] != "{":
             raise _Fault(at, 'expected an object, as {"command": "..."}')
         end = skip(text, _walk(text, at, 1))
         if end < len(text):
-            raise _Fault(end, "expected the end of the file after the object")
+            raise _Fault(end, f"expected the end of the file after the {'object' if is_object else 'value'}")
     except _Fault as fault:
         return fault
     return None

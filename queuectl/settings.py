@@ -255,7 +255,7 @@ SETTINGS: tuple[Setting, ...] = (
     _choice("on_interrupt", ("requeue", "bury"), "what becomes of a job that a crash interrupted"),
     _choice("orphans", ("kill", "wait"), "commands that outlived both worker and supervisor: end or await them"),
     _choice("leftovers", ("end", "leave"), "processes that a finished command left behind: end them or leave them"),
-    _size("max_output", 1 << 30, 1, "a command that writes more than this is ended"),
+    _size("max_output", 1 << 30, 1, "a command that writes more is ended and fails; looked at each second and its end"),
     _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
     _duration("retention_done", 604800, 0, "how long completed and cancelled jobs are kept (7 days); 0 is for ever"),
     _duration("retention_dead", 0, 0, "how long dead jobs are kept; 0 is for ever"),

@@ -94,8 +94,10 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     yield "enqueued", f"{full(job.created_at)} ({ago(job.created_at, now)})"
     yield "file", shorten(queue.layout.job(job.directory, job.id))
     result = result_of(queue, job)
-    if result is not None:
-        yield "result", to_json(result)
+    if result.error is not None:
+        yield "result", f"not valid: {result.error} ({shorten(queue.layout.output_of(job.id, job.attempts, 'result'))})"
+    elif result.value is not None:
+        yield "result", to_json(result.value)
 
 
 def _columns(now: float) -> list[Column]:

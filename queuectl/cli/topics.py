@@ -140,7 +140,7 @@ A command starts with these, and nothing else of the environment of queuectl:
   QUEUECTL_QUEUE     the queue it waited in
   QUEUECTL_HOME      the queue's directory
   QUEUECTL_RUN_ID    names this attempt; queuectl finds its processes by it
-  QUEUECTL_RESULT    a file; JSON written there is kept beside the job
+  QUEUECTL_RESULT    a file for the job's result: JSON of at most 64 KiB
   QUEUECTL_PROGRESS  a file; "0.4 halfway" written there is shown meanwhile
 """
 

@@ -103,7 +103,10 @@ class Run:
     def command_ended(self, status: int, usage: resource.struct_rusage) -> None:
         """Take note of the command's wait status."""
         used = Usage(usage.ru_utime + usage.ru_stime, peak_memory(usage))
-        self.ended = Ended(self._early or outcome_of(status), used)
+        outcome = self._early or outcome_of(status)
+        if self._early is None and size_of(self._output_path) > self._max_output:  # quicker than the next look at it
+            outcome = OutputLimit(self._max_output)
+        self.ended = Ended(outcome, used)
 
     def step(self, now: float) -> float:
         """Do what is due and return when to call again (or when a child dies); `is_over` may become true."""

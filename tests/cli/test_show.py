@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -168,3 +169,56 @@ def test_leftovers_of_a_failed_attempt_are_named_without_advice_that_would_not_h
     out = cli("show", "left").out
     assert "Attempt 1 left running, and we ended, 1 process" in out
     assert "--leftovers" not in out
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [
+        (b"rows: 12\n", "line 1, column 1: expected a JSON value"),
+        (b'{"a": 1,\n "a": 2}', 'line 2, column 2: the key "a" stands twice in one object'),
+        (b'{"loss": NaN}', "line 1, column 10: expected a JSON value, found NaN"),
+        (b"1 2", "line 1, column 3: expected the end of the file after the value"),
+        (b'"caf\xe9"', "line 1, column 5: byte 0xe9 is not UTF-8"),
+        (b"[" + b"1," * 40_000 + b"1]", "it is larger than 64 KiB"),
+        (None, "it cannot be read: it is a directory"),
+    ],
+)
+def test_a_result_that_is_not_valid_says_so_and_the_job_stays_completed(
+    cli: Run, jobs: Jobs, home: Path, data: bytes | None, error: str
+) -> None:
+    """Nothing that a job has written as its result disappears without a word."""
+    jobs.completed("c")
+    path = home / "output/c.1.result"
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
+    out = cli("show", "c").out
+    assert [line for line in out.splitlines() if line.startswith("result")] == [
+        f"result     not valid: {error} ({path})"
+    ]
+    (made,) = json.loads(cli("show", "c", "--json").out)
+    assert (made["state"], made["result"], made["result_error"]) == ("completed", None, error)
+
+
+@pytest.mark.parametrize("data", [b"12", b"[1, 2]", b'"text"', b"null", b" \n", b""])
+def test_a_result_may_be_any_json_value_or_nothing(cli: Run, jobs: Jobs, home: Path, data: bytes) -> None:
+    jobs.completed("c")
+    (home / "output/c.1.result").write_bytes(data)
+    [made] = json.loads(cli("show", "c", "--json").out)
+    assert (made["result"], made["result_error"]) == (json.loads(data) if data.strip() else None, None)
+
+
+def test_a_fifo_in_the_place_of_a_result_or_progress_is_not_waited_for(cli: Run, jobs: Jobs, home: Path) -> None:
+    with jobs.running("r"):
+        for kind in ("result", "progress"):
+            os.mkfifo(home / f"output/r.1.{kind}")
+        [made] = json.loads(cli("show", "r", "--json").out)
+    assert made["result_error"] == "it cannot be read: it is not a regular file"
+    assert made["progress"] == "(the progress cannot be read: it is not a regular file)"
+
+
+def test_the_progress_is_the_last_line_of_a_file_of_any_length(cli: Run, jobs: Jobs, home: Path) -> None:
+    with jobs.running("r"):
+        (home / "output/r.1.progress").write_text("0.1 begun\n" * 20_000 + "0.9 nearly done\n")
+        assert json.loads(cli("show", "r", "--json").out)[0]["progress"] == "90% nearly done"

@@ -113,6 +113,7 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
         s.queue.enqueue("while :; do echo 0123456789012345678901234; done", max_retries=0): (
             *("output_limit", 137, "max_output"),
         ),
+        s.queue.enqueue("head -c 10241 /dev/zero", max_retries=0): ("output_limit", 137, "max_output"),
         s.queue.enqueue(["no-such-program-anywhere"], max_retries=0): ("failed_to_start", 127, "no such program"),
         s.queue.enqueue([str(plain)], max_retries=0): ("failed_to_start", 126, "Permission denied"),
         s.queue.enqueue("true", cwd="/no/such/directory", max_retries=0): (
@@ -123,6 +124,8 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
         s.queue.enqueue(["/" + "x" * 5000], max_retries=0): ("failed_to_start", 126, "too long"),
         s.queue.enqueue("no-such-command-in-sh", max_retries=0): ("exited", 127, "not found"),
     }
+    just_enough = s.queue.enqueue("head -c 10240 /dev/zero")
+    s.wait_for(just_enough, "completed")
     for job_id, (outcome, code, words) in ends.items():
         s.wait_for(job_id, "dead")
         job = s.queue.get(job_id)

@@ -72,6 +72,7 @@ const about = (it) => facts([
   ['Dead because', it.dead_reason],
   ['Alike', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
   ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
+  ['Result', it.result_error && h('span.bad', `not valid: ${it.result_error}`)],
   ['Result', it.result != null && h('code', JSON.stringify(it.result))],
   ['File', h('code', `${it.directory}/${it.id}.json`)],
 ]);
