@@ -313,7 +313,9 @@ def test_workers_are_started_scaled_restarted_and_stopped(web: Served, supervise
     watched.wait_until(lambda: len(web.get("/api/v1/workers")["workers"]) == 2, "one has stopped")
     assert web.ask("POST", "/api/v1/workers/stop", {"id": "worker-9"}).status == 404
     assert len(web.post("/api/v1/workers/restart", {})["workers"]) == 2
-    watched.wait_until(lambda: all(w["state"] == "idle" for w in watched.status()["workers"]), "they are back")
+    watched.wait_until(
+        lambda: [w["state"] for w in web.get("/api/v1/workers")["workers"]] == ["idle", "idle"], "they are back"
+    )
     assert b"started" in web.ask("GET", "/api/v1/workers/supervisor/log?lines=500").body
     assert web.ask("GET", "/api/v1/workers/worker-77/log").status == 404
     assert web.ask("GET", "/api/workers").json[0]["name"] == "worker-1"
