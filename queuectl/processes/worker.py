@@ -110,9 +110,6 @@ class Worker:
         """Say and log what there is; return how long to sleep at most, in milliseconds."""
         wake = self._verdicts.next_step
         if self._run is not None:
-            now = self.spool.clock.monotonic()
-            if now >= self._say_start_at:
-                self._say_start()
             wake = min(wake, self._next_step, self._say_start_at)
         if self._unsaid or self._run is None:
             self._speak()
@@ -288,6 +285,8 @@ class Worker:
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
         self._verdicts.step(now, is_running=self._run is not None)
+        if now >= self._say_start_at:  # the run was looked at after that time, and goes on
+            self._say_start()
         if self._claim is not None:
             self._claim.finish_start()  # after the verdicts: it may wait for the disk
 

@@ -7,22 +7,25 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from queuectl.job import PENDING, PROCESSING
+from queuectl.processes import verdicts, worker
 from queuectl.processes.environment import base_environment
 from queuectl.processes.slots import Slot, fork_worker
+from queuectl.spool.files import Files
 from tests.support.spools import Home
 
 PATIENCE_S = 60.0
 
 
 class Scene:
-    def __init__(self, path: Path) -> None:
-        self.spool = Home(path / "home")
+    def __init__(self, path: Path, **settings: Any) -> None:
+        self.spool = Home(path / "home", **settings)
         self.slot = Slot("worker-1")
         self.heard: list[dict[str, Any]] = []
         self.status: int | None = None
@@ -53,10 +56,10 @@ class Scene:
         return self.status
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+@contextmanager
+def worker_in(path: Path, **settings: Any) -> Iterator[Scene]:
     threshold = gc.get_threshold()
-    made = Scene(tmp_path)
+    made = Scene(path, **settings)
     try:
         yield made
     finally:
@@ -66,6 +69,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         made.slot.bury(time.monotonic())
         gc.unfreeze()
         gc.set_threshold(*threshold)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with worker_in(tmp_path) as made:
+        yield made
 
 
 def test_one_that_drains_gives_back_what_it_is_told_to_run(scene: Scene, tmp_path: Path) -> None:
@@ -110,3 +119,23 @@ def test_what_is_short_is_told_with_its_start_and_in_its_order(scene: Scene) -> 
     said = [scene.hear("settled") for _ in ids]
     assert [each["id"] for each in said] == ids
     assert all(each["event"] == "completed" and each["took_s"] > 0 for each in said)
+
+
+def test_a_run_that_ended_while_the_worker_waited_for_the_disk_is_not_reported_as_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is there to be read; a report of its start would cost the supervisor a change of the index for nothing."""
+
+    def slow_sync(self: Files, fd: int) -> None:
+        time.sleep(0.2)
+
+    monkeypatch.setattr(Files, "sync_data", slow_sync)
+    monkeypatch.setattr(worker, "SHORT_RUN_S", 0.3)
+    monkeypatch.setattr(verdicts, "TOGETHER", 2)
+    with worker_in(tmp_path, durability="full") as made:
+        ids = [made.spool.put("pending", command="true") for _ in range(3)]
+        made.hear("ready")
+        made.order(*ids)
+        for job_id in ids:
+            assert made.hear("settled")["id"] == job_id
+        assert [each["say"] for each in made.heard] == []
