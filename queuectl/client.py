@@ -12,7 +12,7 @@ import os
 from queuectl import config
 from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
 from queuectl.fields import is_id, refuse_expired, validate
-from queuectl.job import PENDING, PROCESSING
+from queuectl.job_actions import JobActions
 from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
@@ -21,19 +21,24 @@ from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    import builtins
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
+
+    from typing_extensions import Unpack
 
     from queuectl.filters import States
     from queuectl.index.reader import Reader
     from queuectl.job import Job as StoredJob
+    from queuectl.job_spec import Job as NewJob
+    from queuectl.job_spec import JobFields
     from queuectl.job_view import Job
 
 ENDED = ("completed", "cancelled", "dead")
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
-class Queue:
+class Queue(JobActions):
     """The jobs of one home directory.
 
     Args:
@@ -65,27 +70,82 @@ class Queue:
 
     # --- putting in
 
-    def enqueue(self, job: str | Sequence[str] | Mapping[str, Any], **fields: Any) -> str:
+    def enqueue(self, job: NewJob | None = None, *, check: bool = True, **fields: Unpack[JobFields]) -> str:
         """Put one job into the queue and return its id once it is durable.
 
+        The job runs in the current directory, with the PATH of this process, unless `cwd` and `env` say otherwise.
+
         Args:
-            job: a shell command; a list of arguments that is run without a shell; or a mapping of fields.
-            fields: further fields (FORMAT.md § Fields): priority=5, max_retries=0, cwd="/srv", env={"A": "b"} ...
+            job: a shell command; a list of arguments that is run without a shell; or a mapping of fields, among which
+                there may be fields of your own.
+            check: refuse a directory that is not there.
+            fields: of the job (FORMAT.md § Fields): priority=5, max_retries=0, cwd="/srv", env={"A": "b"} ... Also
+                delay, at and expires as on the command line. Durations are seconds, text ("10m") or timedelta;
+                instants are text, datetime (without a zone: local time), timedelta (from now) or seconds since 1970.
+
+        Raises:
+            UnknownField (a misspelt name), InvalidField (a value that the field cannot have), Conflict (the id or
+            unique_key is taken), Busy (too little disk space), NotAllowed.
+        """
+        from queuectl.job_spec import Template
+
+        return self.submit(Template(fields, self.spool.clock.now(), check=check).job(job))
+
+    def enqueue_many(
+        self, jobs: Iterable[NewJob], *, check: bool = True, **fields: Unpack[JobFields]
+    ) -> builtins.list[str | InvalidData | Conflict]:
+        """Put many jobs in, in groups that are synced together.
+
+        Args:
+            jobs: each as the job of `enqueue`.
+            check: refuse directories that are not there.
+            fields: of all jobs.
+
+        Returns:
+            For each job, in order: its id, or the error for which it was refused.
+
+        Raises:
+            UnknownField, InvalidField (one of `fields`); Busy: the disk is full; `results` of the error are those of the
+            jobs before.
+        """
+        from queuectl.job_spec import Template
+
+        template = Template(fields, self.spool.clock.now(), check=check)
+
+        def wanted() -> Iterator[Mapping[str, Any] | InvalidData]:
+            for job in jobs:
+                try:
+                    yield template.job(job)
+                except InvalidData as error:
+                    yield error
+
+        results: builtins.list[str | InvalidData | Conflict] = []
+        try:
+            results.extend(self.submit_many(wanted()))
+        except Busy as error:
+            error.results = results
+            raise
+        return results
+
+    def submit(self, fields: Mapping[str, Any]) -> str:
+        """Put one job in exactly as `fields` say, without a directory or PATH of this process; return its id.
 
         Raises:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
-        wanted = _fields_of(job, fields)
-        if "expires_at" in wanted:
-            refuse_expired(wanted, self.spool.clock.now())
-        if "unique_key" in wanted:
-            return self._enqueue_unique(wanted)
-        return self.spool.enqueue(wanted)
+        if "expires_at" in fields:
+            refuse_expired(fields, self.spool.clock.now())
+        if "unique_key" in fields:
+            return self._enqueue_unique(fields)
+        return self.spool.enqueue(fields)
 
-    def enqueue_many(
-        self, jobs: Iterable[str | Sequence[str] | Mapping[str, Any] | None]
+    def submit_many(
+        self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
     ) -> Iterator[str | InvalidData | Conflict]:
-        """Put many jobs in, in groups that are synced together; None among them ends a group.
+        """Put many jobs in as they come, while the result is iterated.
+
+        Args:
+            jobs: the fields of each; an error is yielded as it is; None ends a group that is synced together.
 
         Yields:
             For each job, in order: its id, once it is durable, or the error for which it was refused.
@@ -101,12 +161,9 @@ class Queue:
             else:
                 yield from self.spool.enqueue_many(group)
 
-    def _wanted(self, job: str | Sequence[str] | Mapping[str, Any] | None) -> Mapping[str, Any] | InvalidData | None:
+    def _wanted(self, fields: Mapping[str, Any] | InvalidData | None) -> Mapping[str, Any] | InvalidData | None:
         """Return the fields of one of many jobs, or why it is refused."""
-        if job is None:
-            return None
-        fields = _fields_of(job, {})
-        if "expires_at" in fields:
+        if fields is not None and not isinstance(fields, InvalidData) and "expires_at" in fields:
             try:
                 refuse_expired(fields, self.spool.clock.now())
             except InvalidData as error:
@@ -332,124 +389,6 @@ class Queue:
             watch.close()
         yield
 
-    # --- changing
-
-    def cancel(self, job_id: str) -> Job:
-        """End a job for good: a running one is killed, a waiting one never starts; filed as cancelled.
-
-        Cancelling a job that has ended changes nothing: a completed or dead one is returned as it is.
-
-        Raises:
-            NotFound; Busy (its file is locked, or whoever runs it does not listen to this supervisor).
-        """
-        return self.cancel_unless_ended(job_id)[0]
-
-    def cancel_unless_ended(self, job_id: str, check: Callable[[Job], None] | None = None) -> tuple[Job, bool]:
-        """Do what `cancel` does; return the job, and whether this changed it.
-
-        Args:
-            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
-        """
-        was_waited_for = False
-        for _ in range(self.spool.patience):
-            directory = self.spool.find(job_id)
-            if directory == PROCESSING:
-                if check is not None and not was_waited_for:
-                    check(self.get(job_id))
-                self._cancel_running(job_id)
-                was_waited_for = True
-            elif directory == PENDING:
-                cancelled = self._cancel_waiting(job_id, None if was_waited_for else check)
-                if cancelled is not None:
-                    return cancelled, True
-            else:
-                job = self.get(job_id)
-                return job, was_waited_for and job.state == "cancelled"
-        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
-
-    def _cancel_waiting(self, job_id: str, check: Callable[[Job], None] | None) -> Job | None:
-        """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
-        try:
-            with self.spool.take(job_id) as claim:
-                if claim.directory != PENDING:
-                    return None
-                if check is not None:
-                    check(self._job(claim.job))
-                claim.cancel()
-                self.spool.note_change(job_id)
-                return self._job(claim.job)
-        except Conflict:
-            return None
-
-    def _cancel_running(self, job_id: str) -> None:
-        """Have a running job ended; where it is afterwards has to be looked for.
-
-        It may have ended by itself just before, and wait for its next try.
-        """
-        from queuectl.processes import control
-
-        try:
-            control.ask(self.layout, {"do": "cancel", "id": job_id}, timeout_s=None)
-        except NoSupervisor:
-            from queuectl.processes.reclaim import reclaim_now
-
-            if reclaim_now(self.spool, job_id) == "owned":
-                raise Busy(
-                    f"job {job_id} is being finished by a worker whose supervisor has gone",
-                    "start a supervisor: queuectl worker start",
-                ) from None
-
-    def retry(self, job_id: str, check: Callable[[Job], None] | None = None) -> Job:
-        """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay.
-
-        An `expires_at` that has passed is removed; `removed_expiry` of the returned job says which.
-
-        Args:
-            check: called with the job under its lock; what it raises is raised, and the job stays as it is.
-
-        Raises:
-            NotFound; Conflict (it is running); Busy.
-        """
-        with self.spool.take(job_id) as claim:
-            if check is not None:
-                check(self._job(claim.job))
-            if claim.directory == PENDING:
-                claim.run_now()
-            else:
-                claim.revive()
-            self.spool.note_change(job_id)
-            return self._job(claim.job)
-
-    def delete(self, job_id: str, check: Callable[[Job], None] | None = None) -> None:
-        """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
-
-        Args:
-            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
-        """
-        was_waited_for = False
-        for _ in range(self.spool.patience):
-            if self._delete_unless_running(job_id, None if was_waited_for else check):
-                return
-            if check is not None and not was_waited_for:
-                check(self.get(job_id))
-            self._cancel_running(job_id)
-            was_waited_for = True
-        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
-
-    def _delete_unless_running(self, job_id: str, check: Callable[[Job], None] | None) -> bool:
-        try:
-            claim = self.spool.take(job_id)
-        except Conflict:
-            return False
-        with claim:
-            if claim.directory == PROCESSING:
-                return False
-            if check is not None:
-                check(self._job(claim.job))
-            claim.delete()
-            self.spool.note_change(job_id)
-            return True
-
 
 def _load(home: str, warn: Callable[[str], None] | None) -> Settings:
     try:
@@ -473,8 +412,3 @@ def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     except FileNotFoundError:
         pass  # it is created when first needed
     return layout
-
-
-def _fields_of(job: str | Sequence[str] | Mapping[str, Any], fields: Mapping[str, Any]) -> Mapping[str, Any]:
-    made: Any = {"command": job} if isinstance(job, str) else job if hasattr(job, "keys") else {"argv": list(job)}
-    return {**made, **fields} if fields else made

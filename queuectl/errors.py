@@ -92,10 +92,15 @@ class NotAllowed(QueueError):
 
 
 class Busy(QueueError):
-    """A lock is held, the disk is full, the index is being rebuilt: try again."""
+    """A lock is held, the disk is full, the index is being rebuilt: try again.
+
+    Attributes:
+        results: where many jobs were to be enqueued, what became of those before.
+    """
 
     exit_code = 9
     title = "busy or full"
+    results: Sequence[object] = ()
 
 
 class JobFailed(QueueError):
@@ -118,7 +123,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     names = [*known]
     near = [name for name in names if len(word) > 1 and name.startswith(word)]
-    near = near or get_close_matches(word.lower(), names, 1, 0.6)
+    near = near or get_close_matches(word.lower(), names, 1, 0.7)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 

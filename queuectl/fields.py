@@ -16,7 +16,7 @@ from queuectl.errors import InvalidData
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     Fields = dict[str, Any]
@@ -270,15 +270,20 @@ FIELDS: dict[str, Check] = {
     "created_at": instant,
     "updated_at": instant,
 }
+MEANT = {"delay": "run_at", "retries": "max_retries", "unique": "unique_key", "cmd": "command"}  # not alike in letters
 EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
 
 
 class InvalidField(InvalidData):
     """A field of the job does not hold what it may hold; `field` lets the caller find its line."""
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, field: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
         self.field = field
+
+
+class UnknownField(InvalidField, TypeError):
+    """There is no such field; a Python call that names it is wrong as any unknown keyword is."""
 
 
 def validate(fields: Mapping[str, object]) -> None:
@@ -338,15 +343,15 @@ def normalized(fields: Fields) -> Fields:
     return {**fields, "name": normalize("NFC", name)}
 
 
-def misspelt(fields: Mapping[str, object]) -> dict[str, str]:
+def misspelt(fields: Iterable[str]) -> dict[str, str]:
     """Return unknown fields that look like a misspelt known one, each with the likely spelling."""
     unknown = [field for field in fields if field not in FIELDS and field != "history"]
     if not unknown:
         return {}
     from difflib import get_close_matches
 
-    near = {field: get_close_matches(field.lower(), FIELDS, 1, 0.8) for field in unknown}
-    return {field: matches[0] for field, matches in near.items() if matches}
+    near = {field: get_close_matches(str(field).lower(), FIELDS, 1, 0.8) for field in unknown}
+    return {field: MEANT.get(field) or near[field][0] for field in unknown if field in MEANT or near[field]}
 
 
 def command_line(fields: Mapping[str, Any]) -> str:

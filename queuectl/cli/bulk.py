@@ -122,7 +122,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
         return _check(intake, screen, queue.spool.clock.now())
     with Progress(screen, "Queueing") as progress:
         try:
-            for result in queue.enqueue_many(intake.jobs()):
+            for result in queue.submit_many(intake.jobs()):
                 job_id = intake.answer(result)
                 if job_id is not None:
                     intake.print(job_id)

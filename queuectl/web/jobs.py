@@ -12,7 +12,6 @@ from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.fields import InvalidField, misspelt, refuse_expired, validate
 from queuectl.filters import InvalidFilter
-from queuectl.history import with_changes
 from queuectl.job_view import row_as_dict
 from queuectl.web.answer import Answer, Problem, of_error, ok
 from queuectl.web.rows import command_line_of, detail, group_as_dict
@@ -139,7 +138,7 @@ def enqueue(ask: Ask) -> Answer:
     fields = checked(body, now)
     if is_dry:
         return ok({"valid": True, "job": fields, "command_line": command_line_of(fields)})
-    job_id = ask.queue.enqueue(fields)
+    job_id = ask.queue.submit(fields)
     ask.about["id"] = job_id
     made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": []}
     return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
@@ -174,7 +173,7 @@ def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
     ids: list[str] = []
     left = iter(good)
     try:
-        for result in ask.queue.enqueue_many(bodies[number] for number in good):
+        for result in ask.queue.submit_many(bodies[number] for number in good):
             number = next(left)
             if isinstance(result, QueueError):
                 wrong[number] = result
@@ -259,51 +258,25 @@ def _delete(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -
 
 
 def _edit(queue: Queue, job_id: str, changes: dict[str, Any], check: Check) -> Job:
-    with _taken(queue, job_id, check) as claim:
-        claim.edit(changes)
-        return claim.job
+    return queue.edit(job_id, changes, check=check)
 
 
 def _hold(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> Job:
-    with _taken(queue, job_id, check) as claim:
-        if claim.directory != "pending":
-            raise Conflict(f"job {job_id} is {claim.job.state}; only a waiting job can be held")
-        if claim.job.is_held:
-            raise Unchanged(claim.job)
-        claim.hold()
-        return claim.job
+    def look(job: Job) -> None:
+        if check is not None:
+            check(job)
+        if job.is_held:
+            raise Unchanged(job)
+
+    return queue.hold(job_id, look)
 
 
 def _release(queue: Queue, job_id: str, _changes: dict[str, Any], check: Check) -> Job:
-    with _taken(queue, job_id, check) as claim:
-        claim.release()
-        return claim.job
+    return queue.release(job_id, check)
 
 
 def _retry(queue: Queue, job_id: str, changes: dict[str, Any], check: Check) -> Job:
-    """Run it again; what is to be changed first is changed under the same lock, so that nobody starts the old job."""
-    if not changes:
-        return queue.retry(job_id, check)
-    with _taken(queue, job_id, check) as claim:
-        validate(with_changes(claim.job.fields, changes))
-        if claim.directory == "pending":
-            claim.edit(changes)
-            claim.run_now()
-        else:
-            claim.revive()
-            claim.edit(changes)
-        if "expires_at" in changes:
-            claim.job.removed_expiry = None  # the person has decided about it
-        queue.spool.note_change(job_id)
-        return claim.job
-
-
-@contextmanager
-def _taken(queue: Queue, job_id: str, check: Check) -> Iterator[Claim]:
-    with queue.spool.take(job_id) as claim:
-        if check is not None:
-            check(claim.job)
-        yield claim
+    return queue.retry(job_id, check, changes)
 
 
 def patiently(do: Callable[[], Result]) -> Result:

@@ -79,7 +79,7 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
     """Enqueue, and return the id with whether the job is new; `skip`: else that of the job that has its unique key."""
     for _ in range(UNIQUE_TRIES):
         try:
-            return queue.enqueue(fields), True
+            return queue.submit(fields), True
         except Conflict:
             if not skip or "unique_key" not in fields:
                 raise
@@ -87,7 +87,7 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
                 holder = reader.unique_holder(fields["unique_key"])
             if holder is not None:
                 return str(holder), False
-    return queue.enqueue(fields), True  # its holders ended between two looks, time and again
+    return queue.submit(fields), True  # its holders ended between two looks, time and again
 
 
 def _warn(screen: Screen, template: Template) -> None:
