@@ -36,7 +36,8 @@ class Jobs:
         self.spool = self.queue.spool
 
     def pending(self, job_id: str, command: str = "true", **fields: Any) -> str:
-        return self.queue.enqueue(command, id=job_id, **fields)
+        what = {} if "argv" in fields else {"command": command}
+        return self.queue.submit({**what, "id": job_id, **fields})
 
     def held(self, job_id: str, **fields: Any) -> str:
         self.pending(job_id, **fields)

@@ -137,7 +137,7 @@ def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
         yield "a"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Queue, "enqueue_many", interrupted)
+    monkeypatch.setattr(Queue, "submit_many", interrupted)
     ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
     assert (ran.code, ran.out) == (130, "a\n")  # which is durable
     assert ran.err == "Stopped; 1 job and perhaps some more are in the queue: queuectl list --sort created\n"

@@ -80,7 +80,7 @@ def test_a_command_that_was_not_found_is_told_where_it_was_looked_for(cli: Run, 
 
 
 def test_a_directory_that_is_missing_gets_the_same_advice(cli: Run, jobs: Jobs) -> None:
-    jobs.queue.enqueue(["ls"], id="n", cwd="/nowhere")
+    jobs.queue.submit({"argv": ["ls"], "id": "n", "cwd": "/nowhere"})
     with jobs.start("n") as claim:
         claim.bury("retries_exhausted", {"exit_code": 126, "failed_to_start": True, "error": "no directory /nowhere"})
     shown = cli("show", "n").out

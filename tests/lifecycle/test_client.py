@@ -253,3 +253,125 @@ def test_the_public_names_are_few_and_errors_carry_exit_codes() -> None:
     assert (NotFound.exit_code, Conflict.exit_code, InvalidData.exit_code) == (3, 4, 6)
     with pytest.raises(AttributeError):
         _ = queuectl.nothing  # type: ignore[attr-defined]
+
+
+# --- what Python callers may write
+
+
+def test_a_misspelt_name_raises_with_the_likely_one(home: Path) -> None:
+    queue = Queue(home)
+    for wrong, meant in (
+        (lambda: queue.enqueue("x", priorty=3), "priority"),
+        (lambda: queue.enqueue({"command": "x", "priorty": 3}), "priority"),
+        (lambda: queue.enqueue("x", tag="a"), "tags"),
+        (lambda: queue.enqueue("x", retries=3), "max_retries"),
+        (lambda: queue.enqueue_many(["x"], prio=3), "priority"),
+        (lambda: queue.edit("a", priorty=3), "priority"),
+    ):
+        with pytest.raises(InvalidData, match=f'did you mean "{meant}"') as caught:
+            wrong()
+        assert isinstance(caught.value, TypeError)
+    [refused, fine] = queue.enqueue_many([{"command": "x", "priorty": 3}, "y"])
+    assert isinstance(refused, InvalidData)
+    assert [job["id"] for job in queue.list()] == [fine]
+    own = queue.enqueue({"command": "x", "owner": "ann"})
+    assert queue.get(own).fields["owner"] == "ann"
+    with pytest.raises(InvalidData, match='unknown field "owner"') as caught:
+        queue.enqueue("x", owner="ann")
+    assert "mapping" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"priority": "high"}, '"priority" must be an integer'),
+        ({"delay": "soon"}, '"delay" must be a duration'),
+        ({"delay": -1}, '"delay" must be'),
+        ({"delay": True}, '"delay" must be'),
+        ({"delay": 5, "at": "1h"}, '"at" and "delay" exclude each other'),
+        ({"run_at": 60}, '"run_at" must be a datetime'),
+        ({"run_at": [1]}, '"run_at" must be a datetime'),
+        ({"at": "sometime"}, '"at" must be a time'),
+        ({"timeout": [1]}, '"timeout" must be a number'),
+        ({"tags": "a"}, '"tags" must be a list'),
+        ({"env": {"A": 1}}, '"env" must be an object of strings'),
+        ({"cwd": 3}, '"cwd" must be'),
+        ({"cwd": "/no/such/directory"}, "there is no directory"),
+        ({"command": "y"}, "the job is given twice"),
+    ],
+)
+def test_a_wrong_value_raises_with_the_name_of_its_parameter(home: Path, fields: dict[str, Any], name: str) -> None:
+    queue = Queue(home)
+    with pytest.raises(InvalidData) as caught:
+        queue.enqueue("x", **fields)
+    assert str(caught.value).startswith(name)
+    assert queue.list() == []
+
+
+@pytest.mark.parametrize("job", [b"x", 3, None, object()])
+def test_what_is_no_job_is_refused(home: Path, job: Any) -> None:
+    with pytest.raises(InvalidData):
+        Queue(home).enqueue(job)
+
+
+def test_times_are_what_python_has(home: Path) -> None:
+    """Durations and instants as numbers, text, timedelta and datetime; a datetime without a zone is local time."""
+    queue = Queue(home)
+    before = queue.spool.clock.now()
+    for fields in ({"delay": 5}, {"delay": timedelta(seconds=5)}, {"delay": "5s"}, {"run_at": timedelta(seconds=5)}):
+        assert before + 5 <= queue.get(queue.enqueue("x", **fields)).run_at <= queue.spool.clock.now() + 5
+    noon = datetime(2999, 1, 1, 12, tzinfo=timezone.utc)
+    for fields in ({"at": noon}, {"run_at": noon.timestamp()}, {"at": "2999-01-01T12:00:00Z"}, {"run_at": noon}):
+        assert queue.get(queue.enqueue("x", **fields)).run_at == noon.timestamp()
+    local = datetime(2999, 1, 1, 12)  # noqa: DTZ001
+    assert queue.get(queue.enqueue("x", expires=local)).expires_at == local.timestamp()
+    job = queue.get(queue.enqueue("x", timeout=timedelta(minutes=1), kill_after="2s", tags=("a", "b")))
+    assert [job.fields[name] for name in ("timeout", "kill_after", "tags")] == [60, 2, ["a", "b"]]
+    [one] = queue.enqueue_many(["x"], delay="1h", queue="night")
+    assert queue.list(queue="night", state="pending")[0]["id"] == one
+
+
+def test_a_job_runs_where_it_was_enqueued(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the command line: the current directory, by the name that the shell has for it, and PATH."""
+    release, current = tmp_path / "release-1", tmp_path / "current"
+    (release / "sub").mkdir(parents=True)
+    current.symlink_to(release)
+    monkeypatch.chdir(current)
+    monkeypatch.setenv("PWD", str(current))
+    monkeypatch.setenv("PATH", "/bin:/opt/tools")
+    queue = Queue(home)
+    plain, below, elsewhere, exact = (
+        queue.get(job_id).fields
+        for job_id in (
+            queue.enqueue("x"),
+            queue.enqueue(["ls", Path("a")], cwd="sub", env={"A": "b"}),
+            queue.enqueue("x", cwd=Path("/"), env={"PATH": "/bin"}),
+            queue.submit({"command": "x"}),
+        )
+    )
+    assert (plain["cwd"], plain["env"]) == (str(current), {"PATH": "/bin:/opt/tools"})
+    assert (below["cwd"], below["env"]) == (str(current / "sub"), {"PATH": "/bin:/opt/tools", "A": "b"})
+    assert (elsewhere["cwd"], elsewhere["env"]) == ("/", {"PATH": "/bin"})
+    assert "cwd" not in exact
+
+
+def test_a_waiting_job_is_held_released_and_edited(queue: Queue) -> None:
+    job_id = queue.enqueue("true", tags=["a"], delay="1h")
+    assert queue.hold(job_id).state == queue.hold(job_id).state == "held"
+    assert queue.release(job_id).state == "pending"
+    with pytest.raises(Conflict, match="not held"):
+        queue.release(job_id)
+    job = queue.edit(job_id, {"owner": "ann"}, priority=5, timeout=timedelta(minutes=1), delay="2h", tags=None)
+    assert (job.priority, job.fields["timeout"], job.fields["owner"]) == (5, 60, "ann")
+    assert "tags" not in job.fields
+    [row] = [row for row in queue.list() if row["id"] == job_id]
+    assert (row["priority"], row["tags"], row["run_at"]) == (5, [], job.as_dict()["run_at"])
+    with pytest.raises(InvalidData, match='"id" cannot be changed'):
+        queue.edit(job_id, id="b")
+    with pytest.raises(UsageError, match="nothing to change"):
+        queue.edit(job_id)
+    assert queue.cancel(job_id).state == "cancelled"
+    for verb in (queue.hold, queue.release, lambda job_id: queue.edit(job_id, priority=1)):
+        with pytest.raises(Conflict):
+            verb(job_id)
+    assert queue.retry(job_id, changes={"command": "false"}).command == "false"
