@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from contextlib import contextmanager
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,13 +16,12 @@ from queuectl.web.answer import Answer, Problem, of_error, ok
 from queuectl.web.rows import command_line_of, detail, group_as_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from queuectl.client import Queue
     from queuectl.index.pages import Query
     from queuectl.job import Job
-    from queuectl.spool.claim import Claim
     from queuectl.web.site import Ask
 
     Check = Callable[[Job], None] | None
