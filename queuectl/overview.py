@@ -5,28 +5,28 @@ Fails with: nothing that can be told as well: an index that cannot be read, a su
 
 from __future__ import annotations
 
+import os
 import time
 
-from queuectl import __version__
+from queuectl import __version__, config, health
 from queuectl.clock import spell
-from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.spool.aside import set_aside
-from queuectl.spool.layout import shorten
-from queuectl.units import plural, spell_size
+from queuectl.spool.publish import least_free
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from queuectl.client import Queue
+    from queuectl.errors import NotAllowed
     from queuectl.index.minutes import Figures
     from queuectl.index.reader import Reader
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
-LOW_SHARE = 0.05  # of a disk that is free
 HOUR = 60  # minutes
-START = "queuectl worker start --count 2"
+WRITTEN = ("", "run", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "output")  # by each job
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
 
 
@@ -38,6 +38,10 @@ class Overview:
         died: the pid of the last one, if it left no word.
         silent: the pid of one that runs and does not answer.
         invalid: files in pending/ that are not valid jobs and will be rejected once a supervisor runs.
+        free_files: how many more files the disk takes; None where that is not limited.
+        least_free_bytes: below this nothing is enqueued.
+        refused: why nothing can be written into the home.
+        misconfigured: what is wrong with config.yaml or the environment.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
     """
@@ -57,7 +61,11 @@ class Overview:
         self.unavailable: str | None = None
         self.syncing: str | None = None  # here, while no supervisor does it
         self.invalid = self.rejected = 0
-        self.free_bytes = self.disk_bytes = 0
+        self.free_bytes = self.disk_bytes = self.least_free_bytes = 0
+        self.free_files: int | None = None
+        self.has_queue = True
+        self.refused: NotAllowed | None = None
+        self.misconfigured: str | None = None
 
     def count(self, *states: str) -> int:
         """Return how many jobs are in these states."""
@@ -73,22 +81,6 @@ class Overview:
         done, failed = told["completed"], told["failed"] + told["dead"]
         times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
         return {"done": done, "failed": failed, "per_minute": (done + failed) / HOUR, **times}
-
-
-class Need:
-    """Something that needs a person.
-
-    Attributes:
-        level: info, warn or error.
-        hint: what to type, if something helps.
-    """
-
-    __slots__ = ("hint", "level", "text")
-
-    def __init__(self, level: str, text: str, hint: str | None = None) -> None:
-        self.level = level
-        self.text = text
-        self.hint = hint
 
 
 def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
@@ -108,8 +100,17 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
         made.silent = noted_pid(queue.layout)
     except NoSupervisor:
         made.died = noted_pid(queue.layout)
+    made.has_queue = queue.layout.has_spool
+    made.refused = queue.layout.refuse_writing(*WRITTEN)
+    try:
+        config.load(queue.layout.home, os.environ)
+    except QueueError as error:
+        made.misconfigured = str(error)
     try:
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
+        made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
+        space = os.statvfs(queue.layout.home)
+        made.free_files = space.f_favail if space.f_files else None
         made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
         pass  # there is no queue yet
@@ -147,45 +148,6 @@ def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **instants}
 
 
-def attention(overview: Overview) -> Iterator[Need]:
-    """Yield what needs a person, the most important last."""
-    supervisor = overview.supervisor or {}
-    syncing = supervisor.get("syncing") or overview.syncing
-    if syncing:
-        yield Need("info", f"The index is being brought up to date ({syncing}): figures may lag")
-    if supervisor.get("draining"):
-        then = "; then the supervisor restarts" if supervisor.get("restarting") else ""
-        yield Need("warn", f"Draining: each worker stops when its job has ended{then}")
-    adopted = len(supervisor.get("adopted", ()))
-    if adopted:
-        runs = "runs" if adopted == 1 else "run"
-        yield Need("warn", f"{plural(adopted, 'job')} whose worker died {runs} on under the supervisor")
-    if overview.disk_bytes and overview.free_bytes < LOW_SHARE * overview.disk_bytes:
-        yield Need("error", f"The disk is nearly full: {spell_size(overview.free_bytes)} left")
-    if overview.rejected:
-        words = "file is no job; the reason lies beside it", "files are no jobs; the reasons lie beside them"
-        where = f"{shorten(overview.home)}/spool/rejected"
-        yield Need("warn", f"{overview.rejected:,} {words[overview.rejected > 1]}: {where}")
-    if overview.invalid:
-        what = "1 file in spool/pending is not a valid job" if overview.invalid == 1 else ""
-        what = what or f"{overview.invalid:,} files in spool/pending are not valid jobs"
-        yield Need("warn", f"{what}; a supervisor moves such files to spool/rejected", "queuectl doctor")
-    if overview.count("dead"):
-        new = f", {overview.dead_today:,} new today" if overview.dead_today else ""
-        yield Need("error", f"{plural(overview.count('dead'), 'dead job')}{new}", "queuectl dlq list")
-    if overview.unavailable:
-        yield Need("error", f"{overview.unavailable}; to build the index anew", "queuectl index rebuild")
-    if supervisor.get("degraded"):
-        yield Need("error", f"Degraded: {supervisor['degraded']}")
-    if overview.silent:
-        text = f"The supervisor (pid {overview.silent}) does not answer: it was stopped, or has too much to do; figures may be old"
-        yield Need("error", text, f"kill -CONT {overview.silent}")
-    waiting = overview.count("pending", "failed")
-    if waiting and not overview.workers and not overview.silent:
-        wait = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
-        yield Need("error", f"{wait}, but nobody works", START)
-
-
 def to_dict(overview: Overview) -> dict[str, Any]:
     """Return what JSON has."""
     supervisor = overview.supervisor
@@ -204,5 +166,5 @@ def to_dict(overview: Overview) -> dict[str, Any]:
         "workers": [worker_as_dict(row) for row in overview.workers],
         "rejected": overview.rejected,
         "disk": {"free_bytes": overview.free_bytes, "total_bytes": overview.disk_bytes},
-        "attention": [f"{need.text}: {need.hint}" if need.hint else need.text for need in attention(overview)],
+        "attention": [f"{need.text}: {need.hint}" if need.hint else need.text for need in health.attention(overview)],
     }

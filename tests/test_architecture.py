@@ -38,7 +38,7 @@ LAYERS = (
     {"spool"},
     {"index"},
     {"processes"},
-    {"beside", "client", "filters", "job_actions", "job_spec", "job_view", "overview"},
+    {"beside", "client", "filters", "health", "job_actions", "job_spec", "job_view", "overview"},
     {"maintenance"},
     {"doctor"},
     {"web"},

@@ -5,6 +5,7 @@ Guarantees: pure; a figure that nobody could find out is None, never 0.
 
 from __future__ import annotations
 
+from queuectl import health
 from queuectl.cli.ranges import figure
 from queuectl.units import spell_duration
 
@@ -46,6 +47,10 @@ class Seen:
     def degraded(self) -> int:
         """Return 1 when the supervisor does without something it needs, or does not answer."""
         return int(bool(self.overview.silent or (self.overview.supervisor or {}).get("degraded")))
+
+    def blocked(self) -> int:
+        """Return how many things keep jobs from being accepted or run: the home, the configuration, the disk."""
+        return len(health.blocked(self.overview))
 
     def disk_free(self) -> float | None:
         """Return the hundredths of the disk that are free."""
@@ -90,6 +95,7 @@ MEASURES = {
     "workers": Measure(lambda seen: len(seen.overview.workers)),
     "supervisor": Measure(lambda seen: int(seen.overview.supervisor is not None)),
     "degraded": Measure(Seen.degraded, "0"),
+    "blocked": Measure(Seen.blocked, "", "0"),
     "rejected": Measure(lambda seen: seen.overview.rejected, "0"),
     "disk_free": Measure(Seen.disk_free, "10:", "5:", "%"),
 }

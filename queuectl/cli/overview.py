@@ -7,7 +7,8 @@ from queuectl.cli.render import emit
 from queuectl.cli.screen import shorten
 from queuectl.cli.text import pad, safe, width
 from queuectl.cli.workers import columns
-from queuectl.overview import attention as needs_of
+from queuectl.health import ERROR, INFO, WARN
+from queuectl.health import attention as needs_of
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -21,7 +22,7 @@ ALWAYS = ("pending", "failed", "processing", "completed", "dead")
 SOMETIMES = ("held", "cancelled")  # shown when there are some
 COLOURS = {"failed": "yellow", "dead": "red", "processing": "cyan"}
 WRAP_AT = 80  # facts are read better in a few lines than in a long one
-LEVELS = {"info": "dim", "warn": "yellow", "error": "red"}
+LEVELS = {INFO: "dim", WARN: "yellow", ERROR: "red"}
 
 
 def write(screen: Screen, overview: Overview) -> None:

@@ -13,8 +13,8 @@ from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.errors import Busy
+from queuectl.health import START
 from queuectl.job import DEAD, DONE, PENDING, PROCESSING
-from queuectl.overview import START
 from queuectl.spool.intake import NotNow
 from queuectl.spool.layout import SUFFIX
 from queuectl.units import plural, spell_duration

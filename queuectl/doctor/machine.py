@@ -11,7 +11,7 @@ import queuectl
 from queuectl.clock import spell
 from queuectl.doctor.finding import ERROR, WARN, Finding, few
 from queuectl.doctor.home import quoted
-from queuectl.overview import LOW_SHARE
+from queuectl.health import LOW_SHARE
 from queuectl.spool import outputs
 from queuectl.spool.publish import least_free
 from queuectl.spool.spool import BALLAST_BYTES

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.doctor.finding import ERROR, INFO, WARN, Finding, few
-from queuectl.overview import START
+from queuectl.health import START
 from queuectl.units import plural, spell_duration
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import __version__
 from queuectl.errors import QueueError
+from queuectl.health import ERROR, INFO, OK, WARN, examine
 from queuectl.index.minutes import BOUNDS, Figures
 from queuectl.job import STATES
 from queuectl.processes.control import WORKER_STATES
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 MOST_QUEUES = 50
 OTHERS = "(others)"
+SEVERITY = {OK: 0, INFO: 0, WARN: 1, ERROR: 2}
 
 
 class Family:
@@ -149,6 +151,8 @@ def _add_processes(page: Page, overview: Overview) -> None:
 
 
 def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
+    levels: list[Sample] = [({"condition": name}, SEVERITY[found.level]) for name, found in examine(overview).items()]
+    page.add("health", "gauge", "0 is well, 1 needs a look, 2 keeps jobs from being accepted or run.", levels)
     page.gauge("spool_rejected_files", "Files that are no jobs.", overview.rejected)
     page.gauge("spool_free_bytes", "Bytes left on the file system of the spool.", overview.free_bytes)
     page.gauge("spool_size_bytes", "Bytes of the file system of the spool.", overview.disk_bytes)

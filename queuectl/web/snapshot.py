@@ -16,7 +16,8 @@ from queuectl import __version__
 from queuectl.beside import progress_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
-from queuectl.overview import attention, worker_as_dict
+from queuectl.health import attention
+from queuectl.overview import worker_as_dict
 from queuectl.spool.layout import shorten
 from queuectl.web.answer import JSON, Answer, encode
 from queuectl.web.health import health_of
@@ -73,7 +74,7 @@ class Snapshots:
             "health": health_of(picture),
             "attention": [
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
-                for need in reversed([*attention(overview)])
+                for need in reversed(attention(overview))
             ],
             "supervisor": supervisor_as_dict(overview.supervisor),
             "supervisor_died": overview.died,

@@ -269,3 +269,15 @@ def test_help_names_every_figure_and_every_default() -> None:
 
 def test_states_are_their_exit_codes() -> None:
     assert STATES == ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+
+
+def test_a_queue_that_cannot_accept_jobs_is_critical(cli: Run, home: Path) -> None:
+    (home / "config.yaml").write_text("timeout: soon\n")
+    ran = cli("check")
+    assert ran.code == 2
+    assert ran.out.startswith(
+        f"QUEUECTL CRITICAL - Nothing can be enqueued or run: {home}/config.yaml:1: timeout must be"
+    )
+    assert " blocked=1;;0;0 " in ran.out
+    assert cli("enqueue", "--command", "true").code == 6
+    assert cli("check", "-c", "blocked=~:").code == 0

@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.cli.overview import attention
 from queuectl.client import Queue
-from queuectl.errors import NoSupervisor, TimedOut
+from queuectl.errors import NoSupervisor, NotAllowed, TimedOut
 from queuectl.overview import Overview
 from queuectl.processes import control, identity
 from queuectl.spool.files import Files
@@ -165,18 +165,34 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
     overview.dead_today, overview.rejected = 2, 1
     overview.free_bytes, overview.disk_bytes = 1 << 30, 100 << 30
     overview.supervisor = {
-        **{"syncing": "5 of 10 files", "draining": True, "degraded": "the index cannot be written"},
+        **{"pid": 4121, "syncing": "5 of 10 files", "draining": True, "degraded": "the index cannot be written"},
         **{"adopted": [{"job_id": "a", "pid": 1}]},
     }
     assert told(overview) == [
-        "The index is being brought up to date (5 of 10 files): figures may lag",
-        "Draining: each worker stops when its job has ended",
-        "1 job whose worker died runs on under the supervisor",
-        "The disk is nearly full: 1 GB left",
-        "1 file is no job; the reason lies beside it: /q/spool/rejected",
+        "Degraded: the index cannot be written: queuectl worker logs",
+        "1 invalid file was rejected; its reason is beside it in /q/spool/rejected: queuectl doctor",
         "7 dead jobs, 2 new today: queuectl dlq list",
-        "Degraded: the index cannot be written",
-        "128 jobs wait, but nobody works: queuectl worker start --count 2",
+        "Draining: each worker stops when its job has ended",
+        "The disk is nearly full: 1 GB left: queuectl purge --older-than 1d",
+        "128 jobs are waiting, but no workers are running: queuectl worker start --count 2",
+    ]
+    overview.supervisor["degraded"], overview.counts = None, {}
+    assert told(overview)[:2] == [
+        "The index is being brought up to date (5 of 10 files): figures may lag",
+        "1 job whose worker died runs on under the supervisor",
+    ]
+
+
+def test_what_keeps_jobs_from_being_accepted_comes_last() -> None:
+    overview = Overview("/q", NOW)
+    overview.counts = {"pending": 1}
+    overview.misconfigured, overview.free_bytes, overview.disk_bytes, overview.least_free_bytes = "~/q:1: x", 1, 100, 2
+    overview.refused = NotAllowed("/q is on a read-only file system", "mount it again")
+    assert [text.partition(":")[0] for text in told(overview)] == [
+        "1 job is waiting, but no workers are running",
+        "The disk is full",
+        "Nothing can be enqueued or run",
+        "Nothing can be enqueued or run",
     ]
 
 
@@ -185,7 +201,7 @@ def test_rejected_files_are_counted(cli: Run, jobs: Jobs, home: Path) -> None:
     for name in ("one.json", "two.json"):
         (home / "spool/rejected" / name).write_text("nope")
         (home / "spool/rejected" / f"{name}.reason").write_text("no JSON")
-    assert "2 files are no jobs; the reasons lie beside them: ~/home/spool/rejected" in cli("status").out
+    assert "2 invalid files were rejected; their reasons are beside them in ~/home/spool/rejected" in cli("status").out
     assert json.loads(cli("status", "--json").out)["rejected"] == 2
 
 
@@ -201,14 +217,14 @@ def test_an_index_that_cannot_be_read_does_not_hide_the_rest(
     ran = cli("status")
     assert ran.code == 0
     assert "worker-1" in ran.out
-    assert ran.out.splitlines()[-1] == "the index is damaged; to build the index anew: queuectl index rebuild"
+    assert ran.out.splitlines()[-1] == "the index is damaged; rebuild the index: queuectl index rebuild"
     assert "?" in ran.out.splitlines()[3]
 
 
 def test_a_busy_queue_seen_on_a_terminal(terminal: Callable[..., Ran], jobs: Jobs) -> None:
     jobs.dead("d")
     shown = terminal("status").out
-    assert "\x1b[31m1 dead job, 1 new today: queuectl dlq list\x1b[0m" in shown
+    assert "\x1b[33m1 dead job, 1 new today: queuectl dlq list\x1b[0m" in shown
 
 
 def test_a_supervisor_that_was_killed_is_told_of(cli: Run, jobs: Jobs, home: Path) -> None:

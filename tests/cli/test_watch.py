@@ -78,12 +78,12 @@ def test_colours_take_no_room() -> None:
 def test_on_a_terminal_until_ctrl_c_which_is_no_failure(jobs: Jobs) -> None:
     jobs.pending("a")
     with Terminal(LINE, {}, columns=60) as terminal:
-        terminal.until("supervisor not running", "1 job waits, but nobody works")
+        terminal.until("supervisor not running", "1 job is waiting, but no workers are running")
         jobs.pending("b")
-        lines = terminal.until("2 jobs wait, but nobody works")
+        lines = terminal.until("2 jobs are waiting, but no workers are running")
         assert sum("QueueCTL" in line for line in lines) == 1
         terminal.resize(100, 12)
-        assert max(map(len, terminal.until("QueueCTL", "2 jobs wait"))) <= 100
+        assert max(map(len, terminal.until("QueueCTL", "2 jobs are waiting"))) <= 100
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.end() == 0
         assert b"\x1b[2J" in terminal.written.partition(b"2 jobs")[2]

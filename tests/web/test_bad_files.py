@@ -94,13 +94,13 @@ def _look(web: Served, chromium: Browser, rejected: int) -> None:
         errors: list[str] = []
         person.page.on("console", lambda message, errors=errors: errors.append(message.text))
         person.sign_in()
-        person.see(".banner", f"{rejected:,} files are no jobs; the reasons lie beside them")
+        person.see(".banner", f"{rejected:,} invalid files were rejected; their reasons are beside them")
         for view in VIEWS:
             person.go(view)
             person.refreshes(1)
             assert person.overflow() <= 0, (view, width)
             assert person.outside() == [], (view, width)
-        person.see("tr", f"{rejected:,} files set aside as no job")
+        person.see("tr", f"{rejected:,} invalid files were rejected")
         person.close()
         wrong = [text for text in errors if not re.search("status of (404|422)", text)]  # of a job that is none
         assert wrong == []

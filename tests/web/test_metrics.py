@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from queuectl.index.minutes import BOUNDS
+from queuectl.overview import Overview
 from queuectl.web import metrics
 from queuectl.web.health import health_of
 
@@ -105,7 +107,7 @@ def test_no_label_is_without_bound(web: Served, jobs: Jobs, monkeypatch: pytest.
     assert {"q7", metrics.OTHERS} <= queues
     assert value(found, "queuectl_jobs", queue=metrics.OTHERS, state="pending") == 5
     labels = {name for family in found.values() for sample in family.samples for name in sample.labels}
-    assert labels <= {"queue", "state", "outcome", "result", "le", "version", "python"}
+    assert labels <= {"queue", "state", "outcome", "result", "le", "version", "python", "condition"}
 
 
 def test_workers_are_counted(web: Served, supervised: Callable[..., Supervised]) -> None:
@@ -134,16 +136,30 @@ def test_health_says_what_is_wrong_and_what_to_type(
     told = web.ask("GET", "/healthz")
     assert (told.status, told.json["status"], told.json["checks"]["spool"]["status"]) == (200, "warn", "warn")
     texts = [need["text"] for need in web.get("/api/v1/snapshot")["attention"]]
-    assert any("1 file is no job" in text for text in texts)
+    assert any("1 invalid file was rejected" in text for text in texts)
+
+
+def test_what_keeps_jobs_from_being_accepted_is_a_failure(web: Served, home: Path) -> None:
+    (home / "config.yaml").write_text("timeout: soon\n")
+    ill = web.ask("GET", "/healthz")
+    assert (ill.status, ill.json["checks"]["configuration"]["status"]) == (503, "fail")
+    assert "config.yaml:1: timeout must be" in ill.json["checks"]["configuration"]["detail"]
+    assert value(scrape(web), "queuectl_health", condition="configuration") == 2
+    (home / "config.yaml").unlink()
+    assert web.ask("GET", "/healthz").status == 200
+    os.rename(home / "spool", home / "away")
+    gone = web.ask("GET", "/healthz")
+    os.rename(home / "away", home / "spool")
+    assert (gone.status, gone.json["checks"]["home"]["status"]) == (503, "fail")
+    home.chmod(0o777)
+    assert web.ask("GET", "/healthz").json["checks"]["home"]["status"] == "fail"
+    home.chmod(0o700)
 
 
 def test_without_an_index_nothing_is_said_to_be_well_that_nobody_knows() -> None:
-    overview = SimpleNamespace(
-        supervisor=None, died=None, silent=None, unavailable="there is no index", workers=[], now=0.0, rejected=0, counts={},
-        free_bytes=1 << 40, disk_bytes=1 << 41, count=lambda *_: 0, oldest_waiting=None, dead_today=0,
-    )  # fmt: skip
-    queue = SimpleNamespace(settings=SimpleNamespace(min_free=0))
-    made = health_of(SimpleNamespace(overview=overview, queue=queue))  # type: ignore[arg-type]
+    overview = Overview("/q", 0.0)
+    overview.unavailable = "there is no index"
+    made = health_of(SimpleNamespace(overview=overview))  # type: ignore[arg-type]
     for name in ("supervisor", "oldest_pending", "dead", "index"):
         assert made["checks"][name]["status"] == "warn", name
     assert "count" not in made["checks"]["dead"]

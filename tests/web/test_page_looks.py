@@ -215,12 +215,12 @@ def test_the_page_stays_right_while_things_go_wrong(
     person.see("h2", "Three steps to the first job")
     jobs.completed("a")
     jobs.pending("b")
-    person.see(".banner", "1 job waits, but nobody works")
+    person.see(".banner", "1 job is waiting, but no workers are running")
     assert page.get_by_role("button", name="Start 2 workers").count() == 1
     watched = supervised()
     for _ in range(2):
         process = watched.start(1)
-        person.miss(".banner", "nobody works")
+        person.miss(".banner", "no workers are running")
         person.see(".tile", "supervisor runs")
         watched.wait_for("b", "completed")
         process.kill()

@@ -51,7 +51,7 @@ def test_a_stopped_supervisor_is_said_and_jobs_are_put_in_all_the_same(web: Serv
     assert seen["counts"]["pending"] == 1
     assert seen["attention"][0] == {
         "level": "error",
-        "text": "1 job waits, but nobody works",
+        "text": "1 job is waiting, but no workers are running",
         "hint": "queuectl worker start --count 2",
     }
     web.post(f"/api/v1/jobs/{job_id}/cancel", {})
@@ -72,7 +72,7 @@ def test_a_supervisor_that_does_not_answer_is_said_and_not_waited_for(
         assert (seen["supervisor"], seen["supervisor_silent"]) == (None, process.pid)
         assert seen["attention"][0]["text"].startswith(f"The supervisor (pid {process.pid}) does not answer")
         assert seen["attention"][0]["hint"] == f"kill -CONT {process.pid}"
-        assert "nobody works" not in str(seen["attention"])
+        assert "no workers are running" not in str(seen["attention"])
         health = web.ask("GET", "/healthz")
         assert (health.status, health.json["checks"]["supervisor"]["status"]) == (503, "fail")
         job_id = web.post("/api/v1/jobs", {"command": "true"})["id"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from queuectl import overview
+from queuectl import health, overview
 from queuectl.cli.home import home_that_exists
 from queuectl.cli.measures import MEASURES, Seen
 from queuectl.cli.overview import short_line
@@ -118,7 +118,10 @@ def judge(key: str, seen: Seen, warning: Range | None, critical: Range | None) -
         return row
     for state, limit in (("CRITICAL", critical), ("WARNING", warning)):
         if limit is not None and limit.alarms(value):
-            row.update(state=state, text=f"{key} {measure.spell(value)} ({limit.why(value, measure.spell)})")
+            text = f"{key} {measure.spell(value)} ({limit.why(value, measure.spell)})"
+            if key == "blocked":
+                text = ", ".join(found.text for found in health.blocked(seen.overview)) or text
+            row.update(state=state, text=text)
             return row
     return row
 

@@ -1,0 +1,224 @@
+"""health: whether the queue is well: ONE table of conditions, read by status, check, /healthz, metrics and the page.
+
+Guarantees: pure; what is said are facts and instants, so that an overview in which nothing has changed reads the same.
+            `error` is for what keeps jobs from being accepted or run; all else that is wrong is `warn`.
+"""
+
+from __future__ import annotations
+
+from queuectl.clock import spell
+from queuectl.spool.layout import shorten
+from queuectl.units import plural, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from queuectl.overview import Overview
+
+    Judge = Callable[[Overview], "Verdict"]
+
+OK, INFO, WARN, ERROR = LEVELS = ("ok", "info", "warn", "error")
+LATE_S = 300.0
+LOW_SHARE = 0.05  # of a disk that is free
+START = "queuectl worker start --count 2"
+CHECK_CONFIG = "queuectl config check"
+PURGE = "queuectl purge --older-than 1d"
+
+
+class Verdict:
+    """What is so about one condition.
+
+    Attributes:
+        level: ok, info, warn or error.
+        hint: what to type or to do, if something helps.
+        follows: another condition that is not ok says it already.
+        figures: the same for programs.
+    """
+
+    __slots__ = ("figures", "follows", "hint", "level", "text")
+
+    def __init__(
+        self, level: str, text: str, hint: str | None = None, *, follows: bool = False, **figures: Any
+    ) -> None:
+        self.level = level
+        self.text = text
+        self.hint = hint
+        self.follows = follows
+        self.figures = figures
+
+
+def _home(overview: Overview) -> Verdict:
+    if not overview.has_queue:
+        return Verdict(ERROR, f"There is no queue at {shorten(overview.home)}", START)
+    if overview.refused is not None:
+        text = f"Nothing can be enqueued or run: {overview.refused}"
+        return Verdict(ERROR, text, overview.refused.hint)
+    return Verdict(OK, "The home can be read and written")
+
+
+def _configuration(overview: Overview) -> Verdict:
+    if overview.misconfigured is None:
+        return Verdict(OK, "The configuration is valid")
+    goes_on = "; the supervisor goes on with the last good settings" if overview.supervisor else " or run"
+    return Verdict(ERROR, f"Nothing can be enqueued{goes_on}: {overview.misconfigured}", CHECK_CONFIG)
+
+
+def _disk(overview: Overview) -> Verdict:
+    free, total = overview.free_bytes, overview.disk_bytes
+    if not total:
+        return Verdict(OK, "How full the disk is cannot be told")
+    share = round(free / total, 2)
+    if free < overview.least_free_bytes:
+        least = spell_size(overview.least_free_bytes)
+        text = f"The disk is full: {spell_size(free)} left; below {least} (min_free) nothing is enqueued"
+        return Verdict(ERROR, text, PURGE, free_share=share)
+    if overview.free_files == 0:
+        return Verdict(ERROR, "The disk takes no more files: nothing can be enqueued or run", PURGE, free_share=share)
+    if free < LOW_SHARE * total:
+        return Verdict(WARN, f"The disk is nearly full: {spell_size(free)} left", PURGE, free_share=share)
+    return Verdict(OK, f"{free / total:.0%} of the disk is free", free_share=share)
+
+
+def _supervisor(overview: Overview) -> Verdict:
+    running = overview.supervisor
+    if running is not None:
+        pid = running["pid"]
+        if running["draining"]:
+            then = "; then the supervisor restarts" if running.get("restarting") else ""
+            return Verdict(WARN, f"Draining: each worker stops when its job has ended{then}", pid=pid)
+        return Verdict(OK, f"The supervisor is running (pid {pid})", pid=pid)
+    if overview.silent:
+        text = f"The supervisor (pid {overview.silent}) does not answer: it was stopped, or has too much to do; figures may be old"
+        return Verdict(ERROR, text, f"kill -CONT {overview.silent}")
+    killed = f"; the last one (pid {overview.died}) was killed" if overview.died else ""
+    waiting = _waiting(overview)
+    if waiting:
+        return Verdict(ERROR, f"{_are_waiting(waiting)}, but no workers are running{killed}", START)
+    if overview.unavailable:
+        return Verdict(
+            WARN, f"No supervisor is running{killed}; without an index it is not known whether jobs wait", START
+        )
+    if killed:
+        return Verdict(WARN, f"No supervisor is running{killed}", START)
+    return Verdict(OK, "No supervisor is running, and no job is waiting")
+
+
+def _workers(overview: Overview) -> Verdict:
+    workers = overview.workers
+    alive = len(workers)
+    if overview.silent:
+        return Verdict(WARN, "What the workers do is unknown while the supervisor does not answer", follows=True)
+    lost = [worker["name"] for worker in workers if worker["state"] == "backoff"]
+    if lost:
+        text = f"{', '.join(lost)} died and will be started again"
+        return Verdict(WARN, text, f"queuectl worker logs {lost[0]}", alive=alive)
+    waiting = _waiting(overview)
+    if waiting and not workers:
+        text = f"{_are_waiting(waiting)}, but no workers are running"
+        return Verdict(ERROR, text, START, follows=overview.supervisor is None, alive=0)
+    adopted = len((overview.supervisor or {}).get("adopted", ()))
+    if adopted:
+        runs = "runs" if adopted == 1 else "run"
+        text = f"{plural(adopted, 'job')} whose worker died {runs} on under the supervisor"
+        return Verdict(WARN, text, alive=alive)
+    busy = sum(worker["state"] == "busy" for worker in workers)
+    return Verdict(OK, f"{busy} of {plural(alive, 'worker')} busy", alive=alive)
+
+
+def _oldest(overview: Overview) -> Verdict:
+    if overview.unavailable:
+        return _unknown()
+    since = overview.oldest_waiting
+    if since is None:
+        return Verdict(OK, "No job that may start is waiting")
+    late = overview.now - since > LATE_S
+    text = f"A job that may start has been waiting since {spell(since)[:19]}Z"
+    follows = not overview.workers
+    hint = None if overview.workers else START
+    figures = {"since": spell(since), "warn_after_s": LATE_S}
+    return Verdict(WARN if late else OK, text, hint if late else None, follows=follows, **figures)
+
+
+def _dead(overview: Overview) -> Verdict:
+    if overview.unavailable:
+        return _unknown()
+    count, today = overview.count("dead"), overview.dead_today
+    new = f", {today:,} new today" if today else ""
+    if not count:
+        return Verdict(OK, "No job is dead", count=0)
+    return Verdict(WARN if today else INFO, f"{plural(count, 'dead job')}{new}", "queuectl dlq list", count=count)
+
+
+def _index(overview: Overview) -> Verdict:
+    if overview.unavailable:
+        return Verdict(WARN, f"{overview.unavailable}; rebuild the index", "queuectl index rebuild")
+    supervisor = overview.supervisor or {}
+    if supervisor.get("degraded"):
+        return Verdict(WARN, f"Degraded: {supervisor['degraded']}", "queuectl worker logs")
+    syncing = supervisor.get("syncing") or overview.syncing
+    if syncing:
+        return Verdict(WARN, f"The index is being brought up to date ({syncing}): figures may lag")
+    return Verdict(OK, "The index shows the spool as it is")
+
+
+def _spool(overview: Overview) -> Verdict:
+    rejected, invalid = overview.rejected, overview.invalid
+    where = f"{shorten(overview.home)}/spool/rejected"
+    told = []
+    if rejected:
+        one, several = "invalid file was rejected; its reason is", "invalid files were rejected; their reasons are"
+        told.append(
+            f"{rejected:,} {one if rejected == 1 else several} beside {'it' if rejected == 1 else 'them'} in {where}"
+        )
+    if invalid:
+        one, several = "file in spool/pending is not a valid job", "files in spool/pending are not valid jobs"
+        told.append(f"{invalid:,} {one if invalid == 1 else several}, and will be rejected by the next supervisor")
+    if told:
+        return Verdict(WARN, "; ".join(told), "queuectl doctor", rejected=rejected, invalid=invalid)
+    return Verdict(OK, "No file in the spool is invalid", rejected=0, invalid=0)
+
+
+def _waiting(overview: Overview) -> int:
+    return overview.count("pending", "failed")
+
+
+def _are_waiting(count: int) -> str:
+    return f"{count:,} {'job is' if count == 1 else 'jobs are'} waiting"
+
+
+def _unknown() -> Verdict:
+    return Verdict(WARN, "Unknown without an index", follows=True)
+
+
+# In the order of importance, the least first; of those that are equally bad the last is the most important.
+CONDITIONS: dict[str, Judge] = {
+    "index": _index,
+    "oldest_pending": _oldest,
+    "workers": _workers,
+    "spool": _spool,
+    "dead": _dead,
+    "supervisor": _supervisor,
+    "disk": _disk,
+    "configuration": _configuration,
+    "home": _home,
+}
+BLOCKING = ("home", "configuration", "disk")  # an error of these keeps jobs from being accepted
+
+
+def examine(overview: Overview) -> dict[str, Verdict]:
+    """Judge every condition."""
+    return {name: judge(overview) for name, judge in CONDITIONS.items()}
+
+
+def attention(overview: Overview) -> list[Verdict]:
+    """Return what needs a person, the most important last, nothing said twice."""
+    wrong = [found for found in examine(overview).values() if found.level != OK and not found.follows]
+    return sorted(wrong, key=lambda found: LEVELS.index(found.level))
+
+
+def blocked(overview: Overview) -> list[Verdict]:
+    """Return what keeps jobs from being accepted or run, workers aside."""
+    found = examine(overview)
+    return [found[name] for name in BLOCKING if found[name].level == ERROR]
