@@ -2,7 +2,7 @@
 
 Owns:       ROW and DETAIL, the members of a job in JSON. A list has rows; whatever is about one job has the detail.
 Guarantees: every member is always there, null where it has no value; a member of a row has the same name, type and
-            value in the detail, except that a row holds the first 500 characters of a command and of an error.
+            value in the detail, except that a row holds the first 500 characters of a command and 1,000 of an error.
 Source:     docs/reference/job.md, which is written from web/openapi.json; a test compares all three.
 """
 
@@ -45,6 +45,19 @@ def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:
     if made["max_retries"] is None:
         made["max_retries"] = max_retries
     return made
+
+
+def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group of failures (Reader.failures) as JSON has it."""
+    newest = group["newest"]
+    members = ("id", "command", "last_error", "exit_code", "outcome", "dead_reason")
+    return {
+        "fingerprint": group["fingerprint"],
+        "count": group["count"],
+        "first_at": spell(group["first_at"]),
+        "last_at": spell(group["last_at"]),
+        **{name: newest[name] for name in members},
+    }
 
 
 class Job(StoredJob):

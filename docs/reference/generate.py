@@ -149,7 +149,7 @@ A job looks the same in JSON wherever it comes from. There are two forms, a *row
 
 * Every member is always there; it is null where it has no value.
 * A member of a row has the same name, type and value in the detail. Only long texts differ: a row has the first 500
-  characters of `command` and of `last_error`, and the first 1,000 of `tags`.
+  characters of `command`, and the first 1,000 of `last_error` and of `tags`.
 * Instants are RFC 3339 in UTC with microseconds: `2026-11-24T14:01:58.120000Z`. Durations are seconds, sizes bytes.
 * What can be several is an array, also when it is one: `show ID --json` is an array of one job (`jq '.[0].state'`).
   `-o jsonl` is the same as one object a line. `events --json` is an array; with `-f` it is one object a line.

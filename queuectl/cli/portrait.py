@@ -125,7 +125,8 @@ def _hint(queue: Queue, screen: Screen, job: Job) -> None:
         screen.line()
         screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={path}"))
         screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
-    hints = [f"Full output: queuectl logs {job.id}"] if job.attempts else []
+    has_output = job.attempts and lines_of(queue, job, job.attempts) not in ("none", "removed")
+    hints = [f"Full output: queuectl logs {job.id}"] if has_output else []
     if job.state in ("failed", "dead"):
         hints.append(f"Try now:     queuectl retry {job.id}")
     screen.hint("\n" + "\n".join(hints) if hints else "")

@@ -1,6 +1,6 @@
 """render: lists of things as tables, JSON, TSV or names.
 
-Guarantees: a table fits the width by shortening the last column first, leaving columns out next, which is said, and
+Guarantees: a table fits the width by shortening texts first, leaving columns out next, which is said, and
             cutting the widest at last; rows are streamed, so a million of them cost no more memory than a thousand.
 Source:     IANA text/tab-separated-values (the first line names the fields).
 """
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 GUTTER = "  "
+NONE = "-"
 LAST_MIN = 12  # columns that the last one keeps before others are left out
 CUT_MIN = 4  # columns that any keeps when it is cut
+ALIGNED = 60  # where the width has no limit, a longer text stays whole, and others are not padded to its width
 MEASURED = 1000  # rows that decide how wide columns are
 
 
@@ -36,9 +38,11 @@ class Column:
         colour: the colour of a row's cell.
         right: figures stand on the right.
         leave_out: when the width does not do, the column with the highest number goes first; 0 stays.
+        least: it is shortened to this many columns before others are left out, as the last one is; 0: it is not.
+        is_optional: it is there only when one of the first rows has something in it.
     """
 
-    __slots__ = ("colour", "leave_out", "right", "show", "title")
+    __slots__ = ("colour", "is_optional", "least", "leave_out", "right", "show", "title")
 
     def __init__(
         self,
@@ -48,17 +52,21 @@ class Column:
         colour: Callable[[Row], str | None] | None = None,
         right: bool = False,
         leave_out: int = 0,
+        least: int = 0,
+        is_optional: bool = False,
     ) -> None:
         self.title = title
         self.show = show
         self.colour = colour
         self.right = right
         self.leave_out = leave_out
+        self.least = least
+        self.is_optional = is_optional
 
     def cell(self, row: Row) -> str:
         """Return a row's cell, safe for a terminal; what is not there is a dash."""
         value = self.show(row)
-        return "-" if value is None or value == "" else safe(str(value))
+        return NONE if value is None or value == "" else safe(str(value))
 
 
 def emit(
@@ -110,6 +118,7 @@ def _table(screen: Screen, rows: Iterator[Row], columns: Sequence[Column]) -> in
     first = list(islice(rows, MEASURED))
     if not first:
         return 0
+    columns = [c for c in columns if not c.is_optional or any(c.cell(row) != NONE for row in first)]
     widths = {id(c): max(width(c.title), *(width(c.cell(row)) for row in first)) for c in columns}
     is_fitted = screen.columns is not None
     columns, left_out = _fit(screen.columns, columns, widths)
@@ -126,27 +135,41 @@ def _table(screen: Screen, rows: Iterator[Row], columns: Sequence[Column]) -> in
 def _fit(
     room: int | None, columns: Sequence[Column], widths: dict[int, int]
 ) -> tuple[Sequence[Column], Sequence[Column]]:
-    """Shorten the last column, choose columns to leave out and cut the widest so that a line fits `room`."""
+    """Shorten texts, choose columns to leave out and cut the widest, so that a line fits `room`."""
     if room is None:
+        for column in columns[:-1]:
+            if column.least:
+                widths[id(column)] = min(widths[id(column)], ALIGNED)
         return columns, ()
-    last, kept = columns[-1], list(columns)
-    least = min(widths[id(last)], LAST_MIN)
+    last, kept, full = columns[-1], list(columns), {**widths}
+    texts = {id(c): c.least for c in columns if c.least} | {id(last): max(last.least, LAST_MIN)}
+    widths.update({key: min(full[key], least) for key, least in texts.items()})
 
-    def others() -> int:
-        return sum(widths[id(c)] + len(GUTTER) for c in kept[:-1])
+    def left() -> int:
+        return room - sum(widths[id(c)] for c in kept) - len(GUTTER) * (len(kept) - 1)
 
-    while others() + least > room:
+    while left() < 0:
         worst = max(kept, key=lambda c: c.leave_out)
         if worst.leave_out == 0:
             break
         kept.remove(worst)
-    while others() + min(widths[id(last)], CUT_MIN) > room and len(kept) > 1:
-        widest = max(kept[:-1], key=lambda c: widths[id(c)])
-        if widths[id(widest)] <= CUT_MIN:
+    while left() < 0:
+        shorter = [c for c in kept if id(c) in texts and widths[id(c)]]  # down to nothing, before names are cut
+        widest = max(shorter or kept, key=lambda c: widths[id(c)])
+        if not shorter and widths[id(widest)] <= CUT_MIN:
             break
         widths[id(widest)] -= 1
-    widths[id(last)] = max(1, min(widths[id(last)], room - others()))
+    _share(max(0, left()), [c for c in kept if id(c) in texts], widths, full)
     return kept, [c for c in columns if c not in kept]
+
+
+def _share(more: int, texts: Sequence[Column], widths: dict[int, int], full: dict[int, int]) -> None:
+    """Give the columns that were shortened what room there is, in equal parts as far as they need it."""
+    wants = sorted(texts, key=lambda c: full[id(c)] - widths[id(c)])
+    for number, column in enumerate(wants):
+        given = min(full[id(column)] - widths[id(column)], more // (len(wants) - number))
+        widths[id(column)] += given
+        more -= given
 
 
 def _line(

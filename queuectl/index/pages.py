@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from copy import copy
 from operator import itemgetter
 
 from queuectl.errors import UsageError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 MANY = 10_000
 SEARCHED = ("id", "name", "command")
+# A reason is found as it is stored and as people are shown it: retries_exhausted, retries exhausted.
+ERROR = "coalesce(last_error, dead_reason || ' ' || replace(dead_reason, '_', ' '))"
 ORDERS: dict[str, Order] = {
     "updated": (("updated_at", True), ("id", False)),
     "created": (("created_at", True), ("id", False)),
@@ -158,6 +161,22 @@ def select(database: Database, query: Query, states: Sequence[str]) -> Selection
         database.all("ROLLBACK")
 
 
+def failure_groups(database: Database, query: Query, limit: int | None) -> tuple[list[dict[str, Any]], int]:
+    """Return the failed or dead jobs that match, by fingerprint, and how many groups there are: see Reader.failures."""
+    database.all("BEGIN")
+    try:
+        found = []
+        search = _Search(database, query)
+        for row in search.failure_groups(-1 if limit is None else limit):
+            made = dict(zip(("fingerprint", "count", "first_at", "last_at"), row, strict=True))
+            same = copy(query)
+            same.fingerprint = made["fingerprint"]
+            found.append({**made, "newest": _Search(database, same).newest()})
+        return found, search.count_groups()
+    finally:
+        database.all("ROLLBACK")
+
+
 class _Search:
     def __init__(self, database: Database, query: Query) -> None:
         self.database = database
@@ -205,6 +224,23 @@ class _Search:
         sql, values = self._in_states(states)
         return dict(self.database.all(f"SELECT state, count(*) FROM {sql} GROUP BY state", values))
 
+    def failure_groups(self, limit: int) -> list[tuple[Any, ...]]:
+        """Return fingerprint, count, first and last change of each group, the most frequent first."""
+        sql, values = self._in_states(self.query.states)
+        return self.database.all(
+            f"SELECT fingerprint, count(*), min(updated_at), max(updated_at) FROM {sql}"
+            " AND fingerprint IS NOT NULL GROUP BY fingerprint ORDER BY 2 DESC, 4 DESC LIMIT ?",
+            (*values, limit),
+        )
+
+    def count_groups(self) -> int:
+        sql, values = self._in_states(self.query.states)
+        return int(self.database.all(f"SELECT count(DISTINCT fingerprint) FROM {sql}", values)[0][0])
+
+    def newest(self) -> dict[str, Any]:
+        sql, values = self._in_states(self.query.states)
+        return as_dict(self.database.all(f"SELECT * FROM {sql} ORDER BY updated_at DESC, id LIMIT 1", values)[0])
+
     def _in_states(self, states: Sequence[str]) -> Condition:
         sql, values = self._conditions(states=False, cursor=False)
         more = f" AND {sql}" if sql else ""
@@ -230,7 +266,7 @@ class _Search:
             sql = " OR ".join(rf"{column} LIKE ? ESCAPE '\'" for column in SEARCHED)
             found.append((f"({sql})", (_containing(query.search),) * len(SEARCHED)))
         if query.error is not None:
-            found.append((r"coalesce(last_error, dead_reason) LIKE ? ESCAPE '\'", (_containing(query.error),)))
+            found.append((rf"{ERROR} LIKE ? ESCAPE '\'", (_containing(query.error),)))
         if cursor and self.after is not None:
             found.append(_behind(query.order, self.after))
         return " AND ".join(sql for sql, _ in found), tuple(value for _, values in found for value in values)

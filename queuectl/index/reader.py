@@ -183,6 +183,10 @@ class Reader:
                 found.append({**made, "newest": max(rows, key=lambda each: each["updated_at"])})
         return found
 
+    def failures_of(self, query: Query, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
+        """Return the same for the jobs that match a query, whatever its order and limit, and how many groups there are."""
+        return pages.failure_groups(self._database, query, limit)
+
     def series(self, start: int, step: int, count: int, queue: str | None = None) -> list[minutes.Figures]:
         """Return what happened in `count` steps of `step` minutes from minute `start` (since 1970) on."""
         return minutes.series(self._database, start, step, count, queue)

@@ -34,7 +34,7 @@ AT = {column: number for number, column in enumerate(COLUMNS)}
 ID, READY, RUN_AT = AT["id"], AT["ready"], AT["run_at"]
 
 COMMAND_CHARS = 500
-ERROR_CHARS = 500
+ERROR_CHARS = 1000  # what a worker writes is shorter: runner.TAIL_CHARS and a sentence
 TAGS_CHARS = 1000
 LABEL_CHARS = 256
 BIGGEST = (1 << 63) - 1  # SQLite's integers

@@ -1,7 +1,7 @@
 -- The index: one row a job, derived from the spool; deleting the file at any time loses nothing.
 --
 -- The checksum of this text is the schema's version (PRAGMA user_version). A file with any other version is thrown away
--- and built anew, so there are no migrations. Meaning of the rows: 2 (count this up when rows.py fills a column
+-- and built anew, so there are no migrations. Meaning of the rows: 3 (count this up when rows.py fills a column
 -- otherwise than before).
 
 CREATE TABLE jobs (

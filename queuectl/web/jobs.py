@@ -11,9 +11,9 @@ from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.fields import InvalidField, misspelt, refuse_expired, validate
 from queuectl.filters import InvalidFilter
-from queuectl.job_view import row_as_dict
+from queuectl.job_view import group_as_dict, row_as_dict
 from queuectl.web.answer import Answer, Problem, of_error, ok
-from queuectl.web.rows import command_line_of, detail, group_as_dict
+from queuectl.web.rows import command_line_of, detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from queuectl.clock import spell
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -33,19 +31,6 @@ FLAGS = {
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after"}
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
-
-
-def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a group of failures (Reader.failures) as JSON has it."""
-    newest = group["newest"]
-    members = ("id", "command", "last_error", "exit_code", "outcome", "dead_reason")
-    return {
-        "fingerprint": group["fingerprint"],
-        "count": group["count"],
-        "first_at": spell(group["first_at"]),
-        "last_at": spell(group["last_at"]),
-        **{name: newest[name] for name in members},
-    }
 
 
 def detail(queue: Queue, job: Job) -> dict[str, Any]:

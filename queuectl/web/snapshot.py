@@ -17,12 +17,12 @@ from queuectl.beside import progress_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
 from queuectl.health import attention
+from queuectl.job_view import group_as_dict
 from queuectl.overview import worker_as_dict
 from queuectl.spool.layout import shorten
 from queuectl.web.answer import JSON, Answer, encode
 from queuectl.web.health import health_of
 from queuectl.web.output import open_in, tail_of
-from queuectl.web.rows import group_as_dict
 from queuectl.web.workers import supervisor_as_dict
 
 if TYPE_CHECKING:

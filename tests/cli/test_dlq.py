@@ -23,6 +23,26 @@ def test_dead_jobs_are_listed_and_no_others(
     assert {job["state"] for job in json.loads(cli("dlq", "list", "--json").out)} == {"dead"}
 
 
+def test_equal_errors_are_grouped(cli: Run, jobs: Jobs, now: Callable[[float], None]) -> None:
+    for number in range(3):
+        jobs.dead(f"closed-{number}", {"error": f"connection closed after {number} bytes", "exit_code": 12}, queue="q")
+        now(1)
+    jobs.dead("full", {"error": "No space left on device"})
+    jobs.failed("waits")
+    lines = cli("dlq", "list", "--group").out.splitlines()
+    assert [line.split()[:1] for line in lines] == [["JOBS"], ["3"], ["1"]]
+    assert "closed-2" in lines[1]
+    assert lines[1].endswith("  connection closed after 2 bytes")
+    groups = json.loads(cli("dlq", "list", "--group", "--json").out)
+    assert [(group["count"], group["id"]) for group in groups] == [(3, "closed-2"), (1, "full")]
+    assert groups[0]["last_error"] == "connection closed after 2 bytes"
+    assert cli("dlq", "list", "--group", "-o", "name").out == "closed-2\nfull\n"
+    assert cli("dlq", "list", "--group", "--error", "space", "-o", "name").out == "full\n"
+    assert cli("dlq", "list", "--group", "--queue", "q", "--since", "1h", "-o", "name").out == "closed-2\n"
+    assert cli("dlq", "list", "--group", "--limit", "1").err == "(1 of 2 errors shown)\n"
+    assert cli("dlq", "list", "--group", "--queue", "nobody", "--json").out == "[]\n"
+
+
 def test_an_empty_dlq(cli: Run) -> None:
     assert cli("dlq", "list").out == ""
     assert cli("dlq", "list", "--json").out == "[]\n"

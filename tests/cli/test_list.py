@@ -202,6 +202,46 @@ def test_tsv_is_for_awk(cli: Run, every: Jobs) -> None:
     assert len({line.count("\t") for line in lines}) == 1
 
 
+def test_why_a_job_failed_is_there_whole_for_programs_and_cut_in_a_table(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = "line 1\n" + "x" * 560 + "\nrsync: connection unexpectedly closed"
+    jobs.dead("d", {"error": error})
+    for words in (["list"], ["dlq", "list"]):
+        head, row = (line.split("\t") for line in cli(*words, "-o", "tsv").out.splitlines())
+        assert dict(zip(head, row, strict=True))["last_error"] == error.replace("\n", "\\n")
+        assert json.loads(cli(*words, "--json").out)[0]["last_error"] == error
+        monkeypatch.setenv("COLUMNS", "70")
+        lines = cli(*words).out.splitlines()
+        assert lines[0].endswith("ERROR")
+        assert lines[1].rpartition("  ")[2].startswith("rsync: con")
+        assert len(lines[1]) <= 70
+        monkeypatch.delenv("COLUMNS")
+        assert cli(*words).out.splitlines()[1].endswith("  rsync: connection unexpectedly closed")
+
+
+def test_without_a_failed_job_there_is_no_column_for_errors(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("c")
+    assert cli("list").out.splitlines()[0].endswith("COMMAND")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("SPACE left", "full"), ("50%", ""), ("retries exhausted", "killed"), ("o_s", "")]
+)
+def test_a_filter_by_error(cli: Run, jobs: Jobs, text: str, found: str) -> None:
+    jobs.dead("full", {"error": "No space left on device"})
+    jobs.dead("killed")
+    jobs.completed("c")
+    assert cli("list", "--error", text, "-o", "name").out.split() == found.split()
+    assert cli("dlq", "list", "--error", text, "-o", "name").out.split() == found.split()
+
+
+def test_a_filter_by_batch(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", batch="nightly")
+    jobs.pending("b")
+    assert cli("list", "--batch", "nightly", "-o", "name").out == "a\n"
+
+
 def test_a_job_that_was_just_dropped_is_there(cli: Run, jobs: Jobs) -> None:
     jobs.pending("first")
     assert ids(cli("list", "-o", "name")) == ["first"]

@@ -98,9 +98,9 @@ def test_lines_of_a_job(cli: Run, jobs: Jobs) -> None:
 
 def test_json_has_the_text_and_where_it_is(cli: Run, jobs: Jobs, home: Path) -> None:
     jobs.completed("a", b"one\n\xff\n")
-    assert json.loads(cli("logs", "a", "--json").out) == {
-        **{"id": "a", "attempt": 1, "path": f"{home}/output/a.1.log", "output": "one\n\\xff\n"}
-    }
+    assert json.loads(cli("logs", "a", "--json").out) == [
+        {"id": "a", "attempt": 1, "path": f"{home}/output/a.1.log", "output": "one\n\\xff\n"}
+    ]
     assert cli("logs", "a", "-f", "--json").code == 2
 
 

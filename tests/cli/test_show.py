@@ -127,6 +127,11 @@ def test_a_terminal_is_told_what_to_type_next(terminal: Callable[..., Ran], jobs
     jobs.dead("d")
     assert "Full output: queuectl logs d\nTry now:     queuectl retry d\n" in terminal("show", "d", columns=80).out
     assert "Full output" not in terminal("show", "d", "-q").out
+    jobs.completed("silent", b"")
+    assert "Full output" not in terminal("show", "silent").out
+    jobs.completed("c")
+    Path(jobs.queue.layout.output_of("c", 1)).unlink()
+    assert "Full output" not in terminal("show", "c").out
 
 
 def test_an_unambiguous_beginning_will_do(cli: Run, jobs: Jobs) -> None:

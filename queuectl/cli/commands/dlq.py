@@ -15,13 +15,49 @@ if TYPE_CHECKING:
     from queuectl.job import Job
 
 DEAD = ("dead",)
+GROUP_FIELDS = ("fingerprint", "count", "first_at", "last_at", "id", "command", "last_error", "dead_reason")
 
 
 def run_list(args: Arguments, screen: Screen) -> int:
-    """Show dead jobs."""
+    """Show dead jobs, or with --group their errors."""
+    if args.group:
+        return _show_groups(args, screen)
     from queuectl.cli.commands.list import show_jobs
 
-    return show_jobs(args, screen, DEAD, "Why: queuectl dlq show ID     Try again: queuectl dlq retry ID")
+    return show_jobs(
+        args, screen, DEAD, "Equal errors together: queuectl dlq list --group     One job: queuectl dlq show ID"
+    )
+
+
+def _show_groups(args: Arguments, screen: Screen) -> int:
+    """Show what the errors of dead jobs have in common, the most frequent first, each with its newest job."""
+    from queuectl.cli.commands.list import filters_of, limit_for, query_of, why
+    from queuectl.cli.progress import open_index
+    from queuectl.cli.render import Column, emit
+    from queuectl.cli.times import short
+    from queuectl.filters import FILTERS
+    from queuectl.job_view import group_as_dict
+
+    queue = queue_to_read(args, screen)
+    now = queue.spool.clock.now()
+    limit = limit_for(args, screen)
+    given = filters_of(args, (name for name in FILTERS if name not in ("state", "limit", "sort")))
+    query = query_of({**given, "state": DEAD}, now)
+    with open_index(queue, screen) as reader:
+        groups, total = reader.failures_of(query, limit)
+    rows = groups if screen.is_table else map(group_as_dict, groups)
+    columns = [
+        Column("JOBS", lambda row: f"{row['count']:,}", right=True),
+        Column("LAST", lambda row: short(row["last_at"], now), leave_out=2),
+        Column("EXAMPLE", lambda row: row["newest"]["id"]),
+        Column("COMMAND", lambda row: row["newest"]["command"], least=8, leave_out=1),
+        Column("ERROR", lambda row: why(row["newest"]), least=30),
+    ]
+    shown = emit(screen, rows, columns, GROUP_FIELDS)
+    if shown < total:
+        screen.say(f"({shown:,} of {total:,} errors shown{', --all for the rest' if screen.talks else ''})")
+    screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else "No such job")
+    return 0
 
 
 def run_show(args: Arguments, screen: Screen) -> int:

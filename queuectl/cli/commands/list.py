@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-FIELDS = ("id", "state", "attempts", "run_at", "finished_at", "exit_code", "queue", "priority", "command")
+FIELDS = (
+    *("id", "state", "attempts", "run_at", "finished_at", "exit_code", "queue", "priority", "command"),
+    *("last_error", "dead_reason"),
+)
 PAGE = 1000
 ROWS_OF_A_TABLE = 50  # unless --limit or --all says otherwise; other formats are complete
 OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
@@ -59,7 +62,7 @@ def query_of(given: Mapping[str, Any], now: float, **more: Any) -> Query:
 
 def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: str = "") -> int:
     """Show jobs of some states, under the filters of the command line; `hint` tells what to do with them."""
-    limit = _limit(args, screen)
+    limit = limit_for(args, screen)
     given = filters_of(args, (name for name in FILTERS if name not in ("state", "limit")))
     queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()
@@ -75,7 +78,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     return 0
 
 
-def _limit(args: Arguments, screen: Screen) -> int | None:
+def limit_for(args: Arguments, screen: Screen) -> int | None:
     """Return how many jobs to show at most; None for all."""
     if args.limit is not None:
         return limit_of(args.limit, "--limit")
@@ -116,16 +119,25 @@ class Pages:
 
 
 def columns(now: float) -> list[Column]:
-    """Return the columns of a table of jobs."""
+    """Return the columns of a table of jobs; the last is there only when one of them has failed."""
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
-        Column("TRY", _tries, leave_out=2),
-        Column("NEXT/ENDED", lambda row: next_or_ended(row, now), leave_out=1),
-        Column("EXIT", how_it_ended, leave_out=3),
-        Column("QUEUE", lambda row: row["queue"], leave_out=4),
-        Column("COMMAND", lambda row: row["command"]),
+        Column("TRY", _tries, leave_out=3),
+        Column("NEXT/ENDED", lambda row: next_or_ended(row, now), leave_out=2),
+        Column("EXIT", how_it_ended, leave_out=4),
+        Column("QUEUE", lambda row: row["queue"], leave_out=5),
+        Column("COMMAND", lambda row: row["command"], least=8),
+        Column("ERROR", why, least=15, leave_out=1, is_optional=True),
     ]
+
+
+def why(row: Row) -> str:
+    """Say in one line why a job failed or is dead: the last line that it wrote, else the reason."""
+    if row["state"] not in ("failed", "dead"):
+        return ""
+    lines = (line.strip() for line in reversed((row["last_error"] or "").splitlines()))
+    return next((line for line in lines if line), (row["dead_reason"] or "").replace("_", " "))
 
 
 def _tries(row: Row) -> str:

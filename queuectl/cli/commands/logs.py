@@ -35,7 +35,7 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     queue = queue_to_read(args, screen)
-    if len(args.ids) != 1 or args.ids == ["-"]:
+    if len(args.ids) != 1 or args.ids == ["-"] or not (screen.is_table or args.follow):
         return _show_several(args, screen, queue)
     is_bulk(args, "logs")  # raises for selectors beside the id
     job_id = queue.resolve(args.ids[0])
@@ -48,12 +48,9 @@ def run(args: Arguments, screen: Screen) -> int:
         return 0
     number, path, source = _open(queue, job_id, args.attempt, args.lines)
     with source:
-        if as_json:
-            screen.json({"id": job_id, "attempt": number, "path": path, "output": read_all(source)})
-        else:
-            show(screen, source)
-            if not os.path.getsize(path):
-                screen.hint(f"(attempt {number} wrote nothing; how it ended: queuectl show {job_id})")
+        show(screen, source)
+        if not os.path.getsize(path):
+            screen.hint(f"(attempt {number} wrote nothing; how it ended: queuectl show {job_id})")
     return 0
 
 

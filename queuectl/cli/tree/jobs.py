@@ -173,9 +173,10 @@ JOBS |= {
         ),
     ),
     "dlq list": Command(
-        "show dead jobs, the last to die first",
+        "show dead jobs and why they died, the last to die first",
         *FILTERS,
-        examples=("queuectl dlq list", "queuectl dlq list --since 24h --json"),
+        flag("--group", help="equal errors as one row, with their number and an example"),
+        examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --since 24h --json"),
     ),
     "dlq show": Command(
         "tell all about dead jobs",
