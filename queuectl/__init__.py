@@ -1,7 +1,7 @@
 """QueueCTL: a local job queue in which every job is one file.
 
-`from queuectl import Queue` is the whole public Python API; everything else
-in this package may change without notice.
+`from queuectl import Queue` is the public Python API, with what Queue returns (Job, Event) and raises (QueueError and
+its kinds): docs/reference/python.md. Everything else in this package may change without notice.
 """
 
 from __future__ import annotations
@@ -11,21 +11,62 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.client import Queue
-    from queuectl.errors import QueueError
+    from queuectl.errors import (
+        Busy,
+        Conflict,
+        InvalidData,
+        JobFailed,
+        NoSupervisor,
+        NotAllowed,
+        NotFound,
+        QueueError,
+        TimedOut,
+        UsageError,
+    )
+    from queuectl.fields import InvalidField, UnknownField
+    from queuectl.filters import InvalidFilter
+    from queuectl.job_events import Event
+    from queuectl.job_view import Job
 
 __version__ = "1.0.0"
 PACKAGE = os.path.dirname(os.path.abspath(__file__))  # python PACKAGE ... runs this very program
-__all__ = ["Queue", "QueueError", "__version__"]
+__all__ = [
+    "Busy",
+    "Conflict",
+    "Event",
+    "InvalidData",
+    "InvalidField",
+    "InvalidFilter",
+    "Job",
+    "JobFailed",
+    "NoSupervisor",
+    "NotAllowed",
+    "NotFound",
+    "Queue",
+    "QueueError",
+    "TimedOut",
+    "UnknownField",
+    "UsageError",
+    "__version__",
+]
+_MODULES = {
+    "Queue": "client",
+    "Job": "job_view",
+    "Event": "job_events",
+    "InvalidField": "fields",
+    "UnknownField": "fields",
+    "InvalidFilter": "filters",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import the public names when first asked for: the CLI needs none of them to start."""
-    if name == "Queue":
-        from queuectl.client import Queue
+    if name not in __all__:
+        raise AttributeError(f"module 'queuectl' has no attribute {name!r}")
+    from importlib import import_module
 
-        return Queue
-    if name == "QueueError":
-        from queuectl.errors import QueueError
+    return getattr(import_module(f"queuectl.{_MODULES.get(name, 'errors')}"), name)
 
-        return QueueError
-    raise AttributeError(f"module 'queuectl' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from queuectl.filters import States
+    from queuectl.filters import Choice, Filters, States, When
     from queuectl.index.reader import Reader
     from queuectl.job import Job as StoredJob
+    from queuectl.job_events import Event
     from queuectl.job_spec import Job as NewJob
     from queuectl.job_spec import JobFields
     from queuectl.job_view import Job
+    from queuectl.spool.purge import Removed
 
 ENDED = ("completed", "cancelled", "dead")
+PURGE_PAGE = 500
 POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
@@ -224,7 +227,7 @@ class Queue(JobActions):
         meant = f". Did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(f'no job "{text}"{meant}')
 
-    def list(self, state: States = None, **filters: Any) -> list[dict[str, Any]]:
+    def list(self, state: States = None, **filters: Unpack[Filters]) -> list[dict[str, Any]]:
         """Return all jobs that match, as dictionaries, the last changed first.
 
         Args:
@@ -241,6 +244,26 @@ class Queue(JobActions):
         query, most = query_of({"limit": None, "state": state, **filters}, self.spool.clock.now()), self.settings
         with self.reader() as reader:
             return [row_as_dict(row, most.max_retries_default) for row in reader.page(query).rows]
+
+    def events(self, since: When = None, kinds: str | Iterable[str] = (), *, follow: bool = False) -> Iterator[Event]:
+        """Iterate over what happened to jobs, oldest first, and with `follow` over what happens, without end.
+
+        Args:
+            since: from then on: "2h" ago, RFC 3339, datetime, timedelta, seconds since 1970. Default: the last hour;
+                with `follow`, now.
+            kinds: only these: "failed,died" or several.
+
+        Raises:
+            InvalidFilter: `since` is no time. UsageError: there is no such kind.
+        """
+        from queuectl.filters import instant
+        from queuectl.job_events import Event, EventStream, kinds_of
+
+        now, wanted = self.spool.clock.now(), kinds_of(kinds)
+        start = instant("since", since, now) if since is not None else now if follow else now - 3600
+        stream = EventStream(self, wanted)
+        found: Iterable[dict[str, Any] | None] = stream.follow(start) if follow else stream.past(start)
+        return (Event.of(happened) for happened in found if happened is not None)
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
@@ -330,6 +353,43 @@ class Queue(JobActions):
         with Readers(self.spool) as readers, IndexLock(self.layout):
             for progress in build_or_catch_up(self.spool, readers):
                 on_step(str(progress))
+
+    def purge(
+        self,
+        state: States = ("completed", "cancelled"),
+        *,
+        older_than: When = None,
+        output_only: bool = False,
+        **filters: Unpack[Choice],
+    ) -> Removed:
+        """Remove many jobs and what they wrote, for good. A job that changes meanwhile stays.
+
+        Args:
+            state: of the jobs; running ones are never among them.
+            older_than: only jobs that have not changed for so long: "30d", a timedelta; or since: a datetime.
+            output_only: remove only what they wrote.
+            filters: queue, tag, batch, search, error, since as those of `list`.
+
+        Raises:
+            InvalidFilter.
+        """
+        from queuectl.filters import CHOICE, InvalidFilter, check_names, query_of, states_of
+        from queuectl.index.rows import DIRECTORY_OF
+        from queuectl.spool.purge import Chosen, Removed, purge
+
+        states, now, removed = states_of(state), self.spool.clock.now(), Removed()
+        if not states or "processing" in states:
+            raise InvalidFilter("state", "running jobs are not purged: cancel them first")
+        check_names(filters, known=CHOICE)
+        given = {**filters, "state": states, "until": older_than}
+        query = query_of(given, now, sort="-updated", limit=PURGE_PAGE, is_counted=False)
+        query.until = now if query.until is None else min(query.until, now)
+        with self.reader() as reader:
+            rows = reader.rows(query)
+            chosen = (Chosen(row["id"], DIRECTORY_OF[row["state"]], row["updated_at"]) for row in rows)
+            for group in purge(self.spool, chosen, output_only=output_only):
+                removed.add(group)
+        return removed
 
     def output(self, job_id: str, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.

@@ -20,12 +20,33 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from typing import Any
 
-    Text = str | None
+    from typing_extensions import TypedDict
+
     States = str | Iterable[str] | None
     When = str | float | datetime | timedelta | None
 
+    class Choice(TypedDict, total=False):
+        """Filters that choose jobs."""
+
+        queue: str | None
+        tag: str | None
+        batch: str | None
+        fingerprint: str | None
+        error: str | None
+        search: str | None
+        since: When
+
+    class Filters(Choice, total=False):
+        """The same, with what else a list takes."""
+
+        until: When
+        sort: str | None
+        limit: int | None
+
+
 TEXTS = ("queue", "tag", "batch", "fingerprint", "error", "search")
-FILTERS = ("state", *TEXTS, "since", "until", "sort", "limit")
+CHOICE = ("state", *TEXTS, "since")
+FILTERS = (*CHOICE, "until", "sort", "limit")
 PENDING = ("pending", "held")  # what the word pending stands for
 TIME = "a time: text, a datetime, a timedelta or seconds since 1970"
 
@@ -102,12 +123,12 @@ def query_of(
     return Query(states, **{"window": window, **wanted, **more})
 
 
-def check_names(names: Iterable[str], label: Callable[[str], str] = quote) -> None:
+def check_names(names: Iterable[str], label: Callable[[str], str] = quote, known: Sequence[str] = FILTERS) -> None:
     """Raise InvalidFilter for a filter that does not exist."""
     for name in names:
-        if name not in FILTERS:
-            hint = f"filters are {', '.join(FILTERS)}"
-            raise InvalidFilter(name, f"unknown filter {label(name)}{did_you_mean(name, FILTERS)}", hint)
+        if name not in known:
+            hint = f"filters are {', '.join(known)}"
+            raise InvalidFilter(name, f"unknown filter {label(name)}{did_you_mean(name, known)}", hint)
 
 
 def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import queuectl
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "queuectl"
 
@@ -38,14 +40,16 @@ LAYERS = (
     {"spool"},
     {"index"},
     {"processes"},
-    {"beside", "client", "filters", "health", "job_actions", "job_spec", "job_view", "overview"},
+    {"beside", "client", "filters", "health", "job_actions", "job_events", "job_spec", "job_view", "overview"},
     {"maintenance"},
     {"doctor"},
     {"web"},
     {"cli", "__main__"},
 )
 LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in rooms}
-PUBLIC_NAMES = {"Queue": "queuectl.client", "QueueError": "queuectl.errors"}  # served by queuectl.__getattr__
+PUBLIC_NAMES = {
+    name: f"queuectl.{queuectl._MODULES.get(name, 'errors')}" for name in queuectl.__all__ if name != "__version__"
+}  # served by queuectl.__getattr__
 
 # Who may touch what. A room ends in "/".
 MODULE_OWNERS = {

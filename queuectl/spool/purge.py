@@ -41,7 +41,7 @@ class Chosen:
 
 
 class Removed:
-    """What became of a group.
+    """What became of a group, or of several.
 
     Attributes:
         ids: those that are gone, or whose output is.
@@ -57,6 +57,16 @@ class Removed:
         self.changed: list[str] = []
         self.failed: list[tuple[str, QueueError]] = []
         self.output_bytes = 0
+
+    def __repr__(self) -> str:
+        return f"<Removed {len(self.ids)} jobs, {len(self.changed)} had changed, {len(self.failed)} failed>"
+
+    def add(self, group: Removed) -> None:
+        """Count a group in."""
+        self.ids += group.ids
+        self.changed += group.changed
+        self.failed += group.failed
+        self.output_bytes += group.output_bytes
 
 
 def purge(spool: Spool, chosen: Iterable[Chosen], *, output_only: bool = False) -> Iterator[Removed]:

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from queuectl.cli.chronicle import STATE_AFTER, events_of
-from queuectl.cli.commands.events import KINDS
 from queuectl.events import SENTENCES
 from queuectl.history import EVENTS, LEADS_TO
+from queuectl.job_events import KINDS, STATE_AFTER, events_of
 from tests.cli.support import Jobs, Run
 
 Golden = Callable[[str, str], None]

@@ -246,11 +246,15 @@ def test_a_job_of_a_dead_worker_can_be_dealt_with_without_a_supervisor(supervise
     assert s.queue.spool.find(job_id) is None
 
 
-def test_the_public_names_are_few_and_errors_carry_exit_codes() -> None:
-    """Queue, QueueError and the version; whatever goes wrong is a QueueError."""
-    assert set(queuectl.__all__) == {"Queue", "QueueError", "__version__"}
-    assert issubclass(NotFound, QueueError)
+def test_the_public_names_are_there_and_errors_carry_exit_codes() -> None:
+    """Queue, what it returns and what it raises; whatever goes wrong is a QueueError."""
+    errors = [
+        getattr(queuectl, name) for name in queuectl.__all__ if name not in ("Queue", "Job", "Event", "__version__")
+    ]
+    assert len(errors) == 13
+    assert all(issubclass(error, QueueError) for error in errors)
     assert (NotFound.exit_code, Conflict.exit_code, InvalidData.exit_code) == (3, 4, 6)
+    assert set(dir(queuectl)) == set(queuectl.__all__)
     with pytest.raises(AttributeError):
         _ = queuectl.nothing  # type: ignore[attr-defined]
 
@@ -375,3 +379,61 @@ def test_a_waiting_job_is_held_released_and_edited(queue: Queue) -> None:
         with pytest.raises(Conflict):
             verb(job_id)
     assert queue.retry(job_id, changes={"command": "false"}).command == "false"
+
+
+# --- what happened, and removing many
+
+
+def test_events_are_those_that_happened(home: Path) -> None:
+    queue = Queue(home)
+    before = queue.spool.clock.now()
+    one = queue.enqueue("true")
+    queue.hold(one)
+    queue.cancel(one)
+    events = [*queue.events()]
+    assert [(event.event, event.id, event.state) for event in events] == [
+        ("enqueued", one, "pending"),
+        ("held", one, "held"),
+        ("cancelled", one, "cancelled"),
+    ]
+    assert before - 1 <= events[0].at <= events[-1].at <= queue.spool.clock.now()
+    assert events[0].as_dict() == {
+        "at": queue.get(one).as_dict()["created_at"],
+        "event": "enqueued",
+        "id": one,
+        "state": "pending",
+    }
+    assert [event.event for event in queue.events(timedelta(hours=1), kinds="held,died")] == ["held"]
+    assert [*queue.events(since=datetime.now(timezone.utc) + timedelta(hours=1))] == []
+    with pytest.raises(UsageError, match='did you mean "failed"'):
+        queue.events(kinds="faild")
+    with pytest.raises(UsageError, match='"since" must be'):
+        queue.events(since="sometime")
+
+
+def test_events_are_followed(supervised: Make) -> None:
+    """From before there is a supervisor until a job has died; the details are those of the history."""
+    s = supervised(backoff_base=0.1)
+    queue = Queue(s.queue.layout.home)
+    job_id = queue.enqueue("echo no disk; exit 3", max_retries=0)
+    events = queue.events("1h", follow=True)
+    assert next(events).event == "enqueued"
+    s.start(1)
+    seen = [next(events), next(events)]
+    assert [(event.event, event.attempt, event.exit_code) for event in seen] == [("started", 1, None), ("died", 1, 3)]
+    assert (seen[1].id, seen[1].state, seen[1].details["error"]) == (job_id, "dead", "no disk")
+    events.close()
+
+
+def test_purge_removes_what_has_ended_and_nothing_else(queue: Queue) -> None:
+    waiting, gone, old = queue.enqueue("true"), queue.enqueue("true", tags=["a"]), queue.enqueue("true")
+    queue.cancel(gone)
+    queue.cancel(old)
+    assert queue.purge(older_than="1h").ids == []
+    assert queue.purge(tag="a").ids == [gone]
+    removed = queue.purge()
+    assert (removed.ids, removed.changed, removed.failed, removed.output_bytes) == ([old], [], [], 0)
+    assert _waiting(queue) == [waiting]
+    for wrong in ({"state": "all"}, {"state": "processing"}, {"state": "ded"}, {"olderthan": "1h"}, {"limit": 5}):
+        with pytest.raises(UsageError):
+            queue.purge(**wrong)
