@@ -63,6 +63,36 @@ In a crontab a percent sign ends the line; write it as \\%. "queuectl service
 install" starts workers without cron, by systemd or launchd.
 """
 
+SELECTORS = """\
+cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take ids, or
+selectors that choose jobs by what they are like; not both.
+
+  ID ...            ids, or their unambiguous beginnings
+  -                 whole ids from standard input: list ... -o name | cancel -
+  --state STATE     a comma list; may be repeated
+  --queue, --tag, --batch NAME
+  --error TEXT      in the last error
+  --search TEXT     in id, name or command
+  --since, --until  of the last change
+  --all             all jobs to which the command applies
+  --limit N         only the first N, in the order of --sort
+
+Without --state, "cancel" chooses what has not ended, "retry" what failed or is
+dead, and the dlq commands what is dead; "retry" runs completed jobs again only
+with --state completed. "wait --all" chooses what has not ended; with other
+selectors "wait" chooses ended jobs too, and exits with 10 if one did not
+succeed.
+
+Naming ids is consent. What selectors choose is counted first, and only these
+jobs are changed, however many there are by then; a job whose state has changed
+meanwhile is left alone. On a terminal you are asked. Elsewhere the command
+needs --yes, and says how many jobs it would change without it. --dry-run only
+counts; with -o name it prints the ids.
+
+"list", "dlq list" and "purge" take the same filters. Lists for programs (-o
+name, jsonl, tsv, json) are complete; --limit N cuts them, which is said.
+"""
+
 STATES = """\
   pending      ready to run, or waiting for its time (run_at)
   held         not to be started until it is released
@@ -175,6 +205,7 @@ TEXTS: dict[str, Callable[[], str]] = {
     "examples": _examples,
     "exit-codes": lambda: EXIT_CODES,
     "spool-format": _format,
+    "selectors": lambda: SELECTORS,
     "states": lambda: STATES,
     "time-formats": lambda: TIMES,
 }

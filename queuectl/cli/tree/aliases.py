@@ -76,6 +76,7 @@ ABSENT_OPTIONS = {
     ("enqueue", "--after"): "a job cannot wait for another one yet; do: queuectl wait ID && queuectl enqueue ...",
     ("enqueue", "--cron"): "for jobs that come again: queuectl help cron",
     ("enqueue", "--every"): "for jobs that come again: queuectl help cron",
+    ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",
     ("worker stop", "--all"): "without --id it stops all workers",
     ("worker restart", "--all"): "without --id it restarts all workers",
 }
