@@ -153,6 +153,7 @@ def act(
     notes: Notes | None = None,
     *,
     total: int | None = None,
+    none: str = "",
 ) -> int:
     """Do something to each job and tell of it.
 
@@ -161,6 +162,7 @@ def act(
         do: given the whole id; may return what to say instead of "Cancelled 01J...", and raise Unchanged.
         action, done: "cancel", "cancelled".
         notes: asked at the end what else was done to the jobs.
+        none: what to say when there was no job at all.
     """
     from queuectl.cli.progress import Progress
 
@@ -196,6 +198,8 @@ def act(
         screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
     elif len(unchanged) == 1 and not ids:
         screen.say(str(unchanged[0]))
+    elif seen == 0 and none:
+        screen.say(none)
     elif ids or unchanged or seen == 0:
         note = notes.words() if notes is not None else ""
         screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}{note}{_left(unchanged)}")

@@ -114,7 +114,11 @@ def choose(reader: Reader, wanted: Mapping[str, Any], states: Sequence[str], now
 
     query = query_of({name: value for name, value in wanted.items() if name != "limit"}, now)
     chosen = reader.select(query, states)
-    return chosen if "limit" not in wanted else Selection(islice(chosen, wanted["limit"]))
+    if "limit" not in wanted:
+        return chosen
+    first = Selection(islice(chosen, wanted["limit"]))
+    first.left_out = chosen.left_out
+    return first
 
 
 def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[str]) -> Selection:
@@ -181,7 +185,16 @@ def act_on(
         except NotFound:
             raise Unchanged(job_id, "deleted", CHANGED) from None
 
-    return act(screen, queue, _running_last(chosen), do_if_unchanged, verb.action, verb.done, notes, total=len(chosen))
+    ids, total = _running_last(chosen), len(chosen)
+    none = _none(states, chosen.left_out)
+    return act(screen, queue, ids, do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
+
+
+def _none(states: Sequence[str], left_out: Mapping[str, int]) -> str:
+    """Say that no job matches, and how many would in other states."""
+    if not left_out:
+        return "No job matches"
+    return f"No job matches that is {' or '.join(states)}; in other states {describe(left_out)} would"
 
 
 CHANGED = "had changed meanwhile"

@@ -125,6 +125,15 @@ def test_a_limit_takes_the_first_in_order(cli: Run, jobs: Jobs) -> None:
     assert cli("cancel", "--all", "--limit", "0", "--yes").code == 2
 
 
+def test_nothing_that_matches_is_said_with_what_is_in_other_states(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", queue="q")
+    jobs.pending("b", queue="q")
+    ran = cli("retry", "--queue", "q", "--yes")
+    says = "No job matches that is failed or dead; in other states 2 jobs (1 pending, 1 completed) would\n"
+    assert (ran.code, ran.err) == (0, says)
+    assert cli("cancel", "--queue", "nobody", "--yes").err == "No job matches\n"
+
+
 def test_json_says_how_many_matched(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     made = json.loads(cli("cancel", "--all", "--yes", "--json").out)
