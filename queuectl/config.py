@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.atomic_file import FILE_MODE, make_directory, make_parents, open_private
 from queuectl.clock import Clock
 from queuectl.errors import Busy, InvalidData, NotFound, from_os_error
 from queuectl.settings import ALIASES, SETTINGS, Settings, find
@@ -165,7 +166,9 @@ def _write_copy(copy: str, key: list[int], found: Found) -> None:
         return
     litter = f"{copy}.{os.getpid()}.tmp"
     try:
-        descriptor = os.open(litter, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        if os.stat(os.path.dirname(litter)).st_uid != os.geteuid():  # root leaves nothing in the home of another
+            return
+        descriptor = open_private(litter, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     except OSError:
         return
     try:
@@ -239,10 +242,10 @@ def _lock(home: str, shown: str) -> BaseFileLock:
 
     lock = filelock.FileLock(os.path.join(home, LOCK), timeout=LOCK_PATIENCE_S, mode=0o600)
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(home)), exist_ok=True)
+        make_parents(os.path.abspath(home))
         for folder in (home, os.path.join(home, os.path.dirname(LOCK))):
             if not os.path.isdir(folder):
-                os.mkdir(folder, 0o700)
+                make_directory(folder)
         lock.acquire()
     except filelock.Timeout:
         raise Busy(f"cannot change {shown}: another process is changing it", "try again") from None
@@ -260,8 +263,8 @@ def _write(path: str, text: str, shown: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         try:
-            with open(os.open(litter, flags, 0o600), "wb") as file:
-                os.fchmod(file.fileno(), 0o600)
+            with open(os.open(litter, flags, FILE_MODE), "wb") as file:
+                os.fchmod(file.fileno(), FILE_MODE)
                 file.write(text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())

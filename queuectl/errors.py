@@ -140,14 +140,37 @@ def from_os_error(error: OSError, doing: str) -> QueueError:
     if error.errno == errno.EROFS:
         return NotAllowed(message, "dmesg says why; when the disk can be written to again, so can the queue")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return NotAllowed(
-            message, "check owner and mode of the queue's home directory; queuectl doctor tells what is wrong"
-        )
+        return NotAllowed(message, _cure_of_denied(error.filename) or "ask the owner of what is named")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Busy(message, "free some disk space, then try again")
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
         return Busy(message, "try again; too many files are open")
     return QueueError(message)
+
+
+def _cure_of_denied(path: object) -> str | None:
+    """Return what lets us use a path: a command for the first part of it that keeps us out."""
+    import os
+    import stat
+
+    if not isinstance(path, str) or not path.startswith("/"):
+        return None
+    parent, part = os.path.dirname(path), ""
+    for name in path.split("/")[1:]:
+        part += f"/{name}"
+        try:
+            status = os.stat(part)
+        except OSError:
+            return None
+        is_directory = stat.S_ISDIR(status.st_mode)
+        wanted = os.X_OK if is_directory and part != path else os.R_OK | os.W_OK
+        wanted |= os.R_OK | os.W_OK if part == parent else 0
+        if os.access(part, wanted):
+            continue
+        if status.st_uid == os.geteuid():
+            return f"chmod {'700' if is_directory else '600'} {part}"
+        return f"{part} belongs to user {status.st_uid}: run queuectl as that user, or ask that user"
+    return None
 
 
 def assert_never(value: NoReturn) -> NoReturn:

@@ -20,7 +20,7 @@ PACKAGE = "queuectl"
 
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
-    {"__init__", "errors", "clock"},
+    {"__init__", "errors", "clock", "atomic_file"},
     {
         "attempts",
         "config",

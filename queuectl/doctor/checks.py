@@ -97,7 +97,8 @@ def examine(home: Home) -> list[Finding]:
         found = Finding(INFO, NO_HOME.format(home.layout.home), "queuectl enqueue --command 'echo hello'")
         found.check = "folders"
         return [found]
-    findings = [finding for check in CHECKS for finding in _made(check, home)]
+    checks = [check for check in CHECKS if check.name == "modes"] if home.is_closed else CHECKS
+    findings = [finding for check in checks for finding in _made(check, home)]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 

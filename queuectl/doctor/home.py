@@ -90,8 +90,14 @@ class Home:
                 f"{path} belongs to user {owner}, not to you",
                 f"ask as its owner: sudo -u {owner} queuectl doctor --home {quoted(path)}",
             )
-        refuse_newer(path)
+        if not self.is_closed:
+            refuse_newer(path)
         return True
+
+    @property
+    def is_closed(self) -> bool:
+        """Its own owner may not look into it."""
+        return not os.access(self.layout.home, os.R_OK | os.X_OK)
 
     def folders(self) -> Iterator[str]:
         """Yield the paths of all directories that a home has, itself first."""

@@ -7,11 +7,11 @@ Source:     spool/FORMAT.md § Replacing ("Neither is ever read"), § Rejected f
 
 from __future__ import annotations
 
-import os
 import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
+from queuectl.atomic_file import make_directory
 from queuectl.doctor.finding import INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.fields import is_id
@@ -100,7 +100,7 @@ def _is_orphan(home: Home, folder: str, name: str) -> bool:
 def _move_aside(home: Home, folder: str, names: Sequence[str]) -> str:
     target = f"{home.layout.home}/{folder}/{ORPHANS}"
     if home.lstat(target) is None:
-        os.mkdir(target, 0o700)
+        make_directory(target)
     moved = 0
     for name in names:
         if _is_orphan(home, folder, name):

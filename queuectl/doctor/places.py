@@ -9,6 +9,7 @@ import stat
 from functools import partial
 from typing import TYPE_CHECKING
 
+from queuectl.atomic_file import make_directory
 from queuectl.doctor.finding import ERROR, FIX, INFO, WARN, Finding, few
 from queuectl.doctor.home import quoted
 from queuectl.maintenance.litter import HALF_WRITTEN
@@ -68,14 +69,14 @@ def _put_aside(home: Home, path: str) -> str:
     while home.lstat(f"{path}.{number}") is not None:
         number += 1
     home.files.move(path, f"{path}.{number}")
-    os.mkdir(path, MINE)
+    make_directory(path)
     return f"renamed {home.within(path)} to {home.within(path)}.{number} and made the directory"
 
 
 def _make(home: Home, missing: list[str]) -> str:
     for name in missing:
         if home.lstat(f"{home.layout.home}/{name}") is None:
-            os.mkdir(f"{home.layout.home}/{name}", MINE)
+            make_directory(f"{home.layout.home}/{name}")
     return f"made {few(missing)}"
 
 
@@ -106,7 +107,9 @@ def modes(home: Home) -> Iterator[Finding]:
             level, text = wrong
             mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
             mend = partial(_set, home, [os.path.realpath(path)], MINE)
-            yield Finding(level, f"{path} {mode} {text}", mend=mend)
+            yield Finding(level, f"{path} {mode} {text}", f"chmod 700 {quoted(path)}", mend=mend)
+        if path == home.layout.home and home.is_closed:  # nothing in it can be looked at
+            return
     for name in FILES:
         path = f"{home.layout.home}/{name}"
         status = home.lstat(path)

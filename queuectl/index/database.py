@@ -16,6 +16,7 @@ import sqlite3
 import stat
 import zlib
 
+from queuectl.atomic_file import open_private
 from queuectl.errors import Busy
 
 TYPE_CHECKING = False
@@ -282,7 +283,7 @@ class Database:
 def _create(path: str) -> None:
     if not os.path.lexists(path):
         discard(path)  # a -wal that lost its file would be read as part of the new one
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise IndexUnavailable(f"{path} is not a file", is_lost=True)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 
+from queuectl.atomic_file import open_private
 from queuectl.index.changes import Changes
 from queuectl.index.rows import witness
 from queuectl.job import DIRECTORIES, PENDING, PROCESSING
@@ -93,7 +94,7 @@ def void(spool: Spool) -> None:
 
 def _write_token(spool: Spool, token: str) -> None:
     try:
-        fd = os.open(_token_path(spool), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = open_private(_token_path(spool), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW)
         try:
             os.write(fd, token.encode())
         finally:

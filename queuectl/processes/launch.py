@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from queuectl import PACKAGE
+from queuectl.atomic_file import open_private
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.processes import control
@@ -104,7 +105,7 @@ def _start_supervisor(layout: Layout, count: int = 0) -> None:
     import subprocess
 
     ready, tell = os.pipe()
-    log = os.open(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    log = open_private(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground"]
     command += ["--count", str(count)]
     try:

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from queuectl.atomic_file import open_private
 from queuectl.clock import Clock
 from queuectl.fields import stamp
 
@@ -90,7 +91,7 @@ class Log:
                 if os.path.exists(former):
                     os.replace(former, f"{self._path}.{number}")
         if self._fd < 0:
-            self._fd = os.open(self._path, FLAGS, 0o600)
+            self._fd = open_private(self._path, FLAGS)
             self._size = os.fstat(self._fd).st_size
 
 

@@ -12,7 +12,9 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 
+from queuectl.atomic_file import open_private
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, NoSupervisor, NotAllowed
 from queuectl.history import PROCESSING
@@ -65,7 +67,10 @@ class Ownership:
         except Busy:
             self._lock.release()
             raise
-        with open(f"{self._layout.run}/supervisor.json", "w", encoding="utf-8") as file:
+        note = f"{self._layout.run}/supervisor.json"
+        with suppress(FileNotFoundError):  # one that was left, perhaps with another mode
+            os.unlink(note)
+        with open(open_private(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
             run = run_of(self._layout)
             json.dump({"pid": os.getpid(), "started_at": Clock().now(), "run": run}, file)
         return self

@@ -14,6 +14,7 @@ import os
 import resource
 from typing import TYPE_CHECKING, NamedTuple
 
+from queuectl.atomic_file import open_private
 from queuectl.errors import QueueError
 from queuectl.outcome import NOT_EXECUTABLE, NOT_FOUND, Exited, FailedToStart, Outcome, Signaled, Usage
 from queuectl.processes.environment import SHELL, command_environment
@@ -90,7 +91,7 @@ class LocalAttempts:
     def _open_output(self, job: Job) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            fd = os.open(self._layout.output_of(job.id, job.attempts), flags, 0o600)
+            fd = open_private(self._layout.output_of(job.id, job.attempts), flags)
         except OSError as error:
             raise NotStarted(None, f"cannot create its output file: {error.strerror}") from None
         try:

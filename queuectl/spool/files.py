@@ -13,6 +13,8 @@ import fcntl
 import os
 import stat
 
+from queuectl.atomic_file import open_private, restore_mode
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,8 +49,10 @@ class Files:
     # --- looking
 
     def open(self, path: str, flags: int) -> int:
-        """Open or create; what is created is 0600."""
-        return os.open(path, flags, 0o600)
+        """Open or create; what is created is 0600, whatever the umask."""
+        if flags & os.O_CREAT:
+            return open_private(path, flags)
+        return os.open(path, flags)
 
     def close(self, fd: int) -> None:
         """Close; this also drops the lock held through `fd`."""
@@ -233,13 +237,15 @@ class Files:
         """Create a file for `publish`: without a name where the system can, else with one of its own in `directory`."""
         if self._unnamed:
             try:
-                return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), None
+                fd = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                restore_mode(fd)
+                return fd, None
             except OSError as error:
                 if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
                     raise
                 self._unnamed = False
         path = self.fresh_name(directory)
-        return os.open(path, CREATE, 0o600), path
+        return open_private(path, CREATE), path
 
     def fresh_name(self, directory: str) -> str:
         """Return a path that nobody else uses."""
@@ -332,7 +338,7 @@ class Files:
 
     def append(self, path: str, data: bytes) -> None:
         """Add one line to a file that others add to as well, under a shared lock."""
-        fd = os.open(path, APPEND, 0o600)
+        fd = open_private(path, APPEND)
         try:
             fcntl.flock(fd, fcntl.LOCK_SH)
             os.write(fd, data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 
+from queuectl.atomic_file import make_directory, make_parents
 from queuectl.errors import InvalidData, NotAllowed, NotFound
 from queuectl.fields import ID_GRAMMAR, is_id
 
@@ -124,7 +125,7 @@ class Layout:
     def ensure_run(self) -> None:
         """Create run/ for the index's lock where a queue has none, as one that was copied without it."""
         try:
-            os.mkdir(self.run, 0o700)
+            make_directory(self.run)
         except FileExistsError:
             return
 
@@ -134,14 +135,18 @@ class Layout:
         Crash: some directories exist, others not; the next call makes the rest.
         """
         try:
-            os.makedirs(self.home, mode=0o700, exist_ok=True)
+            make_parents(self.home)
+            make_directory(self.home)
         except FileExistsError:
-            raise NotAllowed(f"{self.home} is not a directory") from None
+            if not os.path.isdir(self.home):
+                raise NotAllowed(f"{self.home} is not a directory") from None
+        except NotADirectoryError:
+            raise NotAllowed(f"{self.home} lies in what is not a directory") from None
         self.check()
         for folder in FOLDERS:
             path = f"{self.home}/{folder}"
             try:
-                os.mkdir(path, 0o700)
+                make_directory(path)
             except FileExistsError:
                 self._check_folder(path, moves=folder.startswith("spool/"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from queuectl.client import Queue
 from queuectl.errors import QueueError
 from tests.cli.support import Jobs, Run
+from tests.support.permissions import as_if_not_root
 
 ROOT = Path(__file__).resolve().parents[2]
 READING = (
@@ -119,15 +119,6 @@ def mounted_read_only(home: Path) -> Iterator[list[str]]:
         yield []
     finally:
         subprocess.run(["umount", str(home)], check=True)
-
-
-def as_if_not_root() -> list[str]:
-    """Return the beginning of a command line under which modes count for root as well."""
-    if os.geteuid() != 0:
-        return []
-    if shutil.which("setpriv") is None:
-        pytest.skip("root may do anything, and there is no setpriv")
-    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
 def run(start: list[str], *words: str) -> subprocess.CompletedProcess[str]:

@@ -191,8 +191,8 @@ SPOOL = (
         "spool/files.py",
         (
             (
-                "return os.open(path, flags, 0o600)",
-                "fd = os.open(path, flags, 0o600)\n        os.set_inheritable(fd, True)\n        return fd",
+                "return os.open(path, flags)",
+                "fd = os.open(path, flags)\n        os.set_inheritable(fd, True)\n        return fd",
             ),
         ),
         (

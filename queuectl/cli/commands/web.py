@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.atomic_file import open_private
 from queuectl.cli.screen import shorten
 from queuectl.client import Queue, own_layout
 from queuectl.errors import UsageError
@@ -97,7 +98,7 @@ def _open(server: Server, url: str) -> None:
     import webbrowser
 
     path = f"{server.site.layout.run}/web.html"
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "w") as file:
+    with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW), "w") as file:
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">QueueCTL</a>\n')
     webbrowser.open(f"file://{path}")
 
