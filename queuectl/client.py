@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from datetime import timedelta
     from typing import Any
 
     from typing_extensions import Unpack
@@ -55,7 +56,7 @@ class Queue(JobActions):
 
     Example:
         >>> queue = Queue()
-        >>> job_id = queue.enqueue("gzip -k data.csv", cwd="/srv/data", priority=5)
+        >>> job_id = queue.enqueue("gzip -k data.csv", priority=5, timeout="10m")
         >>> queue.wait([job_id])[job_id].state
         'completed'
     """
@@ -401,14 +402,15 @@ class Queue(JobActions):
 
     def wait(
         self,
-        job_ids: Iterable[str],
-        timeout_s: float | None = None,
+        job_ids: str | Iterable[str],
+        timeout_s: float | timedelta | None = None,
         on_end: Callable[[Job], None] | None = None,
         on_look: Callable[[], None] | None = None,
     ) -> dict[str, Job]:
-        """Wait until every job is completed, cancelled or dead, and return them.
+        """Wait until every job is completed, cancelled or dead, and return them by id.
 
         Args:
+            job_ids: of several jobs, or of one.
             on_end: called with each job as it ends.
             on_look: called whenever the jobs have been looked at, at least every few seconds.
 
@@ -417,7 +419,11 @@ class Queue(JobActions):
             JobFailed: one was removed before it had ended.
             TimedOut: some had not ended after `timeout_s` seconds.
         """
-        left, awaited = dict.fromkeys(job_ids), Awaited(self.spool)
+        from datetime import timedelta
+
+        if isinstance(timeout_s, timedelta):
+            timeout_s = timeout_s.total_seconds()
+        left, awaited = dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids), Awaited(self.spool)
         ended: dict[str, Job] = {}
         deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
         for _ in self._looks(deadline):
