@@ -168,7 +168,8 @@ def test_the_reference_is_what_the_program_says() -> None:
     """Each page of docs/reference is what its generator writes today."""
     generator = runpy.run_path(str(ROOT / "docs/reference/generate.py"))
     pages = generator["pages"]()
-    assert {page.name for page in (ROOT / "docs/reference").glob("*.md")} == set(pages)
+    written = {page.name for page in (ROOT / "docs/reference").glob("*.md") if generator["WRITTEN"] in page.read_text()}
+    assert written == set(pages)
     for name, text in pages.items():
         assert (ROOT / "docs/reference" / name).read_text() == text, "run: python docs/reference/generate.py"
 
