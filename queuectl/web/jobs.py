@@ -103,9 +103,12 @@ def dead_groups(ask: Ask) -> Answer:
     index.catch_up()
 
     def make() -> dict[str, Any]:
+        limit = ask.params.get("limit", PAGE)
         with index.reader() as reader:
-            groups = reader.failures(("dead", "dead"), since, ask.params.get("limit", PAGE))
-            return {"groups": [group_as_dict(group) for group in groups], "total": reader.counts()["dead"]}
+            groups = reader.failures(("dead", "dead"), since, limit + 1)
+            total = reader.counts()["dead"]
+        shown = [group_as_dict(group) for group in groups[:limit]]
+        return {"groups": shown, "has_more": len(groups) > limit, "total": total}
 
     return unless_known(ask, (index.changes(), since, sorted(ask.params.items())), make)
 

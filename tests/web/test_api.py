@@ -152,6 +152,8 @@ def test_dead_jobs_are_grouped_by_what_their_errors_have_in_common(web: Served, 
     groups = web.get("/api/v1/dead/groups")
     assert groups["total"] == 5
     assert [group["count"] for group in groups["groups"]] == [4, 1]
+    assert groups["has_more"] is False
+    assert web.get("/api/v1/dead/groups?limit=1")["has_more"] is True
     fingerprint = groups["groups"][0]["fingerprint"]
     assert web.get(f"/api/v1/jobs?error={fingerprint}")["total"] == 4
     assert web.get("/api/v1/snapshot")["failures"][0]["count"] == 4

@@ -16,6 +16,7 @@ export function dead() {
     trials.map(trialCard),
     groups.groups.length ? groups.groups.map(groupCard)
       : empty('completed', 'Nothing is dead', soft('Jobs come here when they have failed and no retry is left.')),
+    groups.has_more && soft(`Only the ${groups.groups.length} most frequent errors are shown.`),
   ];
 }
 
