@@ -45,7 +45,8 @@ LOOK_S = 1.0  # between two looks while no supervisor reports
 FOREVER_S = 86400.0
 OVERLAP_S = 2.0  # what was written just before a look may be seen only after it
 REMEMBERED = 4096
-MEMBERS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")
+MEMBERS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")  # of every event, null where it has none
+WITHOUT_RUN: dict[str, Any] = dict.fromkeys(MEMBERS)
 
 
 class Event(NamedTuple):
@@ -79,8 +80,7 @@ class Event(NamedTuple):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the event as `events --json` has it."""
-        shared = {name: value for name in MEMBERS if (value := getattr(self, name)) is not None}
-        return {**shared, "at": spell(self.at), **self.details}
+        return {**{name: getattr(self, name) for name in MEMBERS}, "at": spell(self.at), **self.details}
 
 
 def kinds_of(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ class EventStream:
                 key, at = _key(happened), parse_instant(happened["at"])
                 is_new = self._from_histories.get(key) != at
                 if is_new and abs(self._from_supervisor.get(key, 0.0) - at) > OVERLAP_S and self._is_wanted(happened):
-                    yield happened
+                    yield {**WITHOUT_RUN, **happened}
                 _remember(self._from_histories, key, at)
 
     def follow(self, since: float) -> Iterator[Happened | None]:
@@ -187,7 +187,7 @@ class EventStream:
             for happened in feed.take():
                 key, at = _key(happened), parse_instant(happened["at"])
                 if abs(self._from_histories.pop(key, 0.0) - at) > OVERLAP_S and self._is_wanted(happened):
-                    yield happened
+                    yield {**WITHOUT_RUN, **happened}
                 _remember(self._from_supervisor, key, at)
             yield None
 

@@ -153,6 +153,7 @@ A job looks the same in JSON wherever it comes from. There are two forms, a *row
 * Instants are RFC 3339 in UTC with microseconds: `2026-11-24T14:01:58.120000Z`. Durations are seconds, sizes bytes.
 * What can be several is an array, also when it is one: `show ID --json` is an array of one job (`jq '.[0].state'`).
   `-o jsonl` is the same as one object a line. `events --json` is an array; with `-f` it is one object a line.
+* An event always has `at`, `event`, `id`, `state`, `attempt`, `worker` and `exit_code`, and what else there is to say.
 * Members that the author added to a job and that QueueCTL does not know follow at the end of the detail.
 
 ## The shape of a job

@@ -14,7 +14,7 @@ from queuectl.cli.text import cut, pad, safe
 from queuectl.cli.times import MONTHS, instant
 from queuectl.clock import parse_instant
 from queuectl.errors import UsageError
-from queuectl.job_events import TOLD, EventStream, kinds_of
+from queuectl.job_events import MEMBERS, TOLD, EventStream, kinds_of
 from queuectl.outcome import describe_leftovers
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     Happened = dict[str, Any]
     Key = tuple[str, str, int | None]
 
-FIELDS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")
 DEFAULT_SINCE_S = 3600.0
 LINES = 1000  # for people, unless --limit says otherwise; other formats are complete
 
@@ -43,7 +42,7 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.since is not None:
         since = instant("--since", args.since, now, past=True)
     if screen.format == "tsv":
-        screen.line("\t".join(FIELDS))
+        screen.line("\t".join(MEMBERS))
     limit = LINES if args.limit is None and screen.is_table else args.limit
     stream = EventStream(
         queue,
@@ -62,7 +61,7 @@ def run(args: Arguments, screen: Screen) -> int:
                 screen.flush()
                 _tell_of_more(screen, stream)
     if screen.format == "json":
-        emit(screen, stream.past(since), (), FIELDS)
+        emit(screen, stream.past(since), (), MEMBERS)
     else:
         for happened in stream.past(since):
             write(screen, happened)
@@ -85,7 +84,7 @@ def write(screen: Screen, happened: Happened) -> None:
     if screen.format in ("json", "jsonl"):
         screen.line(to_json(happened))
     elif screen.format == "tsv":
-        screen.line("\t".join(tsv(happened.get(field)) for field in FIELDS))
+        screen.line("\t".join(tsv(happened.get(field)) for field in MEMBERS))
     elif screen.format == "name":
         screen.line(str(happened["id"]))
     else:
@@ -105,9 +104,9 @@ def _line(happened: Happened, screen: Screen) -> str:
 def _words(happened: Happened) -> list[str]:
     """Return the details in the order in which they are read."""
     code, words = happened.get("exit_code"), []
-    if "attempt" in happened and happened["event"] not in ("held", "released", "edited"):
+    if happened.get("attempt") is not None and happened["event"] not in ("held", "released", "edited"):
         words.append(f"attempt {happened['attempt']}")
-    if "worker" in happened:
+    if happened.get("worker") is not None:
         words.append(f"on {happened['worker']}")
     if "signal" in happened or code is not None:
         words.append(str(happened.get("signal") or f"exit {code}"))
