@@ -63,6 +63,7 @@ const about = (it) => facts([
   ['Batch', it.batch && link(jobsOf({ batch: it.batch }), it.batch)],
   ['Created', when(it.created_at)],
   ['Not before', at(it.run_at) > now() && when(it.run_at)],
+  ['Expires', it.expires_at && when(it.expires_at)],
   ['Retries', `${Math.max(0, it.failures - (it.state === 'dead' ? 1 : 0))} of ${it.max_retries_in_force} used`],
   ['Time limit', it.timeout_s ? span(it.timeout_s) : 'none'],
   ['Directory', it.cwd],
