@@ -8,7 +8,7 @@ Fails with: NotFound, Conflict, InvalidData, Busy.
 from __future__ import annotations
 
 from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError
-from queuectl.fields import validate
+from queuectl.fields import refuse_expired, validate
 from queuectl.history import with_changes
 from queuectl.job import PENDING, PROCESSING
 
@@ -125,18 +125,22 @@ class JobActions:
         with self.spool.take(job_id) as claim:
             if check is not None:
                 check(self._job(claim.job))
-            if wanted:
-                validate(with_changes(claim.job.fields, wanted))
+            expiry, now = claim.job.expires_at, self.spool.clock.now()
+            is_past = expiry is not None and expiry < now
+            edit = {"expires_at": None, **wanted} if is_past and wanted else wanted
+            if edit:  # what would be wrong shows before anything is done
+                edited = with_changes(claim.job.fields, edit)
+                validate(edited)
+                refuse_expired(edited, now)
             if claim.directory == PENDING:
-                if wanted:
-                    claim.edit(wanted)
+                if edit:
+                    claim.edit(edit)
                 claim.run_now()
             else:
                 claim.revive()
-                if wanted:
-                    claim.edit(wanted)
-            if "expires_at" in wanted:
-                claim.job.removed_expiry = None  # the caller has decided about it
+                if edit:
+                    claim.edit(edit)
+            claim.job.removed_expiry = expiry if is_past and "expires_at" not in wanted else None
             self.spool.note_change(job_id)
             return self._job(claim.job)
 

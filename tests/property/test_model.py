@@ -240,7 +240,7 @@ class Model(Strangers):
             legal = {"before": job} if after is None and verb != "delete" else {"before": job, "after": after}
             self.resolve(job.note, verb, legal)
         elif after is None and verb != "delete":
-            assert isinstance(answer, Conflict), answer
+            assert isinstance(answer, InvalidData if verb == "edit" and job.state in WAITING else Conflict), answer
             TALLY[f"{verb}: refused"] += 1
         else:
             assert answer is None, answer

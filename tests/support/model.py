@@ -247,7 +247,12 @@ class Expected:
             return self._after("released", "pending")._without_past_expiry(now)
         if verb == "run_now":
             return self._after("requeued", "pending", run_at=now, waits="nobody")._without_past_expiry(now)
-        return self._edited(now, changes)
+        return None if self._expires_before_it_starts(now, changes) else self._edited(now, changes)
+
+    def _expires_before_it_starts(self, now: float, changes: dict[str, Any]) -> bool:
+        if self.expires_at is None or "run_at" not in changes:
+            return False
+        return self.expires_at <= max(now, changes["run_at"] or now)
 
     def _without_past_expiry(self, now: float) -> Expected:
         is_past = self.expires_at is not None and self.expires_at < now

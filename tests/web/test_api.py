@@ -228,6 +228,9 @@ def test_a_dead_job_is_corrected_and_tried_again_in_one_step(web: Served, jobs: 
     wrong = web.ask("POST", "/api/v1/jobs/j/retry", {"set": {"priority": "high"}})
     assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/set/priority")
     assert web.queue.get("j").state == "dead"
+    late = web.ask("POST", "/api/v1/jobs/j/retry", {"set": {"expires_at": "2026-01-01T00:00:00Z"}})
+    assert (late.status, late.json["errors"][0]["pointer"]) == (422, "/set/expires_at")
+    assert web.queue.get("j").state == "dead", "refused before anything was done"
     web.post("/api/v1/jobs/j/retry", {"set": {"command": "true", "env": None}})
     job = web.queue.get("j")
     assert (job.state, job.command, job.failures) == ("pending", "true", 0)
@@ -241,6 +244,23 @@ def test_a_verb_may_name_the_states_that_were_seen(web: Served, jobs: Jobs) -> N
         assert (reply.status, web.queue.get("j").state) == (409 if verb == "retry" else 200, "completed")
     assert web.post("/api/v1/jobs/j/retry", {"if_state": ["completed"]})["ids"] == ["j"]
     assert web.ask("POST", "/api/v1/jobs/j/retry", {"if_state": ["done"]}).status == 422
+
+
+def test_an_expired_job_is_changed_and_run_again_in_one_step(web: Served, jobs: Jobs) -> None:
+    expiry = "2026-01-01T00:00:00.000000Z"
+    for job_id in ("dead", "waits", "later"):
+        jobs.spool.enqueue({"id": job_id, "command": "fasle", "expires_at": expiry})
+    assert not isinstance(jobs.spool.claim("dead", "w"), Claim)
+    for job_id in ("dead", "waits"):
+        made = web.post(f"/api/v1/jobs/{job_id}/retry", {"set": {"command": "true"}})
+        assert made["expiry_removed"] == [{"id": job_id, "expires_at": expiry}]
+    later = {"set": {"expires_at": "2999-01-01T00:00:00Z"}}
+    assert "expiry_removed" not in web.post("/api/v1/jobs/later/retry", later)
+    for job_id in ("dead", "waits", "later"):
+        claim = jobs.spool.claim(job_id, "w")
+        assert isinstance(claim, Claim)
+        claim.close()
+    assert web.queue.get("later").fields["expires_at"] == "2999-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize("path", ["/api/v1/jobs/j/retry", "/api/jobs/j/retry"])
