@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypedDict
 
+    from queuectl.index.selection import Selected
+
     States = str | Iterable[str] | None
     When = str | float | datetime | timedelta | None
 
@@ -79,6 +81,19 @@ def states_for(verb: str, named: Sequence[str]) -> tuple[str, ...]:
     """
     usual, possible = SELECTED_FOR[verb]
     return tuple(state for state in named if state in possible) if named else usual
+
+
+def is_as_selected(verb: str, states: Sequence[str], selected: Selected, state: str, updated_at: float) -> bool:
+    """Return whether a job would still be selected for a verb, so that who confirmed the selection meant it too.
+
+    Args:
+        states: those of the selection.
+        selected: the job as it was then.
+        state, updated_at: as it is now.
+    """
+    if state not in states or (selected.state in ENDED and updated_at != selected.updated_at):
+        return False
+    return verb != "retry" or state != "completed" or selected.state == "completed"
 
 
 def query_of(

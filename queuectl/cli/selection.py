@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
     from queuectl.index.reader import Reader
-    from queuectl.index.selection import Selection
+    from queuectl.index.selection import Selected, Selection
     from queuectl.job import Job
 
     Check = Callable[[Job], None]
@@ -167,6 +167,8 @@ def act_on(
         if args.dry_run:
             return _try_named(args, screen, queue, verb)
         return act(screen, queue, args.ids, lambda job_id: do(job_id, None), verb.action, verb.done, notes)
+    from queuectl.filters import is_as_selected
+
     states = states_of(args, verb)
     chosen = chosen_by(args, screen, queue, states)
     sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what}"
@@ -175,8 +177,15 @@ def act_on(
     if not is_agreed(args, verb.command, sentence, len(chosen)):
         return NOT_CONFIRMED
 
+    current: list[Selected] = []  # the job whose id was yielded last
+
+    def ids() -> Iterator[str]:
+        for job in _running_last(chosen):
+            current[:] = [job]
+            yield job.id
+
     def check(job: Job) -> None:
-        if job.state not in states:
+        if not is_as_selected(verb.action, states, current[0], job.state, job.updated_at):
             raise Unchanged(job.id, job.state, CHANGED)
 
     def do_if_unchanged(job_id: str) -> str | None:
@@ -185,9 +194,8 @@ def act_on(
         except NotFound:
             raise Unchanged(job_id, "deleted", CHANGED) from None
 
-    ids, total = _running_last(chosen), len(chosen)
-    none = _none(states, chosen.left_out)
-    return act(screen, queue, ids, do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
+    none, total = _none(states, chosen.left_out), len(chosen)
+    return act(screen, queue, ids(), do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
 
 
 def _none(states: Sequence[str], left_out: Mapping[str, int]) -> str:
@@ -200,10 +208,10 @@ def _none(states: Sequence[str], left_out: Mapping[str, int]) -> str:
 CHANGED = "had changed meanwhile"
 
 
-def _running_last(chosen: Selection) -> Iterator[str]:
-    """Yield ids, those of running jobs at the end: else the workers that become free would start others meanwhile."""
-    yield from (job.id for job in chosen if job.state != "processing")
-    yield from (job.id for job in chosen if job.state == "processing")
+def _running_last(chosen: Selection) -> Iterator[Selected]:
+    """Yield jobs, those that are running jobs at the end: else the workers that become free would start others meanwhile."""
+    yield from (job for job in chosen if job.state != "processing")
+    yield from (job for job in chosen if job.state == "processing")
 
 
 def _try_named(args: Arguments, screen: Screen, queue: Queue, verb: Verb) -> int:

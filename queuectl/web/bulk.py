@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
-from queuectl.filters import ENDED, SELECTED_FOR, states_for, states_of
+from queuectl.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.index.selection import Selection
 from queuectl.web.answer import Answer, Problem, ok
 from queuectl.web.jobs import DOES, Done, StateChanged, Unchanged, checked_changes, query_of
@@ -143,9 +143,7 @@ def _unless_changed(kept: Kept, selected: Selected) -> Callable[[Job], None] | N
         return None  # named, and not looked at before
 
     def check(job: Job) -> None:
-        has_moved_on = selected.state in ENDED and job.updated_at != selected.updated_at
-        has_succeeded = job.state == "completed" != selected.state and kept.action == "retry"
-        if job.state not in kept.states or has_moved_on or has_succeeded:
+        if not is_as_selected(kept.action, kept.states, selected, job.state, job.updated_at):
             raise StateChanged(job, f"it was {selected.state}")
 
     return check

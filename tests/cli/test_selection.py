@@ -117,6 +117,28 @@ def test_what_was_counted_is_acted_on_and_nothing_else(cli: Run, jobs: Jobs, mon
     assert (found["late"], found["gone-too"], found["dead-2"]) == ("dead", "dead", "completed")
 
 
+def test_a_job_that_has_changed_though_its_state_would_do_is_left_alone(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was dead has died of something else; one that had failed has completed."""
+    jobs.dead("again")
+    jobs.failed("better")
+    jobs.completed("fine")
+
+    def agree(*_: object) -> bool:
+        jobs.queue.retry("again")
+        with jobs.start("again") as claim:
+            claim.bury("retries_exhausted", {"exit_code": 2})
+        with jobs.start("better") as claim:
+            claim.finish({"exit_code": 0})
+        return True
+
+    monkeypatch.setattr(selection, "is_agreed", agree)
+    ran = cli("retry", "--state", "dead,failed,completed")
+    assert ran.err == "Put back 1 job; 2 had changed meanwhile (1 completed, 1 dead)\n"
+    assert states(jobs) == {"again": "dead", "better": "completed", "fine": "pending"}
+
+
 def test_a_limit_takes_the_first_in_order(cli: Run, jobs: Jobs) -> None:
     for job_id in ("a", "b", "c"):
         jobs.pending(job_id)
