@@ -22,7 +22,7 @@ from queuectl.units import plural
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from datetime import timedelta
     from typing import Any
 
@@ -405,17 +405,18 @@ class Queue(JobActions):
         job_ids: str | Iterable[str],
         timeout_s: float | timedelta | None = None,
         on_end: Callable[[Job], None] | None = None,
-        on_look: Callable[[], None] | None = None,
+        on_look: Callable[[Sequence[Job]], None] | None = None,
     ) -> dict[str, Job]:
         """Wait until every job is completed, cancelled or dead, and return them by id.
 
         Args:
             job_ids: of several jobs, or of one.
             on_end: called with each job as it ends.
-            on_look: called whenever the jobs have been looked at, at least every few seconds.
+            on_look: called with those that have not ended whenever they have been looked at, at least every few seconds.
 
         Raises:
             NotFound: one of them does not exist.
+            Conflict: one of them is the job inside which this process runs, so that it would wait for itself.
             JobFailed: one was removed before it had ended.
             TimedOut: some had not ended after `timeout_s` seconds.
         """
@@ -423,37 +424,52 @@ class Queue(JobActions):
 
         if isinstance(timeout_s, timedelta):
             timeout_s = timeout_s.total_seconds()
-        left, awaited = dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids), Awaited(self.spool)
+        left: dict[str, Job | None] = dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids)
+        awaited = Awaited(self.spool)
+        self.refuse_own_job(left)
         ended: dict[str, Job] = {}
         deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
-        for _ in self._looks(deadline):
+        for is_last in self._looks(deadline):
             for job_id in [*left]:
-                stored = awaited.look(job_id)
-                if stored.state in ENDED:
+                job = left[job_id] = self._job(awaited.look(job_id))
+                if job.state in ENDED:
                     del left[job_id]
-                    ended[job_id] = job = self._job(stored)
+                    ended[job_id] = job
                     if on_end is not None:
                         on_end(job)
             if not left:
                 return ended
-            if on_look is not None:
-                on_look()
+            if on_look is not None and not is_last:
+                on_look([job for job in left.values() if job is not None])
         raise TimedOut(f"{len(left)} of {plural(len(left) + len(ended), 'job')} had not ended after {timeout_s:g}s")
 
-    def _looks(self, deadline: float | None) -> Iterator[None]:
-        """Yield whenever something may have changed, until the deadline."""
+    def refuse_own_job(self, job_ids: Container[str]) -> None:
+        """Raise Conflict when one of these is the job inside which this process runs: it would wait for itself."""
+        from queuectl.processes.environment import calling_job
+
+        job = calling_job(self.spool, os.environ)
+        if job is not None and job.id in job_ids:
+            raise Conflict(
+                f"this command runs in job {job.id}, whose end it would wait for: it would wait for itself",
+                "name other jobs; a job is told of its own id by $QUEUECTL_JOB_ID",
+            )
+
+    def _looks(self, deadline: float | None) -> Iterator[bool]:
+        """Yield False whenever something may have changed, and True once the deadline has passed."""
         from queuectl.processes.control import Watch
 
         clock = self.spool.clock
         watch = Watch(self.layout)
         try:
+            looks = 0
             while deadline is None or clock.monotonic() < deadline:
-                yield
-                left = POLL_S * 4 if watch.is_open else POLL_S
+                yield False
+                looks += 1
+                left = POLL_S * 4 if watch.is_open and looks > 1 else POLL_S
                 watch.wait(left if deadline is None else max(0.0, min(left, deadline - clock.monotonic())))
         finally:
             watch.close()
-        yield
+        yield True
 
 
 def _load(home: str, warn: Callable[[str], None] | None) -> Settings:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from queuectl.errors import NotAllowed
     from queuectl.index.minutes import Figures
     from queuectl.index.reader import Reader
+    from queuectl.scheduling.waits_for import Supervision
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 HOUR = 60  # minutes
@@ -115,6 +116,23 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
     except FileNotFoundError:
         pass  # there is no queue yet
     return made
+
+
+def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervision:
+    """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
+    from queuectl.processes import control
+    from queuectl.processes.environment import calling_job
+    from queuectl.processes.ownership import noted_pid
+    from queuectl.scheduling.waits_for import Supervision
+
+    job = calling_job(queue.spool, os.environ)
+    caller = job.id if job is not None else ""
+    try:
+        return Supervision(control.ask(queue.layout, {"do": "status"}, timeout_s=patience_s), caller=caller)
+    except TimedOut:
+        return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller)
+    except NoSupervisor:
+        return Supervision(None, caller=caller)
 
 
 def look_into_index(made: Overview, reader: Reader) -> None:

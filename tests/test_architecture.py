@@ -27,6 +27,7 @@ LAYERS = (
         "config_text",
         "events",
         "fields",
+        "growing_file",
         "history",
         "job",
         "jsonengine",
@@ -36,7 +37,7 @@ LAYERS = (
         "record",
         "retry",
     }
-    | {"salvage", "schema", "settings", "surroundings", "times", "units", "value"},
+    | {"salvage", "schema", "scheduling", "settings", "surroundings", "times", "units", "value"},
     {"spool"},
     {"index"},
     {"processes"},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from queuectl.cli.ids import Failures
+from queuectl.cli.jobs import wait_timeout
 from queuectl.cli.lines import read_lines
 from queuectl.cli.progress import Progress
 from queuectl.cli.screen import to_json
@@ -20,7 +21,7 @@ from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO
 
     from queuectl.cli.commandline import Arguments
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from queuectl.cli.resume import Resumed
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
+    from queuectl.job_view import Job
 
     Fields = dict[str, Any]
 
@@ -47,7 +49,7 @@ class Intake:
             from queuectl.cli.resume import Resumed
 
             self._resumed = Resumed(queue, args.resume, args)
-        self._keeps_ids = bool(args.wait or args.propagate)
+        self._keeps_ids = bool(args.wait or args.propagate or args.wait_timeout is not None)
         self._under_way: deque[tuple[int, Fields]] = deque()  # line numbers, and jobs handed on and not yet answered
         self._printed = 0
         self.refused = Failures(screen)
@@ -104,10 +106,12 @@ class Intake:
             self._screen.line(job_id)
         self._printed += 1
 
-    def finish(self) -> None:
-        """End the object, and raise what the refusals amount to."""
+    def finish(self, jobs: Sequence[Job] | None = None) -> None:
+        """End the object; `jobs` are those that were waited for, as they are now."""
         if self._screen.format in ("json", "jsonl"):
-            counts = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            counts: dict[str, Any] = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            if jobs is not None:
+                counts["jobs"] = [job.as_dict() for job in jobs]
             self._screen.write(("" if self._printed else BEGINNING) + "], " + to_json(counts)[1:] + "\n")
 
     def raise_refusals(self) -> None:
@@ -117,6 +121,7 @@ class Intake:
 
 def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> int:
     """Put the jobs of a file into the queue and return the exit code."""
+    wait_timeout(args)  # a mistake in it is said before anything is done
     intake = Intake(args, screen, queue, template, file)
     if args.dry_run:
         return _check(intake, screen, queue.spool.clock.now())
@@ -133,16 +138,26 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
             done = plural(intake.queued + intake.known, "job")
             screen.say(f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created")
             raise
-    intake.finish()
+    waits = bool(intake.ids)
+    if not (waits and screen.format == "json"):  # else the one document ends with the waiting
+        intake.finish()
     notes = [f"{intake.known:,} were there already"] if intake.known else []
     notes += [f"{len(intake.refused):,} refused"] if intake.refused else []
     if intake.queued or intake.known or not intake.refused:
         note = f" ({', '.join(notes)})" if notes else ""
         screen.say(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
-    if intake.ids and (args.wait or args.propagate):
+    if waits:
         from queuectl.cli.commands.wait import await_jobs
 
-        code = await_jobs(queue, screen, intake.ids, timeout_s=None, propagate=args.propagate)
+        code = await_jobs(
+            queue,
+            screen,
+            intake.ids,
+            timeout_s=wait_timeout(args),
+            propagate=args.propagate,
+            show=lambda _screen, jobs: intake.finish(jobs),
+            prints_ends=screen.format == "jsonl",
+        )
         if code:
             return code
     intake.raise_refusals()

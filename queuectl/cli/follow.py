@@ -1,15 +1,14 @@
 """follow: files that grow: what stands in them, their last lines, and what is added.
 
-Guarantees: a pipe gets the very bytes; a terminal gets text that cannot command it. A file that its writer rotates is
-            followed into its successor.
+Guarantees: a pipe gets the very bytes; a terminal gets text that cannot command it.
 """
 
 from __future__ import annotations
 
 import codecs
-import os
 import sys
 
+from queuectl.cli.screen import is_terminal
 from queuectl.cli.text import safe_output
 
 TYPE_CHECKING = False
@@ -17,98 +16,28 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.screen import Screen
+    from queuectl.growing_file import GrowingFile
 
-BLOCK = 1 << 16
+
 LOOK_S = 0.25  # between two looks at a file: its growth wakes nobody
 LONGEST_ESCAPE = 32
 
 
-class Source:
-    """A file that is read from where the last reading ended; it may be missing as yet."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._fd = -1
-        self._open()
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _open(self) -> None:
-        try:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            self._fd = -1
-
-    def close(self) -> None:
-        """Give the file up."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-
-    @property
-    def is_missing(self) -> bool:
-        """There is no such file, yet or any more."""
-        return self._fd < 0
-
-    def skip_to_last(self, lines: int) -> bool:
-        """Begin with the last so many lines, and return whether there are others before them."""
-        if self._fd < 0:
-            return False
-        position = end = os.lseek(self._fd, 0, os.SEEK_END)
-        wanted = lines
-        while position > 0 and wanted >= 0:
-            start = max(0, position - BLOCK)
-            block = os.pread(self._fd, position - start, start)
-            if position == end and block.endswith(b"\n"):
-                wanted += 1
-            at = len(block)
-            while wanted > 0 and (at := block.rfind(b"\n", 0, at)) >= 0:
-                wanted -= 1
-            if wanted == 0:
-                position = start + at + 1
-                break
-            position = start
-        os.lseek(self._fd, position, os.SEEK_SET)
-        return position > 0
-
-    def read(self) -> bytes:
-        """Return what was added, at most a block; empty when nothing was."""
-        if self._fd < 0:
-            self._open()
-        if self._fd < 0:
-            return b""
-        data = os.read(self._fd, BLOCK)
-        if not data and self._was_rotated():
-            self.close()
-            self._open()
-            return self.read() if self._fd >= 0 else b""
-        return data
-
-    def _was_rotated(self) -> bool:
-        try:
-            return os.stat(self._path).st_ino != os.fstat(self._fd).st_ino
-        except FileNotFoundError:
-            return False
-
-
 class Printer:
-    """Bytes of a command on their way to stdout."""
+    """Bytes of a command on their way to stdout, or with `on_stderr` to stderr."""
 
-    def __init__(self, screen: Screen) -> None:
-        self._is_terminal = screen.is_terminal
+    def __init__(self, screen: Screen, *, on_stderr: bool = False) -> None:
+        self._stream = sys.stderr if on_stderr else sys.stdout
+        self._is_terminal = is_terminal(sys.stderr) if on_stderr else screen.is_terminal
         self._decoder: Any = codecs.getincrementaldecoder("utf-8")("backslashreplace")
         self._held = ""
 
     def write(self, data: bytes, *, final: bool = False) -> None:
         """Write some bytes; on a terminal an escape sequence is held back until it is whole."""
         if not self._is_terminal:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
+            self._stream.flush()
+            self._stream.buffer.write(data)
+            self._stream.flush()
             return
         text = self._held + self._decoder.decode(data, final)
         escape = text.rfind("\x1b")
@@ -117,10 +46,10 @@ class Printer:
         if text[cut - 1 : cut] == "\r" and not final:
             cut -= 1
         self._held = text[cut:]
-        sys.stdout.write(safe_output(text[:cut]))
-        sys.stdout.flush()
+        self._stream.write(safe_output(text[:cut]))
+        self._stream.flush()
 
-    def copy(self, source: Source) -> None:
+    def copy(self, source: GrowingFile) -> None:
         """Write everything that was added."""
         while data := source.read():
             self.write(data)
@@ -131,14 +60,14 @@ class Printer:
             self.write(b"", final=True)
 
 
-def show(screen: Screen, source: Source) -> None:
+def show(screen: Screen, source: GrowingFile) -> None:
     """Write the rest of a file."""
     printer = Printer(screen)
     printer.copy(source)
     printer.end()
 
 
-def follow(screen: Screen, source: Source) -> None:
+def follow(screen: Screen, source: GrowingFile) -> None:
     """Write what is added to a file, until Ctrl-C."""
     import time
 
@@ -148,7 +77,7 @@ def follow(screen: Screen, source: Source) -> None:
         time.sleep(LOOK_S)
 
 
-def read_all(source: Source) -> str:
+def read_all(source: GrowingFile) -> str:
     """Return the rest of a file as text."""
     parts = []
     while data := source.read():

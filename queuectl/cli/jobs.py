@@ -162,6 +162,15 @@ def _check_text(value: object, field: str = "") -> None:
             _check_text(member, field)
 
 
+def wait_timeout(args: Arguments) -> float | None:
+    """Return --wait-timeout in seconds; None without it."""
+    if args.wait_timeout is None:
+        return None
+    from queuectl.cli.times import duration
+
+    return duration("--wait-timeout", args.wait_timeout)
+
+
 # --- JSON
 
 

@@ -50,6 +50,7 @@ def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> Non
         "version": __version__,
         "draining": supervisor.draining,
         "restarting": supervisor.comes_back_with is not None,
+        "full": supervisor.dispatch.room.is_missing,
         "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
         "polling": supervisor.why_polling,

@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING
 
 from queuectl.errors import NotFound
+from queuectl.growing_file import GrowingFile
 from queuectl.web.answer import TEXT, Answer, Stream
 
 if TYPE_CHECKING:
@@ -87,9 +88,12 @@ def output(ask: Ask) -> Answer:
             return Answer(200, data[: params.get("limit", MOST_BYTES)], TEXT, headers)
         ask.site.streams.take()
         taken, fd = fd, -1
-        releases = (lambda: os.close(taken)), ask.site.streams.give
         if params.get("follow"):
-            return Answer(200, b"", TEXT, headers, Stream(_follow(queue, taken, start, job_id, number), *releases))
+            file = _Followed(path, taken, start)
+            return Answer(
+                200, b"", TEXT, headers, Stream(file.added(queue, job_id, number), file.close, ask.site.streams.give)
+            )
+        releases = (lambda: os.close(taken)), ask.site.streams.give
         name = f'attachment; filename="{job_id}.{number}.log"'
         headers |= {"X-QueueCTL-From": "0", "Content-Disposition": name, "Content-Length": str(size)}
         return Answer(200, b"", BINARY, headers, Stream(_whole(taken, size), *releases))
@@ -116,14 +120,39 @@ def _whole(fd: int, size: int) -> Iterator[bytes]:
         at += len(data)
 
 
-def _follow(queue: Queue, fd: int, at: int, job_id: str, number: int) -> Iterator[bytes]:
-    """Yield what is added until the attempt has ended."""
-    while True:
-        is_over = _is_over(queue, job_id, number)  # before its output: what is read after the end is complete
-        while data := os.pread(fd, PIECE_BYTES, at):
-            yield data
-            at += len(data)
-        if is_over:
-            return
-        yield b""
-        time.sleep(LOOK_S)
+class _Followed:
+    """The output of an attempt that is followed.
+
+    Args:
+        fd: of the file, open; it is closed here.
+        start: where to begin.
+    """
+
+    def __init__(self, path: str, fd: int, start: int) -> None:
+        self._fd = fd
+        self._words = ""
+        self._file = GrowingFile(path, self._restarted, open_file=self._open)
+        self._file.skip_to(start)
+        self.close = self._file.close
+
+    def _open(self, path: str) -> int:
+        """Return the descriptor that is open already, and later that of the file which has taken its place."""
+        fd, self._fd = self._fd, -1
+        return fd if fd >= 0 else open_in(path, "it has been removed")
+
+    def _restarted(self, words: str) -> None:
+        self._words = f"\n--- the output {words}: it goes on from the new beginning ---\n"
+
+    def added(self, queue: Queue, job_id: str, number: int) -> Iterator[bytes]:
+        """Yield what is added until the attempt has ended, and a line where the file was begun anew."""
+        while True:
+            is_over = _is_over(queue, job_id, number)  # before its output: what is read after the end is complete
+            while data := self._file.read():
+                if self._words:
+                    yield self._words.encode()
+                    self._words = ""
+                yield data
+            if is_over:
+                return
+            yield b""
+            time.sleep(LOOK_S)

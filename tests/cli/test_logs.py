@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.follow import BLOCK, Printer, Source
+from queuectl.cli.follow import Printer
+from queuectl.growing_file import BLOCK, GrowingFile
 from tests.cli.support import Jobs, Ran, Run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +83,7 @@ def test_output_that_has_been_removed_is_told(cli: Run, jobs: Jobs, home: Path) 
 def test_the_last_lines(tmp_path: Path, output: bytes, lines: int, shown: bytes) -> None:
     path = tmp_path / "log"
     path.write_bytes(output)
-    with Source(str(path)) as source:
+    with GrowingFile(str(path)) as source:
         source.skip_to_last(lines)
         read = b""
         while data := source.read():
@@ -150,7 +151,9 @@ def test_following_a_job_that_waits_says_so_and_ctrl_c_ends_it(jobs: Jobs) -> No
     line = [sys.executable, str(ROOT / "queuectl"), "logs", "-f", "a"]
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    assert process.stderr.readline() == "a waits to be started; no supervisor is running\n"
+    assert process.stderr.readline() == (
+        "a waits to be started: no supervisor is running (queuectl worker start --count 2)\n"
+    )
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
     assert (process.returncode, out, err) == (130, "", "Not following any more; a goes on\n")
@@ -158,7 +161,7 @@ def test_following_a_job_that_waits_says_so_and_ctrl_c_ends_it(jobs: Jobs) -> No
 
 def test_a_file_that_is_rotated_is_followed_into_its_successor(tmp_path: Path) -> None:
     path = tmp_path / "worker-1.log"
-    with Source(str(path)) as source:
+    with GrowingFile(str(path)) as source:
         assert source.is_missing
         assert source.read() == b""
         path.write_bytes(b"old\n")
@@ -170,6 +173,72 @@ def test_a_file_that_is_rotated_is_followed_into_its_successor(tmp_path: Path) -
         assert source.read() == b"last of the old\n"
         assert source.read() == b"new\n"
         assert source.read() == b""
+
+
+def restarts(path: Path) -> tuple[GrowingFile, list[str]]:
+    """Read what is in a file so far; returns it with what will be said of its new beginnings."""
+    said: list[str] = []
+    file = GrowingFile(str(path), said.append)
+    while file.read():
+        pass
+    return file, said
+
+
+@pytest.mark.parametrize("new", [b"", b"new\n", b"longer than the old one\n"])
+def test_a_file_that_is_truncated_is_read_from_its_new_beginning(tmp_path: Path, new: bytes) -> None:
+    """Also when it has grown beyond what was read by the time of the next look."""
+    path = tmp_path / "log"
+    path.write_bytes(b"old one\n")
+    file, said = restarts(path)
+    os.truncate(path, 0)
+    with path.open("ab") as log:
+        log.write(new)
+    assert file.read() == new
+    assert said == ["was truncated"]
+    with path.open("ab") as log:
+        log.write(b"more")
+    assert (file.read(), len(said)) == (b"more", 1)
+    file.close()
+
+
+def test_it_is_also_when_reading_began_in_the_middle(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"1\n2\n3\n")
+    with GrowingFile(str(path)) as file:
+        file.skip_to_last(0)
+        os.truncate(path, 0)
+        with path.open("ab") as log:
+            log.write(b"4\n")
+        assert file.read() == b"4\n"
+
+
+def test_a_file_that_another_takes_the_place_of_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"old\n")
+    file, said = restarts(path)
+    path.unlink()
+    assert (file.read(), said) == (b"", [])  # removed; its writer may go on
+    path.write_bytes(b"new\n")
+    assert (file.read(), said) == (b"new\n", ["was replaced by another file"])
+    file.close()
+
+
+def test_following_says_that_the_output_was_begun_anew(jobs: Jobs) -> None:
+    claim = jobs.running("a", b"old\n")
+    path = jobs.queue.layout.output_of("a", 1)
+    line = [sys.executable, str(ROOT / "queuectl"), "logs", "-f", "a"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"old\n"
+    os.truncate(path, 0)
+    with open(path, "ab") as log:
+        log.write(b"new\n")
+    assert process.stdout.readline() == b"new\n"
+    with claim:
+        claim.finish({"exit_code": 0})
+    out, err = process.communicate()
+    assert (process.returncode, out) == (0, b"")
+    assert b"--- the output of a was truncated: it goes on from the new beginning ---\n" in err
 
 
 def test_an_escape_sequence_in_two_pieces_is_one(

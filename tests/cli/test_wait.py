@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Jobs, Run
+from queuectl.errors import Conflict
+from tests.cli.support import Jobs, Ran, Run
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +64,97 @@ def test_time_that_runs_out_is_exit_124(cli: Run, jobs: Jobs) -> None:
     ran = cli("wait", "a", "--timeout", "0")
     assert (ran.code, ran.err) == (124, "queuectl: 1 of 1 job had not ended after 0s\n")
     assert cli("wait", "a", "--timeout", "soon").code == 2
+
+
+def test_a_single_job_says_the_last_line_of_its_error_and_where_there_is_more_to_read(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("d", {"exit_code": 1, "error": "Traceback ...\nOSError: no such disk\n"})
+    ran = cli("wait", "d")
+    assert ran.err.splitlines()[0].endswith(": OSError: no such disk")
+    assert ran.err.splitlines()[1] == "          hint: queuectl logs d"
+    Path(jobs.queue.layout.output_of("d", 1)).write_bytes(b"")
+    assert cli("wait", "d").err.splitlines()[1] == "          hint: queuectl show d"
+
+
+def test_many_that_failed_are_grouped_by_their_error(cli: Run, jobs: Jobs) -> None:
+    """298 of 300 with the same error, whatever names and numbers it holds, are one line; so is each other error."""
+    for number in range(28):
+        jobs.dead(
+            f"d{number}",
+            {"exit_code": 1, "error": f"cat: /data/{number}.txt: No such file or directory"},
+            command=f"cat /data/{number}.txt",
+        )
+    jobs.dead("other", {"exit_code": 2, "error": "cat: broken"}, command="cat x")
+    jobs.cancelled("c")
+    ids = [f"d{number}" for number in range(28)]
+    ran = cli("wait", *ids, "other", "c")
+    assert (ran.code, ran.out) == (10, "")
+    assert ran.err.splitlines() == [
+        "28 × killed by SIGKILL: cat: /data/0.txt: No such file or directory; e.g. d0",
+        "1 × killed by SIGKILL: cat: broken; e.g. other",
+        "1 × cancelled; e.g. c",
+        "queuectl: 30 of 30 jobs did not succeed",
+        "          hint: queuectl logs d0",
+    ]
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(cli: Run, jobs: Jobs, terminal: Callable[..., Ran]) -> None:
+    jobs.completed("a")
+    jobs.dead("d")
+    jobs.pending("p")
+    shown = terminal("wait", "a", "d", "p", "--timeout", "1").out
+    assert "Waiting  2/3, 1 failed" in shown
+    assert "2/3" not in cli("wait", "a", "d", "p", "--timeout", "0.5").err
+
+
+def test_why_nothing_moves_is_said_once_and_again_when_it_changes(cli: Run, jobs: Jobs, queuectl: Run) -> None:
+    jobs.pending("a")
+    line = [sys.executable, str(ROOT / "queuectl"), "wait", "a"]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == (
+        "a waits to be started: no supervisor is running (queuectl worker start --count 2)\n"
+    )
+    with jobs.spool.take("a") as claim:
+        claim.hold()
+    assert process.stderr.readline() == (
+        "a waits to be started: it is held (queuectl retry a); no supervisor is running (queuectl worker start --count 2)\n"
+    )
+    jobs.queue.cancel("a")
+    _, err = process.communicate()
+    assert (process.returncode, err.splitlines()[0]) == (10, "queuectl: job a was cancelled")
+
+
+def test_a_timeout_says_why_if_nothing_has_yet(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a")
+    jobs.held("h")
+    jobs.pending("later", run_at="2100-01-01T00:00:00Z")
+    ran = cli("wait", "a", "h", "later", "--timeout", "0.01")
+    assert ran.code == 124
+    assert "3 jobs waiting to be started: no supervisor is running" in ran.err
+    assert "1 is held; 1 is scheduled to run later, the first in " in ran.err
+    assert cli("wait", "a", "--timeout", "0.01", "-q").code == 124
+
+
+def test_a_job_does_not_wait_for_itself(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    with jobs.running("a"):
+        monkeypatch.setenv("QUEUECTL_RUN_ID", "a.1")
+        for words in (["wait", "a"], ["logs", "-f", "a"]):
+            ran = cli(*words)
+            assert (ran.code, "this command runs in job a, whose end it would wait for" in ran.err) == (4, True)
+        with pytest.raises(Conflict):
+            jobs.queue.wait(["a"])
+        monkeypatch.setenv("QUEUECTL_RUN_ID", "a.2")  # what has outlived an attempt may wait for the next one
+        assert cli("wait", "a", "--timeout", "0").code == 124
+
+
+def test_json_is_an_array_also_of_one_job_and_when_time_runs_out(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("b")
+    jobs.pending("a")
+    assert [job["id"] for job in json.loads(cli("wait", "b", "--json").out)] == ["b"]
+    ran = cli("wait", "a", "b", "--json", "--timeout", "0.01")
+    assert ran.code == 124
+    assert [(job["id"], job["state"]) for job in json.loads(ran.out)] == [("a", "pending"), ("b", "completed")]
+    assert json.loads(ran.err)["exit_code"] == 124
 
 
 def test_json_is_each_job_as_it_ended(cli: Run, jobs: Jobs) -> None:

@@ -258,6 +258,61 @@ def test_enqueue_follow_shows_the_output_and_nothing_else_on_stdout(cli: Run) ->
     assert cli("logs", "a").out == "out\nerr\n"
 
 
+def test_waiting_prints_one_document_or_each_id_once(cli: Run) -> None:
+    """The job as it ended; its output is never mixed into the document."""
+    cli("worker", "start")
+    for how in ("--wait", "--follow"):
+        ran = cli("enqueue", how, "--json", "--command", "echo out")
+        job = json.loads(ran.out)
+        assert (ran.code, job["state"], job["exit_code"]) == (0, "completed", 0)
+        assert ("out\n" in ran.err) == (how == "--follow")
+        ran = cli("enqueue", how, "-o", "name", "--id", f"n{how}", "--command", "echo out")
+        assert ran.out == f"n{how}\n"
+    ran = cli("enqueue", "--lines", "--wait", "--json", "-", "--max-retries", "0", stdin=b"true\nfalse\n")
+    made = json.loads(ran.out)
+    assert (ran.code, made["queued"]) == (10, 2)
+    assert [(job["id"], job["state"]) for job in made["jobs"]] == [
+        *zip(made["ids"], ("completed", "dead"), strict=True)
+    ]
+    ran = cli("enqueue", "--lines", "--wait", "-o", "name", "-", stdin=b"true\ntrue\n")
+    assert len(ran.out.split()) == 2
+
+
+def test_the_wait_has_a_timeout_of_its_own(cli: Run) -> None:
+    """--timeout is the job's; --wait-timeout alone waits as well."""
+    ran = cli("enqueue", "--wait-timeout", "0.5", "--timeout", "7", "--json", "--command", "true")
+    assert (ran.code, json.loads(ran.out)["state"], json.loads(ran.out)["timeout"]) == (124, "pending", 7)
+    ran = cli("enqueue", "--follow", "--wait-timeout", "0.5", "--id", "a", "--command", "true")
+    assert (ran.code, ran.out) == (124, "")
+    assert "a waits to be started: no supervisor is running (queuectl worker start --count 2)" in ran.err
+    assert "job a had not ended after 0.5s; it goes on" in ran.err
+    assert cli("enqueue", "--wait-timeout", "soon", "--command", "true").code == 2
+    assert cli("enqueue", "--lines", "--wait-timeout", "0.1", "-", stdin=b"true\n").code == 124
+
+
+def test_whoever_waits_for_a_busy_worker_is_told_so_also_inside_the_job_that_keeps_it_busy(
+    cli: Run, jobs: Jobs, environ: dict[str, str]
+) -> None:
+    cli("worker", "start", env=environ)
+    code = cli(
+        "enqueue",
+        "--max-retries",
+        "0",
+        "--wait",
+        "--id",
+        "outer",
+        "--command",
+        "queuectl enqueue --id inner --wait-timeout 0.5 --command true",
+        env=environ,
+    ).code
+    assert code == 10
+    said = cli("logs", "outer").out
+    assert "inner waits to be started: the only worker runs this very job, which waits here" in said
+    running(jobs, "long")
+    ran = cli("enqueue", "--id", "next", "--wait-timeout", "0.1", "--command", "true")
+    assert "next waits to be started: the only worker is busy (queuectl worker list)" in ran.err
+
+
 def test_many_jobs_are_waited_for(cli: Run) -> None:
     cli("worker", "start", "--count", "2")
     ran = cli("enqueue", "--lines", "--wait", "-", "--max-retries", "0", stdin=b"true\nfalse\ntrue\n")

@@ -108,6 +108,26 @@ def test_it_is_followed_until_the_attempt_has_ended(web: Served, supervised: Cal
     assert data.endswith(b"\r\n\r\none\ntwo\n")
 
 
+def test_following_goes_on_when_the_file_is_truncated(web: Served, jobs: Jobs) -> None:
+    """A line says so; what is written from then on follows it."""
+    claim = jobs.running("j", b"old and longer\n")
+    path = jobs.queue.layout.output_of("j", 1)
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE_S)
+    connection.request("GET", f"{OUTPUT}?follow=true&from=4", headers={"Authorization": f"Bearer {web.token}"})
+    answer = connection.getresponse()
+    assert answer.readline() == b"and longer\n"
+    os.truncate(path, 0)
+    with open(path, "ab") as log:
+        log.write(b"new\n")
+    assert answer.readline() == b"\n"
+    assert answer.readline() == b"--- the output was truncated: it goes on from the new beginning ---\n"
+    assert answer.readline() == b"new\n"
+    with claim:
+        claim.finish({"exit_code": 0})
+    assert answer.read() == b""
+    connection.close()
+
+
 def test_events_are_passed_on_as_they_happen(web: Served, supervised: Callable[..., Supervised]) -> None:
     assert web.ask("GET", "/api/v1/events").status == 503
     watched = supervised()

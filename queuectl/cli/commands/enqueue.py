@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from queuectl.cli.jobs import Template, from_json
+from queuectl.cli.jobs import Template, from_json, wait_timeout
 from queuectl.cli.screen import is_terminal
 from queuectl.client import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
@@ -48,6 +48,7 @@ def run(args: Arguments, screen: Screen) -> int:
 
 
 def _one(args: Arguments, screen: Screen) -> int:
+    wait_timeout_s = wait_timeout(args)
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
     _warn(screen, template)
@@ -62,14 +63,16 @@ def _one(args: Arguments, screen: Screen) -> int:
         screen.say("Valid; nothing was put into the queue")
         return 0
     job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
-    if not args.follow:
+    waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
+    is_json = screen.format in ("json", "jsonl")
+    if not (waits and is_json) and not (args.follow and screen.is_table):  # else the end of the waiting is the result
         screen.result({"id": job_id, "action": "enqueue", "queued": is_new}, [job_id])
         screen.flush()
-    if args.wait or args.follow or args.propagate:
+    if waits:
         from queuectl.cli.commands.wait import await_job
 
         screen.say(_words(job_id, is_new))
-        return await_job(queue, screen, job_id, follow=args.follow, propagate=args.propagate)
+        return await_job(queue, screen, job_id, follow=args.follow, timeout_s=wait_timeout_s, propagate=args.propagate)
     if screen.talks:
         _tell(screen, queue, job_id, fields, is_new=is_new)
     return 0

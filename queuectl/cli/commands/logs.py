@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 
-from queuectl.cli.follow import LOOK_S, Printer, Source, read_all, show
+from queuectl.cli.follow import LOOK_S, Printer, read_all, show
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
 from queuectl.cli.render import emit
 from queuectl.cli.selection import ids_of, is_bulk
 from queuectl.client import ENDED
-from queuectl.errors import NotFound, QueueError, UsageError
+from queuectl.errors import NotFound, QueueError, TimedOut, UsageError
+from queuectl.growing_file import GrowingFile
 from queuectl.job import STATES
-from queuectl.units import plural
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from queuectl.cli.screen import Screen
     from queuectl.client import Queue
     from queuectl.job_view import Job
-    from queuectl.processes.control import Watch
 
 FIELDS = ("id", "attempt", "path", "output")
 
@@ -54,7 +54,7 @@ def run(args: Arguments, screen: Screen) -> int:
     return 0
 
 
-def _open(queue: Queue, job_id: str, attempt: int | None, lines: int | None) -> tuple[int, str, Source]:
+def _open(queue: Queue, job_id: str, attempt: int | None, lines: int | None) -> tuple[int, str, GrowingFile]:
     """Return the number of an attempt, where its output is, and that file, open.
 
     Raises:
@@ -62,7 +62,7 @@ def _open(queue: Queue, job_id: str, attempt: int | None, lines: int | None) -> 
     """
     number = attempt if attempt is not None else queue.get(job_id).attempts
     path = queue.output(job_id, attempt)
-    source = Source(path)
+    source = GrowingFile(path)
     if source.is_missing:
         removed = f"the output of job {job_id}, attempt {number}, has been removed"
         raise NotFound(removed, f"how it ended: queuectl show {job_id}")
@@ -80,7 +80,7 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
     ids = ids_of(args, screen, queue, failures, "logs", STATES)
     shown = 0
 
-    def outputs() -> Iterator[tuple[str, int, str, Source]]:
+    def outputs() -> Iterator[tuple[str, int, str, GrowingFile]]:
         for job_id in ids:
             try:
                 number, path, source = _open(queue, job_id, args.attempt, args.lines)
@@ -107,55 +107,100 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
 
 
 def follow_job(
-    queue: Queue, screen: Screen, job_id: str, *, attempt: int | None = None, lines: int | None = None
+    queue: Queue,
+    screen: Screen,
+    job_id: str,
+    *,
+    attempt: int | None = None,
+    lines: int | None = None,
+    timeout_s: float | None = None,
+    on_stderr: bool = False,
 ) -> Job:
     """Show output as it comes until the job (or the one attempt asked for) has ended; return the job.
 
-    Attempts are announced on stderr. Ctrl-C ends the following, not the job.
-    """
-    from queuectl.processes.control import Watch
+    Attempts are announced on stderr, and so is why the job does not run. Ctrl-C ends the following, not the job.
 
-    watch = Watch(queue.layout)
+    Raises:
+        Conflict: the job is the one inside which we run, whose output would never end.
+        TimedOut: it had not ended after `timeout_s` seconds; it goes on.
+    """
+    queue.refuse_own_job((job_id,))
+    following = _Following(queue, screen, job_id, timeout_s, on_stderr=on_stderr)
     try:
-        return _follow(queue, screen, job_id, watch, attempt, lines)
+        return following.run(attempt, lines)
     except KeyboardInterrupt:
         screen.say(f"Not following any more; {job_id} goes on")
         raise
     finally:
-        watch.close()
+        following.close()
 
 
-def _follow(queue: Queue, screen: Screen, job_id: str, watch: Watch, attempt: int | None, lines: int | None) -> Job:
-    job = queue.get(job_id)
-    number = attempt if attempt is not None else max(job.attempts, 1)
-    if job.attempts < number and job.state not in ENDED:
-        screen.say(f"{job_id} waits to be started" + ("" if watch.is_open else "; no supervisor is running"))
-    while True:
-        if job.attempts >= number:
-            _follow_attempt(queue, screen, job_id, watch, number, lines)
-            job, lines = queue.get(job_id), None
-            if attempt is not None:
-                return job
-            number += 1
-        elif job.state in ENDED:
-            return job
-        else:
-            watch.wait(LOOK_S)
-            job = queue.get(job_id)
+class _Following:
+    """One job whose output is shown as it comes."""
 
+    def __init__(self, queue: Queue, screen: Screen, job_id: str, timeout_s: float | None, *, on_stderr: bool) -> None:
+        from queuectl.cli.waiting import Waiting
+        from queuectl.processes.control import Watch
 
-def _follow_attempt(queue: Queue, screen: Screen, job_id: str, watch: Watch, number: int, lines: int | None) -> None:
-    """Show what one attempt writes until it is over."""
-    printer = Printer(screen)
-    if number > 1:
-        screen.say(f"--- attempt {number} ---")
-    with Source(queue.layout.output_of(job_id, number)) as source:
-        if lines is not None:
-            source.skip_to_last(lines)
+        self._queue = queue
+        self._screen = screen
+        self._id = job_id
+        self._timeout_s = timeout_s
+        self._on_stderr = on_stderr
+        self._monotonic = queue.spool.clock.monotonic
+        self._deadline = None if timeout_s is None else self._monotonic() + timeout_s
+        self._waiting = Waiting(queue, screen)
+        self._watch = Watch(queue.layout)
+
+    def close(self) -> None:
+        """Listen to the supervisor no more."""
+        self._watch.close()
+
+    def run(self, attempt: int | None, lines: int | None) -> Job:
+        """Show one attempt after the other; `attempt`: only this one."""
+        job = self._queue.get(self._id)
+        number = attempt if attempt is not None else max(job.attempts, 1)
         while True:
-            job = queue.get(job_id)  # before its output: what is read after the end is complete
-            printer.copy(source)
-            if job.attempts > number or job.state != "processing":
-                printer.end()
-                return
-            watch.wait(LOOK_S)
+            if job.attempts >= number:
+                self._show_attempt(number, lines)
+                job, lines = self._queue.get(self._id), None
+                if attempt is not None:
+                    return job
+                number += 1
+            elif job.state in ENDED:
+                return job
+            else:
+                self._waiting.look([job])
+                job = self._pause(job)
+
+    def _show_attempt(self, number: int, lines: int | None) -> None:
+        """Show what one attempt writes until it is over."""
+        printer = Printer(self._screen, on_stderr=self._on_stderr)
+        if number > 1:
+            self._screen.say(f"--- attempt {number} ---")
+
+        def restarted(words: str) -> None:
+            self._screen.say(f"--- the output of {self._id} {words}: it goes on from the new beginning ---")
+
+        with GrowingFile(self._queue.layout.output_of(self._id, number), restarted) as source:
+            if lines is not None:
+                source.skip_to_last(lines)
+            job = self._queue.get(self._id)  # before its output: what is read after the end is complete
+            while True:
+                printer.copy(source)
+                if job.attempts > number or job.state != "processing":
+                    printer.end()
+                    return
+                self._waiting.look([job])
+                job = self._pause(job)
+
+    def _pause(self, job: Job) -> Job:
+        """Wait until something may have changed and return the job as it is then."""
+        pause_s = LOOK_S if self._deadline is None else min(LOOK_S, self._deadline - self._monotonic())
+        if pause_s <= 0:
+            why = self._waiting.explain([job])
+            raise TimedOut(
+                f"job {self._id} had not ended after {spell_duration(self._timeout_s or 0)}; it goes on", why
+            )
+        self._watch.wait(pause_s)
+        return self._queue.get(self._id)

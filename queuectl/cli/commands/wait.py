@@ -6,15 +6,15 @@ from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress
 from queuectl.cli.selection import FILTERS, given, ids_of
-from queuectl.cli.text import safe
+from queuectl.cli.text import cut, safe
 from queuectl.client import ENDED
-from queuectl.errors import JobFailed
+from queuectl.errors import JobFailed, TimedOut
 from queuectl.job import STATES
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.screen import Screen
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from queuectl.job_view import Job
 
 NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
-TOLD_ONE_BY_ONE = 20  # of more jobs than this, only those that failed
+TOLD_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
+GROUPS = 5
+ONE_DOCUMENT = ("json", "jsonl", "name")
+LONGEST_ERROR = 100
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -37,63 +40,134 @@ def run(args: Arguments, screen: Screen) -> int:
     ids = ids_of(args, screen, queue, failures, "wait", NOT_ENDED if is_everything else STATES)
     if not ids and not failures:
         screen.say("No job matches: there is nothing to wait for")
-    code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate) if ids else 0
+    code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate, show=_show) if ids else 0
     if not code:
         failures.finish(len(ids) + len(failures), "could not be waited for")
     return code
 
 
-def await_jobs(queue: Queue, screen: Screen, ids: Sequence[str], *, timeout_s: float | None, propagate: bool) -> int:
-    """Wait for jobs, tell how each ended, and return the exit code that this makes.
+def _show(screen: Screen, jobs: Sequence[Job]) -> None:
+    """Write the one document of `wait --json`: an array, also of one job, in the order in which they were named."""
+    screen.json([job.as_dict() for job in jobs])
+
+
+def await_jobs(
+    queue: Queue,
+    screen: Screen,
+    ids: Sequence[str],
+    *,
+    timeout_s: float | None,
+    propagate: bool,
+    show: Callable[[Screen, Sequence[Job]], None] | None,
+    prints_ends: bool = True,
+) -> int:
+    """Wait for jobs, say how each ended, and return the exit code that this makes.
+
+    Args:
+        show: with --json writes the jobs as they are when the waiting ends, also when that is by the timeout.
+        prints_ends: jsonl and name have a line for each job as it ends.
 
     Raises:
         JobFailed: one did not succeed, and its exit code is not to be passed on.
         TimedOut: some had not ended in time; they go on.
     """
-    ended: list[Job] = []
+    from queuectl.cli.waiting import Waiting
+
+    known: dict[str, Job] = {}
+    failed = 0
     each = len(ids) <= TOLD_ONE_BY_ONE
     if screen.talks and len(ids) > 1:
         screen.say(f"Waiting for {plural(len(ids), 'job')} ...")
     with Progress(screen, "Waiting", len(ids)) as progress:
+        waiting = Waiting(queue, screen, progress.clear)
+
+        def words() -> str:
+            return f"{progress.done:,}/{len(ids):,}" + (f", {failed:,} failed" if failed else "")
 
         def note(job: Job) -> None:
-            ended.append(job)
-            progress.clear()
-            if screen.format == "jsonl":
+            nonlocal failed
+            known[job.id] = job
+            failed += job.state != "completed"
+            progress.done += 1
+            if prints_ends and screen.format == "jsonl":
+                progress.clear()
                 screen.json(job.as_dict())
-            elif screen.format == "name":
+                screen.flush()
+            elif prints_ends and screen.format == "name":
+                progress.clear()
                 screen.line(job.id)
-            elif each if job.state == "completed" else len(ids) > 1 or propagate:  # else the error tells
-                screen.say(safe(describe_end(job)))
-            screen.flush()
-            progress.step()
+                screen.flush()
+            elif screen.format != "json" and each and (job.state == "completed" or len(ids) > 1 or propagate):
+                progress.clear()
+                screen.say(safe(describe_end(job)))  # of a single one that failed, the error says it
+            progress.step(0, words())
+
+        def look(jobs: Sequence[Job]) -> None:
+            known.update((job.id, job) for job in jobs)
+            waiting.look(jobs)
+            progress.step(0, words())
 
         try:
-            queue.wait(ids, timeout_s, note, lambda: progress.step(0))
+            queue.wait(ids, timeout_s, note, look)
         except KeyboardInterrupt:
             progress.clear()
-            left = len(ids) - len(ended)
+            left = len(ids) - progress.done
             screen.say(f"Not waiting any more; {plural(left, 'job')} {'goes' if left == 1 else 'go'} on")
             raise
-    if screen.format == "json":
-        made = [job.as_dict() for job in ended]
-        screen.json(made if len(ids) > 1 else made[0])
-    return fate([job for job in ended if job.state != "completed"], len(ids), propagate=propagate)
+        except TimedOut as error:
+            if timeout_s:
+                left_jobs = [job for job in known.values() if job.state not in ENDED]
+                error.hint = waiting.explain(left_jobs)
+            raise
+        finally:
+            progress.clear()
+            if show is not None and screen.format == "json":
+                show(screen, [known[job_id] for job_id in dict.fromkeys(ids) if job_id in known])
+                screen.flush()
+    return fate(
+        screen,
+        queue,
+        [job for job in known.values() if job.state != "completed"],
+        len(ids),
+        propagate=propagate,
+    )
 
 
-def await_job(queue: Queue, screen: Screen, job_id: str, *, follow: bool, propagate: bool) -> int:
-    """Wait for one job just put in, perhaps showing its output, and return the exit code that its fate makes."""
+def await_job(
+    queue: Queue, screen: Screen, job_id: str, *, follow: bool, timeout_s: float | None, propagate: bool
+) -> int:
+    """Wait for one job just put in, perhaps showing its output, and return the exit code that its fate makes.
+
+    With --json it writes one object, the job as it is at the end of the waiting, and its output goes to stderr.
+    """
+
+    def show(screen: Screen, jobs: Sequence[Job]) -> None:
+        screen.json(jobs[0].as_dict())
+
     if not follow:
-        return await_jobs(queue, screen, [job_id], timeout_s=None, propagate=propagate)
+        return await_jobs(
+            queue,
+            screen,
+            [job_id],
+            timeout_s=timeout_s,
+            propagate=propagate,
+            show=show,
+            prints_ends=screen.format != "name",
+        )
     from queuectl.cli.commands.logs import follow_job
 
-    job = follow_job(queue, screen, job_id)
+    try:
+        job = follow_job(queue, screen, job_id, timeout_s=timeout_s, on_stderr=screen.format in ONE_DOCUMENT)
+    finally:
+        if screen.format in ("json", "jsonl"):
+            screen.json(queue.get(job_id).as_dict())
+            screen.flush()
     if job.state == "completed" or propagate:
         screen.say(safe(describe_end(job)))
-    return fate([job] if job.state != "completed" else [], 1, propagate=propagate)
+    return fate(screen, queue, [job] if job.state != "completed" else [], 1, propagate=propagate)
 
 
-def fate(failed: Sequence[Job], total: int, *, propagate: bool) -> int:
+def fate(screen: Screen, queue: Queue, failed: Sequence[Job], total: int, *, propagate: bool) -> int:
     """Return the exit code for jobs that were waited for.
 
     Raises:
@@ -101,12 +175,56 @@ def fate(failed: Sequence[Job], total: int, *, propagate: bool) -> int:
     """
     if not failed:
         return 0
+    if total > TOLD_ONE_BY_ONE and screen.format != "json":
+        for line in grouped(failed):
+            screen.say(safe(line))
     code = next((job.exit_code for job in failed if job.exit_code), None)
     if propagate and code is not None:
         return code
     if len(failed) == 1 == total:
-        raise JobFailed(f"job {describe_end(failed[0])}", f"queuectl logs {failed[0].id}")
-    raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed")
+        raise JobFailed(f"job {describe_end(failed[0])}{_last_line(failed[0], ': ')}", where_to_read(queue, failed))
+    hint = where_to_read(queue, failed) if total > TOLD_ONE_BY_ONE else None  # else each has a line of its own
+    raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed", hint)
+
+
+def grouped(failed: Sequence[Job]) -> list[str]:
+    """Return a line for each kind of failure, the most frequent first: "298 × exit code 1: No such file: e.g. 01J..."."""
+    from queuectl.index.fingerprint import fingerprint
+
+    groups: dict[str, list[Job]] = {}
+    for job in failed:
+        groups.setdefault(fingerprint(_how(job), job.command, job.last_error), []).append(job)
+    found = sorted(groups.values(), key=len, reverse=True)
+    lines = [
+        f"{len(jobs):,} × {_how(jobs[0])}{_last_line(jobs[0], ': ')}; e.g. {jobs[0].id}" for jobs in found[:GROUPS]
+    ]
+    if len(found) > GROUPS:
+        rest = sum(map(len, found[GROUPS:]))
+        lines.append(f"{rest:,} × {plural(len(found) - GROUPS, 'other error')}")
+    return lines
+
+
+def where_to_read(queue: Queue, failed: Sequence[Job]) -> str:
+    """Return the command that shows why a job failed: its output where there is any, else all that is known of it."""
+    for job in failed:
+        status = queue.spool.files.lstat(queue.layout.output_of(job.id, job.attempts)) if job.attempts else None
+        if status is not None and status.st_size:
+            return f"queuectl logs {job.id}"
+    return f"queuectl show {failed[0].id}"
+
+
+def _how(job: Job) -> str:
+    if job.state == "cancelled":
+        return "cancelled"
+    return describe_outcome(job) or (job.dead_reason or "unknown").replace("_", " ")
+
+
+def _last_line(job: Job, before: str) -> str:
+    """Return the last line of the error, unless it only repeats how the attempt ended."""
+    lines = [line.strip() for line in (job.last_error or "").splitlines()]
+    lines = [line for line in lines if line and not line.startswith("hint:")]
+    last = lines[-1] if lines and job.state == "dead" else ""
+    return f"{before}{cut(last, LONGEST_ERROR)}" if last and last != _how(job) else ""
 
 
 def describe_end(job: Job) -> str:

@@ -220,14 +220,17 @@ def run_list(args: Arguments, screen: Screen) -> int:
 
 def run_logs(args: Arguments, screen: Screen) -> int:
     """Show the log of a worker or of the supervisor."""
-    from queuectl.cli.follow import Source, follow, read_all, show
+    from queuectl.cli.follow import follow, read_all, show
+    from queuectl.growing_file import GrowingFile
 
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     layout, name = home_that_exists(args, screen), _name(args.id)
     if name != "supervisor" and not name.removeprefix("worker-").isdigit():
         raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
-    with Source(layout.log(name)) as source:
+    with GrowingFile(
+        layout.log(name), lambda what: screen.say(f"--- {name}.log {what}: it goes on from the new beginning ---")
+    ) as source:
         if source.is_missing:
             raise NotFound(f"{name} has no log yet", f"it would be {layout.log(name)}")
         is_for_people = args.follow or (screen.is_terminal and screen.is_table)

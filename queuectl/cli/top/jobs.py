@@ -6,11 +6,11 @@ Guarantees: with nothing new, a look costs some milliseconds; lists are short ho
 from __future__ import annotations
 
 from queuectl import overview
-from queuectl.cli.follow import Source
 from queuectl.cli.progress import open_index
 from queuectl.cli.text import safe_output
 from queuectl.cli.top.view import Picture
 from queuectl.errors import QueueError
+from queuectl.growing_file import GrowingFile
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Query
 
@@ -72,7 +72,7 @@ class Log:
         self._queue = queue
         self._id = job_id
         self._attempt = -1
-        self._source: Source | None = None
+        self._source: GrowingFile | None = None
         self.title = ""
         self.lines: list[str] = []
         self._text = ""
@@ -93,7 +93,7 @@ class Log:
         if job.attempts != self._attempt:
             self.close()
             self._attempt, self._text = job.attempts, ""
-            self._source = Source(path)
+            self._source = GrowingFile(path)
             self._source.skip_to_last(LOG_LINES)
         added = ""
         while self._source is not None and (data := self._source.read()):

@@ -51,7 +51,8 @@ JOBS: dict[str, Command] = {
             "--resume", metavar="NAME", help="ids NAME-HASH by what a line says; lines whose job exists are skipped"
         ),
         flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
-        flag("--follow", help="wait, and show its output meanwhile"),
+        flag("--follow", help="wait, and show its output meanwhile; with --json on stderr"),
+        option("--wait-timeout", metavar="TIME", help="wait at most this long, then exit with 124; the job goes on"),
         PROPAGATE,
         flag("--no-check", help="accept a directory that is not there yet, and do not look for the program"),
         flag("--dry-run", help="check the jobs and show them, but put none in"),

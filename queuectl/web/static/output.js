@@ -52,7 +52,9 @@ class Tail {
     this.stop();
     const { signal } = this.abort = new AbortController();
     try {
-      const reader = (await api('GET', this.url({ from: this.at, follow: true }), null, { signal })).body.getReader();
+      const answer = await api('GET', this.url({ from: this.at, follow: true }), null, { signal });
+      if (this.restarted(answer)) return this.stream();
+      const reader = answer.body.getReader();
       this.wait = 1;
       for (;;) {
         const { done, value } = await reader.read();
@@ -71,10 +73,19 @@ class Tail {
   async poll() {
     try {
       const answer = await api('GET', this.url({ from: this.at })), bytes = new Uint8Array(await answer.arrayBuffer());
+      if (this.restarted(answer)) return this.poll();
       this.take(bytes);
       if (answer.headers.get('x-queuectl-ended') === 'true' && !bytes.length) return this.end();
     } catch { /* asked again all the same */ }
     this.later(() => this.poll());
+  }
+
+  /* Tells whether the file is shorter than what was read; then it is read from its new beginning. While a stream goes on, the server says so in it. */
+  restarted(answer) {
+    if (+answer.headers.get('x-queuectl-size') >= this.at) return false;
+    this.take(new TextEncoder().encode('\n--- the output was truncated: it goes on from the new beginning ---\n'));
+    this.at = 0;
+    return true;
   }
 
   later(does) {

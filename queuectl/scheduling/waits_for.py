@@ -1,0 +1,173 @@
+"""waits_for: why a job does not run now: the one place that decides it and has the words for it.
+
+Guarantees: pure. No reason means that the job runs, has ended, or is about to be started.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from queuectl.clock import spell
+from queuectl.units import plural, spell_duration
+from queuectl.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from queuectl.job import Job
+
+    Worker = Mapping[str, Any]
+
+START = "queuectl worker start --count 2"
+
+
+class Why(Enum):
+    """What has to change before a job runs; the value is what JSON has."""
+
+    HELD = "held"
+    SCHEDULED = "scheduled"
+    RETRY = "retry"
+    SNOOZED = "snoozed"
+    NO_SUPERVISOR = "no_supervisor"
+    NO_ANSWER = "no_answer"
+    STOPPING = "stopping"
+    NO_WORKER = "no_worker"
+    DISK = "disk"
+    WORKERS_BUSY = "workers_busy"
+
+
+OWN = frozenset((Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED))  # of the job itself; the others hold for all jobs
+LATER = {"author": Why.SCHEDULED, "retry": Why.RETRY, "snooze": Why.SNOOZED}
+
+
+class Reason(Value):
+    """One thing that a job waits for.
+
+    Attributes:
+        until: seconds since 1970; when it ends by itself, None where it does not.
+        detail: what else the words need: a process id, the state of the disk, how many workers.
+        hint: what to type, where that helps; {id} stands for the job.
+    """
+
+    __slots__ = ("detail", "hint", "until", "why")
+
+    def __init__(self, why: Why, *, until: float | None = None, detail: str = "", hint: str = "") -> None:
+        self.why = why
+        self.until = until
+        self.detail = detail
+        self.hint = hint
+
+    def words(self, now: float) -> str:
+        """Say it: "no supervisor is running", "it is scheduled to run in 2h 5m"."""
+        wait = "" if self.until is None else f" in {spell_duration(max(0.0, self.until - now))}"
+        return {
+            Why.HELD: "it is held",
+            Why.SCHEDULED: f"it is scheduled to run{wait}",
+            Why.RETRY: f"attempt {self.detail} failed, the next one is{wait}",
+            Why.SNOOZED: f"it asked to be run again{wait}",
+            Why.NO_SUPERVISOR: "no supervisor is running",
+            Why.NO_ANSWER: f"the supervisor{self.detail} does not answer",
+            Why.STOPPING: f"the supervisor is {self.detail}",
+            Why.NO_WORKER: f"no worker is running{self.detail}",
+            Why.DISK: self.detail,
+            Why.WORKERS_BUSY: self.detail,
+        }[self.why]
+
+    def as_dict(self, job_id: str, now: float) -> dict[str, str | None]:
+        """Return what JSON has."""
+        return {
+            "reason": self.why.value,
+            "text": self.words(now),
+            "until": None if self.until is None else spell(self.until),
+            "hint": self.hint.format(id=job_id) or None,
+        }
+
+
+class Supervision(Value):
+    """What the supervisor of a home says of itself at one moment.
+
+    Attributes:
+        status: its `status` answer; None when none runs, or it does not answer.
+        is_silent: one runs and does not answer.
+        pid: of the silent one, as far as is known.
+        caller: the id of the job inside which this process runs; empty when there is none.
+    """
+
+    __slots__ = ("caller", "is_silent", "pid", "status")
+
+    def __init__(
+        self,
+        status: Mapping[str, Any] | None,
+        *,
+        is_silent: bool = False,
+        pid: int | None = None,
+        caller: str = "",
+    ) -> None:
+        self.status = status
+        self.is_silent = is_silent
+        self.pid = pid
+        self.caller = caller
+
+
+def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float) -> list[Reason]:
+    """Return why a job does not run now: what the job itself waits for first, then what holds all jobs up.
+
+    Args:
+        now: seconds since 1970.
+        backoff_max: the setting, for a job that has none of its own.
+    """
+    if job.state == "processing":
+        return [] if supervision.status is not None or supervision.is_silent else [_no_supervisor()]
+    if job.state not in ("pending", "held", "failed"):
+        return []
+    own = _own_reason(job, now, backoff_max)
+    general = _general_reason(supervision)
+    if own is not None and general is not None and general.why in (Why.DISK, Why.WORKERS_BUSY, Why.STOPPING):
+        general = None  # may be over by the time the job may start
+    return [reason for reason in (own, general) if reason is not None]
+
+
+def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
+    if job.is_held:
+        return Reason(Why.HELD, hint="queuectl retry {id}")
+    due_at = job.due_at(now, backoff_max)
+    if due_at <= now:
+        return None
+    why = Why.RETRY if job.state == "failed" else LATER.get(job.waits, Why.SCHEDULED)
+    return Reason(why, until=due_at, detail=str(job.attempts) if why is Why.RETRY else "")
+
+
+def _no_supervisor() -> Reason:
+    return Reason(Why.NO_SUPERVISOR, hint=START)
+
+
+def _general_reason(supervision: Supervision) -> Reason | None:
+    status = supervision.status
+    if status is None:
+        if not supervision.is_silent:
+            return _no_supervisor()
+        pid = supervision.pid
+        return Reason(Why.NO_ANSWER, detail=f" (pid {pid})" if pid else "", hint="queuectl doctor")
+    if status["draining"]:
+        detail = "restarting" if status.get("restarting") else "stopping"
+        return Reason(Why.STOPPING, detail=detail, hint="" if status.get("restarting") else START)
+    workers = [worker for worker in status["workers"] if worker["state"] != "stopping"]
+    if not workers or all(worker["state"] == "backoff" for worker in workers):
+        died = f": {plural(len(workers), 'worker')} died and will be started again" if workers else ""
+        return Reason(Why.NO_WORKER, detail=died, hint="queuectl worker logs" if workers else START)
+    if status.get("full"):
+        return Reason(Why.DISK, detail=str(status["full"]), hint="queuectl doctor")
+    if all(worker["job_id"] is not None or worker["state"] == "backoff" for worker in workers):
+        return Reason(Why.WORKERS_BUSY, detail=_all_busy(workers, supervision.caller), hint="queuectl worker list")
+    return None
+
+
+def _all_busy(workers: Sequence[Worker], caller: str) -> str:
+    """Say that all workers are busy; where one of them waits for us, that too: nobody else can see it."""
+    count = len(workers)
+    ours = any(worker["job_id"] == caller for worker in workers)
+    if count == 1:
+        return "the only worker runs this very job, which waits here" if ours else "the only worker is busy"
+    return f"all {count:,} workers are busy" + (", one of them with the job that waits here" if ours else "")
