@@ -405,14 +405,16 @@ class Queue(JobActions):
         job_ids: str | Iterable[str],
         timeout_s: float | timedelta | None = None,
         on_end: Callable[[Job], None] | None = None,
-        on_look: Callable[[Sequence[Job]], None] | None = None,
+        on_look: Callable[[], None] | None = None,
+        on_left: Callable[[Sequence[Job]], None] | None = None,
     ) -> dict[str, Job]:
         """Wait until every job is completed, cancelled or dead, and return them by id.
 
         Args:
             job_ids: of several jobs, or of one.
             on_end: called with each job as it ends.
-            on_look: called with those that have not ended whenever they have been looked at, at least every few seconds.
+            on_look: called whenever the jobs have been looked at, at least every few seconds.
+            on_left: called as often, with those that have not ended, unless the time is over.
 
         Raises:
             NotFound: one of them does not exist.
@@ -439,8 +441,10 @@ class Queue(JobActions):
                         on_end(job)
             if not left:
                 return ended
-            if on_look is not None and not is_last:
-                on_look([job for job in left.values() if job is not None])
+            if on_look is not None:
+                on_look()
+            if on_left is not None and not is_last:
+                on_left([job for job in left.values() if job is not None])
         raise TimedOut(f"{len(left)} of {plural(len(left) + len(ended), 'job')} had not ended after {timeout_s:g}s")
 
     def refuse_own_job(self, job_ids: Container[str]) -> None:

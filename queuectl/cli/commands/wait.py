@@ -108,7 +108,7 @@ def await_jobs(
             progress.step(0, words())
 
         try:
-            queue.wait(ids, timeout_s, note, look)
+            queue.wait(ids, timeout_s, note, on_left=look)
         except KeyboardInterrupt:
             progress.clear()
             left = len(ids) - progress.done
