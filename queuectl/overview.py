@@ -122,7 +122,7 @@ def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Super
     """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
     from queuectl.processes import control
     from queuectl.processes.environment import calling_job
-    from queuectl.processes.ownership import noted_pid
+    from queuectl.processes.ownership import jobs_of_orphaned_workers, noted_pid
     from queuectl.scheduling.waits_for import Supervision
 
     job = calling_job(queue.spool, os.environ)
@@ -132,7 +132,7 @@ def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Super
     except TimedOut:
         return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller)
     except NoSupervisor:
-        return Supervision(None, caller=caller)
+        return Supervision(None, caller=caller, orphaned=jobs_of_orphaned_workers(queue.layout))
 
 
 def look_into_index(made: Overview, reader: Reader) -> None:

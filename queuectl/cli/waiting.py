@@ -7,6 +7,7 @@ Guarantees: nothing is said while one of the jobs runs, nor before SAY_AFTER_S; 
 from __future__ import annotations
 
 from queuectl.cli.text import safe
+from queuectl.errors import QueueError
 from queuectl.overview import look_at_supervisor
 from queuectl.scheduling.waits_for import OWN, Reason, Why, waits_for
 from queuectl.units import plural, spell_duration
@@ -23,6 +24,7 @@ ASK_EVERY_S = 1.0
 ANSWER_S = 2.0
 SAY_AFTER_S = 0.2
 BRIEF_S = 1.5
+READ_AGAIN = 100
 BRIEF = frozenset((Why.WORKERS_BUSY, Why.STOPPING, Why.RETRY, Why.NO_ANSWER))
 
 
@@ -60,8 +62,19 @@ class Waiting:
             if len(jobs) == 1:
                 self._say(f"{jobs[0].id} has been started" if jobs[0].state == "processing" else "")
         elif not BRIEF.intersection(self._reason) or now - self._since >= BRIEF_S:
-            self._said = self._reason
-            self._say(self.line)
+            self._find_out(self._read_again(jobs), now)  # one may have been started or have ended since it was read
+            if self._reason:
+                self._said = self._reason
+                self._say(self.line)
+
+    def _read_again(self, jobs: Sequence[Job]) -> list[Job]:
+        spool, read = self._queue.spool, []
+        for job in jobs[:READ_AGAIN]:
+            try:
+                read.append(spool.read(job.id))
+            except QueueError:
+                read.append(job)
+        return [*read, *jobs[READ_AGAIN:]]
 
     def explain(self, jobs: Sequence[Job]) -> str | None:
         """Return the line, for an error that ends the waiting; None when there is nothing to explain, or it has been said."""
@@ -84,7 +97,7 @@ class Waiting:
         supervision = look_at_supervisor(self._queue, patience_s=ANSWER_S)
         wall, longest = self._queue.spool.clock.now(), self._queue.settings.backoff_max
         found = [waits_for(job, supervision, wall, longest) for job in jobs]
-        if not jobs or not all(found):  # one of them runs, or is about to
+        if not jobs or not all(found):  # one of them runs, has ended, or is about to be started
             return (), ""
         general = next((r for reasons in found for r in reasons if r.why not in OWN), None)
         own = [reasons[0] for reasons in found if reasons[0].why in OWN]

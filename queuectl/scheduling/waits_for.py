@@ -13,7 +13,7 @@ from queuectl.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
     from queuectl.job import Job
@@ -93,9 +93,10 @@ class Supervision(Value):
         is_silent: one runs and does not answer.
         pid: of the silent one, as far as is known.
         caller: the id of the job inside which this process runs; empty when there is none.
+        orphaned: the jobs that workers still run although no supervisor does.
     """
 
-    __slots__ = ("caller", "is_silent", "pid", "status")
+    __slots__ = ("caller", "is_silent", "orphaned", "pid", "status")
 
     def __init__(
         self,
@@ -104,11 +105,13 @@ class Supervision(Value):
         is_silent: bool = False,
         pid: int | None = None,
         caller: str = "",
+        orphaned: Collection[str] = (),
     ) -> None:
         self.status = status
         self.is_silent = is_silent
         self.pid = pid
         self.caller = caller
+        self.orphaned = frozenset(orphaned)
 
 
 def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float) -> list[Reason]:
@@ -119,7 +122,8 @@ def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float
         backoff_max: the setting, for a job that has none of its own.
     """
     if job.state == "processing":
-        return [] if supervision.status is not None or supervision.is_silent else [_no_supervisor()]
+        runs = supervision.status is not None or supervision.is_silent or job.id in supervision.orphaned
+        return [] if runs else [_no_supervisor()]
     if job.state not in ("pending", "held", "failed"):
         return []
     own = _own_reason(job, now, backoff_max)

@@ -48,6 +48,7 @@ def reasons(of: Job, supervision: Supervision) -> list[tuple[Why, str]]:
         (job(), answering(worker("busy", "b"), worker("starting"))),
         (job(STARTED, directory="processing"), answering(worker("busy", "a"))),
         (job(STARTED, directory="processing"), Supervision(None, is_silent=True)),
+        (job(STARTED, directory="processing"), Supervision(None, orphaned=["a"])),
         (job(STARTED, {"event": "completed", "at": spell(NOW)}, directory="done"), NONE),
         (job(STARTED, {"event": "died", "at": spell(NOW)}, directory="dead"), NONE),
     ],
