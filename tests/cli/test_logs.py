@@ -43,6 +43,7 @@ def test_a_job_that_has_not_run_has_no_output(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     ran = cli("logs", "a")
     assert (ran.code, ran.err) == (3, "queuectl: job a has not run yet\n")
+    assert cli("logs", "a", "--json").code == 3
 
 
 @pytest.mark.parametrize("words", [("logs", "a"), ("worker", "logs")])

@@ -102,7 +102,7 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
         shown = emit(screen, rows, (), FIELDS)
     if chooses and shown < len(ids):
         screen.say(f"({shown:,} of {plural(len(ids), 'job')} wrote something that is still there)")
-    failures.finish(len(ids) + len(failures), "could not be shown")
+    failures.finish(shown + len(failures), "could not be shown")
     return 0
 
 
