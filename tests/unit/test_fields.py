@@ -228,6 +228,11 @@ def test_a_misspelt_field_is_noticed() -> None:
         "Priority": "priority",
     }
     assert misspelt({"command": "true"}) == {}
+    assert misspelt({"delay": 5, "retries": 1, "unique": "k"}) == {
+        "delay": "run_at",
+        "retries": "max_retries",
+        "unique": "unique_key",
+    }
 
 
 def test_a_command_is_shown_as_a_person_would_type_it() -> None:

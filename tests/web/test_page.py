@@ -226,6 +226,7 @@ def test_cancel_hold_and_release(person: Person, jobs: Jobs, supervised: Callabl
     watched = supervised()
     jobs.pending("wait")
     page = person.sign_in("jobs/wait")
+    assert page.locator("dt", has_text="Tags").count() == 0  # it has none
     person.press("Hold")
     person.see("h1 ~ .state", "Held")
     person.press("Release")

@@ -59,7 +59,7 @@ const about = (it) => facts([
   ['Name', it.name],
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
   ['Priority', it.priority],
-  ['Tags', it.tags && tags(it.tags)],
+  ['Tags', it.tags.length > 0 && tags(it.tags)],
   ['Batch', it.batch && link(jobsOf({ batch: it.batch }), it.batch)],
   ['Created', when(it.created_at)],
   ['Not before', at(it.run_at) > now() && when(it.run_at)],
