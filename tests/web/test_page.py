@@ -394,7 +394,7 @@ def test_a_job_that_completes_while_it_is_looked_at_does_not_run_again(person: P
     with jobs.start("f") as claim:
         claim.finish({"exit_code": 0})
     page.keyboard.press("r")
-    person.see(".toast", "job f is completed now")
+    person.see("dialog", "Run a completed job again?")
     assert jobs.queue.get("f").state == "completed"
 
 

@@ -3,7 +3,7 @@ import { FILTERS, many, number, STATES } from './words.js';
 import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
 import { h } from './document.js';
 import { drop, toast } from './parts.js';
-import { SILENCE, Trouble } from './server.js';
+import { jobOrNull, SILENCE, Trouble } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
 
@@ -11,7 +11,8 @@ const FEW = 100; // so many are done without a question, or without typing their
 const UNDO_MS = 8000;
 const GONE = 410; // the server does not know the selection any more
 const DONE = { retry: 'queued again', cancel: 'cancelled', delete: 'deleted', edit: 'changed' };
-const ENDED = ['completed', 'cancelled', 'dead'], NOT_COMPLETED = ['pending', 'held', 'failed', 'cancelled', 'dead'];
+const WAITING = ['pending', 'held', 'failed'], ENDED = ['completed', 'cancelled', 'dead'];
+const NOT_COMPLETED = [...WAITING, 'cancelled', 'dead'];
 
 /* Does something once at a time, however often it is clicked. */
 export async function act(key, does) {
@@ -41,30 +42,43 @@ const was = (removed) => (removed?.length ? `; its expiry, ${ago(removed[0].expi
 const hasEnded = (id, state) => `${id} has ended already: it is ${state}`;
 const said = (id, words) => ({ unchanged, expiry_removed: removed }) =>
   (unchanged.length ? hasEnded(id, unchanged[0].state) : `${id} is ${words}${was(removed)}`);
-const verb = (name, words) => (id, body) => post(`${name} ${id}`, `jobs/${id}/${name}`, said(id, words), body);
-const retry = verb('retry', 'queued again'), cancel = verb('cancel', 'cancelled');
+const send = (id, name, words, body) => act(`${name} ${id}`, async () => toast(said(id, words)(await ask(id, name, body))));
+const ask = (id, name, body) => write('POST', `/api/v1/jobs/${id}/${name}`, body);
 
-/* What was not asked about does not happen to a job that is in another state by now: the server compares. */
+/* What was not asked about does not happen to a job that is in another state by now: the server compares. If the job has
+   come into the state in which there is a question, it is asked then. */
+const unless = (state, question, id, name, words, body) => act(`${name} ${id}`, async () => {
+  try {
+    toast(said(id, words)(await ask(id, name, body)));
+  } catch (error) {
+    if (error.status !== 409 || (await jobOrNull(id))?.state !== state) throw error;
+    question(id);
+  }
+});
+
+const askAgain = (id) => form({
+  title: 'Run a completed job again?', submit: 'Run it again',
+  intro: [h('p', h('code', id), ' has completed. Its command runs once more.')],
+  onsubmit: async () => toast(said(id, 'queued again')(await ask(id, 'retry', { if_state: ['completed'] }))),
+});
+const askEnd = (id) => form({
+  title: 'Cancel a running job?', submit: 'Cancel the job', isDanger: true,
+  intro: [h('p', 'Its command and all it started are ended: ', h('code', id))],
+  onsubmit: async () => toast(said(id, 'cancelled')(await ask(id, 'cancel'))),
+});
+
 export const one = {
-  hold: (id) => verb('hold', 'held')(id),
-  release: (id) => verb('release', 'released')(id),
+  hold: (id) => send(id, 'hold', 'held'),
+  release: (id) => send(id, 'release', 'released'),
   delete: (id) => act(`delete ${id}`, async () => remove(await select('delete', { ids: [id] }))),
   retry(id, state) {
-    if (state !== 'completed') return retry(id, { if_state: NOT_COMPLETED });
-    return form({
-      title: 'Run a completed job again?', submit: 'Run it again',
-      intro: [h('p', h('code', id), ' has completed. Its command runs once more.')],
-      onsubmit: async () => toast(said(id, 'queued again')(await write('POST', `/api/v1/jobs/${id}/retry`, { if_state: ['completed'] }))),
-    });
+    if (state === 'completed') askAgain(id);
+    else unless('completed', askAgain, id, 'retry', 'queued again', { if_state: NOT_COMPLETED });
   },
   cancel(id, state) {
-    if (ENDED.includes(state)) return toast(hasEnded(id, state));
-    if (state !== 'processing') return cancel(id, { if_state: ['pending', 'held', 'failed'] });
-    return form({
-      title: 'Cancel a running job?', submit: 'Cancel the job', isDanger: true,
-      intro: [h('p', 'Its command and all it started are ended: ', h('code', id))],
-      onsubmit: async () => toast(said(id, 'cancelled')(await write('POST', `/api/v1/jobs/${id}/cancel`))),
-    });
+    if (ENDED.includes(state)) toast(hasEnded(id, state));
+    else if (state === 'processing') askEnd(id);
+    else unless('processing', askEnd, id, 'cancel', 'cancelled', { if_state: WAITING });
   },
 };
 
