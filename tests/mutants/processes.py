@@ -136,8 +136,8 @@ PROCESSES = (
         "processes/run.py",
         (
             (
-                "        if not self._has_leftovers():\n            self.is_over = True\n            return NEVER\n        return self._step_ending(now)",
-                "        self.is_over = True\n        return NEVER",
+                "        if not self._has_leftovers():\n            return self._finish()\n        return self._step_ending(now)",
+                "        return self._finish()",
             ),
         ),
         (
