@@ -98,7 +98,7 @@ function attempt(each, isNewest, shown) {
     each.leftovers && h('p.small', 'Left running, and ended: ',
       each.leftovers.processes.map((left) => `${left.command} (pid ${left.pid})`).join(', '),
       each.leftovers.count > each.leftovers.processes.length && ` and ${each.leftovers.count - each.leftovers.processes.length} more`,
-      '. --leftovers leave keeps them.'),
+      each.event === 'completed' && '. --leftovers leave keeps them.'),
     isNewest && at(each.retry_at) > now() && h('p.small', 'next try ', when(each.retry_at)),
     shown === each.attempt ? soft('output shown') : each.output_bytes == null ? soft('output removed')
       : link(address({ attempt: each.attempt }), `Output, ${size(each.output_bytes)}`, { class: 'small' }));
