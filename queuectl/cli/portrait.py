@@ -12,6 +12,8 @@ from queuectl.cli.times import ago, full, short
 from queuectl.clock import parse_instant
 from queuectl.fields import command_line
 from queuectl.outcome import describe_leftovers
+from queuectl.overview import look_at_supervisor
+from queuectl.scheduling.waits_for import waits_for
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.client import Queue
     from queuectl.job import Job
 
+ANSWER_S = 2.0
 NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
 
 
@@ -30,6 +33,9 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     now = queue.spool.clock.now()
     state = screen.paint(job.state, COLOURS.get(job.state))
     screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now))}".rstrip())
+    waiting = _waiting(queue, job, now)
+    if waiting:
+        screen.line(f"{'waits for':<10} {screen.paint(safe(waiting), 'yellow')}")
     for label, text in _facts(queue, job, now):
         screen.line(f"{label:<10} {safe(text)}")
     rows = attempts_of(job.history, job.created_at, _wanted_at(job))
@@ -72,6 +78,18 @@ def _situation(queue: Queue, job: Job, now: float) -> str:
     if job.finished_at is not None:
         return ago(job.finished_at, now)
     return ""
+
+
+def _waiting(queue: Queue, job: Job, now: float) -> str:
+    """Say what else than its own time a job waits for; empty when it does not."""
+    if job.state not in ("pending", "held", "failed"):
+        return ""
+    supervision = look_at_supervisor(queue, patience_s=ANSWER_S)
+    reasons = waits_for(job, supervision, now, queue.settings.backoff_max)
+    said = [reason for reason in reasons if reason.until is None]
+    return "; ".join(
+        reason.words(now) + (f" ({reason.hint.format(id=job.id)})" if reason.hint else "") for reason in said
+    )
 
 
 def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
