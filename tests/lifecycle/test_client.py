@@ -14,6 +14,8 @@ import pytest
 import queuectl
 from queuectl import Queue, QueueError
 from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut, UsageError
+from queuectl.overview import look_at_supervisor
+from queuectl.scheduling.waits_for import Why, waits_for
 from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
 
@@ -438,3 +440,14 @@ def test_purge_removes_what_has_ended_and_nothing_else(queue: Queue) -> None:
     for wrong in ({"state": "all"}, {"state": "processing"}, {"state": "ded"}, {"olderthan": "1h"}, {"limit": 5}):
         with pytest.raises(UsageError):
             queue.purge(**wrong)
+
+
+def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -> None:
+    """What `wait` says of it; a disk is full here when it has less than an exbibyte left."""
+    s = supervised(prelude="from queuectl.processes import room; room.ROOM_BYTES = 1 << 60\n")
+    s.start(1)
+    job_id = s.queue.enqueue("true")
+    s.wait_until(lambda: bool(s.status()["full"]), "the worker has found it out")
+    supervision = look_at_supervisor(s.queue)
+    (reason,) = waits_for(s.queue.get(job_id), supervision, s.queue.spool.clock.now(), 3600)
+    assert (reason.why, reason.words(0)) == (Why.DISK, f"the disk of {s.home} is full")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,6 @@ from queuectl.index.verify import rebuild
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.cli.support import Jobs
     from tests.support.browser import Person
@@ -184,6 +184,19 @@ def test_a_hundred_thousand_lines_do_not_freeze_the_page(
     person.go("jobs/old")
     person.see(".out", "line 99999")
     assert page.evaluate("document.querySelector('.out').textContent.split('\\n').length") == 201
+
+
+@pytest.mark.parametrize("how", ["a stream", "polling"])
+def test_output_that_is_truncated_goes_on_from_its_new_beginning(person: Person, jobs: Jobs, how: str) -> None:
+    with jobs.running("j", output=b"old and longer\n") as claim:
+        path = Path(jobs.queue.layout.output_of("j", 1))
+        if how == "polling":
+            person.page.route("**/output?*follow=true*", lambda route: route.fulfill(status=503, body="{}"))
+        person.sign_in("jobs/j")
+        person.see("pre.out", "old and longer")
+        path.write_bytes(b"new\n")
+        person.see("pre.out", "--- the output was truncated: it goes on from the new beginning ---\nnew")
+        claim.finish({"exit_code": 0})
 
 
 def test_output_goes_on_where_it_was_after_a_cut(

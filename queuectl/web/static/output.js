@@ -80,7 +80,7 @@ class Tail {
     this.later(() => this.poll());
   }
 
-  /* Tells whether the file is shorter than what was read; then it is read from its new beginning. While a stream goes on, the server says so in it. */
+  /* Tells whether the file is shorter than what was read; then it is read from its new beginning. (A stream says so itself.) */
   restarted(answer) {
     if (+answer.headers.get('x-queuectl-size') >= this.at) return false;
     this.take(new TextEncoder().encode('\n--- the output was truncated: it goes on from the new beginning ---\n'));
