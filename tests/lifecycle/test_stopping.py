@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from queuectl.processes.ownership import is_owned
+from queuectl.spool.layout import Layout
 from tests.support.supervised import PATIENCE_S, is_running
 
 if TYPE_CHECKING:
@@ -248,6 +249,7 @@ def test_what_outlives_its_job_and_another_home_are_not_refused(supervised: Make
     """The environment alone does not make a process part of a running job."""
     s = supervised()
     supervisor = s.start(1)
+    Layout(f"{tmp_path}/other").ensure()
     code, said = job(s, f"queuectl --home {tmp_path}/other worker stop --now --wait")
     assert (code, said) == (0, "No worker is running\n")
     run_id = s.queue.list()[0]["id"] + ".1"
