@@ -196,8 +196,8 @@ def test_a_job_whose_file_is_removed_while_it_runs_is_waited_for(supervised: Mak
     s.start(1)
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    job_id = s.queue.enqueue(f"read x < {gate}")
-    s.wait_for(job_id, "processing")
+    job_id = s.queue.enqueue(f"touch {gate}.near; read x < {gate}")
+    s.wait_until(Path(f"{gate}.near").exists, "the command runs")  # it is processing some time before
     looks = []
 
     def look() -> None:
