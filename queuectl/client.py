@@ -465,11 +465,10 @@ class Queue(JobActions):
         clock = self.spool.clock
         watch = Watch(self.layout)
         try:
-            looks = 0
+            soon_until = clock.monotonic() + POLL_S * 4
             while deadline is None or clock.monotonic() < deadline:
                 yield False
-                looks += 1
-                left = POLL_S * 4 if watch.is_open and looks > 1 else POLL_S
+                left = POLL_S * 4 if watch.is_open and clock.monotonic() > soon_until else POLL_S
                 watch.wait(left if deadline is None else max(0.0, min(left, deadline - clock.monotonic())))
         finally:
             watch.close()
