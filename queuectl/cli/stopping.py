@@ -127,7 +127,8 @@ def _wait(
                         f"not {ended} after {spell_duration(timeout_s or 0)}: {words}; the {what} goes on", hint
                     )
                 progress.step(0, words)
-                if not screen.talks and words != told and ("worker" in words or progress.elapsed_s >= SHOW_AFTER_S):
+                is_job = "(" in words  # which may take long; all else mostly takes milliseconds
+                if not screen.talks and words != told and (is_job or progress.elapsed_s >= SHOW_AFTER_S):
                     screen.say(f"Waiting for {words}")
                     told = words
                 watch.wait(rest if watch.is_open else min(rest, LOOK_SOON_S))
