@@ -93,9 +93,13 @@ def _supervisor(overview: Overview) -> Verdict:
         text = f"The supervisor (pid {overview.silent}) does not answer: it was stopped, or has too much to do; figures may be old"
         return Verdict(ERROR, text, f"kill -CONT {overview.silent}")
     killed = f"; the last one (pid {overview.died}) was killed" if overview.died else ""
-    waiting = _waiting(overview)
+    waiting = overview.due
     if waiting:
         return Verdict(ERROR, f"{_are_waiting(waiting)}, but no workers are running{killed}", START)
+    if overview.scheduled:
+        first = "" if overview.next_at is None else f", the first for {spell(overview.next_at)[:19]}Z"
+        scheduled = f"{plural(overview.scheduled, 'job')} {'is' if overview.scheduled == 1 else 'are'} scheduled{first}"
+        return Verdict(WARN if killed else INFO, f"{scheduled}, but no workers are running{killed}", START)
     if overview.unavailable:
         return Verdict(
             WARN, f"No supervisor is running{killed}; without an index it is not known whether jobs wait", START
@@ -114,7 +118,7 @@ def _workers(overview: Overview) -> Verdict:
     if lost:
         text = f"{', '.join(lost)} died and will be started again"
         return Verdict(WARN, text, f"queuectl worker logs {lost[0]}", alive=alive)
-    waiting = _waiting(overview)
+    waiting = overview.due
     if waiting and not workers:
         text = f"{_are_waiting(waiting)}, but no workers are running"
         return Verdict(ERROR, text, START, follows=overview.supervisor is None, alive=0)
@@ -178,10 +182,6 @@ def _spool(overview: Overview) -> Verdict:
     if told:
         return Verdict(WARN, "; ".join(told), "queuectl doctor", rejected=rejected, invalid=invalid)
     return Verdict(OK, "No file in the spool is invalid", rejected=0, invalid=0)
-
-
-def _waiting(overview: Overview) -> int:
-    return overview.count("pending", "failed")
 
 
 def _are_waiting(count: int) -> str:

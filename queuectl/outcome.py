@@ -5,6 +5,8 @@ Guarantees: every way an attempt can end is exactly one of five values.
 
 from __future__ import annotations
 
+import os
+
 from queuectl.errors import assert_never
 from queuectl.value import Value
 
@@ -126,6 +128,12 @@ def signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def end_of_process(status: int) -> str:
+    """Return how a process ended, from what `wait` says: "SIGKILL", "exit code 3"."""
+    code = os.waitstatus_to_exitcode(status)
+    return signal_name(-code) if code < 0 else f"exit code {code}"
 
 
 def leftovers_details(leftovers: Sequence[tuple[int, str]]) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Overview:
         misconfigured: what is wrong with config.yaml or the environment.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
+        covered_s: how much of that hour the queue has existed.
+        scheduled: how many waiting jobs may not start yet; the first of them may at `next_at`.
     """
 
     def __init__(self, home: str, now: float) -> None:
@@ -58,6 +60,9 @@ class Overview:
         self.oldest_waiting: float | None = None
         self.hour: list[Figures] = []
         self.hour_from = 0
+        self.covered_s = 3600.0
+        self.scheduled = 0
+        self.next_at: float | None = None
         self.dead_today = 0
         self.unavailable: str | None = None
         self.syncing: str | None = None  # here, while no supervisor does it
@@ -72,16 +77,25 @@ class Overview:
         """Return how many jobs are in these states."""
         return sum(self.counts.get(state, 0) for state in states)
 
+    @property
+    def due(self) -> int:
+        """How many waiting jobs might start now."""
+        return max(0, self.count("pending", "failed") - self.scheduled)
+
     def last_hour(self) -> dict[str, Any] | None:
-        """Return attempts that ended in the last hour, and how long jobs waited and ran; None without an index."""
+        """Return what ended in the last hour, and how long jobs waited and ran; None without an index.
+
+        `done` are jobs, completed; `per_minute` is how many of them, on average over the time that the queue has existed.
+        """
         if not self.hour:
             return None
         from queuectl.index.minutes import together
 
         told = together(self.hour).as_dict()
-        done, failed = told["completed"], told["failed"] + told["dead"]
+        done = told["completed"]
         times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
-        return {"done": done, "failed": failed, "per_minute": (done + failed) / HOUR, **times}
+        rate = done * 60 / max(60.0, self.covered_s)
+        return {"done": done, "failed_attempts": told["failed_attempts"], "per_minute": rate, **times}
 
 
 def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
@@ -146,6 +160,8 @@ def look_into_index(made: Overview, reader: Reader) -> None:
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
     made.hour_from = int(made.now / 60) - HOUR + 1
     made.hour = reader.series(made.hour_from, 1, HOUR)
+    made.covered_s = made.now - reader.covered_from(made.hour_from * 60.0)
+    made.scheduled, made.next_at = reader.scheduled(made.now)
 
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -179,6 +195,8 @@ def to_dict(overview: Overview) -> dict[str, Any]:
             "started_at": spell(supervisor["started_at"]),
         },
         "counts": overview.counts,
+        "scheduled": overview.scheduled,
+        "next_at": None if overview.next_at is None else spell(overview.next_at),
         "oldest_waiting_s": None if overview.oldest_waiting is None else overview.now - overview.oldest_waiting,
         "last_hour": overview.last_hour(),
         "workers": [worker_as_dict(row) for row in overview.workers],

@@ -45,9 +45,19 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
         yield from _command(number, line) if commands else _job(number, line)
 
 
+class Overlong(bytes):
+    """The beginning of a line that is too long for a job, and how many bytes the whole line has."""
+
+    size = 0
+
+    def refusal(self) -> InvalidData:
+        """Return why it is no job."""
+        return InvalidData(f"the line has {self.size:,} bytes; at most {MAX_BYTES:,} are accepted")
+
+
 def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Yield the lines; of one that is too long for a job only so much that it still is too long."""
-    rest = b""
+    """Yield the lines, without holding the whole of one that is too long for a job."""
+    rest, dropped = b"", 0
     while True:
         if _must_wait(file):
             yield None
@@ -55,17 +65,28 @@ def _lines(file: BinaryIO) -> Iterator[bytes | None]:
         if not chunk:
             break
         *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
-        if len(rest) > MAX_BYTES:
+        for line in whole:
+            yield _measured(line, dropped)
+            dropped = 0
+        if len(rest) > MAX_BYTES + 1:
+            dropped += len(rest) - MAX_BYTES - 1
             rest = rest[: MAX_BYTES + 1]
     if rest:
-        yield rest
+        yield _measured(rest, dropped)
+
+
+def _measured(line: bytes, dropped: int) -> bytes:
+    if len(line) <= MAX_BYTES:
+        return line
+    made = Overlong(line[: MAX_BYTES + 1])
+    made.size = len(line) + dropped
+    return made
 
 
 def _without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
     """Take away the byte order mark that some editors write before the first line; a shell would take it for a word."""
     for line in lines:
-        yield None if line is None else line.removeprefix(b"\xef\xbb\xbf")
+        yield line.removeprefix(b"\xef\xbb\xbf") if type(line) is bytes else line
         if line is not None:
             break
     yield from lines
@@ -89,6 +110,8 @@ def _begin(lines: Iterator[bytes | None]) -> Found | list[bytes]:
         if line is None:
             continue
         begun.append(line)
+        if isinstance(line, Overlong):
+            return begun
         size += len(line)
         if len(begun) == 1 and (line.lstrip()[:1] != b"{" or not isinstance(_read(line), InvalidData)):
             return begun
@@ -114,7 +137,9 @@ def _read(data: bytes) -> Fields | InvalidData:
 
 
 def _job(number: int, line: bytes) -> Iterator[Found]:
-    if line.strip():
+    if isinstance(line, Overlong):
+        yield number, line.refusal()
+    elif line.strip():
         found = _read(line)
         if isinstance(found, InvalidData):
             found = InvalidData(str(found).replace("the job is not valid: line 1, ", "", 1), excerpt=found.excerpt)
@@ -122,8 +147,8 @@ def _job(number: int, line: bytes) -> Iterator[Found]:
 
 
 def _command(number: int, line: bytes) -> Iterator[Found]:
-    if len(line) > MAX_BYTES:
-        yield number, InvalidData(f"the line is longer than {MAX_BYTES} bytes")
+    if isinstance(line, Overlong):
+        yield number, line.refusal()
         return
     try:
         text = line.decode().strip()

@@ -38,11 +38,13 @@ class Seen:
     def failed_1h(self) -> float | None:
         """Return how many attempts failed in the last hour."""
         hour = self.overview.last_hour()
-        return None if hour is None else float(hour["failed"])
+        return None if hour is None else float(hour["failed_attempts"])
 
     def stranded(self) -> float | None:
-        """Return how many jobs wait while nobody works."""
-        return 0 if self.overview.workers else self.count("pending", "failed")
+        """Return how many jobs might start while no worker is running."""
+        if self.overview.workers:
+            return 0
+        return self.overview.due if self.overview.counts else None
 
     def degraded(self) -> int:
         """Return 1 when the supervisor does without something it needs, or does not answer."""

@@ -9,7 +9,7 @@ from queuectl.cli.text import pad, safe, width
 from queuectl.cli.workers import columns
 from queuectl.health import ERROR, INFO, WARN
 from queuectl.health import attention as needs_of
-from queuectl.units import spell_duration
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,11 +56,13 @@ def write_facts(screen: Screen, overview: Overview) -> None:
 
 def short_line(overview: Overview) -> str:
     """Say the most important in one line: "128 waiting (oldest 42s), 3/4 busy, 7 dead"."""
-    waiting = f"{overview.count('pending', 'failed'):,}" if overview.counts else "?"
+    waiting = f"{overview.due:,}" if overview.counts else "?"
     if overview.oldest_waiting is not None:
         waiting += f" waiting (oldest {spell_duration(max(0.0, overview.now - overview.oldest_waiting))})"
     else:
         waiting += " waiting"
+    if overview.scheduled:
+        waiting += f", {overview.scheduled:,} scheduled"
     busy = sum(worker["state"] == "busy" for worker in overview.workers)
     workers = f"{busy}/{len(overview.workers)} busy" if overview.workers else "no workers"
     if overview.silent:
@@ -109,11 +111,15 @@ def write_counts(screen: Screen, overview: Overview) -> None:
 def _facts(overview: Overview) -> Iterator[str]:
     if overview.oldest_waiting is not None:
         yield f"oldest waiting  {spell_duration(max(0.0, overview.now - overview.oldest_waiting))}"
+    if overview.scheduled:
+        away = spell_duration(max(0.0, (overview.next_at or overview.now) - overview.now))
+        yield f"scheduled  {overview.scheduled:,}, next in {away}"
     hour = overview.last_hour()
-    if hour is not None and hour["done"] + hour["failed"]:
-        share = hour["failed"] / (hour["done"] + hour["failed"])
-        yield f"last hour  {hour['done']:,} done, {hour['failed']:,} failed ({share:.1%})"
-        yield f"{hour['per_minute']:.1f}/min"
+    if hour is not None and hour["done"] + hour["failed_attempts"]:
+        failed = plural(hour["failed_attempts"], "failed attempt")
+        share = hour["failed_attempts"] / (hour["done"] + hour["failed_attempts"])
+        yield f"last hour  {hour['done']:,} done, {failed} ({share:.1%})"
+        yield f"{hour['per_minute']:.1f} done/min"
         yield f"wait p50 {seconds(hour['wait_p50'])} p95 {seconds(hour['wait_p95'])}"
         yield f"run p50 {seconds(hour['run_p50'])} p95 {seconds(hour['run_p95'])}"
     else:

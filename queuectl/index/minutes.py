@@ -39,12 +39,13 @@ class Figures:
     """What happened within some time.
 
     Attributes:
-        counts: by what happened, COUNTED.
+        counts: by what happened, COUNTED; `failed` are attempts that are repeated, `dead` and the others jobs.
+        failed_attempts: attempts that failed, repeated or not; a job that expired made none.
         waits, runs: how many fell into each bucket: BOUNDS and one more for what is longer.
         wait_s, run_s: all together.
     """
 
-    __slots__ = ("counts", "run_s", "runs", "wait_s", "waits")
+    __slots__ = ("counts", "failed_attempts", "run_s", "runs", "wait_s", "waits")
 
     def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
         """`rows`: what, bucket, n, total_s."""
@@ -52,6 +53,7 @@ class Figures:
         self.waits = [0] * (len(BOUNDS) + 1)
         self.runs = [0] * (len(BOUNDS) + 1)
         self.wait_s = self.run_s = 0.0
+        self.failed_attempts = 0
         for row in rows:
             self.add(*row)
 
@@ -59,6 +61,8 @@ class Figures:
         """Count what a row says."""
         if what in self.counts:
             self.counts[what] += n
+        if what == "failed" or (what == "dead" and bucket >= 0):
+            self.failed_attempts += n
         if 0 <= bucket <= len(BOUNDS):
             if what == "wait":
                 self.waits[bucket] += n
@@ -69,8 +73,14 @@ class Figures:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the counts and the percentiles in seconds, None where nothing was measured."""
+        counts = self.counts
         return {
-            **self.counts,
+            "enqueued": counts["enqueued"],
+            "completed": counts["completed"],
+            "failed_attempts": self.failed_attempts,
+            "retried": counts["failed"],
+            "dead": counts["dead"],
+            "cancelled": counts["cancelled"],
             "wait_p50": percentile(self.waits, 0.5),
             "wait_p95": percentile(self.waits, 0.95),
             "run_p50": percentile(self.runs, 0.5),
@@ -116,6 +126,7 @@ def together(figures: Iterable[Figures]) -> Figures:
     for each in figures:
         for what, n in each.counts.items():
             made.counts[what] += n
+        made.failed_attempts += each.failed_attempts
         made.waits = [a + b for a, b in zip(made.waits, each.waits, strict=True)]
         made.runs = [a + b for a, b in zip(made.runs, each.runs, strict=True)]
         made.wait_s += each.wait_s

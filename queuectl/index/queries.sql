@@ -35,6 +35,9 @@ WHERE ready = 1 AND queue = ? ORDER BY priority DESC, run_at, id;
 SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_waits
 WHERE ready = 0 ORDER BY run_at, priority DESC, id LIMIT ?;
 
+-- name: scheduled
+SELECT count(*), min(run_at) FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at > ?;
+
 -- name: unique_holder
 SELECT id FROM jobs INDEXED BY jobs_unique
 WHERE unique_key = ? AND state IN ('pending', 'held', 'failed', 'processing') ORDER BY created_at, id LIMIT 1;
@@ -118,6 +121,9 @@ SELECT * FROM jobs INDEXED BY jobs_failures
 WHERE fingerprint = ? AND fingerprint IS NOT NULL AND state = ? ORDER BY updated_at DESC, id LIMIT 1;
 
 -- What happened when.
+
+-- name: first_minute
+SELECT min(minute) FROM minutes;
 
 -- name: minutes
 SELECT (minute - ?) / ?, what, bucket, sum(n), sum(total_s) FROM minutes WHERE minute >= ? GROUP BY 1, 2, 3;

@@ -166,6 +166,11 @@ class Reader:
             oldest[late[0]] = min(late[1], oldest.get(late[0], late[1]))
         return oldest
 
+    def scheduled(self, now: float) -> tuple[int, float | None]:
+        """Return how many waiting jobs may not start yet, and when the first of them may."""
+        count, first = self._database.one("scheduled", (now,)) or (0, None)
+        return count, first
+
     # --- why and when
 
     def failures(self, states: tuple[str, str], since: float, limit: int) -> list[dict[str, Any]]:
@@ -194,6 +199,11 @@ class Reader:
     def figures_by_queue(self, start: int) -> dict[str, minutes.Figures]:
         """Return what happened in each queue from minute `start` (since 1970) on."""
         return minutes.by_queue(self._database, start)
+
+    def covered_from(self, start: float) -> float:
+        """Return since when there are figures: `start`, or the minute of the first one if that is later."""
+        row = self._database.one("first_minute")
+        return max(start, 60.0 * row[0]) if row is not None and row[0] is not None else start
 
     def totals(self) -> minutes.Figures:
         """Return what ever happened, as far as the index has seen it."""

@@ -22,6 +22,7 @@ from queuectl.errors import QueueError
 from queuectl.events import Event
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF
 from queuectl.job import PENDING, PROCESSING, VERDICTS
+from queuectl.outcome import end_of_process
 from queuectl.processes import identity, requests
 from queuectl.processes.appointments import NEVER
 from queuectl.processes.control import BACKOFF, GONE, STOPPING, refusal
@@ -325,8 +326,10 @@ class Supervisor:
         self._hear(slot)
         self._selector.unregister(slot)
         lost, note, started = [*slot.orders, *slot.unanswered], slot.last_note(), slot.job_started
-        if slot.state != STOPPING or lost or status != 0:
-            self.log.error(f"{slot.name} (pid {slot.pid}) died, status {status} action=died")
+        if lost or status != 0:
+            self.log.error(f"{slot.name} (pid {slot.pid}) died: {end_of_process(status)} action=died")
+        elif slot.state != STOPPING:
+            self.log.info(f"{slot.name} (pid {slot.pid}) stopped, as SIGTERM asks; it is replaced action=stop")
         slot.forget_job()
         slot.bury(self.clock.monotonic())
         if slot.handle("died") != "wait":

@@ -195,7 +195,7 @@ def _add_totals(page: Page, totals: Figures) -> None:
     page.add("jobs_enqueued_total", "counter", "Jobs that were put in.", [({}, counts["enqueued"])])
     ends = ("completed", "dead", "cancelled")
     page.add("jobs_finished_total", "counter", "Jobs that ended.", [({"outcome": end}, counts[end]) for end in ends])
-    failures = counts["failed"] + counts["dead"]
+    failures = totals.failed_attempts
     attempts: list[Sample] = [({"result": "success"}, counts["completed"]), ({"result": "failure"}, failures)]
     page.add("job_attempts_total", "counter", "Attempts that ended by themselves.", attempts)
     page.add("job_retries_total", "counter", "Failed attempts that are repeated.", [({}, counts["failed"])])

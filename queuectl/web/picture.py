@@ -28,7 +28,7 @@ FAILURES_S = 5.0
 FAILURES_WITHIN_S = 86400.0
 GROUPS = 5
 RUNNING = 50
-OF_INDEX = ("counts", "dead_today", "oldest_waiting", "hour", "hour_from")
+OF_INDEX = ("counts", "dead_today", "oldest_waiting", "hour", "hour_from", "covered_s", "scheduled", "next_at")
 
 
 class Indexed:

@@ -114,8 +114,17 @@ def test_lines_that_are_too_long_stay_one_line() -> None:
     for commands in (True, False):
         found = [*read_lines(io.BytesIO(long + b'\n{"command":"b"}\n'), commands=commands)]
         assert [number for number, _ in found] == [1, 2]
-        assert isinstance(found[0][1], InvalidData)
+        assert str(found[0][1]) == f"the line has {MAX_BYTES + 10:,} bytes; at most {MAX_BYTES:,} are accepted"
         assert not isinstance(found[1][1], InvalidData)
+
+
+@pytest.mark.parametrize("size", [1_260_019, 3 * MAX_BYTES + 7])
+def test_a_line_that_is_too_long_is_said_to_be_as_long_as_it_is(cli: Run, size: int) -> None:
+    line = b'{"command":"' + b"x" * (size - 14) + b'"}'
+    for text in (line, b'{"command":"a"}\n' + line, line + b"\n" + line):
+        for lines in ["--lines"], []:
+            ran = cli("enqueue", "-", *lines, stdin=text)
+            assert f"the line has {size:,} bytes; at most 1,048,576 are accepted" in ran.err
 
 
 def test_a_broken_first_line_does_not_hide_the_others() -> None:

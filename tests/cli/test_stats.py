@@ -59,10 +59,38 @@ def test_the_table_fits(
 
 def test_nothing_happened(cli: Run) -> None:
     ran = cli("stats")
-    assert "0 enqueued, 0 done, 0 failed     0.0/min" in ran.out
+    assert "0 enqueued, 0 done, 0 failed attempts     0.0 done/min" in ran.out
     assert "FROM" not in ran.out
     assert json.loads(cli("stats", "--json").out)["rows"] == []
     assert cli("stats", "-o", "jsonl").out == ""
+
+
+def test_the_rate_is_of_jobs_done_in_the_time_that_the_queue_has_existed(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """Not of failures, nor over hours in which there was no queue; `status` says the same."""
+    now(2)  # to the full minute
+    for name in "abcdefgh":
+        jobs.completed(name)
+    jobs.dead("died")
+    jobs.failed("fails")
+    now(120)
+    made = json.loads(cli("stats", "--json").out)
+    assert (made["totals"]["per_minute"], made["totals"]["failed_attempts"]) == (4, 2)
+    assert [row["per_minute"] for row in made["rows"]] == [4]
+    assert json.loads(cli("stats", "--json", "--by", "queue").out)["rows"][0]["per_minute"] == 4
+    hour = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (hour["done"], hour["failed_attempts"], hour["per_minute"]) == (8, 2, 4)
+    now(2 * HOUR)
+    jobs.completed("later")
+    hour = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (hour["done"], round(hour["per_minute"], 3)) == (1, round(1 / 59, 3))
+
+
+def test_a_job_that_expired_made_no_attempt(cli: Run, jobs: Jobs, now: Passes) -> None:
+    job_id = jobs.pending("late", expires_at="2026-11-24T14:02:30Z")
+    now(60)
+    jobs.spool.claim(job_id, "worker-1")
+    totals = json.loads(cli("stats", "--json").out)["totals"]
+    assert (totals["dead"], totals["failed_attempts"], totals["failure_share"]) == (1, 0, None)
 
 
 def test_what_is_deleted_still_counts(cli: Run, jobs: Jobs, now: Passes) -> None:

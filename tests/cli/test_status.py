@@ -125,7 +125,7 @@ def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict
     assert (told["supervisor"]["pid"], told["supervisor"]["started_at"]) == (4121, "2026-11-21T10:01:58.000000Z")
     assert told["counts"]["completed"] == 20
     assert told["oldest_waiting_s"] == pytest.approx(50)
-    assert (told["last_hour"]["done"], told["last_hour"]["failed"]) == (20, 1)
+    assert (told["last_hour"]["done"], told["last_hour"]["failed_attempts"]) == (20, 1)
     assert [w["name"] for w in told["workers"]] == ["worker-1", "worker-2"]
     assert (told["workers"][0]["cpu_percent"], told["workers"][0]["rss_bytes"]) == (96.4, 212 << 20)
     assert told["disk"] == {"free_bytes": 81 << 30, "total_bytes": 100 << 30}
@@ -146,7 +146,7 @@ def test_the_last_hour_knows_what_has_failed_before_it_succeeded_and_what_was_de
     cli("list")
     cli("delete", "twice")
     told = json.loads(cli("status", "--json").out)["last_hour"]
-    assert (told["done"], told["failed"]) == (1, 1)
+    assert (told["done"], told["failed_attempts"]) == (1, 1)
 
 
 def test_other_formats_are_the_counts(cli: Run, jobs: Jobs) -> None:
@@ -194,6 +194,23 @@ def test_what_keeps_jobs_from_being_accepted_comes_last() -> None:
         "Nothing can be enqueued or run",
         "Nothing can be enqueued or run",
     ]
+
+
+def test_jobs_that_are_scheduled_are_not_said_to_wait(cli: Run, jobs: Jobs, now: Passes) -> None:
+    for number in range(66):
+        jobs.pending(f"later-{number}", run_at=f"2026-11-25T02:{59 - number % 60:02}:00Z")
+    out = cli("status").out
+    first = "2026-11-25T02:00:00Z"
+    assert f"66 jobs are scheduled, the first for {first}, but no workers are running: queuectl worker start" in out
+    assert "scheduled  66, next in 11h 58m" in out
+    assert "waiting" not in out
+    assert cli("status", "--short").out == "0 waiting, 66 scheduled, no workers, 0 dead\n"
+    made = json.loads(cli("status", "--json").out)
+    assert (made["scheduled"], made["next_at"]) == (66, "2026-11-25T02:00:00.000000Z")
+    assert "stranded=0;" in cli("check").out
+    jobs.pending("now")
+    assert "1 job is waiting, but no workers are running" in cli("status").out
+    assert "stranded=1;" in cli("check").out
 
 
 def test_rejected_files_are_counted(cli: Run, jobs: Jobs, home: Path) -> None:

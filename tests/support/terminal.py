@@ -170,6 +170,11 @@ class Emulator:
             for _ in range(n):
                 del self.grid[self.row]
                 self.grid.insert(self.bottom, self._blank())
+        elif verb in "ST":
+            gone, new = (self.top, self.bottom) if verb == "S" else (self.bottom, self.top)
+            for _ in range(n):
+                del self.grid[gone]
+                self.grid.insert(new, self._blank())
         else:
             assert verb in "hlt", f"unknown: {verb!r} {numbers}"
 

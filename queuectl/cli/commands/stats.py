@@ -18,7 +18,7 @@ from queuectl.cli.times import MONTHS, instant, short
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import UsageError
 from queuectl.index.minutes import KEPT_HOURS, KEPT_MINUTES, together
-from queuectl.units import spell_duration
+from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 STEPS = {"minute": 1, "hour": 60, "day": 60}  # minutes of what is asked for; days are made of hours
 TIMES = ("wait_p50", "wait_p95", "run_p50", "run_p95")
-FIELDS = ("enqueued", "completed", "failed", "dead", "cancelled", "failure_share", "per_minute", *TIMES)
+FIELDS = ("enqueued", "completed", "failed_attempts", "dead", "cancelled", "failure_share", "per_minute", *TIMES)
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -49,8 +49,9 @@ def run(args: Arguments, screen: Screen) -> int:
     with open_index(queue, screen) as reader:
         rows = [*rows_of(reader, args.by, args.queue, start, now)]
         oldest = reader.oldest_by_queue(now)
+        covered_from = reader.covered_from(start * 60.0)
     since = min(oldest.values(), default=None) if args.queue is None else oldest.get(args.queue)
-    total = _row(together(row["figures"] for row in rows), now / 60 - start)
+    total = _row(together(row["figures"] for row in rows), (now - covered_from) / 60)
     shown = [{key: value for key, value in row.items() if key != "figures"} for row in rows]
     if screen.is_table:
         _write(screen, total, since, now, start)
@@ -87,9 +88,10 @@ def start_of(args: Arguments, screen: Screen, now: float) -> int:
 
 def rows_of(reader: Reader, by: str, queue: str | None, start: int, now: float) -> Iterator[Row]:
     """Yield a row for each queue, or step, in which something happened."""
+    covered_from = reader.covered_from(start * 60.0)
     if by == "queue":
         for name, figures in sorted(reader.figures_by_queue(start).items()):
-            yield {"queue": name, **_row(figures, now / 60 - start), "figures": figures}
+            yield {"queue": name, **_row(figures, (now - covered_from) / 60), "figures": figures}
         return
     step = STEPS[by]
     found = reader.series(start, step, (int(now / 60) - start) // step + 1, queue)
@@ -97,7 +99,7 @@ def rows_of(reader: Reader, by: str, queue: str | None, start: int, now: float) 
     for at, pairs in groupby(zip(starts, found, strict=True), key=lambda pair: _begin(pair[0], by)):
         figures = together(each for _, each in pairs)
         if any(figures.counts.values()) or any(figures.waits):
-            length = (min(now, _end(at, by)) - at) / 60
+            length = (min(now, _end(at, by)) - max(at, covered_from)) / 60
             yield {"at": spell(at), **_row(figures, length), "figures": figures}
 
 
@@ -113,20 +115,23 @@ def _end(at: float, by: str) -> float:
 
 
 def _row(figures: Figures, minutes: float) -> Row:
+    """Return the figures of some minutes; of less than one there is no rate per minute but what was done."""
     told = figures.as_dict()
-    ended, failed = told["completed"] + told["failed"] + told["dead"], told["failed"] + told["dead"]
-    made = {**told, "failure_share": failed / ended if ended else None, "per_minute": ended / max(1 / 60, minutes)}
+    done, failed = told["completed"], told["failed_attempts"]
+    share = failed / (done + failed) if done + failed else None
+    made = {**told, "failure_share": share, "per_minute": done / max(1.0, minutes)}
     return {name: made[name] for name in FIELDS}
 
 
 def _write(screen: Screen, total: Mapping[str, Any], since: float | None, now: float, start: int) -> None:
     """Write all together in a line or two."""
-    failed = total["failed"] + total["dead"]
+    failed = total["failed_attempts"]
     share = f" ({total['failure_share']:.1%})" if failed else ""
+    dead = f", {total['dead']:,} dead" if total["dead"] else ""
     facts = [
         f"since {short(start * 60.0, now)}",
-        f"{total['enqueued']:,} enqueued, {total['completed']:,} done, {failed:,} failed{share}",
-        f"{total['per_minute']:.1f}/min",
+        f"{total['enqueued']:,} enqueued, {total['completed']:,} done, {plural(failed, 'failed attempt')}{share}{dead}",
+        f"{total['per_minute']:.1f} done/min",
         *(
             f"{kind} p50 {seconds(total[f'{kind}_p50'])} p95 {seconds(total[f'{kind}_p95'])}"
             for kind in ("wait", "run")
@@ -162,12 +167,12 @@ def columns(by: str, now: float) -> list[Column]:
         first,
         count("ENQUEUED", "enqueued", 3),
         count("DONE", "completed"),
-        count("FAILED", "failed", 0, "yellow"),
+        count("FAILED ATTEMPTS", "failed_attempts", 0, "yellow"),
         count("DEAD", "dead", 0, "red"),
         Column(
             "FAIL%", lambda row: None if row["failure_share"] is None else f"{row['failure_share']:.1%}", right=True
         ),
-        Column("PER MIN", lambda row: f"{row['per_minute']:.1f}", right=True, leave_out=4),
+        Column("DONE/MIN", lambda row: f"{row['per_minute']:.1f}", right=True, leave_out=4),
         duration("WAIT P50", "wait_p50", 6),
         duration("WAIT P95", "wait_p95", 1),
         duration("RUN P50", "run_p50", 5),

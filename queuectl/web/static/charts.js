@@ -6,17 +6,18 @@ import { button, soft, table } from './parts.js';
 
 const LEFT = 40, WIDE = 600, TOP = 10, FLOOR = 150, HIGH = FLOOR - TOP; // of the drawing, in its own units
 const NAMES = { '1h': 'hour', '24h': '24 hours', '7d': '7 days' };
-const ENDS = { completed: 'done', failed: 'failed, to be retried', dead: 'dead' };
+const ENDS = { completed: 'done', retried: 'failed, to be retried', dead: 'dead' };
+const FILLS = { completed: 'completed', retried: 'failed', dead: 'dead' };
 const TIMES = { wait_p50: 'l-wait', wait_p95: 'l-wait.l-p95', run_p50: 'l-run', run_p95: 'l-run.l-p95' };
 
 const clock = (iso) => new Date(at(iso)).toLocaleString('en-GB',
   { weekday: S.window === '7d' ? 'short' : undefined, hour: '2-digit', minute: '2-digit' });
-const ended = (bucket) => bucket.completed + bucket.failed + bucket.dead;
+const ended = (bucket) => bucket.completed + bucket.retried + bucket.dead;
 
-export function spark({ completed, failed, dead }) {
-  const sums = completed.map((n, i) => n + failed[i] + dead[i]), most = Math.max(1, ...sums);
+export function spark({ completed }) {
+  const most = Math.max(1, ...completed);
   const bar = (n, i) => h('rect.f-completed', { x: i, width: 0.8, y: 20 - n / most * 20, height: n / most * 20 });
-  return h('svg.spark', { viewBox: '0 0 60 20', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, sums.map(bar));
+  return h('svg.spark', { viewBox: '0 0 60 20', preserveAspectRatio: 'none', 'aria-hidden': 'true' }, completed.map(bar));
 }
 
 /* A drawing over time: ticks are [word, y], words(bucket) what is shown of one at the pointer. */
@@ -37,11 +38,11 @@ function bars(buckets) {
     return Object.keys(ENDS).map((end) => {
       const height = bucket[end] / most * HIGH;
       y -= height;
-      return height > 0 && h('rect', { fill: `url(#p-${end})`, x: i * wide + LEFT, width: Math.max(1, wide - 1), y, height });
+      return height > 0 && h('rect', { fill: `url(#p-${FILLS[end]})`, x: i * wide + LEFT, width: Math.max(1, wide - 1), y, height });
     });
   };
   const ticks = [0, Math.round(most / 2), most].map((n) => [number(n), FLOOR - n / most * HIGH]);
-  return plot(buckets, ticks, buckets.map(bar), (bucket) => `${bucket.completed} done, ${bucket.failed} failed, ${bucket.dead} dead`);
+  return plot(buckets, ticks, buckets.map(bar), (bucket) => `${bucket.completed} done, ${bucket.failed_attempts} failed attempts, ${bucket.dead} dead`);
 }
 
 /* On a logarithmic scale: a wait of 10 ms and one of an hour are both to be seen. */
@@ -62,7 +63,7 @@ function curves(buckets) {
 }
 
 const legend = (sample, word) => h('span', h('svg', { viewBox: '0 0 20 8', 'aria-hidden': 'true' }, sample), word);
-const block = ([end, word]) => legend(h('rect', { fill: `url(#p-${end})`, width: 20, height: 8 }), word);
+const block = ([end, word]) => legend(h('rect', { fill: `url(#p-${FILLS[end]})`, width: 20, height: 8 }), word);
 const line = (kind, word) => legend(h(`path.l.${kind}`, { d: 'M1 4h18' }), word);
 
 function chart(title, summary, drawn, legends, heads, rows) {
@@ -85,9 +86,9 @@ export function charts({ window, totals, buckets }) {
   return [
     h('div.row.apart', h('h2', 'How it went'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, Object.keys(NAMES).map(pick))),
     h('div.halves',
-      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed)} failed, ${number(totals.dead)} dead.`,
-        bars(buckets), Object.entries(ENDS).map(block), ['Enqueued', 'Done', 'Failed', 'Dead'],
-        rows((b) => [b.enqueued, b.completed, b.failed, b.dead].map(number))),
+      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed_attempts)} failed attempts, ${number(totals.dead)} dead.`,
+        bars(buckets), Object.entries(ENDS).map(block), ['Enqueued', 'Done', 'Failed attempts', 'Dead'],
+        rows((b) => [b.enqueued, b.completed, b.failed_attempts, b.dead].map(number))),
       chart('Waiting and running', 
         `Half of the jobs waited ${times(totals.wait_p50, totals.wait_p95)}; they ran ${times(totals.run_p50, totals.run_p95)}.`,
         curves(buckets), [line('l-wait', 'wait, median'), line('l-wait.l-p95', '95 %'), line('l-run', 'run, median'), line('l-run.l-p95', '95 %')],
