@@ -122,7 +122,7 @@ def test_no_color_is_respected(jobs: Jobs) -> None:
     for env, is_painted in (({}, True), ({"NO_COLOR": "1"}, False)):
         with Terminal(LINE, {**TERM, **env}) as terminal:
             terminal.until("1 dead job", "q quit")
-            assert any("31" in style for style in terminal.screen.styles_of("1 dead job")) is is_painted
+            assert any("33" in style for style in terminal.screen.styles_of("1 dead job")) is is_painted
 
 
 def test_a_supervisor_that_hangs_is_told_and_keys_are_still_heard(jobs: Jobs) -> None:

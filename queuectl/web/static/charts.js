@@ -31,6 +31,8 @@ function plot(buckets, ticks, drawn, words) {
       h('rect.hit', { x: i * wide + LEFT, width: wide, y: 5, height: 147 }, h('title', `${clock(bucket.at)}: ${words(bucket)}`))]));
 }
 
+const inWords = (it) => `${number(it.completed)} done, ${number(it.failed_attempts)} failed attempts, ${number(it.dead)} dead`;
+
 function bars(buckets) {
   const most = Math.max(4, ...buckets.map(ended)), wide = WIDE / buckets.length;
   const bar = (bucket, i) => {
@@ -42,7 +44,7 @@ function bars(buckets) {
     });
   };
   const ticks = [0, Math.round(most / 2), most].map((n) => [number(n), FLOOR - n / most * HIGH]);
-  return plot(buckets, ticks, buckets.map(bar), (bucket) => `${bucket.completed} done, ${bucket.failed_attempts} failed attempts, ${bucket.dead} dead`);
+  return plot(buckets, ticks, buckets.map(bar), inWords);
 }
 
 /* On a logarithmic scale: a wait of 10 ms and one of an hour are both to be seen. */
@@ -86,7 +88,7 @@ export function charts({ window, totals, buckets }) {
   return [
     h('div.row.apart', h('h2', 'How it went'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, Object.keys(NAMES).map(pick))),
     h('div.halves',
-      chart('Throughput', `In the last ${name} ${number(totals.completed)} done, ${number(totals.failed_attempts)} failed attempts, ${number(totals.dead)} dead.`,
+      chart('Throughput', `In the last ${name} ${inWords(totals)}.`,
         bars(buckets), Object.entries(ENDS).map(block), ['Enqueued', 'Done', 'Failed attempts', 'Dead'],
         rows((b) => [b.enqueued, b.completed, b.failed_attempts, b.dead].map(number))),
       chart('Waiting and running', 
