@@ -87,7 +87,8 @@ class Measure:
 # What --help says of keys and defaults is in tree/watching.py; tests/cli/test_check.py holds them together.
 MEASURES = {
     "oldest": Measure(Seen.oldest_s, "5m", "1h", "s"),
-    "waiting": Measure(lambda seen: seen.count("pending", "failed")),
+    "waiting": Measure(lambda seen: seen.overview.due if seen.overview.counts else None),
+    "scheduled": Measure(lambda seen: seen.overview.scheduled if seen.overview.counts else None),
     "processing": Measure(lambda seen: seen.count("processing")),
     "failed": Measure(lambda seen: seen.count("failed")),
     "failed_1h": Measure(Seen.failed_1h),

@@ -23,7 +23,7 @@ def columns(now: float) -> list[Column]:
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
         Column("UP", lambda row: _since(row["started_at"], now), leave_out=5),
         Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=4),
-        Column("FAILED", lambda row: f"{row['failed']:,}", right=True, leave_out=6),
+        Column("FAILED ATTEMPTS", lambda row: f"{row['failed']:,}", right=True, leave_out=6),
         Column(
             "CPU",
             lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%",

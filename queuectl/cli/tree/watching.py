@@ -70,7 +70,7 @@ WATCHING: dict[str, Command] = {
             metavar="KEY=RANGE",
             action="append",
             help="the same for what is critical (default: oldest=1h, stranded=0, blocked=0, disk_free=5:). KEY is one of oldest,"
-            " waiting, processing, failed, failed_1h, dead, dead_today, stranded (jobs that wait while nobody works),"
+            " waiting, scheduled, processing, failed (jobs), failed_1h (attempts), dead, dead_today, stranded (jobs waiting without workers),"
             " workers, supervisor, degraded, blocked (what keeps jobs from being accepted or run: home, configuration,"
             " disk), rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
             " @10:20 (not inside)",
