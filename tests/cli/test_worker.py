@@ -137,7 +137,19 @@ def test_the_list_says_who_does_what(cli: Run, jobs: Jobs) -> None:
     assert busy["rss_bytes"] > 0
     assert busy["started_at"].endswith("Z")
     lines = cli("worker", "list").out.splitlines()
-    assert lines[0].split() == ["WORKER", "STATE", "UP", "DONE", "FAILED", "ATTEMPTS", "CPU", "RSS", "JOB", "FOR", "COMMAND"]
+    assert lines[0].split() == [
+        "WORKER",
+        "STATE",
+        "UP",
+        "DONE",
+        "FAILED",
+        "ATTEMPTS",
+        "CPU",
+        "RSS",
+        "JOB",
+        "FOR",
+        "COMMAND",
+    ]
     assert [line.split()[0] for line in lines[1:]] == ["worker-1", "worker-2"]
     assert cli("worker", "list", "-o", "name").out == "worker-1\nworker-2\n"
 
