@@ -14,7 +14,7 @@ EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in
 ENDLESS = (  # until Ctrl-C
     *("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f"),
     *("queuectl web", "queuectl web --read-only --port 8080", "queuectl status --watch 5"),
-    *("queuectl events -f --type failed,died --json", "queuectl top", "queuectl top --every 0.5"),
+    *("queuectl events -f --type failed,died -o jsonl", "queuectl top", "queuectl top --every 0.5"),
 )
 FINE = {"check": (0, 1, 2)}  # what it finds is the machine's: nobody works, or the disk is nearly full
 
