@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 
 from queuectl import config
-from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, TimedOut
-from queuectl.fields import is_id, refuse_expired, validate
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut
+from queuectl.fields import is_generated, is_id, refuse_expired, validate
 from queuectl.job_actions import JobActions
 from queuectl.settings import Settings
 from queuectl.spool.layout import Layout, default_home
@@ -209,8 +209,12 @@ class Queue(JobActions):
 
         return Job(stored, self)
 
-    def resolve(self, text: str, *, is_whole: bool = False) -> str:
-        """Return the id that `text` names: an id, or an unambiguous beginning of one unless `is_whole` is set.
+    def resolve(self, text: str, *, is_whole: bool = False, to_change: bool = False) -> str:
+        """Return the id that `text` names: an id, or a unique prefix of one.
+
+        Args:
+            is_whole: accept no prefix.
+            to_change: accept a prefix of a generated id only: once job-1 is deleted, "job-1" must not name job-10.
 
         Raises:
             NotFound, with the ids that were perhaps meant; Conflict when several begin so.
@@ -220,6 +224,7 @@ class Queue(JobActions):
         with self.reader() as reader:
             asked = text.encode(errors="replace").decode()  # what was typed may hold any bytes
             begun = reader.ids_with_prefix(asked, 4) if asked and not is_whole else []
+            begun = [] if to_change and not all(map(is_generated, begun)) else begun
             if len(begun) == 1:
                 return begun[0]
             if begun:
@@ -272,88 +277,16 @@ class Queue(JobActions):
             return reader.counts()
 
     def reader(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> Reader:
-        """Open the index once it shows everything that has happened until now.
+        """Open the index once it shows everything that has happened until now; see current_index."""
+        from queuectl import current_index
 
-        Nothing but the index is changed. Where there is no queue yet it is empty; where the index cannot be written,
-        an index of the job files is made that nobody else sees.
+        return current_index.open_reader(self.spool, warn, on_step)
 
-        Args:
-            warn: told in words when the index cannot be up to date yet (it is being rebuilt), or the home is read-only.
-            on_step: told in words, now and then, how far this process has brought it up to date.
-        """
-        from queuectl.index.database import IndexUnavailable
-        from queuectl.index.reader import Reader
-        from queuectl.index.verify import build_temporary
+    def catch_up(self, on_step: Callable[[str], None] | None = None) -> None:
+        """Bring the index up to date: the supervisor does it when one runs, else this process."""
+        from queuectl import current_index
 
-        refused = self.layout.refuse_writing("", "run")
-        if refused is not None and warn is not None:
-            warn(f"{refused}: jobs can be looked at, not changed")
-        if not self.layout.has_spool or (refused is not None and not self._is_kept_up_to_date(warn)):
-            return build_temporary(self.spool, on_step or (lambda _words: None))
-        if refused is None:
-            self.catch_up(warn, on_step)
-        try:
-            return Reader(self.layout.index)
-        except IndexUnavailable:
-            if refused is not None:
-                return build_temporary(self.spool, on_step or (lambda _words: None))
-            self.catch_up(warn, on_step, doubt=True)
-            return Reader(self.layout.index)
-
-    def _is_kept_up_to_date(self, warn: Callable[[str], None] | None) -> bool:
-        """Tell whether the index shows the spool although this process cannot write it."""
-        try:
-            self._ask_to_flush(warn)
-        except NoSupervisor:
-            return self._index_is_current()
-        return True
-
-    def catch_up(
-        self,
-        warn: Callable[[str], None] | None = None,
-        on_step: Callable[[str], None] | None = None,
-        *,
-        doubt: bool = False,
-    ) -> None:
-        """Bring the index up to date: the supervisor does it when one runs, else this process.
-
-        Args:
-            doubt: it could not be read, so whoever keeps it is to look whether it is still an index.
-        """
-        try:
-            self._ask_to_flush(warn, doubt=doubt)
-        except NoSupervisor:
-            if not self._index_is_current():
-                self._sync_index(on_step or (lambda _words: None))
-
-    def _ask_to_flush(self, warn: Callable[[str], None] | None, *, doubt: bool = False) -> None:
-        from queuectl.processes import control
-
-        answer = control.ask(self.layout, {"do": "flush", "doubt": doubt})
-        why = answer.get("degraded") or answer.get("syncing")
-        if why and warn is not None:
-            warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown as they were")
-
-    def _index_is_current(self) -> bool:
-        from queuectl.index.database import IndexUnavailable
-        from queuectl.index.reader import Reader
-        from queuectl.index.seal import is_current
-
-        try:
-            with Reader(self.layout.index) as reader:
-                return is_current(self.spool, reader)
-        except IndexUnavailable:
-            return False
-
-    def _sync_index(self, on_step: Callable[[str], None]) -> None:
-        from queuectl.index.lock import IndexLock
-        from queuectl.index.verify import build_or_catch_up
-        from queuectl.processes.readers import Readers
-
-        self.layout.ensure_run()
-        with Readers(self.spool) as readers, IndexLock(self.layout):
-            for progress in build_or_catch_up(self.spool, readers):
-                on_step(str(progress))
+        current_index.catch_up(self.spool, on_step=on_step)
 
     def purge(
         self,

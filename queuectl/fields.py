@@ -40,6 +40,8 @@ NOT_IN_NAMES = (
 )
 _not_in_names = frozenset(chr(code) for first, last in NOT_IN_NAMES for code in range(first, last + 1))
 
+GENERATED_CHARS = 16
+GENERATED = frozenset(CROCKFORD)
 PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
 INSTANTS_MAX = 1024
@@ -49,6 +51,11 @@ _second = (-1, "")
 def is_id(text: object) -> bool:
     """Tell whether `text` may name a job, queue or batch; the only place that decides it."""
     return isinstance(text, str) and 0 < len(text) <= ID_MAX and text[0] in ID_START and ID_CHARS.issuperset(text)
+
+
+def is_generated(job_id: str) -> bool:
+    """Tell whether an id has the form of those that `new_id` makes."""
+    return len(job_id) == GENERATED_CHARS and GENERATED.issuperset(job_id)
 
 
 class _Ids:

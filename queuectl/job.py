@@ -43,6 +43,7 @@ class Job:
         failures: failed attempts since the last revival; this is what `max_retries` bounds.
         interruptions, snoozes: in a row.
         run_at: not to be started before this instant.
+        last_event: the newest event that is not an edit, which the state follows; "" before the first.
         is_torn: its file ended in a growth that did not complete.
         waits: who wants it to wait until then: nobody, author, retry or snooze.
         removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
@@ -109,7 +110,8 @@ class Job:
     def _apply(self, entry: Entry) -> None:
         event = entry["event"]
         at = self.updated_at = instant_of(entry["at"])
-        self.last_event = event
+        if event != "edited":  # an edit leaves a job held, or waiting for its next try
+            self.last_event = event
         if "set" in entry and event in CHANGING:
             self._apply_changes(entry["set"], at)
         if event == "compacted":

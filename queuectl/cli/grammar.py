@@ -74,7 +74,7 @@ COMMON = (
     choice("--color", "WHEN", ("auto", "always", "never"), default="auto", help="auto, always or never"),
     flag("--debug", help="show where in the program an error arose"),
 )
-ID_HELP = "a job's id or its unambiguous beginning; - reads ids from standard input"
+ID_HELP = "a job's id or a unique prefix of it; - reads ids from standard input"
 IDS = option("ids", metavar="ID", nargs="+", help=ID_HELP)
 STATE = option("--state", metavar="STATE", action="append", help=f"only {STATES}; a comma list, may be repeated")
 ABOUT = (  # what a job is like

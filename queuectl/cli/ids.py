@@ -174,7 +174,7 @@ def act(
     with Progress(screen, action.capitalize(), total) as progress:
         for text, is_whole in expand(texts) if total is None else ((text, True) for text in texts):
             try:
-                job_id = text if total is not None else queue.resolve(text, is_whole=is_whole)
+                job_id = text if total is not None else queue.resolve(text, is_whole=is_whole, to_change=True)
                 words.append(do(job_id))
                 ids.append(job_id)
             except Unchanged as same:

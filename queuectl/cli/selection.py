@@ -220,7 +220,7 @@ def _try_named(args: Arguments, screen: Screen, queue: Queue, verb: Verb) -> int
     ids = []
     for text, is_whole in expand(args.ids):
         try:
-            job = queue.get(queue.resolve(text, is_whole=is_whole))
+            job = queue.get(queue.resolve(text, is_whole=is_whole, to_change=True))
         except QueueError as error:
             failures.add("id", text, error)
             continue

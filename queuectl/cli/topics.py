@@ -67,7 +67,7 @@ SELECTORS = """\
 cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take ids, or
 selectors that choose jobs by what they are like; not both.
 
-  ID ...            ids, or their unambiguous beginnings
+  ID ...            ids, or unique prefixes (to change a job: of generated ids only)
   -                 whole ids from standard input: list ... -o name | cancel -
   --state STATE     a comma list; may be repeated
   --queue, --tag, --batch NAME

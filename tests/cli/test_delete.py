@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.errors import NotFound
 from tests.cli.support import Jobs, Run
 
 
@@ -23,3 +24,20 @@ def test_naming_ids_is_consent_also_for_several(cli: Run, jobs: Jobs, home: Path
         jobs.pending(job_id)
     assert cli("delete", "a", "b").err == "Deleted 2 jobs\n"
     assert not [*home.glob("spool/pending/*")]
+
+
+@pytest.mark.parametrize("command", [("delete",), ("cancel",), ("retry",), ("dlq", "delete"), ("purge",)])
+def test_a_prefix_of_an_id_that_was_chosen_changes_no_other_job(cli: Run, jobs: Jobs, command: tuple[str, ...]) -> None:
+    """job-1 was deleted; typed once more it must not reach job-10."""
+    jobs.dead("job-10")
+    ran = cli(*command, "job-1")
+    assert ran.code == 3
+    assert "Did you mean job-10 (dead)?" in ran.err
+    assert jobs.queue.get("job-10").state == "dead"
+
+
+def test_a_generated_id_may_be_abbreviated(cli: Run, jobs: Jobs) -> None:
+    job_id = jobs.queue.enqueue("true")
+    assert cli("delete", job_id[:12]).code == 0
+    with pytest.raises(NotFound):
+        jobs.queue.get(job_id)

@@ -28,7 +28,12 @@ def test_an_example_works(name: str, example: str, jobs: Jobs, environ: dict[str
 
     def shell(line: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["/bin/sh", "-c", line], env={**environ, "EDITOR": "echo"}, capture_output=True, text=True, check=False
+            ["/bin/sh", "-c", line],
+            env={**environ, "EDITOR": "echo"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
 
     is_about_workers = name.startswith("worker")

@@ -276,7 +276,7 @@ class Expected:
         if "run_at" in changes:
             wanted = changes["run_at"]
             known.update(run_at=now if wanted is None else wanted, waits="nobody" if wanted is None else "author")
-        return self._after("edited", "pending", **known)
+        return self._after("edited", self.state, **known)
 
     def _after(self, event: str, state: str, **values: Any) -> Expected:
         return replace(self, state=state, events=(*self.events, event), **values)
@@ -303,7 +303,10 @@ class Expected:
         events = [entry["event"] for entry in job.history]
         is_folded = events[:1] == ["compacted"]
         wanted_events = self.events[len(self.events) - len(events) + 1 :] if is_folded else self.events
-        if tuple(events[is_folded:]) != wanted_events or job.last_event != (self.events or ("",))[-1]:
+        if (
+            tuple(events[is_folded:]) != wanted_events
+            or job.last_event != ("", *(event for event in self.events if event != "edited"))[-1]
+        ):
             wrong.append(f"events are {events} after {job.last_event}, not {self.events}")
         return wrong
 

@@ -462,7 +462,7 @@ PLAYS: dict[str, Play] = {
     "edit much": Play(
         put("held"),
         taking(lambda c: c.edit({"queue": "mail", "env": {"A": "x" * 3000}})),
-        a=("held", "pending/mail"),
+        a=("held", "held/mail"),
     ),
     "run now": Play(put("failed"), taking(lambda c: c.run_now()), a=("failed", "pending")),
     "revive the dead": Play(put("dead"), taking(lambda c: c.revive()), a=("dead", "pending")),

@@ -46,6 +46,8 @@ def test_the_state_follows_from_directory_and_last_event(event: str) -> None:
     assert job_of(*history, directory=DEAD).state == "dead"
     assert job_of(*history, directory=DONE).state == ("cancelled" if event == "cancelled" else "completed")
     assert job_of(*history).state == (event if event in ("failed", "held") else "pending")
+    edited = {"event": "edited", "set": {"priority": 1}}
+    assert job_of(*history, edited).state == job_of(*history).state
 
 
 def test_every_state_belongs_to_one_directory() -> None:

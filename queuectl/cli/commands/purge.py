@@ -82,7 +82,7 @@ def _purge_named(args: Arguments, screen: Screen) -> int:
     found: list[Job] = []
     for text, is_whole in expand(args.ids):
         try:
-            job = queue.get(queue.resolve(text, is_whole=is_whole))
+            job = queue.get(queue.resolve(text, is_whole=is_whole, to_change=True))
             if job.state == "processing":
                 raise Conflict(f"job {job.id} is running", f"cancel it first: queuectl cancel {job.id}")
             found.append(job)
