@@ -1,5 +1,5 @@
 /* Charts as inline SVG, each with its text and its table. */
-import { at, number, span } from './words.js';
+import { at, many, number, span } from './words.js';
 import { keep, refresh, render, S } from './state.js';
 import { h } from './document.js';
 import { button, soft, table } from './parts.js';
@@ -31,7 +31,7 @@ function plot(buckets, ticks, drawn, words) {
       h('rect.hit', { x: i * wide + LEFT, width: wide, y: 5, height: 147 }, h('title', `${clock(bucket.at)}: ${words(bucket)}`))]));
 }
 
-const inWords = (it) => `${number(it.completed)} done, ${number(it.failed_attempts)} failed attempts, ${number(it.dead)} dead`;
+const inWords = (it) => `${number(it.completed)} done, ${many(it.failed_attempts, 'failed attempt')}, ${number(it.dead)} dead`;
 
 function bars(buckets) {
   const most = Math.max(4, ...buckets.map(ended)), wide = WIDE / buckets.length;

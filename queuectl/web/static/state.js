@@ -1,5 +1,5 @@
 /* The one state (S), what is kept between visits, and addresses of views. */
-import { at, FILTERS } from './words.js';
+import { at, FILTERS, span } from './words.js';
 
 const PREFIX = 'queuectl.';
 const held = {}; // where the browser keeps nothing
@@ -50,10 +50,10 @@ export const readOnly = () => !S.session || S.session.read_only;
 
 export function ago(iso) {
   const s = Math.round((now() - at(iso)) / 1000);
-  const past = Math.abs(s);
-  const [unit, word] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([each]) => past >= each * (each > 3600 ? 2 : 1)) || [1, 's'];
-  const words = `${Math.floor(past / unit)} ${word}`;
-  return s < 0 ? `in ${words}` : past < 2 ? 'just now' : `${words} ago`;
+  if (s < 0) return `in ${span(-s)}`;
+  const [unit, word] = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']].find(([each]) => s >= each * (each > 3600 ? 2 : 1)) || [1, 's'];
+  const words = `${Math.floor(s / unit)} ${word}`;
+  return s < 2 ? 'just now' : `${words} ago`;
 }
 
 export const jobsOf = (params) => `#/jobs?${new URLSearchParams(params)}`;
