@@ -283,6 +283,8 @@ class _Sync:
             self.is_exact = True  # nothing is known of changes in place
             return set()
         unchanged = last.unchanged()
+        if PROCESSING not in unchanged:
+            self.is_exact = True  # a job may have run and come back to pending/ with its inode, and no note was made
         self.by_inode = last.by_inode & unchanged
         if self.is_exact:
             unchanged -= self.by_inode

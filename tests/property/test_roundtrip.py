@@ -263,7 +263,7 @@ class SpoolMachine(RuleBasedStateMachine):
             "cancel": "cancelled" if waits else state,
             "revive": None if waits else "pending",
             "run_now": "pending" if waits else None,
-            "edit": "pending" if waits else None,
+            "edit": state if waits else None,
             "delete": "gone",
         }[verb]
         with self.spool.take(job_id) as claim:

@@ -16,7 +16,7 @@ from queuectl.index.rows import AT, row_of
 
 if TYPE_CHECKING:
     from tests.unit.index.conftest import Home
-from tests.unit.index.conftest import Watched, fill, run
+from tests.unit.index.conftest import NOW, Watched, fill, run
 
 # --- the whole of it
 
@@ -264,7 +264,7 @@ def test_a_job_replaced_by_one_with_the_same_inode_is_found_by_the_next_exact_co
     home.catch_up()
     home.drop("waiting.json", '{"command": "other", "priority": 9}')  # in place: neither name nor inode changes
     home.drop("another.json", '{"command": "true"}')
-    home.let_time_pass()
+    os.utime(home.path("pending", ""), (2e9 - 1, 1e9))
     home.catch_up()
     assert "another" in home.rows()
     assert home.rows()["waiting"][AT["command"]] == "true", "then this test shows nothing"
@@ -278,3 +278,14 @@ def test_a_job_replaced_by_one_with_the_same_inode_is_found_by_the_next_exact_co
     run(sync.sync(home.spool, index))
     index.close()
     assert "pending" not in watched.listed, "what was compared exactly is believed by the next exact comparison"
+
+
+def test_a_job_that_ran_and_came_back_without_a_note_is_read(home: Home) -> None:
+    """A worker that outlived its supervisor reports to nobody; the directory of what runs shows that something ran."""
+    fill(home)
+    home.let_time_pass()
+    home.catch_up()
+    home.fail("waiting", NOW)
+    home.catch_up()
+    assert home.differences() == []
+    assert home.rows()["waiting"][AT["state"]] == "failed"
