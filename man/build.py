@@ -20,9 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from man import markdown, roff
-from queuectl import __version__
 from queuectl.cli import topics
 from queuectl.cli.completion import bash, fish, zsh
+from queuectl.version import __version__
 
 MADE = ROOT / "build" / "made"
 COMMIT = "COMMIT"

@@ -6,11 +6,14 @@ its kinds): docs/reference/python.md. Everything else in this package may change
 
 from __future__ import annotations
 
-import os
+from queuectl.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.client import Queue
+    from queuectl.client.events import Event
+    from queuectl.client.filters import InvalidFilter
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
     from queuectl.errors import (
         Busy,
         Conflict,
@@ -23,13 +26,8 @@ if TYPE_CHECKING:
         TimedOut,
         UsageError,
     )
-    from queuectl.fields import InvalidField, UnknownField
-    from queuectl.filters import InvalidFilter
-    from queuectl.job_events import Event
-    from queuectl.job_view import Job
+    from queuectl.job.fields import InvalidField, UnknownField
 
-__version__ = "1.0.0"
-PACKAGE = os.path.dirname(os.path.abspath(__file__))  # python PACKAGE ... runs this very program
 __all__ = [
     "Busy",
     "Conflict",
@@ -50,12 +48,12 @@ __all__ = [
     "__version__",
 ]
 _MODULES = {
-    "Queue": "client",
-    "Job": "job_view",
-    "Event": "job_events",
-    "InvalidField": "fields",
-    "UnknownField": "fields",
-    "InvalidFilter": "filters",
+    "Queue": "client.queue",
+    "Job": "client.job_view",
+    "Event": "client.events",
+    "InvalidField": "job.fields",
+    "UnknownField": "job.fields",
+    "InvalidFilter": "client.filters",
 }
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from queuectl.overview import Overview
+    from queuectl.status import Overview
 
     Judge = Callable[[Overview], "Verdict"]
 

@@ -14,8 +14,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
 
 from queuectl.clock import END_S, FIRST_S, parse_instant
-from queuectl.fields import LONGEST_S
-from queuectl.units import is_decimal, parse_duration
+from queuectl.units import LONGEST_S, is_decimal, parse_duration
 
 EXPECTED = 'a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339'
 UNIX_TIME = 'a time: a number is seconds from now, at most ten years; a Unix time is written "@1800000000"'

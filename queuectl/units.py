@@ -7,6 +7,7 @@ Fails with: ValueError, whose text says what was expected.
 
 from __future__ import annotations
 
+LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
 SHOWN_CHARACTERS = 60
 UNITS_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
 SPELLINGS = {

@@ -20,40 +20,18 @@ PACKAGE = "queuectl"
 
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
-    {"__init__", "errors", "clock", "atomic_file"},
-    {
-        "attempts",
-        "config",
-        "config_text",
-        "events",
-        "fields",
-        "growing_file",
-        "history",
-        "job",
-        "jsonengine",
-        "jsontext",
-        "outcome",
-        "policy",
-        "record",
-        "retry",
-    }
-    | {"salvage", "schema", "scheduling", "settings", "surroundings", "times", "units", "value"},
+    {"__init__", "clock", "errors", "units", "version"},
+    {"atomic_file", "config", "growing_file", "timers", "times"},
+    {"job"},
+    {"command_location", "json_schema", "scheduling"},
     {"spool"},
-    {"index"},
-    {"processes"},
-    {
-        "beside",
-        "client",
-        "current_index",
-        "filters",
-        "health",
-        "job_actions",
-        "job_events",
-        "job_spec",
-        "job_view",
-        "overview",
-    },
+    {"control_client", "executor", "index", "log"},
+    {"disk_space"},
+    {"worker"},
+    {"supervisor"},
+    {"client"},
     {"maintenance"},
+    {"health", "status"},
     {"doctor"},
     {"web"},
     {"cli", "__main__"},
@@ -64,16 +42,17 @@ PUBLIC_NAMES = {
 }  # served by queuectl.__getattr__
 
 # Who may touch what. A room ends in "/".
+PROCESSES = ("executor/", "supervisor/", "worker/")
 MODULE_OWNERS = {
     "argparse": ("cli/",),
     "curses": ("cli/top/",),
     "http": ("web/",),
-    "psutil": ("processes/",),
-    "signal": ("processes/",),
+    "psutil": PROCESSES,
+    "signal": PROCESSES,
     "socketserver": ("web/",),
     "sqlite3": ("index/",),
-    "subprocess": ("processes/", "cli/"),
-    "yaml": ("config_text.py",),
+    "subprocess": ("supervisor/", "cli/"),
+    "yaml": ("config/yaml_text.py",),
 }
 CALL_OWNERS = {
     ("clock.py",): (
@@ -85,23 +64,27 @@ CALL_OWNERS = {
         "datetime.utcnow",
     ),
     ("cli/",): ("print",),
-    ("processes/",): ("os.fork", "os.forkpty", "os.kill", "os.killpg", "os.posix_spawn", "os.posix_spawnp"),
-    ("spool/files.py",): (
+    PROCESSES: ("os.fork", "os.forkpty", "os.kill", "os.killpg", "os.posix_spawn", "os.posix_spawnp"),
+    ("spool/fs.py",): (
         *("os.fdatasync", "os.fsync", "os.link", "os.remove", "os.rename", "os.renames", "os.replace", "os.unlink"),
     ),
 }
 OWNERS_OF_CALL = {call: owners for owners, calls in CALL_OWNERS.items() for call in calls}
 EXEMPT = (
     ("cli/commands/metrics.py", {"os.replace", "os.unlink"}, "a file for node_exporter, which must be whole"),
-    ("config.py", {"os.fsync", "os.replace", "os.unlink"}, "config.yaml and its parsed copy are not spool files"),
+    (
+        "config/config_file.py",
+        {"os.fsync", "os.replace", "os.unlink"},
+        "config.yaml and its parsed copy are not spool files",
+    ),
     ("index/", {"os.remove", "os.rename", "os.replace", "os.unlink"}, "the index is derived: its file is thrown away"),
-    ("outcome.py", {"signal"}, "looks up the names of signals and sends none"),
-    ("processes/peers.py", {"os.unlink"}, "a socket that a dead supervisor left"),
-    ("spool/files.py", {"signal"}, "names the signal by which a lease breaks, and sends none"),
-    ("web/server.py", {"os.unlink"}, "a socket that a dead server left"),
+    ("job/outcome.py", {"signal"}, "looks up the names of signals and sends none"),
+    ("supervisor/control_server.py", {"os.unlink"}, "a socket that a dead supervisor left"),
+    ("spool/fs.py", {"signal"}, "names the signal by which a lease breaks, and sends none"),
+    ("web/http_server.py", {"os.unlink"}, "a socket that a dead server left"),
     ("web/tokens.py", {"os.replace"}, "the token is not a spool file, and must be whole"),
-    ("processes/ownership.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
-    ("processes/logs.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
+    ("supervisor/supervisor_lock.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
+    ("log.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )
 LONGEST_FILE = 500
 SOURCES = {".py", ".sql", ".js", ".css", ".html"}
@@ -268,32 +251,34 @@ def test_the_program_has_the_shape_that_was_drawn() -> None:
 def test_the_sources_were_found() -> None:
     """An empty directory has no violations either."""
     rooms = {path.relative_to(ROOT / PACKAGE).parts[0] for path in (ROOT / PACKAGE).rglob("*.py")}
-    assert {"errors.py", "settings.py", "spool", "index", "processes", "cli"} <= rooms
+    assert {"errors.py", "config", "spool", "index", "supervisor", "cli"} <= rooms
 
 
 # --- planted violations
 
 CLEAN = {
     "__init__.py": (
-        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from queuectl.client import Queue\n"
-        "def __getattr__(name):\n    from queuectl.client import Queue\n    return Queue\n"
+        "TYPE_CHECKING = False\nif TYPE_CHECKING:\n    from queuectl.client.queue import Queue\n"
+        "def __getattr__(name):\n    from queuectl.client.queue import Queue\n    return Queue\n"
     ),
     "errors.py": "class E(Exception): pass\n",
     "clock.py": "import time\nnow = time.time\n",
-    "config.py": "import os\nos.replace('a', 'b')\n",
-    "config_text.py": "import yaml\n",
+    "config/__init__.py": "",
+    "config/config_file.py": "import os\nos.replace('a', 'b')\n",
+    "config/yaml_text.py": "import yaml\n",
     "spool/__init__.py": "",
-    "spool/files.py": "import os\nfrom ..errors import E\nos.rename('a', 'b')\n",
-    "spool/spool.py": "from queuectl.spool import files\nclass S:\n    def rename(self): files.rename()\n",
+    "spool/fs.py": "import os\nfrom ..errors import E\nos.rename('a', 'b')\n",
+    "spool/spool.py": "from queuectl.spool import fs\nclass S:\n    def rename(self): fs.rename()\n",
     "index/__init__.py": "",
-    "index/reader.py": "import sqlite3\nfrom queuectl.spool.files import E\n",
-    "processes/__init__.py": "",
-    "processes/hunt.py": "import os, psutil, signal\nfrom queuectl.index import reader\nos.kill(1, signal.SIGTERM)\n",
-    "client.py": "from queuectl import errors\nfrom queuectl.processes import hunt\nclass Queue: pass\n",
+    "index/reader.py": "import sqlite3\nfrom queuectl.spool.fs import E\n",
+    "executor/__init__.py": "",
+    "executor/process_tree.py": "import os, psutil, signal\nfrom queuectl.spool import fs\nos.kill(1, signal.SIGTERM)\n",
+    "client/__init__.py": "",
+    "client/queue.py": "from queuectl import errors\nfrom queuectl.executor import process_tree\nclass Queue: pass\n",
     "web/__init__.py": "",
-    "web/server.py": "import http.server\nfrom queuectl import Queue\n",
+    "web/http_server.py": "import http.server\nfrom queuectl import Queue\n",
     "cli/__init__.py": "",
-    "cli/main.py": "import argparse\nimport queuectl.web.server\nprint(1)\n",
+    "cli/main.py": "import argparse\nimport queuectl.web.http_server\nprint(1)\n",
     "__main__.py": "from queuectl.cli.main import argparse\n",
 }
 
@@ -315,55 +300,75 @@ def test_a_clean_tree_has_no_problems(tmp_path: Path) -> None:
     [
         (
             "clock.py",
-            "from queuectl.spool import files",
-            "clock.py:1: imports queuectl.spool.files, which lies above clock",
+            "from queuectl.spool import fs",
+            "clock.py:1: imports queuectl.spool.fs, which lies above clock",
         ),
-        ("clock.py", "import queuectl.config", "imports queuectl.config, which lies above clock"),
-        ("job.py", "def f():\n    from queuectl.spool.spool import S", "job.py:2: imports queuectl.spool.spool"),
-        ("job.py", "if TYPE_CHECKING:\n    from queuectl.client import Queue", "job.py:2: imports queuectl.client"),
-        ("job.py", "from . import client", "imports queuectl.client, which lies above job"),
-        ("job.py", "from queuectl import Queue", "imports queuectl.client, which lies above job"),
-        ("job.py", "import importlib\nimportlib.import_module('queuectl.client')", "job.py:2: imports queuectl.client"),
-        ("__init__.py", "from queuectl.client import Queue", "imports queuectl.client, which lies above __init__"),
+        (
+            "clock.py",
+            "import queuectl.config.config_file",
+            "imports queuectl.config.config_file, which lies above clock",
+        ),
+        ("job/job.py", "def f():\n    from queuectl.spool.spool import S", "job.py:2: imports queuectl.spool.spool"),
+        (
+            "job/job.py",
+            "if TYPE_CHECKING:\n    from queuectl.client.queue import Queue",
+            "job.py:2: imports queuectl.client.queue",
+        ),
+        ("job/job.py", "from ..client import queue", "imports queuectl.client.queue, which lies above job"),
+        ("job/job.py", "from queuectl import Queue", "imports queuectl.client.queue, which lies above job"),
+        (
+            "job/job.py",
+            "import importlib\nimportlib.import_module('queuectl.client.queue')",
+            "job.py:2: imports queuectl.client.queue",
+        ),
+        (
+            "__init__.py",
+            "from queuectl.client.queue import Queue",
+            "imports queuectl.client.queue, which lies above __init__",
+        ),
         (
             "spool/claim.py",
             "from queuectl.index import reader",
             "imports queuectl.index.reader, which lies above spool",
         ),
-        ("spool/claim.py", "from ..processes import hunt", "imports queuectl.processes.hunt, which lies above spool"),
         (
-            "index/writer.py",
-            "import queuectl.processes.hunt",
-            "imports queuectl.processes.hunt, which lies above index",
+            "spool/claim.py",
+            "from ..executor import process_tree",
+            "imports queuectl.executor.process_tree, which lies above spool",
         ),
         (
-            "processes/worker.py",
-            "from queuectl.client import Queue",
-            "imports queuectl.client, which lies above processes",
+            "index/writer.py",
+            "import queuectl.client.queue",
+            "imports queuectl.client.queue, which lies above index",
+        ),
+        (
+            "worker/worker.py",
+            "from queuectl.client.queue import Queue",
+            "imports queuectl.client.queue, which lies above worker",
         ),
         ("web/api.py", "def f():\n    import queuectl.cli.main", "imports queuectl.cli.main, which lies above web"),
         ("novelty.py", "", "novelty.py: is in no layer"),
         ("novelty/thing.py", "", "thing.py: is in no layer"),
         ("spool/claim.py", "import sqlite3", "claim.py:1: imports sqlite3, which only ('index/',) may"),
         ("spool/claim.py", "def f():\n    from psutil import Process", "claim.py:2: imports psutil"),
-        ("config.py", "import yaml", "imports yaml"),
+        ("config/settings.py", "import yaml", "imports yaml"),
         ("cli/main.py", "from http.server import HTTPServer", "imports http"),
-        ("client.py", "import argparse", "imports argparse"),
-        ("client.py", "import signal", "imports signal"),
+        ("client/queue.py", "import argparse", "imports argparse"),
+        ("client/queue.py", "import signal", "imports signal"),
         ("spool/claim.py", "import subprocess", "imports subprocess"),
-        ("job.py", "def f():\n    print(1)", "job.py:2: uses print"),
+        ("job/job.py", "def f():\n    print(1)", "job.py:2: uses print"),
         ("spool/claim.py", "import os\nos.rename('a', 'b')", "claim.py:2: uses os.rename"),
         ("spool/claim.py", "import os as o\no.unlink('a')", "uses os.unlink"),
         ("spool/claim.py", "from os import fsync\nfsync(1)", "uses os.fsync"),
         ("spool/claim.py", "import os\nf = os.fdatasync", "uses os.fdatasync"),
-        ("config.py", "import os\nos.link('a', 'b')", "uses os.link"),
-        ("job.py", "import time\ntime.time()", "uses time.time"),
-        ("job.py", "from time import monotonic as m\nm()", "uses time.monotonic"),
-        ("job.py", "from datetime import datetime\ndatetime.now()", "uses datetime.now"),
-        ("processes/age.py", "import psutil\npsutil.time.time()", "uses time.time"),
+        ("config/settings.py", "import os\nos.link('a', 'b')", "uses os.link"),
+        ("job/job.py", "import time\ntime.time()", "uses time.time"),
+        ("job/job.py", "from time import monotonic as m\nm()", "uses time.monotonic"),
+        ("job/job.py", "from datetime import datetime\ndatetime.now()", "uses datetime.now"),
+        ("executor/age.py", "import psutil\npsutil.time.time()", "uses time.time"),
         ("spool/claim.py", "import os\nos.kill(1, 9)", "uses os.kill"),
         ("cli/main.py", "import os\nos.fork()", "uses os.fork"),
-        ("job.py", "x = 1\n" * 501, "job.py: has 501 lines, more than 500"),
+        ("job/job.py", "x = 1\n" * 501, "job.py: has 501 lines, more than 500"),
         ("index/queries.sql", "select 1;\n" * 501, "queries.sql: has 501 lines"),
         ("web/static/app.js", "1;\n" * 501, "app.js: has 501 lines"),
         ("spool/utils.py", "", "utils.py: a name that does not say what is inside"),

@@ -196,7 +196,7 @@ def test_queuectl_drop_speaks_the_same_protocol(
 
 def test_every_setting_and_field_of_the_readme_exists() -> None:
     """The list of fields names known ones only, and all of them but the customary and refused ones."""
-    from queuectl.fields import FIELDS
+    from queuectl.job.fields import FIELDS
 
     told = set(
         re.findall(r"`([a-z_]+)`", README[README.index("## What a job may say") : README.index("## Assumptions")])
@@ -217,6 +217,7 @@ def test_every_module_has_its_place_in_the_architecture(name: str) -> None:
     """A module that the page does not name is one a newcomer does not find."""
     text = (ROOT / "docs" / name).read_text()
     package = ROOT / "queuectl"
-    modules = [p.stem for p in [*package.glob("*.py"), *package.glob("spool/*.py"), *package.glob("processes/*.py")]]
+    folders = ("", "client", "config", "executor", "index", "job", "scheduling", "spool", "supervisor", "worker")
+    modules = [p.stem for folder in folders for p in (package / folder).glob("*.py")]
     missing = [m for m in modules if not m.startswith("__") and f"`{m}`" not in text]
     assert missing == []

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.intake import INTAKE_AND_RECOVERY
-from tests.mutants.processes import PROCESSES
-from tests.mutants.spool import SPOOL
-from tests.mutants.trial import Mutant, check_fits
+from tests.mutants.intake_mutants import INTAKE_AND_RECOVERY
+from tests.mutants.process_mutants import PROCESSES
+from tests.mutants.run_mutant import Mutant, check_fits
+from tests.mutants.spool_mutants import SPOOL
 
 ROOT = Path(__file__).parents[1]
 FORMAT = (ROOT / "queuectl/spool/FORMAT.md").read_text(encoding="utf-8")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import Queue
-from queuectl.maintenance.tasks import TASKS
-from queuectl.processes import control
-from queuectl.settings import SETTINGS
+from queuectl import control_client
+from queuectl.client.queue import Queue
+from queuectl.config.settings import SETTINGS
+from queuectl.maintenance.runner import TASKS
 
 ROOT = Path(__file__).parents[1]
 HOWTO = ROOT / "docs" / "howto"
@@ -126,7 +126,7 @@ def test_the_crontab_brings_workers_and_maintenance_in_silence(
             "queuectl maintenance\n",
             "queuectl maintenance reclaim --ensure-workers 2\n",
         ]
-        assert len(control.ask(queue.layout, {"do": "status"})["workers"]) == 2
+        assert len(control_client.ask(queue.layout, {"do": "status"})["workers"]) == 2
         assert queue.wait([waiting], timeout_s=60)[waiting].state == "completed"
         assert queue.spool.find(old) is None
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import __version__
+from queuectl.version import __version__
 
 ROOT = Path(__file__).parents[1]
 DATA = f"queuectl-{__version__}.data/data"

@@ -2,7 +2,7 @@
 
     python docs/reference/generate.py            # a test fails when a page differs from what this would write
 
-commands.md comes from queuectl/cli/tree, settings.md from queuectl/settings.py, api.md and job.md from
+commands.md comes from queuectl/cli/tree, settings.md from queuectl/config/settings.py, api.md and job.md from
 queuectl/web/openapi.json.
 """
 
@@ -22,8 +22,8 @@ from queuectl.cli.parser import places  # noqa: E402
 from queuectl.cli.topics import EXIT_CODES  # noqa: E402
 from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
 from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
-from queuectl.job_view import DETAIL, ROW  # noqa: E402
-from queuectl.settings import SETTINGS  # noqa: E402
+from queuectl.client.job_view import DETAIL, ROW  # noqa: E402
+from queuectl.config.settings import SETTINGS  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

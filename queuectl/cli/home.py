@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 
-from queuectl.client import Queue, own_layout
+from queuectl.client.queue import Queue, own_layout
 from queuectl.errors import NotFound
 from queuectl.spool.layout import shorten
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.spool.layout import Layout
 
 CREATED_BY = "a home is created by enqueue, worker start, web and config set"

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 
-from queuectl.cli.report import describe, problem
-from queuectl.cli.screen import tell
+from queuectl.cli.error_output import describe, problem
+from queuectl.cli.terminal import tell
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.units import plural
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, Protocol
 
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
 
     class Notes(Protocol):
         """What a verb did to some of the jobs beside what was asked for."""

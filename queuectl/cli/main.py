@@ -12,7 +12,7 @@ import sys
 
 from queuectl.cli.commandline import Arguments, command_words, parse, read_common
 from queuectl.cli.grammar import Misuse
-from queuectl.cli.screen import Screen, as_bytes, tell, to_json
+from queuectl.cli.terminal import Screen, as_bytes, tell, to_json
 from queuectl.errors import QueueError, UsageError
 
 TYPE_CHECKING = False
@@ -83,7 +83,7 @@ def _version(tokens: Sequence[str]) -> str:
     """Return what --version tells, if that is asked for."""
     if {"-V", "--version"}.isdisjoint(tokens):
         return ""
-    from queuectl.cli.release import describe
+    from queuectl.cli.version import describe
 
     return describe()
 
@@ -98,7 +98,7 @@ def run(args: Arguments) -> int:
 def _fail(error: Exception, tokens: Sequence[str], args: Arguments) -> int:
     """Say what went wrong and return the exit code."""
     as_json = args.output in ("json", "jsonl")
-    from queuectl.cli.report import describe, problem
+    from queuectl.cli.error_output import describe, problem
 
     known = _known(error)
     if args.debug:

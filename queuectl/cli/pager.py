@@ -9,7 +9,7 @@ import subprocess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 AS_GIT_DOES = "FRX"  # less ends by itself when all fits, shows colours, and leaves the text on the screen
 

@@ -13,8 +13,8 @@ from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
     from queuectl.index.reader import Reader
 
 SHOW_AFTER_S = 0.3

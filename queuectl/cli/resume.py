@@ -14,16 +14,16 @@ import re
 from hashlib import sha256
 
 from queuectl.errors import Conflict, InvalidData, NotFound
-from queuectl.fields import spell_value
-from queuectl.history import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job.fields import spell_value
+from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.client import Queue
-    from queuectl.job import Job
+    from queuectl.client.queue import Queue
+    from queuectl.job.job import Job
 
     Fields = dict[str, Any]
 

@@ -12,9 +12,9 @@ import sys
 from itertools import islice
 
 from queuectl.cli.ids import Failures, Unchanged, act, expand
-from queuectl.cli.screen import is_terminal
+from queuectl.cli.terminal import is_terminal
 from queuectl.errors import NotFound, QueueError, UsageError
-from queuectl.job import STATES
+from queuectl.job.job import STATES
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.ids import Notes
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
     from queuectl.index.reader import Reader
     from queuectl.index.selection import Selected, Selection
-    from queuectl.job import Job
+    from queuectl.job.job import Job
 
     Check = Callable[[Job], None]
 
@@ -60,7 +60,7 @@ class Verb:
         """Return the states of the jobs that selectors choose when they name none, and those that they may name."""
         if self._states is not None:
             return self._states, self._states
-        from queuectl.filters import SELECTED_FOR  # not needed for jobs that are named
+        from queuectl.client.filters import SELECTED_FOR  # not needed for jobs that are named
 
         return SELECTED_FOR[self.action]
 
@@ -96,7 +96,7 @@ def states_of(args: Arguments, verb: Verb) -> tuple[str, ...]:
     Raises:
         UsageError: jobs in a state that was named cannot be acted on.
     """
-    from queuectl import filters
+    from queuectl.client import filters
 
     named = filters.states_of(getattr(args, "state", None), "--state")
     usual, possible = verb.states()
@@ -124,7 +124,7 @@ def choose(reader: Reader, wanted: Mapping[str, Any], states: Sequence[str], now
 def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[str]) -> Selection:
     """Return the jobs that the selectors of a command line choose."""
     from queuectl.cli.progress import open_index
-    from queuectl.filters import limit_of
+    from queuectl.client.filters import limit_of
 
     wanted = given(args, (*FILTERS, *ORDER))
     if "limit" in wanted:
@@ -167,7 +167,7 @@ def act_on(
         if args.dry_run:
             return _try_named(args, screen, queue, verb)
         return act(screen, queue, args.ids, lambda job_id: do(job_id, None), verb.action, verb.done, notes)
-    from queuectl.filters import is_as_selected
+    from queuectl.client.filters import is_as_selected
 
     states = states_of(args, verb)
     chosen = chosen_by(args, screen, queue, states)

@@ -6,12 +6,12 @@ Guarantees: `await_stop` of all workers returns only when every process of the q
 
 from __future__ import annotations
 
+from queuectl import control_client
 from queuectl.cli.progress import SHOW_AFTER_S, Progress
 from queuectl.cli.text import cut, safe
 from queuectl.clock import Clock
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
-from queuectl.processes import control
-from queuectl.processes.ownership import is_owned, jobs_of_orphaned_workers
+from queuectl.supervisor.supervisor_lock import is_owned, jobs_of_orphaned_workers
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from typing import Any
 
-    from queuectl.cli.screen import Screen
-    from queuectl.processes.ownership import Owner
+    from queuectl.cli.terminal import Screen
     from queuectl.spool.layout import Layout
+    from queuectl.supervisor.supervisor_lock import Owner
 
 LOOK_S = 0.5
 LOOK_SOON_S = 0.02  # once the supervisor has closed its socket, which tells of nothing more
@@ -82,7 +82,7 @@ def await_restart(supervisor: Owner, screen: Screen, names: Collection[str], tim
         if status is not None:
             return _workers_left(status, names) or _supervisor_left(status)
         try:
-            control.ask(layout, {"do": "hello"}, timeout_s=answer_s)
+            control_client.ask(layout, {"do": "hello"}, timeout_s=answer_s)
         except NoSupervisor:
             if supervisor.is_alive or is_owned(layout):
                 return "the new supervisor"
@@ -109,7 +109,7 @@ def _wait(
     """
     clock = Clock()
     deadline = None if timeout_s is None else clock.monotonic() + timeout_s
-    watch = control.Watch(layout)
+    watch = control_client.Watch(layout)
     told = ""
     try:
         with Progress(screen, "Waiting for") as progress:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.tree import COMMANDS
-from queuectl.settings import SETTINGS
+from queuectl.config.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from queuectl.cli.text import safe
 from queuectl.errors import QueueError
-from queuectl.overview import look_at_supervisor
 from queuectl.scheduling.waits_for import OWN, Reason, Why, waits_for
+from queuectl.status import look_at_supervisor
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
-    from queuectl.job import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
+    from queuectl.job.job import Job
 
 ASK_EVERY_S = 1.0
 ANSWER_S = 2.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.cli.render import Column
+from queuectl.cli.table import Column
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False

@@ -8,14 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.doctor import attributes, configuration, derived, jobs, leftovers, machine, places, supervision
-from queuectl.doctor.finding import ERROR, INFO, LEVELS, OK, Finding
+from queuectl.doctor import (
+    check_attributes,
+    check_configuration,
+    check_directories,
+    check_index,
+    check_jobs,
+    check_machine,
+    check_supervisor,
+    check_temp_files,
+)
+from queuectl.doctor.result import ERROR, INFO, LEVELS, OK, Finding
 from queuectl.errors import QueueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from queuectl.doctor.home import Home
+    from queuectl.doctor.context import Home
 
     Look = Callable[[Home], Iterator[Finding]]
 
@@ -34,41 +43,41 @@ class Check:
 
 
 CHECKS = (
-    Check("modes", "nobody else can write here, or look into the home", places.modes),
-    Check("folders", "every directory is there and is one", places.folders),
-    Check("owners", "everything is yours", places.owners),
-    Check("attributes", "nothing is kept from being changed", attributes.kept),
-    Check("file-system", "the home lies on a disk that keeps the promises", places.file_system),
-    Check("strangers", "nothing else lies in the home", places.strangers),
-    Check("disk", "there is room on the disk", machine.disk),
-    Check("inodes", "the disk takes more files", machine.inodes),
-    Check("ballast", "room is kept for verdicts on a full disk", machine.ballast),
-    Check("clock", "no file comes from the future", machine.clock),
-    Check("limits", "a process may open enough files", machine.limits),
-    Check("logs", "logs are as small as rotation keeps them", machine.logs),
-    Check("configuration", "config.yaml is valid", configuration.file),
-    Check("environment", "the variables that override it are valid", configuration.environment),
-    Check("supervisor", "the supervisor, if there is one, answers and is well", supervision.supervisor),
-    Check("version", "the supervisor is of the version that is installed", supervision.version),
-    Check("events", "the system reports changed files to the supervisor", supervision.events),
-    Check("traces", "no killed supervisor has left something", supervision.traces),
-    Check("stranded", "every job in processing/ is run by somebody", jobs.stranded),
-    Check("no-jobs", "every file in the spool is a job", jobs.strangers),
-    Check("unreadable", "every job file can be read", jobs.unreadable),
-    Check("torn", "every job file is whole", jobs.torn),
-    Check("unfiled", "every job that has ended is filed", jobs.unfiled),
-    Check("links", "every job has one name", jobs.links),
-    Check("shared", "no job's file is somebody else's too", jobs.shared),
-    Check("duplicates", "every id is one job", jobs.duplicates),
-    Check("ignored", "no file in pending/ is passed over for its name", jobs.ignored),
-    Check("far", "no job waits for a time far away", jobs.far),
-    Check("litter", "no unfinished file was left behind", leftovers.litter),
-    Check("outputs", "every output has its job", leftovers.outputs),
-    Check("inputs", "every input has its job", leftovers.inputs),
-    Check("rejected", "no file was set aside as no job", leftovers.rejected),
-    Check("reasons", "every note on a file set aside has its file", leftovers.reasons),
-    Check("index", "the index can be read and agrees with the files", derived.index),
-    Check("workers", "there are workers for what is due", supervision.workers),
+    Check("modes", "nobody else can write here, or look into the home", check_directories.modes),
+    Check("folders", "every directory is there and is one", check_directories.folders),
+    Check("owners", "everything is yours", check_directories.owners),
+    Check("attributes", "nothing is kept from being changed", check_attributes.kept),
+    Check("file-system", "the home lies on a disk that keeps the promises", check_directories.file_system),
+    Check("strangers", "nothing else lies in the home", check_directories.strangers),
+    Check("disk", "there is room on the disk", check_machine.disk),
+    Check("inodes", "the disk takes more files", check_machine.inodes),
+    Check("ballast", "room is kept for verdicts on a full disk", check_machine.ballast),
+    Check("clock", "no file comes from the future", check_machine.clock),
+    Check("limits", "a process may open enough files", check_machine.limits),
+    Check("logs", "logs are as small as rotation keeps them", check_machine.logs),
+    Check("configuration", "config.yaml is valid", check_configuration.file),
+    Check("environment", "the variables that override it are valid", check_configuration.environment),
+    Check("supervisor", "the supervisor, if there is one, answers and is well", check_supervisor.supervisor),
+    Check("version", "the supervisor is of the version that is installed", check_supervisor.version),
+    Check("events", "the system reports changed files to the supervisor", check_supervisor.events),
+    Check("traces", "no killed supervisor has left something", check_supervisor.traces),
+    Check("stranded", "every job in processing/ is run by somebody", check_jobs.stranded),
+    Check("no-jobs", "every file in the spool is a job", check_jobs.strangers),
+    Check("unreadable", "every job file can be read", check_jobs.unreadable),
+    Check("torn", "every job file is whole", check_jobs.torn),
+    Check("unfiled", "every job that has ended is filed", check_jobs.unfiled),
+    Check("links", "every job has one name", check_jobs.links),
+    Check("shared", "no job's file is somebody else's too", check_jobs.shared),
+    Check("duplicates", "every id is one job", check_jobs.duplicates),
+    Check("ignored", "no file in pending/ is passed over for its name", check_jobs.ignored),
+    Check("far", "no job waits for a time far away", check_jobs.far),
+    Check("litter", "no unfinished file was left behind", check_temp_files.litter),
+    Check("outputs", "every output has its job", check_temp_files.outputs),
+    Check("inputs", "every input has its job", check_temp_files.inputs),
+    Check("rejected", "no file was set aside as no job", check_temp_files.rejected),
+    Check("reasons", "every note on a file set aside has its file", check_temp_files.reasons),
+    Check("index", "the index can be read and agrees with the files", check_index.index),
+    Check("workers", "there are workers for what is due", check_supervisor.workers),
 )
 
 

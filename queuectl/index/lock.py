@@ -14,7 +14,7 @@ import time
 
 from queuectl.clock import Clock
 from queuectl.errors import Busy
-from queuectl.spool.files import APPEND, Files
+from queuectl.spool.fs import APPEND, Files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

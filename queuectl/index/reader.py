@@ -8,14 +8,15 @@ Fails with: IndexUnavailable: there is no index yet, it is damaged, or another v
 
 from __future__ import annotations
 
-from queuectl.index import minutes, pages
+from queuectl.index import query as queries
+from queuectl.index import statistics
 from queuectl.index.database import Database
 from queuectl.index.database import IndexUnavailable as IndexUnavailable
-from queuectl.index.pages import Page as Page
-from queuectl.index.pages import Query as Query
+from queuectl.index.query import Page as Page
+from queuectl.index.query import Query as Query
 from queuectl.index.rows import STATES_IN, as_dict
 from queuectl.index.selection import Selection as Selection
-from queuectl.job import PROCESSING, STATES
+from queuectl.job.job import PROCESSING, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,11 +89,11 @@ class Reader:
 
     def page(self, query: Query) -> Page:
         """Return one page of the jobs that match; see pages."""
-        return pages.fetch(self._database, query)
+        return queries.fetch(self._database, query)
 
     def select(self, query: Query, states: Sequence[str] = STATES) -> Selection:
         """Return all jobs in `states` that match now, whatever the limit and the cursor of `query`."""
-        return pages.select(self._database, query, states)
+        return queries.select(self._database, query, states)
 
     def rows(self, query: Query) -> Iterator[dict[str, Any]]:
         """Yield all jobs that match, fetched `query.limit` at a time; its cursor moves on with them."""
@@ -190,24 +191,24 @@ class Reader:
 
     def failures_of(self, query: Query, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
         """Return the same for the jobs that match a query, whatever its order and limit, and how many groups there are."""
-        return pages.failure_groups(self._database, query, limit)
+        return queries.failure_groups(self._database, query, limit)
 
-    def series(self, start: int, step: int, count: int, queue: str | None = None) -> list[minutes.Figures]:
+    def series(self, start: int, step: int, count: int, queue: str | None = None) -> list[statistics.Figures]:
         """Return what happened in `count` steps of `step` minutes from minute `start` (since 1970) on."""
-        return minutes.series(self._database, start, step, count, queue)
+        return statistics.series(self._database, start, step, count, queue)
 
-    def figures_by_queue(self, start: int) -> dict[str, minutes.Figures]:
+    def figures_by_queue(self, start: int) -> dict[str, statistics.Figures]:
         """Return what happened in each queue from minute `start` (since 1970) on."""
-        return minutes.by_queue(self._database, start)
+        return statistics.by_queue(self._database, start)
 
     def covered_from(self, start: float) -> float:
         """Return since when there are figures: `start`, or the minute of the first one if that is later."""
         row = self._database.one("first_minute")
         return max(start, 60.0 * row[0]) if row is not None and row[0] is not None else start
 
-    def totals(self) -> minutes.Figures:
+    def totals(self) -> statistics.Figures:
         """Return what ever happened, as far as the index has seen it."""
-        return minutes.Figures(self._database.all("totals"))
+        return statistics.Figures(self._database.all("totals"))
 
     # --- for those who compare the index with the spool
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 
-from queuectl.index.fingerprint import fingerprint
-from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
+from queuectl.index.error_groups import fingerprint
+from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from typing import Any
 
-    from queuectl.job import Job
+    from queuectl.job.job import Job
 
     Row = list[Any]
 

@@ -21,14 +21,14 @@ import os
 from itertools import islice
 
 from queuectl.errors import InvalidData
-from queuectl.index import seal
-from queuectl.index.ahead import fetch_ahead
-from queuectl.index.changes import Changes
+from queuectl.index import clean_shutdown
+from queuectl.index.change_log import Changes
 from queuectl.index.database import IndexUnavailable
+from queuectl.index.external_sort import Sorter
+from queuectl.index.readahead import fetch_ahead
 from queuectl.index.rows import row_of, witness
-from queuectl.index.sorting import Sorter
 from queuectl.index.writer import Writer
-from queuectl.job import DIRECTORIES, PENDING, PROCESSING, Job
+from queuectl.job.job import DIRECTORIES, PENDING, PROCESSING, Job
 from queuectl.spool.intake import NotNow, examine, inspect
 from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
@@ -248,8 +248,8 @@ class _Sync:
         self.later: list[tuple[str, float]] = []
 
     def run(self, *, full: bool, watched: bool) -> Iterator[Progress]:
-        before = seal.marks_of(self.spool)
-        marks = seal.settled(self.spool, before)
+        before = clean_shutdown.marks_of(self.spool)
+        marks = clean_shutdown.settled(self.spool, before)
         unchanged = self._believed(full=full)
         yield from self._apply_changes()
         for directory in DIRECTORIES:
@@ -257,18 +257,18 @@ class _Sync:
             if directory not in unchanged or directory == PROCESSING:
                 yield from self._compare(directory)
         for _ in range(0 if watched else ROUNDS):
-            now = seal.marks_of(self.spool)
+            now = clean_shutdown.marks_of(self.spool)
             moved = [directory for directory in DIRECTORIES if now[directory] != before[directory]]
             if not moved:
                 break
-            before, marks = now, seal.settled(self.spool, now)
+            before, marks = now, clean_shutdown.settled(self.spool, now)
             for directory in moved:
                 yield from self._compare(directory)
         if not watched:
             yield from self._apply_changes()
         self.writer.commit()
         self.writer.needs_sync = False
-        self.writer.seal = seal.Seal(self.spool, marks, by_inode=self.by_inode)
+        self.writer.seal = clean_shutdown.Seal(self.spool, marks, by_inode=self.by_inode)
         yield self._piece()
 
     def _believed(self, *, full: bool) -> set[str]:
@@ -277,8 +277,8 @@ class _Sync:
         if writer.is_temporary:
             return set()
         if last is None:
-            last = seal.load(self.spool, writer.found_seal)
-            seal.void(self.spool)
+            last = clean_shutdown.load(self.spool, writer.found_seal)
+            clean_shutdown.void(self.spool)
         if full or last is None:
             self.is_exact = True  # nothing is known of changes in place
             return set()

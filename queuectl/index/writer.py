@@ -13,17 +13,17 @@ from __future__ import annotations
 
 from queuectl.clock import Clock
 from queuectl.index.database import TEMPORARY, Database, IndexUnavailable, discard
-from queuectl.index.minutes import ROLL_S, rolling
 from queuectl.index.reader import Reader
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN
+from queuectl.index.statistics import ROLL_S, rolling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
+    from queuectl.index.clean_shutdown import Seal
     from queuectl.index.rows import Row
-    from queuectl.index.seal import Seal
 
 
 BUFFER_ROWS = 20_000  # more is not kept while the index cannot be written

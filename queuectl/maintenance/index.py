@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from queuectl.errors import QueueError
 from queuectl.index.lock import IndexLock
-from queuectl.index.verify import compare, mark, verify
+from queuectl.index.rebuild import compare, mark, verify
 from queuectl.index.writer import Writer
-from queuectl.job import PROCESSING
-from queuectl.maintenance.work import Report
-from queuectl.processes.ownership import is_owned
+from queuectl.job.job import PROCESSING
+from queuectl.maintenance.context import Report
+from queuectl.supervisor.supervisor_lock import is_owned
 from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 COMPARED = "index-compared"  # when that was done
 MOST = 1000

@@ -1,6 +1,6 @@
 """logs: parts of logs that have been closed for long, and the logs of workers that are no more.
 
-Each log is rotated by the process that writes it (processes/logs.py); what it has put aside, and what belongs to a worker
+Each log is rotated by the process that writes it (log.py); what it has put aside, and what belongs to a worker
 that was scaled away, nobody would ever remove.
 
 Guarantees: a file that a running process may still write to stays.
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 
-from queuectl.maintenance.work import Report
+from queuectl.maintenance.context import Report
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 KEPT_S = 30 * 86400.0
 NAME = re.compile(r"(supervisor|maintenance|web|worker-\d+)\.log(\.\d+)?")

@@ -12,13 +12,13 @@ from math import inf
 from typing import NamedTuple
 
 from queuectl.errors import Busy, InvalidData
-from queuectl.fields import is_id
-from queuectl.index.sorting import Sorter
-from queuectl.job import DONE
-from queuectl.maintenance.work import Report
-from queuectl.spool.files import changed_at
+from queuectl.index.external_sort import Sorter
+from queuectl.job.fields import is_id
+from queuectl.job.job import DONE
+from queuectl.maintenance.context import Report
+from queuectl.spool.enqueue import refuse_when_full
+from queuectl.spool.fs import changed_at
 from queuectl.spool.layout import run_of
-from queuectl.spool.publish import refuse_when_full
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.errors import QueueError
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 ORPHAN_S = 86400.0
 GROUP = 100

@@ -7,15 +7,15 @@ Guarantees: the supervisor's own recovery, job by job under the job's lock; a jo
 from __future__ import annotations
 
 from queuectl.errors import Busy
-from queuectl.job import PROCESSING
-from queuectl.maintenance.work import Report
-from queuectl.processes.ownership import is_owned
-from queuectl.processes.reclaim import recover_now
+from queuectl.job.job import PROCESSING
+from queuectl.maintenance.context import Report
+from queuectl.supervisor.reclaim import recover_now
+from queuectl.supervisor.supervisor_lock import is_owned
 from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 
 def run_once(work: Work) -> Report:

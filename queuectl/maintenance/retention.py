@@ -11,8 +11,8 @@ from itertools import chain
 from math import inf
 
 from queuectl.errors import PartlyFailed
-from queuectl.job import DEAD, DONE, STATES_OF
-from queuectl.maintenance.work import Report
+from queuectl.job.job import DEAD, DONE, STATES_OF
+from queuectl.maintenance.context import Report
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from queuectl.errors import QueueError
     from queuectl.index.reader import Reader
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 ENOUGH_FAILED = 100
 

@@ -6,12 +6,12 @@ Only who writes the index may: the supervisor does it once an hour with what it 
 from __future__ import annotations
 
 from queuectl.index.writer import Writer
+from queuectl.maintenance.context import Report
 from queuectl.maintenance.index import write
-from queuectl.maintenance.work import Report
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.work import Work
+    from queuectl.maintenance.context import Work
 
 
 def run_once(work: Work) -> Report:

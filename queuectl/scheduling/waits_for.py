@@ -8,15 +8,15 @@ from __future__ import annotations
 from enum import Enum
 
 from queuectl.clock import spell
+from queuectl.job.value import Value
 from queuectl.units import plural, spell_duration
-from queuectl.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
-    from queuectl.job import Job
+    from queuectl.job.job import Job
 
     Worker = Mapping[str, Any]
 

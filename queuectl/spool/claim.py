@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from queuectl.clock import spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.fields import normalized, refuse_expired, stamp, validate
-from queuectl.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
-from queuectl.job import Job
-from queuectl.jsontext import encode
-from queuectl.record import MAX_BYTES, MAX_ENTRY_BYTES, parse
-from queuectl.spool import aside
-from queuectl.spool.filing import file_together
-from queuectl.spool.jobfile import Replaced as Replaced
-from queuectl.spool.jobfile import SpoolFull as SpoolFull
+from queuectl.job.fields import normalized, refuse_expired, stamp, validate
+from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
+from queuectl.job.job import Job
+from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
+from queuectl.job.strict_json import encode
+from queuectl.spool import rejected
+from queuectl.spool.group_commit import file_together
 from queuectl.spool.layout import OUTPUT_KINDS
+from queuectl.spool.locked_file import Replaced as Replaced
+from queuectl.spool.locked_file import SpoolFull as SpoolFull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from queuectl.history import Entry
-    from queuectl.record import Record
-    from queuectl.spool.jobfile import JobFile
+    from queuectl.job.history import Entry
+    from queuectl.job.job_file import Record
+    from queuectl.spool.locked_file import JobFile
     from queuectl.spool.spool import Spool
 
 COMPACT_AT_BYTES = 64 << 10
@@ -265,7 +265,7 @@ class Claim:
         files = self._spool.files
         freed = self._unlink(self._spool.layout.input_of(self.job.id)) + self.remove_output()
         if self.directory == PENDING:
-            aside.withdraw(self._spool, self.job.id, self.inode)
+            rejected.withdraw(self._spool, self.job.id, self.inode)
         else:
             files.unlink(self._file.path)
         return freed

@@ -11,8 +11,8 @@ import os
 import stat
 
 from queuectl.errors import InvalidData
-from queuectl.history import DEAD, DONE, PENDING, PROCESSING
-from queuectl.record import MAX_FILE_BYTES, Record, parse
+from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def read_record(data: bytes, directory: str, mode: int) -> Record:
     try:
         return parse(data)
     except InvalidData:
-        from queuectl.salvage import salvage
+        from queuectl.job.torn_file import salvage
 
         record = salvage(data, without_history=directory != PENDING or bool(mode & MARK))
         if record is None:

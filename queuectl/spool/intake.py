@@ -11,16 +11,16 @@ from __future__ import annotations
 import errno
 
 from queuectl.errors import InvalidData
-from queuectl.history import PENDING
-from queuectl.job import Job
-from queuectl.record import MAX_FILE_BYTES, Record, parse
-from queuectl.salvage import salvage
-from queuectl.spool import aside, publish
+from queuectl.job.history import PENDING
+from queuectl.job.job import Job
+from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse
+from queuectl.job.torn_file import salvage
+from queuectl.spool import enqueue, rejected
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
-from queuectl.spool.files import CHANGE, READ
+from queuectl.spool.fs import CHANGE, READ
 from queuectl.spool.inspection import MARK, merge_names, wrong_with_inode
-from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
+from queuectl.spool.locked_file import JobFile
 from queuectl.spool.recovery import remove_earlier_state
 
 TYPE_CHECKING = False
@@ -128,7 +128,7 @@ def examine(spool: Spool, name: str) -> Job | NotNow:
             return found
         if isinstance(found, InvalidData):
             return _set_aside(spool, job_id, fd, status, found)
-        if found.fields.get("id", job_id) == job_id and publish.known_in(spool, job_id) is None:
+        if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
             return Job(job_id, found, PENDING, status.st_mtime)
     finally:
         spool.files.close(fd)
@@ -169,7 +169,7 @@ def inspect(spool: Spool, name: str) -> Job | NotNow:
             return NotNow("being written", WRITER_S, str(found))
         return _invalid(spool, name, str(found))
     job = Job(job_id, found, PENDING, status.st_mtime)
-    if found.fields.get("id", job_id) == job_id and publish.known_in(spool, job_id) is None:
+    if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
         return job
     return NotNow("misnamed", 0.0, f"pending/{name}: its id is another, or taken", job=job)
 
@@ -355,7 +355,7 @@ def _set_aside(spool: Spool, job_id: str, fd: int, status: os.stat_result, error
 def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> NotNow:
     spool.restless.forget(name.removesuffix(SUFFIX))
     try:
-        kept = aside.reject(spool, PENDING, name, f"{reason}\n{excerpt}" if excerpt else reason)
+        kept = rejected.reject(spool, PENDING, name, f"{reason}\n{excerpt}" if excerpt else reason)
     except FileNotFoundError:
         return NotNow("gone")
     except OSError as error:
@@ -411,14 +411,14 @@ def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
     job_id = claim.job.id
     promised = claim.record.fields.get("id")
     wanted = promised or job_id
-    taken = publish.known_in(spool, wanted)
+    taken = enqueue.known_in(spool, wanted)
     if taken is not None and remove_earlier_state(spool, claim):
         return NotNow("gone")
-    taken = taken and publish.known_in(spool, wanted)
+    taken = taken and enqueue.known_in(spool, wanted)
     if taken is not None and promised:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/; {ANOTHER}")
     if taken is not None:
-        wanted = aside.spare_id(spool, job_id)
+        wanted = rejected.spare_id(spool, job_id)
     if wanted == job_id:
         return None
     try:

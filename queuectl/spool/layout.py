@@ -12,7 +12,7 @@ import stat
 
 from queuectl.atomic_file import make_directory, make_parents
 from queuectl.errors import InvalidData, NotAllowed, NotFound
-from queuectl.fields import ID_GRAMMAR, is_id
+from queuectl.job.fields import ID_GRAMMAR, is_id
 
 FORMAT = 1  # of the spool: FORMAT.md § Versions
 SUFFIX = ".json"
@@ -209,7 +209,7 @@ def refuse_newer(home: str) -> None:
         return
     if said == str(FORMAT):
         return
-    from queuectl import __version__
+    from queuectl.version import __version__
 
     raise InvalidData(
         f"{home} has spool format {shown(said) or 'unknown'}; queuectl {__version__} knows format {FORMAT}",

@@ -10,7 +10,7 @@ from heapq import nlargest
 from itertools import islice
 from typing import NamedTuple
 
-from queuectl.history import PROCESSING
+from queuectl.job.history import PROCESSING
 from queuectl.spool.layout import run_of
 from queuectl.units import spell_size
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import islice
 
 from queuectl.errors import QueueError, from_os_error
-from queuectl.history import PROCESSING
+from queuectl.job.history import PROCESSING
 from queuectl.spool.claim import left_by
 
 TYPE_CHECKING = False

@@ -9,15 +9,15 @@ Source:     spool/FORMAT.md § Recovery.
 from __future__ import annotations
 
 from queuectl.errors import Busy, InvalidData
-from queuectl.history import DIRECTORIES, PENDING, PROCESSING
-from queuectl.spool import aside
+from queuectl.job.history import DIRECTORIES, PENDING, PROCESSING
+from queuectl.spool import rejected
 from queuectl.spool.layout import BAD_NAME, SUFFIX, job_id_of, shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from queuectl.job import Job
+    from queuectl.job.job import Job
     from queuectl.spool.claim import Claim
     from queuectl.spool.spool import Spool
 
@@ -126,7 +126,7 @@ def _remove_other(spool: Spool, directory: str, job_id: str, seen: Job) -> None:
 
 def _remove(spool: Spool, claim: Claim) -> None:
     if claim.directory == PENDING:
-        aside.withdraw(spool, claim.job.id, claim.inode)
+        rejected.withdraw(spool, claim.job.id, claim.inode)
     else:
         spool.files.unlink(spool.layout.job(claim.directory, claim.job.id))
 
@@ -148,7 +148,7 @@ def _mend(spool: Spool, claim: Claim, is_alive: RunIsAlive) -> Found:
 def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> Found:
     job_id = job_id_of(name) or shown(name)
     try:
-        kept = aside.reject(spool, PROCESSING, name, f"{reason}\n{excerpt}" if excerpt else reason)
+        kept = rejected.reject(spool, PROCESSING, name, f"{reason}\n{excerpt}" if excerpt else reason)
     except FileNotFoundError:
         return Found(job_id, "gone")
     except OSError as error:

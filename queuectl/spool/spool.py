@@ -11,23 +11,23 @@ from __future__ import annotations
 
 from queuectl.clock import Clock
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
-from queuectl.fields import ID_GRAMMAR, is_id
-from queuectl.history import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, leads_to
-from queuectl.job import Job
-from queuectl.record import MAX_FILE_BYTES
-from queuectl.spool import aside, intake, publish
+from queuectl.job.fields import ID_GRAMMAR, is_id
+from queuectl.job.history import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, leads_to
+from queuectl.job.job import Job
+from queuectl.job.job_file import MAX_FILE_BYTES
+from queuectl.spool import enqueue, intake, rejected
 from queuectl.spool.claim import Claim
-from queuectl.spool.files import APPEND, CHANGE, FULL, READ, Files
+from queuectl.spool.fs import APPEND, CHANGE, FULL, READ, Files
 from queuectl.spool.inspection import merge_names, read_record, wrong_with_inode
-from queuectl.spool.jobfile import JobFile
 from queuectl.spool.layout import SUFFIX, Layout, job_id_of
+from queuectl.spool.locked_file import JobFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-    from queuectl.settings import Settings
+    from queuectl.config.settings import Settings
     from queuectl.spool.intake import NotNow
 
 BALLAST_BYTES = 1 << 20
@@ -80,8 +80,8 @@ class Spool:
         Crash: before the link, nothing (where unnamed files exist; else litter in tmp/); between the link and the last
             sync, the job may or may not survive a power cut: it was not acknowledged.
         """
-        publish.refuse_when_full(self)
-        return publish.enqueue(self, fields)
+        enqueue.refuse_when_full(self)
+        return enqueue.enqueue(self, fields)
 
     def enqueue_many(
         self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
@@ -101,7 +101,7 @@ class Spool:
 
         Cost: memory of one group: 512 jobs, 8 MiB.
         """
-        return publish.enqueue_many(self, jobs)
+        return enqueue.enqueue_many(self, jobs)
 
     # --- looking
 
@@ -236,7 +236,7 @@ class Spool:
             was_running = was_running + 1 if directory == PROCESSING else 0
             if was_running == 2:
                 raise Conflict(f"job {job_id} is running")
-            aside.nap()
+            rejected.nap()
         raise Busy(f"job {job_id} is locked by another process", "try again")
 
     def take_in(self, directory: str, job_id: str) -> Claim | None:
@@ -286,7 +286,7 @@ class Spool:
 
     def reject(self, directory: str, name: str, reason: str) -> str:
         """Move an entry that is no job to rejected/; see `aside.reject`."""
-        return aside.reject(self, directory, name, reason)
+        return rejected.reject(self, directory, name, reason)
 
     def note_change(self, job_id: str) -> None:
         """Tell the index that a job changed in a way that no directory shows."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from queuectl.client.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.errors import QueueError
-from queuectl.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.index.selection import Selection
-from queuectl.web.answer import Answer, Problem, ok
 from queuectl.web.jobs import DOES, Done, StateChanged, Unchanged, checked_changes, query_of
+from queuectl.web.response import Answer, Problem, ok
 from queuectl.web.selections import Kept
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.index.selection import Selected
-    from queuectl.job import Job
-    from queuectl.web.site import Ask
+    from queuectl.job.job import Job
+    from queuectl.web.app import Ask
 
     Found = tuple[str, str, float]
 

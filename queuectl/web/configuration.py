@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from queuectl import config
+from queuectl.config import config_file
+from queuectl.config.settings import SETTINGS, Settings, find
 from queuectl.errors import InvalidData
-from queuectl.settings import SETTINGS, Settings, find
 from queuectl.spool.layout import shorten
-from queuectl.web.answer import Answer, Problem, ok, without_home
+from queuectl.web.response import Answer, Problem, ok, without_home
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.site import Ask
+    from queuectl.web.app import Ask
 
 
 def _plain(value: Any) -> Any:
@@ -38,12 +38,12 @@ def show(ask: Ask) -> Answer:
         }
         for setting in SETTINGS
     ]
-    return ok({"settings": rows, "problem": problem, "path": shorten(f"{ask.site.home}/{config.FILE}")})
+    return ok({"settings": rows, "problem": problem, "path": shorten(f"{ask.site.home}/{config_file.FILE}")})
 
 
 def _load(ask: Ask) -> tuple[Settings, str | None]:
     try:
-        return config.load(ask.site.home, os.environ), None
+        return config_file.load(ask.site.home, os.environ), None
     except InvalidData as error:
         return Settings(), without_home(error, ask.site.home)
 
@@ -58,7 +58,7 @@ def change(ask: Ask) -> Answer:
     setting, value = find(ask.params["key"]), ask.body["value"]
     try:
         text = value if isinstance(value, str) else setting.spell(setting.check(value))
-        made = config.set_value(ask.site.home, setting.name, text, os.environ)
+        made = config_file.set_value(ask.site.home, setting.name, text, os.environ)
     except ValueError as error:  # said of the value as it was given, not as config.yaml would spell it
         words = f"{setting.name} {error}"
         raise Problem(422, words, errors=[("/value", words, None)]) from None
@@ -71,7 +71,7 @@ def change(ask: Ask) -> Answer:
 def unset(ask: Ask) -> Answer:
     """Take a setting out of config.yaml."""
     name = find(ask.params["key"]).name
-    return _answer(ask, "unset", name, config.unset_value(ask.site.home, name, os.environ))
+    return _answer(ask, "unset", name, config_file.unset_value(ask.site.home, name, os.environ))
 
 
 def _answer(ask: Ask, action: str, name: str, made: tuple[Any, Any, str | None]) -> Answer:

@@ -12,19 +12,19 @@ from http.client import responses
 from typing import TYPE_CHECKING
 
 from queuectl.errors import InvalidData, QueueError
-from queuectl.jsontext import read_object
-from queuectl.web.answer import Answer, Problem, of_error
+from queuectl.job.strict_json import read_object
+from queuectl.web.app import Ask
 from queuectl.web.handlers import HANDLERS
-from queuectl.web.head import Gone, Wire
-from queuectl.web.site import Ask
+from queuectl.web.http_request import Gone, Wire
+from queuectl.web.response import Answer, Problem, of_error
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from queuectl.web.contract import Operation
-    from queuectl.web.head import Head
-    from queuectl.web.site import Site
+    from queuectl.web.app import Site
+    from queuectl.web.http_request import Head
+    from queuectl.web.routes import Operation
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "

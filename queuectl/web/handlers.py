@@ -7,24 +7,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.web import bulk, configuration, door, health, jobs, metrics, original, output, snapshot, stats, workers
+from queuectl.web import (
+    bulk,
+    configuration,
+    health,
+    jobs,
+    legacy_api,
+    metrics,
+    output,
+    snapshot,
+    static_files,
+    stats,
+    workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from queuectl.web.answer import Answer
-    from queuectl.web.site import Ask
+    from queuectl.web.app import Ask
+    from queuectl.web.response import Answer
 
 HANDLERS: dict[str, Callable[[Ask], Answer]] = {
-    "page": door.page,
-    "asset": door.asset,
+    "page": static_files.page,
+    "asset": static_files.asset,
     "livez": health.livez,
     "healthz": health.healthz,
     "metrics": metrics.metrics,
-    "openapi": door.openapi,
-    "session": door.session,
-    "login": door.login,
-    "logout": door.logout,
+    "openapi": static_files.openapi,
+    "session": static_files.session,
+    "login": static_files.login,
+    "logout": static_files.logout,
     "snapshot": snapshot.snapshot,
     "list_jobs": jobs.list_jobs,
     "enqueue": jobs.enqueue,
@@ -48,15 +60,15 @@ HANDLERS: dict[str, Callable[[Ask], Answer]] = {
     "set_config": configuration.change,
     "unset_config": configuration.unset,
     "stats": stats.stats,
-    "events": door.events,
-    "old_status": original.status,
-    "old_jobs": original.list_jobs,
+    "events": static_files.events,
+    "old_status": legacy_api.status,
+    "old_jobs": legacy_api.list_jobs,
     "old_enqueue": jobs.enqueue,
-    "old_dlq": original.dlq,
+    "old_dlq": legacy_api.dlq,
     "old_job": jobs.show,
     "old_delete": jobs.act("delete"),
     "old_retry": jobs.act("retry"),
-    "old_workers": original.list_workers,
+    "old_workers": legacy_api.list_workers,
     "old_start": workers.start,
     "old_stop": workers.stop_named,
     "old_config": configuration.by_name,

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl import __version__
 from queuectl.errors import QueueError
 from queuectl.health import CONDITIONS, ERROR, INFO, OK, WARN, examine
-from queuectl.web.answer import ok, without_home
+from queuectl.version import __version__
+from queuectl.web.response import ok, without_home
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.answer import Answer
-    from queuectl.web.picture import Picture
-    from queuectl.web.site import Ask
+    from queuectl.web.app import Ask
+    from queuectl.web.response import Answer
+    from queuectl.web.state import Picture
 
 STATUS_OF = {OK: "pass", INFO: "pass", WARN: "warn", ERROR: "fail"}
 ORDER = ("pass", "warn", "fail")

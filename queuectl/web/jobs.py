@@ -6,23 +6,23 @@ import zlib
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
-from queuectl import filters
+from queuectl.client import filters
+from queuectl.client.filters import InvalidFilter
+from queuectl.client.job_view import group_as_dict, row_as_dict
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.fields import InvalidField, misspelt, refuse_expired, validate
-from queuectl.filters import InvalidFilter
-from queuectl.job_view import group_as_dict, row_as_dict
-from queuectl.web.answer import Answer, Problem, of_error, ok
-from queuectl.web.rows import command_line_of, detail
+from queuectl.job.fields import InvalidField, misspelt, refuse_expired, validate
+from queuectl.web.response import Answer, Problem, of_error, ok
+from queuectl.web.serializers import command_line_of, detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from queuectl.client import Queue
-    from queuectl.index.pages import Query
-    from queuectl.job import Job
-    from queuectl.web.site import Ask
+    from queuectl.client.queue import Queue
+    from queuectl.index.query import Query
+    from queuectl.job.job import Job
+    from queuectl.web.app import Ask
 
     Check = Callable[[Job], None] | None
 

@@ -12,20 +12,20 @@ import platform
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from queuectl import __version__
+from queuectl.control_client import WORKER_STATES
 from queuectl.errors import QueueError
 from queuectl.health import ERROR, INFO, OK, WARN, examine
-from queuectl.index.minutes import BOUNDS, Figures
-from queuectl.job import STATES
-from queuectl.processes.control import WORKER_STATES
-from queuectl.web.answer import Answer
+from queuectl.index.statistics import BOUNDS, Figures
+from queuectl.job.job import STATES
+from queuectl.version import __version__
+from queuectl.web.response import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from queuectl.overview import Overview
-    from queuectl.web.picture import Indexed
-    from queuectl.web.site import Ask
+    from queuectl.status import Overview
+    from queuectl.web.app import Ask
+    from queuectl.web.state import Indexed
 
     Sample = tuple[Mapping[str, str], float]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import NotFound
 from queuectl.growing_file import GrowingFile
-from queuectl.web.answer import TEXT, Answer, Stream
+from queuectl.web.response import TEXT, Answer, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.client import Queue
-    from queuectl.web.site import Ask
+    from queuectl.client.queue import Queue
+    from queuectl.web.app import Ask
 
 MOST_BYTES = 256 << 10
 PIECE_BYTES = 64 << 10

@@ -1,6 +1,6 @@
 """schema: the part of JSON Schema that openapi.json uses for what comes in.
 
-Guarantees: pure; faults are told in words, each with a JSON pointer. What queuectl.fields checks itself is left to it
+Guarantees: pure; faults are told in words, each with a JSON pointer. What queuectl.job.fields checks itself is left to it
             (the schemas Fields and Edit).
 Source:     JSON Schema 2020-12.
 """
@@ -11,7 +11,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from queuectl.fields import spell_value
+from queuectl.job.fields import spell_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

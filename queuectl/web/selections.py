@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.units import spell_duration
-from queuectl.web.answer import Problem
+from queuectl.web.response import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 
 from queuectl.clock import Clock
 from queuectl.errors import UsageError
-from queuectl.web.contract import Contract
-from queuectl.web.guard import Guard, names_of
-from queuectl.web.picture import Painter
-from queuectl.web.server import Server, listen
-from queuectl.web.site import Site
+from queuectl.web.app import Site
+from queuectl.web.auth import Guard, names_of
+from queuectl.web.http_server import Server, listen
+from queuectl.web.routes import Contract
 from queuectl.web.snapshot import Snapshots
+from queuectl.web.state import Painter
 from queuectl.web.stats import Charts
 from queuectl.web.tokens import Holder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from queuectl.client import Queue
+    from queuectl.client.queue import Queue
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 

@@ -12,26 +12,26 @@ import zlib
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from queuectl import __version__
-from queuectl.beside import progress_of
+from queuectl.client.job_output import progress_of
+from queuectl.client.job_view import group_as_dict
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
 from queuectl.health import attention
-from queuectl.job_view import group_as_dict
-from queuectl.overview import worker_as_dict
 from queuectl.spool.layout import shorten
-from queuectl.web.answer import JSON, Answer, encode
+from queuectl.status import worker_as_dict
+from queuectl.version import __version__
 from queuectl.web.health import health_of
 from queuectl.web.output import open_in, tail_of
+from queuectl.web.response import JSON, Answer, encode
 from queuectl.web.workers import supervisor_as_dict
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.client import Queue
-    from queuectl.job import Job
-    from queuectl.web.picture import Indexed, Picture
-    from queuectl.web.site import Ask, Site
+    from queuectl.client.queue import Queue
+    from queuectl.job.job import Job
+    from queuectl.web.app import Ask, Site
+    from queuectl.web.state import Indexed, Picture
 
 FRESH_S = 0.5
 DISK_STEP = 16 << 20

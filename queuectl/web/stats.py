@@ -6,14 +6,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
-from queuectl.index.minutes import together
+from queuectl.index.statistics import together
 from queuectl.web.jobs import unless_known
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.answer import Answer
-    from queuectl.web.site import Ask
+    from queuectl.web.app import Ask
+    from queuectl.web.response import Answer
 
 WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
 KEPT = 16

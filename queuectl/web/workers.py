@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from queuectl import control_client
 from queuectl.clock import spell
 from queuectl.errors import NoSupervisor, PartlyFailed
-from queuectl.overview import SUPERVISOR, with_usage, worker_as_dict
-from queuectl.processes import control
-from queuectl.processes.launch import start_workers
-from queuectl.web.answer import TEXT, Answer, ok
+from queuectl.status import SUPERVISOR, with_usage, worker_as_dict
+from queuectl.supervisor.startup import start_workers
 from queuectl.web.output import open_in, tail_of
+from queuectl.web.response import TEXT, Answer, ok
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from queuectl.web.site import Ask
+    from queuectl.web.app import Ask
 
 LOG_LINES = 200
 
@@ -32,7 +32,7 @@ def supervisor_as_dict(answer: Mapping[str, Any] | None) -> dict[str, Any] | Non
 def workers_as_dicts(ask: Ask) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Return the supervisor and its workers."""
     try:
-        answer = control.ask(ask.site.layout, {"do": "status"})
+        answer = control_client.ask(ask.site.layout, {"do": "status"})
     except NoSupervisor:
         return None, []
     return supervisor_as_dict(answer), [worker_as_dict(row) for row in with_usage(answer["workers"])]
@@ -78,7 +78,7 @@ def _stop(ask: Ask, worker: str | None, *, now: bool) -> Answer:
     if worker is not None:
         request["id"] = _name(worker)
     try:
-        names = control.ask(ask.site.layout, request)["stopping"]
+        names = control_client.ask(ask.site.layout, request)["stopping"]
     except NoSupervisor:
         names = []
     ask.about["workers"] = ",".join(names)
@@ -90,7 +90,7 @@ def restart(ask: Ask) -> Answer:
     request: dict[str, Any] = {"do": "restart"}
     if "id" in ask.body:
         request["id"] = _name(ask.body["id"])
-    names = control.ask(ask.site.layout, request)["restarting"]
+    names = control_client.ask(ask.site.layout, request)["restarting"]
     ask.about["workers"] = ",".join(names)
     return ok({"action": "restart", "workers": names})
 

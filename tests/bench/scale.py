@@ -12,8 +12,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from queuectl.index.database import discard
-from queuectl.processes.watch import ARRIVALS, open_watch
 from queuectl.spool.claim import Claim
+from queuectl.supervisor.inotify import ARRIVALS, open_watch
 from tests.bench import spools
 from tests.bench.harness import ABOVE, FULL, RELAXED, Case, Context, Figure, Goal, bench
 from tests.bench.service import Service, environment, queue_at

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from queuectl.client import Queue
+from queuectl import control_client
+from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor, QueueError
-from queuectl.processes import control
-from queuectl.record import parse
+from queuectl.job.job_file import parse
 from tests.bench.timing import ROOT, wait_for
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 def queue_at(home: Path, durability: str) -> Queue:
     """Return the queue of a home, in one durability."""
-    from queuectl.settings import Settings
+    from queuectl.config.settings import Settings
 
     return Queue(home, settings=Settings.from_dict({"durability": durability}))
 
@@ -64,7 +64,7 @@ class Service:
 
     def ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Ask it over its socket."""
-        return control.ask(self.queue.layout, {"do": verb, **details})
+        return control_client.ask(self.queue.layout, {"do": verb, **details})
 
     def stop(self) -> None:
         """Let what runs finish, then stop; what does not stop is killed."""

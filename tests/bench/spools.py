@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.clock import spell
-from queuectl.fields import new_id
-from queuectl.index.seal import SETTLE_S
-from queuectl.outcome import Exited, Usage, entry_details
-from queuectl.record import parse, render_new
+from queuectl.index.clean_shutdown import SETTLE_S
+from queuectl.job.fields import new_id
+from queuectl.job.job_file import parse, render_new
+from queuectl.job.outcome import Exited, Usage, entry_details
 from queuectl.spool.layout import SUFFIX, Layout
 
 if TYPE_CHECKING:

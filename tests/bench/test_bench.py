@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from queuectl.client import Queue
-from queuectl.index.verify import verify
+from queuectl.client.queue import Queue
+from queuectl.index.rebuild import verify
 from tests.bench import spools
 from tests.bench.__main__ import DOCUMENT, RESULTS, main
 from tests.bench.harness import ABOVE, BENCHES, FULL, NOTHING_STORED, RELAXED, Figure, Goal, Row
 from tests.bench.report import markdown, number, put_into
-from tests.support.plays import IS_FULL
+from tests.support.scenarios import IS_FULL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.job import PENDING, PROCESSING
-from queuectl.processes.watch import open_watch
+from queuectl.job.job import PENDING, PROCESSING
+from queuectl.supervisor.inotify import open_watch
+from tests.support.bad_entries import REJECTED
 from tests.support.chaos import Tally
-from tests.support.corpus import REJECTED
-from tests.support.scene import GOOD, Scene
+from tests.support.home_with_bad_entries import GOOD, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.errors import Busy, NotAllowed, QueueError
-from queuectl.job import PENDING, PROCESSING
+from queuectl.job.job import PENDING, PROCESSING
 from tests.support.chaos import (
     FULL,
     NOBODY,
@@ -410,7 +410,7 @@ JUMPS = {
 FAKE = """
 import os, time
 import queuectl.clock
-import queuectl.processes.supervisor
+import queuectl.supervisor.supervisor
 def now(self):
     with open({path!r}) as file:
         return time.time() + float(file.read())
@@ -425,7 +425,7 @@ class Told:
         except BlockingIOError:
             return False
 queuectl.clock.Clock.now = now
-queuectl.processes.supervisor.open_clock_watch = Told
+queuectl.supervisor.supervisor.open_clock_watch = Told
 os.environ["TZ"] = "Europe/Berlin"
 time.tzset()
 """

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from queuectl.processes import hunt, identity
-from queuectl.processes.environment import HOME_TAG, TAG, run_id
+from queuectl.executor import process_identity, process_tree
+from queuectl.executor.environment import HOME_TAG, TAG, run_id
 from tests.support.chaos import (
     Tally,
     check_index,
@@ -364,13 +364,13 @@ def test_a_signal_never_reaches_who_has_got_the_pid_of_the_one_that_was_meant() 
         for number in (signal.SIGTERM, signal.SIGKILL):
             meant = subprocess.Popen(["sleep", "600"])
             process = psutil.Process(meant.pid)
-            assert identity.is_alive(process)
+            assert process_identity.is_alive(process)
             meant.kill()
             meant.wait()
             stranger = _reuse(meant.pid, ["sleep", "600"])
-            assert not identity.is_alive(process)
-            assert not identity.send(process, number)
-            assert identity.send(psutil.Process(stranger.pid), number)
+            assert not process_identity.is_alive(process)
+            assert not process_identity.send(process, number)
+            assert process_identity.send(psutil.Process(stranger.pid), number)
             assert stranger.wait() == -number  # by ours, not by the first
             tally.add("signals withheld")
 
@@ -379,13 +379,13 @@ def test_a_signal_never_reaches_who_has_got_the_pid_of_the_one_that_was_meant() 
 def test_a_run_is_found_although_its_pid_belonged_to_another_process_before(home: Path) -> None:
     """What an earlier search remembers of a pid does not hide a process that has got it since."""
     stranger = subprocess.Popen(["sleep", "600"])
-    assert hunt.tagged(str(home)) == {}
+    assert process_tree.tagged(str(home)) == {}
     stranger.kill()
     stranger.wait()
     environ = {HOME_TAG: str(home), TAG: "job.1", "PATH": os.environ["PATH"]}
     run = _reuse(stranger.pid, ["sleep", "600"], environ)
     try:
-        assert [process.pid for process in hunt.tagged(str(home))["job.1"]] == [run.pid]
+        assert [process.pid for process in process_tree.tagged(str(home))["job.1"]] == [run.pid]
     finally:
         run.kill()
         run.wait()

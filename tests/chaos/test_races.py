@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.errors import Busy, Conflict, NotFound, QueueError
-from queuectl.job import DONE
-from queuectl.processes.launch import READY
+from queuectl.job.job import DONE
+from queuectl.supervisor.startup import READY
 from tests.support.chaos import Journal, Tally, ended, has_nothing_left, race, size
 from tests.support.supervised import BODY
 
@@ -41,7 +41,7 @@ DOCUMENTED = {
     "delete": {"deleted", NotFound.__name__, Busy.__name__},
     "enqueue": {"enqueued", Conflict.__name__},
 }
-WAIT_FOR_GO = "import os, sys; import queuectl.processes.supervisor; os.read(int(sys.argv[3]), 1)\n"
+WAIT_FOR_GO = "import os, sys; import queuectl.supervisor.supervisor; os.read(int(sys.argv[3]), 1)\n"
 
 
 def test_of_two_supervisors_that_start_at_once_exactly_one_runs(supervised: Make) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.spool.claim import Claim
 
 NOW = 1_795_528_918.0  # 2026-11-24 14:01:58 UTC

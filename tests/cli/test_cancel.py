@@ -89,7 +89,7 @@ def test_names_are_ids_for_the_next_command(cli: Run, jobs: Jobs) -> None:
 
 
 def test_ctrl_c_says_what_was_done(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    from queuectl.client import Queue
+    from queuectl.client.queue import Queue
 
     for job_id in ("a", "b", "c"):
         jobs.pending(job_id)

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from queuectl.cli.check_metrics import MEASURES
 from queuectl.cli.commands import check
 from queuectl.cli.commands.check import STATES
-from queuectl.cli.measures import MEASURES
-from queuectl.cli.ranges import figure, parse_range
+from queuectl.cli.thresholds import figure, parse_range
 from queuectl.cli.tree import COMMANDS
-from queuectl.client import Queue
-from queuectl.spool.files import Files
+from queuectl.client.queue import Queue
+from queuectl.spool.fs import Files
 from tests.cli.support import Jobs, Run
 
 PERFDATA = re.compile(r"'?([^'=]+)'?=(U|-?[\d.]+)(s|%|)((?:;[@~\d.:-]*){0,4})$")

@@ -15,7 +15,7 @@ import pytest
 
 from queuectl.cli.completion import table
 from queuectl.cli.tree import COMMANDS, GROUPS
-from queuectl.settings import SETTINGS
+from queuectl.config.settings import SETTINGS
 from tests.cli.support import Jobs, Run
 
 PATIENCE_S = 60

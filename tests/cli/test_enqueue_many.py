@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from queuectl.cli.lines import read_lines
+from queuectl.cli.job_input import read_lines
 from queuectl.errors import InvalidData
-from queuectl.record import MAX_BYTES
+from queuectl.job.job_file import MAX_BYTES
 from tests.cli.support import Jobs, Run, refused, stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ def test_a_broken_first_line_does_not_hide_the_others() -> None:
 def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
     cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from queuectl.client import Queue
+    from queuectl.client.queue import Queue
 
     def interrupted(self: Queue, given: Iterator[dict[str, Any]]) -> Iterator[str]:
         next(given)

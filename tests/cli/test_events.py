@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from queuectl.events import SENTENCES
-from queuectl.history import EVENTS, LEADS_TO
-from queuectl.job_events import KINDS, STATE_AFTER, events_of
+from queuectl.client.events import KINDS, STATE_AFTER, events_of
+from queuectl.job.events import SENTENCES
+from queuectl.job.history import EVENTS, LEADS_TO
 from tests.cli.support import Jobs, Run
 
 Golden = Callable[[str, str], None]
@@ -84,7 +84,7 @@ def test_since_type_and_limit(cli: Run, jobs: Jobs, now: Passes) -> None:
 def test_what_programs_read_is_complete_in_order_and_sorted_on_disk_when_there_is_much_of_it(
     cli: Run, jobs: Jobs, now: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queuectl.index.sorting.RUN_IDS", 7)
+    monkeypatch.setattr("queuectl.index.external_sort.RUN_IDS", 7)
     monkeypatch.setattr("queuectl.cli.commands.events.LINES", 5)
     some(jobs, now)
     ran = cli("events", "-o", "jsonl")

@@ -18,8 +18,8 @@ from queuectl.cli.grammar import HIDDEN, Command
 from queuectl.cli.times import duration, instant
 from queuectl.cli.tree import COMMANDS
 from queuectl.cli.tree.topics import TOPICS
-from queuectl.job import STATES
-from queuectl.processes.environment import PASSED, command_environment
+from queuectl.executor.environment import PASSED, command_environment
+from queuectl.job.job import STATES
 from tests.cli.support import NOW, Jobs, Ran, Run
 
 WIDEST = 80

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.errors import QueueError
 from tests.cli.support import Jobs, Run
 from tests.support.permissions import as_if_not_root

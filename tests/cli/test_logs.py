@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.follow import Printer
+from queuectl.cli.tail import Printer
 from queuectl.growing_file import BLOCK, GrowingFile
 from tests.cli.support import Jobs, Ran, Run
 
@@ -246,7 +246,7 @@ def test_an_escape_sequence_in_two_pieces_is_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
     args = Arguments()
     args.output, args.quiet, args.color = "table", False, "auto"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import __version__, errors
-from queuectl.cli import commands, release
+from queuectl import errors
+from queuectl.cli import commands, version
 from queuectl.cli.main import main
+from queuectl.version import __version__
 from tests.cli.support import Jobs, Run
 
 PYTHON = ".".join(map(str, sys.version_info[:3]))
@@ -40,7 +41,7 @@ def test_version_names_the_commit_that_a_build_has_left(
     cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "COMMIT").write_text("9528ab612345+\n")
-    monkeypatch.setattr(release, "COMMIT", str(tmp_path / "COMMIT"))
+    monkeypatch.setattr(version, "COMMIT", str(tmp_path / "COMMIT"))
     assert cli("--version").out.endswith(", spool format 1, commit 9528ab612345+\n")
 
 

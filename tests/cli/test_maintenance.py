@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from queuectl import control_client
 from queuectl.errors import NoSupervisor
-from queuectl.processes import control
 from queuectl.spool.layout import Layout
 from tests.cli.support import Jobs, Run
 
@@ -28,7 +28,7 @@ def stopped(queuectl: Run) -> Iterator[None]:
 
 def workers(home: Path) -> int:
     try:
-        return len(control.ask(Layout(str(home)), {"do": "status"})["workers"])
+        return len(control_client.ask(Layout(str(home)), {"do": "status"})["workers"])
     except NoSupervisor:
         return -1
 

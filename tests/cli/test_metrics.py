@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.index.database import IndexUnavailable
 from tests.cli.support import Jobs, Run
 

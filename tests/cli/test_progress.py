@@ -10,7 +10,7 @@ import pytest
 
 from queuectl.cli.commandline import Arguments
 from queuectl.cli.progress import Progress
-from queuectl.cli.screen import Screen
+from queuectl.cli.terminal import Screen
 from queuectl.clock import Clock
 
 

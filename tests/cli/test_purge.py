@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.index.database import IndexUnavailable
-from queuectl.spool.files import Files
+from queuectl.spool.fs import Files
 from tests.cli.support import Jobs, Ran, Run
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from queuectl.cli.commandline import Arguments
-from queuectl.cli.render import Column, emit
-from queuectl.cli.screen import Screen
+from queuectl.cli.table import Column, emit
+from queuectl.cli.terminal import Screen
 from queuectl.cli.text import width
 
 ROWS = [

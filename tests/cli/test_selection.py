@@ -227,7 +227,8 @@ def test_running_jobs_come_last_so_that_no_worker_takes_another_meanwhile(
 ) -> None:
     ended: list[str] = []
     monkeypatch.setattr(
-        "queuectl.client.Queue.cancel_unless_ended", lambda self, job_id, check: (ended.append(job_id), (None, True))[1]
+        "queuectl.client.queue.Queue.cancel_unless_ended",
+        lambda self, job_id, check: (ended.append(job_id), (None, True))[1],
     )
     jobs.pending("first")
     with jobs.running("running"):

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli.commands.service import PACKAGE
-from queuectl.cli.service import Service, unit, web_unit
-from queuectl.client import Queue
+from queuectl.cli.service_units import Service, unit, web_unit
+from queuectl.client.queue import Queue
 from tests.cli.support import Run
 
 ODD_PROGRAM = "a b%n$HOME;e #g"

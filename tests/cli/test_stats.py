@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from queuectl.client import Queue
-from queuectl.index.minutes import KEPT_MINUTES
+from queuectl.client.queue import Queue
+from queuectl.index.statistics import KEPT_MINUTES
 from tests.cli.support import Jobs, Ran, Run
 
 Golden = Callable[[str, str], None]

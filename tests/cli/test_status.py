@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from queuectl.cli.overview import attention
-from queuectl.client import Queue
+from queuectl import control_client
+from queuectl.cli.status_screen import attention
+from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor, NotAllowed, TimedOut
-from queuectl.overview import Overview
-from queuectl.processes import control, identity
-from queuectl.spool.files import Files
+from queuectl.executor import process_identity
+from queuectl.spool.fs import Files
+from queuectl.status import Overview
 from tests.cli.support import NOW, Jobs, Ran, Run
 
 Golden = Callable[[str, str], None]
@@ -46,8 +47,8 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
             return answer
         raise NoSupervisor("no supervisor is running")  # so that the index is brought up to date here
 
-    monkeypatch.setattr(control, "ask", ask)
-    monkeypatch.setattr(identity, "usage", lambda pid: (96.4, 212 << 20) if pid == 5000 else (0.0, 9 << 20))
+    monkeypatch.setattr(control_client, "ask", ask)
+    monkeypatch.setattr(process_identity, "usage", lambda pid: (96.4, 212 << 20) if pid == 5000 else (0.0, 9 << 20))
     return answer
 
 
@@ -260,7 +261,7 @@ def test_a_supervisor_that_does_not_answer_is_told_of_with_what_the_index_knows(
     def ask(*_: object, **__: object) -> None:
         raise TimedOut("the supervisor did not answer within 5s")
 
-    monkeypatch.setattr(control, "ask", ask)
+    monkeypatch.setattr(control_client, "ask", ask)
     seen = cli("status")
     assert seen.code == 0
     assert "supervisor does not answer (pid 4121)" in seen.out

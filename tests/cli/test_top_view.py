@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from queuectl.cli.commandline import parse
-from queuectl.cli.redraw import pieces, shown_width
-from queuectl.cli.screen import Screen
+from queuectl.cli.live import pieces, shown_width
+from queuectl.cli.terminal import Screen
 from queuectl.cli.text import width
 from queuectl.cli.top.state import ORDERS, State
 from queuectl.cli.top.view import Picture, frame, log_frame
-from queuectl.overview import Overview
+from queuectl.status import Overview
 from tests.cli.support import NOW
 
 Golden = Callable[[str, str], None]

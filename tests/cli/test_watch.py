@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli import redraw
-from queuectl.cli.overview import short_line
-from queuectl.cli.redraw import Redraw, pieces, shown_width
-from queuectl.overview import Overview
+from queuectl.cli import live
+from queuectl.cli.live import Redraw, pieces, shown_width
+from queuectl.cli.status_screen import short_line
+from queuectl.status import Overview
 from tests.cli.support import Jobs, Run
 from tests.support.terminal import Emulator, Terminal
 
@@ -123,7 +123,7 @@ def test_a_reader_that_leaves_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch
     with os.fdopen(writing, "w") as ours:
         monkeypatch.setattr(sys, "stdout", ours)
         with pytest.raises(BrokenPipeError):
-            redraw.wait_for_input_or_end(-1, 60)
+            live.wait_for_input_or_end(-1, 60)
         monkeypatch.undo()
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import control_client
 from queuectl.errors import NoSupervisor
-from queuectl.processes import control
 from queuectl.spool.layout import Layout
 from tests.cli.support import Jobs, Ran, Run
 
@@ -40,7 +40,7 @@ def nobody_left(home: Path) -> Iterator[None]:
 def running(jobs: Jobs, job_id: str) -> str:
     """Have a job that does not end by itself run; returns when it does."""
     jobs.pending(job_id, LONG)
-    watch = control.Watch(jobs.queue.layout)
+    watch = control_client.Watch(jobs.queue.layout)
     while jobs.queue.get(job_id).state != "processing":
         watch.wait(0.05)
     watch.close()
@@ -50,7 +50,7 @@ def running(jobs: Jobs, job_id: str) -> str:
 def supervisor(home: Path) -> int | None:
     """The supervisor's pid; None when none runs."""
     try:
-        return int(control.ask(Layout(str(home)), {"do": "hello"})["pid"])
+        return int(control_client.ask(Layout(str(home)), {"do": "hello"})["pid"])
     except NoSupervisor:
         return None
 
@@ -356,9 +356,9 @@ def test_workers_that_did_not_start_are_an_error(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from queuectl.cli.main import main
-    from queuectl.processes import launch
+    from queuectl.supervisor import startup
 
-    monkeypatch.setattr(launch, "start_workers", lambda layout, count: ["worker-1"])
+    monkeypatch.setattr(startup, "start_workers", lambda layout, count: ["worker-1"])
     assert main(["worker", "start", "--count", "3"]) == 7
     out, err = capsys.readouterr()
     assert (out, err) == (

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl import __version__
 from queuectl.errors import InvalidData
 from queuectl.spool.layout import FORMAT
+from queuectl.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

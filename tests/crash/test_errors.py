@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.errors import QueueError
-from queuectl.spool.files import FULL
-from tests.support import audit, plays
-from tests.support.disk import Disk, Recorder, lay_out
-from tests.support.plays import IS_FULL, PLAYS, Book, Play, of_size
-from tests.support.sabotage import REFUSE, SYNCING, Interrupted, Noted, failing
+from queuectl.spool.fs import FULL
+from tests.support import audit, scenarios
+from tests.support.disk_model import Disk, Recorder, lay_out
+from tests.support.fault_injection import REFUSE, SYNCING, Interrupted, Noted, failing
+from tests.support.scenarios import IS_FULL, PLAYS, Book, Play, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.sabotage import Act
+    from tests.support.fault_injection import Act
 
 RARE = {
     "is_locked",
@@ -48,13 +48,13 @@ def folder() -> Iterator[Path]:
 
 def refusals(folder: Path, play: Play) -> list[tuple[int, str, int]]:
     """Play without a fault, and return all (number, operation, error) that could have been one."""
-    spool = plays.raise_curtain(folder / "rehearsal", play)
+    spool = scenarios.raise_curtain(folder / "rehearsal", play)
     noted, book = Noted(), Book()
     try:
-        play.verb(plays.seen_by(spool, noted), book)
+        play.verb(scenarios.seen_by(spool, noted), book)
     except QueueError:
         pass
-    plays.judge(spool, play, book.reached, index=True)
+    scenarios.judge(spool, play, book.reached, index=True)
     shutil.rmtree(spool.layout.home)
     return list(noted.refusals())
 
@@ -89,7 +89,7 @@ def test_any_operation_may_fail_with_any_error(folder: Path, name: str) -> None:
 
 
 def fail(path: Path, play: Play, number: int, act: Act) -> None:
-    spool = plays.raise_curtain(path, play)
+    spool = scenarios.raise_curtain(path, play)
     files = Recorder(spool.layout.home, act)
     book = Book()
     book.listener = lambda note, step: files.log.append(("acknowledged", note, step))
@@ -98,14 +98,14 @@ def fail(path: Path, play: Play, number: int, act: Act) -> None:
     what = "the verb"
     try:
         try:
-            play.verb(plays.seen_by(spool, files), book)
+            play.verb(scenarios.seen_by(spool, files), book)
         except (QueueError, OSError) as raised:
             error = raised.with_traceback(None)
         assert files.happened, "the fault did not happen"
         assert audit.open_descriptors() == before, "a descriptor was left open"
         is_full = files.error in FULL
         what = "the disk is well again"
-        plays.judge(spool, play, book.reached, may_lose_details=is_full, index=number % 7 == 0)
+        scenarios.judge(spool, play, book.reached, may_lose_details=is_full, index=number % 7 == 0)
         if book.reached and set(files.trace) & SYNCING:
             what = "then the power went"
             check_durable(path.with_name("disk"), files, play, may_lose_details=is_full)
@@ -123,7 +123,7 @@ def check_durable(path: Path, files: Recorder, play: Play, *, may_lose_details: 
             reached[step[1]] = step[2]
         disk.follow(step)
     lay_out(disk.worst(), str(path))
-    plays.judge(Home(path), play, reached, may_lose_details=may_lose_details)
+    scenarios.judge(Home(path), play, reached, may_lose_details=may_lose_details)
     shutil.rmtree(path)
 
 
@@ -142,21 +142,21 @@ def test_the_sweep_is_as_wide_as_it_says(folder: Path) -> None:
 def test_a_rename_that_is_interrupted_is_made_again(folder: Path, name: str) -> None:
     """EINTR from renameat2 itself, which Python does not see: the verb notices nothing."""
     play, book, files = PLAYS[name], Book(), Interrupted()
-    spool = plays.raise_curtain(folder / "home", play)
+    spool = scenarios.raise_curtain(folder / "home", play)
     try:
-        play.verb(plays.seen_by(spool, files), book)
+        play.verb(scenarios.seen_by(spool, files), book)
     except QueueError:
         pass
-    plays.judge(spool, play, book.reached)
+    scenarios.judge(spool, play, book.reached)
     moving = seen_moves(folder / "again", play)
     print(files.interruptions, "interruptions")
     assert files.interruptions == files.times * moving
 
 
 def seen_moves(path: Path, play: Play) -> int:
-    spool, noted = plays.raise_curtain(path, play), Noted()
+    spool, noted = scenarios.raise_curtain(path, play), Noted()
     try:
-        play.verb(plays.seen_by(spool, noted), Book())
+        play.verb(scenarios.seen_by(spool, noted), Book())
     except QueueError:
         pass
     return sum(method in ("move", "exchange") for method in noted.trace)

@@ -17,11 +17,11 @@ import pytest
 
 from queuectl.errors import QueueError
 from queuectl.index import sync as sync_module
-from tests.support import audit, plays
-from tests.support.faults import make_old
-from tests.support.market import market
-from tests.support.plays import IS_FULL, PLAYS, Book, Play, enqueuing_many, nothing, of_size
-from tests.support.sabotage import Noted, Sabotaged, killing
+from tests.support import audit, scenarios
+from tests.support.fault_injection import Noted, Sabotaged, killing
+from tests.support.faulty_fs import make_old
+from tests.support.random_scenario import market
+from tests.support.scenarios import IS_FULL, PLAYS, Book, Play, enqueuing_many, nothing, of_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,23 +64,23 @@ def folder() -> Iterator[Path]:
 
 def length_of(path: Path, play: Play, **settings: Any) -> int:
     """Return how many operations the verb has."""
-    spool, noted = plays.raise_curtain(path, play), Noted()
+    spool, noted = scenarios.raise_curtain(path, play), Noted()
     try:
-        play.verb(plays.seen_by(spool, noted, **settings), Book())
+        play.verb(scenarios.seen_by(spool, noted, **settings), Book())
     except QueueError:
         pass
     shutil.rmtree(path)
     return len(noted.calls)
 
 
-def kill(spool: Home, verb: plays.Verb, files: Sabotaged, notes: Path, **settings: Any) -> None:
+def kill(spool: Home, verb: scenarios.Verb, files: Sabotaged, notes: Path, **settings: Any) -> None:
     """Have another process play until it is killed; what it acknowledged is in `notes`."""
     fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         pid = os.fork()
         if pid == 0:
             try:
-                verb(plays.seen_by(spool, files, **settings), Book(fd))
+                verb(scenarios.seen_by(spool, files, **settings), Book(fd))
             except QueueError:
                 pass
             finally:
@@ -106,12 +106,12 @@ def test_a_process_may_be_killed_at_any_operation(folder: Path, name: str, durab
     """What it acknowledged is there, whether it syncs or not; the locks it held are free. Proves G1."""
     play, notes, tried = SCENES[name], folder / "notes", 0
     for number in range(1, length_of(folder / "home", play, durability=durability) + 1):
-        spool = plays.raise_curtain(folder / "home", play)
+        spool = scenarios.raise_curtain(folder / "home", play)
         kill(spool, play.verb, Sabotaged(killing(number)), notes, durability=durability)
         try:
             if not play.is_messy:
                 audit.check_live(spool)
-            plays.judge(spool, play, acknowledged(notes), index=number % 5 == 0 or "index" in name)
+            scenarios.judge(spool, play, acknowledged(notes), index=number % 5 == 0 or "index" in name)
         except AssertionError as error:
             raise AssertionError(f"killed at operation {number}: {error}") from None
         shutil.rmtree(folder / "home")
@@ -135,7 +135,7 @@ def test_recovery_may_be_killed_again_and_again(folder: Path, is_old: bool) -> N
         length = length_of(folder / "home", play)
         points = range(1, length + 1)
         for number in chance.sample(points, min(length, of_size(2, 25))):
-            spool = plays.raise_curtain(folder / "home", play)
+            spool = scenarios.raise_curtain(folder / "home", play)
             kill(spool, play.verb, Sabotaged(killing(number)), notes)
             killed = [number]
             while len(killed) < len(depths):
@@ -148,7 +148,7 @@ def test_recovery_may_be_killed_again_and_again(folder: Path, is_old: bool) -> N
                 tried += 1
             depths[len(killed) - 1] += 1
             try:
-                plays.judge(spool, play, acknowledged(notes))
+                scenarios.judge(spool, play, acknowledged(notes))
             except AssertionError as error:
                 raise AssertionError(f"seed {SEED}, {name}, killed at {killed}: {error}") from None
             shutil.rmtree(folder / "home")
@@ -169,7 +169,7 @@ def length_of_mending(path: Path, spool: Home) -> int:
             shutil.copy2(source, target)
             first[source.stat().st_ino] = target
     noted = Noted()
-    made = plays.Home(path, files=noted, durability="full")
+    made = scenarios.Home(path, files=noted, durability="full")
     made.clock, made.patience = spool.clock, 1
     audit.mend(made)
     shutil.rmtree(path)
@@ -187,7 +187,7 @@ def test_whoever_writes_the_index_may_be_killed_between_any_two_pieces(
     number = 0
     while True:
         number += 1
-        spool = plays.raise_curtain(folder / "home", play)
+        spool = scenarios.raise_curtain(folder / "home", play)
         pid = os.fork()
         if pid == 0:
             try:
@@ -197,7 +197,7 @@ def test_whoever_writes_the_index_may_be_killed_between_any_two_pieces(
             finally:
                 os._exit(0)
         _, status = os.waitpid(pid, 0)
-        plays.judge(spool, play, {}, index=True)
+        scenarios.judge(spool, play, {}, index=True)
         shutil.rmtree(folder / "home")
         if not os.WIFSIGNALED(status):
             break
@@ -208,17 +208,17 @@ def test_whoever_writes_the_index_may_be_killed_between_any_two_pieces(
 
 
 def pieces(spool: Home, way: str) -> Iterator[object]:
+    from queuectl.index.rebuild import rebuild
     from queuectl.index.sync import catch_up
-    from queuectl.index.verify import rebuild
 
     if way == "catch up":
-        return catch_up(plays.seen_by(spool), full=True)
-    return rebuild(plays.seen_by(spool), spool.layout.index)
+        return catch_up(scenarios.seen_by(spool), full=True)
+    return rebuild(scenarios.seen_by(spool), spool.layout.index)
 
 
 def test_a_full_disk_and_a_kill_together_lose_no_verdict(folder: Path) -> None:
     """Where the ballast is given up for a verdict, at every operation of that."""
-    from tests.support.faults import FullDisk
+    from tests.support.faulty_fs import FullDisk
 
     class Both(Sabotaged, FullDisk):
         """A full disk, and a kill."""
@@ -227,7 +227,7 @@ def test_a_full_disk_and_a_kill_together_lose_no_verdict(folder: Path) -> None:
     number = 0
     while True:
         number += 1
-        spool = plays.raise_curtain(folder / "home", play)
+        spool = scenarios.raise_curtain(folder / "home", play)
         spool.keep_ballast()
         files = Both(killing(number))
         files.full = files.ballast_helps = True
@@ -236,7 +236,7 @@ def test_a_full_disk_and_a_kill_together_lose_no_verdict(folder: Path) -> None:
             kill(spool, play.verb, files, notes)
         except AssertionError:
             break
-        plays.judge(spool, play, acknowledged(notes), may_lose_details=True)
+        scenarios.judge(spool, play, acknowledged(notes), may_lose_details=True)
         shutil.rmtree(folder / "home")
         tried += 1
     print(f"full disk: {tried} kills")
@@ -249,7 +249,7 @@ def test_a_lock_is_free_the_moment_its_holder_is_killed(folder: Path) -> None:
     for name in ("claim", "hold", "edit much", "revive the dead", "cancel"):
         play = PLAYS[name]
         for number in range(1, length_of(folder / "home", play) + 1):
-            spool = plays.raise_curtain(folder / "home", play)
+            spool = scenarios.raise_curtain(folder / "home", play)
             kill(spool, play.verb, Sabotaged(killing(number)), folder / "notes")
             where = spool.where("a")
             locked = [directory for directory in where if not is_free(spool, directory)]

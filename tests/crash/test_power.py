@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.errors import QueueError
-from tests.support import plays
-from tests.support.crowd import Crowd
-from tests.support.loopdisk import LoopDisk, require
-from tests.support.market import market
-from tests.support.plays import CROWD, IS_FULL, PLAYS, Book, Play, of_size
-from tests.support.sabotage import Noted, Sabotaged, at_number
+from tests.support import scenarios
+from tests.support.background_load import Crowd
+from tests.support.fault_injection import Noted, Sabotaged, at_number
+from tests.support.loop_device import LoopDisk, require
+from tests.support.random_scenario import market
+from tests.support.scenarios import CROWD, IS_FULL, PLAYS, Book, Play, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class Stage:
 
     def points(self, play: Play, *, all_of_them: bool) -> list[int]:
         """Return before which operations to cut; the last is when all is over."""
-        spool, noted = plays.raise_curtain(self.disk.path / "rehearsal", play), Noted()
+        spool, noted = scenarios.raise_curtain(self.disk.path / "rehearsal", play), Noted()
         try:
-            play.verb(plays.seen_by(spool, noted), Book())
+            play.verb(scenarios.seen_by(spool, noted), Book())
         except QueueError:
             pass
         shutil.rmtree(spool.layout.home)
@@ -55,7 +55,7 @@ class Stage:
 
     def cut(self, play: Play, point: int, *, is_aged: bool, has_crowd: bool = False) -> None:
         """Play until `point`, cut the power, start again, judge."""
-        spool = plays.raise_curtain(self.disk.path / "home", play, self.disk.sync)
+        spool = scenarios.raise_curtain(self.disk.path / "home", play, self.disk.sync)
         if is_aged:
             self.disk.sync()
         self._notes.write_bytes(b"")
@@ -80,7 +80,7 @@ class Stage:
         reached = Book().read(self._notes).reached
         if has_crowd:
             assert any(note.startswith(CROWD) for note in reached), "nobody else was at work"
-        plays.judge(plays.seen_by(spool, durability="relaxed"), play, reached, index=point % 5 == 0)
+        scenarios.judge(scenarios.seen_by(spool, durability="relaxed"), play, reached, index=point % 5 == 0)
         shutil.rmtree(spool.layout.home)
 
     def _perform(self, spool: Home, play: Play, point: int, fd: int) -> int:
@@ -111,7 +111,7 @@ def _play_until(spool: Home, play: Play, point: int, fd: int, write: int) -> Non
 
     try:
         try:
-            play.verb(plays.seen_by(spool, Sabotaged(at_number(point, wait))), Book(fd))
+            play.verb(scenarios.seen_by(spool, Sabotaged(at_number(point, wait))), Book(fd))
         except QueueError:
             pass
         wait()
@@ -190,7 +190,7 @@ def test_the_first_job_of_a_new_home_survives(kind: str, notes: Path) -> None:
 def test_the_cut_is_a_real_one(kind: str, notes: Path) -> None:
     """Without its syncs an acknowledged job is gone: else the disk would forgive everything."""
     require(kind)
-    careless = Play(plays.nothing, _enqueue_carelessly, a=("gone", "pending"))
+    careless = Play(scenarios.nothing, _enqueue_carelessly, a=("gone", "pending"))
     with LoopDisk(kind) as disk:
         stage = Stage(disk, notes)
         last = stage.points(careless, all_of_them=True)[-1]
@@ -199,7 +199,7 @@ def test_the_cut_is_a_real_one(kind: str, notes: Path) -> None:
 
 
 def _enqueue_carelessly(spool: Home, book: Book) -> None:
-    relaxed = plays.seen_by(spool, spool.files, durability="relaxed")
+    relaxed = scenarios.seen_by(spool, spool.files, durability="relaxed")
     relaxed.enqueue({"id": "a", "command": "true", "note": "a"})
     spool.files.exists(spool.layout.spool)
     book.note("a")

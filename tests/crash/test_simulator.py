@@ -1,6 +1,6 @@
 """The power goes at any operation of any verb, on a disk that keeps as little as a disk may.
 
-No root and no real disk is needed: what was done to names and bytes is written down, tests/support/disk.py tells what may
+No root and no real disk is needed: what was done to names and bytes is written down, tests/support/disk_model.py tells what may
 be left of it, and that is laid out, recovered and audited. The seed is printed; QUEUECTL_SEED plays it again.
 """
 
@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.errors import QueueError
-from tests.support import audit, plays
-from tests.support.disk import Disk, Recorder, lay_out
-from tests.support.market import market
-from tests.support.plays import PLAYS, Book, Play, of_size
+from tests.support import audit, scenarios
+from tests.support.disk_model import Disk, Recorder, lay_out
+from tests.support.random_scenario import market
+from tests.support.scenarios import PLAYS, Book, Play, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from tests.support.disk import Files
+    from tests.support.disk_model import Files
 
     Log = list[tuple[Any, ...]]
 
@@ -67,7 +67,7 @@ def record(spool: Home, play: Play) -> Log:
     files, book = Recorder(spool.layout.home), Book()
     book.listener = lambda note, step: files.log.append(("acknowledged", note, step))
     try:
-        play.verb(plays.seen_by(spool, files), book)
+        play.verb(scenarios.seen_by(spool, files), book)
     except QueueError:
         pass
     return files.log
@@ -92,7 +92,7 @@ def cuts(log: Log, chance: random.Random, reached: dict[str, int] | None = None)
 
 def check(path: Path, play: Play, cut: Cut) -> None:
     lay_out(cut.files, str(path))
-    plays.judge(Home(path, durability="full"), play, cut.reached)
+    scenarios.judge(Home(path, durability="full"), play, cut.reached)
     shutil.rmtree(path)
 
 
@@ -103,7 +103,7 @@ def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
     Proves G1, G7, G8.
     """
     play, chance = SCENES[name], random.Random(f"{SEED} {name}")
-    log = record(plays.raise_curtain(folder / "stage", play), play)
+    log = record(scenarios.raise_curtain(folder / "stage", play), play)
     found = cuts(log, chance)
     chosen = found if len(found) <= AT_MOST else chance.sample(found, AT_MOST)
     for cut in chosen:
@@ -120,13 +120,13 @@ def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
     tried = 0
     for name, play in SCENES.items():
         chance = random.Random(f"{SEED} again {name}")
-        log = record(plays.raise_curtain(folder / "stage", play), play)
+        log = record(scenarios.raise_curtain(folder / "stage", play), play)
         shutil.rmtree(folder / "stage")
         found = cuts(log, chance)
         for first in chance.sample(found, min(len(found), OF_RECOVERY)):
             lay_out(first.files, str(folder / "mended"))
             files = Recorder(str(folder / "mended"))
-            audit.mend(plays.seen_by(Home(folder / "mended", durability="full"), files))
+            audit.mend(scenarios.seen_by(Home(folder / "mended", durability="full"), files))
             shutil.rmtree(folder / "mended")
             seconds = cuts(files.log, chance, first.reached)
             for second in chance.sample(seconds, min(len(seconds), 4)):
@@ -158,7 +158,7 @@ def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
 def test_the_simulator_notices_what_is_left_out(folder: Path, left_out: str, name: str) -> None:
     """Without this sync a cut breaks the promise: the audit has to see that, or it sees nothing."""
     play, chance = PLAYS[name], random.Random(SEED)
-    log = record(plays.raise_curtain(folder / "stage", play), play)
+    log = record(scenarios.raise_curtain(folder / "stage", play), play)
     words = {"sync": "synced", "sync_data": "synced", "sync_directory": "directory synced"}
     careless = [step for step in log if step[0] != words[left_out]]
     broken = 0

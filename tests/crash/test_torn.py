@@ -1,6 +1,6 @@
 """A growth that a crash tore, as a file in a directory: whoever comes next reads it, mends it, and the job goes on.
 
-tests/unit/test_salvage.py tries every tear on the bytes alone. Here each lies in the spool, in every directory, and what
+tests/unit/job/test_torn_file.py tries every tear on the bytes alone. Here each lies in the spool, in every directory, and what
 counts is what becomes of the job.
 """
 
@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.clock import spell
-from queuectl.history import LEADS_TO
-from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
-from queuectl.record import OPEN_HISTORY, SECTOR_BYTES, Record, parse, render_new
+from queuectl.job.history import LEADS_TO
+from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
+from queuectl.job.job_file import OPEN_HISTORY, SECTOR_BYTES, Record, parse, render_new
 from queuectl.spool.claim import Claim
-from queuectl.spool.files import Files
-from tests.support import audit, plays
+from queuectl.spool.fs import Files
+from tests.support import audit, scenarios
 from tests.support.clock import NOON
-from tests.support.plays import of_size
+from tests.support.scenarios import of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.history import Entry
+    from queuectl.job.history import Entry
 
 EVERY = of_size(15, 1)  # of the tears of one growth every so-manieth is tried
 AT = spell(NOON - 1000)
@@ -132,7 +132,7 @@ def test_a_torn_job_is_mended_and_goes_on(spool: Home, directory: str, shape: st
         assert spool.read(note).fields["note"] == note
     audit.mend(spool)
     assert not spool.rejected()
-    jobs = plays.by_note(spool)
+    jobs = scenarios.by_note(spool)
     assert set(jobs) == set(made)
     for note, record in made.items():
         job = jobs[note]
@@ -145,8 +145,8 @@ def test_a_torn_job_is_mended_and_goes_on(spool: Home, directory: str, shape: st
         expected = {directory} if directory in (DONE, DEAD) else where(record.history) | where([*record.history, entry])
         assert job.directory in expected, f"{note} is in {job.directory}, after {new}"
     revive_all(spool)
-    plays.run_on(spool)
-    assert {job.state for job in plays.by_note(spool).values()} == {"completed"}
+    scenarios.run_on(spool)
+    assert {job.state for job in scenarios.by_note(spool).values()} == {"completed"}
     assert all(parse(spool.path(DONE, note).read_bytes()) for note in made)
     print(f"{len(made)} tears")
     assert made

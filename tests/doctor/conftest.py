@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.doctor.home import Home
-from tests.support.ward import Ward
+from queuectl.doctor.context import Home
+from tests.support.damaged_home import Ward
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.clock import spell
+from queuectl.config.settings import Settings
 from queuectl.doctor.checks import CHECKS
-from queuectl.job import DONE, PENDING
-from queuectl.settings import Settings
+from queuectl.job.job import DONE, PENDING
 from tests.support.chaos import need_root
+from tests.support.damaged_home import Ward, make_index
 from tests.support.supervised import ROOT
-from tests.support.ward import Ward, make_index
 
 JOBS = 10_000
 NOBODY = 65534

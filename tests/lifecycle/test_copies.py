@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from queuectl import overview
-from queuectl.client import Queue
+from queuectl import control_client, status
+from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor
-from queuectl.job import DIRECTORIES
-from queuectl.processes import control, hunt
+from queuectl.executor import process_tree
+from queuectl.job.job import DIRECTORIES
 from queuectl.spool.layout import Layout
 from tests.support.supervised import Supervised, is_running
 
@@ -39,7 +39,7 @@ def command_of(supervised: Supervised, job_id: str) -> psutil.Process:
     found: list[psutil.Process] = []
 
     def has_begun() -> bool:
-        found.extend(hunt.tagged(str(supervised.home)).get(f"{job_id}.1", []))
+        found.extend(process_tree.tagged(str(supervised.home)).get(f"{job_id}.1", []))
         return bool(found)
 
     supervised.wait_until(has_begun, f"the command of {job_id} runs")
@@ -56,12 +56,12 @@ def test_a_copy_of_a_running_home_starts_clean_and_leaves_the_original_alone(hom
             if number == 150:
                 made = copy(home)
         queue = Queue(made)
-        assert overview.look(queue).died is None
+        assert status.look(queue).died is None
         with Supervised(made) as copied:
             copied.start(2)
             copied.wait_until(lambda: sum(waiting(queue)) == 0, "the copy has run what it had")
             assert copied.state("long") == "dead"  # interrupted in the copy, and by its own rule not run again
-            assert overview.look(queue).rejected == 0
+            assert status.look(queue).rejected == 0
         assert is_running(running.pid)
         assert original.state("long") == "processing"
         for directory in DIRECTORIES:
@@ -81,7 +81,7 @@ def test_a_copy_of_a_home_that_was_just_stopped_tells_of_no_killed_supervisor(ho
         original.ask("stop", now=True)
         made = copy(home)
     for name in ("early", "copy"):
-        assert overview.look(Queue(home.parent / name)).died is None
+        assert status.look(Queue(home.parent / name)).died is None
         assert Queue(home.parent / name).counts()["completed"] == 1
     del made
 
@@ -91,7 +91,7 @@ def test_a_killed_supervisor_is_still_told_of_in_its_own_home(home: Path) -> Non
         process = original.start(1)
         process.kill()
         process.wait()
-        assert overview.look(original.queue).died == process.pid
+        assert status.look(original.queue).died == process.pid
 
 
 def test_two_states_of_a_job_become_the_later_one(home: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_copy_of_hard_links_neither_reaches_nor_ends_what_runs_in_the_original
         running = command_of(original, "long")
         made = copy(home, how="-al")
         with pytest.raises(NoSupervisor):
-            control.ask(Layout(str(made)), {"do": "stop", "now": True})
+            control_client.ask(Layout(str(made)), {"do": "stop", "now": True})
         for worker in original.status()["workers"]:
             os.kill(worker["pid"], signal.SIGSTOP)
         pids = [worker["pid"] for worker in original.status()["workers"]]
@@ -138,7 +138,10 @@ def test_a_copy_of_hard_links_neither_reaches_nor_ends_what_runs_in_the_original
         with Supervised(made) as copied:
             copied.start(1)
             copied.wait_until(lambda: bool(copied.status()["adopted"]), "it is seen to be alive")
-            assert hunt.find_run(str(made), "long.1", copied.queue.layout.output_of("long", 1), is_locked=True) == []
+            assert (
+                process_tree.find_run(str(made), "long.1", copied.queue.layout.output_of("long", 1), is_locked=True)
+                == []
+            )
             assert is_running(running.pid)
             running.kill()
             copied.wait_until(lambda: not copied.status()["adopted"], "its end is seen")
@@ -149,7 +152,7 @@ def test_run_is_named_by_the_directory_that_it_is(home: Path) -> None:
     queue = Queue(home)
     queue.enqueue("true")
     note = home / "run/supervisor.json"
-    note.write_text(json.dumps({"pid": 4121, "started_at": 0, "run": control.run_of(queue.layout)}))
-    assert overview.look(queue).died == 4121
+    note.write_text(json.dumps({"pid": 4121, "started_at": 0, "run": control_client.run_of(queue.layout)}))
+    assert status.look(queue).died == 4121
     note.write_text(json.dumps({"pid": 4121, "started_at": 0, "run": [1, 2]}))
-    assert overview.look(queue).died is None
+    assert status.look(queue).died is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from queuectl.job import PROCESSING
+from queuectl.job.job import PROCESSING
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:

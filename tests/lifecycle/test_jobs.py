@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from queuectl.processes import control
+from queuectl import control_client
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def _last(s: Supervised, job_id: str) -> dict[str, Any]:
     return s.queue.get(job_id).history[-1]
 
 
-def _take(feed: control.Feed, into: dict[str, Any], job_id: str, kind: str) -> bool:
+def _take(feed: control_client.Feed, into: dict[str, Any], job_id: str, kind: str) -> bool:
     for happened in feed.take():
         if (happened["id"], happened["event"]) == (job_id, kind):
             into.update(happened)
@@ -213,7 +213,7 @@ def test_the_record_the_log_and_the_event_say_which_leftovers_were_ended(supervi
     s = supervised()
     s.start(1)
     mark = tmp_path / "pid"
-    feed = control.Feed(s.queue.layout)
+    feed = control_client.Feed(s.queue.layout)
     try:
         plain = s.queue.enqueue("true")
         s.wait_for(plain, "completed")
@@ -272,7 +272,7 @@ def test_a_start_is_written_before_the_command_is_started(supervised: Make, tmp_
     """
     seen = tmp_path / "seen"
     prelude = f"""
-from queuectl.processes import runner
+from queuectl.executor import local
 real = runner._spawn
 def look(program, arguments, environment, output):
     path = environment["QUEUECTL_HOME"] + "/spool/processing/" + environment["QUEUECTL_JOB_ID"] + ".json"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.job import PROCESSING
-from queuectl.processes.environment import base_environment
-from queuectl.processes.runner import LocalAttempts
+from queuectl.executor.environment import base_environment
+from queuectl.executor.local import LocalAttempts
+from queuectl.job.job import PROCESSING
 from tests.support.spools import Home, free
 from tests.support.supervised import PATIENCE_S
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from queuectl.errors import Busy, NotFound, UsageError
-from queuectl.job import DONE, PENDING
+from queuectl.job.job import DONE, PENDING
 from tests.support.supervised import is_running
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from queuectl.errors import NoSupervisor
-from queuectl.processes.ownership import is_owned
 from queuectl.spool.layout import Layout
+from queuectl.supervisor.supervisor_lock import is_owned
 from tests.support.supervised import PATIENCE_S, is_running
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_it_waits_for_maintenance_that_is_under_way(supervised: Make) -> None:
     began, script = s.home / "began", s.home.parent / "slow.py"
     s.queue.layout.ensure()
     script.write_text(SLOW_MAINTENANCE.format(log=s.queue.layout.log("maintenance"), began=str(began)))
-    s.prelude = f"from queuectl.processes import rounds; rounds.FIRST_S = 0.05; rounds.PACKAGE = {str(script)!r}\n"
+    s.prelude = f"from queuectl.supervisor import maintenance_runner; maintenance_runner.FIRST_S = 0.05; maintenance_runner.PACKAGE = {str(script)!r}\n"
     process = s.start(1)
     s.wait_until(began.exists, "it runs")
     assert run(s, "worker", "stop", "--wait").returncode == 0
@@ -187,7 +187,7 @@ def test_it_is_refused_while_the_configuration_is_broken(supervised: Make) -> No
 
 
 def test_one_that_does_not_come_back_is_an_error(supervised: Make, tmp_path: Path) -> None:
-    s = supervised(prelude=f"import queuectl.processes.launch as l; l.PACKAGE = {str(tmp_path / 'gone')!r}\n")
+    s = supervised(prelude=f"import queuectl.supervisor.startup as l; l.PACKAGE = {str(tmp_path / 'gone')!r}\n")
     s.start(1)
     failed = run(s, "worker", "restart")
     assert failed.returncode == 1

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.mutants.intake import INTAKE_AND_RECOVERY
-from tests.mutants.processes import PROCESSES
-from tests.mutants.spool import SPOOL
-from tests.mutants.trial import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
+from tests.mutants.intake_mutants import INTAKE_AND_RECOVERY
+from tests.mutants.process_mutants import PROCESSES
+from tests.mutants.run_mutant import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
+from tests.mutants.spool_mutants import SPOOL
 from tests.test_guarantees import RELIABILITY, all_citations, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Future
 
-    from tests.mutants.trial import Ending
+    from tests.mutants.run_mutant import Ending
 
 MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES)
-HARMLESS = Mutant("a comment", "spool/aside.py", (("NAP_S = 0.02", "NAP_S = 0.02  # as before"),), (), "")
+HARMLESS = Mutant("a comment", "spool/rejected.py", (("NAP_S = 0.02", "NAP_S = 0.02  # as before"),), (), "")
 AT_ONCE = max(2, os.cpu_count() or 2)
 
 
@@ -110,7 +110,7 @@ def test_a_harmless_mutant_and_one_that_is_no_program_are_told_from_one_that_is_
     break_it(path, HARMLESS)
     with pytest.raises(AssertionError, match="not noticed"):
         check_caught((test,), run(path, (test,)))
-    break_it(path, Mutant("no such name", "job.py", (("class Job:\n", "nowhere\n\n\nclass Job:\n"),), (), ""))
+    break_it(path, Mutant("no such name", "job/job.py", (("class Job:\n", "nowhere\n\n\nclass Job:\n"),), (), ""))
     with pytest.raises(AssertionError, match="nowhere"):
         run(path, (test,))
     with pytest.raises(SyntaxError):

@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from queuectl.config.settings import Settings
 from queuectl.errors import QueueError
 from queuectl.index import sync as sync_module
 from queuectl.index.reader import Reader
+from queuectl.index.rebuild import rebuild, verify
 from queuectl.index.rows import AT, COLUMNS, row_of
 from queuectl.index.sync import catch_up, refresh, sync
-from queuectl.index.verify import rebuild, verify
 from queuectl.index.writer import Writer
-from queuectl.job import DIRECTORIES, PENDING, STATES, Job
-from queuectl.settings import Settings
+from queuectl.job.job import DIRECTORIES, PENDING, STATES, Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool

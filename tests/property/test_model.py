@@ -18,18 +18,18 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData
-from queuectl.outcome import Exited
-from queuectl.processes.runner import Ended
-from queuectl.processes.settlement import settle
-from queuectl.spool import aside
+from queuectl.executor.local import Ended
+from queuectl.job.outcome import Exited
 from queuectl.spool import claim as claim_module
+from queuectl.spool import rejected
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
-from tests.support.model import ENDED, WAITING, Died, Expected, Fault
-from tests.support.plays import of_size
-from tests.support.script import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
-from tests.support.stage import FAULT, FAULTS, NAMES, TALLY
-from tests.support.strangers import Strangers
+from queuectl.worker.settle import settle
+from tests.support.choices import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
+from tests.support.foreign_writers import Strangers
+from tests.support.reference_model import ENDED, WAITING, Died, Expected, Fault
+from tests.support.scenarios import of_size
+from tests.support.state_machine import FAULT, FAULTS, NAMES, TALLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -303,7 +303,7 @@ class Model(Strangers):
 
 @pytest.fixture(autouse=True)
 def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "NAP_S", 0.0)
+    monkeypatch.setattr(rejected, "NAP_S", 0.0)
     monkeypatch.setattr(claim_module, "COMPACT_AT_BYTES", 1200)  # so that it happens
     TALLY.clear()
 

@@ -12,9 +12,9 @@ from random import Random
 
 import pytest
 
+from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, NotFound
-from queuectl.job import DONE, PENDING, PROCESSING
-from queuectl.settings import Settings
+from queuectl.job.job import DONE, PENDING, PROCESSING
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
 from queuectl.spool.recovery import recover

@@ -15,11 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from queuectl import clock
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.fields import FIELDS, instant_of
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.jsontext import read_object
-from queuectl.record import MAX_ENTRY_BYTES, parse, render_entry, render_new
-from queuectl.salvage import salvage
+from queuectl.job.fields import FIELDS, instant_of
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.job.job_file import MAX_ENTRY_BYTES, parse, render_entry, render_new
+from queuectl.job.strict_json import read_object
+from queuectl.job.torn_file import salvage
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
 from queuectl.spool.recovery import recover

@@ -17,17 +17,18 @@ import yaml
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from queuectl import config_text, schema
+from queuectl import json_schema
+from queuectl.config import yaml_text
+from queuectl.config.settings import SETTINGS, find
 from queuectl.errors import InvalidData
-from queuectl.fields import FIELDS, validate
-from queuectl.record import parse, render_new
-from queuectl.settings import SETTINGS, find
+from queuectl.job.fields import FIELDS, validate
+from queuectl.job.job_file import parse, render_new
 from queuectl.units import parse_duration, parse_size
-from tests.unit import test_fields
+from tests.unit.job import test_fields
 
 MANY = settings(max_examples=700, deadline=None)
-JOB = jsonschema.Draft202012Validator(schema.job_schema())
-CONFIG = jsonschema.Draft202012Validator(schema.config_schema())
+JOB = jsonschema.Draft202012Validator(json_schema.job_schema())
+CONFIG = jsonschema.Draft202012Validator(json_schema.config_schema())
 
 BOUNDS = sorted(
     {int(bound) + step for s in SETTINGS for bound in (s.low, s.high) for step in (-1, 0, 1)} | {-1001, 1001}
@@ -92,7 +93,7 @@ def _excused_of_a_job(job: dict[str, Any]) -> bool:
         return True
     times = [job[field] for field in ("run_at", "expires_at", "created_at", "updated_at") if field in job]
     return any(
-        isinstance(text, str) and re.match(schema._instant("")["pattern"], text) and not _is_a_day(text)
+        isinstance(text, str) and re.match(json_schema._instant("")["pattern"], text) and not _is_a_day(text)
         for text in times
     )
 
@@ -174,7 +175,7 @@ def test_the_schema_of_the_configuration_and_the_program_agree(found: dict[str, 
     known = {setting.name for setting in SETTINGS}
     assume(not any(_excused_of_a_setting(name, value) for name, value in found.items() if name in known))
     assume(not {"max_retries", "max_retries_default"} <= {*found})
-    _agree(CONFIG, found, lambda: config_text.parse(yaml.safe_dump(found), "config.yaml"))
+    _agree(CONFIG, found, lambda: yaml_text.parse(yaml.safe_dump(found), "config.yaml"))
 
 
 def test_the_defaults_and_the_example_satisfy_the_schema() -> None:
@@ -187,7 +188,7 @@ def test_the_defaults_and_the_example_satisfy_the_schema() -> None:
 
 
 def test_the_schemas_are_schemas_that_can_be_printed() -> None:
-    for made in (schema.job_schema(), schema.config_schema()):
+    for made in (json_schema.job_schema(), json_schema.config_schema()):
         jsonschema.Draft202012Validator.check_schema(made)
         assert json.loads(json.dumps(made)) == made
-    assert [*schema.job_schema()["properties"]] == [*FIELDS, "history"]
+    assert [*json_schema.job_schema()["properties"]] == [*FIELDS, "history"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.spool.layout import job_id_of
 from queuectl.spool.recovery import recover
 from queuectl.spool.spool import Spool

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import psutil
 import pytest
 
-from queuectl.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
-from queuectl.processes.environment import HOME_TAG, TAG
+from queuectl.executor.environment import HOME_TAG, TAG
+from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from tests.support.audit import check_mended
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from queuectl.job import Job
+    from queuectl.job.job import Job
     from tests.support.supervised import Supervised
 
     Make = Callable[..., Supervised]

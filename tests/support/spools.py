@@ -7,15 +7,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.settings import Settings
+from queuectl.config.settings import Settings
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
 from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
-    from queuectl.spool.files import Files
+    from queuectl.spool.fs import Files
 
 DIRECTORIES = (PENDING, PROCESSING, DONE, DEAD)
 

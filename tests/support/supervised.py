@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from queuectl.client import Queue
+from queuectl import control_client
+from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor, QueueError
-from queuectl.processes import control
-from queuectl.processes.environment import HOME_TAG
+from queuectl.executor.environment import HOME_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = float(os.environ.get("QUEUECTL_TEST_PATIENCE_S") or 60)
 BODY = """
 import os, sys
-from queuectl.processes.launch import run
+from queuectl.supervisor.startup import run
 from queuectl.spool.layout import Layout
 from queuectl.errors import QueueError
 try:
@@ -99,7 +99,7 @@ class Supervised:
 
     def ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Ask the supervisor over its socket."""
-        return control.ask(self.queue.layout, {"do": verb, **details}, timeout_s=PATIENCE_S)
+        return control_client.ask(self.queue.layout, {"do": verb, **details}, timeout_s=PATIENCE_S)
 
     def status(self) -> dict[str, Any]:
         """What the supervisor says of itself."""
@@ -116,7 +116,7 @@ class Supervised:
     def wait_until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait, on the supervisor's events where there is one, until something holds."""
         deadline = time.monotonic() + PATIENCE_S
-        watch = control.Watch(self.queue.layout)
+        watch = control_client.Watch(self.queue.layout)
         try:
             while not holds():
                 if time.monotonic() > deadline:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from queuectl.client import Queue
-from queuectl.web.contract import Contract
+from queuectl.client.queue import Queue
+from queuectl.web.routes import Contract
 from queuectl.web.serve import Wanted, build
 
 if TYPE_CHECKING:

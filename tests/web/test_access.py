@@ -11,7 +11,7 @@ import pytest
 from queuectl.errors import InvalidData, NotAllowed, UsageError
 from queuectl.spool.layout import Layout
 from queuectl.web import tokens
-from queuectl.web.contract import Contract
+from queuectl.web.routes import Contract
 from queuectl.web.serve import Wanted
 from tests.web.support import Served
 

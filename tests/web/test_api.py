@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.spool.claim import Claim
 from queuectl.web import jobs as api_jobs
 from tests.web.support import Served

@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from queuectl.job import STATES
+from queuectl.job.job import STATES
 from queuectl.spool.layout import job_id_of
-from queuectl.web.contract import Contract
-from tests.support.corpus import BAD_NAMES
-from tests.support.scene import Scene
+from queuectl.web.routes import Contract
+from tests.support.bad_entries import BAD_NAMES
+from tests.support.home_with_bad_entries import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable

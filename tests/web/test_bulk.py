@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl.client import Queue
-from queuectl.index import pages
+from queuectl.client.queue import Queue
+from queuectl.index import query
 from queuectl.spool.claim import Claim
 from queuectl.web import bulk, selections
 
@@ -54,7 +54,7 @@ def test_what_is_confirmed_is_counted_exactly(home: Path, serve: Callable[..., S
 
 
 def test_nothing_beyond_what_was_confirmed_is_deleted(web: Served, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "MANY", 10)
+    monkeypatch.setattr(query, "MANY", 10)
     monkeypatch.setattr(bulk, "MOST", 10)
     add(jobs, 25, queue="q")
     counted = web.post(PATH, {"action": "delete", "filter": {"q": "true"}, "dry_run": True})
@@ -69,7 +69,7 @@ def test_nothing_beyond_what_was_confirmed_is_deleted(web: Served, jobs: Jobs, m
 def test_an_expected_number_is_compared_with_the_exact_one(
     web: Served, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MANY", 10)
+    monkeypatch.setattr(query, "MANY", 10)
     add(jobs, 25, tags=["t"])
     target = {"action": "cancel", "filter": {"tag": "t"}}
     assert web.get("/api/v1/jobs?tag=t")["total"] == 10

@@ -10,13 +10,13 @@ from urllib.parse import urlencode
 import pytest
 from jsonschema import Draft202012Validator
 
-from queuectl.client import Queue
-from queuectl.index.minutes import Figures
+from queuectl.client.job_view import DETAIL, ROW
+from queuectl.client.queue import Queue
 from queuectl.index.rows import COLUMNS, INTERNAL
-from queuectl.job import STATES
-from queuectl.job_view import DETAIL, ROW
-from queuectl.web.contract import Contract
+from queuectl.index.statistics import Figures
+from queuectl.job.job import STATES
 from queuectl.web.handlers import HANDLERS
+from queuectl.web.routes import Contract
 from tests.web.support import DOCUMENT, Served
 
 if TYPE_CHECKING:

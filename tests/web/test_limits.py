@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.web import head, server, site
+from queuectl.web import app, http_request, http_server
 from tests.web.support import read_answer, status_of
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def test_two_hundred_idle_connections_keep_nobody_out(web: Served) -> None:
     idle = [web.connect() for _ in range(200)]
     try:
         assert web.get("/api/v1/jobs")["total"] == 0
-        assert len(web.server._connections) <= server.CONNECTIONS
+        assert len(web.server._connections) <= http_server.CONNECTIONS
     finally:
         for connection in idle:
             connection.close()
@@ -45,7 +45,7 @@ def test_two_hundred_half_requests_keep_nobody_out(web: Served) -> None:
 
 
 def test_one_that_waits_for_nothing_is_hung_up(web: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "IDLE_S", 0.2)
+    monkeypatch.setattr(http_request, "IDLE_S", 0.2)
     with web.connect() as connection:
         assert connection.recv(1) == b""
 
@@ -55,7 +55,7 @@ def test_one_that_waits_for_nothing_is_hung_up(web: Served, monkeypatch: pytest.
     [b"G", b"GET /livez HTTP/1.1\r\n", b"GET /livez HTTP/1.1\r\nHost: x\r\n", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r"],
 )
 def test_one_that_stands_still_is_told_and_hung_up(web: Served, monkeypatch: pytest.MonkeyPatch, part: bytes) -> None:
-    monkeypatch.setattr(head, "IDLE_S", 0.2)
+    monkeypatch.setattr(http_request, "IDLE_S", 0.2)
     assert status_of(web.raw(part)) == 408
 
 
@@ -63,7 +63,7 @@ def test_one_that_trickles_is_told_after_the_time_a_request_may_take(
     web: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each byte comes soon enough; all of them together do not."""
-    monkeypatch.setattr(head, "REQUEST_S", 1.0)
+    monkeypatch.setattr(http_request, "REQUEST_S", 1.0)
     body = b'{"command": "true"}' + b" " * 500
     with web.connect() as connection:
         lines = ["Content-Type: application/json", f"Content-Length: {len(body)}"]
@@ -112,7 +112,7 @@ def test_streams_are_bounded(
     web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one too many is told to ask again; when others hang up there is room."""
-    monkeypatch.setattr(site, "STREAMS", 3)
+    monkeypatch.setattr(app, "STREAMS", 3)
     watched = supervised()
     watched.start(1)
     web.post("/api/v1/jobs", {"command": "echo begin; exec sleep 60", "id": "long"})

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from queuectl.index.minutes import BOUNDS
-from queuectl.overview import Overview
+from queuectl.index.statistics import BOUNDS
+from queuectl.status import Overview
 from queuectl.web import metrics
 from queuectl.web.health import health_of
 

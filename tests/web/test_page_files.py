@@ -8,13 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from queuectl.web import door
-from queuectl.web.contract import Contract
+from queuectl.web import static_files
+from queuectl.web.routes import Contract
 
 if TYPE_CHECKING:
     from tests.web.support import Served
 
-STATIC = Path(door.STATIC)
+STATIC = Path(static_files.STATIC)
 FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted(STATIC.iterdir())}
 MODULES = {name: text for name, text in FILES.items() if name.endswith(".js")}
 IMPORT = re.compile(r"^import \{ ([^}]+) \} from '\./(\w+\.js)';$", re.MULTILINE)
@@ -30,8 +30,8 @@ BANNED = (
 def test_every_file_is_served_and_nothing_else() -> None:
     """The choices of /{file} in openapi.json are the files there are."""
     file = next(each for each in Contract().operations if each.id == "asset").parameters["file"]
-    assert sorted([*file["schema"]["enum"], door.INDEX]) == sorted(FILES)
-    assert {Path(name).suffix[1:] for name in FILES} <= set(door.KINDS)
+    assert sorted([*file["schema"]["enum"], static_files.INDEX]) == sorted(FILES)
+    assert {Path(name).suffix[1:] for name in FILES} <= set(static_files.KINDS)
 
 
 def test_modules_hang_together_without_a_circle() -> None:
@@ -90,7 +90,7 @@ def test_the_files_hold_nothing_that_could_let_text_act() -> None:
 def test_the_page_is_small_as_it_travels(web: Served) -> None:
     total = 0
     for name in FILES:
-        path = "/" if name == door.INDEX else f"/{name}"
+        path = "/" if name == static_files.INDEX else f"/{name}"
         plain = web.ask("GET", path)
         packed = web.ask("GET", path, headers={"Accept-Encoding": "br, gzip, deflate"})
         assert "content-encoding" not in plain.headers

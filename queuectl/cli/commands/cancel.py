@@ -9,8 +9,8 @@ from queuectl.cli.selection import Verb, act_on
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
     from queuectl.cli.selection import Check
+    from queuectl.cli.terminal import Screen
 
 
 def run(args: Arguments, screen: Screen) -> int:

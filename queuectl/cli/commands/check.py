@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import sys
 
-from queuectl import health, overview
+from queuectl import health, status
+from queuectl.cli.check_metrics import MEASURES, Seen
 from queuectl.cli.home import home_that_exists
-from queuectl.cli.measures import MEASURES, Seen
-from queuectl.cli.overview import short_line
 from queuectl.cli.progress import open_index
-from queuectl.cli.ranges import figure, parse_range
+from queuectl.cli.status_screen import short_line
 from queuectl.cli.text import safe
+from queuectl.cli.thresholds import figure, parse_range
 from queuectl.cli.times import duration
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.errors import UsageError
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.ranges import Range
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
+    from queuectl.cli.thresholds import Range
 
     Ranges = dict[str, Range]
     Row = dict[str, Any]
@@ -50,12 +50,12 @@ def run(args: Arguments, screen: Screen) -> int:
     seconds = duration("--timeout", args.timeout)
     if not seconds:
         raise UsageError("--timeout must be more than 0")
-    from queuectl.processes.signals import time_limit
+    from queuectl.executor.signals import time_limit
 
     with time_limit(seconds, "the queue did not answer"):
         home_that_exists(args, screen, has_queue=True)
         queue = Queue(args.home, warn=screen.warn)
-        seen = look(queue, screen, patience_s=min(overview.PATIENCE_S, seconds / 2))
+        seen = look(queue, screen, patience_s=min(status.PATIENCE_S, seconds / 2))
         rows = [judge(key, seen, warning.get(key), critical.get(key)) for key in MEASURES]
     state = min((row["state"] for row in rows), key=WORST_FIRST.index)
     if screen.format in ("json", "jsonl"):
@@ -95,10 +95,10 @@ def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
     A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
     it is: that nobody works is what there is to tell.
     """
-    made = overview.look(queue, usage=False, patience_s=patience_s)
+    made = status.look(queue, usage=False, patience_s=patience_s)
     try:
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
-            overview.look_into_index(made, reader)
+            status.look_into_index(made, reader)
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
     return Seen(made)
@@ -151,7 +151,7 @@ def _perfdata(rows: Iterable[Row]) -> Iterable[str]:
 
 def unknown(error: Exception, *, as_json: bool) -> int:
     """Say that, and why, nothing could be found out; main hands on every error here that `check` ends with."""
-    from queuectl.cli.screen import to_json
+    from queuectl.cli.terminal import to_json
 
     state = "UNKNOWN"
     hint = getattr(error, "hint", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 USES = {
     "bash": "source <(queuectl completion bash)            in ~/.bashrc",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from queuectl import config
 from queuectl.cli.home import home_that_exists
-from queuectl.cli.render import Column, emit
-from queuectl.cli.screen import shorten
-from queuectl.client import own_layout
-from queuectl.settings import SETTINGS, find
+from queuectl.cli.table import Column, emit
+from queuectl.cli.terminal import shorten
+from queuectl.client.queue import own_layout
+from queuectl.config import config_file
+from queuectl.config.settings import SETTINGS, find
 from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.settings import Settings
+    from queuectl.cli.terminal import Screen
+    from queuectl.config.settings import Settings
 
 
 def _home(args: Arguments) -> str:
@@ -40,7 +40,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
         Column("ORIGIN", lambda row: row["origin"], colour=lambda row: "dim" if row["origin"] == "default" else None),
         Column("MEANING", lambda row: row["help"], leave_out=1),
     )
-    rows = _rows(config.load(home_that_exists(args, screen).home, os.environ))
+    rows = _rows(config_file.load(home_that_exists(args, screen).home, os.environ))
     emit(screen, rows, columns, ("name", "value", "origin"), name="name")
     return 0
 
@@ -52,7 +52,7 @@ def _value(value: Any) -> Any:
 def run_get(args: Arguments, screen: Screen) -> int:
     """Print one value, as `config set` reads it."""
     setting = find(args.key)
-    settings = config.load(home_that_exists(args, screen).home, os.environ)
+    settings = config_file.load(home_that_exists(args, screen).home, os.environ)
     if screen.format in ("json", "jsonl"):
         screen.json(next(row for row in _rows(settings) if row["name"] == setting.name))
     else:
@@ -62,12 +62,12 @@ def run_get(args: Arguments, screen: Screen) -> int:
 
 def run_set(args: Arguments, screen: Screen) -> int:
     """Change one value in config.yaml."""
-    return _change(args, screen, "set", config.set_value(_home(args), args.key, args.value, os.environ))
+    return _change(args, screen, "set", config_file.set_value(_home(args), args.key, args.value, os.environ))
 
 
 def run_unset(args: Arguments, screen: Screen) -> int:
     """Take one value out of config.yaml."""
-    return _change(args, screen, "unset", config.unset_value(_home(args), args.key, os.environ))
+    return _change(args, screen, "unset", config_file.unset_value(_home(args), args.key, os.environ))
 
 
 def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any, str | None]) -> int:
@@ -87,7 +87,7 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
 
 def run_path(args: Arguments, screen: Screen) -> int:
     """Print where config.yaml is, or would be."""
-    where = os.path.join(Layout(args.home or default_home()).home, config.FILE)
+    where = os.path.join(Layout(args.home or default_home()).home, config_file.FILE)
     screen.result({"path": where, "exists": os.path.exists(where)}, [where])
     return 0
 
@@ -95,8 +95,8 @@ def run_path(args: Arguments, screen: Screen) -> int:
 def run_check(args: Arguments, screen: Screen) -> int:
     """Read the configuration; what is wrong with it is the error."""
     home = home_that_exists(args, screen).home
-    settings = config.load(home, os.environ)
-    where = os.path.join(home, config.FILE)
+    settings = config_file.load(home, os.environ)
+    where = os.path.join(home, config_file.FILE)
     changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]
     screen.result({"valid": True, "path": where, "changed": changed})
     there = "is valid" if os.path.exists(where) else "does not exist; every setting has its default"

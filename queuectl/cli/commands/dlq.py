@@ -10,9 +10,9 @@ from queuectl.errors import Conflict
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
     from queuectl.cli.selection import Check
-    from queuectl.job import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.job.job import Job
 
 DEAD = ("dead",)
 GROUP_FIELDS = ("fingerprint", "count", "first_at", "last_at", "id", "command", "last_error", "dead_reason")
@@ -33,10 +33,10 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
     """Show what the errors of dead jobs have in common, the most frequent first, each with its newest job."""
     from queuectl.cli.commands.list import filters_of, limit_for, query_of, why
     from queuectl.cli.progress import open_index
-    from queuectl.cli.render import Column, emit
+    from queuectl.cli.table import Column, emit
     from queuectl.cli.times import short
-    from queuectl.filters import FILTERS
-    from queuectl.job_view import group_as_dict
+    from queuectl.client.filters import FILTERS
+    from queuectl.client.job_view import group_as_dict
 
     queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()

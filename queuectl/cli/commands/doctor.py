@@ -6,11 +6,11 @@ import os
 
 from queuectl.cli.home import refuse_wrong_name
 from queuectl.cli.progress import Progress
-from queuectl.cli.render import emit
+from queuectl.cli.table import emit
 from queuectl.cli.text import safe
 from queuectl.doctor.checks import CHECKS, examine, level_of, mend
-from queuectl.doctor.finding import ERROR, FIX, INFO, OK, WARN
-from queuectl.doctor.home import Home
+from queuectl.doctor.context import Home
+from queuectl.doctor.result import ERROR, FIX, INFO, OK, WARN
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.spool.layout import Layout, default_home
 from queuectl.units import plural
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.doctor.checks import Check, Mended
-    from queuectl.doctor.finding import Finding
+    from queuectl.doctor.result import Finding
 
 COLOURS = {OK: "green", INFO: "dim", WARN: "yellow", ERROR: "red"}
 WRAP_AT = 100

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import sys
 
-from queuectl.cli.jobs import Template, from_json, wait_timeout
-from queuectl.cli.screen import is_terminal
-from queuectl.client import Queue
+from queuectl.cli.job_options import Template, from_json, wait_timeout
+from queuectl.cli.terminal import is_terminal
+from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.fields import ID_GRAMMAR, is_id, misspelt, refuse_expired, validate
+from queuectl.job.fields import ID_GRAMMAR, is_id, misspelt, refuse_expired, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
     Fields = dict[str, Any]
 
@@ -109,8 +109,8 @@ def _words(job_id: str, is_new: bool) -> str:
 
 def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: bool) -> None:
     """Say what was done and what to type next; on a terminal only, for it looks around."""
+    from queuectl import control_client
     from queuectl.errors import NoSupervisor
-    from queuectl.processes import control
 
     text = _words(job_id, is_new)
     if "run_at" in fields:
@@ -122,7 +122,7 @@ def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: 
         waiting = _waiting(queue)  # this one among them, unless it has been started already
         text += f" ({max(0, waiting - 1):,}{'+' if waiting > COUNTED else ''} ahead)"
     try:
-        control.connect(queue.layout).close()
+        control_client.connect(queue.layout).close()
     except NoSupervisor:
         screen.say(f"{text}, but no worker runs\nStart some: queuectl worker start --count 2")
         return
@@ -140,7 +140,7 @@ def _waiting(queue: Queue) -> int:
 
 def _many(args: Arguments, screen: Screen) -> int:
     """Put the jobs of a file or of standard input in."""
-    from queuectl.cli.bulk import enqueue_file
+    from queuectl.cli.enqueue_file import enqueue_file
 
     if args.job not in (None, "-") or args.command is not None or args.argv:
         raise UsageError("the jobs come from a file here; JSON, --command and -- PROGRAM do not go with that")

@@ -6,23 +6,23 @@ import time
 
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.live import wait_for_input_or_end
 from queuectl.cli.progress import open_index
-from queuectl.cli.redraw import wait_for_input_or_end
-from queuectl.cli.render import emit, tsv
-from queuectl.cli.screen import to_json
+from queuectl.cli.table import emit, tsv
+from queuectl.cli.terminal import to_json
 from queuectl.cli.text import cut, pad, safe
 from queuectl.cli.times import MONTHS, instant
+from queuectl.client.events import MEMBERS, TOLD, EventStream, kinds_of
 from queuectl.clock import parse_instant
 from queuectl.errors import UsageError
-from queuectl.job_events import MEMBERS, TOLD, EventStream, kinds_of
-from queuectl.outcome import describe_leftovers
+from queuectl.job.outcome import describe_leftovers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
     Happened = dict[str, Any]
     Key = tuple[str, str, int | None]

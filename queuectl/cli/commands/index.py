@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from queuectl.cli.home import home_that_exists, queue_to_change
 from queuectl.cli.progress import Progress, open_index
-from queuectl.cli.render import Column, emit
+from queuectl.cli.table import Column, emit
 from queuectl.errors import Conflict, NoSupervisor, QueueError
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
 
 
 def run_rebuild(args: Arguments, screen: Screen) -> int:
     """Build the index anew beside the old one and put it in its place."""
     from queuectl.index.lock import IndexLock
     from queuectl.index.reader import Reader
-    from queuectl.index.verify import rebuild
-    from queuectl.processes.readers import Readers
+    from queuectl.index.rebuild import rebuild
     from queuectl.spool.intake import inspect
+    from queuectl.supervisor.rebuild_readers import Readers
 
     home_that_exists(args, screen, has_queue=True)
     queue = queue_to_change(args, screen)
@@ -38,10 +38,10 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
 
 
 def _refuse_beside_supervisor(queue: Queue) -> None:
-    from queuectl.processes import control
+    from queuectl import control_client
 
     try:
-        pid = control.ask(queue.layout, {"do": "hello"})["pid"]
+        pid = control_client.ask(queue.layout, {"do": "hello"})["pid"]
     except NoSupervisor:
         return
     raise Conflict(f"a supervisor (pid {pid}) is running and keeps the index", "first: queuectl worker stop --wait")
@@ -49,7 +49,7 @@ def _refuse_beside_supervisor(queue: Queue) -> None:
 
 def run_verify(args: Arguments, screen: Screen) -> int:
     """Compare every job with its row; what differs is shown, and is an error."""
-    from queuectl.index.verify import verify
+    from queuectl.index.rebuild import verify
 
     queue = queue_to_change(args, screen)
     count, different = 0, []

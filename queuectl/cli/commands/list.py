@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from queuectl.attempts import tries
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
-from queuectl.cli.render import Column, emit
+from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
-from queuectl.filters import FILTERS, limit_of, states_of
-from queuectl.job_view import row_as_dict
+from queuectl.client.filters import FILTERS, limit_of, states_of
+from queuectl.client.job_view import row_as_dict
+from queuectl.job.attempts import tries
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.index.reader import Query, Reader
 
     Row = Mapping[str, Any]
@@ -49,7 +49,7 @@ def query_of(given: Mapping[str, Any], now: float, **more: Any) -> Query:
     Raises:
         InvalidFilter.
     """
-    from queuectl import filters
+    from queuectl.client import filters
 
     return filters.query_of(
         given,
@@ -159,7 +159,7 @@ def how_it_ended(row: Row) -> str:
     if code is None or row["state"] == "processing":
         return ""
     if outcome == "signal" and code > 128:
-        from queuectl.outcome import signal_name
+        from queuectl.job.outcome import signal_name
 
         return signal_name(code - 128)
     return OUTCOMES.get(outcome, str(code))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 
-from queuectl.cli.follow import LOOK_S, Printer, read_all, show
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
-from queuectl.cli.render import emit
 from queuectl.cli.selection import ids_of, is_bulk
-from queuectl.client import ENDED
+from queuectl.cli.table import emit
+from queuectl.cli.tail import LOOK_S, Printer, read_all, show
+from queuectl.client.queue import ENDED
 from queuectl.errors import NotFound, QueueError, TimedOut, UsageError
 from queuectl.growing_file import GrowingFile
-from queuectl.job import STATES
+from queuectl.job.job import STATES
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
-    from queuectl.job_view import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
 
 FIELDS = ("id", "attempt", "path", "output")
 
@@ -140,7 +140,7 @@ class _Following:
 
     def __init__(self, queue: Queue, screen: Screen, job_id: str, timeout_s: float | None, *, on_stderr: bool) -> None:
         from queuectl.cli.waiting import Waiting
-        from queuectl.processes.control import Watch
+        from queuectl.control_client import Watch
 
         self._queue = queue
         self._screen = screen

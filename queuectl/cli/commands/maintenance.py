@@ -6,12 +6,12 @@ Guarantees: nothing is printed when all is well, so that cron sends no mail; bes
 
 from __future__ import annotations
 
+from queuectl.cli.error_output import describe, problem
 from queuectl.cli.home import refuse_wrong_name
-from queuectl.cli.render import emit
-from queuectl.cli.report import describe, problem
-from queuectl.cli.screen import tell
+from queuectl.cli.table import emit
+from queuectl.cli.terminal import tell
 from queuectl.cli.text import safe
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.errors import Busy, PartlyFailed, QueueError
 from queuectl.units import plural
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.maintenance.tasks import Done
+    from queuectl.cli.terminal import Screen
+    from queuectl.maintenance.runner import Done
 
     Row = dict[str, Any]
 
@@ -33,8 +33,8 @@ TASK_COLUMNS = 10
 
 def run(args: Arguments, screen: Screen) -> int:
     """Run the tasks; the exit code is 7 when something failed, while the rest was done."""
-    from queuectl.maintenance.tasks import check
-    from queuectl.processes.control import check_count
+    from queuectl.control_client import check_count
+    from queuectl.maintenance.runner import check
 
     check(args.tasks)
     if args.ensure_workers is not None:
@@ -57,9 +57,9 @@ def run(args: Arguments, screen: Screen) -> int:
 
 def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str, QueueError]]) -> Iterator[Row]:
     """Yield what each task did, once it is done; what failed is told at once."""
-    from queuectl.maintenance.tasks import run as run_tasks
-    from queuectl.maintenance.work import Work
-    from queuectl.processes.priority import lower
+    from queuectl.executor.low_priority import lower
+    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.runner import run as run_tasks
 
     if args.ensure_workers is not None:  # before our priority is lowered, which they would inherit
         yield _ensure_workers(args, queue, failed)
@@ -74,10 +74,10 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
 
 
 def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:
-    from queuectl.maintenance.tasks import Done, guarded
-    from queuectl.maintenance.work import Report
-    from queuectl.processes.launch import ensure_workers
-    from queuectl.processes.ownership import is_owned
+    from queuectl.maintenance.context import Report
+    from queuectl.maintenance.runner import Done, guarded
+    from queuectl.supervisor.startup import ensure_workers
+    from queuectl.supervisor.supervisor_lock import is_owned
 
     def start(count: int) -> Report:
         if args.dry_run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from queuectl import overview
+from queuectl import status
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
 from queuectl.errors import QueueError, UsageError, from_os_error
@@ -19,8 +19,8 @@ from queuectl.units import quote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
     from queuectl.web.metrics import Page
 
 ENDING = ".prom"
@@ -49,9 +49,9 @@ def run(args: Arguments, screen: Screen) -> int:
 def look(queue: Queue, screen: Screen) -> Page:
     """Find every figure out."""
     from queuectl.web.metrics import page_of
-    from queuectl.web.picture import Indexed
+    from queuectl.web.state import Indexed
 
-    made, indexed = overview.look(queue), Indexed()
+    made, indexed = status.look(queue), Indexed()
     try:
         with open_index(queue, screen) as reader:
             indexed.queues, indexed.oldest = reader.by_queue(), reader.oldest_by_queue(made.now)

@@ -14,11 +14,11 @@ from queuectl.cli.ids import Failures, expand
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, show_trial
 from queuectl.cli.times import instant
+from queuectl.client.filters import states_of
 from queuectl.errors import Conflict, QueueError, UsageError
-from queuectl.filters import states_of
 from queuectl.index.rows import DIRECTORY_OF
-from queuectl.job import STATES_OF
-from queuectl.maintenance.work import Work
+from queuectl.job.job import STATES_OF
+from queuectl.maintenance.context import Work
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
     from queuectl.index.selection import Selection
-    from queuectl.job_view import Job
 
 FILTERS = ("queue", "tag", "batch", "error", "search", "since")
 DEFAULT = STATES_OF["done"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
-from queuectl.client import Queue
+from queuectl.client.queue import Queue
 from queuectl.clock import spell
 
 TYPE_CHECKING = False
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.job import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.job.job import Job
 
 
 def run(args: Arguments, screen: Screen) -> int:

@@ -10,7 +10,7 @@ from queuectl.errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 
 def run(args: Arguments, screen: Screen) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -13,11 +13,11 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.what == "openapi":
         import json
 
-        from queuectl.web.contract import Contract
+        from queuectl.web.routes import Contract
 
         screen.json(json.loads(Contract().text))
         return 0
-    from queuectl import schema
+    from queuectl import json_schema
 
-    screen.json(schema.job_schema() if args.what == "job" else schema.config_schema())
+    screen.json(json_schema.job_schema() if args.what == "job" else json_schema.config_schema())
     return 0

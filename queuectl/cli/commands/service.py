@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from queuectl import PACKAGE
-from queuectl.cli import service
-from queuectl.cli.screen import shorten
+from queuectl.cli import service_units
+from queuectl.cli.terminal import shorten
 from queuectl.errors import Conflict, NoSupervisor, NotAllowed, UsageError, from_os_error
 from queuectl.spool.layout import Layout, default_home
+from queuectl.version import PACKAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 KINDS = ("user", "system", "launchd")
 
@@ -94,11 +94,11 @@ def _state(before: str | None, text: str) -> str:
 
 def _say_what_next(screen: Screen, kind: str, files: list[File], args: Arguments) -> None:
     """Name the commands that start it."""
-    from queuectl.processes import control
+    from queuectl import control_client
 
     screen.say("Nothing was started. To start it now and from now on:")
     try:
-        control.ask(_layout(args), {"do": "hello"})
+        control_client.ask(_layout(args), {"do": "hello"})
         screen.say("  queuectl worker stop --wait    # the supervisor that runs now owns the queue")
     except NoSupervisor:
         pass
@@ -125,14 +125,14 @@ def _kind(args: Arguments) -> str:
 
 
 def _files(args: Arguments) -> list[File]:
-    from queuectl.processes.control import check_count
+    from queuectl.control_client import check_count
 
     kind = _kind(args)
     check_count(args.workers, 1, "--workers")
     words = program()
-    if kind != "launchd" and not service.UNSAFE.isdisjoint(words[0]):
+    if kind != "launchd" and not service_units.UNSAFE.isdisjoint(words[0]):
         raise UsageError(f"systemd starts no program whose path holds quotes or backslashes: {words[0]}")
-    about = service.Service(
+    about = service_units.Service(
         words,
         _layout(args).home,
         _search_path(),
@@ -146,9 +146,12 @@ def _files(args: Arguments) -> list[File]:
         "launchd": os.path.expanduser("~/Library/LaunchAgents"),
     }[kind]
     if kind == "launchd":
-        made = [(f"{service.LABEL}.plist", service.plist), (f"{service.LABEL}.web.plist", service.web_plist)]
+        made = [
+            (f"{service_units.LABEL}.plist", service_units.plist),
+            (f"{service_units.LABEL}.web.plist", service_units.web_plist),
+        ]
     else:
-        made = [("queuectl.service", service.unit), ("queuectl-web.service", service.web_unit)]
+        made = [("queuectl.service", service_units.unit), ("queuectl-web.service", service_units.web_unit)]
     return [File(f"{folder}/{name}", text(about)) for name, text in made[: 2 if args.web else 1]]
 
 
@@ -166,7 +169,7 @@ def program() -> tuple[str, ...]:
 
 def _search_path() -> str:
     """Return $PATH without what depends on the current directory."""
-    from queuectl.processes.environment import DEFAULT_PATH
+    from queuectl.executor.environment import DEFAULT_PATH
 
     folders = [folder for folder in os.environ.get("PATH", "").split(":") if folder.startswith("/")]
     return ":".join(dict.fromkeys(folders)) or DEFAULT_PATH

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures, expand
-from queuectl.cli.portrait import show_job
-from queuectl.cli.render import emit
+from queuectl.cli.job_page import show_job
+from queuectl.cli.table import emit
 from queuectl.errors import QueueError
 
 TYPE_CHECKING = False
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
-    from queuectl.job_view import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
 
 
 def run(args: Arguments, screen: Screen) -> int:

@@ -10,14 +10,14 @@ import time
 from itertools import groupby
 
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.overview import WRAP_AT, seconds, wrapped
 from queuectl.cli.progress import open_index
-from queuectl.cli.render import Column, emit
+from queuectl.cli.status_screen import WRAP_AT, seconds, wrapped
+from queuectl.cli.table import Column, emit
 from queuectl.cli.text import is_text
 from queuectl.cli.times import MONTHS, instant, short
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import UsageError
-from queuectl.index.minutes import KEPT_HOURS, KEPT_MINUTES, together
+from queuectl.index.statistics import KEPT_HOURS, KEPT_MINUTES, together
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.index.minutes import Figures
+    from queuectl.cli.terminal import Screen
     from queuectl.index.reader import Reader
+    from queuectl.index.statistics import Figures
 
     Row = dict[str, Any]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from queuectl import overview
+from queuectl import status
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.overview import short_line, write
+from queuectl.cli.live import Redraw
 from queuectl.cli.progress import open_index
-from queuectl.cli.redraw import Redraw
+from queuectl.cli.status_screen import short_line, write
 from queuectl.cli.times import duration
 from queuectl.errors import Busy, TimedOut, UsageError
 from queuectl.index.database import IndexUnavailable
@@ -15,9 +15,9 @@ from queuectl.index.reader import Reader
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
-    from queuectl.overview import Overview
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
+    from queuectl.status import Overview
 
 SHORTEST_S = 0.1
 
@@ -39,7 +39,7 @@ def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
     """Show how things stand now."""
     made = look(queue, screen, usage=not (is_short and screen.is_table))
     if screen.format in ("json", "jsonl"):
-        screen.json(overview.to_dict(made))
+        screen.json(status.to_dict(made))
     elif not screen.is_table:
         for state, count in made.counts.items():
             screen.line(f"{state}\t{count}")
@@ -67,11 +67,11 @@ def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> N
 
 def look(queue: Queue, screen: Screen, *, usage: bool = True) -> Overview:
     """Gather what the screen shows."""
-    made = overview.look(queue, usage=usage)
+    made = status.look(queue, usage=usage)
     try:
         # One that does not answer does not bring the index up to date either: what it shows is better than nothing.
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
-            overview.look_into_index(made, reader)
+            status.look_into_index(made, reader)
     except IndexUnavailable as error:
         made.unavailable = str(error)
     return made

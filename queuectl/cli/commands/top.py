@@ -6,14 +6,14 @@ import os
 import sys
 
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.screen import is_terminal
+from queuectl.cli.terminal import is_terminal
 from queuectl.cli.times import duration
 from queuectl.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
 
 SHORTEST_S = 0.1
 

@@ -7,9 +7,9 @@ from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress
 from queuectl.cli.selection import FILTERS, given, ids_of
 from queuectl.cli.text import cut, safe
-from queuectl.client import ENDED
+from queuectl.client.queue import ENDED
 from queuectl.errors import JobFailed, TimedOut
-from queuectl.job import STATES
+from queuectl.job.job import STATES
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.client import Queue
-    from queuectl.job_view import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
 
 NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
 TOLD_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
@@ -189,7 +189,7 @@ def fate(screen: Screen, queue: Queue, failed: Sequence[Job], total: int, *, pro
 
 def grouped(failed: Sequence[Job]) -> list[str]:
     """Return a line for each kind of failure, the most frequent first: "298 × exit code 1: No such file: e.g. 01J..."."""
-    from queuectl.index.fingerprint import fingerprint
+    from queuectl.index.error_groups import fingerprint
 
     groups: dict[str, list[Job]] = {}
     for job in failed:

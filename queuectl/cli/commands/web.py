@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 
 from queuectl.atomic_file import open_private
-from queuectl.cli.screen import shorten
-from queuectl.client import Queue, own_layout
+from queuectl.cli.terminal import shorten
+from queuectl.client.queue import Queue, own_layout
 from queuectl.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.web.server import Server
+    from queuectl.cli.terminal import Screen
+    from queuectl.web.http_server import Server
 
 HOST = "127.0.0.1"
 SOCKET_PATH_MAX = 107  # bytes, in Linux's sockaddr_un

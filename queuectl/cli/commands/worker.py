@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.home import home_that_exists
-from queuectl.client import own_layout
+from queuectl.client.queue import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, NotFound, PartlyFailed, UsageError
 from queuectl.units import plural
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from queuectl.cli.commandline import Arguments
-    from queuectl.cli.screen import Screen
-    from queuectl.job import Job
+    from queuectl.cli.terminal import Screen
+    from queuectl.job.job import Job
     from queuectl.spool.layout import Layout
 
 LOG_LINES = 50
@@ -41,7 +41,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
         return _be_supervisor(args, count)
     if count < 1:
         raise UsageError(f"--count must be 1 or more, not {count}", "to stop workers: queuectl worker stop")
-    from queuectl.processes.launch import job_that_would_end_it, start_workers
+    from queuectl.supervisor.startup import job_that_would_end_it, start_workers
 
     layout = _layout(args)
     job_id = job_that_would_end_it(layout, os.environ)
@@ -64,20 +64,20 @@ def _warn_of_end(screen: Screen, job_id: str | None) -> None:
 
 
 def _be_supervisor(args: Arguments, count: int) -> int:
-    from queuectl.processes.launch import run
+    from queuectl.supervisor.startup import run
 
     return run(_layout(args), os.environ, count, args.ready_fd, args.lock_fd)
 
 
 def run_scale(args: Arguments, screen: Screen) -> int:
     """Bring the number of workers to N."""
-    from queuectl.processes import control
-    from queuectl.processes.launch import job_that_would_end_it, start_workers
+    from queuectl import control_client
+    from queuectl.supervisor.startup import job_that_would_end_it, start_workers
 
-    control.check_count(args.count, 0)
+    control_client.check_count(args.count, 0)
     layout = _layout(args) if args.count else home_that_exists(args, screen)
     try:
-        before = len(control.ask(layout, {"do": "status"})["workers"])
+        before = len(control_client.ask(layout, {"do": "status"})["workers"])
     except NoSupervisor:
         before = 0
     job_id = job_that_would_end_it(layout, os.environ)
@@ -91,12 +91,12 @@ def run_scale(args: Arguments, screen: Screen) -> int:
 
 def run_restart(args: Arguments, screen: Screen) -> int:
     """Restart the supervisor with the installed code, or replace one worker."""
-    from queuectl.processes import control
-    from queuectl.processes.ownership import find_owner
+    from queuectl import control_client
+    from queuectl.supervisor.supervisor_lock import find_owner
 
     layout = home_that_exists(args, screen)
     if args.id is not None:
-        names = control.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
+        names = control_client.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
         screen.result({"action": "restart", "workers": names}, names)
         screen.say(f"{names[0]} is replaced when its job has ended")
         return 0
@@ -107,7 +107,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     supervisor = find_owner(layout)
     if supervisor is None:
         raise NoSupervisor("no supervisor is running", "queuectl worker start --count 2")
-    names = control.ask(layout, {"do": "restart"})["restarting"]
+    names = control_client.ask(layout, {"do": "restart"})["restarting"]
     screen.result({"action": "restart", "workers": names}, names)
     if job is not None or args.no_wait:
         when = f"this job ({job.id}) and all others have" if job is not None else "all running jobs have"
@@ -123,8 +123,8 @@ def run_restart(args: Arguments, screen: Screen) -> int:
 
 def run_stop(args: Arguments, screen: Screen) -> int:
     """Stop one worker or all; a stopped supervisor is no error."""
-    from queuectl.processes import control
-    from queuectl.processes.ownership import find_owner
+    from queuectl import control_client
+    from queuectl.supervisor.supervisor_lock import find_owner
 
     layout, request = home_that_exists(args, screen), {"do": "stop", "now": args.now}
     if args.id is not None:
@@ -136,7 +136,7 @@ def run_stop(args: Arguments, screen: Screen) -> int:
     if job is not None and supervisor is not None and _would_stop(layout, job, request.get("id")):
         _refuse_to_stop(job, now=args.now)
     try:
-        names = [] if supervisor is None else control.ask(layout, request)["stopping"]
+        names = [] if supervisor is None else control_client.ask(layout, request)["stopping"]
     except NoSupervisor:
         names = []
     if waits:
@@ -167,8 +167,8 @@ def _timeout(args: Arguments) -> float | None:
 
 def _calling_job(layout: Layout) -> Job | None:
     """Return the job of this home inside which we run."""
-    from queuectl.processes.environment import calling_job
-    from queuectl.settings import Settings
+    from queuectl.config.settings import Settings
+    from queuectl.executor.environment import calling_job
     from queuectl.spool.spool import Spool
 
     return calling_job(Spool(layout, Settings()), os.environ)
@@ -178,9 +178,9 @@ def _would_stop(layout: Layout, job: Job, name: str | None) -> bool:
     """Tell whether the worker that runs a job is among those to be stopped; `name` is of the only one, None stands for all."""
     if name is None:
         return True
-    from queuectl.processes import control
+    from queuectl import control_client
 
-    workers = control.ask(layout, {"do": "status"})["workers"]
+    workers = control_client.ask(layout, {"do": "status"})["workers"]
     return any(worker["name"] == name and worker["job_id"] == job.id for worker in workers)
 
 
@@ -201,13 +201,13 @@ def _waits_for_itself(job: Job, what: str, hint: str) -> Conflict:
 
 def run_list(args: Arguments, screen: Screen) -> int:
     """Show the workers."""
-    from queuectl.cli.render import emit
+    from queuectl import control_client
+    from queuectl.cli.table import emit
     from queuectl.cli.workers import FIELDS, columns
-    from queuectl.overview import with_usage, worker_as_dict
-    from queuectl.processes import control
+    from queuectl.status import with_usage, worker_as_dict
 
     try:
-        workers = control.ask(home_that_exists(args, screen), {"do": "status"})["workers"]
+        workers = control_client.ask(home_that_exists(args, screen), {"do": "status"})["workers"]
     except NoSupervisor:
         workers = []
     rows = with_usage(workers)
@@ -220,7 +220,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
 
 def run_logs(args: Arguments, screen: Screen) -> int:
     """Show the log of a worker or of the supervisor."""
-    from queuectl.cli.follow import follow, read_all, show
+    from queuectl.cli.tail import follow, read_all, show
     from queuectl.growing_file import GrowingFile
 
     if args.lines is not None and args.lines < 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from queuectl.cli.grammar import COMMON, HIDDEN, STATES
 from queuectl.cli.tree import COMMANDS, GROUPS, subcommands
 from queuectl.cli.tree.topics import TOPICS
-from queuectl.settings import SETTINGS
+from queuectl.config.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Guarantees: with nothing new, a look costs some milliseconds; lists are short ho
 
 from __future__ import annotations
 
-from queuectl import overview
+from queuectl import status
 from queuectl.cli.progress import open_index
 from queuectl.cli.text import safe_output
 from queuectl.cli.top.view import Picture
@@ -18,11 +18,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.cli.top.state import State
-    from queuectl.client import Queue
+    from queuectl.client.queue import Queue
     from queuectl.index.reader import Page, Reader
-    from queuectl.overview import Overview
+    from queuectl.status import Overview
 
 MOST_RUNNING, MOST_WAITING = 50, 200
 MANY = 20_000  # so many are not put in order every two seconds unless somebody asks for it
@@ -33,12 +33,12 @@ LOG_CHARS = 1 << 20
 
 def look(queue: Queue, screen: Screen, state: State) -> Picture:
     """Find out how things stand."""
-    made = overview.look(queue)
+    made = status.look(queue)
     rows: list[dict[str, Any]] = []
     total, order, is_exact = 0, state.order, True
     try:
         with open_index(queue, screen) as reader:
-            overview.look_into_index(made, reader)
+            status.look_into_index(made, reader)
             order = _order(state.order, made)
             for page in _pages(reader, order, state.search):
                 rows += page.rows

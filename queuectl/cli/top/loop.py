@@ -9,21 +9,21 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from queuectl import PACKAGE
-from queuectl.cli.follow import LOOK_S
+from queuectl.cli.tail import LOOK_S
 from queuectl.cli.top.jobs import Log, look
 from queuectl.cli.top.state import State
 from queuectl.cli.top.terminal import Ended
 from queuectl.cli.top.view import frame, log_frame
 from queuectl.errors import QueueError, TimedOut
-from queuectl.processes.signals import time_limit
+from queuectl.executor.signals import time_limit
+from queuectl.version import PACKAGE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.cli.top.terminal import Terminal
     from queuectl.cli.top.view import Picture
-    from queuectl.client import Queue
+    from queuectl.client.queue import Queue
 
 PATIENCE_S, MOST_PATIENCE_S = 3.0, 60.0  # keys are not heard during a look
 VERBS = ("cancel", "retry")

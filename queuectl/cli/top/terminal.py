@@ -12,10 +12,10 @@ import os
 import select
 import sys
 
-from queuectl.cli.redraw import cut_painted, pieces
+from queuectl.cli.live import cut_painted, pieces
 from queuectl.cli.text import width
 from queuectl.errors import UsageError
-from queuectl.processes.signals import ON_A_SCREEN, Inbox, meaning
+from queuectl.executor.signals import ON_A_SCREEN, Inbox, meaning
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

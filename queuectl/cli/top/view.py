@@ -7,8 +7,8 @@ Guarantees: pure; never more lines than there are rows; what gives way on a smal
 from __future__ import annotations
 
 from queuectl.cli.commands.list import columns as job_columns
-from queuectl.cli.overview import attention, write_counts, write_facts, write_head
-from queuectl.cli.render import emit
+from queuectl.cli.status_screen import attention, write_counts, write_facts, write_head
+from queuectl.cli.table import emit
 from queuectl.cli.text import safe
 from queuectl.cli.top.state import ORDERS
 from queuectl.cli.workers import columns as worker_columns
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from queuectl.cli.screen import Screen
+    from queuectl.cli.terminal import Screen
     from queuectl.cli.top.state import State
-    from queuectl.overview import Overview
+    from queuectl.status import Overview
 
     Line = tuple[str, bool]  # painted; whether it is the selected one
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl.cli.grammar import Command, flag, number, option
 
-TASKS = ("reclaim", "retention", "output", "litter", "logs", "statistics", "index")  # queuectl/maintenance/tasks.py
+TASKS = ("reclaim", "retention", "output", "litter", "logs", "statistics", "index")  # queuectl/maintenance/runner.py
 
 UPKEEP: dict[str, Command] = {
     "config list": Command(

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.clock import Clock
+from queuectl.config.settings import Settings
 from queuectl.errors import InvalidData
 from queuectl.index.reader import Reader
 from queuectl.index.rows import AT, COLUMNS, row_of
 from queuectl.index.sync import catch_up
 from queuectl.index.writer import Due, Writer
-from queuectl.job import DIRECTORIES, PENDING, Job
-from queuectl.settings import Settings
-from queuectl.spool.files import Files
+from queuectl.job.job import DIRECTORIES, PENDING, Job
+from queuectl.spool.fs import Files
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.errors import Busy, UsageError
-from queuectl.index import pages
+from queuectl.index import query
 from queuectl.index.database import IndexUnavailable
-from queuectl.index.pages import ORDERS, Query
+from queuectl.index.query import ORDERS, Query
 from queuectl.index.reader import Reader
 from queuectl.index.rows import AT, COLUMNS
 from queuectl.index.writer import Writer
-from queuectl.job import STATES
+from queuectl.job.job import STATES
 from tests.unit.index.conftest import NOW, row
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ def jobs(index: Writer) -> list[list[Any]]:
     return made
 
 
-def ask(index: Writer, query: Query) -> pages.Page:
+def ask(index: Writer, query: Query) -> query.Page:
     with Reader(index.path) as found:
         return found.page(query)
 
 
-def all_pages(index: Writer, **query: Any) -> tuple[list[str], pages.Page]:
+def all_pages(index: Writer, **query: Any) -> tuple[list[str], query.Page]:
     """Turn the pages to the end."""
     ids: list[str] = []
     cursor = None
@@ -132,7 +132,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 def test_pages_show_what_matches_in_order_without_gap_or_repetition(
     index: Writer, jobs: list[list[Any]], sort: str, many: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MANY", many)
+    monkeypatch.setattr(query, "MANY", many)
     tried = 0
     for filters in FILTERS:
         wanted = by_hand(jobs, Query(sort=sort, **filters))
@@ -147,7 +147,7 @@ def test_pages_show_what_matches_in_order_without_gap_or_repetition(
 def test_a_search_that_finds_very_many_counts_no_further(
     index: Writer, jobs: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "MANY", 100)
+    monkeypatch.setattr(query, "MANY", 100)
     page = ask(index, Query(search="job-", limit=5))
     assert (page.total, page.is_exact) == (100, False)
     page = ask(index, Query(search="job-01", limit=5))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.index import rows
 from queuectl.index.rows import AT, COLUMNS, DIRECTORY_OF, as_dict, row_of, tag_pattern
-from queuectl.job import STATES, Job
-from queuectl.record import Record, render_new
+from queuectl.job.job import STATES, Job
+from queuectl.job.job_file import Record, render_new
 
 if TYPE_CHECKING:
     from tests.unit.index.conftest import Home

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl.index import ahead, sync, writer
-from queuectl.index.changes import Changes
+from queuectl.index import readahead, sync, writer
+from queuectl.index.change_log import Changes
 from queuectl.index.rows import AT, row_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_a_home_without_a_spool_makes_an_empty_index(home: Home) -> None:
 
 
 def test_more_jobs_than_are_sorted_at_once_are_all_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queuectl.index.sorting.RUN_IDS", 10)
+    monkeypatch.setattr("queuectl.index.external_sort.RUN_IDS", 10)
     monkeypatch.setattr(writer, "FEW_ROWS", 5)
     monkeypatch.setattr(writer, "PIECE_ROWS", 3)
     monkeypatch.setattr(sync, "EXACT_WINDOW_ROWS", 7)
@@ -114,7 +114,7 @@ def test_files_are_asked_for_ahead_without_changing_what_is_read(
             return 1
         raise BlockingIOError if answer == "on disk" else OSError(errno.EOPNOTSUPP, "")
 
-    monkeypatch.setattr(ahead, "FILES", 8)
+    monkeypatch.setattr(readahead, "FILES", 8)
     monkeypatch.setattr(sync, "FEW_CHANGED", 0)
     monkeypatch.setattr(sync, "FIRST_JOBS", 3)
     monkeypatch.setattr(os, "preadv", preadv)
@@ -129,7 +129,7 @@ def test_files_are_asked_for_ahead_without_changing_what_is_read(
 
 def test_a_file_that_goes_while_it_is_asked_for_stops_nothing(home: Home) -> None:
     home.enqueue(id="a")
-    found = [*ahead.fetch_ahead(home.spool, "pending", ["a", "b", "c"])]
+    found = [*readahead.fetch_ahead(home.spool, "pending", ["a", "b", "c"])]
     assert found == ["a", "b", "c"]
 
 

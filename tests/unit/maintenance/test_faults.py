@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.config.settings import Settings
 from queuectl.errors import QueueError
-from queuectl.settings import Settings
 from tests.support import audit
-from tests.support.faults import DIED, REFUSABLE, Faulty, Point
+from tests.support.faulty_fs import DIED, REFUSABLE, Faulty, Point
+from tests.support.maintained_home import do
 from tests.support.spools import Home
-from tests.support.upkeep import do
 
 Prepare = Callable[[Home], None]
 KEPT = ("dead", "pending", "young")

@@ -8,11 +8,11 @@ import os
 from pathlib import Path
 
 from queuectl.clock import Clock
-from queuectl.history import DONE
-from queuectl.settings import Settings
-from queuectl.spool.files import Files
+from queuectl.config.settings import Settings
+from queuectl.job.history import DONE
+from queuectl.spool.fs import Files
+from tests.support.maintained_home import do, do_all
 from tests.support.spools import Home
-from tests.support.upkeep import do, do_all
 
 DAY = 86400.0
 

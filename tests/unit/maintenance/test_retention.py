@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.history import DEAD, DONE, PENDING
-from queuectl.settings import Settings
+from queuectl.config.settings import Settings
+from queuectl.job.history import DEAD, DONE, PENDING
 from queuectl.spool import purge as purging
+from tests.support.maintained_home import do
 from tests.support.spools import Home
-from tests.support.upkeep import do
 
 DAY = 86400.0
 ENDED = ("completed", "cancelled", "dead")

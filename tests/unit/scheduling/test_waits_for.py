@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from queuectl.clock import parse_instant, spell
-from queuectl.job import Job
-from queuectl.record import parse
+from queuectl.job.job import Job
+from queuectl.job.job_file import parse
 from queuectl.scheduling.waits_for import OWN, Supervision, Why, waits_for
 
 NOW = parse_instant("2026-11-24T14:00:00.000000Z")

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.job import Job
+from queuectl.job.job import Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
-from tests.support.faults import FullDisk
+from tests.support.faulty_fs import FullDisk
 from tests.support.spools import Home
 
 if TYPE_CHECKING:

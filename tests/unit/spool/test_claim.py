@@ -10,9 +10,9 @@ import pytest
 
 from queuectl.clock import spell
 from queuectl.errors import Conflict, NotFound
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING
-from queuectl.record import parse
-from queuectl.spool.files import Files
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job.job_file import parse
+from queuectl.spool.fs import Files
 from queuectl.spool.intake import NotNow
 from tests.support.clock import NOON
 from tests.support.spools import Home, folded, free

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
-from queuectl.fields import LONGEST_ARGUMENT, InvalidField
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING
-from queuectl.record import MAX_BYTES, parse
+from queuectl.job.fields import LONGEST_ARGUMENT, InvalidField
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job.job_file import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull
-from queuectl.spool.files import MANY_FILES, Files
+from queuectl.spool.enqueue import GROUP_JOBS
+from queuectl.spool.fs import MANY_FILES, Files
 from queuectl.spool.layout import Layout
-from queuectl.spool.publish import GROUP_JOBS
 from queuectl.spool.spool import Spool, check_id
 from tests.support.clock import NOON
-from tests.support.faults import Faulty, Named, make_old
+from tests.support.faulty_fs import Faulty, Named, make_old
 from tests.support.spools import DIRECTORIES, Home
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_withdrawing_does_not_take_away_what_took_the_name_meanwhile(
 ) -> None:
     """A job that is revived just then makes ours step aside: the name in pending/ is his."""
     spool.put("dead", id="a")
-    monkeypatch.setattr("queuectl.spool.publish.lies_in", lambda spool, job_id: None)
+    monkeypatch.setattr("queuectl.spool.enqueue.lies_in", lambda spool, job_id: None)
     real = Files.fstat
 
     def meanwhile(self: Files, fd: int) -> os.stat_result:
@@ -166,7 +166,7 @@ def test_a_promised_job_is_locked_until_nobody_else_can_have_its_id(
 
 def test_a_generated_id_that_is_taken_is_drawn_again(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = iter(["SAME", "SAME", "OTHER"])
-    monkeypatch.setattr("queuectl.spool.publish.new_id", lambda now: next(drawn))
+    monkeypatch.setattr("queuectl.spool.enqueue.new_id", lambda now: next(drawn))
     assert [spool.enqueue({"command": "true"}) for _ in range(2)] == ["SAME", "OTHER"]
 
 
@@ -206,7 +206,7 @@ def test_many_jobs_are_made_durable_by_one_sync_of_the_directory(tmp_path: Path)
 
 def test_a_large_group_is_synced_with_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And no id is told before that, nor a name given to bytes that are not on the disk."""
-    monkeypatch.setattr("queuectl.spool.files.MEMINFO", "/none")  # nobody else writes
+    monkeypatch.setattr("queuectl.spool.fs.MEMINFO", "/none")  # nobody else writes
     calls: list[str] = []
 
     class Counting(Files):
@@ -257,7 +257,7 @@ def test_where_others_write_much_files_are_synced_one_by_one(
 
     if text is not None:
         (tmp_path / "meminfo").write_text(text)
-    monkeypatch.setattr("queuectl.spool.files.MEMINFO", str(tmp_path / "meminfo"))
+    monkeypatch.setattr("queuectl.spool.fs.MEMINFO", str(tmp_path / "meminfo"))
     spool = Home(tmp_path / "home", files=Counting(), durability="full")
     assert len(list(spool.enqueue_many([{"command": "true"}] * MANY_FILES))) == MANY_FILES
     assert calls == synced

@@ -20,15 +20,15 @@ import pytest
 
 from queuectl.clock import spell
 from queuectl.errors import QueueError
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.record import parse
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.job.job_file import parse
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import NotNow
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
 from tests.support.clock import NOON
-from tests.support.faults import DIED, REFUSABLE, Faulty, Point, make_old
+from tests.support.faulty_fs import DIED, REFUSABLE, Faulty, Point, make_old
 from tests.support.spools import Home
 
 Verb = Callable[[Home], object]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from queuectl import history, jsontext, record
-from queuectl.fields import FIELDS, ID_MAX, LONGEST_ARGUMENT, new_id
-from queuectl.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_TO, PENDING, PROCESSING
-from queuectl.job import Job
-from queuectl.spool import aside, claim, layout
-from queuectl.spool.files import CREATE, READ
-from queuectl.spool.filing import file_together
+from queuectl.job import history, job_file, strict_json
+from queuectl.job.fields import FIELDS, ID_MAX, LONGEST_ARGUMENT, new_id
+from queuectl.job.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_TO, PENDING, PROCESSING
+from queuectl.job.job import Job
+from queuectl.spool import claim, layout, rejected
+from queuectl.spool.fs import CREATE, READ
+from queuectl.spool.group_commit import file_together
 from queuectl.spool.layout import FOLDERS
 from tests.support.clock import NOON
-from tests.support.faults import Faulty
+from tests.support.faulty_fs import Faulty
 from tests.support.spools import Home
 
 PAGE = (Path(layout.__file__).parent / "FORMAT.md").read_text(encoding="utf-8")
@@ -69,22 +69,22 @@ def test_the_table_of_states_is_how_a_job_folds() -> None:
             continue
         for event in events:
             entry = {"event": event, "at": "2026-11-24T14:01:58Z"}
-            made = record.Record({"command": "true"}, [entry], b"", b"")
+            made = job_file.Record({"command": "true"}, [entry], b"", b"")
             assert Job("a", made, directory.rstrip("/"), NOON).state == state
 
 
 def test_the_numbers_are_those_of_the_code() -> None:
     text = section("The file")
-    for number in (record.MAX_BYTES, record.MAX_FILE_BYTES, record.MAX_ENTRY_BYTES):
+    for number in (job_file.MAX_BYTES, job_file.MAX_FILE_BYTES, job_file.MAX_ENTRY_BYTES):
         assert f"{number}" in text
-    assert f"{jsontext.MAX_DEPTH} levels deep" in text
-    assert f"{jsontext.MAX_DIGITS} characters" in text
+    assert f"{strict_json.MAX_DEPTH} levels deep" in text
+    assert f"{strict_json.MAX_DIGITS} characters" in text
     assert f"{LONGEST_ARGUMENT} bytes" in text
     assert f"1 to {ID_MAX} of the characters" in text
     assert f"… {history.MAX_ATTEMPTS}" in section("History")
-    assert f"{record.SECTOR_BYTES} bytes" in section("Torn growths")
+    assert f"{job_file.SECTOR_BYTES} bytes" in section("Torn growths")
     assert f"{claim.COMPACT_AT_BYTES} bytes" in section("Replacing")
-    assert f"{aside.NAME_BYTES} bytes" in section("Rejected files")
+    assert f"{rejected.NAME_BYTES} bytes" in section("Rejected files")
     assert len(new_id(NOON)) == 16
     assert "16 characters" in text
 

@@ -42,7 +42,7 @@ def test_importing_the_spool_imports_little_beyond_json() -> None:
 def test_enqueueing_imports_neither_ctypes_nor_datetime(tmp_path: Path) -> None:
     code = (
         "from queuectl.spool.spool import Spool; from queuectl.spool.layout import Layout; "
-        "from queuectl.settings import Settings; "
+        "from queuectl.config.settings import Settings; "
         f"layout = Layout({str(tmp_path / 'home')!r}); Spool(layout, Settings()).enqueue({{'command': 'true'}})"
     )
     assert not modules_after(code) & TOO_DEAR

@@ -8,9 +8,9 @@ import stat
 import pytest
 
 from queuectl.clock import spell
-from queuectl.job import PENDING, PROCESSING
+from queuectl.job.job import PENDING, PROCESSING
 from queuectl.spool.claim import Claim
-from queuectl.spool.files import Files
+from queuectl.spool.fs import Files
 from queuectl.spool.intake import NotNow
 from tests.support.clock import NOON
 from tests.support.spools import Home

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from queuectl.errors import NotFound
-from queuectl.history import DEAD, DONE, PENDING, PROCESSING
-from queuectl.spool.files import Files
+from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
+from queuectl.spool.fs import Files
 from queuectl.spool.purge import GROUP, Chosen, Removed, purge
-from tests.support.faults import Faulty
+from tests.support.faulty_fs import Faulty
 from tests.support.spools import Home
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.spool.claim import Claim
-from queuectl.spool.files import Files
+from queuectl.spool.fs import Files
 from queuectl.spool.recovery import Found, reclaim, recover
 from tests.support.clock import NOON
-from tests.support.faults import FullDisk
+from tests.support.faulty_fs import FullDisk
 from tests.support.spools import Home
 
 

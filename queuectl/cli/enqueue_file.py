@@ -1,0 +1,187 @@
+"""bulk: many jobs from a file, acknowledged in groups.
+
+Guarantees: a line that is no job does not keep the others out; each is told with its number. No id is printed before
+            its job is durable. Memory does not grow with the file, but with its different lines where `--resume` is given:
+            then typing the same again puts in what is missing and nothing twice.
+Fails with: the error itself when there was one job only, else PartlyFailed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from queuectl.cli.ids import Failures
+from queuectl.cli.job_input import read_lines
+from queuectl.cli.job_options import wait_timeout
+from queuectl.cli.progress import Progress
+from queuectl.cli.terminal import to_json
+from queuectl.errors import Conflict, InvalidData, QueueError
+from queuectl.job.fields import misspelt, refuse_expired, validate
+from queuectl.units import plural, spell_duration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, BinaryIO
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.job_options import Template
+    from queuectl.cli.resume import Resumed
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.job_view import Job
+    from queuectl.client.queue import Queue
+
+    Fields = dict[str, Any]
+
+REFUSED = "were refused"
+BEGINNING = '{"action": "enqueue", "ids": ['
+
+
+class Intake:
+    """The jobs of one file on their way into the queue."""
+
+    def __init__(self, args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> None:
+        self._screen = screen
+        self._template = template
+        self._lines = read_lines(file, commands=args.lines)
+        self._resumed: Resumed | None = None
+        if args.resume is not None:
+            from queuectl.cli.resume import Resumed
+
+            self._resumed = Resumed(queue, args.resume, args)
+        self._keeps_ids = bool(args.wait or args.propagate or args.wait_timeout is not None)
+        self._under_way: deque[tuple[int, Fields]] = deque()  # line numbers, and jobs handed on and not yet answered
+        self._printed = 0
+        self.refused = Failures(screen)
+        self.queued = self.known = 0
+        self.ids: list[str] = []  # only where they are needed afterwards
+
+    def jobs(self) -> Iterator[Fields | None]:
+        """Yield the jobs, setting aside what is none; None where more has yet to be written."""
+        for line in self._lines:
+            if line is None:
+                yield None
+                continue
+            number, found = line
+            try:
+                if isinstance(found, InvalidData):
+                    raise found
+                for field, meant in misspelt(found).items():
+                    self._screen.warn(
+                        f'{f"line {number}: " if number else ""}unknown field "{field}"; did you mean "{meant}"?'
+                    )
+                job = self._template.job(found)
+                for warning in self._template.warnings():
+                    self._screen.warn(f"{f'line {number}: ' if number else ''}{warning}")
+                if self._resumed is not None and "id" not in job:
+                    job["id"] = self._resumed.id_of(found, job)
+            except InvalidData as error:
+                self.refused.add("line", number, error)
+                continue
+            self._under_way.append((number, job))
+            yield job
+
+    def answer(self, result: str | QueueError) -> str | None:
+        """Take what became of the job that was handed on first, its id or why it was refused; return its id."""
+        number, job = self._under_way.popleft()
+        if isinstance(result, Conflict) and self._resumed is not None:
+            conflict = self._resumed.conflict(str(job["id"]), job, result)
+            if conflict is None:
+                self.known += 1
+                return str(job["id"])
+            result = conflict
+        if isinstance(result, QueueError):
+            self.refused.add("line", number, result)
+            return None
+        self.queued += 1
+        return result
+
+    def print(self, job_id: str) -> None:
+        """Write one id: a line of its own, or the next of the list in the one object that JSON is."""
+        if self._keeps_ids:
+            self.ids.append(job_id)
+        if self._screen.format in ("json", "jsonl"):
+            self._screen.write((", " if self._printed else BEGINNING) + f'"{job_id}"')
+        else:
+            self._screen.line(job_id)
+        self._printed += 1
+
+    def finish(self, jobs: Sequence[Job] | None = None) -> None:
+        """End the object; `jobs` are those that were waited for, as they are now."""
+        if self._screen.format in ("json", "jsonl"):
+            counts: dict[str, Any] = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            if jobs is not None:
+                counts["jobs"] = [job.as_dict() for job in jobs]
+            self._screen.write(("" if self._printed else BEGINNING) + "], " + to_json(counts)[1:] + "\n")
+
+    def raise_refusals(self) -> None:
+        """Raise what they amount to."""
+        self.refused.finish(self.queued + self.known + len(self.refused), REFUSED, is_listed=True)
+
+
+def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> int:
+    """Put the jobs of a file into the queue and return the exit code."""
+    wait_timeout(args)  # a mistake in it is said before anything is done
+    intake = Intake(args, screen, queue, template, file)
+    if args.dry_run:
+        return _check(intake, screen, queue.spool.clock.now())
+    with Progress(screen, "Queueing") as progress:
+        try:
+            for result in queue.submit_many(intake.jobs()):
+                job_id = intake.answer(result)
+                if job_id is not None:
+                    intake.print(job_id)
+                progress.step()
+        except KeyboardInterrupt:
+            progress.clear()
+            again = ", and the same command puts in the rest" if args.resume else ""
+            done = plural(intake.queued + intake.known, "job")
+            screen.say(f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created")
+            raise
+    waits = bool(intake.ids)
+    if not (waits and screen.format == "json"):  # else the one document ends with the waiting
+        intake.finish()
+    notes = [f"{intake.known:,} were there already"] if intake.known else []
+    notes += [f"{len(intake.refused):,} refused"] if intake.refused else []
+    if intake.queued or intake.known or not intake.refused:
+        note = f" ({', '.join(notes)})" if notes else ""
+        screen.say(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
+    if waits:
+        from queuectl.cli.commands.wait import await_jobs
+
+        code = await_jobs(
+            queue,
+            screen,
+            intake.ids,
+            timeout_s=wait_timeout(args),
+            propagate=args.propagate,
+            show=lambda _screen, jobs: intake.finish(jobs),
+            prints_ends=screen.format == "jsonl",
+        )
+        if code:
+            return code
+    intake.raise_refusals()
+    return 0
+
+
+def _check(intake: Intake, screen: Screen, now: float) -> int:
+    """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused."""
+    is_json = screen.format in ("json", "jsonl")
+    begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
+    for job in intake.jobs():
+        if job is None:
+            continue
+        try:
+            validate(job)
+            refuse_expired(job, now)
+        except InvalidData as error:
+            intake.answer(error)
+        else:
+            intake.answer("")
+            screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
+    if is_json:
+        refused = to_json({"refused": intake.refused.as_dicts()})
+        screen.write(f"{'' if intake.queued else begin}], {refused[1:]}\n")
+    screen.say(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
+    intake.raise_refusals()
+    return 0

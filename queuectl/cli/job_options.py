@@ -1,0 +1,210 @@
+"""jobs: the job that a command line describes, and jobs read from a file, one a line.
+
+Guarantees: what the flags say wins over the JSON; JSON is read as strictly as a file dropped into the spool.
+Fails with: InvalidData with the place; UsageError.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.command_location import StartCheck, absolute, here, is_utf8, path_of
+from queuectl.errors import InvalidData, UsageError
+from queuectl.job.job_file import parse
+from queuectl.job.strict_json import is_json
+from queuectl.spool.enqueue import Checked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+
+    Fields = dict[str, Any]
+
+LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers")
+
+
+class Template:
+    """What the command line says about every job it puts in."""
+
+    def __init__(self, args: Arguments, now: float) -> None:
+        """Read the flags.
+
+        Raises:
+            UsageError: one of them holds nonsense.
+            InvalidData: one of them, or a variable, is not text.
+        """
+        self._warnings: list[str] = []
+        self._flags = _from_flags(args, now, self._warnings)
+        path, unusable = path_of(os.environ)
+        if unusable:
+            shown = os.fsencode(":".join(unusable)).decode("ascii", "backslashreplace")
+            self._warnings.append(f"PATH is kept without {shown}, which is not UTF-8: a job file cannot hold it")
+        self._below = {"PATH": path} if path else {}  # the job's own `env` wins over it
+        self._above = _environment(args)
+        if args.cwd is not None:
+            self._flags["cwd"] = absolute(args.cwd, os.environ)
+        _check_text({**self._flags, "env": self._above})
+        self._directory: str | None = None
+        self._start_check = None if args.no_check else StartCheck()
+
+    def job(self, fields: Mapping[str, Any]) -> Fields:
+        """Return a whole job: `fields`, what the flags say, and the place where it was typed.
+
+        Raises:
+            InvalidData: its directory is not there.
+        """
+        made = Checked(fields, **self._flags)
+        if "command" in self._flags:
+            made.pop("argv", None)
+        elif "argv" in self._flags:
+            made.pop("command", None)
+        if "cwd" not in made:
+            if self._directory is None:
+                self._directory = here(os.environ)
+                _check_text(self._directory, "cwd")
+            made["cwd"] = self._directory
+        env = made.get("env", {})
+        if isinstance(env, dict):  # anything else is refused with the job
+            made["env"] = {**self._below, **env, **self._above}
+        if self._start_check is not None:
+            warning = self._start_check.check(made)
+            if warning is not None:
+                self._warnings.append(warning)
+        return made
+
+    def warnings(self) -> list[str]:
+        """Return what is to be said that has not been returned yet."""
+        found, self._warnings = self._warnings, []
+        return found
+
+
+def _from_flags(args: Arguments, now: float, warnings: list[str]) -> Fields:
+    made: Fields = {name: value for name in LABELS if (value := getattr(args, name)) is not None}
+    if args.argv:
+        made["argv"] = args.argv
+    if args.command is not None:
+        made["command"] = args.command
+    if args.tag:
+        made["tags"] = args.tag
+    if args.unique is not None:
+        made["unique_key"] = args.unique
+    if args.backoff_base is not None:
+        made["backoff_base"] = _number("--backoff-base", args.backoff_base)
+    times = (args.timeout, args.kill_after, args.delay, args.at, args.expires)
+    if any(text is not None for text in times):
+        _add_times(made, args, now, warnings)
+    return made
+
+
+def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -> None:
+    from queuectl.cli.times import ago, duration, instant
+    from queuectl.clock import spell
+
+    for option, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
+        if text is not None:
+            made[option] = duration("--" + option.replace("_", "-"), text)
+    if args.delay is not None and args.at is not None:
+        raise UsageError("--delay and --at exclude each other")
+    run_at, start = now, "now"
+    if args.delay is not None:
+        run_at, start = now + duration("--delay", args.delay), f'--delay "{args.delay}"'
+        made["run_at"] = spell(run_at)
+    if args.at is not None:
+        run_at, start = instant("--at", args.at, now), f'--at "{args.at}"'
+        made["run_at"] = spell(run_at)
+        if run_at < now:
+            warnings.append(f"{start} is in the past ({ago(run_at, now)}): the job runs at once")
+        elif len(args.at) == 4 and args.at.isdigit() and args.at[:2] < "24" and args.at[2:] < "60":
+            warnings.append(f'{start} is a number of seconds; the time of day is "{args.at[:2]}:{args.at[2:]}"')
+    if args.expires is not None:
+        expires_at = instant("--expires", args.expires, now)
+        if expires_at <= max(now, run_at):
+            start = start if run_at > now else f"now ({ago(expires_at, now)})"
+            raise UsageError(f'--expires "{args.expires}" is not after {start}: the job could never start')
+        made["expires_at"] = spell(expires_at)
+
+
+def _number(option: str, text: str) -> int | float:
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise UsageError(f'{option} must be a number, not "{text}"') from None
+
+
+def _environment(args: Arguments) -> dict[str, str]:
+    made = {}
+    for name in args.pass_env or ():
+        if name not in os.environ:
+            raise UsageError(f"--pass-env {name}: there is no such variable in your environment")
+        made[name] = os.environ[name]
+    for pair in args.env or ():
+        name, equals, value = pair.partition("=")
+        if not name or not equals:
+            raise UsageError(f'--env must be NAME=VALUE, not "{pair}"', f"to pass a variable on: --pass-env {pair}")
+        made[name] = value
+    return made
+
+
+def _check_text(value: object, field: str = "") -> None:
+    """Refuse what has no UTF-8: the system's strings may hold any bytes, JSON text may not."""
+    if isinstance(value, str):
+        if not is_utf8(value):
+            raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them')
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _check_text(key, field or key)
+            _check_text(member, field or key)
+    elif isinstance(value, list):
+        for member in value:
+            _check_text(member, field)
+
+
+def wait_timeout(args: Arguments) -> float | None:
+    """Return --wait-timeout in seconds; None without it."""
+    if args.wait_timeout is None:
+        return None
+    from queuectl.cli.times import duration
+
+    return duration("--wait-timeout", args.wait_timeout)
+
+
+# --- JSON
+
+
+def from_json(text: str) -> Fields:
+    """Read a job typed as JSON on the command line.
+
+    Raises:
+        InvalidData: with line, column, caret, and a hint where the shell may have changed the text.
+    """
+    try:
+        return read(os.fsencode(text))
+    except InvalidData as error:
+        if is_json(text):
+            raise
+        hint = "did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'"
+        if not text.lstrip().startswith(("{", "[", '"')):
+            from shlex import quote
+
+            hint = f"a shell command goes with --command: queuectl enqueue --command {quote(text)}"
+        message = str(error).replace("the job is not valid: ", "the job is not valid JSON: ", 1)
+        raise InvalidData(message, hint, error.excerpt) from None
+
+
+def read(data: bytes) -> Fields:
+    """Read a job as its author wrote it.
+
+    Raises:
+        InvalidData: with line, column and caret.
+    """
+    try:
+        record = parse(data)
+    except InvalidData as error:
+        message = str(error).replace("not a valid job: ", "the job is not valid: ", 1)
+        raise InvalidData(message, error.hint, error.excerpt) from None
+    if record.has_history:
+        raise InvalidData('the job is not valid: a new job has no "history"')
+    return record.fields

@@ -1,0 +1,150 @@
+"""portrait: one job on one screen: how things stand, what was asked for, each attempt, and what to type next."""
+
+from __future__ import annotations
+
+from queuectl.cli.attempts import COLOURS, spell_exit, took
+from queuectl.cli.table import Column, emit
+from queuectl.cli.terminal import shorten, to_json
+from queuectl.cli.text import safe
+from queuectl.cli.times import ago, full, short
+from queuectl.client.job_output import lines_of, progress_of, result_of
+from queuectl.clock import parse_instant
+from queuectl.job.attempts import attempts_of, tries
+from queuectl.job.fields import command_line
+from queuectl.job.outcome import describe_leftovers
+from queuectl.scheduling.waits_for import waits_for
+from queuectl.status import look_at_supervisor
+from queuectl.units import spell_duration, spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
+    from queuectl.job.job import Job
+
+ANSWER_S = 2.0
+NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
+
+
+def show_job(queue: Queue, screen: Screen, job: Job) -> None:
+    """Write all there is to tell about a job, for a person."""
+    now = queue.spool.clock.now()
+    state = screen.paint(job.state, COLOURS.get(job.state))
+    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now))}".rstrip())
+    waiting = _waiting(queue, job, now)
+    if waiting:
+        screen.line(f"{'waits for':<10} {screen.paint(safe(waiting), 'yellow')}")
+    for label, text in _facts(queue, job, now):
+        screen.line(f"{label:<10} {safe(text)}")
+    rows = attempts_of(job.history, job.created_at, _wanted_at(job))
+    if rows:
+        screen.line()
+        emit(screen, [{**row, "lines": lines_of(queue, job, row["attempt"])} for row in rows], _columns(now), ())
+    for row in rows:
+        if row.get("leftovers"):
+            screen.line(
+                safe(f"Attempt {row['attempt']} left running, and we ended, {describe_leftovers(row['leftovers'])}")
+            )
+            if row.get("event") == "completed":
+                screen.line("To keep such processes: queuectl enqueue --leftovers leave ...")
+    for line in (job.last_error or "").splitlines():
+        screen.line(f"  {safe(line)}")
+    _hint(queue, screen, job)
+
+
+def _wanted_at(job: Job) -> float | None:
+    text = job.fields.get("run_at")
+    return None if text is None else parse_instant(text)
+
+
+def _situation(queue: Queue, job: Job, now: float) -> str:
+    """Say in a few words how things stand."""
+    most = int(job.fields.get("max_retries", queue.settings.max_retries_default))
+    number, limit = tries(job.state, job.attempts, job.failures, most)
+    when = f"{ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "now"
+    if job.state == "processing":
+        running = f"attempt {number} of {limit}, running for {spell_duration(now - (job.started_at or now))}"
+        progress = progress_of(queue, job)
+        return f"{running} on {job.worker}" + (f", {progress}" if progress else "")
+    if job.state == "failed":
+        return f"attempt {number} of {limit} failed, next {when}"
+    if job.state == "pending":
+        return f"runs {when}" if job.run_at > now else "ready to run"
+    if job.state == "dead":
+        reason = (job.dead_reason or "unknown").replace("_", " ")
+        return f"{reason}, {ago(job.finished_at, now)}" if job.finished_at else reason
+    if job.finished_at is not None:
+        return ago(job.finished_at, now)
+    return ""
+
+
+def _waiting(queue: Queue, job: Job, now: float) -> str:
+    """Say what else than its own time a job waits for; empty when it does not."""
+    if job.state not in ("pending", "held", "failed"):
+        return ""
+    supervision = look_at_supervisor(queue, patience_s=ANSWER_S)
+    reasons = waits_for(job, supervision, now, queue.settings.backoff_max)
+    said = [reason for reason in reasons if reason.until is None]
+    return "; ".join(
+        reason.words(now) + (f" ({reason.hint.format(id=job.id)})" if reason.hint else "") for reason in said
+    )
+
+
+def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
+    fields, settings = job.fields, queue.settings
+    yield "command", command_line(fields)
+    if "name" in fields:
+        yield "name", fields["name"]
+    yield "cwd", fields.get("cwd", "(the home directory of the queue's owner)")
+    about = [job.queue, f"priority {job.priority}"]
+    timeout = float(fields.get("timeout", settings.timeout))
+    about.append(f"timeout {spell_duration(timeout)}" if timeout else "no timeout")
+    about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
+    yield "queue", "   ".join(about)
+    for label in ("tags", "batch", "unique_key", "expires_at"):
+        if label in fields:
+            yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])
+    named = [name for name in fields.get("env", {}) if name != "PATH"]
+    if named:
+        yield "env", ", ".join(named)  # names only: values are often secrets
+    yield "enqueued", f"{full(job.created_at)} ({ago(job.created_at, now)})"
+    yield "file", shorten(queue.layout.job(job.directory, job.id))
+    result = result_of(queue, job)
+    if result.error is not None:
+        yield "result", f"not valid: {result.error} ({shorten(queue.layout.output_of(job.id, job.attempts, 'result'))})"
+    elif result.value is not None:
+        yield "result", to_json(result.value)
+
+
+def _columns(now: float) -> list[Column]:
+    return [
+        Column("ATTEMPT", lambda row: row["attempt"], right=True),
+        Column("STARTED", lambda row: short(row["started_at"], now)),
+        Column("WAIT", lambda row: spell_duration(max(0.0, row["started_at"] - row["ready_at"])), leave_out=2),
+        Column("RUN", lambda row: took(row, now)),
+        Column("WORKER", lambda row: row["worker"], leave_out=1),
+        Column("EXIT", spell_exit),
+        Column("CPU", lambda row: spell_duration(row["cpu_s"]) if "cpu_s" in row else None, leave_out=3),
+        Column("MAX RSS", lambda row: _size(row.get("max_rss_bytes")), leave_out=4),
+        Column("OUTPUT", lambda row: row["lines"]),
+    ]
+
+
+def _size(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else spell_size(size_bytes)
+
+
+def _hint(queue: Queue, screen: Screen, job: Job) -> None:
+    if job.exit_code in NOT_RUN or job.outcome == "failed_to_start":
+        path = job.fields.get("env", {}).get("PATH", "(the supervisor has)")
+        shell = "no shell" if "argv" in job.fields else "shell /bin/sh"
+        screen.line()
+        screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={path}"))
+        screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
+    has_output = job.attempts and lines_of(queue, job, job.attempts) not in ("none", "removed")
+    hints = [f"Full output: queuectl logs {job.id}"] if has_output else []
+    if job.state in ("failed", "dead"):
+        hints.append(f"Try now:     queuectl retry {job.id}")
+    screen.hint("\n" + "\n".join(hints) if hints else "")

@@ -1,0 +1,103 @@
+"""current_index: the index, once it shows everything that has happened until now.
+
+Owns:       nothing; it has the supervisor bring the index up to date when one runs, and else does it here.
+Guarantees: changes nothing but the index. Where there is no queue yet the index is empty. Where the index cannot be
+            written, an index of the job files is made that nobody else sees.
+Fails with: IndexUnavailable, Busy.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import NoSupervisor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from queuectl.index.reader import Reader
+    from queuectl.spool.spool import Spool
+
+    Tell = Callable[[str], None]
+
+
+def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None) -> Reader:
+    """Open the index once it is up to date.
+
+    Args:
+        warn: told in words when the index cannot be up to date yet (it is being rebuilt), or the home is read-only.
+        on_step: told in words, now and then, how far this process has brought it up to date.
+    """
+    from queuectl.index.database import IndexUnavailable
+    from queuectl.index.reader import Reader
+    from queuectl.index.rebuild import build_temporary
+
+    layout, step = spool.layout, on_step or (lambda _words: None)
+    refused = layout.refuse_writing("", "run")
+    if refused is not None and warn is not None:
+        warn(f"{refused}: jobs can be looked at, not changed")
+    if not layout.has_spool or (refused is not None and not _is_kept_up_to_date(spool, warn)):
+        return build_temporary(spool, step)
+    if refused is None:
+        catch_up(spool, warn, on_step)
+    try:
+        return Reader(layout.index)
+    except IndexUnavailable:
+        if refused is not None:
+            return build_temporary(spool, step)
+        catch_up(spool, warn, on_step, doubt=True)
+        return Reader(layout.index)
+
+
+def catch_up(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None, *, doubt: bool = False) -> None:
+    """Bring the index up to date: the supervisor does it when one runs, else this process.
+
+    Args:
+        warn, on_step: see `open_reader`.
+        doubt: it could not be read, so the supervisor is to check whether it is still an index.
+    """
+    try:
+        _ask_to_flush(spool, warn, doubt=doubt)
+    except NoSupervisor:
+        if not _is_current(spool):
+            _sync(spool, on_step or (lambda _words: None))
+
+
+def _is_kept_up_to_date(spool: Spool, warn: Tell | None) -> bool:
+    """Tell whether the index shows the spool although this process cannot write it."""
+    try:
+        _ask_to_flush(spool, warn)
+    except NoSupervisor:
+        return _is_current(spool)
+    return True
+
+
+def _ask_to_flush(spool: Spool, warn: Tell | None, *, doubt: bool = False) -> None:
+    from queuectl import control_client
+
+    answer = control_client.ask(spool.layout, {"do": "flush", "doubt": doubt})
+    why = answer.get("degraded") or answer.get("syncing")
+    if why and warn is not None:
+        warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown as they were")
+
+
+def _is_current(spool: Spool) -> bool:
+    from queuectl.index.clean_shutdown import is_current
+    from queuectl.index.database import IndexUnavailable
+    from queuectl.index.reader import Reader
+
+    try:
+        with Reader(spool.layout.index) as reader:
+            return is_current(spool, reader)
+    except IndexUnavailable:
+        return False
+
+
+def _sync(spool: Spool, on_step: Tell) -> None:
+    from queuectl.index.lock import IndexLock
+    from queuectl.index.rebuild import build_or_catch_up
+    from queuectl.supervisor.rebuild_readers import Readers
+
+    spool.layout.ensure_run()
+    with Readers(spool) as readers, IndexLock(spool.layout):
+        for progress in build_or_catch_up(spool, readers):
+            on_step(str(progress))

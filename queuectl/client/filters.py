@@ -1,0 +1,221 @@
+"""filters: which jobs, as people write it, made into a question to the index.
+
+Owns:       the names of the filters and how their values are read; command line, page, API and Python read them here.
+Guarantees: pure; an unknown name, an unknown state, an empty text or a value of the wrong type raises, so that a
+            mistake never selects other jobs, or none, without a word.
+Fails with: InvalidFilter, naming the filter and, where there is one, the likely spelling.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import UsageError, did_you_mean
+from queuectl.index.query import ORDERS, Query
+from queuectl.job.job import STATES
+from queuectl.times import read_instant
+from queuectl.units import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from typing import Any
+
+    from typing_extensions import TypedDict
+
+    from queuectl.index.selection import Selected
+
+    States = str | Iterable[str] | None
+    When = str | float | datetime | timedelta | None
+
+    class Choice(TypedDict, total=False):
+        """Filters that choose jobs."""
+
+        queue: str | None
+        tag: str | None
+        batch: str | None
+        fingerprint: str | None
+        error: str | None
+        search: str | None
+        since: When
+
+    class Filters(Choice, total=False):
+        """The same, with what else a list takes."""
+
+        until: When
+        sort: str | None
+        limit: int | None
+
+
+TEXTS = ("queue", "tag", "batch", "fingerprint", "error", "search")
+CHOICE = ("state", *TEXTS, "since")
+FILTERS = (*CHOICE, "until", "sort", "limit")
+PENDING = ("pending", "held")  # what the word pending stands for
+TIME = "a time: text, a datetime, a timedelta or seconds since 1970"
+
+
+ENDED = ("completed", "cancelled", "dead")
+WAITING = ("pending", "held", "failed")
+# By verb: the states of the jobs that a filter selects for it when it names no state, and those that it may name.
+SELECTED_FOR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "cancel": ((*WAITING, "processing"), (*WAITING, "processing")),
+    "delete": (STATES, STATES),
+    "edit": (WAITING, WAITING),
+    "hold": (("pending", "failed"), ("pending", "failed")),
+    "release": (("held",), ("held",)),
+    "retry": (("failed", "dead"), (*WAITING, *ENDED)),
+}
+
+
+class InvalidFilter(UsageError, ValueError):
+    """A filter that does not exist, or a value that it cannot have; `name` lets the caller find it."""
+
+    def __init__(self, name: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.name = name
+
+
+def states_for(verb: str, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the states of the jobs that a filter selects for a verb; `named` are the states in the filter, if any.
+
+    A retry runs again what has failed; what has completed, or was cancelled, only if that state is named.
+    """
+    usual, possible = SELECTED_FOR[verb]
+    return tuple(state for state in named if state in possible) if named else usual
+
+
+def is_as_selected(verb: str, states: Sequence[str], selected: Selected, state: str, updated_at: float) -> bool:
+    """Return whether a job would still be selected for a verb, so that who confirmed the selection meant it too.
+
+    Args:
+        states: those of the selection.
+        selected: the job as it was then.
+        state, updated_at: as it is now.
+    """
+    if state not in states or (selected.state in ENDED and updated_at != selected.updated_at):
+        return False
+    return verb != "retry" or state != "completed" or selected.state == "completed"
+
+
+def query_of(
+    given: Mapping[str, Any],
+    now: float,
+    *,
+    label: Callable[[str], str] = quote,
+    instant_of: Callable[[str, str], float] | None = None,
+    **more: Any,
+) -> Query:
+    """Return the question that filters ask.
+
+    Args:
+        given: filters by name (FILTERS); one that is None is not there.
+        now: durations are how long before it.
+        label: how a filter is called in messages: `--since`, `"since"`.
+        instant_of: reads the name and the text of an instant instead of `instant`.
+        more: further parameters of Query.
+
+    Raises:
+        InvalidFilter.
+    """
+    check_names(given, label)
+    wanted: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    states = states_of(wanted.pop("state", None), label("state"))
+    for name in TEXTS:
+        if name in wanted:
+            wanted[name] = _text(name, wanted[name], label)
+    window = tuple(str(wanted[name]) if name in wanted else None for name in ("since", "until"))
+    for name in ("since", "until"):
+        value = wanted.get(name)
+        if isinstance(value, str) and instant_of is not None:
+            wanted[name] = instant_of(name, value)
+        elif value is not None:
+            wanted[name] = instant(name, value, now, label)
+    if "since" in wanted and wanted["since"] >= wanted.get("until", float("inf")):
+        raise InvalidFilter("since", f"{label('since')} must lie before {label('until')}: no job can match")
+    if "sort" in wanted:
+        check_order(wanted["sort"], label)
+    if "limit" in given:  # None means no limit
+        wanted["limit"] = limit_of(given["limit"], label("limit"))
+    return Query(states, **{"window": window, **wanted, **more})
+
+
+def check_names(names: Iterable[str], label: Callable[[str], str] = quote, known: Sequence[str] = FILTERS) -> None:
+    """Raise InvalidFilter for a filter that does not exist."""
+    for name in names:
+        if name not in known:
+            hint = f"filters are {', '.join(known)}"
+            raise InvalidFilter(name, f"unknown filter {label(name)}{did_you_mean(name, known)}", hint)
+
+
+def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:
+    """Return states: one, a comma list, or several of these; `pending` includes held jobs, `all` and None are ().
+
+    Raises:
+        InvalidFilter: there is no such state.
+    """
+    texts = [given] if isinstance(given, str) else [*(given or ())]
+    if given is not None and not texts:
+        raise InvalidFilter("state", f"{label} must not be empty", _STATES)
+    found: list[str] = []
+    is_all = False
+    for text in texts:
+        if not isinstance(text, str):
+            raise InvalidFilter("state", f"{label} must be text, not {quote(text)}", _STATES)
+        for word in (word.strip().lower() for word in text.split(",")):
+            if word == "all":
+                is_all = True
+            elif word not in STATES:
+                shown = f"no state {quote(word)}{did_you_mean(word, (*STATES, 'all'))}"
+                raise InvalidFilter("state", shown, _STATES)
+            else:
+                found += PENDING if word == "pending" else (word,)
+    return () if is_all else tuple(dict.fromkeys(found))
+
+
+_STATES = f"states are {', '.join(STATES)}"
+
+
+def instant(name: str, value: object, now: float, label: Callable[[str], str] = quote) -> float:
+    """Return seconds since 1970 for an instant, or for how long ago it was."""
+    from datetime import datetime, timedelta
+
+    if isinstance(value, datetime):
+        return value.timestamp()  # one without a zone is local time
+    if isinstance(value, timedelta):
+        return now - value.total_seconds()
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            return read_instant(value, now, past=True)
+        except ValueError as error:
+            raise InvalidFilter(name, f"{label(name)} must be {error}, not {quote(value)}") from None
+    raise InvalidFilter(name, f"{label(name)} must be {TIME}, not {quote(value)}")
+
+
+def check_order(value: object, label: Callable[[str], str] = quote) -> None:
+    """Raise InvalidFilter for an order that does not exist."""
+    if not isinstance(value, str) or value.removeprefix("-") not in ORDERS:
+        meant = did_you_mean(value.removeprefix("-"), ORDERS) if isinstance(value, str) else ""
+        hint = f"choose from {', '.join(ORDERS)}; a - in front reverses"
+        raise InvalidFilter("sort", f"cannot sort by {quote(value)}{meant}", hint)
+
+
+def limit_of(value: object, label: str = '"limit"') -> int | None:
+    """Return how many jobs at most; None for all."""
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InvalidFilter("limit", f"{label} must be 1 or more, not {quote(value)}")
+    return value
+
+
+def _text(name: str, value: object, label: Callable[[str], str]) -> str:
+    if not isinstance(value, str):
+        raise InvalidFilter(name, f"{label(name)} must be text, not {quote(value)}")
+    if not value:
+        raise InvalidFilter(name, f"{label(name)} must not be empty", "is a variable empty? leave the filter out")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidFilter(name, f"{label(name)} holds bytes that are not UTF-8; no job holds such") from None
+    return value

@@ -1,0 +1,201 @@
+"""job_view: a job as programs get it: the one shape of a job in JSON, and Job, which Python callers get.
+
+Owns:       ROW and DETAIL, the members of a job in JSON. A list has rows; whatever is about one job has the detail.
+Guarantees: every member is always there, null where it has no value; a member of a row has the same name, type and
+            value in the detail, except that a row holds the first 500 characters of a command and 1,000 of an error.
+Source:     docs/reference/job.md, which is written from web/openapi.json; a test compares all three.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.client.job_output import progress_of, result_of
+from queuectl.clock import parse_instant, spell
+from queuectl.errors import NotFound
+from queuectl.index.rows import fingerprint_of
+from queuectl.job.attempts import attempts_of
+from queuectl.job.fields import FIELDS
+from queuectl.job.job import Job as StoredJob
+from queuectl.units import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from queuectl.client.queue import Queue
+
+ROW = (
+    *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
+    *("run_at", "created_at", "updated_at", "started_at", "finished_at"),
+    *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
+    *("cpu_s", "max_rss_bytes", "fingerprint"),
+)
+NOT_YET = ("after", "after_policy", "lock")
+AUTHORS = tuple(name for name in FIELDS if name not in (*ROW, *NOT_YET))  # null where the author said nothing
+DETAIL = (*ROW, *AUTHORS, "directory", "result", "result_error", "progress", "attempt_list", "history")
+FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
+DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
+
+
+def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:
+    """Return a row of the index as JSON has it; `max_retries` is that of the configuration."""
+    made = {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
+    if made["max_retries"] is None:
+        made["max_retries"] = max_retries
+    return made
+
+
+def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group of failures (Reader.failures) as JSON has it."""
+    newest = group["newest"]
+    members = ("id", "command", "last_error", "exit_code", "outcome", "dead_reason")
+    return {
+        "fingerprint": group["fingerprint"],
+        "count": group["count"],
+        "first_at": spell(group["first_at"]),
+        "last_at": spell(group["last_at"]),
+        **{name: newest[name] for name in members},
+    }
+
+
+class Job(StoredJob):
+    """One job as its file was when it was asked for.
+
+    Attributes:
+        state: pending, held, failed (waits for its next try), processing, completed, cancelled or dead.
+        fields: what its author wrote, as later edits left it.
+        attempts, failures: how often it was started, ever; failed attempts since it was last retried by hand.
+        created_at, updated_at, run_at, started_at, finished_at: seconds since 1970; None where it has not happened.
+        exit_code, outcome, last_error, dead_reason: how the newest attempt ended, and why the job is dead.
+        history: every event, oldest first (FORMAT.md § History).
+    """
+
+    __slots__ = ("_queue",)
+
+    def __init__(self, stored: StoredJob, queue: Queue) -> None:
+        for name in StoredJob.__slots__:
+            setattr(self, name, getattr(stored, name))
+        self._queue = queue
+
+    def __repr__(self) -> str:
+        return f"<Job {self.id} {self.state}: {self.command[:60]}>"
+
+    @property
+    def result(self) -> Any:
+        """What the newest attempt wrote to $QUEUECTL_RESULT, as JSON; None when that is nothing, or not valid."""
+        return result_of(self._queue, self).value
+
+    @property
+    def result_error(self) -> str | None:
+        """What is wrong with what the newest attempt wrote to $QUEUECTL_RESULT; None when nothing is."""
+        return result_of(self._queue, self).error
+
+    @property
+    def progress(self) -> str | None:
+        """What a running job last wrote to $QUEUECTL_PROGRESS: "40% converting"."""
+        return progress_of(self._queue, self) or None
+
+    def output_path(self, attempt: int | None = None) -> str:
+        """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
+
+        Raises:
+            NotFound: it never ran, or not so often.
+        """
+        number = self.attempts if attempt is None else attempt
+        if not 1 <= number <= self.attempts:
+            raise NotFound(
+                f"job {self.id} has no attempt {number}: it has {plural(self.attempts, 'attempt')}"
+                if self.attempts
+                else f"job {self.id} has not run yet"
+            )
+        return self._queue.layout.output_of(self.id, number)
+
+    def output_text(self, attempt: int | None = None) -> str:
+        r"""Return what an attempt (default: the newest) wrote; bytes that are not UTF-8 as `\x9b`.
+
+        Raises:
+            NotFound: it never ran, or what it wrote was removed.
+        """
+        path = self.output_path(attempt)
+        try:
+            with open(path, "rb") as file:
+                return file.read().decode("utf-8", "backslashreplace")
+        except FileNotFoundError:
+            number = self.attempts if attempt is None else attempt
+            raise NotFound(f"the output of job {self.id}, attempt {number}, has been removed") from None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote."""
+        fields, expires_at, result = self.fields, self.expires_at, result_of(self._queue, self)
+        made = {
+            "id": self.id,
+            "state": self.state,
+            "queue": self.queue,
+            "name": fields.get("name"),
+            "priority": self.priority,
+            "command": self.command,
+            "tags": [*fields.get("tags", ())],
+            "batch": fields.get("batch"),
+            "unique_key": fields.get("unique_key"),
+            "run_at": spell(self.run_at),
+            "created_at": spell(self.created_at),
+            "updated_at": spell(self.updated_at),
+            "started_at": _spelled(self.started_at),
+            "finished_at": _spelled(self.finished_at),
+            "attempts": self.attempts,
+            "failures": self.failures,
+            "max_retries": fields.get("max_retries", self._queue.settings.max_retries_default),
+            "exit_code": self.exit_code,
+            "outcome": self.outcome,
+            "last_error": self.last_error,
+            "dead_reason": self.dead_reason,
+            "worker": self.worker,
+            "cpu_s": self.cpu_s,
+            "max_rss_bytes": self.max_rss_bytes,
+            "fingerprint": fingerprint_of(self),
+        }
+        made.update((name, fields.get(name)) for name in AUTHORS)
+        made.update(
+            expires_at=_spelled(expires_at),
+            directory=self.directory,
+            result=result.value,
+            result_error=result.error,
+            progress=self.progress,
+            attempt_list=self._attempt_list(),
+            history=self.history,
+        )
+        return {**made, **{name: value for name, value in fields.items() if name not in made}}
+
+    def _attempt_list(self) -> list[dict[str, Any]]:
+        """Return what is known of each attempt, the newest first."""
+        wanted = self.fields.get("run_at")
+        rows = attempts_of(self.history, self.created_at, None if wanted is None else parse_instant(wanted))
+        return [self._attempt(row) for row in reversed(rows)]
+
+    def _attempt(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        retry = row.get("run_at")
+        return {
+            "attempt": row["attempt"],
+            "started_at": spell(row["started_at"]),
+            "ready_at": spell(row["ready_at"]),
+            "ended_at": _spelled(row.get("ended_at")),
+            "worker": row["worker"],
+            "event": row.get("event"),
+            **{name: row.get(name) for name in DETAILS_OF_AN_END},
+            **{name: bool(row.get(name)) for name in FLAGS_OF_AN_END},
+            "retry_at": None if retry is None else spell(parse_instant(retry)),
+            "output_bytes": _size(self._queue.layout.output_of(self.id, row["attempt"])),
+        }
+
+
+def _spelled(instant: float | None) -> str | None:
+    return None if instant is None else spell(instant)
+
+
+def _size(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return None

@@ -1,0 +1,288 @@
+"""config: where settings come from (environment over config.yaml over defaults) and how the file is edited.
+
+Owns:       config.yaml, and run/config.json, the parsed copy that spares most commands the YAML parser.
+Guarantees: an edit is whole or not at all, at every instant. The copy is never trusted past a change of the file.
+Fails with: InvalidData with file and line (user's data); NotAllowed, Busy and other errors of the
+            operating system (environment); Busy when another edit holds the lock.
+"""
+
+from __future__ import annotations
+
+import os
+
+from queuectl.atomic_file import FILE_MODE, make_directory, make_parents, open_private
+from queuectl.clock import Clock
+from queuectl.config.settings import ALIASES, SETTINGS, Settings, find
+from queuectl.errors import Busy, InvalidData, NotFound, from_os_error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from filelock import BaseFileLock
+
+    from queuectl.config.settings import Setting, Value
+    from queuectl.config.yaml_text import Found
+
+FILE, COPY, LOCK = "config.yaml", "run/config.json", "run/config.lock"
+LOCK_PATIENCE_S = 10
+LONGEST_FILE_BYTES = 1 << 20
+SETTLED_S = 1.0  # a file changed this recently may change again without its mtime showing it
+HEADER = "# QueueCTL settings; config.example.yaml and `queuectl config list` say what there is.\n"
+
+
+def load(home: str, environ: Mapping[str, str]) -> Settings:
+    """Return the settings in force: environment over config.yaml over defaults.
+
+    Raises:
+        InvalidData: a value, a name or the whole file is not acceptable; file and line are named.
+        QueueError: the file cannot be read.
+    Cost: one stat without a config.yaml; one small JSON file when it has not changed; else the YAML parser.
+    """
+    found = _read(home, environ)
+    values = {name: value for name, (value, _) in found.items()}
+    origins = {name: f"{FILE}:{line}" for name, (_, line) in found.items()}
+    for setting in SETTINGS:
+        variable = _variable(setting, environ)
+        if variable is not None:
+            values[setting.name] = _from_environment(setting, variable, environ)
+            origins[setting.name] = f"environment {variable}"
+    return Settings(values, origins)
+
+
+def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tuple[Value, Value, str | None]:
+    """Set one setting in config.yaml, keeping every other line and all comments.
+
+    Returns:
+        The value in force before, the value set, and what overrides it ("environment QUEUECTL_TIMEOUT") or None.
+    Raises:
+        NotFound: no such setting.
+        InvalidData: the text is not acceptable, or the file is broken already; nothing was changed.
+        Busy: another process is editing the file.
+    Crash: the old file or the new one, whole; at worst a litter file beside it.
+    """
+    setting = find(name)
+    try:
+        value = setting.parse(text)
+    except ValueError as error:
+        raise InvalidData(f"{setting.name} {error}") from None
+    # Durations and sizes stay as their author wrote them: "2h30m" says more than 9000.
+    spelled = " ".join(text.split()) if setting.unit else setting.spell(value)
+    return _edit(home, setting, environ, spelled, value)
+
+
+def unset_value(home: str, name: str, environ: Mapping[str, str]) -> tuple[Value, Value, str | None]:
+    """Take one setting out of config.yaml, so that its default holds again.
+
+    Returns, Raises, Crash: as `set_value`; a setting that is not in the file is no error.
+    """
+    setting = find(name)
+    return _edit(home, setting, environ, None, setting.default)
+
+
+def render_example() -> str:
+    """Return the text of config.example.yaml: every setting with its meaning, range and default."""
+    lines = [
+        "# Settings of QueueCTL. Copy what you change to ~/.queuectl/config.yaml, or type",
+        "# `queuectl config set NAME VALUE`. Each line shows the default; the environment",
+        "# (QUEUECTL_ and the name in capitals) wins over the file, a flag over both.",
+        '# Durations are seconds or spelled "90s", "10m", "2h30m", "3d"; sizes are bytes or',
+        '# spelled "64MiB", "1GiB". Changes act on running workers, without a restart.',
+    ]
+    for setting in SETTINGS:
+        unit = f" ({setting.unit})" if setting.unit else ""
+        expected = setting.expected().partition(":")[0]
+        lines += ["", f"# {setting.help}", f"# {expected}{unit}"]
+        lines += [f"# {setting.name}: {setting.spell(setting.default)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _variable(setting: Setting, environ: Mapping[str, str]) -> str | None:
+    """Return the environment variable that sets it; an empty one counts as not there."""
+    aliases = [alias for alias, name in ALIASES.items() if name == setting.name]
+    names = [setting.variable, *("QUEUECTL_" + alias.upper() for alias in aliases)]
+    return next((name for name in names if environ.get(name)), None)
+
+
+def _from_environment(setting: Setting, variable: str, environ: Mapping[str, str]) -> Value:
+    try:
+        return setting.parse(environ[variable])
+    except ValueError as error:
+        raise InvalidData(f"{variable} {error}") from None
+
+
+# --- reading
+
+
+def _read(home: str, environ: Mapping[str, str]) -> Found:
+    """Return what config.yaml says, from the parsed copy while it still holds."""
+    path = os.path.join(home, FILE)
+    try:
+        key = _key(os.stat(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise from_os_error(error, f"cannot read {_shown(path, environ)}") from error
+    copy = os.path.join(home, COPY)
+    found = _read_copy(copy, key)
+    if found is None:
+        from queuectl.config.yaml_text import parse
+
+        text, key = _read_text(path, _shown(path, environ))
+        found = parse(text, _shown(path, environ))
+        _write_copy(copy, key, found)
+    return found
+
+
+def _key(stat: os.stat_result) -> list[int]:
+    # ctime as well: a file put back with its old mtime (cp -p, rsync) is another file.
+    return [stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino]
+
+
+def _read_copy(copy: str, key: list[int]) -> Found | None:
+    """Return the parsed copy if it was made from the file that `key` describes."""
+    import json
+
+    try:
+        with open(copy, encoding="utf-8") as file:
+            data = json.load(file)
+        if data["key"] != key:
+            return None
+        found: Found = {}
+        for name, (value, line) in data["found"].items():
+            setting = find(name)
+            # Checked again: another version may have written it, under other rules.
+            found[setting.name] = (setting.check(value), int(line))
+        return found
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, NotFound):
+        return None
+
+
+def _write_copy(copy: str, key: list[int], found: Found) -> None:
+    """Keep the parsed file. Best effort: without the copy everything works, a little slower."""
+    import json
+
+    if Clock().now() - key[0] / 1e9 < SETTLED_S:
+        return
+    litter = f"{copy}.{os.getpid()}.tmp"
+    try:
+        if os.stat(os.path.dirname(litter)).st_uid != os.geteuid():  # root leaves nothing in the home of another
+            return
+        descriptor = open_private(litter, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({"key": key, "found": found}, file)
+        os.replace(litter, copy)
+    except OSError:
+        _remove(litter)
+
+
+def _read_text(path: str, shown: str) -> tuple[str, list[int]]:
+    """Return the text of config.yaml, line ends untouched, and what identifies that text."""
+    from stat import S_ISREG
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not stop the program
+        try:
+            stat = os.fstat(descriptor)  # before reading: a later change then has another key
+            if not S_ISREG(stat.st_mode):
+                raise InvalidData(f"{shown} is not a regular file")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(LONGEST_FILE_BYTES + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise from_os_error(error, f"cannot read {shown}") from error
+    if len(data) > LONGEST_FILE_BYTES:
+        raise InvalidData(f"{shown} is longer than 1 MiB")
+    try:
+        return data.decode("utf-8"), _key(stat)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InvalidData(f"{shown}:{line}: not UTF-8 (byte 0x{data[error.start]:02x})") from None
+
+
+def _shown(path: str, environ: Mapping[str, str]) -> str:
+    """Name a file as its owner would type it."""
+    user = environ.get("HOME", "").rstrip("/")
+    return "~" + path[len(user) :] if user and path.startswith(user + "/") else path
+
+
+# --- editing
+
+
+def _edit(
+    home: str, setting: Setting, environ: Mapping[str, str], spelled: str | None, value: Value
+) -> tuple[Value, Value, str | None]:
+    from queuectl.config.yaml_text import edit, parse
+
+    path = os.path.join(home, FILE)
+    shown = _shown(path, environ)
+    variable = _variable(setting, environ)
+    lock = _lock(home, shown)
+    try:
+        exists = os.path.exists(path)
+        text = _read_text(path, shown)[0] if exists else ""
+        before = parse(text, shown).get(setting.name, (setting.default, 0))[0]
+        if variable is not None:
+            before = _from_environment(setting, variable, environ)
+        new = edit(text if exists or spelled is None else HEADER, setting, spelled, shown)
+        if new != text:
+            _write(os.path.realpath(path), new, shown)  # the file itself, where config.yaml is a symbolic link
+    finally:
+        lock.release()
+    return before, value, variable and f"environment {variable}"
+
+
+def _lock(home: str, shown: str) -> BaseFileLock:
+    """Take the lock that edits of config.yaml share, making home and run/ where they are missing."""
+    import filelock
+
+    lock = filelock.FileLock(os.path.join(home, LOCK), timeout=LOCK_PATIENCE_S, mode=0o600)
+    try:
+        make_parents(os.path.abspath(home))
+        for folder in (home, os.path.join(home, os.path.dirname(LOCK))):
+            if not os.path.isdir(folder):
+                make_directory(folder)
+        lock.acquire()
+    except filelock.Timeout:
+        raise Busy(f"cannot change {shown}: another process is changing it", "try again") from None
+    except OSError as error:
+        raise from_os_error(error, f"cannot change {shown}") from error
+    return lock
+
+
+def _write(path: str, text: str, shown: str) -> None:
+    """Replace a file as a whole, durably.
+
+    Crash: the old text or the new one; at worst a litter file beside it, which the next edit does not mind.
+    """
+    litter = f"{path}.{os.getpid()}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        try:
+            with open(os.open(litter, flags, FILE_MODE), "wb") as file:
+                os.fchmod(file.fileno(), FILE_MODE)
+                file.write(text.encode("utf-8"))
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(litter, path)
+        except OSError:
+            _remove(litter)
+            raise
+        folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise from_os_error(error, f"cannot write {shown}") from error
+
+
+def _remove(litter: str) -> None:
+    try:
+        os.unlink(litter)
+    except OSError:
+        pass  # another error is being reported; this one would hide it

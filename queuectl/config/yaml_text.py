@@ -1,0 +1,204 @@
+"""config_text: the text of config.yaml, read with line numbers and edited in place.
+
+Owns:       YAML; nothing else in the project imports it, and nothing imports this module before it has to.
+Guarantees: pure, text in and text out. An edit leaves every line alone that is not part of the setting;
+            comment lines inside a list stay, only a comment beside a removed item goes with it.
+            What an edit gives was parsed again and says what it should.
+Fails with: InvalidData: the file, the line, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import yaml
+
+from queuectl.config.settings import find
+from queuectl.errors import InvalidData, NotFound
+from queuectl.units import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from queuectl.config.settings import Setting, Value
+
+    Found = dict[str, tuple[Value, int]]  # canonical name -> value, line
+
+ONE_A_LINE = 'each line is "name: value"'
+
+
+def parse(text: str, place: str) -> Found:
+    """Read the settings of a config.yaml.
+
+    Args:
+        place: how messages name the file.
+    Returns:
+        By canonical name the value and the line it is set in, counted from 1.
+    Raises:
+        InvalidData: not YAML, not a mapping, an unknown or repeated name, a value that is not accepted.
+    """
+    found: Found = {}
+    for entry in _entries(_compose(text, place), place).values():
+        value = _value(entry, place)
+        found[entry.setting.name] = (value, entry.line)
+    return found
+
+
+def edit(text: str, setting: Setting, spelled: str | None, place: str) -> str:
+    """Set or (`spelled` is None) take out one setting, touching no other line.
+
+    Raises:
+        InvalidData: the text is broken already, or laid out so that it cannot be edited line by line.
+    """
+    old = {name: value for name, (value, _) in parse(text, place).items()}
+    root = _compose(text, place)
+    entry = _entries(root, place).get(setting.name)
+    if entry is not None:
+        new = _remove(text, entry) if spelled is None else _replace(text, entry, spelled)
+        del old[setting.name]
+    else:
+        new = text if spelled is None else _append(text, root, f"{setting.name}: {spelled}")
+    if spelled is not None:
+        old[setting.name] = setting.parse(spelled)
+    try:
+        if {name: value for name, (value, _) in parse(new, place).items()} == old:
+            return new
+    except InvalidData:
+        pass
+    raise InvalidData(f"{place} is laid out so that {setting.name} cannot be changed in place", ONE_A_LINE)
+
+
+class _Entry:
+    """One "name: value" of the file."""
+
+    __slots__ = ("key", "line", "setting", "value")
+
+    def __init__(self, setting: Setting, key: yaml.Node, value: yaml.Node) -> None:
+        self.setting = setting
+        self.key = key
+        self.value = value
+        self.line: int = key.start_mark.line + 1
+
+
+def _compose(text: str, place: str) -> yaml.Node | None:
+    """Return the root node: a mapping, an empty scalar, or None for a file of comments."""
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark, problem = error.problem_mark or error.context_mark, error.problem or error.context
+        raise _syntax_error(text, place, mark.index if mark else 0, problem or "unreadable") from None
+    except yaml.reader.ReaderError as error:
+        problem = f"character {quote(text[error.position])} is not allowed"
+        raise _syntax_error(text, place, error.position, problem) from None
+    except RecursionError:
+        raise InvalidData(f"{place} is nested too deeply", ONE_A_LINE) from None
+    empty = isinstance(root, yaml.ScalarNode) and root.value in ("", "null", "~")
+    if root is not None and not empty and not isinstance(root, yaml.MappingNode):
+        line = root.start_mark.line + 1
+        raise InvalidData(f'{place}:{line}: must hold lines "name: value", not {_noun(root)}')
+    return root
+
+
+def _syntax_error(text: str, place: str, index: int, problem: str) -> InvalidData:
+    index = min(index, len(text.rstrip()))  # what ends too early, ends in its last line, not in the one after it
+    line, start = text.count("\n", 0, index) + 1, text.rfind("\n", 0, index) + 1
+    source = text[start:].partition("\n")[0].rstrip()
+    shown = "".join(c if c.isprintable() else " " for c in source[:200])
+    column = index - start
+    excerpt = f"{shown}\n{' ' * column}^" if column <= len(shown) else None
+    return InvalidData(f"{place}:{line}:{column + 1}: not valid YAML: {problem}", ONE_A_LINE, excerpt)
+
+
+def _entries(root: yaml.Node | None, place: str) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = {}
+    if not isinstance(root, yaml.MappingNode):
+        return entries
+    for key, value in root.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise InvalidData(f"{place}:{line}: a setting's name was expected, not {_noun(key)}")
+        try:
+            entry = _Entry(find(key.value), key, value)
+        except NotFound as error:
+            raise InvalidData(f"{place}:{line}: {error}", error.hint) from None
+        name = entry.setting.name
+        if name in entries:
+            raise InvalidData(f"{place}:{line}: {name} is set twice, first in line {entries[name].line}")
+        if value.start_mark.index < key.end_mark.index:  # the node that an alias names lies before it
+            raise InvalidData(f"{place}:{line}: {name} is an alias (*name); write the value itself")
+        entries[name] = entry
+    return entries
+
+
+def _value(entry: _Entry, place: str) -> Value:
+    setting, node = entry.setting, entry.value
+    try:
+        if isinstance(node, yaml.ScalarNode):
+            return setting.parse(node.value)
+        items = node.value if isinstance(node, yaml.SequenceNode) and setting.kind == "integers" else [node]
+        if all(isinstance(item, yaml.ScalarNode) for item in items):
+            return setting.parse("[" + ", ".join(item.value for item in items) + "]")
+        raise setting.refusal(_noun(node))
+    except ValueError as error:
+        raise InvalidData(f"{place}:{entry.line}: {setting.name} {error}") from None
+
+
+def _noun(node: yaml.Node) -> str:
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    return "a list" if isinstance(node, yaml.SequenceNode) else quote(node.value)
+
+
+def _is_block_list(value: yaml.Node) -> bool:
+    return isinstance(value, yaml.SequenceNode) and not value.flow_style
+
+
+def _end(text: str, value: yaml.Node) -> int:
+    """Return where a value really ends; the marks of block values reach over what follows them."""
+    if _is_block_list(value) and value.value:
+        return _end(text, value.value[-1])
+    return max(value.start_mark.index, len(text[: value.end_mark.index].rstrip()))
+
+
+def _line_end(text: str, index: int) -> int:
+    """Return the index just after the line that holds `index`."""
+    return text.find("\n", index) + 1 or len(text)
+
+
+def _comments(text: str, start: int, end: int) -> str:
+    """Return the comment lines among the lines that begin in text[start:end]."""
+    lines = text[start:end].splitlines(keepends=True)
+    return "".join(line for line in lines[1:-1] if line.lstrip().startswith("#"))
+
+
+def _newline(text: str) -> str:
+    return "\r\n" if "\r\n" in text else "\n"
+
+
+def _remove(text: str, entry: _Entry) -> str:
+    key = entry.key.start_mark.index
+    start = max(text.rfind("\n", 0, key) + 1, text.startswith("\ufeff"))
+    end = _end(text, entry.value)
+    return text[:start] + _comments(text, key, end) + text[_line_end(text, end) :]
+
+
+def _replace(text: str, entry: _Entry, spelled: str) -> str:
+    after_colon = text.find(":", entry.key.end_mark.index) + 1
+    start, end = entry.value.start_mark.index, _end(text, entry.value)
+    if "\n" not in text[after_colon:end]:
+        return text[:start] + (" " if start == after_colon else "") + spelled + text[end:]
+    first_end, last_end = _line_end(text, after_colon), _line_end(text, end)
+    beside_name = text[after_colon:first_end].rstrip() if start >= first_end else ""
+    beside_end = "" if _is_block_list(entry.value) else text[end:last_end].rstrip()
+    rest = _comments(text, after_colon, end) + text[last_end:]
+    return f"{text[:after_colon]} {spelled}{beside_name}{beside_end}{_newline(text)}{rest}"
+
+
+def _append(text: str, root: yaml.Node | None, line: str) -> str:
+    """Add a line at the end of the mapping, which is before a document end marker."""
+    newline, position, indent = _newline(text), len(text), ""
+    if isinstance(root, yaml.MappingNode):
+        position = root.end_mark.index
+        indent = " " * (root.value[0][0].start_mark.column if root.value else 0)
+    elif root is not None and not root.value:
+        position = root.start_mark.index
+    before = text[:position]
+    gap = newline if before.strip("\ufeff") and not before.endswith("\n") else ""
+    return f"{before}{gap}{indent}{line}{newline}{text[position:]}"

@@ -1,0 +1,211 @@
+"""places: the directories of a home, whose they are, who may write there, and on what they lie."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from functools import partial
+from typing import TYPE_CHECKING
+
+from queuectl.atomic_file import make_directory
+from queuectl.doctor.context import quoted
+from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few
+from queuectl.maintenance.temp_files import HALF_WRITTEN
+from queuectl.spool.inspection import KINDS
+from queuectl.spool.layout import FOLDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.doctor.context import Home
+
+MINE, OTHERS_WRITE, OTHERS_READ = 0o700, 0o022, 0o055
+KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.\d+)?")
+PROVEN = ("ext2", "ext3", "ext4", "xfs", "btrfs")
+VOLATILE = ("tmpfs", "ramfs")
+SECRETS = ("web.token",)
+NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+FILES = ("config.yaml", *SECRETS, "index.sqlite3")
+BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
+
+
+def folders(home: Home) -> Iterator[Finding]:
+    """Directories that are missing, or something else where they should be."""
+    missing = []
+    for path in home.folders():
+        status, moves = home.lstat(path), "/spool/" in path.removeprefix(home.layout.home)
+        if status is None:
+            missing.append(home.within(path))
+        elif stat.S_ISLNK(status.st_mode):
+            yield from _link(path, moves=moves)
+        elif not stat.S_ISDIR(status.st_mode):
+            kind = KINDS.get(stat.S_IFMT(status.st_mode), "a file")
+            text = f"{path} is {kind} where a directory should be; it gets another name"
+            yield Finding(ERROR, text, mend=partial(_put_aside, home, path))
+    if missing:
+        level = ERROR if home.has_supervisor and any(name.startswith("spool") for name in missing) else WARN
+        yield Finding(level, f"{home.layout.home} lacks {few(missing)}", mend=partial(_make, home, missing))
+
+
+def _link(path: str, *, moves: bool) -> Iterator[Finding]:
+    target = os.path.join(os.path.dirname(path), os.readlink(path))
+    if moves and not os.path.isdir(path):
+        text = f"{path} is a symbolic link to {target}, where there is no directory"
+        yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}")
+    elif moves:
+        text = f"{path} is a symbolic link to {target}: jobs are moved by renaming, never through a link"
+        cure = f"put the directory itself there: rm {quoted(path)} && mv {quoted(target)} {quoted(path)}"
+        yield Finding(ERROR, text, cure)
+    elif not os.path.isdir(path):
+        text = f"{path} is a symbolic link to {target}, where there is no directory"
+        is_loop = os.path.normpath(target) == path
+        yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}" if is_loop else f"mkdir -p {quoted(target)}")
+
+
+def _put_aside(home: Home, path: str) -> str:
+    number = 1
+    while home.lstat(f"{path}.{number}") is not None:
+        number += 1
+    home.files.move(path, f"{path}.{number}")
+    make_directory(path)
+    return f"renamed {home.within(path)} to {home.within(path)}.{number} and made the directory"
+
+
+def _make(home: Home, missing: list[str]) -> str:
+    for name in missing:
+        if home.lstat(f"{home.layout.home}/{name}") is None:
+            make_directory(f"{home.layout.home}/{name}")
+    return f"made {few(missing)}"
+
+
+def strangers(home: Home) -> Iterator[Finding]:
+    """What lies among the directories and is nothing of ours."""
+    top = {folder.split("/")[0] for folder in FOLDERS}
+    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n) and not HALF_WRITTEN.fullmatch(n)]
+    spool = {folder.split("/")[1] for folder in FOLDERS if "/" in folder}
+    within = [f"spool/{name}" for name in home.names("spool") if name not in spool]
+    if within:
+        yield Finding(
+            WARN,
+            f"QueueCTL knows nothing of {few(within)}: jobs in there are never run",
+            "move job files to spool/pending, and the rest out of the spool",
+        )
+    if unknown:
+        yield Finding(INFO, f"{few(unknown)} in {home.layout.home} is nothing of QueueCTL's", "move it elsewhere")
+
+
+def modes(home: Home) -> Iterator[Finding]:
+    """Who may read and write what only its owner should."""
+    for path in home.folders():
+        status = _behind_links(path)
+        if status is None or not stat.S_ISDIR(status.st_mode):
+            continue
+        wrong = _wrong_with_directory(status.st_mode, is_home=path == home.layout.home)
+        if wrong is not None:
+            level, text = wrong
+            mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
+            mend = partial(_set, home, [os.path.realpath(path)], MINE)
+            yield Finding(level, f"{path} {mode} {text}", f"chmod 700 {quoted(path)}", mend=mend)
+        if path == home.layout.home and home.is_closed:  # nothing in it can be looked at
+            return
+    for name in FILES:
+        path = f"{home.layout.home}/{name}"
+        status = home.lstat(path)
+        if status is None or not stat.S_ISREG(status.st_mode):
+            continue
+        allowed = 0o600 if name in SECRETS else 0o644
+        if status.st_mode & 0o777 & ~allowed & 0o077:
+            may = "may be read by others" if name in SECRETS else "may be written by others"
+            mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
+            text = f"{path} {mode} {may}, who could then run commands as you"
+            yield Finding(ERROR, text, mend=partial(_set, home, [path], 0o600))
+    open_to_others = [path for name in home.names("run") if _may_be_written(home, path := f"{home.layout.run}/{name}")]
+    if open_to_others:
+        named = [home.within(path) for path in open_to_others]
+        yield Finding(ERROR, f"{few(named)} may be written by others", mend=partial(_set, home, open_to_others, 0o600))
+    yield from _modes_of_jobs(home)
+
+
+def _behind_links(path: str) -> os.stat_result | None:
+    """Status of what a name leads to; None when that is nothing."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        if error.errno in NOTHING:
+            return None
+        raise
+
+
+def _wrong_with_directory(mode: int, *, is_home: bool) -> tuple[str, str] | None:
+    if mode & OTHERS_WRITE:
+        return ERROR, "may be written by others, who could then run commands as you"
+    if ~mode & MINE:
+        return ERROR, "keeps its own owner out"
+    return (WARN, "lets others look at what is run") if is_home and mode & OTHERS_READ else None
+
+
+def _may_be_written(home: Home, path: str) -> bool:
+    status = home.lstat(path)
+    return status is not None and not stat.S_ISLNK(status.st_mode) and bool(status.st_mode & OTHERS_WRITE)
+
+
+def _modes_of_jobs(home: Home) -> Iterator[Finding]:
+    found = home.survey.of("mode")
+    if found:
+        paths = [seen.path for seen in found]
+        text = f"the mode of {home.survey.told('mode')} keeps the job from being read or changed, or lets others write"
+        yield Finding(WARN, text, mend=partial(_set, home, paths, 0o600))
+
+
+def _set(home: Home, paths: list[str], mode: int) -> str:
+    for path in paths:
+        home.files.set_mode(path, mode)
+    return f"made {few([home.within(path) for path in paths])} {mode:04o}"
+
+
+def owners(home: Home) -> Iterator[Finding]:
+    """What belongs to somebody else, often because it was once run as root."""
+    foreign = [seen.path for seen in home.survey.of("foreign")]
+    paths = [*home.folders(), *(f"{home.layout.home}/{name}" for name in (*FILES, *BESIDE_INDEX))]
+    paths += [f"{home.layout.home}/{folder}/{name}" for folder in ("run", "logs") for name in home.names(folder)]
+    for path in paths:
+        status = home.lstat(path)
+        may_be_roots = home.within(path) in ("config.yaml", *SECRETS)
+        if status is not None and status.st_uid != os.geteuid() and not (may_be_roots and status.st_uid == 0):
+            foreign.append(path)
+    if foreign:
+        named = few([home.within(path) for path in sorted(foreign)])
+        yield Finding(
+            ERROR,
+            f"{home.layout.home} holds what belongs to another user, and is never run or changed: {named}",
+            f"sudo chown -R {os.geteuid()} {quoted(home.layout.home)}",
+        )
+
+
+def file_system(home: Home) -> Iterator[Finding]:
+    """Whether what the home lies on keeps the promises."""
+    from queuectl.supervisor.supervisor_lock import FORCE, NETWORK, file_system_of
+
+    kinds = {file_system_of(os.path.realpath(path)): path for path in (home.layout.spool, home.layout.home)}
+    for kind, path in kinds.items():
+        if kind in NETWORK:
+            level = WARN if home.environ.get(FORCE) else ERROR
+            text = f"{path} is on a network file system ({kind}), where locks and renames do not keep jobs safe"
+            yield Finding(level, text, "stop the workers and move the home to a local disk; then set QUEUECTL_HOME")
+        elif kind in VOLATILE:
+            text = f"{path} is in memory ({kind}): jobs are lost when the machine goes down"
+            yield Finding(WARN, text, "move the home to a disk; then set QUEUECTL_HOME")
+        elif kind and kind not in PROVEN:
+            text = f"{path} is on {kind}; what QueueCTL promises was tested on {', '.join(PROVEN[2:])}"
+            yield Finding(INFO, text, "nothing, unless a power cut must not lose a job")
+    spool = home.lstat(home.layout.spool)
+    for path in home.folders():
+        status = home.lstat(path)
+        if spool and status and "/spool/" in path[len(home.layout.home) :] and status.st_dev != spool.st_dev:
+            text = f"{path} lies on another file system than {home.layout.spool}: jobs are moved, never copied"
+            yield Finding(ERROR, text, "unmount it, and have all of spool/ on one file system")
+    if not home.files.moves_at_once:
+        text = "this system has no renameat2: a move takes two steps, and a crash may leave two names, which is mended"
+        yield Finding(INFO, text, "nothing; a kernel of 3.15 or newer does it at once")

@@ -1,0 +1,125 @@
+"""machine: the disk, the clock and the limits that the queue has to live with."""
+
+from __future__ import annotations
+
+import os
+import resource
+from functools import partial
+from typing import TYPE_CHECKING
+
+import queuectl
+from queuectl.clock import spell
+from queuectl.doctor.context import quoted
+from queuectl.doctor.result import ERROR, WARN, Finding, few
+from queuectl.health import LOW_SHARE
+from queuectl.spool import outputs
+from queuectl.spool.enqueue import least_free
+from queuectl.spool.spool import BALLAST_BYTES
+from queuectl.units import plural, spell_duration, spell_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.doctor.context import Home
+
+LOW_INODES_SHARE = 0.01
+LOW_INODES = 1000
+LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
+FEW_FILES = 600  # bulk enqueue has 512 files open at a time
+SMALLEST_JUMP_S = 60.0
+PURGE = "queuectl purge --older-than 1d; for all that have ended: queuectl purge"
+
+
+def disk(home: Home) -> Iterator[Finding]:
+    """Whether there is room."""
+    space = os.statvfs(home.layout.home)
+    free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
+    floor = least_free(home.settings, total)
+    where = f"the disk of {home.layout.home}"
+    if space.f_flag & os.ST_RDONLY:
+        yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
+    elif free < floor:
+        text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
+        yield _full(home, ERROR, text, total, PURGE)
+    elif total and free < LOW_SHARE * total:
+        text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
+        cure = f"free some space; largest first: du -ah {quoted(home.layout.home)} | sort -rh | head"
+        yield _full(home, WARN, text, total, cure)
+
+
+def _full(home: Home, level: str, text: str, total_bytes: int, cure: str) -> Finding:
+    """Return a finding that names the largest outputs, where some are large."""
+    found = outputs.largest(home.spool, total_bytes)
+    if found:
+        return Finding(level, f"{text}; {outputs.words(found)}", outputs.removal(home.spool, found))
+    return Finding(level, text, cure)
+
+
+def inodes(home: Home) -> Iterator[Finding]:
+    """Whether the disk takes more files."""
+    space = os.statvfs(home.layout.home)
+    if space.f_files and space.f_favail < max(LOW_INODES, LOW_INODES_SHARE * space.f_files):
+        level = ERROR if space.f_favail < LOW_INODES // 10 else WARN
+        text = (
+            f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
+        )
+        yield Finding(level, text, PURGE)
+
+
+def ballast(home: Home) -> Iterator[Finding]:
+    """The space that is kept for verdicts on a full disk."""
+    status = home.lstat(home.layout.ballast)
+    reserved = None if status is None else status.st_blocks * 512
+    if home.supervisor is None or (reserved is not None and reserved >= BALLAST_BYTES):
+        return
+    size = "is missing" if reserved is None else f"holds {spell_size(reserved)}, not {spell_size(BALLAST_BYTES)}"
+    text = f"{home.layout.ballast} {size}: on a full disk the verdicts of running jobs would find no room"
+    yield Finding(WARN, text, mend=partial(_keep_ballast, home))
+
+
+def _keep_ballast(home: Home) -> str:
+    home.spool.free_ballast()
+    home.spool.keep_ballast()
+    status = home.lstat(home.layout.ballast)
+    return f"reserved {spell_size(0 if status is None else status.st_blocks * 512)} in run/ballast"
+
+
+def clock(home: Home) -> Iterator[Finding]:
+    """Whether the time is right, as far as files can tell."""
+    survey = home.survey
+    if survey.ahead:
+        text = (
+            f"{plural(survey.ahead, 'job file')} will be written in the future, up to {spell_duration(survey.ahead_s)}"
+            f" from now ({spell(home.now)[:19]}Z): the clock was set back, or was wrong"
+        )
+        yield Finding(WARN, text, "timedatectl status; if the time is right now, nothing: jobs run all the same")
+    installed = os.stat(queuectl.__file__).st_mtime
+    if home.now < installed - SMALLEST_JUMP_S:
+        text = f"it is {spell(home.now)[:19]}Z by the clock, {spell_duration(installed - home.now)} before QueueCTL was"
+        yield Finding(WARN, f"{text} installed", "timedatectl set-ntp true, or set the time")
+
+
+def limits(_home: Home) -> Iterator[Finding]:
+    """How many files a process may have open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
+        text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
+        enough = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
+        raise_it = (
+            f"ulimit -n {enough}" if enough > soft else "have root raise it: limits.conf, or LimitNOFILE= of a service"
+        )
+        yield Finding(WARN, text, f"{raise_it}; then start the workers again")
+
+
+def logs(home: Home) -> Iterator[Finding]:
+    """Logs that have grown past what rotation lets them."""
+    sizes = {
+        name: status.st_size
+        for name in home.names("logs")
+        if (status := home.lstat(f"{home.layout.logs}/{name}")) is not None
+    }
+    huge = [f"{name} ({spell_size(size)})" for name, size in sizes.items() if size > LOG_BYTES]
+    if huge:
+        paths = " ".join(quoted(f"{home.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
+        text = f"logs/ is larger than rotation keeps it: {few(huge)}"
+        yield Finding(WARN, text, f"look at its end for what repeats, then: truncate -s 0 {paths}")

@@ -1,0 +1,110 @@
+"""supervision: whether somebody runs the jobs, and is who he should be."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from queuectl.doctor.result import ERROR, INFO, WARN, Finding, few
+from queuectl.health import START
+from queuectl.units import plural, spell_duration
+from queuectl.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.doctor.context import Home
+
+
+def supervisor(home: Home) -> Iterator[Finding]:
+    """Whether it answers, and is well."""
+    running = home.supervisor
+    if running is not None:
+        pid = running["pid"]
+        if running["degraded"]:
+            text = f"the supervisor (pid {pid}) does without something it needs: {running['degraded']}"
+            yield Finding(ERROR, text, "queuectl worker logs; it goes on by itself once that is mended")
+        if running["draining"]:
+            yield Finding(
+                INFO, f"the supervisor (pid {pid}) drains: no new job is started", f"when it has gone: {START}"
+            )
+        return
+    if home.holder is None:
+        return
+    from queuectl.executor.process_identity import is_stopped
+
+    pid = home.holder
+    if is_stopped(pid):
+        text = f"the supervisor (pid {pid}) does not answer, for it was stopped (SIGSTOP)"
+        yield Finding(ERROR, text, f"kill -CONT {pid}")
+    elif home.is_silent:
+        text = f"the supervisor (pid {pid}) does not answer"
+        yield Finding(ERROR, text, f"queuectl worker logs; if it stays so: kill {pid}, then: {START}")
+    else:
+        text = f"process {pid} holds run/supervisor.lock and listens on no socket: no other supervisor can start"
+        yield Finding(ERROR, text, f"see what it is: ps -fp {pid}; then: kill {pid}")
+
+
+def version(home: Home) -> Iterator[Finding]:
+    """Whether the supervisor is of the version that is installed."""
+    running = home.supervisor
+    if running is not None and running["version"] != __version__:
+        text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
+        yield Finding(WARN, text, "queuectl worker restart")
+
+
+def events(home: Home) -> Iterator[Finding]:
+    """Whether the supervisor is told of changed files, or has to look for them."""
+    why = home.supervisor.get("polling") if home.supervisor is not None else None
+    if why is None:
+        return
+    every = spell_duration(home.settings.poll_interval)
+    text = f"the system does not report changed files: {why}; the supervisor looks for them every {every}"
+    limit = next((word for word in why.split() if word.startswith("fs.inotify.")), None)
+    if limit is None:
+        yield Finding(INFO, text, "dropped files start a little later; for a shorter time: poll_interval")
+        return
+    now = _number_in(f"/proc/sys/{limit.replace('.', '/')}")
+    hint = f"as root: sysctl {limit}={max(1024, 4 * (now or 0))}, and the same line in /etc/sysctl.d/"
+    yield Finding(WARN, text, hint)
+
+
+def _number_in(path: str) -> int | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def workers(home: Home) -> Iterator[Finding]:
+    """Whether there is somebody to run what is due."""
+    running = home.supervisor
+    lost = [worker["name"] for worker in running["workers"] if worker["state"] == "backoff"] if running else []
+    if lost:
+        yield Finding(WARN, f"{few(lost)} died and is started again later", f"queuectl worker logs {lost[0]}")
+    due = home.survey.due
+    if not due or home.holder is not None or (running and (running["workers"] or running["draining"])):
+        return
+    who = "the supervisor has no workers" if running else "no supervisor runs"
+    yield Finding(WARN, f"{plural(due, 'job')} could run now, but {who}", START)
+
+
+def traces(home: Home) -> Iterator[Finding]:
+    """What a supervisor that was killed has left in run/."""
+    from queuectl.supervisor.supervisor_lock import TRACES, noted_pid
+
+    left = [f"run/{name}" for name in TRACES if home.lstat(f"{home.layout.run}/{name}") is not None]
+    if left and not home.has_supervisor:
+        if "run/supervisor.json" in left and noted_pid(home.layout) is None:
+            text = f"{few(left)} came with a copy: the supervisor of another home made them"
+            yield Finding(INFO, text, mend=partial(_tidy, home))
+            return
+        text = f"the last supervisor was killed and has left {few(left)}"
+        yield Finding(WARN, text, mend=partial(_tidy, home))
+
+
+def _tidy(home: Home) -> str:
+    from queuectl.supervisor.supervisor_lock import tidy
+
+    return f"removed {few([f'run/{name}' for name in tidy(home.layout)])}"

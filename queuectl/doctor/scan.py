@@ -1,0 +1,252 @@
+"""survey: one look at every job file, and a second at each that looked wrong.
+
+Guarantees: changes nothing. What is reported lay there, unchanged and in nobody's hand, at two moments: a job on its way
+            has another ctime, or is locked, so that a queue at work raises no alarm. Memory is bounded.
+Cost:       some 100 µs a job.
+Source:     spool/FORMAT.md § Recovery, § Two names, § Foreign files.
+"""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+from queuectl.doctor.check_attributes import is_kept
+from queuectl.doctor.result import few
+from queuectl.errors import InvalidData
+from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job, leads_to
+from queuectl.job.job_file import MAX_FILE_BYTES
+from queuectl.spool.fs import READ
+from queuectl.spool.inspection import read_record, wrong_with_inode
+from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
+
+if TYPE_CHECKING:
+    import os
+
+    from queuectl.doctor.context import Home
+
+    Mark = tuple[int, ...]
+    Kinds = dict[str, str]  # what is wrong, and a detail
+
+LIMIT = 10_000  # of each kind that are kept; --fix may be repeated
+FORGOTTEN_S = 3600.0
+FUTURE_S = 60.0
+FAR_S = 366 * 86400.0
+LATER = {PENDING: (PROCESSING, DONE, DEAD), PROCESSING: (DONE, DEAD), DONE: (DEAD,), DEAD: ()}
+PASSING = (
+    "torn",
+    "unfiled",
+    "twice",
+    "stranger",
+    "linked",
+    "shared",
+)  # these states are passed through by whoever has the lock
+
+
+class Seen:
+    """One entry of a directory that looked wrong.
+
+    Attributes:
+        kind: stranger, foreign, mode, kept, unreadable, torn, unfiled, stranded, twice, linked, shared or ignored.
+        detail: the reason, or the other directory.
+    """
+
+    __slots__ = ("detail", "directory", "kind", "mark", "name", "path")
+
+    def __init__(self, directory: str, name: str, path: str, kind: str, detail: str, mark: Mark) -> None:
+        self.directory = directory
+        self.name = name
+        self.path = path
+        self.kind = kind
+        self.detail = detail
+        self.mark = mark
+
+    def __str__(self) -> str:
+        return f"spool/{self.directory}/{shown(self.name)}"
+
+    @property
+    def job_id(self) -> str:
+        """Whose file it is, where its name tells."""
+        return job_id_of(self.name) or ""
+
+
+class Look:
+    """What one look at an entry has shown.
+
+    Attributes:
+        mark: what changes when it changes; empty when it has gone.
+        kinds: what is wrong with it.
+        age_s: since it was written.
+    """
+
+    __slots__ = ("age_s", "job", "kinds", "mark")
+
+    def __init__(self, mark: Mark = (), kinds: Kinds | None = None, age_s: float = 0.0) -> None:
+        self.mark = mark
+        self.kinds = kinds or {}
+        self.age_s = age_s
+        self.job: Job | None = None
+
+
+class Survey:
+    """What was seen.
+
+    Attributes:
+        jobs: how many files are jobs.
+        due: how many of them might run now.
+        far: how many wait for a time more than a year away.
+        first_far: the first of those that was found, with its time.
+        ahead: files whose mtime lies in the future; by how many seconds at most.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._found: dict[str, list[Seen]] = {}
+        self.jobs = self.due = self.ahead = self.far = 0
+        self.ahead_s = 0.0
+        self.first_far: tuple[str, float] | None = None
+        self._cut: set[str] = set()  # kinds of which there are more than are kept
+        for directory in DIRECTORIES:
+            for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
+                self._see(directory, name)
+                if number % 500 == 0:
+                    home.on_step(500)
+        self._found = {kind: self._confirmed(found) for kind, found in self._found.items()}
+
+    def of(self, kind: str, *directories: str) -> list[Seen]:
+        """Return what was found of a kind, in these directories or in all."""
+        return [seen for seen in self._found.get(kind, ()) if not directories or seen.directory in directories]
+
+    def told(self, kind: str, *directories: str) -> str:
+        """Name what was found of a kind, the first few, and say how many more there are, or at least are."""
+        return few([str(seen) for seen in self.of(kind, *directories)], is_cut=kind in self._cut)
+
+    def _see(self, directory: str, name: str) -> None:
+        look = self._look(directory, name)
+        if look.job is not None:
+            self._count(look.job)
+        if look.age_s < -FUTURE_S:
+            self.ahead, self.ahead_s = self.ahead + 1, max(self.ahead_s, -look.age_s)
+        path = f"{self._home.layout.directory(directory)}/{name}"
+        for kind, detail in look.kinds.items():
+            found = self._found.setdefault(kind, [])
+            if len(found) < LIMIT:
+                found.append(Seen(directory, name, path, kind, detail, look.mark))
+            else:
+                self._cut.add(kind)
+
+    def _count(self, job: Job) -> None:
+        home = self._home
+        self.jobs += 1
+        home.comparison.see(job)
+        if job.directory != PENDING or job.is_held:
+            return
+        due_at = job.due_at(home.now, home.settings.backoff_max)
+        self.due += due_at <= home.now
+        if due_at - home.now > FAR_S:
+            self.far += 1
+            self.first_far = self.first_far or (job.id, due_at)
+
+    # --- one entry
+
+    def _look(self, directory: str, name: str) -> Look:
+        home, path = self._home, f"{self._home.layout.directory(directory)}/{name}"
+        status = home.lstat(path)
+        if status is None:
+            return Look()
+        look = Look((status.st_ino, status.st_size, status.st_ctime_ns), age_s=home.now - status.st_mtime)
+        if directory == PENDING and is_ignored(name):
+            look.kinds = {"ignored": ""} if home.age_s(status) > FORGOTTEN_S else {}
+            return look
+        look.kinds = _wrong_with_entry(directory, name, status)
+        if look.kinds.keys() - {"mode"}:
+            return look
+        try:
+            look.job = self._read(directory, name, look.kinds)
+            self._judge(look.job, status, look.kinds)
+        except FileNotFoundError:
+            return Look()
+        except InvalidData as error:
+            if directory != PENDING or look.age_s >= home.settings.drop_grace:
+                look.kinds["stranger"] = str(error)
+        except OSError as error:
+            if "mode" not in look.kinds:
+                look.kinds["unreadable"] = error.strerror or str(error)
+        return look
+
+    def _read(self, directory: str, name: str, kinds: Kinds) -> Job:
+        files, layout = self._home.files, self._home.layout
+        fd = files.open(f"{layout.directory(directory)}/{name}", READ)
+        try:
+            record = read_record(files.read(fd, MAX_FILE_BYTES), directory, files.fstat(fd).st_mode)
+            if directory == PROCESSING and not files.is_locked(fd):
+                kinds["stranded"] = ""
+            if is_kept(fd):
+                kinds["kept"] = ""
+            return Job(name[: -len(SUFFIX)], record, directory, files.fstat(fd).st_mtime)
+        finally:
+            files.close(fd)
+
+    def _judge(self, job: Job, status: os.stat_result, kinds: Kinds) -> None:
+        """Say what is wrong with a file that is a job."""
+        home = self._home
+        if job.is_torn:
+            kinds["torn"] = ""
+        if job.directory == PENDING and leads_to(job.history) in (DONE, DEAD):
+            kinds["unfiled"] = job.last_event
+        for directory in LATER[job.directory]:
+            other = home.lstat(home.layout.job(directory, job.id))
+            if other is not None:
+                kinds["linked" if other.st_ino == status.st_ino else "twice"] = directory
+        if (
+            status.st_nlink > 1
+            and job.directory != PROCESSING
+            and home.now - status.st_ctime > home.settings.drop_grace
+        ):
+            places = (home.lstat(home.layout.job(directory, job.id)) for directory in DIRECTORIES)
+            if status.st_nlink > sum(place is not None and place.st_ino == status.st_ino for place in places):
+                kinds["shared"] = ""
+
+    # --- the second look
+
+    def _confirmed(self, found: list[Seen]) -> list[Seen]:
+        """Keep what is still there as it was."""
+        if found:
+            self._home.nap()
+        return [seen for seen in found if self._is_still_wrong(seen)]
+
+    def _is_still_wrong(self, seen: Seen) -> bool:
+        look = self._look(seen.directory, seen.name)
+        if look.mark != seen.mark or seen.kind not in look.kinds:
+            return False
+        return seen.kind not in PASSING or not self._is_in_hand(seen.path)
+
+    def _is_in_hand(self, path: str) -> bool:
+        files = self._home.files
+        try:
+            fd = files.open(path, READ)
+        except OSError:
+            return False
+        try:
+            return files.is_locked(fd)
+        except OSError:
+            return False
+        finally:
+            files.close(fd)
+
+
+def _wrong_with_entry(directory: str, name: str, status: os.stat_result) -> Kinds:
+    """Say what is wrong with an entry before it is opened."""
+    if job_id_of(name) is None:
+        return {"stranger": BAD_NAME}
+    mode = stat.S_IMODE(status.st_mode)
+    needed, forbidden = (0o400, 0) if directory == PENDING else (0o600, 0o022)
+    kinds = {"mode": f"{mode:04o}"} if needed & ~mode or forbidden & mode else {}
+    wrong = wrong_with_inode(status)
+    if wrong is None or not stat.S_ISREG(status.st_mode):
+        return kinds if wrong is None else {"stranger": wrong}
+    if wrong.startswith("belongs"):
+        kinds = {"foreign": wrong}
+    elif not (kinds and mode & stat.S_IWOTH):
+        kinds["stranger"] = wrong
+    return kinds

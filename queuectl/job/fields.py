@@ -1,0 +1,370 @@
+"""fields: what an author may say about a job, and the ids of jobs.
+
+Owns:       FIELDS, the table of everything an author may write; the grammar of ids; the checks that FIELDS is made of.
+Guarantees: `validate` accepts a job only when nothing in it can surprise the program later; what depends on
+            the running system (a missing directory, arguments that are too long together) is left to the attempt.
+Fails with: InvalidField, naming the field, what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from queuectl.clock import EXPECTED, parse_instant, spell
+from queuectl.errors import InvalidData
+from queuectl.units import LONGEST_S as LONGEST_S
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
+    Fields = dict[str, Any]
+    Check = Callable[[object], str | None]  # what was expected, or None when the value is fine
+
+ID_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+ID_CHARS = ID_START | frozenset("._-")
+ID_MAX = 128
+ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
+LONGEST_ARGUMENT = 131_071  # bytes that Linux hands to a program in one piece, its NUL not counted; `sh -c` is one too
+
+NAME_MAX = 200
+# What would move the cursor of a terminal, break a line or reorder the text around it: the control characters C0 and C1,
+# separators of lines and paragraphs, bidirectional controls, the byte order mark. The same in every version of Unicode.
+NOT_IN_NAMES = (
+    *((0x0000, 0x001F), (0x007F, 0x009F), (0x061C, 0x061C), (0x200E, 0x200F), (0x2028, 0x202E)),
+    *((0x2066, 0x2069), (0xFEFF, 0xFEFF)),
+)
+_not_in_names = frozenset(chr(code) for first, last in NOT_IN_NAMES for code in range(first, last + 1))
+
+GENERATED_CHARS = 16
+GENERATED = frozenset(CROCKFORD)
+PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
+_instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
+INSTANTS_MAX = 1024
+_second = (-1, "")
+
+
+def is_id(text: object) -> bool:
+    """Tell whether `text` may name a job, queue or batch; the only place that decides it."""
+    return isinstance(text, str) and 0 < len(text) <= ID_MAX and text[0] in ID_START and ID_CHARS.issuperset(text)
+
+
+def is_generated(job_id: str) -> bool:
+    """Tell whether an id has the form of those that `new_id` makes."""
+    return len(job_id) == GENERATED_CHARS and GENERATED.issuperset(job_id)
+
+
+class _Ids:
+    """Time-ordered ids: 9 characters of milliseconds, 7 that begin at random and count up within one millisecond."""
+
+    __slots__ = ("last_ms", "lock", "low")
+
+    def __init__(self) -> None:
+        self.last_ms = -1
+        self.low = 0
+        self.lock = allocate_lock()
+
+    def next(self, now: float) -> str:
+        with self.lock:
+            ms = int(now * 1000)
+            if ms > self.last_ms:
+                # The top bit stays free, so that counting up never carries into the milliseconds.
+                self.last_ms, self.low = ms, int.from_bytes(os.urandom(5), "big") >> 6
+            else:
+                self.low += 1
+            value = (self.last_ms << 35) + self.low
+        return "".join([PAIRS[value >> shift & 1023] for shift in range(70, -1, -10)])
+
+
+_ids = _Ids()
+if hasattr(os, "register_at_fork"):  # a forked child must not repeat its parent's sequence
+    os.register_at_fork(after_in_child=_ids.__init__)  # type: ignore[misc]
+
+
+def new_id(now: float) -> str:
+    """Return a fresh id of 16 characters; ids made by one process sort by creation, even if the clock goes back."""
+    return _ids.next(now)
+
+
+def instant_of(text: str) -> float:
+    """Return an RFC 3339 instant as seconds since 1970; raises ValueError."""
+    at = _instants.get(text)
+    if at is None:
+        at = parse_instant(text)
+        _remember(text, at)
+    return at
+
+
+def stamp(now: float) -> str:
+    """Spell the present instant; most come in a second that has been spelled just before."""
+    global _second  # noqa: PLW0603 - a cache of one
+    micros = round(now * 1_000_000)
+    second, fraction = divmod(micros, 1_000_000)
+    if second != _second[0]:
+        _second = (second, spell(second).partition(".")[0])
+    text = f"{_second[1]}.{fraction:06}Z"
+    _remember(text, micros / 1_000_000)
+    return text
+
+
+def _remember(text: str, at: float) -> None:
+    if len(_instants) >= INSTANTS_MAX:
+        _instants.clear()
+    _instants[text] = at
+
+
+# --- checks: None when the value is fine, else the words for "must be ..."
+
+
+def integer(low: int, high: int) -> Check:
+    """Accept an integer in this range."""
+
+    def check(value: object) -> str | None:
+        fine = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        return None if fine else f"an integer from {low} to {high}"
+
+    return check
+
+
+def number(low: float, high: float, words: str, *, above: bool = False) -> Check:
+    """Accept a number in this range, `low` itself excluded when `above`."""
+
+    def check(value: object) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return words
+        return None if low <= value <= high and not (above and value == low) else words
+
+    return check
+
+
+def one_of(*choices: str) -> Check:
+    """Accept these words."""
+
+    def check(value: object) -> str | None:
+        return None if isinstance(value, str) and value in choices else " or ".join(f'"{c}"' for c in choices)
+
+    return check
+
+
+def or_null(inner: Check) -> Check:
+    """Accept null as well."""
+    return lambda value: None if value is None else inner(value)
+
+
+def string(value: object) -> str | None:
+    """Accept any string."""
+    return None if isinstance(value, str) else "a string"
+
+
+def flag(value: object) -> str | None:
+    """Accept true and false."""
+    return None if isinstance(value, bool) else "true or false"
+
+
+def instant(value: object) -> str | None:
+    """Accept an RFC 3339 instant with a zone."""
+    if not isinstance(value, str):
+        return EXPECTED
+    try:
+        instant_of(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _text(limit: int) -> Check:
+    words = f"a non-empty string of at most {limit} characters"
+
+    def check(value: object) -> str | None:
+        return None if isinstance(value, str) and value.strip() and len(value) <= limit else words
+
+    return check
+
+
+def _fits(text: str) -> bool:
+    """Tell whether a program can be given this text as one argument or variable."""
+    if len(text) * 4 <= LONGEST_ARGUMENT:
+        return True
+    return len(text.encode("utf-8", "surrogatepass")) <= LONGEST_ARGUMENT
+
+
+def _command(value: object) -> str | None:
+    if isinstance(value, str) and not _fits(value):
+        return f"at most {LONGEST_ARGUMENT} bytes long, which is all that a shell can be given: put it into a file"
+    return None if isinstance(value, str) and value.strip() else "a non-empty string"
+
+
+def _label(value: object) -> str | None:
+    return None if is_id(value) else ID_GRAMMAR
+
+
+def _name(value: object) -> str | None:
+    fine = isinstance(value, str) and value.strip(" ") and len(value) <= NAME_MAX and _not_in_names.isdisjoint(value)
+    return None if fine else f"text of one line, at most {NAME_MAX} characters, without control characters"
+
+
+def _argv(value: object) -> str | None:
+    if not (isinstance(value, list) and value and all(isinstance(a, str) for a in value) and value[0]):
+        return "a non-empty list of strings whose first is not empty"
+    fine = all(_fits(argument) for argument in value)
+    return None if fine else f"a list of strings of at most {LONGEST_ARGUMENT} bytes each: put long ones into a file"
+
+
+def _strings(value: object) -> str | None:
+    fine = isinstance(value, list) and all(isinstance(a, str) and a for a in value)
+    return None if fine else "a list of non-empty strings"
+
+
+def _environment(value: object) -> str | None:
+    def is_name(name: object) -> bool:
+        return isinstance(name, str) and name != "" and "=" not in name
+
+    if not (isinstance(value, dict) and all(is_name(name) and isinstance(v, str) for name, v in value.items())):
+        return "an object of strings whose names are not empty and hold no '='"
+    fine = all(_fits(f"{name}={text}") for name, text in value.items())
+    return None if fine else f"an object in which no name with its value has more than {LONGEST_ARGUMENT} bytes"
+
+
+def _absolute_path(value: object) -> str | None:
+    return None if isinstance(value, str) and value.startswith("/") else "an absolute path"
+
+
+def _exactly(wanted: object) -> Check:
+    def check(value: object) -> str | None:
+        fine = value == wanted and type(value) is type(wanted)
+        return None if fine else f"{wanted!r} in a new job".replace("'", '"')
+
+    return check
+
+
+def _not_yet(_value: object) -> str | None:
+    return "left out: this version of QueueCTL does not support it yet, and running the job without it would be wrong"
+
+
+_seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above=True)
+
+FIELDS: dict[str, Check] = {
+    "id": _label,
+    "command": _command,
+    "argv": _argv,
+    "queue": _label,
+    "name": _name,
+    "batch": _label,
+    "priority": integer(-1000, 1000),
+    "tags": _strings,
+    "max_retries": integer(0, 1000),
+    "timeout": number(0, LONGEST_S, f"a number of seconds from 0 (none), {AT_MOST}"),
+    "kill_after": _seconds,
+    "backoff_base": number(0, LONGEST_S, f"a number above 0, {AT_MOST}", above=True),
+    "backoff_max": _seconds,
+    "backoff_jitter": number(0, 1, "a number from 0 to 1"),
+    "run_at": instant,
+    "expires_at": instant,
+    "cwd": _absolute_path,
+    "env": _environment,
+    "unique_key": _text(256),
+    "leftovers": one_of("end", "leave"),
+    "on_interrupt": one_of("requeue", "bury"),
+    "after": _not_yet,
+    "after_policy": _not_yet,
+    "lock": _not_yet,
+    "state": _exactly("pending"),
+    "attempts": _exactly(0),
+    "created_at": instant,
+    "updated_at": instant,
+}
+MEANT = {"delay": "run_at", "retries": "max_retries", "unique": "unique_key", "cmd": "command"}  # not alike in letters
+EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
+
+
+class InvalidField(InvalidData):
+    """A field of the job does not hold what it may hold; `field` lets the caller find its line."""
+
+    def __init__(self, field: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.field = field
+
+
+class UnknownField(InvalidField, TypeError):
+    """There is no such field; a Python call that names it is wrong as any unknown keyword is."""
+
+
+def validate(fields: Mapping[str, object]) -> None:
+    """Check what an author wrote; fields outside FIELDS are none of our business and are kept.
+
+    Raises:
+        InvalidField: the first field that does not hold.
+    """
+    for field, value in fields.items():
+        check = FIELDS.get(field)
+        expected = check(value) if check is not None else None
+        if expected is not None:
+            raise InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}')
+    if ("command" in fields) == ("argv" in fields):
+        found = "both" if "command" in fields else "neither"
+        raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
+
+
+def refuse_expired(fields: Mapping[str, object], now: float) -> None:
+    """Refuse a new job whose `expires_at` leaves it no time to start; other fields may hold anything.
+
+    A file dropped into the spool may say so: it becomes dead at once.
+
+    Raises:
+        InvalidField: for `expires_at`.
+    """
+    texts = fields.get("expires_at"), fields.get("run_at")
+    expires_at, run_at = (instant_of(text) if isinstance(text, str) and not instant(text) else None for text in texts)
+    if expires_at is None:
+        return
+    for start, words in ((now, "in the future"), (run_at, f'after "run_at" ({spell_value(texts[1])})')):
+        if start is not None and expires_at <= start:
+            message = f'"expires_at" must be {words}, not {spell_value(texts[0])}: the job could never start'
+            raise InvalidField("expires_at", message)
+
+
+def spell_value(value: object) -> str:
+    """Show a rejected value as its author wrote it, cut to 60 characters."""
+    import json
+
+    try:
+        text = json.dumps(value, default=repr, ensure_ascii=False)
+        if not text.isprintable():
+            text = json.dumps(value, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        text = f"this {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def normalized(fields: Fields) -> Fields:
+    """Return the fields with a name in Unicode's form NFC, so that the same name is the same text."""
+    name = fields.get("name")
+    if not isinstance(name, str) or name.isascii():
+        return fields
+    from unicodedata import normalize
+
+    return {**fields, "name": normalize("NFC", name)}
+
+
+def misspelt(fields: Iterable[str]) -> dict[str, str]:
+    """Return unknown fields that look like a misspelt known one, each with the likely spelling."""
+    unknown = [field for field in fields if field not in FIELDS and field != "history"]
+    if not unknown:
+        return {}
+    from difflib import get_close_matches
+
+    near = {field: get_close_matches(str(field).lower(), FIELDS, 1, 0.8) for field in unknown}
+    return {field: MEANT.get(field) or near[field][0] for field in unknown if field in MEANT or near[field]}
+
+
+def command_line(fields: Mapping[str, Any]) -> str:
+    """Return the command as a person would type it."""
+    if "command" in fields:
+        return str(fields["command"])
+    from shlex import join
+
+    return join(fields["argv"])

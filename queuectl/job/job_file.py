@@ -1,0 +1,246 @@
+"""record: the bytes of a job file, and how they grow.
+
+A job file is one JSON object: the author's members, then `history`, a list that only ever grows.
+
+Guarantees: what `parse` accepts and `growth` extends, `parse` accepts again; the author's bytes are carried over as
+            they are, edits aside; an appended entry is at most MAX_ENTRY_BYTES.
+Fails with: InvalidData, with line, column and what was expected.
+Source:     RFC 8259; spool/FORMAT.md § The file, § Growing.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import InvalidData
+from queuectl.job.fields import InvalidField, validate
+from queuectl.job.history import edited, with_changes, wrong_with
+from queuectl.job.strict_json import encode, invalid, members, place_of, read_object
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from queuectl.job.fields import Fields
+    from queuectl.job.history import Entry
+
+MAX_BYTES = 1 << 20  # of what an author writes
+MAX_FILE_BYTES = 2 << 20  # of a file with its history; ours stay far below it, for histories are compacted
+MAX_ENTRY_BYTES = 2048  # of one appended entry
+SHORTENED = ("error", "reason", "worker")  # the texts of an entry that may lose their beginnings
+SECTOR_BYTES = 512  # what a disk writes whole or not at all
+CLOSE = b"]}\n"
+BEGIN_HISTORY = b'"history":['
+OPEN_HISTORY = b"," + BEGIN_HISTORY
+
+
+class Record:
+    """What one job file says.
+
+    Attributes:
+        fields: the author's members, in the author's order, without edits.
+        history: the entries, oldest first.
+        body: the bytes up to where the next entry is written.
+        tail: the bytes from there to the end of the file, as they stand on the disk.
+        has_history: the file has a `history` member, so it was written or taken by QueueCTL.
+        torn: the file ends in a growth that did not complete: `tail` has to be cut off before the next one.
+        bracket_at: the place of the author's last bracket, where the file still has it and `body` has the comma that
+            follows; None once the file has that too.
+    """
+
+    __slots__ = ("body", "bracket_at", "fields", "has_history", "history", "tail", "torn")
+
+    def __init__(
+        self,
+        fields: Fields,
+        history: list[Entry],
+        body: bytes,
+        tail: bytes,
+        *,
+        has_history: bool = True,
+        torn: bool = False,
+        bracket_at: int | None = None,
+    ) -> None:
+        self.fields = fields
+        self.history = history
+        self.body = body
+        self.tail = tail
+        self.has_history = has_history
+        self.torn = torn
+        self.bracket_at = bracket_at
+
+    @property
+    def grow_at(self) -> int:
+        """The place in the file at which the next entry is written."""
+        return len(self.body)
+
+    @property
+    def closing(self) -> bytes:
+        """The least that has to stand at `grow_at` for the file to be whole."""
+        return CLOSE if self.has_history else b"}\n"
+
+    @property
+    def history_bytes(self) -> int:
+        """About how long the history is."""
+        return sum(len(encode(entry)) for entry in self.history)
+
+    def growth(self, entry: Entry) -> bytes:
+        """Return the bytes to write at `grow_at` so that `entry` is the last of the history.
+
+        They cover the whole tail, so that no byte of it stays behind them.
+        """
+        joint = b"," if self.history else b"" if self.has_history else OPEN_HISTORY
+        return (joint + render_entry(entry) + CLOSE).ljust(len(self.tail))
+
+    def grown(self, entry: Entry, growth: bytes) -> Record:
+        """Return the record as it reads once `growth` has been written."""
+        closing = growth.rindex(CLOSE)
+        return Record(self.fields, [*self.history, entry], self.body + growth[:closing], growth[closing:])
+
+    def first_growth(self, entry: Entry) -> bytes:
+        """Return the bytes to write behind a file without a history: what its author wrote stays as it is."""
+        return BEGIN_HISTORY + render_entry(entry) + CLOSE
+
+    def begun(self, entry: Entry, growth: bytes) -> Record:
+        """Return the record as it reads once `growth` stands behind the file, all but the comma: see `bracket_at`."""
+        whole = self.body + b"," + self.tail[1:] + growth[: -len(CLOSE)]
+        return Record(self.fields, [entry], whole, CLOSE, bracket_at=len(self.body))
+
+    @property
+    def rest(self) -> bytes:
+        """The bytes of the file from the first on that is to be changed."""
+        if self.bracket_at is None:
+            return self.tail
+        return b"}" + self.body[self.bracket_at + 1 :] + self.tail
+
+    def joined(self) -> Record:
+        """Return the record of a file whose author's last bracket has given way to the comma."""
+        return Record(self.fields, self.history, self.body, self.tail, torn=self.torn)
+
+    def ending(self, tail: bytes, *, torn: bool = False) -> Record:
+        """Return the record of the same file with something else after `grow_at`."""
+        has_history, bracket_at = self.has_history, self.bracket_at
+        return Record(
+            self.fields, self.history, self.body, tail, has_history=has_history, torn=torn, bracket_at=bracket_at
+        )
+
+    def rewritten(self) -> Record:
+        """Return the record of a new file that says the same, is whole and has a history."""
+        body = self.body if self.has_history else self.body.rstrip() + OPEN_HISTORY
+        return Record(self.fields, self.history, body, CLOSE)
+
+    def compacted(self, entry: Entry) -> Record:
+        """Return the record in which `entry` stands for the whole history; edits become the author's own members."""
+        fields = edited(self.fields, self.history)
+        return Record(fields, [entry], self._author(fields) + OPEN_HISTORY + encode(entry), CLOSE)
+
+    def with_edit(self, entry: Entry) -> Record:
+        """Return the record in which `entry`, and all edits before, have become the author's own members.
+
+        Raises:
+            InvalidData: the author's part would be longer than MAX_BYTES.
+        """
+        fields = with_changes(edited(self.fields, self.history), entry["set"])
+        body = self._author(fields)
+        if len(body) > MAX_BYTES:
+            raise _too_long(len(body), MAX_BYTES)
+        history = [_without_changes(entry) for entry in (*self.history, entry)]
+        return Record(fields, history, body + OPEN_HISTORY + b",".join(map(encode, history)), CLOSE)
+
+    def _author(self, fields: Fields) -> bytes:
+        """Return the author's part of a new file that says `fields`; members that did not change keep their bytes."""
+        text = (self.body + self.closing).decode()
+        source = {key: text[start:end].encode() for key, start, _, end in members(text)}
+        unchanged = {key for key, value in fields.items() if key in source and value is self.fields[key]}
+        parts = [
+            source[key] if key in unchanged else encode(key) + b":" + encode(value) for key, value in fields.items()
+        ]
+        return b"{" + b",".join(parts)
+
+
+def render_new(fields: Mapping[str, Any]) -> bytes:
+    """Return the bytes of a job that nothing has happened to yet.
+
+    Raises:
+        InvalidData: a value cannot be written as JSON.
+    """
+    return encode({**fields, "history": []})[:-2] + CLOSE
+
+
+def render_entry(entry: Entry) -> bytes:
+    """Return one history entry of at most MAX_ENTRY_BYTES; a text that is too long loses its beginning.
+
+    The texts of an entry come from commands: NUL, and what is not Unicode, is replaced. `entry` is changed likewise.
+
+    Raises:
+        InvalidData: it is too long all the same.
+    """
+    for key in SHORTENED:
+        text = entry.get(key)
+        if text and not (text.isascii() and text.isprintable()):
+            entry[key] = text[-MAX_ENTRY_BYTES:].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    data = encode(entry)
+    while len(data) > MAX_ENTRY_BYTES:
+        longest = max(SHORTENED, key=lambda key: len(entry.get(key, "")))
+        text = entry.get(longest, "")
+        if not text:
+            raise InvalidData(f"a history entry of {len(data)} bytes; at most {MAX_ENTRY_BYTES} are accepted")
+        # No character takes more than 6 bytes, so this never cuts too much.
+        entry[longest] = text[max(1, (len(data) - MAX_ENTRY_BYTES) // 6) :]
+        data = encode(entry)
+    return data
+
+
+def parse(data: bytes) -> Record:
+    """Read a whole and valid job file.
+
+    Raises:
+        InvalidData: it is not one; the message gives line, column and what was expected.
+    """
+    if len(data) > MAX_FILE_BYTES:
+        raise _too_long(len(data), MAX_FILE_BYTES)
+    text, value = read_object(data)
+    has_history = "history" in value
+    history = _take_history(text, value) if has_history else []
+    if len(data) > MAX_BYTES:
+        author_bytes = len(text[: place_of(text, "history")].encode()) if has_history else len(data)
+        if author_bytes > MAX_BYTES:
+            raise _too_long(author_bytes, MAX_BYTES)
+    try:
+        validate(value)
+    except InvalidField as error:
+        raise invalid(text, place_of(text, error.field), str(error)) from None
+    now = edited(value, history)
+    if now is not value:
+        try:
+            validate(now)
+        except InvalidField as error:
+            raise invalid(text, place_of(text, "history"), f"a change in the history: {error}") from None
+    end = len(data.rstrip()) - 1
+    if has_history:
+        end = len(data[:end].rstrip()) - 1
+    return Record(value, history, data[:end], data[end:], has_history=has_history)
+
+
+def _without_changes(entry: Entry) -> Entry:
+    """Return an entry whose edit the author's members show; when it is to run is decided by the last who said so."""
+    made = {key: value for key, value in entry.items() if key != "set"}
+    if "run_at" in entry.get("set", ()):
+        made["run_at"] = entry["set"]["run_at"] or entry["at"]
+    return made
+
+
+def _take_history(text: str, value: Fields) -> list[Entry]:
+    if next(reversed(value)) != "history":
+        raise invalid(text, place_of(text, "history"), '"history" must be the last member')
+    history = value.pop("history")
+    if not isinstance(history, list):
+        raise invalid(text, place_of(text, "history"), '"history" must be a list')
+    for number, entry in enumerate(history, 1):
+        wrong = wrong_with(entry)
+        if wrong:
+            raise invalid(text, place_of(text, "history"), f"history entry {number}: {wrong}")
+    return history
+
+
+def _too_long(size: int, limit: int) -> InvalidData:
+    return InvalidData(f"not a valid job: {size} bytes; at most {limit} are accepted")

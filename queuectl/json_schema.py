@@ -1,0 +1,197 @@
+"""schema: JSON Schema of what authors may write, for editors and for producers in other languages.
+
+Guarantees: pure; what queuectl.job.fields and queuectl.config.settings accept, and nothing else, but for what `$comment` lists.
+Source:     JSON Schema 2020-12; the patterns mean the same in ECMAScript and Python.
+"""
+
+from __future__ import annotations
+
+from queuectl.config.settings import ABOVE_ZERO, ALIASES, SETTINGS
+from queuectl.job.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S, NAME_MAX, NOT_IN_NAMES
+from queuectl.units import SPELLINGS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from queuectl.config.settings import Setting
+
+    Schema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+END = "$(?!\\n)"  # `$` alone lets a line feed follow in some languages
+TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
+DECIMAL = "([0-9]+\\.?[0-9]*|\\.[0-9]+)"
+SIZE = f"^{DECIMAL} *([Bb]|[KkMmGgTt]([Ii]?[Bb])?){END}"
+
+
+def _part(unit: str) -> str:
+    """Return the pattern of a number with one of the spellings of a unit, in either case."""
+    words = sorted(SPELLINGS[unit], key=len, reverse=True)
+    either_case = ("".join(f"[{letter}{letter.upper()}]" for letter in word) for word in words)
+    return f"({DECIMAL} *({'|'.join(either_case)}) *)"
+
+
+_W, _D, _H, _M, _S, _MS = (_part(unit) for unit in SPELLINGS)
+_BARE = "0*[0-5]?[0-9]"  # 1h30, 2m30
+_DAY = f"({_H}?{_M}?{_S}?{_MS}?|{_H}{_BARE}|{_H}?{_M}{_BARE})"
+DURATION = f"^(?=[0-9.])({DECIMAL} *|{_W}?{_D}?{_DAY}){END}"
+NOT_SAID_OF_JOBS = (
+    "Refused although it fits: an integer written as 1.0; a day that its month does not have; an instant outside the years "
+    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or half a surrogate pair in a string; a member that is there twice; a history that is not "
+    "the last member or that QueueCTL has not written; more than 32 levels or 1 MiB."
+)
+NOT_SAID_OF_SETTINGS = (
+    "Refused although it fits: an integer written as 1.0; a duration or size in words that is out of range; a setting that is "
+    "there twice, also under its other name. Accepted although it does not fit: numbers in quotes; lists in "
+    "one string; none in other spellings; - or . for _ in names."
+)
+
+
+def _id(description: str) -> Schema:
+    return {"type": "string", "pattern": f"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}{END}", "description": description}
+
+
+def _instant(description: str) -> Schema:
+    date = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    pattern = f"^{date}[Tt ]{TIME}:[0-5][0-9](\\.[0-9]+)?([Zz]|[+-]{TIME}){END}"
+    return {"type": "string", "format": "date-time", "pattern": pattern, "description": description}
+
+
+def _seconds(description: str, *, zero: bool = False) -> Schema:
+    return {"type": "number", _low(zero): 0, "maximum": LONGEST_S, "description": description}
+
+
+def _low(zero: bool) -> str:
+    return "minimum" if zero else "exclusiveMinimum"
+
+
+def _text(description: str, **more: Any) -> Schema:
+    return {"type": "string", "pattern": "\\S", **more, "description": description}
+
+
+def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
+    return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in ranges)
+
+
+def _refused(name: str) -> Schema:
+    return {"not": {}, "description": f"{name} is refused until it is supported"}
+
+
+JOB: dict[str, Schema] = {
+    "id": _id("a promise: taken by another job, the file is rejected; left out: the file's name, or a new one"),
+    "command": _text("for /bin/sh -c; a job has exactly one of command and argv", maxLength=LONGEST_ARGUMENT),
+    "argv": {
+        "type": "array",
+        "items": {"type": "string", "maxLength": LONGEST_ARGUMENT},
+        "prefixItems": [{"type": "string", "minLength": 1, "maxLength": LONGEST_ARGUMENT}],
+        "minItems": 1,
+        "description": "a program and its arguments, run without a shell",
+    },
+    "queue": _id('the queue it waits in; "default" when left out'),
+    "name": {
+        "type": "string",
+        "pattern": f"^(?! *{END})[^{_class_of(NOT_IN_NAMES)}]*{END}",
+        "maxLength": NAME_MAX,
+        "description": "a name for people: any text of one line",
+    },
+    "batch": _id("the batch it belongs to"),
+    "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "higher runs first; 0"},
+    "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "description": "labels to find it by"},
+    "max_retries": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 1000,
+        "description": "how often it is tried again after a failure",
+    },
+    "timeout": _seconds("seconds that one attempt may take; 0 is no limit", zero=True),
+    "kill_after": _seconds("seconds between SIGTERM and SIGKILL"),
+    "backoff_base": _seconds("after failed attempt n it waits backoff_base ** n seconds"),
+    "backoff_max": _seconds("the longest wait before a retry, in seconds"),
+    "backoff_jitter": {"type": "number", "minimum": 0, "maximum": 1, "description": "share of the wait that is random"},
+    "run_at": _instant("not started before then"),
+    "expires_at": _instant("not started after then, but dead"),
+    "cwd": {"type": "string", "pattern": "^/", "description": "the directory it runs in, an absolute path"},
+    "env": {
+        "type": "object",
+        "propertyNames": {"pattern": "^[^=]+$", "maxLength": LONGEST_ARGUMENT - len("=")},
+        "additionalProperties": {"type": "string", "maxLength": LONGEST_ARGUMENT - len("A=")},
+        "description": "variables of the command",
+    },
+    "unique_key": _text("refused while another job with this key waits or runs", maxLength=256),
+    "leftovers": {"enum": ["end", "leave"], "description": "end or leave processes that outlive the command"},
+    "on_interrupt": {"enum": ["requeue", "bury"], "description": "after an attempt whose end nobody saw"},
+    "after": _refused("after"),
+    "after_policy": _refused("after_policy"),
+    "lock": _refused("lock"),
+    "state": {"const": "pending", "description": "accepted because it is customary"},
+    "attempts": {"type": "integer", "const": 0, "description": "accepted because it is customary"},
+    "created_at": _instant("when it was made"),
+    "updated_at": _instant("customary"),
+}
+
+
+def job_schema() -> Schema:
+    """Return the schema of a job file, without its history."""
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:queuectl:schema:job:1",
+        "title": "QueueCTL job",
+        "description": "One file in pending/, or what `queuectl enqueue` takes. Other members are kept.",
+        "$comment": NOT_SAID_OF_JOBS,
+        "type": "object",
+        "properties": {
+            **{field: JOB[field] for field in FIELDS},
+            "history": {
+                "type": "array",
+                "description": "what happened to it; QueueCTL writes it, authors leave it out",
+            },
+        },
+        "oneOf": [{"required": ["command"]}, {"required": ["argv"]}],
+    }
+
+
+def config_schema() -> Schema:
+    """Return the schema of config.yaml."""
+    properties = {setting.name: _setting(setting) for setting in SETTINGS}
+    properties.update((alias, properties[name]) for alias, name in ALIASES.items())
+    return {
+        "$schema": DIALECT,
+        "$id": "urn:queuectl:schema:config:1",
+        "title": "QueueCTL configuration",
+        "description": "config.yaml in the queue's home directory.",
+        "$comment": NOT_SAID_OF_SETTINGS,
+        "type": ["object", "null"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _setting(setting: Setting) -> Schema:
+    default = [*setting.default] if isinstance(setting.default, tuple) else setting.default
+    return {**_KINDS[setting.kind](setting), "description": setting.help, "default": default}
+
+
+def _integer(setting: Setting) -> Schema:
+    return {"type": "integer", "minimum": int(setting.low), "maximum": int(setting.high)}
+
+
+def _number(setting: Setting) -> Schema:
+    low = {"exclusiveMinimum": 0} if setting.low == ABOVE_ZERO else {"minimum": setting.low}
+    return {"type": "number", **low, "maximum": setting.high}
+
+
+def _in_words(number: Schema, pattern: str) -> Schema:
+    return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
+
+
+_KINDS: dict[str, Callable[[Setting], Schema]] = {
+    "integer": _integer,
+    "number": _number,
+    "choice": lambda setting: {"enum": [*setting.choices]},
+    "integers": lambda setting: {"anyOf": [_integer(setting), {"type": "array", "items": _integer(setting)}]},
+    "optional_integer": lambda setting: {"anyOf": [_integer(setting), {"enum": ["none", None]}]},
+    "size_bytes": lambda setting: _in_words(_integer(setting), SIZE),
+    "duration_s": lambda setting: _in_words(_number(setting), DURATION),
+}

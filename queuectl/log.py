@@ -1,0 +1,100 @@
+"""logs: supervisor.log and worker-N.log, each rotated by the process that writes it.
+
+Owns:       files under logs/.
+Guarantees: a full disk or a missing directory never stops a job; a line is a sentence and key=value pairs; what is
+            worse than INFO is in the file at once, the rest with the next `flush`, which a loop calls before it sleeps.
+Source:     docs/DECISIONS.md says why this is not the library's `logging`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from queuectl.atomic_file import open_private
+from queuectl.clock import Clock
+from queuectl.job.fields import stamp
+
+if TYPE_CHECKING:
+    from queuectl.spool.layout import Layout
+
+MAX_BYTES = 10 << 20
+KEPT_FILES = 5
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+
+
+class Log:
+    """One log file; a line is `2026-11-24T14:01:58.120000Z worker-1 INFO sentence`.
+
+    Args:
+        path: its older parts are PATH.1 (the newest) to PATH.5.
+        echo: also write to stderr.
+    """
+
+    def __init__(self, path: str, name: str, *, echo: bool = False) -> None:
+        self._path = path
+        self._name = name
+        self._echo = echo
+        self._clock = Clock()
+        self._lines: list[str] = []
+        self._fd = -1
+        self._size = 0
+
+    def info(self, sentence: str) -> None:
+        """Note what happened as it should."""
+        self._note("INFO", sentence)
+
+    def warning(self, sentence: str) -> None:
+        """Write what a person may want to look at."""
+        self._note("WARNING", sentence)
+        self.flush()
+
+    def error(self, sentence: str) -> None:
+        """Write what a person should look at."""
+        self._note("ERROR", sentence)
+        self.flush()
+
+    def exception(self, sentence: str) -> None:
+        """Write an error with the traceback of the exception that is being handled."""
+        import traceback
+
+        self.error(f"{sentence}\n{traceback.format_exc()}")
+
+    def _note(self, level: str, text: str) -> None:
+        """Take down one line, control characters escaped."""
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        self._lines.append(f"{stamp(self._clock.now())} {self._name} {level} {text}\n")
+
+    def flush(self) -> None:
+        """Write what was noted, all at once. What the disk does not take is lost."""
+        if not self._lines:
+            return
+        data = "".join(self._lines).encode("utf-8", "backslashreplace")
+        self._lines.clear()
+        try:
+            self._make_ready(len(data))
+            self._size += os.write(self._fd, data)
+            if self._echo:
+                sys.stderr.write(data.decode())
+                sys.stderr.flush()
+        except OSError:
+            return
+
+    def _make_ready(self, size: int) -> None:
+        if self._fd >= 0 and self._size + size > MAX_BYTES:
+            os.close(self._fd)
+            self._fd = -1
+            for number in range(KEPT_FILES, 0, -1):
+                former = f"{self._path}.{number - 1}" if number > 1 else self._path
+                if os.path.exists(former):
+                    os.replace(former, f"{self._path}.{number}")
+        if self._fd < 0:
+            self._fd = open_private(self._path, FLAGS)
+            self._size = os.fstat(self._fd).st_size
+
+
+def open_log(layout: Layout, name: str, *, echo: bool = False) -> Log:
+    """Return the log that is written to logs/NAME.log; `echo` also writes to stderr."""
+    return Log(layout.log(name), name, echo=echo)

@@ -1,0 +1,101 @@
+"""tasks: what maintenance consists of, and how a run of it goes.
+
+Owns:       run/maintenance.lock, logs/maintenance.log, and the order of the tasks.
+Guarantees: one run at a time a home; a task that fails does not keep the others from running; what was changed is in the
+            log. It may be killed at any instant: each task goes on where it was, the next time.
+Fails with: Busy when another run is under way.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy, QueueError, UsageError, from_os_error
+from queuectl.log import open_log
+from queuectl.maintenance import index, logs, output, reclaim, retention, statistics, temp_files
+from queuectl.maintenance.context import Report
+from queuectl.supervisor.maintenance_runner import RAN
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeVar
+
+    from queuectl.maintenance.context import Work
+
+    Given = TypeVar("Given")
+
+# In this order: what is mended first can be removed, and what is removed leaves the index to be brought up to date.
+TASKS: dict[str, Callable[[Work], Report]] = {
+    "reclaim": reclaim.run_once,
+    "retention": retention.run_once,
+    "output": output.run_once,
+    "litter": temp_files.run_once,
+    "logs": logs.run_once,
+    "statistics": statistics.run_once,
+    "index": index.run_once,
+}
+
+
+class Done:
+    """A task that has run; `report.failed` says what went wrong."""
+
+    __slots__ = ("report", "task")
+
+    def __init__(self, task: str, report: Report) -> None:
+        self.task = task
+        self.report = report
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise UsageError unless all are names of tasks."""
+    for name in names:
+        if name not in TASKS:
+            raise UsageError(f'no task "{name}"', f"tasks are {', '.join(TASKS)}")
+
+
+def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
+    """Run some tasks, or all, one after the other; none where there is no queue, which is not made for that.
+
+    Raises:
+        Busy: another run is under way.
+    """
+    from filelock import FileLock, Timeout
+
+    if not work.spool.files.exists(work.layout.spool):
+        return
+    work.layout.ensure()
+    lock = FileLock(f"{work.layout.run}/maintenance.lock", timeout=0, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise Busy("maintenance is under way already") from None
+    try:
+        log = open_log(work.layout, "maintenance")
+        for name in [task for task in TASKS if task in names] if names else TASKS:
+            report = guarded(TASKS[name], work)
+            report.failed += work.failed
+            work.failed = []
+            if report.words and not work.dry_run:
+                log.info(f"{name}: {report.words} action={name}")
+            for error in report.failed:
+                log.error(f"{name}: {error} action={name}")
+            log.flush()
+            yield Done(name, report)
+        if not names:
+            work.note(RAN)
+    finally:
+        if work.gave_up_ballast:
+            work.spool.keep_ballast()
+        lock.release()
+
+
+def guarded(task: Callable[[Given], Report], given: Given) -> Report:
+    """Return what a task says, or what went wrong with it."""
+    try:
+        return task(given)
+    except QueueError as error:
+        return Report(failed=[error])
+    except OSError as error:
+        place = f"cannot use {error.filename}" if error.filename else "the system refuses"
+        return Report(failed=[from_os_error(error, place)])
+    except Exception as error:  # noqa: BLE001  # a bug in one must not keep the others from running
+        return Report(failed=[QueueError(f"this is a bug in queuectl: {type(error).__name__}: {error}")])

@@ -1,0 +1,54 @@
+"""litter: files that a crash has left and that nobody will look for again.
+
+Guarantees: goes by what FORMAT.md says of tmp/ and by the names that this program gives; anything else stays, and nothing
+            in rejected/ is ever touched. What might still be in use (changed within LEFT_S, locked) stays as well.
+Source:     maildir(5): what has lain in tmp/ for 36 hours is litter.
+"""
+
+from __future__ import annotations
+
+import re
+
+from queuectl.maintenance.context import Report
+from queuectl.units import plural
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.maintenance.context import Work
+    from queuectl.spool.fs import Files
+    from queuectl.spool.layout import Layout
+
+LEFT_S = 36 * 3600.0
+UNIQUE_S = 3600.0
+HALF_WRITTEN = re.compile(r"(config\.yaml|web\.token|config\.json)\.\d+\.tmp|index\.sqlite3\.new(-wal|-shm|-journal)?")
+ANY = re.compile(r"(?s:.*)")
+UNIQUE = re.compile(r"unique\.[0-9a-f]{32}")  # the lock of a `unique_key` while it is being looked up
+
+
+def run_once(work: Work) -> Report:
+    """Remove them."""
+    removed = locks = 0
+    for path in left(work.layout, work.spool.files):
+        age = work.age(path)
+        removed += age is not None and age > LEFT_S and work.take_away(path)
+    for name in [*work.spool.files.names(work.layout.run)]:
+        path = f"{work.layout.run}/{name}"
+        age = work.age(path) if UNIQUE.fullmatch(name) else None
+        locks += age is not None and age > UNIQUE_S and work.take_away(path)
+    parts = []
+    if removed:
+        parts.append(f"{plural(removed, 'file')} that a crash had left")
+    if locks:
+        parts.append(f"{plural(locks, 'lock')} that nobody holds")
+    return Report(f"{work.removed} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
+
+
+def left(layout: Layout, files: Files) -> Iterator[str]:
+    """Yield the paths of files that are half written, or were when their writer died."""
+    for directory, name in ((layout.tmp, ANY), (layout.home, HALF_WRITTEN), (layout.run, HALF_WRITTEN)):
+        try:
+            yield from (f"{directory}/{found}" for found in [*files.names(directory)] if name.fullmatch(found))
+        except (FileNotFoundError, NotADirectoryError):
+            continue

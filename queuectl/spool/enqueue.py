@@ -1,0 +1,268 @@
+"""publish: how a job comes into pending/.
+
+Guarantees: a job appears whole and at once, or not at all; nothing that `claim` would refuse is acknowledged; of all
+            who enqueue one id, one succeeds.
+Fails with: InvalidData, Conflict, SpoolFull; OSError where the disk fails.
+Source:     spool/FORMAT.md § Transitions (enqueue); qmail INTERNALS (publish by link); open(2) O_TMPFILE.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import Busy, Conflict, InvalidData
+from queuectl.job.fields import InvalidField, new_id, normalized, stamp, validate
+from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
+from queuectl.job.job_file import MAX_BYTES, OPEN_HISTORY, parse, render_new
+from queuectl.spool import rejected
+from queuectl.spool.fs import FULL
+from queuectl.spool.locked_file import SpoolFull
+from queuectl.units import spell_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+    from queuectl.config.settings import Settings
+    from queuectl.spool.spool import Spool
+
+GROUP_JOBS = 512  # as many files are open at a time
+GROUP_BYTES = 8 << 20
+
+
+class Checked(dict[str, Any] if TYPE_CHECKING else dict):  # type: ignore[misc]
+    """The members of a job that are known to be JSON as `parse` accepts it, since they came out of it."""
+
+
+def refuse_when_full(spool: Spool) -> None:
+    """Raise Busy when the disk has less than `min_free`, or 1 %, left."""
+    try:
+        free, total = spool.files.free_bytes(spool.layout.spool)
+    except FileNotFoundError:
+        spool.layout.ensure()
+        free, total = spool.files.free_bytes(spool.layout.spool)
+    floor = least_free(spool.settings, total)
+    if free < floor:
+        raise Busy(
+            f"the disk of {spool.layout.home} has {spell_size(free)} left; below {spell_size(floor)} nothing is enqueued",
+            _how_to_free(spool, total),
+        )
+
+
+def _how_to_free(spool: Spool, total_bytes: int) -> str:
+    from queuectl.spool import outputs
+
+    found = outputs.largest(spool, total_bytes, outputs.SEARCHED_FILES)
+    if found:
+        return f"{outputs.words(found)}; to remove: {outputs.removal(spool, found)}"
+    return "free some space, as with: queuectl purge; or lower min_free. queuectl doctor names large outputs"
+
+
+def least_free(settings: Settings, total_bytes: int) -> int:
+    """Return how many bytes of a disk have to be free for a job to be taken: `min_free`, or 1 % of a small one."""
+    return min(settings.min_free, total_bytes // 100)
+
+
+class New:
+    """A job whose bytes are written and that has no name in pending/ yet.
+
+    Attributes:
+        fields: as its author wants it.
+        fd: of its file; the one who made it publishes or discards it.
+    """
+
+    __slots__ = ("fd", "fields", "job_id", "name", "size")
+
+    def __init__(self, fields: Mapping[str, Any], job_id: str, size: int, fd: int, name: str | None) -> None:
+        self.fields = fields
+        self.job_id = job_id
+        self.size = size
+        self.fd = fd
+        self.name = name
+
+
+def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
+    """Put one job into pending/ and return its id, durable."""
+    new = _prepare(spool, fields)
+    try:
+        if spool.is_durable:
+            spool.files.sync(new.fd)
+        job_id = _publish(spool, new)
+        if spool.is_durable:
+            spool.files.sync_directory(spool.layout.directory(PENDING))
+    except OSError as error:
+        raise _full_or(spool, error) from None
+    finally:
+        _discard(spool, new)
+    return job_id
+
+
+def enqueue_many(
+    spool: Spool, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+) -> Iterator[str | InvalidData | Conflict]:
+    """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many."""
+    group: list[New | InvalidData | Conflict] = []
+    size = 0
+    try:
+        for fields in jobs:
+            if not group:
+                refuse_when_full(spool)
+                size = 0
+            if isinstance(fields, InvalidData):
+                group.append(fields)
+            elif fields is not None:
+                try:
+                    new = _prepare(spool, fields)
+                    size += new.size
+                    group.append(new)
+                except (InvalidData, Conflict) as error:
+                    group.append(error)
+            if fields is None or len(group) >= GROUP_JOBS or size > GROUP_BYTES:
+                yield from _publish_group(spool, group)
+        yield from _publish_group(spool, group)
+    finally:
+        for found in group:  # those that an error or the end of the caller has kept from being published
+            if isinstance(found, New):
+                _discard(spool, found)
+
+
+def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> Iterator[str | InvalidData | Conflict]:
+    """Give the jobs of a group their names, and yield what became of each once all are durable; empties the group."""
+    news = [found for found in group if isinstance(found, New)]
+    answers: list[str | InvalidData | Conflict] = []
+    try:
+        if spool.is_durable:
+            spool.files.sync_all([new.fd for new in news])
+        for found in group:
+            try:
+                answers.append(_publish(spool, found) if isinstance(found, New) else found)
+            except Conflict as error:
+                answers.append(error)
+        if spool.is_durable and news:
+            spool.files.sync_directory(spool.layout.directory(PENDING))
+    except OSError as error:
+        raise _full_or(spool, error) from None
+    group.clear()
+    yield from answers
+
+
+def _full_or(spool: Spool, error: OSError) -> Exception:
+    if error.errno not in FULL:
+        return error
+    try:
+        _, total = spool.files.free_bytes(spool.layout.spool)
+    except OSError:
+        return SpoolFull(f"the disk of {spool.layout.home} is full")
+    return SpoolFull(f"the disk of {spool.layout.home} is full", _how_to_free(spool, total))
+
+
+def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
+    """Write a job's bytes. Crash: nothing is left, or litter in tmp/ where files without a name do not exist."""
+    if "history" in fields:
+        raise InvalidField("history", 'a new job has no "history"')
+    now = spool.clock.now()
+    made = {**fields, "created_at": fields.get("created_at") or stamp(now)}
+    if "name" in made:
+        made = normalized(made)
+    if "id" not in fields:
+        made = {"id": new_id(now), **made}
+    data = _render(made, is_checked=isinstance(fields, Checked))
+    if "id" in fields:  # most conflicts are found here, before a file has been made for nothing
+        _refuse_known(made["id"], lies_in(spool, made["id"]))
+    files, tmp = spool.files, spool.layout.tmp
+    fd, name = -1, None
+    try:
+        try:
+            fd, name = files.create(tmp)
+        except FileNotFoundError:
+            spool.layout.ensure()
+            fd, name = files.create(tmp)
+        files.write(fd, data, 0)
+    except OSError as error:
+        if fd >= 0:
+            _discard(spool, New(fields, "", 0, fd, name))
+        raise _full_or(spool, error) from None
+    return New(fields, made["id"], len(data), fd, name)
+
+
+def _publish(spool: Spool, new: New) -> str:
+    """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
+    try:
+        if "id" in new.fields:
+            _publish_promised(spool, new)
+        else:
+            _link(spool, new)
+    except FileExistsError:  # another process drew the same number in the same millisecond
+        return enqueue(spool, new.fields)
+    finally:
+        _discard(spool, new)  # and with it the lock, so that the job can be claimed
+    return new.job_id
+
+
+def _publish_promised(spool: Spool, new: New) -> None:
+    """Publish under an id that may be taken, here or in another directory, now or this very moment."""
+    spool.files.try_lock(new.fd)  # nobody claims it before we have looked elsewhere
+    try:
+        _link(spool, new)
+    except FileExistsError:
+        _refuse_known(new.job_id, PENDING)
+    directory = known_in(spool, new.job_id)
+    if directory is not None:
+        rejected.withdraw(spool, new.job_id, spool.files.fstat(new.fd).st_ino)
+        _refuse_known(new.job_id, directory)
+
+
+def _refuse_known(job_id: str, directory: str | None) -> None:
+    if directory is not None:
+        raise Conflict(f"job {job_id} exists already, in {directory}/", "leave the id out to get a fresh one")
+
+
+def _link(spool: Spool, new: New) -> None:
+    spool.files.publish(new.fd, new.name, spool.layout.job(PENDING, new.job_id))
+    new.name = None
+
+
+def _discard(spool: Spool, new: New) -> None:
+    """Let go of a job's file; what has no name in pending/ is gone, or is litter."""
+    fd, name = new.fd, new.name
+    new.fd, new.name = -1, None
+    try:
+        if fd >= 0:
+            spool.files.close(fd)  # what has to be on the disk is there by now
+    except OSError:
+        pass
+    try:
+        if name is not None:
+            spool.files.unlink(name)
+    except OSError:
+        pass
+
+
+def _render(fields: Mapping[str, Any], *, is_checked: bool) -> bytes:
+    data = render_new(fields)
+    if len(data) > MAX_BYTES + len(OPEN_HISTORY):
+        raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES} are accepted")
+    if is_checked:
+        validate(fields)
+        return data
+    try:
+        parse(data)  # as whoever claims it will: Python's values can hold what JSON, or a command, cannot
+    except InvalidData:
+        validate(fields)  # says it without a place in a text that the caller has never seen
+        raise
+    return data
+
+
+def lies_in(spool: Spool, job_id: str) -> str | None:
+    """Return the directory in which a job of this id lies."""
+    return PENDING if spool.files.exists(spool.layout.job(PENDING, job_id)) else known_in(spool, job_id)
+
+
+def known_in(spool: Spool, job_id: str) -> str | None:
+    """Return the directory, pending/ aside, in which a job of this id lies.
+
+    The order is that in which jobs move on, so that one on its way is not missed.
+    """
+    for directory in (PROCESSING, DONE, DEAD):
+        if spool.files.exists(spool.layout.job(directory, job_id)):
+            return directory
+    return None

@@ -1,0 +1,162 @@
+"""aside: files that are no jobs, or that lie where another job has to go.
+
+Guarantees: nothing is thrown away and nothing is overwritten; the entry itself is moved, never what it points to; a
+            file that somebody has locked is left to him for a while, never for ever.
+Fails with: OSError.
+Source:     spool/FORMAT.md § Rejected files, § Moving.
+"""
+
+from __future__ import annotations
+
+from queuectl.clock import spell
+from queuectl.job.fields import ID_MAX, new_id
+from queuectl.job.history import PENDING
+from queuectl.spool.fs import CREATE, READ
+from queuectl.spool.layout import REASON, SUFFIX, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from queuectl.spool.spool import Spool
+
+NAP_S = 0.02
+HINT = "hint: mend it and move it back to pending/, or delete it together with this file"
+NAME_BYTES = 200  # a longer name leaves no room for REASON
+
+
+def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
+    """Move an entry that is no job to rejected/, with the reason beside it.
+
+    Returns:
+        Its name there, printable.
+
+    Crash: moved without a reason, or not moved; never executed.
+    """
+    files, layout = spool.files, spool.layout
+    stem, number = _short(name, spool.clock.now()), 0
+    kept = stem
+    while True:
+        path = f"{layout.rejected}/{kept}"
+        try:
+            if not files.exists(f"{path}{REASON}"):
+                files.move(f"{layout.directory(directory)}/{name}", path)
+                break
+        except FileExistsError:
+            pass
+        number += 1
+        kept = f"{stem}.{number}"
+    text = f"{spell(spool.clock.now())} from {directory}/{shown(name)}: {reason}\n{HINT}\n"
+    _write_reason(spool, f"{path}{REASON}", text.encode("utf-8", "backslashreplace"))
+    return shown(kept)
+
+
+def set_aside(names: Iterable[str]) -> list[str]:
+    """Return those of the names in rejected/ that are files set aside, not notes on them."""
+    there = set(names)
+    return [name for name in sorted(there) if not name.endswith(REASON) or f"{name}{REASON}" in there]
+
+
+def _short(name: str, now: float) -> str:
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) <= NAME_BYTES:
+        return name
+    return f"{data[: NAME_BYTES - 20].decode('utf-8', 'surrogateescape')}-{new_id(now)}"
+
+
+def _write_reason(spool: Spool, path: str, text: bytes) -> None:
+    try:
+        fd = spool.files.open(path, CREATE)
+    except OSError:
+        return  # the log tells as well; a full disk is no reason to leave the entry in the way
+    try:
+        spool.files.write(fd, text, 0)
+    except OSError:
+        return
+    finally:
+        spool.files.close(fd)
+
+
+def make_way(spool: Spool, directory: str, job_id: str) -> None:
+    """Move whoever has taken the name of a job that is about to come to `directory`.
+
+    In pending/ it gets another name and waits its turn: there a name is a wish, and an id inside is judged when it is
+    claimed. Elsewhere it goes to rejected/.
+    """
+    path = spool.layout.job(directory, job_id)
+    fd = _lock(spool, path)
+    try:
+        if directory == PENDING:
+            spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
+        else:
+            reject(spool, directory, job_id + SUFFIX, f"duplicate-of {job_id}: its name belongs to a job that ran")
+    except FileNotFoundError:
+        return
+    finally:
+        _close(spool, fd)
+
+
+def give_back(spool: Spool, directory: str, job_id: str, name: str) -> None:
+    """Return a stranger to pending/`name` that was moved to `directory`/`job_id` in the place of the job that was meant."""
+    path = spool.layout.job(directory, job_id)
+    fd = _lock(spool, path)
+    try:
+        _move_back(spool, path, name)
+    except FileNotFoundError:
+        return
+    finally:
+        _close(spool, fd)
+
+
+def withdraw(spool: Spool, job_id: str, inode: int) -> None:
+    """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
+    aside = spool.files.fresh_name(spool.layout.tmp)
+    try:
+        spool.files.move(spool.layout.job(PENDING, job_id), aside, is_fresh=True)
+    except FileNotFoundError:
+        return
+    there = spool.files.lstat(aside)
+    if there is None or there.st_ino == inode:
+        spool.files.unlink(aside)
+    else:
+        _move_back(spool, aside, job_id)
+
+
+def spare_id(spool: Spool, job_id: str) -> str:
+    """Return an id for a job whose name is taken: the name, and when it came."""
+    return f"{job_id[: ID_MAX - 17]}-{new_id(spool.clock.now())}"
+
+
+def nap() -> None:
+    """Wait until a lock that is held for moments only may be free."""
+    import time
+
+    time.sleep(NAP_S)
+
+
+def _move_back(spool: Spool, path: str, job_id: str) -> None:
+    try:
+        spool.files.move(path, spool.layout.job(PENDING, job_id))
+    except FileExistsError:
+        spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
+
+
+def _lock(spool: Spool, path: str) -> int | None:
+    """Open and lock what has a name; None when it cannot be opened, unlocked when its holder does not let go."""
+    try:
+        fd = spool.files.open(path, READ)
+    except OSError:
+        return None
+    try:
+        for _ in range(spool.patience):
+            if spool.files.try_lock(fd):
+                break
+            nap()
+    except OSError:
+        pass  # a file system that cannot lock it cannot have it locked either
+    return fd
+
+
+def _close(spool: Spool, fd: int | None) -> None:
+    if fd is not None:
+        spool.files.close(fd)

@@ -1,0 +1,208 @@
+"""overview: how things stand at one moment, gathered for `status` and for the page.
+
+Fails with: nothing that can be told as well: an index that cannot be read, a supervisor that does not run.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from queuectl import health
+from queuectl.clock import spell
+from queuectl.config import config_file
+from queuectl.errors import NoSupervisor, QueueError, TimedOut
+from queuectl.spool.enqueue import least_free
+from queuectl.spool.rejected import set_aside
+from queuectl.version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
+    from queuectl.client.queue import Queue
+    from queuectl.errors import NotAllowed
+    from queuectl.index.reader import Reader
+    from queuectl.index.statistics import Figures
+    from queuectl.scheduling.waits_for import Supervision
+
+PATIENCE_S = 5.0  # for a supervisor that has much to do
+HOUR = 60  # minutes
+WRITTEN = ("", "run", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "output")  # by each job
+SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
+
+
+class Overview:
+    """How things stand at one moment.
+
+    Attributes:
+        supervisor: its `status` answer; None when none runs.
+        died: the pid of the last one, if it left no word.
+        silent: the pid of one that runs and does not answer.
+        invalid: files in pending/ that are not valid jobs and will be rejected once a supervisor runs.
+        free_files: how many more files the disk takes; None where that is not limited.
+        least_free_bytes: below this nothing is enqueued.
+        refused: why nothing can be written into the home.
+        misconfigured: what is wrong with config.yaml or the environment.
+        counts: jobs by state; empty when the index is `unavailable`, which says why.
+        hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
+        covered_s: how much of that hour the queue has existed.
+        scheduled: how many waiting jobs may not start yet; the first of them may at `next_at`.
+    """
+
+    def __init__(self, home: str, now: float) -> None:
+        self.home = home
+        self.now = now
+        self.supervisor: dict[str, Any] | None = None
+        self.died: int | None = None
+        self.silent: int | None = None
+        self.workers: list[dict[str, Any]] = []
+        self.counts: dict[str, int] = {}
+        self.oldest_waiting: float | None = None
+        self.hour: list[Figures] = []
+        self.hour_from = 0
+        self.covered_s = 3600.0
+        self.scheduled = 0
+        self.next_at: float | None = None
+        self.dead_today = 0
+        self.unavailable: str | None = None
+        self.syncing: str | None = None  # here, while no supervisor does it
+        self.invalid = self.rejected = 0
+        self.free_bytes = self.disk_bytes = self.least_free_bytes = 0
+        self.free_files: int | None = None
+        self.has_queue = True
+        self.refused: NotAllowed | None = None
+        self.misconfigured: str | None = None
+
+    def count(self, *states: str) -> int:
+        """Return how many jobs are in these states."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+    @property
+    def due(self) -> int:
+        """How many waiting jobs might start now."""
+        return max(0, self.count("pending", "failed") - self.scheduled)
+
+    def last_hour(self) -> dict[str, Any] | None:
+        """Return what ended in the last hour, and how long jobs waited and ran; None without an index.
+
+        `done` are jobs, completed; `per_minute` is how many of them, on average over the time that the queue has existed.
+        """
+        if not self.hour:
+            return None
+        from queuectl.index.statistics import together
+
+        told = together(self.hour).as_dict()
+        done = told["completed"]
+        times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
+        rate = done * 60 / max(60.0, self.covered_s)
+        return {"done": done, "failed_attempts": told["failed_attempts"], "per_minute": rate, **times}
+
+
+def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
+    """Gather what can be told without the index; a supervisor that does not answer in time is told of as `silent`.
+
+    Args:
+        usage: tell processor and memory, which takes longest.
+    """
+    from queuectl import control_client
+    from queuectl.supervisor.supervisor_lock import noted_pid
+
+    made = Overview(queue.layout.home, queue.spool.clock.now())
+    try:
+        made.supervisor = control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
+        made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
+    except TimedOut:
+        made.silent = noted_pid(queue.layout)
+    except NoSupervisor:
+        made.died = noted_pid(queue.layout)
+    made.has_queue = queue.layout.has_spool
+    made.refused = queue.layout.refuse_writing(*WRITTEN)
+    try:
+        config_file.load(queue.layout.home, os.environ)
+    except QueueError as error:
+        made.misconfigured = str(error)
+    try:
+        made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
+        made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
+        space = os.statvfs(queue.layout.home)
+        made.free_files = space.f_favail if space.f_files else None
+        made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
+    except FileNotFoundError:
+        pass  # there is no queue yet
+    return made
+
+
+def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervision:
+    """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
+    from queuectl import control_client
+    from queuectl.executor.environment import calling_job
+    from queuectl.scheduling.waits_for import Supervision
+    from queuectl.supervisor.supervisor_lock import jobs_of_orphaned_workers, noted_pid
+
+    job = calling_job(queue.spool, os.environ)
+    caller = job.id if job is not None else ""
+    try:
+        return Supervision(control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s), caller=caller)
+    except TimedOut:
+        return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller)
+    except NoSupervisor:
+        return Supervision(None, caller=caller, orphaned=jobs_of_orphaned_workers(queue.layout))
+
+
+def look_into_index(made: Overview, reader: Reader) -> None:
+    """Add what the index knows."""
+    from queuectl.index.reader import Query
+
+    made.counts = reader.counts()
+    made.invalid = 0 if made.supervisor else reader.invalid()
+    made.oldest_waiting = reader.oldest_waiting(made.now)
+    midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
+    made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
+    made.hour_from = int(made.now / 60) - HOUR + 1
+    made.hour = reader.series(made.hour_from, 1, HOUR)
+    made.covered_s = made.now - reader.covered_from(made.hour_from * 60.0)
+    made.scheduled, made.next_at = reader.scheduled(made.now)
+
+
+def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the workers of a `status` answer with processor and memory of what each of them runs."""
+    rows = []
+    for worker in workers:
+        from queuectl.executor.process_identity import usage
+
+        pid = worker["command_pid"] or worker["pid"]
+        cpu, rss = (usage(pid) if pid else None) or (None, None)
+        rows.append({**worker, "cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss})
+    return rows
+
+
+def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as JSON has it."""
+    instants = {name: row[name] and spell(row[name]) for name in ("started_at", "job_since")}
+    return {**row, **instants}
+
+
+def to_dict(overview: Overview) -> dict[str, Any]:
+    """Return what JSON has."""
+    supervisor = overview.supervisor
+    return {
+        "version": __version__,
+        "home": overview.home,
+        "at": spell(overview.now),
+        "supervisor": supervisor
+        and {
+            **{name: supervisor[name] for name in SUPERVISOR},
+            "started_at": spell(supervisor["started_at"]),
+        },
+        "counts": overview.counts,
+        "scheduled": overview.scheduled,
+        "next_at": None if overview.next_at is None else spell(overview.next_at),
+        "oldest_waiting_s": None if overview.oldest_waiting is None else overview.now - overview.oldest_waiting,
+        "last_hour": overview.last_hour(),
+        "workers": [worker_as_dict(row) for row in overview.workers],
+        "rejected": overview.rejected,
+        "disk": {"free_bytes": overview.free_bytes, "total_bytes": overview.disk_bytes},
+        "attention": [f"{need.text}: {need.hint}" if need.hint else need.text for need in health.attention(overview)],
+    }

@@ -1,0 +1,423 @@
+"""dispatch: knows what is due next and keeps the index, with bounded memory.
+
+Owns:       the index writer, the two windows (may start, waits for its time) and the list of jobs to look at again.
+Guarantees: a job that is in hand is offered to nobody else; the index follows within COMMIT_S; an index that fails
+            stops nothing: what is known goes on, and the index is built anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.disk_space import Room
+from queuectl.errors import QueueError
+from queuectl.index.change_log import ALL, Changes
+from queuectl.index.database import IndexUnavailable, discard
+from queuectl.index.query import Query
+from queuectl.index.reader import Reader
+from queuectl.index.rows import COLUMNS, row_of
+from queuectl.index.sync import Progress, look, refresh, sync
+from queuectl.index.writer import Writer
+from queuectl.job.events import Event
+from queuectl.job.fields import is_id
+from queuectl.job.job import PENDING, Job
+from queuectl.scheduling.order import WINDOW, Window, is_due, order
+from queuectl.timers import NEVER, Appointments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from queuectl.log import Log
+    from queuectl.spool.intake import NotNow
+    from queuectl.spool.spool import Spool
+
+COMMIT_S = 0.03  # some 7 ms go to the report before and the writing behind it; a reader is to be 50 ms behind at most
+CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
+INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
+RETRIES_AT_ONCE = 100
+ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
+
+
+class Dispatcher:
+    """What waits, in order.
+
+    Args:
+        tell: called with every event.
+        seen: called with every job that somebody may have changed.
+
+    Attributes:
+        in_hand: ids that a worker was told to run and has not reported on.
+        touched: those of them to whose files something happened that no worker of ours did.
+        degraded: why the index cannot be written, None while it can.
+        room: nothing is handed out while the disk has none.
+        progress: how far a comparison of spool and index is; None when it is a routine one, or there is none.
+        compared: how many comparisons were made to their end.
+    """
+
+    def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None], seen: Callable[[Job], None]) -> None:
+        self._spool = spool
+        self._clock = spool.clock
+        self._log = log
+        self._tell, self._seen = tell, seen
+        self._writer = self._open_index()
+        self._ready, self._later = Window(), Window()
+        self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
+        self._again = Appointments()
+        self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
+        self.touched: set[str] = set()
+        self._has_changes = False
+        self._sync: Iterator[Progress] | None = None
+        self._watched = False
+        self._commit_at = NEVER
+        self._repair_at = NEVER
+        self._failed_at = -NEVER
+        self.room = Room(spool, log)
+        self.in_hand: set[str] = set()
+        self.degraded: str | None = None
+        self.progress: str | None = None
+        self.compared = 0
+        self._is_routine = self._once_more = False
+
+    def _open_index(self) -> Writer:
+        """Open the index; one that somebody keeps locked, or that we may not write to, is thrown away."""
+        path = self._spool.layout.index
+        try:
+            return Writer(path)
+        except IndexUnavailable as error:
+            self._log.error(f"the index is built anew: {error} action=rebuild")
+            discard(path)
+            return Writer(path)
+
+    # --- what comes in
+
+    def arrived(self, name: str) -> None:
+        """A name appeared or changed in pending/."""
+        job_id = name.removesuffix(".json")
+        if job_id in self.in_hand:
+            self.touched.add(job_id)
+            return
+        self._noted(job_id, look(self._spool, self._writer, name))
+
+    def left(self, name: str, *, had_ended: bool) -> None:
+        """A name left pending/ (mostly claimed by a worker of ours), or done/ or dead/, where `had_ended` is true."""
+        job_id = name.removesuffix(".json")
+        if is_id(job_id) and (had_ended or job_id not in self.in_hand):
+            self.refresh(job_id)
+
+    def refresh(self, job_id: str) -> None:
+        """Read a job anew, wherever it lies; something changed it that did not say how."""
+        if job_id in self.in_hand:
+            self.touched.add(job_id)
+        else:
+            self._noted(job_id, refresh(self._spool, self._writer, job_id))
+
+    def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
+        """The index has followed; do the rest."""
+        self._mark_dirty()
+        was_half = job_id in self._half
+        self._half.discard(job_id)
+        if isinstance(found, Job):
+            if was_half:  # it is whole now; any other appointment stands, for a claim itself raises this event
+                self._again.cancel(job_id)
+            self._offer_job(found)
+            self._seen(found)
+        elif found is None:
+            self._tell(Event("removed", job_id))
+        elif found.reason == "rejected":
+            self._tell(Event("rejected", job_id, details={"detail": found.detail}))
+        elif found.again_s is not None:
+            if found.reason == "unreadable":
+                self._log.warning(f"{found.detail} action=unreadable")
+            self._half.add(job_id)
+            self.look_again(job_id, found.again_s)
+
+    def put(self, job: Job) -> None:
+        """Take note of a job as it was read: into the index, and in line when it waits."""
+        self._writer.put(row_of(job))
+        self._mark_dirty()
+        self._offer_job(job)
+
+    def report(self, row: list[Any]) -> None:
+        """Take note of a job as a worker described it, in the columns of index.rows."""
+        self._writer.put(row)
+        self._mark_dirty()
+        self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
+
+    def _mark_dirty(self) -> None:
+        if self._commit_at == NEVER and self.degraded is None:
+            self._commit_at = self._clock.monotonic() + COMMIT_S
+
+    def _offer_job(self, job: Job) -> None:
+        due_at = job.due_at(self._clock.now(), self._spool.settings.backoff_max)
+        self._offer(job.id, job.state, job.priority, due_at)
+
+    def _offer(self, job_id: str, state: str, priority: int, run_at: float) -> None:
+        if state not in ("pending", "failed") or job_id in self.in_hand:
+            return
+        if is_due(run_at, self._clock.now()):
+            self._ready.offer(order(priority, run_at, job_id))
+        else:
+            self._later.offer((run_at, -priority, job_id))
+
+    def read_changes(self, *, whole: bool = False) -> None:
+        """Refresh the jobs that other processes changed in place: the first of them now, the rest with `step`."""
+        self._has_changes = False
+        try:
+            while changes := Changes(self._spool, CHANGES_BYTES if self.degraded is None else ALL):
+                for job_id in dict.fromkeys(changes.ids()):
+                    self.refresh(job_id)
+                self.commit()
+                if self.degraded is not None:
+                    return  # none may be forgotten before the index has them
+                changes.forget()
+                if not whole:
+                    self._has_changes = True
+                    return
+        except OSError as error:
+            self._log.error(f"run/changes cannot be read: {error.strerror} action=changes")
+
+    def look_again(self, job_id: str, after_s: float) -> None:
+        """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
+        self._again.make(job_id, self._clock.monotonic() + after_s)
+
+    # --- what goes out
+
+    def next(self) -> str | None:
+        """Return the job that is to be started next and count it as in hand; None when nothing is due."""
+        now = self._clock.now()
+        if self.room.is_missing is not None:
+            return None
+        self._promote(now)
+        while True:
+            if self._ready.must_refill:
+                self._refill(now)
+            key = self._ready.take()
+            if key is None:
+                return None
+            job_id = key[2]
+            if job_id not in self.in_hand and job_id not in self._again.ids:
+                self.in_hand.add(job_id)
+                return job_id
+
+    def has_many(self, count: int) -> bool:
+        """Tell whether more than `count` jobs are due, without counting them."""
+        return len(self._ready) > count or not self._ready.complete
+
+    def _refill(self, now: float) -> None:
+        """Fetch the first of what did not fit."""
+        if self.degraded is not None:
+            self._refill_from_spool(now)
+            return
+        try:
+            found = self._writer.due(now, WINDOW, self.in_hand | self._again.ids)
+        except IndexUnavailable as error:
+            self._fail(error)
+            self._refill_from_spool(now)
+            return
+        self._ready.refill([order(d.priority, d.run_at, d.id) for d in found], complete=len(found) < WINDOW)
+
+    def _refill_from_spool(self, now: float) -> None:
+        """Without an index jobs start as they are found; the order is right among those."""
+        found = []
+        for job_id in self._spool.ids(PENDING):
+            if job_id in self.in_hand or job_id in self._again.ids:
+                continue
+            job = self._spool.examine(f"{job_id}.json")
+            if not isinstance(job, Job) or job.is_held:
+                continue
+            due_at = job.due_at(now, self._spool.settings.backoff_max)
+            if not is_due(due_at, now):
+                self._later.offer((due_at, -job.priority, job.id))
+                continue
+            found.append(order(job.priority, due_at, job.id))
+            if len(found) == WINDOW:
+                break
+        self._ready.refill(found, complete=len(found) < WINDOW)
+
+    def _promote(self, now: float) -> None:
+        """Move what has become due from one window to the other."""
+        if self._later.must_refill and self.degraded is None:
+            try:
+                found = self._writer.soon(WINDOW)
+            except IndexUnavailable as error:
+                self._fail(error)
+                return
+            self._later.refill([(d.run_at, -d.priority, d.id) for d in found], complete=len(found) < WINDOW)
+        while (first := self._later.first) is not None and is_due(first[0], now):
+            self._later.take()
+            self._ready.offer(order(-int(first[1]), first[0], first[2]))
+            if self._later.must_refill and self.degraded is None:
+                self._promote(now)
+
+    def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
+        """A worker has reported on a job: it is in hand no more. `answer` says why it was not claimed, when it was not."""
+        self.in_hand.discard(job_id)
+        touched = job_id in self.touched
+        self.touched.discard(job_id)
+        if answer is not None and answer["reason"] == "full":
+            self.room.wait(answer["detail"])
+        if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
+            renamed = answer.get("as")
+            if renamed:
+                self.refresh(job_id)
+            self.look_again(renamed or job_id, answer["again_s"])
+        elif answer is not None:
+            if answer["reason"] == "rejected":
+                self._tell(Event("rejected", job_id, details={"detail": answer.get("detail")}))
+            self.refresh(job_id)
+        elif touched:
+            self.arrived(f"{job_id}.json")
+
+    # --- time
+
+    def next_step(self, now: float) -> float:
+        """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
+        if self._sync is not None or self._has_changes:
+            return now
+        wake = min(self._commit_at, self._repair_at, self.room.next_step, self._again.first)
+        first = self._later.first
+        if first is not None:
+            wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
+        return wake
+
+    def step(self, now: float) -> None:
+        """Do what is due: commit, look again, a piece of the scan."""
+        self._promote(self._clock.now())
+        for job_id in self._again.due(now):
+            self.arrived(f"{job_id}.json")
+        self.room.step(now)
+        if self._has_changes:
+            self.read_changes()
+        if now >= self._commit_at:
+            self.commit()
+        if now >= self._repair_at:
+            self._repair()
+        if self._sync is not None:
+            self._step_sync()
+
+    # --- the index
+
+    @property
+    def is_comparing(self) -> bool:
+        """A comparison of spool and index is under way."""
+        return self._sync is not None
+
+    def begin_sync(self, *, watched: bool, is_routine: bool = False) -> int:
+        """Compare the spool with the index, a piece at a time, beside everything else.
+
+        Args:
+            watched: file-system events tell of what comes meanwhile.
+            is_routine: it is done again and again, for want of events; what it reads does not count as progress once
+                the first one is done.
+
+        Returns:
+            The value of `compared` at which the index shows everything that has happened until now.
+        """
+        self._watched = watched
+        if self.degraded is not None:
+            return self.compared
+        if self._sync is not None:
+            self._once_more = True  # it may have passed what has changed since
+            return self.compared + 2
+        self._sync = sync(self._spool, self._writer, watched=watched)
+        self._is_routine = is_routine and self.compared > 0
+        self.progress = None if self._is_routine else "starting"
+        return self.compared + 1
+
+    def clock_was_set(self) -> None:
+        """Look again at retries: set back, the clock would make them wait for longer than any retry may."""
+        if self._sync is None and self.degraded is None:
+            self.commit()
+            self._sync, self._is_routine = self._read_retries(), False
+            self.progress = "after the clock was set"
+
+    def _read_retries(self) -> Iterator[Progress]:
+        with Reader(self._spool.layout.index) as reader:
+            query = Query(("failed",), sort="id", limit=RETRIES_AT_ONCE)
+            while True:
+                page = reader.page(query)
+                progress = Progress()
+                found = (self._spool.read_in(PENDING, row["id"]) for row in page.rows)
+                progress.fresh = [job for job in found if job is not None]
+                yield progress
+                if page.cursor is None:
+                    return
+                query.cursor = page.cursor
+
+    def _step_sync(self) -> None:
+        if self._sync is None:
+            return
+        try:
+            progress = next(self._sync)
+        except StopIteration:
+            self._sync = self.progress = None
+            self.compared += 1
+            if self._once_more:
+                self._once_more = False
+                self.begin_sync(watched=self._watched, is_routine=True)
+        except IndexUnavailable as error:
+            self._fail(error)
+        except (OSError, QueueError) as error:
+            self._log.error(f"the comparison of spool and index broke off: {error} action=sync")
+            self._sync = self.progress = None
+        else:
+            self.progress = None if self._is_routine else str(progress)
+            for job in progress.fresh:
+                self._offer_job(job)
+            for name, after_s in progress.later:
+                self.look_again(name.removesuffix(".json"), after_s)
+
+    def commit(self) -> None:
+        """Write what the index does not know yet."""
+        self._commit_at = NEVER
+        if self.degraded is not None:
+            return
+        try:
+            if not self._writer.is_in_place:
+                raise IndexUnavailable("its file was taken away")
+            self._writer.commit()
+        except IndexUnavailable as error:
+            self._fail(error)
+
+    def _fail(self, error: QueueError) -> None:
+        """Go on without the index, and try soon and then every INDEX_RETRY_S to have one again.
+
+        Not at once, for whoever took it away may be taking the whole home away. One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
+        """
+        now = self._clock.monotonic()
+        if self.degraded is None:
+            self._log.error(f"the index cannot be used: {error} action=degraded")
+        is_new = self.degraded is None and now - self._failed_at > INDEX_RETRY_S
+        self._failed_at, self._repair_at = now, now + (INDEX_SOON_S if is_new else INDEX_RETRY_S)
+        self.degraded = str(error)
+        self._sync = self.progress = None
+        self._commit_at = NEVER
+
+    def doubt(self) -> None:
+        """Somebody could not read the index: look whether it still is one."""
+        if was_in_use := self.degraded is None:
+            self._fail(IndexUnavailable("it cannot be read"))
+        if was_in_use or self._repair_at <= self._clock.monotonic() + INDEX_SOON_S:
+            self._repair()
+
+    def _repair(self) -> None:
+        """Open the index again; what is missing in it is read from the spool."""
+        self._repair_at = NEVER
+        try:
+            self._writer.reopen()
+        except IndexUnavailable as error:
+            self._fail(error)
+            return
+        self.degraded = None
+        self._mark_dirty()
+        if self._writer.needs_sync:
+            self._log.info("the index is being brought up to date action=sync")
+            self.begin_sync(watched=self._watched)
+
+    def close(self) -> None:
+        """Write the rest and close the index."""
+        try:
+            self._writer.close(clean=self.degraded is None)
+        except IndexUnavailable as error:
+            self._log.error(f"the index could not be closed: {error} action=close")

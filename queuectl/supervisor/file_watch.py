@@ -1,0 +1,164 @@
+"""file_events: has the dispatcher look at what happens to files, at once where the system tells of it.
+
+Owns:       the watches on the spool, the configuration and run/, and the rescans where there are none.
+Guarantees: what arrives is looked at at once; what leaves (mostly what our own workers claim) every LULL_S at most.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.control_client import SOCKET
+from queuectl.job.job import DEAD, DONE, PENDING
+from queuectl.spool.layout import SUFFIX
+from queuectl.supervisor.inotify import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch, why_not_watching
+from queuectl.timers import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from queuectl.supervisor.control_server import Peers
+    from queuectl.supervisor.inotify import Watch
+    from queuectl.supervisor.supervisor import Supervisor
+
+CONFIG_NAME = "config.yaml"
+LULL_S = 0.05
+
+
+class FileEvents:
+    """What happens to files, for the supervisor.
+
+    Args:
+        register, unregister: called with what is to be watched by the loop, and what to do when it is readable.
+
+    Attributes:
+        is_watching: the system tells of what happens.
+        why_not: why it does not, None while it does.
+        next_step: the monotonic time at which `step` has something to do.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        peers: Peers,
+        register: Callable[[Any, Callable[[], None]], None],
+        unregister: Callable[[Any], Any],
+    ) -> None:
+        self._supervisor = supervisor
+        self._spool = supervisor.spool
+        self._dispatch = supervisor.dispatch
+        self._peers = peers
+        self._register = register
+        self._unregister = unregister
+        self._arrivals: Watch | None = None
+        self._departures: Watch | None = None
+        self._known: set[str] = set()  # names that have left pending/, as our workers have told
+        self.is_watching = False
+        self.why_not: str | None = None
+        self.next_step = NEVER
+
+    def open(self) -> None:
+        """Begin to watch, or else to look every `poll_interval`."""
+        try:
+            self._open_both()
+        except OSError as error:
+            self.close()
+            every_s = self._spool.settings.poll_interval
+            self.next_step = self._spool.clock.monotonic() + every_s
+            why = why_not_watching(error)
+            if why != self.why_not:
+                self._supervisor.log.warning(f"no file-system events ({why}): looking every {every_s:g}s action=poll")
+            self.why_not = why
+            return
+        self.is_watching, self.why_not, self.next_step = True, None, NEVER
+        self._register(self._arrivals, self._on_arrivals)
+        self._register(self._departures, self._on_departures)
+
+    def _open_both(self) -> None:
+        layout = self._spool.layout
+        pending = layout.directory(PENDING)
+        self._arrivals = self._open(
+            {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
+        )
+        # What arrives in done/ or dead/, a worker or a command has told of.
+        self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
+
+    def _open(self, wanted: dict[str, int]) -> Watch:
+        watch = open_watch()
+        try:
+            for directory, mask in wanted.items():
+                watch.add(directory, mask)
+        except OSError:
+            watch.close()
+            raise
+        return watch
+
+    def _on_arrivals(self) -> None:
+        for change in self._arrivals.read() if self._arrivals is not None else ():
+            if change.directory is None:
+                self._dispatch.begin_sync(watched=True)
+            elif change.directory == self._spool.layout.home:
+                if change.name == CONFIG_NAME:
+                    self._supervisor.reload()
+                if change.has_left:
+                    self._supervisor.look_at_home()
+            elif change.directory == self._spool.layout.run:
+                if change.name == "changes":
+                    self._dispatch.read_changes()
+                elif change.name == SOCKET and change.has_left:
+                    self._peers.socket_left(self._spool.clock.monotonic())
+            elif not change.has_left:
+                self._dispatch.arrived(change.name)
+
+    def _on_departures(self) -> None:
+        self._read_departures()
+        self._unregister(self._departures)
+        self.next_step = self._spool.clock.monotonic() + LULL_S
+
+    def know_departure(self, job_id: str) -> None:
+        """A worker has told what became of a job: that it left pending/ is no news until it has come back there."""
+        if self.is_watching:
+            self._known.add(f"{job_id}{SUFFIX}")
+
+    def _read_departures(self) -> None:
+        pending = self._spool.layout.directory(PENDING)
+        for change in self._departures.read() if self._departures is not None else ():
+            if change.directory is None:
+                self._dispatch.begin_sync(watched=True)
+            elif change.name not in self._known or change.directory != pending:
+                self._dispatch.left(change.name, had_ended=change.directory != pending)
+        self._known.clear()
+
+    def step(self, now: float) -> None:
+        """Listen again after a lull, or look; `now` is monotonic."""
+        if now < self.next_step:
+            return
+        if self.is_watching:
+            self._register(self._departures, self._on_departures)
+            self.next_step = NEVER
+        else:
+            self.open()  # perhaps the system has become able to tell
+            self._supervisor.look_at_home()
+            self._supervisor.reload(quiet=True)
+            if not self._dispatch.is_comparing:
+                self._dispatch.begin_sync(watched=self.is_watching, is_routine=True)
+            self._dispatch.read_changes(whole=True)
+
+    def read_all(self) -> int:
+        """Look at everything that has happened until now; return the count of comparisons after which it is known."""
+        awaited = self._dispatch.compared
+        if self.is_watching:
+            self._on_arrivals()
+            self._read_departures()
+        else:
+            awaited = self._dispatch.begin_sync(watched=False, is_routine=True)
+        self._dispatch.read_changes(whole=True)
+        return awaited
+
+    def close(self) -> None:
+        """Stop watching."""
+        for watch in (self._arrivals, self._departures):
+            if watch is not None:
+                watch.close()
+        self._arrivals = self._departures = None

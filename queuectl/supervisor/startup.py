@@ -1,0 +1,221 @@
+"""launch: starting a supervisor, in the background or here.
+
+Guarantees: `start_workers` returns once the workers are ready to run jobs, or raises with the reason why not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from queuectl import control_client
+from queuectl.atomic_file import open_private
+from queuectl.clock import Clock
+from queuectl.errors import Conflict, NoSupervisor, QueueError
+from queuectl.executor.environment import HOME_TAG, OF_A_JOB, TAG
+from queuectl.executor.signals import reset_for_child
+from queuectl.version import PACKAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from queuectl.spool.layout import Layout
+    from queuectl.supervisor.supervisor import Supervisor
+
+READY = "ready\n"
+IN_BACKGROUND = -1
+READY_S = 60.0
+PATIENCE_S = 5.0
+LOOK_AGAIN_S = 0.05
+
+
+def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list[str]:
+    """Add `count` workers (or bring their number to `count`), starting a supervisor when none runs.
+
+    Returns:
+        The names of the workers that were started and are ready.
+
+    Raises:
+        The error with which the supervisor refused or failed to start.
+    """
+    control_client.check_count(count, 0 if absolute else 1)  # before a supervisor is started that would refuse it
+    request = {"do": "scale" if absolute else "start", "count": count}
+    deadline = Clock().monotonic() + PATIENCE_S
+    while True:
+        try:
+            answer = control_client.ask(layout, request, timeout_s=READY_S)
+            return [str(name) for name in answer["workers"]]
+        except NoSupervisor:
+            layout.ensure()
+        try:
+            _start_supervisor(layout)
+        except Conflict:  # somebody else was quicker, or the last one is just leaving
+            if Clock().monotonic() > deadline:
+                raise
+            time.sleep(LOOK_AGAIN_S)
+
+
+def ensure_workers(layout: Layout, count: int) -> list[str]:
+    """Start a supervisor with `count` workers if none runs; whatever runs is left as it is.
+
+    Returns:
+        The names of the workers that were started: none when a supervisor runs.
+
+    Raises:
+        The error with which the supervisor refused or failed to start.
+    """
+    try:
+        control_client.ask(layout, {"do": "hello"})
+        return []
+    except NoSupervisor:
+        layout.ensure()
+    try:
+        _start_supervisor(layout, count)
+    except Conflict:  # somebody else was quicker
+        return []
+    return [f"worker-{number}" for number in range(1, count + 1)]
+
+
+def job_that_would_end_it(layout: Layout, environ: Mapping[str, str]) -> str | None:
+    """Return the job whose command we are, if a supervisor that we start would be one of its processes.
+
+    None outside of a job, and where a supervisor runs already.
+    """
+    job_id = environ.get("QUEUECTL_JOB_ID")
+    if job_id is None or TAG not in environ:
+        return None
+    try:
+        control_client.connect(layout).close()
+    except NoSupervisor:
+        return job_id
+    return None
+
+
+def _start_supervisor(layout: Layout, count: int = 0) -> None:
+    """Start a supervisor with `count` workers in the background and wait until it listens.
+
+    Should it fail, it tells the error through a pipe; everything later goes to logs/supervisor.log. A shell in between
+    leaves it to init, so that it is nobody's zombie. Inside a job it gets none of the variables by which the processes of
+    that job are known, for it is not one of them.
+    """
+    import subprocess
+
+    ready, tell = os.pipe()
+    log = open_private(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground"]
+    command += ["--count", str(count)]
+    try:
+        subprocess.run(
+            ["/bin/sh", "-c", '"$@" &', "sh", *command, "--ready-fd", str(tell)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(tell,),
+            start_new_session=True,
+            cwd="/",
+            env={**{k: v for k, v in os.environ.items() if k not in OF_A_JOB}, HOME_TAG: layout.home},
+            check=True,
+        )
+    finally:
+        os.close(tell)
+        os.close(log)
+    with os.fdopen(ready, encoding="utf-8") as words:
+        said = words.read()
+    if said == READY:
+        return
+    try:
+        error = control_client.error_of(json.loads(said))
+    except (ValueError, KeyError, AttributeError):
+        error = QueueError(f"the supervisor did not start; {layout.log('supervisor')} may say why")
+    raise error
+
+
+class Starter:
+    """The process that waits for us to be ready, if one does; it hears of one thing only."""
+
+    def __init__(self, ready_fd: int | None) -> None:
+        self._fd = ready_fd
+
+    def tell(self, error: Exception | None = None) -> None:
+        """Say that we are ready, or why we never will be."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        text = READY if error is None else json.dumps(control_client.refusal(error))
+        try:
+            os.write(fd, text.encode())
+            os.close(fd)
+        except OSError:
+            return  # it has gone
+
+
+def run(
+    layout: Layout,
+    environ: Mapping[str, str],
+    count: int,
+    ready_fd: int | None = None,
+    lock_fd: int | None = None,
+) -> int:
+    """Be the supervisor of this home until it is drained; returns the exit code.
+
+    Args:
+        count: workers to start with.
+        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground. IN_BACKGROUND:
+            nobody waits to be told.
+        lock_fd: after a restart, the descriptor by which the home is still owned.
+
+    Raises:
+        Conflict: another supervisor owns the home.
+        InvalidData: the configuration is broken.
+        QueueError: too few files may be open.
+    """
+    from queuectl.executor.local import refuse_low_limit
+    from queuectl.supervisor.supervisor import Supervisor
+    from queuectl.supervisor.supervisor_lock import Ownership
+
+    starter = Starter(ready_fd)
+    inherited = {**environ}  # of which the supervisor hides some from what it starts
+    try:
+        refuse_low_limit(max(1, count))
+        layout.ensure()
+        with Ownership(layout, lock_fd) as ownership:
+            supervisor = Supervisor(layout, environ, echo=ready_fd is None)
+            try:
+                supervisor.serve(count, starter.tell)
+            except Exception:
+                supervisor.log.exception("the supervisor died of a bug action=crash")
+                raise
+            ownership.is_kept = supervisor.comes_back_with is not None
+    except Exception as error:
+        starter.tell(error)
+        raise
+    if ownership.is_kept:
+        _begin_anew(supervisor, inherited, ready_fd, ownership.kept_fd)
+    return 0
+
+
+def _begin_anew(supervisor: Supervisor, environ: dict[str, str], ready_fd: int | None, lock_fd: int) -> None:
+    """Become a new supervisor, in the same process: a service manager, or a shell, still waits for the right one.
+
+    The home stays locked meanwhile, so that no other supervisor comes in between and a stop waits for the new one.
+    Returns only if a signal to stop has come meanwhile; from here on such a signal ends us in the usual way.
+
+    Crash: no supervisor runs, as after any other crash; its jobs have all been settled before.
+    """
+    reset_for_child()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the new one has yet to say what it means
+    if supervisor.was_told_to_stop():
+        return
+    command = [sys.executable, PACKAGE, "--home", supervisor.layout.home, "worker", "start", "--foreground"]
+    command += ["--count", str(supervisor.comes_back_with), "--lock-fd", str(lock_fd)]
+    if ready_fd is not None:
+        command.append(f"--ready-fd={IN_BACKGROUND}")
+    try:
+        os.execve(command[0], command, environ)
+    except OSError as error:
+        supervisor.log.error(f"the restart failed: {command[0]} cannot be run: {error.strerror} action=restart")
+        raise

@@ -1,0 +1,412 @@
+"""supervisor: one small loop around named parts.
+
+Owns:       the home while it runs (run/supervisor.lock), the loop, and who talks to whom.
+Guarantees: one supervisor a home; no thread; it sleeps until something happens or is due; a job whose worker died is
+            settled by nobody until its run is proved dead or adopted.
+Fails with: Conflict when another supervisor owns the home.
+
+Parts: docs/ARCHITECTURE.md. Source: gunicorn's arbiter, s6-supervise; not their size.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from queuectl.clock import spell
+from queuectl.config import config_file
+from queuectl.control_client import BACKOFF, GONE, STOPPING, refusal
+from queuectl.errors import QueueError
+from queuectl.executor import process_identity
+from queuectl.executor.environment import base_environment
+from queuectl.executor.home_watch import Dwelling
+from queuectl.executor.signals import Inbox
+from queuectl.index.rows import COLUMNS, DIRECTORY_OF
+from queuectl.job.events import Event
+from queuectl.job.job import PENDING, PROCESSING, VERDICTS
+from queuectl.job.outcome import end_of_process
+from queuectl.log import open_log
+from queuectl.spool.spool import Spool
+from queuectl.supervisor import control_handlers
+from queuectl.supervisor.control_server import Peers, mind_the_slow
+from queuectl.supervisor.dispatcher import STATE, Dispatcher
+from queuectl.supervisor.durable_starts import Starts
+from queuectl.supervisor.external_changes import BY_OTHERS, Hearsay
+from queuectl.supervisor.file_watch import FileEvents
+from queuectl.supervisor.inotify import open_clock_watch
+from queuectl.supervisor.maintenance_runner import Rounds
+from queuectl.supervisor.orphans import Custody
+from queuectl.supervisor.prefetch import Handout
+from queuectl.supervisor.systemd_notify import ServiceManager
+from queuectl.supervisor.worker_pool import Slot, fork_worker
+from queuectl.timers import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+    from queuectl.spool.layout import Layout
+    from queuectl.supervisor.control_server import Peer
+    from queuectl.supervisor.inotify import ClockWatch
+
+ATTEMPTS, COMMAND, EXIT_CODE, UPDATED_AT = map(COLUMNS.index, ("attempts", "command", "exit_code", "updated_at"))
+ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
+LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
+LONGEST_SLEEP_S = 86400.0  # the system's calls count milliseconds in 31 bits: 24 days
+
+
+class Supervisor:
+    """Runs workers until told to stop; `serve` returns when the last one has gone."""
+
+    def __init__(self, layout: Layout, environ: Mapping[str, str], *, echo: bool = False) -> None:
+        self.layout = layout
+        self._environ = environ
+        self.spool = Spool(layout, config_file.load(layout.home, environ), announce=False)
+        self.clock = self.spool.clock
+        self.log = open_log(layout, "supervisor", echo=echo)
+        self.started_at = self.clock.now()
+        self.slots: dict[str, Slot] = {}
+        self.draining = False
+        self.comes_back_with: int | None = None  # workers; a restart: once drained, this process begins anew
+        self.ready_waiters: list[tuple[Peer, list[str]]] = []
+        self.flush_waiters: list[tuple[Peer, int, float]] = []  # with the comparison they wait for, and how long
+        self.cancel_waiters: dict[str, list[Peer]] = {}
+        self._starts = Starts(self.spool, self.log)
+        self._base = base_environment(environ)
+        self._hearsay = Hearsay(self.tell, lambda: self._peers.are_watching)
+        self.dispatch = Dispatcher(self.spool, self.log, self.tell, self._hearsay.seen)
+        self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
+        self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._selector = selectors.DefaultSelector()
+        self._peers = Peers(layout, self._selector, self._carry_out)
+        self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._manager = ServiceManager(environ, self.slots)
+        self._dwelling = Dwelling(layout)
+        self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
+        self._rounds = Rounds(self.spool, self.log, environ, self._register, self._selector.unregister)
+        self._linger_until = self.clock.monotonic() + LINGER_S
+
+    # --- the loop
+
+    def serve(self, count: int, on_ready: Callable[[], None]) -> None:
+        """Mend what a crash left, start `count` workers, and go on until drained."""
+        process_identity.become_subreaper()
+        self._register(self._inbox, self._on_signal)
+        self._files.open()
+        clock_watch = open_clock_watch()
+        if clock_watch is not None:
+            self._register(clock_watch, lambda: self._on_clock(clock_watch))
+        self.spool.keep_ballast()
+        self.log.info(f"started pid={os.getpid()} home={self.layout.home} action=start")
+        self.custody.recover()
+        self.dispatch.begin_sync(watched=self._files.is_watching)
+        self.add_workers(count)
+        on_ready()
+        while not self._is_done():
+            self.log.flush()
+            for key, _ in self._selector.select(self._timeout()):
+                key.data()
+            self._step()
+        self._close()
+
+    def _register(self, source: Any, handler: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, handler)
+
+    def _timeout(self) -> float | None:
+        now = self.clock.monotonic()
+        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds, self._manager)
+        restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
+        wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
+        if not self.slots:
+            wake = min(wake, self._linger_until)
+        return None if wake == NEVER else max(0.0, min(wake - now, LONGEST_SLEEP_S))
+
+    def _step(self) -> None:
+        now = self.clock.monotonic()
+        if self.dispatch.is_comparing:  # no older report may win over what the comparison reads now
+            self._hear(*self.slots.values())
+        self.dispatch.step(now)
+        if self.flush_waiters:
+            control_handlers.answer_flushed(self, now)
+        for slot in [*self.slots.values()]:
+            if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
+                self._fork(slot)
+        self.custody.step(now)
+        self._starts.step(now)
+        self._files.step(now)
+        self._handout.step(now)
+        self._peers.step(now)
+        self._rounds.step(now)
+        self._manager.step(now, draining=self.draining and self.comes_back_with is None)
+        mind_the_slow(self._selector, self.slots.values())
+
+    def _is_done(self) -> bool:
+        if self.slots or self.custody.adopted:
+            return False
+        if not self.draining and self.clock.monotonic() >= self._linger_until:
+            self.drain(now=False)
+        return self.draining and self._rounds.pid is None  # it was told to end, and has the home open until it does
+
+    def _close(self) -> None:
+        self.dispatch.close()
+        self.log.info("stopped action=stop")
+        self.log.flush()
+        self._peers.close()
+        self._files.close()
+
+    # --- jobs go out, reports come in
+
+    def _hear(self, *slots: Slot) -> None:
+        for slot in slots:
+            for report in slot.hear():
+                self._on_report(slot, report)
+
+    def _on_report(self, slot: Slot, report: dict[str, Any]) -> None:
+        said = report["say"]
+        if said == "ready":
+            slot.handle("ready")
+            control_handlers.answer_ready(self)
+        elif said == "started":
+            self._on_started(slot, report)
+        elif said == "settled":
+            self._on_settled(slot, report)
+        elif said == "returned":
+            self._handout.returned(slot, report["id"])
+        elif said == "notnow":
+            self._handout.release(slot, report["id"], report)
+            self.tell(Event("moved", report["id"]))
+        elif said == "full":
+            self.dispatch.room.wait(report["detail"])
+
+    def _on_started(self, slot: Slot, report: dict[str, Any]) -> None:
+        self._handout.began(slot, report["id"])
+        slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
+        self.dispatch.report(report["row"])
+        self._starts.began(report["id"])
+        self._tell_start(slot, report)
+
+    def _tell_start(self, slot: Slot, report: dict[str, Any]) -> None:
+        details = {"attempt": report["row"][ATTEMPTS], "worker": slot.name}
+        self.tell(Event("started", report["id"], "processing", details))
+
+    def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
+        job_id, row, event = report["id"], report["row"], report["event"]
+        if report["is_short"]:  # too short a run for a word about its start
+            self._tell_start(slot, report)
+        slot.took_s = report["took_s"]
+        slot.done += event == "completed"
+        slot.failed += event in ("failed", "died")
+        is_old = job_id in self.dispatch.touched  # perhaps deleted, since it was settled
+        self._handout.release(slot, job_id)
+        self.custody.may_stay(report["left"])
+        self._starts.ended(job_id)
+        if DIRECTORY_OF[row[STATE]] != PENDING:
+            self._files.know_departure(job_id)
+        self.dispatch.report(row)
+        if is_old:
+            self.dispatch.refresh(job_id)
+        if event in BY_OTHERS:
+            self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
+        details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
+        details["leftovers"] = report.get("leftovers")
+        self.tell(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on to those who watch."""
+        if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
+            self.log.warning(event.sentence())
+        if self._peers.are_watching:
+            at = spell(self.clock.now())
+            details = {name: value for name, value in event.details.items() if value is not None}
+            self._peers.broadcast({"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details})
+        if event.kind in ENDS_A_RUN:
+            for peer in self.cancel_waiters.pop(event.job_id, ()):
+                peer.send({"ok": True})
+
+    # --- workers
+
+    def add_workers(self, count: int) -> list[str]:
+        """Start `count` more workers under the lowest free names; returns these."""
+        names = []
+        for _ in range(count):
+            number = next(n for n in range(1, len(self.slots) + 2) if f"worker-{n}" not in self.slots)
+            slot = Slot(f"worker-{number}")
+            self.slots[slot.name] = slot
+            slot.handle("due")
+            self._fork(slot)
+            names.append(slot.name)
+        return names
+
+    def _fork(self, slot: Slot) -> None:
+        self.dispatch.commit()
+        now, wall = self.clock.monotonic(), self.clock.now()
+        try:
+            fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
+        except OSError as error:
+            self.log.error(f"{slot.name} cannot be started: {error.strerror} action=fork")
+            slot.bury(now)
+            slot.handle("died")
+            return
+        self._register(slot, lambda: self._hear(slot))
+        self.log.info(f"{slot.name} started pid={slot.pid} action=fork")
+
+    def stop_worker(self, slot: Slot, *, now: bool) -> None:
+        """Drain a worker; `now` kills its command and puts the job back."""
+        action = slot.handle("stop")
+        if now:
+            slot.tell({"do": "stop"})
+        elif action == "drain":
+            slot.tell({"do": "drain"})
+        if slot.state == GONE:
+            del self.slots[slot.name]
+            self._linger_until = self.clock.monotonic()
+
+    def drain(self, *, now: bool) -> None:
+        """Stop all workers, and then ourselves; a restart that was asked for before is called off."""
+        self.log.info(f"draining{' at once' if now else ''} action=drain")
+        self.draining = True
+        self.comes_back_with = None
+        self._rounds.stop()
+        for slot in [*self.slots.values()]:
+            self.stop_worker(slot, now=now)
+        if now:
+            self.custody.stop()
+
+    def restart(self) -> None:
+        """Stop all workers as their jobs end, and then begin anew with the code that is installed by then (see launch).
+
+        Raises:
+            InvalidData: the configuration is broken, so that no supervisor could start; nothing was changed.
+        """
+        if self.comes_back_with is not None:
+            return
+        config_file.load(self.layout.home, self._environ)
+        count = sum(slot.state != STOPPING or slot.replace for slot in self.slots.values())
+        self.drain(now=False)
+        self.comes_back_with = count
+
+    def was_told_to_stop(self) -> bool:
+        """Tell whether a signal to stop has come since the loop ended."""
+        return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._inbox.take())
+
+    def _on_signal(self) -> None:
+        for number in self._inbox.take():
+            if number == signal.SIGCHLD:
+                self._reap()
+            elif number == signal.SIGHUP:
+                self.reload()
+            else:
+                self.drain(now=self.draining and self.comes_back_with is None)
+
+    def _reap(self) -> None:
+        dead: dict[int, tuple[int, Any]] = {}
+        workers = {slot.pid for slot in self.slots.values()}
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            dead[pid] = (status, usage)
+        commands = {pid: end for pid, end in dead.items() if pid not in workers}
+        for slot in [*self.slots.values()]:
+            if slot.pid in dead:
+                self._on_death(slot, dead[slot.pid][0], commands)
+        self.custody.reaped(commands)
+        self._rounds.reaped(commands)
+
+    def _known_pids(self) -> set[int]:
+        pids = [self._rounds.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
+        return {pid for pid in pids if pid}
+
+    def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
+        self._hear(slot)
+        self._selector.unregister(slot)
+        lost, note, started = [*slot.orders, *slot.unanswered], slot.last_note(), slot.job_started
+        if lost or status != 0:
+            self.log.error(f"{slot.name} (pid {slot.pid}) died: {end_of_process(status)} action=died")
+        elif slot.state != STOPPING:
+            self.log.info(f"{slot.name} (pid {slot.pid}) stopped, as SIGTERM asks; it is replaced action=stop")
+        slot.forget_job()
+        slot.bury(self.clock.monotonic())
+        if slot.handle("died") != "wait":
+            del self.slots[slot.name]
+            if slot.replace and not self.draining:
+                self._restart(slot.name)
+        for job_id in lost:
+            self.custody.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
+        self._linger_until = self.clock.monotonic()  # if this was the last one
+
+    def _restart(self, name: str) -> None:
+        slot = Slot(name)
+        self.slots[name] = slot
+        slot.handle("due")
+        self._fork(slot)
+
+    # --- files and configuration
+
+    def look_at_home(self) -> None:
+        """See whether it is still there, index and all."""
+        self.dispatch.commit()
+        if self._dwelling.has_just_gone():
+            self.log.error(f"{self.layout.home} was removed: everything is stopped action=gone")
+            self.drain(now=True)
+
+    def _on_clock(self, watch: ClockWatch) -> None:
+        if watch.take():
+            self.log.warning("the clock was set action=clock")
+            self.dispatch.clock_was_set()
+
+    def reload(self, *, quiet: bool = False) -> None:
+        """Read the configuration again; a broken or unreadable one is reported and the last good one stays in force."""
+        try:
+            settings = config_file.load(self.layout.home, self._environ)
+        except QueueError as error:
+            self.log.error(f"{error}; the last good settings stay in force action=reload")
+            return
+        if settings == self.spool.settings:
+            return
+        self.spool.settings = settings
+        if not quiet:
+            self.log.info("configuration read action=reload")
+        for slot in self.slots.values():
+            slot.tell({"do": "settings", "values": settings.as_dict()})
+
+    # --- what requests ask for
+
+    def _carry_out(self, peer: Peer, request: dict[str, Any]) -> None:
+        try:
+            control_handlers.carry_out(self, peer, request)
+        except QueueError as error:
+            peer.send(refusal(error))
+        except Exception as error:  # a bug in one answer must not end the jobs
+            self.log.exception(f"request {request.get('do')} failed action=request")
+            peer.send(refusal(error))
+
+    def cancel(self, job_id: str) -> bool:
+        """Have a running job cancelled; False when it does not run here."""
+        for slot in self.slots.values():
+            if job_id in slot.orders or job_id in slot.unanswered:
+                slot.tell({"do": "cancel", "id": job_id})
+                return True
+        return self.custody.cancel(job_id)
+
+    @property
+    def why_polling(self) -> str | None:
+        """Why the system tells of no changes of files, so that they are looked for; None where it tells."""
+        return self._files.why_not
+
+    def flush(self) -> int:
+        """Let the index show everything that has happened until now, after the comparison whose number is returned."""
+        awaited = self._files.read_all()
+        self._hear(*self.slots.values())
+        for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
+            if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
+                with suppress(QueueError):  # gone by now, or no job any more: an event tells
+                    self.dispatch.put(self.spool.read(job_id))
+        self.dispatch.commit()
+        return awaited

@@ -1,0 +1,80 @@
+"""original: the addresses under /api that the original had; they answer what the command line's --json does."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from queuectl import status as queue_status
+from queuectl.client.job_view import row_as_dict
+from queuectl.index.database import IndexUnavailable
+from queuectl.web import jobs, workers
+from queuectl.web.response import JSON, Answer, Stream, encode, ok, without_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from queuectl.web.app import Ask
+
+PAGE = 500  # rows read from the index at once
+PIECE = 100  # rows sent at once
+
+
+def status(ask: Ask) -> Answer:
+    """Answer as `queuectl status --json`."""
+    made = queue_status.look(ask.queue, patience_s=ask.site.index.patience_s)
+    ask.site.index.catch_up()
+    try:
+        with ask.site.index.reader() as reader:
+            queue_status.look_into_index(made, reader)
+    except IndexUnavailable as error:
+        made.unavailable = without_home(error, ask.site.home)
+    return ok(queue_status.to_dict(made))
+
+
+def list_jobs(ask: Ask) -> Answer:
+    """Answer as `queuectl list --json`."""
+    return _rows(ask, {"state": ask.params.get("state")})
+
+
+def dlq(ask: Ask) -> Answer:
+    """Answer as `queuectl dlq list --json`."""
+    return _rows(ask, {"state": "dead"})
+
+
+def _rows(ask: Ask, given: dict[str, Any]) -> Answer:
+    """Answer with all rows, or as many as `limit` says; a long list is sent a page at a time."""
+    limit, most = ask.params.get("limit"), ask.queue.settings.max_retries_default
+    query = jobs.query_of(ask, given, limit=PAGE if limit is None else min(limit, PAGE))
+    ask.site.index.catch_up()
+    lent = ExitStack()
+    try:
+        reader = lent.enter_context(ask.site.index.reader())
+        page = reader.page(query)
+        headers = {"X-QueueCTL-Total": str(page.total)}
+        if page.cursor is None or (limit is not None and limit <= PAGE):
+            return ok([row_as_dict(row, most) for row in page.rows], headers=headers)
+        ask.site.streams.take()
+        query.cursor, query.is_counted = page.cursor, False
+        rows = islice(chain(page.rows, reader.rows(query)), limit)
+        pieces = _array(row_as_dict(row, most) for row in rows)
+        releases = lent.pop_all().close, ask.site.streams.give
+        return Answer(200, b"", JSON, headers, Stream(pieces, *releases))
+    finally:
+        lent.close()
+
+
+def _array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield a JSON array in pieces."""
+    start, rest = b"[", iter(rows)
+    while piece := [*islice(rest, PIECE)]:
+        yield start + encode(piece)[1:-1]
+        start = b","
+    yield b"]"
+
+
+def list_workers(ask: Ask) -> Answer:
+    """Answer as `queuectl worker list --json`."""
+    return ok(workers.workers_as_dicts(ask)[1])

@@ -1,0 +1,144 @@
+"""answer: what goes back: status, headers, bytes or a stream; errors as RFC 9457 problems.
+
+Guarantees: no traceback and no path of this machine is in an answer.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from queuectl import errors
+from queuectl.job.fields import InvalidField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+    from queuectl.errors import QueueError
+
+JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain; charset=utf-8"
+STATUS_OF = (
+    (errors.UsageError, 400),
+    (errors.NotFound, 404),
+    (errors.Conflict, 409),
+    (errors.NoSupervisor, 409),
+    (errors.InvalidData, 422),
+    (errors.NotAllowed, 403),
+)  # all else is the environment's: 503
+TITLES = {
+    **{400: "bad request", 401: "unauthorized", 403: "forbidden", 404: "not found", 405: "method not allowed"},
+    **{408: "timeout", 411: "length required", 413: "too large", 414: "target too long", 415: "json only"},
+    **{417: "expectation failed", 421: "bad host", 422: "invalid data", 429: "too many attempts"},
+    **{431: "headers too large", 500: "bug", 503: "busy or full", 505: "version not supported"},
+}
+RETRY_S = "2"
+
+
+class Stream:
+    """A body in pieces.
+
+    Args:
+        releases: called once when it is over, also when not one piece was asked for.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], *releases: Callable[[], None]) -> None:
+        self.pieces = pieces
+        self._releases = [*releases]
+
+    def close(self) -> None:
+        """Give up what it holds."""
+        while self._releases:
+            self._releases.pop()()
+
+
+class Answer:
+    """What goes back.
+
+    Attributes:
+        stream: pieces of a body whose length is not known before, or in the header Content-Length; None where `body`
+            is all of it. An empty piece looks whether anybody still listens.
+    """
+
+    __slots__ = ("body", "headers", "status", "stream")
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes = b"",
+        kind: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.headers = {"Content-Type": kind, **(headers or {})}
+        self.stream = stream
+
+
+class Problem(Exception):
+    """A request that cannot be answered as it was meant."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        hint: str | None = None,
+        *,
+        title: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[tuple[str, str, str | None]] = (),
+        **more: Any,
+    ) -> None:
+        """`errors`: pointer, detail and hint of each; `more`: further members."""
+        super().__init__(detail)
+        self.status = status
+        self.title = title or TITLES[status]
+        self.hint = hint
+        self.headers = headers
+        self.errors = errors
+        self.more = more
+
+    def answer(self) -> Answer:
+        """Return it as it goes back."""
+        made: dict[str, Any] = {
+            "type": f"urn:queuectl:problem:{self.title.replace(' ', '-')}",
+            "title": self.title,
+            "status": self.status,
+            "detail": str(self),
+            **self.more,
+        }
+        if self.hint:
+            made["hint"] = self.hint
+        if self.errors:
+            made["errors"] = [
+                {"pointer": pointer, "detail": detail, **({"hint": hint} if hint else {})}
+                for pointer, detail, hint in self.errors
+            ]
+        waits = {"Retry-After": RETRY_S} if self.status == 503 else {}
+        return Answer(self.status, encode(made), PROBLEM, {**waits, **(self.headers or {})})
+
+
+def of_error(error: QueueError, home: str) -> Problem:
+    """Return the problem that an error of the queue is; paths in it begin at the queue's home."""
+    status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 503)
+    pointed = [(f"/{error.field}", str(error), error.hint)] if isinstance(error, InvalidField) else []
+    hint = error.hint and without_home(error.hint, home)
+    return Problem(
+        status, without_home(error, home), hint, title=error.title, errors=pointed, exit_code=error.exit_code
+    )
+
+
+def without_home(text: object, home: str) -> str:
+    """Return a text in which paths begin at the queue's home."""
+    return str(text).replace(f"{home}/", "")
+
+
+def encode(value: object) -> bytes:
+    """Write JSON; whatever text a job holds, it is valid UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
+def ok(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    """Answer with JSON."""
+    return Answer(status, encode(value), JSON, headers)

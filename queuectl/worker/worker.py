@@ -1,0 +1,317 @@
+"""worker: claims one job after the other, runs it, settles it, reports it.
+
+Owns:       nothing outside its claims; it never touches the index.
+Guarantees: at most one command at a time; a claim ends settled, or with the process; without a supervisor it finishes
+            what it runs and exits. The next command starts before the verdict on the last one is written and synced, so
+            that disk and processor work side by side; by then every process of the last one has ended.
+Fails with: a crash is survived: the supervisor adopts or ends the command and settles the jobs.
+
+Told over its pipe, one JSON object a line: run ID, return, cancel ID, drain, stop, settings VALUES. Says: ready;
+started; settled (with the start of a run too short to be worth a word of its own); returned (an ID it was told to run
+and has not begun); notnow (with the reason); full (the verdict cannot be written yet).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+from queuectl.config.settings import Settings
+from queuectl.disk_space import why_no_room
+from queuectl.errors import QueueError
+from queuectl.executor import process_identity, process_tree
+from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, Run
+from queuectl.executor.environment import run_id
+from queuectl.executor.local import Ended, LocalAttempts, NotStarted
+from queuectl.executor.signals import Inbox
+from queuectl.index.rows import row_of
+from queuectl.log import open_log
+from queuectl.spool.claim import Claim
+from queuectl.spool.intake import FULL_S
+from queuectl.spool.spool import Spool
+from queuectl.worker.line_protocol import Received, to_line
+from queuectl.worker.verdicts import Over, Verdicts
+
+if TYPE_CHECKING:
+    import mmap
+    import socket
+    from collections.abc import Mapping
+    from typing import Any
+
+    import psutil
+
+    from queuectl.spool.layout import Layout
+
+SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
+
+
+class Worker:
+    """One forked worker; `serve` returns when it has nothing more to do.
+
+    Args:
+        note: memory shared with the supervisor, in which it finds, should we die, the command that we started last.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        pipe: socket.socket,
+        note: mmap.mmap,
+        layout: Layout,
+        settings: Settings,
+        base: Mapping[str, str],
+    ) -> None:
+        self.name = name
+        self.spool = Spool(layout, settings, announce=False)
+        self._pipe = pipe
+        self._note = note
+        self._attempts = LocalAttempts(layout, base)
+        self._log = open_log(layout, name)
+        self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM))
+        self._reaps_orphans = process_identity.become_subreaper()
+        self._orders: deque[str] = deque()
+        self._claim: Claim | None = None  # of the job that runs
+        self._run: Run | None = None
+        self._verdicts = Verdicts(self.spool, self._log, self._say)
+        self._has_children = False
+        self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
+        self._draining = False
+        self._is_orphan = False
+        self._received = Received()
+        self._next_step = 0.0
+        self._unsaid: list[dict[str, Any]] = []
+        self._start: dict[str, Any] | None = None  # of the job that runs, not said yet
+        self._say_start_at = NEVER
+
+    # --- the loop
+
+    def serve(self) -> None:
+        """Run jobs until drained."""
+        self._log.info(f"started pid={os.getpid()} action=start")
+        self._say({"say": "ready"})
+        poll = select.poll()
+        poll.register(self._pipe, select.POLLIN)
+        poll.register(self._inbox, select.POLLIN)
+        while not (self._draining and self._run is None and not self._verdicts):
+            for fd, _ in poll.poll(self._prepare_to_sleep()):
+                if fd == self._pipe.fileno():
+                    if not self._read_orders():
+                        poll.unregister(self._pipe)
+                else:
+                    self._read_signals()
+            self._step()
+        self._log.info("stopped action=stop")
+        self._speak()
+
+    def _prepare_to_sleep(self) -> int | None:
+        """Say and log what there is; return how long to sleep at most, in milliseconds."""
+        wake = self._verdicts.next_step
+        if self._run is not None:
+            wake = min(wake, self._next_step, self._say_start_at)
+        if self._unsaid or self._run is None:
+            self._speak()
+        if wake == NEVER:
+            return None
+        left = wake - self.spool.clock.monotonic()
+        return max(0, min(int(left * 1000) + 1, 1 << 30))
+
+    def _read_orders(self) -> bool:
+        """Carry out what the supervisor says; False when it has gone."""
+        try:
+            data = self._pipe.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self._is_orphan = True
+            self._log.warning("the supervisor is gone: finishing what runs, then stopping action=drain")
+            self._drain()
+            return False
+        for order in self._received.take(data):
+            self._obey(order)
+        return True
+
+    def _obey(self, order: dict[str, Any]) -> None:
+        verb = order["do"]
+        if verb == "run":
+            self._orders.append(order["id"])
+            if self._draining:
+                self._return_all()
+        elif verb == "return":
+            self._return_all()
+        elif verb == "cancel" and self._run is not None and self._run.job.id == order["id"]:
+            self._run.end(CANCELLED, self.spool.clock.monotonic())
+            self._next_step = 0.0
+        elif verb == "drain":
+            self._drain()
+        elif verb == "stop":
+            self._stop()
+        elif verb == "settings":
+            self.spool.settings = Settings.from_dict(order["values"])
+
+    def _return_all(self) -> None:
+        while self._orders:
+            self._say({"say": "returned", "id": self._orders.popleft()})
+
+    def _drain(self) -> None:
+        if not self._draining:
+            self._log.info("draining action=drain")
+        self._draining = True
+        self._return_all()
+
+    def _stop(self) -> None:
+        self._drain()
+        if self._run is not None:
+            self._run.end(STOPPED, self.spool.clock.monotonic())
+            self._next_step = 0.0
+
+    def _read_signals(self) -> None:
+        for number in self._inbox.take():
+            if number == signal.SIGCHLD:
+                self._reap()
+                self._next_step = 0.0
+            elif number == signal.SIGTERM and self._draining:
+                self._stop()
+            elif number == signal.SIGTERM:
+                self._drain()
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._unsaid.append(message)
+
+    def _say_start(self) -> None:
+        self._say_start_at = NEVER
+        if self._start is not None and self._claim is not None:
+            self._say({**self._start, "row": row_of(self._claim.job)})
+            self._start = None
+
+    def _speak(self) -> None:
+        self._log.flush()
+        messages, self._unsaid = self._unsaid, []
+        if not messages or self._is_orphan:
+            return
+        try:
+            self._pipe.sendall(b"".join(map(to_line, messages)))
+        except OSError:
+            self._is_orphan = True
+
+    # --- one job
+
+    def _take(self, job_id: str) -> None:
+        full = why_no_room(self.spool)
+        if full is not None:
+            self._say({"say": "notnow", "id": job_id, "reason": "full", "again_s": FULL_S, "detail": full})
+            return
+        try:
+            claim = self.spool.claim(job_id, self.name)
+        except (QueueError, OSError) as error:
+            self._log.exception(f"cannot claim job {job_id} action=claim")
+            self._say({"say": "notnow", "id": job_id, "reason": "unreadable", "again_s": 5.0, "detail": str(error)})
+            return
+        if not isinstance(claim, Claim):
+            answer = {"reason": claim.reason, "again_s": claim.again_s, "detail": claim.detail, "as": claim.job_id}
+            self._say({"say": "notnow", "id": job_id, **answer})
+            return
+        job = claim.job
+        try:
+            pid = self._attempts.start(job)
+        except NotStarted as error:
+            self._not_started(claim, error)
+            return
+        text = f"{pid} {job.id}".encode()
+        self._note[: len(text) + 1] = text + b"\0"
+        now = self.spool.clock.monotonic()
+        output = self.spool.layout.output_of(job.id, job.attempts)
+        self._claim = claim
+        self._run = Run(job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers)
+        self._next_step = 0.0
+        self._has_children = True
+        self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
+        self._say_start_at = now + SHORT_RUN_S
+        self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
+
+    def _not_started(self, claim: Claim, error: NotStarted) -> None:
+        if error.outcome is None:
+            self._log.warning(f"{error} action=start")
+            self._verdicts.add(Over(claim, None, STOPPED), self.spool.clock.monotonic())
+            full = why_no_room(self.spool)
+            if full is not None:
+                self._say({"say": "full", "detail": full})
+        else:
+            self._verdicts.add(Over(claim, Ended(error.outcome, None)), self.spool.clock.monotonic())
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._has_children = False
+                return
+            if pid == 0:
+                self._has_children = True
+                return
+            if self._run is not None and pid == self._run.pid and self._run.ended is None:
+                self._run.command_ended(status, usage)
+
+    def _processes(self) -> list[psutil.Process]:
+        """Every living process of the run: all our descendants but those that may stay, and theirs."""
+        home = self.spool.layout.home
+        tag = run_id(self._run.job.id, self._run.job.attempts) if self._run is not None else ""
+        found = process_tree.descendants_of(os.getpid())
+        if not self._reaps_orphans and self._run is not None:
+            found += process_tree.tagged(home).get(tag, [])
+        if not self._left:
+            return found
+        kept = self._left.union(
+            *(process_tree.descendants_of(process.pid) for process in self._left if process in found)
+        )
+        return [
+            process for process in found if process not in kept and process_tree.tag_of(process, home) in (None, tag)
+        ]
+
+    def _has_leftovers(self) -> bool:
+        """Cost: nothing where we reap orphans, for waiting has just told; one pass over /proc where not."""
+        if self._reaps_orphans and not self._has_children:
+            self._left.clear()
+            return False
+        if self._reaps_orphans and not self._left:
+            return True
+        return bool(self._processes())
+
+    def _step(self) -> None:
+        now = self.spool.clock.monotonic()
+        if self._run is not None and now >= self._next_step:
+            self._next_step = self._run.step(now)
+            if self._run.is_over and self._run.ended is not None:
+                self._end_run(self._run, self._run.ended, now)
+        is_blocked = self._verdicts.is_blocked(now)
+        while self._run is None and self._orders and not is_blocked:
+            self._take(self._orders.popleft())
+        self._verdicts.step(now, is_running=self._run is not None)
+        if now >= self._say_start_at:  # the run was looked at after that time, and goes on
+            self._say_start()
+        if self._claim is not None:
+            self._claim.finish_start()  # after the verdicts: it may wait for the disk
+
+    def _end_run(self, run: Run, ended: Ended, now: float) -> None:
+        if run.left_behind:
+            self._left.update(self._processes())
+        if self._claim is not None:
+            left = [process.pid for process in self._left]
+            over = Over(self._claim, ended, run.cause, now - run.started, is_short=self._start is not None, left=left)
+            self._verdicts.add(over, now)
+        self._claim = self._run = self._start = None
+        self._say_start_at = NEVER
+
+
+def become_worker(
+    name: str, pipe: socket.socket, note: mmap.mmap, layout: Layout, settings: Settings, base: Mapping[str, str]
+) -> int:
+    """Be a worker in a freshly forked process; returns its exit code. The caller leaves by `os._exit`."""
+    try:
+        Worker(name, pipe, note, layout, settings, base).serve()
+    except BaseException:  # noqa: BLE001 - it is the last thing this process does
+        open_log(layout, name).exception("the worker died of a bug; its jobs are reclaimed action=crash")
+        return 70
+    return 0

@@ -1,0 +1,402 @@
+"""The protocol on the disk, broken: what is synced, moved, locked, grown and cut off."""
+
+from __future__ import annotations
+
+from tests.mutants.run_mutant import Mutant
+
+CUT = "tests/crash/test_simulator.py::test_the_power_may_go_at_any_operation"
+DEATH = "tests/unit/spool/test_faults.py::test_a_process_may_die_at_any_operation"
+CLAIM = "tests/unit/spool/test_claim.py::test_"
+ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
+FILING = "tests/unit/spool/test_group_commit.py::test_"
+GROWING = "tests/unit/spool/test_locked_file.py::test_"
+NAMES = "tests/unit/spool/test_name_conflicts.py::test_"
+INTAKE = "tests/unit/spool/test_intake.py::test_"
+TORN = "tests/crash/test_torn.py::test_"
+PURGE = "tests/unit/spool/test_purge.py::test_"
+RECOVERY = "tests/unit/spool/test_recovery.py::test_"
+
+SPOOL = (
+    # --- what is synced
+    Mutant(
+        "no sync of a new file",
+        "spool/enqueue.py",
+        (
+            (
+                "if spool.is_durable:\n            spool.files.sync(new.fd)",
+                "if False:\n            spool.files.sync(new.fd)",
+            ),
+        ),
+        (f"{CUT}[enqueue]", f"{ENQUEUE}a_job_is_durable_before_it_is_acknowledged"),
+        "a power cut leaves an acknowledged job empty",
+    ),
+    Mutant(
+        "a job is published before it is written",
+        "spool/enqueue.py",
+        (
+            ("        files.write(fd, data, 0)\n", "        global _late\n        _late = data\n"),
+            (
+                "    new.name = None\n\n\ndef _discard",
+                "    new.name = None\n    spool.files.write(new.fd, _late, 0)\n\n\ndef _discard",
+            ),
+        ),
+        (f"{ENQUEUE}at_any_moment_a_job_is_there_whole_or_not_at_all",),
+        "whoever dies, or looks, in between has an empty job",
+    ),
+    Mutant(
+        "no sync of the directory after enqueue",
+        "spool/enqueue.py",
+        (
+            (
+                "job_id = _publish(spool, new)\n        if spool.is_durable:",
+                "job_id = _publish(spool, new)\n        if False:",
+            ),
+        ),
+        (f"{CUT}[enqueue]",),
+        "a power cut takes an acknowledged job away",
+    ),
+    Mutant(
+        "no sync of the files of a group",
+        "spool/enqueue.py",
+        (("            spool.files.sync_all([new.fd for new in news])", "            pass"),),
+        (f"{CUT}[enqueue many]",),
+        "a power cut leaves acknowledged jobs empty",
+    ),
+    Mutant(
+        "no sync of the directory after a group",
+        "spool/enqueue.py",
+        (("if spool.is_durable and news:", "if False:"),),
+        (f"{CUT}[enqueue many]",),
+        "a power cut takes acknowledged jobs away",
+    ),
+    Mutant(
+        "no sync of a verdict",
+        "spool/claim.py",
+        (("self._file.sync()\n        except SpoolFull:", "pass\n        except SpoolFull:"),),
+        (f"{CUT}[finish]", f"{CUT}[reschedule]"),
+        "a job that has ended runs again after a power cut",
+    ),
+    Mutant(
+        "no sync of what was deleted",
+        "spool/claim.py",
+        (("self._sync_directories(*left_by(self.directory))", "pass"),),
+        (f"{CUT}[delete what has ended]",),
+        "a deleted job comes back after a power cut",
+    ),
+    Mutant(
+        "no sync of what was purged",
+        "spool/purge.py",
+        (("spool.files.sync_directory(spool.layout.directory(directory))", "pass"),),
+        (f"{CUT}[purge]", f"{PURGE}directories_are_synced_once_a_group_before_it_is_told"),
+        "jobs that were told to be gone come back after a power cut",
+    ),
+    Mutant(
+        "a purge that does not look whether anything has happened since",
+        "spool/purge.py",
+        (("if claim.job.updated_at != each.updated_at:", "if False:"),),
+        (f"{PURGE}what_happened_to_a_job_since_it_was_chosen_saves_it",),
+        "a job that ran again and has just ended goes with what it wrote, as if it were old",
+    ),
+    Mutant(
+        "a failed sync is tried again and trusted",
+        "spool/locked_file.py",
+        (("self._is_doubtful = True\n            raise self._full_or(error)", "raise self._full_or(error)"),),
+        (f"{CLAIM}what_a_failed_sync_has_not_written_is_written_anew",),
+        "the kernel has dropped the pages and says nothing the second time: an acknowledged verdict is not on the disk",
+    ),
+    # --- what is moved
+    Mutant(
+        "a move that overwrites",
+        "spool/fs.py",
+        (("NOREPLACE, EXCHANGE = 1, 2", "NOREPLACE, EXCHANGE = 0, 2"),),
+        (
+            "tests/unit/spool/test_fs.py::test_a_move_takes_the_name_along_and_never_overwrites",
+            f"{FILING}a_job_that_ran_owns_its_name",
+            f"{FILING}a_drop_that_took_the_name_of_a_running_job_gets_another",
+        ),
+        "a job that waits under the same name is gone",
+    ),
+    Mutant(
+        "the verdict after the move",
+        "spool/claim.py",
+        (
+            (
+                "                self._write_verdict(entry)\n",
+                '                self._move(LEADS_TO[entry["event"]])\n                self._write_verdict(entry)\n',
+            ),
+        ),
+        (f"{DEATH}[cancel while running-new]",),
+        "a crash in between files a cancelled job as completed, a failure as if it had never happened",
+    ),
+    Mutant(
+        "a verdict is judged anew when it could not be filed",
+        "spool/claim.py",
+        (("        if self._filing is None:\n            written", "        if True:\n            written"),),
+        (f"{FILING}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
+        "a failure counts twice, and the job is buried before its time",
+    ),
+    Mutant(
+        "a revival that grows before it moves",
+        "spool/claim.py",
+        (
+            (
+                "        self._move(PENDING)\n        self._sync_directories(PENDING, source)\n        try:",
+                "        try:",
+            ),
+            (
+                "            self._move(source)\n            raise\n        self._file.sync()\n",
+                (
+                    "            raise\n        self._file.sync()\n        self._move(PENDING)\n"
+                    "        self._sync_directories(PENDING, source)\n"
+                ),
+            ),
+        ),
+        (f"{GROWING}at_no_moment_of_a_revival_does_done_or_dead_say_run_me",),
+        "a crash leaves a file in dead/ that says it waits; recovery would have to read all that ever ended",
+    ),
+    Mutant(
+        "two names are not merged",
+        "spool/inspection.py",
+        (("spool.files.unlink(path)", "pass"),),
+        (
+            f"{RECOVERY}of_two_names_of_one_inode_the_later_stays",
+            f"{ENQUEUE}a_second_name_is_taken_away_before_anything_is_decided",
+        ),
+        "after a power cut on btrfs a finished job lies in done/ and processing/, and runs again",
+    ),
+    Mutant(
+        "what was moved is not compared with what was locked",
+        "spool/locked_file.py",
+        (("self._check_caught(target, self.job_id)", "pass"),),
+        (f"{NAMES}a_stranger_that_takes_the_name_in_between_goes_back",),
+        "a file nobody has read is started under the name of another",
+    ),
+    Mutant(
+        "what was exchanged is not compared with what was locked",
+        "spool/locked_file.py",
+        (("if came_out is not None and came_out.st_ino != former_inode:", "if came_out is None:"),),
+        (f"{GROWING}a_compaction_that_finds_a_stranger_in_its_place_steps_back",),
+        "a job dropped at that moment is thrown away",
+    ),
+    Mutant(
+        "no look elsewhere after publishing an id",
+        "spool/enqueue.py",
+        (("directory = known_in(spool, new.job_id)\n", "directory = None\n"),),
+        (f"{ENQUEUE}a_job_that_appears_elsewhere_while_ours_is_published_wins",),
+        "two jobs of one id",
+    ),
+    # --- what is locked
+    Mutant(
+        "the lock of a job is inherited by its command",
+        "spool/fs.py",
+        (
+            (
+                "return os.open(path, flags)",
+                "fd = os.open(path, flags)\n        os.set_inheritable(fd, True)\n        return fd",
+            ),
+        ),
+        (
+            "tests/unit/spool/test_fs.py::test_no_descriptor_reaches_a_command",
+            "tests/lifecycle/test_locks.py::test_the_lock_of_a_job_is_free_when_its_worker_dies_although_its_command_lives",
+        ),
+        "nobody can adopt or end the run of a worker that died",
+    ),
+    Mutant(
+        "no look at the name after locking",
+        "spool/spool.py",
+        (("if there is None or there.st_ino != status.st_ino:\n                return None", "pass"),),
+        (f"{ENQUEUE}a_job_that_moved_on_before_its_lock_was_had_is_not_taken",),
+        "a verb changes a job that has ended, under the name of one that waits",
+    ),
+    Mutant(
+        "no look at the name after locking, by who claims",
+        "spool/intake.py",
+        (('return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)', "return None"),),
+        (f"{ENQUEUE}a_job_that_moved_on_before_its_lock_was_had_is_not_taken",),
+        "a job that has ended is unlinked for the sake of one that took its name",
+    ),
+    Mutant(
+        "what was read before the lock decides",
+        "spool/intake.py",
+        (
+            (
+                '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
+                (
+                    "        found = _read(spool, job_id, fd, spool.files.fstat(fd))\n"
+                    '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status'
+                ),
+            ),
+            (
+                "            return refused\n        found = _read(spool, job_id, fd, status, known)\n",
+                "            return refused\n",
+            ),
+        ),
+        (f"{ENQUEUE}what_a_job_said_before_it_was_locked_does_not_count",),
+        "a job that was held a moment ago is started",
+    ),
+    Mutant(
+        "a job that is locked is dropped",
+        "spool/intake.py",
+        (
+            (
+                '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
+                '        if not spool.files.try_lock(fd):\n            return NotNow("busy")\n        status',
+            ),
+        ),
+        (f"{INTAKE}a_locked_file_is_tried_again_soon",),
+        "a job that somebody looked at just then is never started",
+    ),
+    Mutant(
+        "the file that replaces another is not locked",
+        "spool/locked_file.py",
+        (("files.try_lock(fd)\n            files.write(fd, record.body", "files.write(fd, record.body"),),
+        (f"{GROWING}a_job_that_was_replaced_is_locked_all_the_same",),
+        "two change one job at once",
+    ),
+    Mutant(
+        "a promised id is published unlocked",
+        "spool/enqueue.py",
+        (("    spool.files.try_lock(new.fd)", "    pass"),),
+        (f"{ENQUEUE}a_promised_job_is_locked_until_nobody_else_can_have_its_id",),
+        "a job that is about to be withdrawn is started",
+    ),
+    # --- how a file grows
+    Mutant(
+        "the place to grow is found by looking at bytes",
+        "job/job_file.py",
+        (
+            (
+                "    if has_history:\n        end = len(data[:end].rstrip()) - 1\n",
+                '    if b"]" in data[-4:]:\n        has_history, end = True, data.rindex(b"]")\n',
+            ),
+        ),
+        ("tests/unit/job/test_job_file.py::test_where_a_file_grows_is_found_by_parsing_not_by_looking_at_its_bytes",),
+        "the history is written into a list of the author's",
+    ),
+    Mutant(
+        "a growth that writes the file from its start",
+        "spool/locked_file.py",
+        (
+            (
+                "self._spool.files.write(self._fd, growth, place)",
+                (
+                    "self._spool.files.truncate(self._fd, 0)\n"
+                    "            self._spool.files.write(self._fd, self.record.body + growth, 0)"
+                ),
+            ),
+        ),
+        (f"{DEATH}[finish-new]", f"{DEATH}[hold-new]"),
+        "a crash in between takes the author's words away",
+    ),
+    Mutant(
+        "what a late writer did is not noticed",
+        "spool/locked_file.py",
+        (
+            (
+                "if files.read_at(self._fd, len(record.rest) + 1, start) != record.rest:",
+                "if not record.body:",
+            ),
+        ),
+        (
+            f"{GROWING}somebody_who_still_writes_cannot_change_what_was_read",
+            f"{GROWING}a_file_that_was_truncated_by_its_producer_is_written_anew",
+        ),
+        "a job becomes unreadable while it runs",
+    ),
+    Mutant(
+        "a torn growth is not cut off",
+        "spool/locked_file.py",
+        (("        elif record.torn:\n            self._mend()\n", ""),),
+        (
+            f"{GROWING}what_a_crash_left_is_never_read_together_with_what_is_written_next",
+            f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",
+        ),
+        "a second crash makes one entry of two halves",
+    ),
+    Mutant(
+        "a torn growth is cut off, but nothing is closed",
+        "spool/locked_file.py",
+        (
+            (
+                "        elif record.torn:\n            self._mend()\n",
+                (
+                    "        elif record.torn:\n"
+                    "            files.truncate(self._fd, record.grow_at)\n"
+                    '            self.record = record.ending(b"")\n'
+                    "            self.sync()\n"
+                ),
+            ),
+        ),
+        (f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",),
+        "a crash right then forgets that the job was started",
+    ),
+    Mutant(
+        "a torn growth is cut off, but not for good",
+        "spool/locked_file.py",
+        (("raise self._full_or(error)\n        self.sync()", "raise self._full_or(error)"),),
+        (f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",),
+        "a second power cut makes one entry of two halves",
+    ),
+    Mutant(
+        "the author's bracket gives way before what follows is durable",
+        "spool/locked_file.py",
+        (
+            (
+                "        self.sync()\n        if self.record.bracket_at is not None:  #",
+                "        if self.record.bracket_at is not None:  #",
+            ),
+        ),
+        (
+            f"{GROWING}a_dropped_file_keeps_every_byte_until_what_follows_is_durable",
+            f"{CUT}[run a dropped file, 512 bytes]",
+        ),
+        "after a power cut what is left of a dropped file reads as half of one",
+    ),
+    Mutant(
+        "a first growth leaves no mark",
+        "spool/locked_file.py",
+        (("            self._mark(MARK)\n", "            self._mark(0)\n"),),
+        (f"{CUT}[claim a dropped file]",),
+        "a dropped file that a power cut brings back to pending/ is set aside",
+    ),
+    Mutant(
+        "salvage within the author's part",
+        "job/torn_file.py",
+        (
+            ('    if text[bracket : bracket + 1] != "}":\n        return None\n', ""),
+            ("if without_history else None)", "if end else None)"),
+        ),
+        (
+            "tests/unit/job/test_torn_file.py::test_no_prefix_of_a_strangers_file_is_a_job",
+            "tests/unit/job/test_torn_file.py::test_what_the_author_wrote_is_never_guessed",
+        ),
+        "half of what somebody is just writing is run",
+    ),
+    Mutant(
+        "entries of any length",
+        "job/job_file.py",
+        (("MAX_ENTRY_BYTES = 2048 ", "MAX_ENTRY_BYTES = 1 << 20 "),),
+        ("tests/unit/job/test_job_file.py::test_an_entry_is_at_most_two_kibibytes",),
+        "a command that fails with long words makes its file too large to be read",
+    ),
+    Mutant(
+        "a compaction forgets what was counted",
+        "job/job.py",
+        (
+            (
+                '"interruptions": self.interruptions,\n            "snoozes"',
+                '"interruptions": 0,\n            "snoozes"',
+            ),
+        ),
+        ("tests/unit/job/test_job.py::test_a_compaction_changes_nothing_but_the_history",),
+        "a job that brings the machine down is tried for ever",
+    ),
+    # --- a full disk
+    Mutant(
+        "put back without its verdict",
+        "spool/claim.py",
+        (('frozenset(("completed", "died", "expired"))', 'frozenset(("completed", "died", "expired", "failed"))'),),
+        (f"{FILING}on_a_full_disk_what_has_to_run_again_stays_claimed",),
+        "on a full disk a job that fails is tried for ever, at once",
+    ),
+)

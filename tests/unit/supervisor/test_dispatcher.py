@@ -1,0 +1,64 @@
+"""What is known of a job that a worker has in hand, when somebody does something to its file meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from queuectl.index.reader import Reader
+from queuectl.index.rows import row_of
+from queuectl.job.job import DONE
+from queuectl.log import Log
+from queuectl.supervisor.dispatcher import Dispatcher
+from tests.support.spools import Home
+
+
+class Scene:
+    def __init__(self, path: Path) -> None:
+        self.spool = Home(path / "home")
+        self.dispatch = Dispatcher(self.spool, Log(str(path / "log"), "supervisor"), lambda _: None, lambda _: None)
+
+    def in_the_index(self, job_id: str) -> bool:
+        self.dispatch.commit()
+        with Reader(self.spool.layout.index) as reader:
+            return reader.row(job_id) is not None
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path)
+    yield made
+    made.dispatch.close()
+
+
+def test_a_job_that_was_deleted_before_its_end_was_reported_does_not_come_back(scene: Scene) -> None:
+    """A worker tells of several ends at once, and who sees a job in done/ may delete it at once."""
+    job_id = scene.spool.put("completed")
+    scene.dispatch.in_hand.add(job_id)
+    row = row_of(scene.spool.job(job_id))
+    scene.spool.path(DONE, job_id).unlink()
+    scene.dispatch.left(f"{job_id}.json", had_ended=True)
+    assert scene.dispatch.touched == {job_id}
+    scene.dispatch.released(job_id)
+    scene.dispatch.report(row)
+    assert scene.in_the_index(job_id)
+    scene.dispatch.refresh(job_id)
+    assert not scene.in_the_index(job_id)
+
+
+def test_a_claim_is_no_news_of_a_job_in_hand(scene: Scene) -> None:
+    job_id = scene.spool.put("pending")
+    scene.dispatch.in_hand.add(job_id)
+    scene.dispatch.left(f"{job_id}.json", had_ended=False)
+    assert scene.dispatch.touched == set()
+
+
+def test_what_was_taken_from_a_worker_that_does_not_answer_is_offered_again(scene: Scene) -> None:
+    job_id = scene.spool.put("pending")
+    scene.dispatch.arrived(f"{job_id}.json")
+    assert scene.dispatch.next() == job_id
+    assert scene.dispatch.next() is None
+    scene.dispatch.released(job_id, {"reason": "unanswered"})
+    assert scene.dispatch.next() == job_id
