@@ -5,7 +5,7 @@ A job file is one JSON object: the author's members, then `history`, a list that
 Guarantees: what `parse` accepts and `growth` extends, `parse` accepts again; the author's bytes are carried over as
             they are, edits aside; an appended entry is at most MAX_ENTRY_BYTES.
 Fails with: InvalidData, with line, column and what was expected.
-Source:     RFC 8259; spool/FORMAT.md § The file, § Growing.
+Source:     RFC 8259; spool/FORMAT.md § The file, § Appending.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ may be the new one, the old one, or NUL where the file ended before.
 Guarantees: whatever of a growth reached the disk, the file reads as the job before it, or with the entry when all of
             that is there; what the author wrote is never guessed and never cut: that it is whole has to show, by the
             bracket that ended it or by the `history` that took its place, which a sector never splits.
-Source:     spool/FORMAT.md § Torn growths.
+Source:     spool/FORMAT.md § Torn writes.
 """
 
 from __future__ import annotations

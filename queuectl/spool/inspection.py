@@ -2,7 +2,7 @@
 
 Guarantees: judges by the inode that is open, not by its name; reading never changes a file.
 Fails with: InvalidData.
-Source:     spool/FORMAT.md § Foreign files, § Torn growths, § Two names.
+Source:     spool/FORMAT.md § Foreign files, § Torn writes, § Two names.
 """
 
 from __future__ import annotations

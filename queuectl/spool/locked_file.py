@@ -5,7 +5,7 @@ Guarantees: the lock is held from before the last read until `close`; no value i
             the inode that is locked, or nothing.
 Fails with: SpoolFull (nothing was changed); Replaced (the file was taken from us by someone who does not lock);
             OSError where the disk fails: what is there then reads as the job before or after.
-Source:     spool/FORMAT.md § Growing, § Replacing, § Moving.
+Source:     spool/FORMAT.md § Appending, § Replacing, § Moving.
 """
 
 from __future__ import annotations

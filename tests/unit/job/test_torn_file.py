@@ -1,4 +1,4 @@
-"""Torn growths: after a power cut each byte may be new, old, or NUL behind the old end. All are tried."""
+"""Torn writes: after a power cut each byte may be new, old, or NUL behind the old end. All are tried."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
     assert f"{LONGEST_ARGUMENT} bytes" in text
     assert f"1 to {ID_MAX} of the characters" in text
     assert f"… {history.MAX_ATTEMPTS}" in section("History")
-    assert f"{job_file.SECTOR_BYTES} bytes" in section("Torn growths")
+    assert f"{job_file.SECTOR_BYTES} bytes" in section("Torn writes")
     assert f"{claim.COMPACT_AT_BYTES} bytes" in section("Replacing")
     assert f"{rejected.NAME_BYTES} bytes" in section("Rejected files")
     assert len(new_id(NOON)) == 16
