@@ -72,14 +72,14 @@ def test_a_made_job_is_what_the_queue_writes(tmp_path: Path, supervised: Callabl
         assert [found for found in verify(queue.spool, reader) if found is not None] == []
     s = supervised()
     s.start(1)
-    job_id = s.queue.enqueue("true")
+    job_id = s.queue.submit({"command": "true"})
     s.wait_for(job_id, "completed")
     real = _plain(s.home / f"spool/done/{job_id}.json", job_id)
     for path in (home / "spool/done").iterdir():
         assert _plain(path, path.stem) == real
         assert path.stat().st_mode == (s.home / f"spool/done/{job_id}.json").stat().st_mode
     waiting = Queue(tmp_path / "other")
-    job_id = waiting.enqueue("true")
+    job_id = waiting.submit({"command": "true"})
     real = _plain(tmp_path / f"other/spool/pending/{job_id}.json", job_id)
     assert {_plain(path, path.stem) for path in (home / "spool/pending").iterdir()} == {real}
 

@@ -17,7 +17,7 @@ from queuectl.config.config_file import load, render_example, set_value, unset_v
 from queuectl.config.settings import SETTINGS, Settings
 from queuectl.errors import Busy, InvalidData, NotAllowed, NotFound, QueueError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LONG_AGO_NS = 1_700_000_000 * 10**9
 
 
