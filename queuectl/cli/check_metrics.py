@@ -1,4 +1,4 @@
-"""measures: the figures that `check` compares with ranges: one row each, and when they raise an alarm unasked.
+"""check_metrics: the figures that `check` compares with ranges: one row each, and when they raise an alarm unasked.
 
 Guarantees: pure; a figure that nobody could find out is None, never 0.
 """

@@ -1,4 +1,4 @@
-"""bulk: many jobs from a file, acknowledged in groups.
+"""enqueue_file: many jobs from a file, acknowledged in groups.
 
 Guarantees: a line that is no job does not keep the others out; each is told with its number. No id is printed before
             its job is durable. Memory does not grow with the file, but with its different lines where `--resume` is given:
@@ -136,7 +136,9 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
             progress.clear()
             again = ", and the same command puts in the rest" if args.resume else ""
             done = plural(intake.queued + intake.known, "job")
-            screen.say(f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created")
+            screen.message(
+                f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created"
+            )
             raise
     waits = bool(intake.ids)
     if not (waits and screen.format == "json"):  # else the one document ends with the waiting
@@ -145,7 +147,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     notes += [f"{len(intake.refused):,} refused"] if intake.refused else []
     if intake.queued or intake.known or not intake.refused:
         note = f" ({', '.join(notes)})" if notes else ""
-        screen.say(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
+        screen.message(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
     if waits:
         from queuectl.cli.commands.wait import await_jobs
 
@@ -182,6 +184,6 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
     if is_json:
         refused = to_json({"refused": intake.refused.as_dicts()})
         screen.write(f"{'' if intake.queued else begin}], {refused[1:]}\n")
-    screen.say(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
+    screen.message(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
     intake.raise_refusals()
     return 0

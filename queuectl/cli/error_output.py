@@ -1,4 +1,4 @@
-"""report: an error as a person reads it, and as the problem object a program reads.
+"""error_output: an error as a person reads it, and as the problem object a program reads.
 
 Source:     RFC 9457 (without `status`, which would be HTTP's; `exit_code` is ours).
 """

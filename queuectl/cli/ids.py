@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 
 from queuectl.cli.error_output import describe, problem
-from queuectl.cli.terminal import tell
+from queuectl.cli.terminal import write_stderr
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.units import plural
 
@@ -66,7 +66,7 @@ class Unchanged(Exception):
         return {"id": self.id, "state": self.state}
 
 
-TOLD = 10  # failures in full
+MOST_REPORTED = 10  # failures in full
 SPANS = 10
 
 
@@ -89,7 +89,7 @@ class Failures:
     """
 
     def __init__(self, screen: Screen) -> None:
-        self._tells = screen.format not in ("json", "jsonl")
+        self._is_text = screen.format not in ("json", "jsonl")
         self._found: list[tuple[str, object, QueueError]] = []
         self._hints: set[str | None] = set()
 
@@ -100,22 +100,22 @@ class Failures:
         """Note what failed: `kind` is id or line, `key` which one."""
         self._found.append((kind, key, error))
         if len(self._found) == 2:
-            self._tell(self._found[0])
-        if 1 < len(self._found) <= TOLD:
-            self._tell(self._found[-1])
+            self._report(self._found[0])
+        if 1 < len(self._found) <= MOST_REPORTED:
+            self._report(self._found[-1])
 
-    def _tell(self, failure: tuple[str, object, QueueError]) -> None:
+    def _report(self, failure: tuple[str, object, QueueError]) -> None:
         kind, key, error = failure
-        if self._tells:
+        if self._is_text:
             prefix = f"queuectl: line {key}: " if kind == "line" and key else "queuectl: "
-            tell(describe(error, prefix, with_hint=error.hint not in self._hints))
+            write_stderr(describe(error, prefix, with_hint=error.hint not in self._hints))
             self._hints.add(error.hint)
 
-    def _tell_of_the_rest(self) -> None:
-        rest = self._found[TOLD:]
-        if rest and self._tells:
+    def _report_rest(self) -> None:
+        rest = self._found[MOST_REPORTED:]
+        if rest and self._is_text:
             lines = spans([key for kind, key, _ in rest if kind == "line" and isinstance(key, int)])
-            tell(f"queuectl: {len(rest):,} more{f': lines {lines}' if lines else ''} (--json shows them all)")
+            write_stderr(f"queuectl: {len(rest):,} more{f': lines {lines}' if lines else ''} (--json shows them all)")
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return them as problem objects."""
@@ -137,9 +137,9 @@ class Failures:
                 raise same(f"line {key}: {error}", error.hint, error.excerpt)
             raise error
         if len(self._found) == 1:
-            self._tell(self._found[0])
-        self._tell_of_the_rest()
-        errors = [] if self._tells or is_listed else self.as_dicts()
+            self._report(self._found[0])
+        self._report_rest()
+        errors = [] if self._is_text or is_listed else self.as_dicts()
         raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}", errors=errors)
 
 
@@ -184,7 +184,9 @@ def act(
                 failures.add("id", text, error)
             except KeyboardInterrupt:
                 progress.clear()
-                screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and what follows were left alone")
+                screen.message(
+                    f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and what follows were left alone"
+                )
                 raise
             progress.step()
     seen = len(ids) + len(unchanged) + len(failures)
@@ -195,14 +197,14 @@ def act(
     elif screen.format == "name":
         screen.write("".join(f"{job_id}\n" for job_id in ids))
     if len(ids) == 1 and not unchanged:
-        screen.say(words[0] or f"{done.capitalize()} {ids[0]}")
+        screen.message(words[0] or f"{done.capitalize()} {ids[0]}")
     elif len(unchanged) == 1 and not ids:
-        screen.say(str(unchanged[0]))
+        screen.message(str(unchanged[0]))
     elif seen == 0 and none:
-        screen.say(none)
+        screen.message(none)
     elif ids or unchanged or seen == 0:
         note = notes.words() if notes is not None else ""
-        screen.say(f"{done.capitalize()} {plural(len(ids), 'job')}{note}{_left(unchanged)}")
+        screen.message(f"{done.capitalize()} {plural(len(ids), 'job')}{note}{_left(unchanged)}")
     failures.finish(seen, f"could not be {done}", is_listed=True)
     return 0
 

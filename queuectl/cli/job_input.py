@@ -1,4 +1,4 @@
-"""lines: jobs read from a file, one a line.
+"""job_input: jobs read from a file, one a line.
 
 Guarantees: memory is bounded whatever the file holds; what has come is handed on before more is waited for.
 """

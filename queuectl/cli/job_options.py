@@ -1,4 +1,4 @@
-"""jobs: the job that a command line describes, and jobs read from a file, one a line.
+"""job_options: the job that a command line describes, and jobs read from a file, one a line.
 
 Guarantees: what the flags say wins over the JSON; JSON is read as strictly as a file dropped into the spool.
 Fails with: InvalidData with the place; UsageError.

@@ -1,4 +1,4 @@
-"""portrait: one job on one screen: how things stand, what was asked for, each attempt, and what to type next."""
+"""job_page: one job on one screen: how things stand, what was asked for, each attempt, and what to type next."""
 
 from __future__ import annotations
 

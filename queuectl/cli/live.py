@@ -1,4 +1,4 @@
-"""redraw: the same screen again and again, in its place on a terminal, one below the other on a pipe.
+"""live: the same screen again and again, in its place on a terminal, one below the other on a pipe.
 
 Guarantees: a picture is one write that never clears first, so nothing flickers; none is higher or wider than the
             terminal, whose size is asked for each time. What was above stays, unless the size changes. Nothing has to be
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CLEAR, REST, BELOW = "\x1b[H\x1b[2J", "\x1b[K", "\x1b[J"
 
 
-class Redraw:
+class LiveScreen:
     """Where the pictures go."""
 
     def __init__(self, screen: Screen) -> None:

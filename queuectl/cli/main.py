@@ -12,7 +12,7 @@ import sys
 
 from queuectl.cli.commandline import Arguments, command_words, parse, read_common
 from queuectl.cli.grammar import Misuse
-from queuectl.cli.terminal import Screen, as_bytes, tell, to_json
+from queuectl.cli.terminal import Screen, as_bytes, to_json, write_stderr
 from queuectl.errors import QueueError, UsageError
 
 TYPE_CHECKING = False
@@ -57,16 +57,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        _let_go_of_stdout()
+        _discard_stdout()
         return CLOSED_PIPE
     except Exception as error:  # noqa: BLE001  # the last line of defence
         code = _fail(error, tokens, args or read_common(tokens))
         if isinstance(error, OSError):
-            _let_go_of_stdout()
+            _discard_stdout()
     return code
 
 
-def _let_go_of_stdout() -> None:
+def _discard_stdout() -> None:
     """Throw away what cannot be written: Python flushes once more when it ends, and would fail once more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -104,16 +104,16 @@ def _fail(error: Exception, tokens: Sequence[str], args: Arguments) -> int:
     if args.debug:
         import traceback
 
-        tell("".join(traceback.format_exception(error)).rstrip())
+        write_stderr("".join(traceback.format_exception(error)).rstrip())
     if _is_check(tokens):
         from queuectl.cli.commands.check import unknown
 
         return unknown(known or error, as_json=as_json)
     if known is None:
-        tell(f"queuectl: this is a bug in queuectl: {type(error).__name__}: {error}")
-        tell("          hint: add --debug and report what it shows")
+        write_stderr(f"queuectl: this is a bug in queuectl: {type(error).__name__}: {error}")
+        write_stderr("          hint: add --debug and report what it shows")
         return BUG
-    tell(to_json(problem(known)) if as_json else describe(known))
+    write_stderr(to_json(problem(known)) if as_json else describe(known))
     return known.exit_code
 
 

@@ -37,7 +37,7 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
-            words = _in_our_words(message)
+            words = _plain_message(message)
             name, _, rest = words.partition(": ")
             if rest == "expected one argument" and name[:2] == "--":
                 words = f'{name} needs a value; one that begins with "-" is written {name}=VALUE'
@@ -114,7 +114,7 @@ def places(command: Command) -> str:
     return command.usage or " ".join(shapes[more.get("nargs")].format(more["metavar"]) for more in rows)
 
 
-def _in_our_words(message: str) -> str:
+def _plain_message(message: str) -> str:
     name, colon, rest = message.removeprefix("argument ").partition(": ")
     if not message.startswith("argument ") or not colon:
         return message

@@ -31,7 +31,7 @@ class Progress:
     """
 
     def __init__(self, screen: Screen, doing: str, total: int | None = None, clock: Clock | None = None) -> None:
-        self._talks = screen.talks
+        self._is_interactive = screen.is_interactive
         self._doing = doing
         self._monotonic = (clock or Clock()).monotonic
         self._start = self._monotonic()
@@ -49,7 +49,7 @@ class Progress:
     def step(self, count: int = 1, words: str = "") -> None:
         """Count what was done, and show it now and then; `words` instead of figures."""
         self.done += count
-        if not self._talks:
+        if not self._is_interactive:
             return
         now = self._monotonic()
         if now >= self._next:
@@ -88,7 +88,7 @@ class Progress:
             sys.stderr.write(text)
             sys.stderr.flush()
         except (OSError, ValueError):
-            self._talks = False
+            self._is_interactive = False
 
 
 def open_index(queue: Queue, screen: Screen) -> Reader:

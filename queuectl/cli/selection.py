@@ -254,7 +254,7 @@ def show_trial(
     elif screen.format == "name":
         for job_id in ids:
             screen.line(job_id)
-    screen.say(f"Would {sentence}; nothing was done")
+    screen.message(f"Would {sentence}; nothing was done")
     return 0
 
 

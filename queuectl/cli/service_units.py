@@ -1,4 +1,4 @@
-"""service: the texts by which systemd and launchd run the queue.
+"""service_units: the texts by which systemd and launchd run the queue.
 
 Guarantees: pure; the same answers to the same questions. Every word of a command line reaches the program as it is here,
             whatever characters are in it.

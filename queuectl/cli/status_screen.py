@@ -1,4 +1,4 @@
-"""overview: what `status` shows, laid out as one screen."""
+"""status_screen: what `status` shows, laid out as one screen."""
 
 from __future__ import annotations
 

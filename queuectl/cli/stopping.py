@@ -128,12 +128,12 @@ def _wait(
                     )
                 progress.step(0, words)
                 is_job = "(" in words  # which may take long; all else mostly takes milliseconds
-                if not screen.talks and words != told and (is_job or progress.elapsed_s >= SHOW_AFTER_S):
-                    screen.say(f"Waiting for {words}")
+                if not screen.is_interactive and words != told and (is_job or progress.elapsed_s >= SHOW_AFTER_S):
+                    screen.message(f"Waiting for {words}")
                     told = words
                 watch.wait(rest if watch.is_open else min(rest, LOOK_SOON_S))
     except KeyboardInterrupt:
-        screen.say(f"Not waiting any more; the {what} goes on")
+        screen.message(f"Not waiting any more; the {what} goes on")
         raise
     finally:
         watch.close()

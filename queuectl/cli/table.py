@@ -1,4 +1,4 @@
-"""render: lists of things as tables, JSON, TSV or names.
+"""table: lists of things as tables, JSON, TSV or names.
 
 Guarantees: a table fits the width by shortening texts first, leaving columns out next, which is said, and
             cutting the widest at last; rows are streamed, so a million of them cost no more memory than a thousand.

@@ -1,4 +1,4 @@
-"""follow: files that grow: what stands in them, their last lines, and what is added.
+"""tail: files that grow: what stands in them, their last lines, and what is added.
 
 Guarantees: a pipe gets the very bytes; a terminal gets text that cannot command it.
 """

@@ -1,4 +1,4 @@
-"""screen: the two streams of one command: data on stdout, words on stderr.
+"""terminal: the two streams of one command: data on stdout, words on stderr.
 
 Owns:       stdout and stderr; whether they are terminals, how wide, and whether they take colour.
 Guarantees: nothing but data goes to stdout; what a terminal gets beyond a pipe is colour, width and hints.
@@ -28,7 +28,7 @@ class Screen:
         format: table, wide, jsonl, tsv, name or json.
         is_quiet: only data and errors.
         is_terminal: somebody looks at stdout.
-        talks: somebody looks at stderr and wants to hear; progress and hints make sense.
+        is_interactive: somebody looks at stderr and wants to hear; progress and hints make sense.
         room: a width to fit instead of the terminal's.
     """
 
@@ -36,7 +36,7 @@ class Screen:
         self.format: str = args.output
         self.is_quiet: bool = args.quiet
         self.is_terminal = is_terminal(sys.stdout)
-        self.talks = is_terminal(sys.stderr) and not self.is_quiet
+        self.is_interactive = is_terminal(sys.stderr) and not self.is_quiet
         self._colour: str = args.color
         self._held: list[str] | None = None
         self.room: int | None = None
@@ -61,12 +61,12 @@ class Screen:
 
     def held(self, write: Callable[[], object]) -> list[str]:
         """Return the lines that `write` writes, instead of writing them; there are no hints between them."""
-        self._held, talks, self.talks = [], self.talks, False
+        self._held, is_interactive, self.is_interactive = [], self.is_interactive, False
         try:
             write()
             return "".join(self._held).splitlines()
         finally:
-            self._held, self.talks = None, talks
+            self._held, self.is_interactive = None, is_interactive
 
     def json(self, value: object) -> None:
         """Write a value as JSON; one line of it for jsonl."""
@@ -86,22 +86,22 @@ class Screen:
 
     # --- words
 
-    def say(self, text: str) -> None:
+    def message(self, text: str) -> None:
         """Tell something on stderr, unless -q."""
         if not self.is_quiet:
             self.flush()
-            tell(text)
+            write_stderr(text)
 
     def warn(self, text: str) -> None:
         """Tell of something that may be wrong, unless -q."""
         from queuectl.cli.text import safe
 
-        self.say(f"queuectl: {safe(text)}")
+        self.message(f"queuectl: {safe(text)}")
 
     def hint(self, text: str) -> None:
         """Name the next useful command, where a person reads the result on a terminal."""
-        if text and self.is_terminal and self.talks and self.is_table:
-            self.say(text)
+        if text and self.is_terminal and self.is_interactive and self.is_table:
+            self.message(text)
 
     # --- looks
 
@@ -137,7 +137,7 @@ class Screen:
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if colour and self.has_colour else text
 
 
-def tell(text: str) -> None:
+def write_stderr(text: str) -> None:
     """Write a line to stderr; a closed stderr is no reason to fail."""
     try:
         sys.stderr.write(text + "\n")

@@ -1,4 +1,4 @@
-"""ranges: the values at which a check raises an alarm, as Nagios plugins have them.
+"""thresholds: the values at which a check raises an alarm, as Nagios plugins have them.
 
 Guarantees: pure; numbers may be durations (`5m`), and are written as plain ones, which is what monitoring systems read.
 Fails with: ValueError, whose text says what was expected.

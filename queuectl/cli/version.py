@@ -1,4 +1,4 @@
-"""release: which queuectl this is, for --version.
+"""version: which queuectl this is, for --version.
 
 Cost: a file is opened; no other command line pays for it.
 """

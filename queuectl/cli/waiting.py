@@ -60,12 +60,12 @@ class Waiting:
         if not self._reason:
             self._said = ()
             if len(jobs) == 1:
-                self._say(f"{jobs[0].id} has been started" if jobs[0].state == "processing" else "")
+                self._write(f"{jobs[0].id} has been started" if jobs[0].state == "processing" else "")
         elif not BRIEF.intersection(self._reason) or now - self._since >= BRIEF_S:
             self._find_out(self._read_again(jobs), now)  # one may have been started or have ended since it was read
             if self._reason:
                 self._said = self._reason
-                self._say(self.line)
+                self._write(self.line)
 
     def _read_again(self, jobs: Sequence[Job]) -> list[Job]:
         spool, read = self._queue.spool, []
@@ -83,10 +83,10 @@ class Waiting:
         self._find_out(jobs, self._monotonic())
         return self.line or None
 
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if text:
             self._clear()
-            self._screen.say(safe(text))
+            self._screen.message(safe(text))
 
     def _find_out(self, jobs: Sequence[Job], now: float) -> None:
         reason, self.line = self._reason_of(jobs)

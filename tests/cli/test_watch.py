@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli import live
-from queuectl.cli.live import Redraw, pieces, shown_width
+from queuectl.cli.live import LiveScreen, pieces, shown_width
 from queuectl.cli.status_screen import short_line
 from queuectl.status import Overview
 from tests.cli.support import Jobs, Run
@@ -32,8 +32,8 @@ class Sized:
         self.size = (columns, rows)
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, emulator: Emulator, screen: Sized) -> Redraw:
-    made = Redraw(screen)  # type: ignore[arg-type]
+def drawn(monkeypatch: pytest.MonkeyPatch, emulator: Emulator, screen: Sized) -> LiveScreen:
+    made = LiveScreen(screen)  # type: ignore[arg-type]
     monkeypatch.setattr(made, "_write", lambda text: emulator.feed(text.replace("\n", "\r\n")))
     return made
 

@@ -77,7 +77,7 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
         screen.json(
             {"action": action, "name": setting.name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by}
         )
-    screen.say(
+    screen.message(
         f"{setting.name}: {setting.spell(old)} → {setting.spell(new)}" + (" (the default)" if action == "unset" else "")
     )
     if overridden_by:
@@ -100,5 +100,5 @@ def run_check(args: Arguments, screen: Screen) -> int:
     changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]
     screen.result({"valid": True, "path": where, "changed": changed})
     there = "is valid" if os.path.exists(where) else "does not exist; every setting has its default"
-    screen.say(f"{shorten(where)} {there}")
+    screen.message(f"{shorten(where)} {there}")
     return 0

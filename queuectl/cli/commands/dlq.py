@@ -55,7 +55,9 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
     ]
     shown = emit(screen, rows, columns, GROUP_FIELDS)
     if shown < total:
-        screen.say(f"({shown:,} of {total:,} errors shown{', --all for the rest' if screen.talks else ''})")
+        screen.message(
+            f"({shown:,} of {total:,} errors shown{', --all for the rest' if screen.is_interactive else ''})"
+        )
     screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else "No such job")
     return 0
 

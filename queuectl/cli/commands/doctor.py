@@ -116,7 +116,7 @@ def _sum_up(screen: Screen, findings: list[Finding], mended: list[Mended], *, fi
             f"{len(CHECKS)} checks: {left}",
             FIX if any(finding.mend for finding in findings) else "do what is said above",
         )
-    screen.say(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
+    screen.message(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
 
 
 WORDS = ((ERROR, "error"), (WARN, "warning"), (INFO, "note"))

@@ -60,7 +60,7 @@ def _one(args: Arguments, screen: Screen) -> int:
         validate(fields)
         refuse_expired(fields, queue.spool.clock.now())
         screen.json(fields)
-        screen.say("Valid; nothing was put into the queue")
+        screen.message("Valid; nothing was put into the queue")
         return 0
     job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
     waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
@@ -71,10 +71,10 @@ def _one(args: Arguments, screen: Screen) -> int:
     if waits:
         from queuectl.cli.commands.wait import await_job
 
-        screen.say(_words(job_id, is_new))
+        screen.message(_words(job_id, is_new))
         return await_job(queue, screen, job_id, follow=args.follow, timeout_s=wait_timeout_s, propagate=args.propagate)
-    if screen.talks:
-        _tell(screen, queue, job_id, fields, is_new=is_new)
+    if screen.is_interactive:
+        _report_queued(screen, queue, job_id, fields, is_new=is_new)
     return 0
 
 
@@ -107,7 +107,7 @@ def _words(job_id: str, is_new: bool) -> str:
     return f"Queued {job_id}" if is_new else f"Queued already: {job_id}"
 
 
-def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: bool) -> None:
+def _report_queued(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: bool) -> None:
     """Say what was done and what to type next; on a terminal only, for it looks around."""
     from queuectl import control_client
     from queuectl.errors import NoSupervisor
@@ -124,9 +124,9 @@ def _tell(screen: Screen, queue: Queue, job_id: str, fields: Fields, *, is_new: 
     try:
         control_client.connect(queue.layout).close()
     except NoSupervisor:
-        screen.say(f"{text}, but no worker runs\nStart some: queuectl worker start --count 2")
+        screen.message(f"{text}, but no worker runs\nStart some: queuectl worker start --count 2")
         return
-    screen.say(f"{text}.  Follow: queuectl logs -f {job_id}")
+    screen.message(f"{text}.  Follow: queuectl logs -f {job_id}")
 
 
 def _waiting(queue: Queue) -> int:

@@ -50,7 +50,7 @@ def run(args: Arguments, screen: Screen) -> int:
         limit,
         open_reader=lambda: open_index(queue, screen),
         pause=wait_for_input_or_end,
-        say=screen.say,
+        say=screen.message,
         warn=screen.warn,
     )
     if args.follow:
@@ -59,23 +59,23 @@ def run(args: Arguments, screen: Screen) -> int:
                 write(screen, happened)
             else:
                 screen.flush()
-                _tell_of_more(screen, stream)
+                _report_more(screen, stream)
     if screen.format == "json":
         emit(screen, stream.past(since), (), MEMBERS)
     else:
         for happened in stream.past(since):
             write(screen, happened)
     screen.flush()
-    _tell_of_more(screen, stream)
+    _report_more(screen, stream)
     unseen = [kind for kind in kinds if kind not in TOLD]
     if unseen:
-        screen.say(f"({', '.join(unseen)}: told only while it happens, with -f)")
+        screen.message(f"({', '.join(unseen)}: told only while it happens, with -f)")
     return 0
 
 
-def _tell_of_more(screen: Screen, stream: EventStream) -> None:
+def _report_more(screen: Screen, stream: EventStream) -> None:
     if stream.is_cut:
-        screen.say(f"(the newest {stream.limit:,}; --limit for more)")
+        screen.message(f"(the newest {stream.limit:,}; --limit for more)")
         stream.is_cut = False
 
 

@@ -18,7 +18,7 @@ def run(args: Arguments, screen: Screen) -> int:
     """Explain the command or the topic that `args.words` name."""
     name = args.words[0] if args.words else ""
     if name in TOPICS and len(args.words) == 1:
-        return _tell(screen, name)
+        return _show_topic(screen, name)
     known = [*subcommands(), *TOPICS]
     if name and name not in (*known, *ALIASES, *MEANT, *ABSENT):
         raise Misuse(f'no help on "{name}"{did_you_mean(name, known)}', "queuectl help")
@@ -27,7 +27,7 @@ def run(args: Arguments, screen: Screen) -> int:
     return 0
 
 
-def _tell(screen: Screen, name: str) -> int:
+def _show_topic(screen: Screen, name: str) -> int:
     from queuectl.cli.pager import show
     from queuectl.cli.topics import TEXTS
 

@@ -33,7 +33,7 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())
     screen.result({"action": "rebuild", "jobs": count})
-    screen.say(f"Rebuilt the index of {plural(count, 'job')} in {spell_duration(progress.elapsed_s)}")
+    screen.message(f"Rebuilt the index of {plural(count, 'job')} in {spell_duration(progress.elapsed_s)}")
     return 0
 
 
@@ -67,7 +67,7 @@ def run_verify(args: Arguments, screen: Screen) -> int:
         raise QueueError(
             f"{len(different):,} of {plural(count, 'job')} differ", "to build it anew: queuectl index rebuild"
         )
-    screen.say(f"The index agrees with the files of {plural(count, 'job')}")
+    screen.message(f"The index agrees with the files of {plural(count, 'job')}")
     return 0
 
 

@@ -73,7 +73,9 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
         shown = emit(screen, rows, columns(now), FIELDS)
     if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
-        screen.say(f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.talks else ''})")
+        screen.message(
+            f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.is_interactive else ''})"
+        )
     screen.hint(hint if shown else "No such job")
     return 0
 

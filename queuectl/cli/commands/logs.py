@@ -44,7 +44,7 @@ def run(args: Arguments, screen: Screen) -> int:
         if job.state in ENDED:
             from queuectl.cli.commands.wait import describe_end
 
-            screen.say(describe_end(job))
+            screen.message(describe_end(job))
         return 0
     number, path, source = _open(queue, job_id, args.attempt, args.lines)
     with source:
@@ -101,7 +101,7 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
         rows = (dict(zip(FIELDS, (*each[:3], read_all(each[3])), strict=True)) for each in outputs())
         shown = emit(screen, rows, (), FIELDS)
     if chooses and shown < len(ids):
-        screen.say(f"({shown:,} of {plural(len(ids), 'job')} wrote something that is still there)")
+        screen.message(f"({shown:,} of {plural(len(ids), 'job')} wrote something that is still there)")
     failures.finish(shown + len(failures), "could not be shown")
     return 0
 
@@ -129,7 +129,7 @@ def follow_job(
     try:
         return following.run(attempt, lines)
     except KeyboardInterrupt:
-        screen.say(f"Not following any more; {job_id} goes on")
+        screen.message(f"Not following any more; {job_id} goes on")
         raise
     finally:
         following.close()
@@ -177,10 +177,10 @@ class _Following:
         """Show what one attempt writes until it is over."""
         printer = Printer(self._screen, on_stderr=self._on_stderr)
         if number > 1:
-            self._screen.say(f"--- attempt {number} ---")
+            self._screen.message(f"--- attempt {number} ---")
 
         def restarted(words: str) -> None:
-            self._screen.say(f"--- the output of {self._id} {words}: it goes on from the new beginning ---")
+            self._screen.message(f"--- the output of {self._id} {words}: it goes on from the new beginning ---")
 
         with GrowingFile(self._queue.layout.output_of(self._id, number), restarted) as source:
             if lines is not None:

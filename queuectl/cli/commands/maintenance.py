@@ -9,7 +9,7 @@ from __future__ import annotations
 from queuectl.cli.error_output import describe, problem
 from queuectl.cli.home import refuse_wrong_name
 from queuectl.cli.table import emit
-from queuectl.cli.terminal import tell
+from queuectl.cli.terminal import write_stderr
 from queuectl.cli.text import safe
 from queuectl.client.queue import Queue
 from queuectl.errors import Busy, PartlyFailed, QueueError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Row = dict[str, Any]
 
-TOLD = 5  # of the things that failed in one task
+MOST_REPORTED = 5  # of the things that failed in one task
 NOTHING = "nothing to do"
 TASK_COLUMNS = 10
 
@@ -69,8 +69,8 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
         for done in run_tasks(Work(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
             yield _row(done, failed)
     except Busy as error:
-        if args.verbose or screen.talks:
-            screen.say(f"{str(error).capitalize()}; there is nothing to do")
+        if args.verbose or screen.is_interactive:
+            screen.message(f"{str(error).capitalize()}; there is nothing to do")
 
 
 def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:
@@ -90,10 +90,10 @@ def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, Queue
 
 def _row(done: Done, failed: list[tuple[str, QueueError]]) -> Row:
     report = done.report
-    for error in report.failed[:TOLD]:
-        tell(describe(error, f"queuectl: {done.task}: "))
-    if len(report.failed) > TOLD:
-        tell(f"queuectl: {done.task}: and {len(report.failed) - TOLD:,} more")
+    for error in report.failed[:MOST_REPORTED]:
+        write_stderr(describe(error, f"queuectl: {done.task}: "))
+    if len(report.failed) > MOST_REPORTED:
+        write_stderr(f"queuectl: {done.task}: and {len(report.failed) - MOST_REPORTED:,} more")
     failed += [(done.task, error) for error in report.failed]
     made: Row = {"task": done.task, "words": report.words, **report.figures}
     return {**made, "failed": [problem(error) for error in report.failed]} if report.failed else made

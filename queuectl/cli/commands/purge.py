@@ -129,15 +129,15 @@ def _remove(
                 progress.step(len(group.ids) + len(group.changed) + len(group.failed))
         except KeyboardInterrupt:
             progress.clear()
-            screen.say(f"{word.capitalize()} {plural(removed, 'job')}; the rest were left alone")
+            screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were left alone")
             raise
     if screen.format in ("json", "jsonl"):
         made = {"action": "purge", "matched": total, "removed": removed, "changed": changed, "output_bytes": size}
         screen.json({**made, "output_only": args.output_only, "failed": failures.as_dicts()})
     left = f"; {plural(changed, 'job')} had changed meanwhile and stayed" if changed else ""
     if args.output_only:
-        screen.say(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
+        screen.message(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:
-        screen.say(f"Removed {plural(removed, 'job')}, {spell_size(size)} of output{left}")
+        screen.message(f"Removed {plural(removed, 'job')}, {spell_size(size)} of output{left}")
     failures.finish(total, f"could not be {word}", is_listed=True)
     return 0

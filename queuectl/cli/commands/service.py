@@ -80,9 +80,9 @@ def run_install(args: Arguments, screen: Screen) -> int:
         raise known from None
     screen.result({"action": "install", "dry_run": args.dry_run, "files": states}, states)
     for path, state in states.items():
-        screen.say(f"{'Would be ' if args.dry_run else ''}{state}: {shorten(path)}")
+        screen.message(f"{'Would be ' if args.dry_run else ''}{state}: {shorten(path)}")
     if not args.dry_run:
-        _say_what_next(screen, kind, files, args)
+        _write_next_steps(screen, kind, files, args)
     return 0
 
 
@@ -92,25 +92,25 @@ def _state(before: str | None, text: str) -> str:
     return "unchanged" if before == text else "replaced"
 
 
-def _say_what_next(screen: Screen, kind: str, files: list[File], args: Arguments) -> None:
+def _write_next_steps(screen: Screen, kind: str, files: list[File], args: Arguments) -> None:
     """Name the commands that start it."""
     from queuectl import control_client
 
-    screen.say("Nothing was started. To start it now and from now on:")
+    screen.message("Nothing was started. To start it now and from now on:")
     try:
         control_client.ask(_layout(args), {"do": "hello"})
-        screen.say("  queuectl worker stop --wait    # the supervisor that runs now owns the queue")
+        screen.message("  queuectl worker stop --wait    # the supervisor that runs now owns the queue")
     except NoSupervisor:
         pass
     if kind == "launchd":
         for file in files:
-            screen.say(f"  launchctl bootstrap gui/{os.geteuid()} {shorten(file.path)}")
+            screen.message(f"  launchctl bootstrap gui/{os.geteuid()} {shorten(file.path)}")
         return
     systemctl = "systemctl --user" if kind == "user" else "systemctl"
-    screen.say(f"  {systemctl} daemon-reload")
-    screen.say(f"  {systemctl} enable --now {' '.join(os.path.basename(file.path) for file in files)}")
+    screen.message(f"  {systemctl} daemon-reload")
+    screen.message(f"  {systemctl} enable --now {' '.join(os.path.basename(file.path) for file in files)}")
     if kind == "user":
-        screen.say("  loginctl enable-linger         # so that it runs while you are not logged in")
+        screen.message("  loginctl enable-linger         # so that it runs while you are not logged in")
 
 
 def _kind(args: Arguments) -> str:

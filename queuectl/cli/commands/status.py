@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuectl import status
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.live import Redraw
+from queuectl.cli.live import LiveScreen
 from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import short_line, write
 from queuectl.cli.times import duration
@@ -51,7 +51,7 @@ def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
 
 def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> None:
     """Show it again and again, until Ctrl-C: on a terminal in the same place, else one below the other."""
-    redraw = Redraw(screen)
+    live = LiveScreen(screen)
     screen.is_quiet = True  # what there is to warn of has been said, or is part of the picture
     try:
         while True:
@@ -59,8 +59,8 @@ def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> N
                 lines = screen.held(lambda: show(queue, screen, is_short=is_short))
             except (TimedOut, Busy) as error:  # it may pass
                 lines = [f"queuectl: {error}"]
-            redraw.show(lines)
-            redraw.wait(period_s)
+            live.show(lines)
+            live.wait(period_s)
     except KeyboardInterrupt:
         return
 

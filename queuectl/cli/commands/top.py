@@ -31,6 +31,6 @@ def run(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.top.terminal import Terminal
 
     queue = queue_to_read(args, screen)
-    screen.is_quiet, screen.talks = True, False  # nothing may write between the lines
+    screen.is_quiet, screen.is_interactive = True, False  # nothing may write between the lines
     with Terminal(has_colour=screen.has_colour) as terminal:
         return Loop(queue, screen, terminal, every_s).run()

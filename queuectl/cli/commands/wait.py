@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
 
 NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
-TOLD_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
+REPORTED_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
 GROUPS = 5
 ONE_DOCUMENT = ("json", "jsonl", "name")
 LONGEST_ERROR = 100
@@ -39,7 +39,7 @@ def run(args: Arguments, screen: Screen) -> int:
     is_everything = args.all and not given(args, ("state", *FILTERS))
     ids = ids_of(args, screen, queue, failures, "wait", NOT_ENDED if is_everything else STATES)
     if not ids and not failures:
-        screen.say("No job matches: there is nothing to wait for")
+        screen.message("No job matches: there is nothing to wait for")
     code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate, show=_show) if ids else 0
     if not code:
         failures.finish(len(ids) + len(failures), "could not be waited for")
@@ -75,9 +75,9 @@ def await_jobs(
 
     known: dict[str, Job] = {}
     failed = 0
-    each = len(ids) <= TOLD_ONE_BY_ONE
-    if screen.talks and len(ids) > 1:
-        screen.say(f"Waiting for {plural(len(ids), 'job')} ...")
+    each = len(ids) <= REPORTED_ONE_BY_ONE
+    if screen.is_interactive and len(ids) > 1:
+        screen.message(f"Waiting for {plural(len(ids), 'job')} ...")
     with Progress(screen, "Waiting", len(ids)) as progress:
         waiting = Waiting(queue, screen, progress.clear)
 
@@ -99,7 +99,7 @@ def await_jobs(
                 screen.flush()
             elif screen.format != "json" and each and (job.state == "completed" or len(ids) > 1 or propagate):
                 progress.clear()
-                screen.say(safe(describe_end(job)))  # of a single one that failed, the error says it
+                screen.message(safe(describe_end(job)))  # of a single one that failed, the error says it
             progress.step(0, words())
 
         def look(jobs: Sequence[Job]) -> None:
@@ -112,7 +112,7 @@ def await_jobs(
         except KeyboardInterrupt:
             progress.clear()
             left = len(ids) - progress.done
-            screen.say(f"Not waiting any more; {plural(left, 'job')} {'goes' if left == 1 else 'go'} on")
+            screen.message(f"Not waiting any more; {plural(left, 'job')} {'goes' if left == 1 else 'go'} on")
             raise
         except TimedOut as error:
             if timeout_s:
@@ -124,7 +124,7 @@ def await_jobs(
             if show is not None and screen.format == "json":
                 show(screen, [known[job_id] for job_id in dict.fromkeys(ids) if job_id in known])
                 screen.flush()
-    return fate(
+    return exit_code_of(
         screen,
         queue,
         [job for job in known.values() if job.state != "completed"],
@@ -163,11 +163,11 @@ def await_job(
             screen.json(queue.get(job_id).as_dict())
             screen.flush()
     if job.state == "completed" or propagate:
-        screen.say(safe(describe_end(job)))
-    return fate(screen, queue, [job] if job.state != "completed" else [], 1, propagate=propagate)
+        screen.message(safe(describe_end(job)))
+    return exit_code_of(screen, queue, [job] if job.state != "completed" else [], 1, propagate=propagate)
 
 
-def fate(screen: Screen, queue: Queue, failed: Sequence[Job], total: int, *, propagate: bool) -> int:
+def exit_code_of(screen: Screen, queue: Queue, failed: Sequence[Job], total: int, *, propagate: bool) -> int:
     """Return the exit code for jobs that were waited for.
 
     Raises:
@@ -175,15 +175,15 @@ def fate(screen: Screen, queue: Queue, failed: Sequence[Job], total: int, *, pro
     """
     if not failed:
         return 0
-    if total > TOLD_ONE_BY_ONE and screen.format != "json":
+    if total > REPORTED_ONE_BY_ONE and screen.format != "json":
         for line in grouped(failed):
-            screen.say(safe(line))
+            screen.message(safe(line))
     code = next((job.exit_code for job in failed if job.exit_code), None)
     if propagate and code is not None:
         return code
     if len(failed) == 1 == total:
         raise JobFailed(f"job {describe_end(failed[0])}{_last_line(failed[0], ': ')}", where_to_read(queue, failed))
-    hint = where_to_read(queue, failed) if total > TOLD_ONE_BY_ONE else None  # else each has a line of its own
+    hint = where_to_read(queue, failed) if total > REPORTED_ONE_BY_ONE else None  # else each has a line of its own
     raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed", hint)
 
 

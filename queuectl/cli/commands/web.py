@@ -43,10 +43,10 @@ def run(args: Arguments, screen: Screen) -> int:
     )
     server = build(queue, wanted)
     try:
-        _tell(args, screen, server, is_local=wanted.is_local)
+        _write_address(args, screen, server, is_local=wanted.is_local)
         server.serve_forever(poll_interval=3600)
     except KeyboardInterrupt:
-        screen.say("Stopped; jobs and workers go on")
+        screen.message("Stopped; jobs and workers go on")
     finally:
         server.server_close()
         if args.socket is not None:
@@ -71,7 +71,7 @@ def _check_socket(args: Arguments) -> None:
         raise UsageError("--socket needs a path", "queuectl web --socket /run/queuectl.sock")
 
 
-def _tell(args: Arguments, screen: Screen, server: Server, *, is_local: bool) -> None:
+def _write_address(args: Arguments, screen: Screen, server: Server, *, is_local: bool) -> None:
     """Say where the page is; the part behind # never leaves the browser."""
     from queuectl.web.serve import address_of
     from queuectl.web.tokens import read
@@ -87,7 +87,7 @@ def _tell(args: Arguments, screen: Screen, server: Server, *, is_local: bool) ->
     screen.flush()
     for what, is_so in (("read-only", guard.read_only), ("without a token", not guard.has_token)):
         if is_so:
-            screen.say(f"Served {what}")
+            screen.message(f"Served {what}")
     screen.hint('Ctrl-C ends it. For scripts: curl -H "Authorization: Bearer $(queuectl web token)" ...')
     if args.open and args.socket is None:
         _open(server, url)
@@ -113,6 +113,6 @@ def _token(args: Arguments, screen: Screen) -> int:
     token = tokens.make(path) if args.rotate else tokens.read(path, create=True)
     screen.result({"token": token, "file": path, "rotated": args.rotate}, [token])
     if args.rotate:
-        screen.say("Everybody has to sign in again with the new token")
+        screen.message("Everybody has to sign in again with the new token")
     screen.hint(f"It is kept in {shorten(path)}; a running page takes it from there")
     return 0

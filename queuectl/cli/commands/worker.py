@@ -38,7 +38,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
         raise UsageError("N and --count are the same: give one of them")
     count = next((given for given in (args.workers, args.count) if given is not None), 1)
     if args.foreground:
-        return _be_supervisor(args, count)
+        return _run_supervisor(args, count)
     if count < 1:
         raise UsageError(f"--count must be 1 or more, not {count}", "to stop workers: queuectl worker stop")
     from queuectl.supervisor.startup import job_that_would_end_it, start_workers
@@ -50,7 +50,7 @@ def run_start(args: Arguments, screen: Screen) -> int:
     screen.result({"action": "start", "workers": names}, names)
     if len(names) < count:
         raise PartlyFailed(f"{count - len(names)} of {count} workers did not start", "queuectl worker logs")
-    screen.say(f"Started {plural(len(names), 'worker')}")
+    screen.message(f"Started {plural(len(names), 'worker')}")
     screen.hint("See what they do: queuectl status")
     return 0
 
@@ -63,7 +63,7 @@ def _warn_of_end(screen: Screen, job_id: str | None) -> None:
         )
 
 
-def _be_supervisor(args: Arguments, count: int) -> int:
+def _run_supervisor(args: Arguments, count: int) -> int:
     from queuectl.supervisor.startup import run
 
     return run(_layout(args), os.environ, count, args.ready_fd, args.lock_fd)
@@ -85,7 +85,7 @@ def run_scale(args: Arguments, screen: Screen) -> int:
     _warn_of_end(screen, job_id if names else None)
     screen.result({"action": "scale", "count": args.count, "started": names}, names)
     change = f"; {plural(before - args.count, 'worker')} stop as their jobs end" if before > args.count else ""
-    screen.say(f"{plural(args.count, 'worker')} now, {before} before{change}")
+    screen.message(f"{plural(args.count, 'worker')} now, {before} before{change}")
     return 0
 
 
@@ -98,7 +98,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     if args.id is not None:
         names = control_client.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
         screen.result({"action": "restart", "workers": names}, names)
-        screen.say(f"{names[0]} is replaced when its job has ended")
+        screen.message(f"{names[0]} is replaced when its job has ended")
         return 0
     timeout_s = _timeout(args)
     job = _calling_job(layout)
@@ -111,13 +111,13 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     screen.result({"action": "restart", "workers": names}, names)
     if job is not None or args.no_wait:
         when = f"this job ({job.id}) and all others have" if job is not None else "all running jobs have"
-        screen.say(f"The supervisor restarts, with {plural(len(names), 'worker')}, when {when} ended")
+        screen.message(f"The supervisor restarts, with {plural(len(names), 'worker')}, when {when} ended")
         return 0
     from queuectl.cli.stopping import await_restart
 
     screen.flush()
     await_restart(supervisor, screen, names, timeout_s)
-    screen.say(f"Restarted, with {plural(len(names), 'worker')}")
+    screen.message(f"Restarted, with {plural(len(names), 'worker')}")
     return 0
 
 
@@ -148,11 +148,11 @@ def run_stop(args: Arguments, screen: Screen) -> int:
             await_orphaned_workers(layout, screen, timeout_s)
     screen.result({"action": "stop", "workers": names}, names)
     if supervisor is None:
-        screen.say(NONE_RUNS)
+        screen.message(NONE_RUNS)
     elif waits:
-        screen.say(f"Stopped {plural(len(names), 'worker')}")
+        screen.message(f"Stopped {plural(len(names), 'worker')}")
     else:
-        screen.say(f"Stopping {plural(len(names), 'worker')} {'at once' if args.now else 'as their jobs end'}")
+        screen.message(f"Stopping {plural(len(names), 'worker')} {'at once' if args.now else 'as their jobs end'}")
         screen.hint("To wait for that: queuectl worker stop --wait")
     return 0
 
@@ -213,7 +213,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
     rows = with_usage(workers)
     emit(screen, rows if screen.is_table else map(worker_as_dict, rows), columns(Clock().now()), FIELDS, name="name")
     if not rows:
-        screen.say(NONE_RUNS)
+        screen.message(NONE_RUNS)
         screen.hint("Start some: queuectl worker start --count 2")
     return 0
 
@@ -229,14 +229,14 @@ def run_logs(args: Arguments, screen: Screen) -> int:
     if name != "supervisor" and not name.removeprefix("worker-").isdigit():
         raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
     with GrowingFile(
-        layout.log(name), lambda what: screen.say(f"--- {name}.log {what}: it goes on from the new beginning ---")
+        layout.log(name), lambda what: screen.message(f"--- {name}.log {what}: it goes on from the new beginning ---")
     ) as source:
         if source.is_missing:
             raise NotFound(f"{name} has no log yet", f"it would be {layout.log(name)}")
         is_for_people = args.follow or (screen.is_terminal and screen.is_table)
         lines = LOG_LINES if args.lines is None and is_for_people else args.lines
         if lines is not None and source.skip_to_last(lines) and args.lines is None:
-            screen.say(f"(the last {lines} lines; --lines N for more)")
+            screen.message(f"(the last {lines} lines; --lines N for more)")
         if args.follow:
             follow(screen, source)
         elif screen.format in ("json", "jsonl"):
