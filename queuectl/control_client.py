@@ -1,7 +1,7 @@
 """control: how other processes talk to the supervisor: one JSON object a line over a socket in run/.
 
 Owns:       run/control.sock (0600) and the shape of requests and answers.
-Guarantees: this is the client's side; peers is the supervisor's.
+Guarantees: this is the client's side; control_server is the supervisor's.
 Fails with: NoSupervisor when nobody listens; else the error the supervisor answered, with its exit code.
 
 Requests are `{"do": VERB, ...}`; `run`, device and inode of run/, keeps a copy of the home that has the same socket, by a hard

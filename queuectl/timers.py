@@ -1,4 +1,4 @@
-"""appointments: the names in pending/ that are to be looked at again, and when."""
+"""timers: the names in pending/ that are to be looked at again, and when."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 NEVER = math.inf
 
 
-class Appointments:
+class Timers:
     """One time for each id, the earliest that was asked for. Times are monotonic seconds."""
 
     __slots__ = ("_at", "_order")
@@ -31,7 +31,7 @@ class Appointments:
         """When the next one is, NEVER when there is none."""
         return self._order[0][0] if self._order else NEVER
 
-    def make(self, job_id: str, at: float) -> None:
+    def set(self, job_id: str, at: float) -> None:
         """See to it that `due` yields this id at `at`, or earlier when an earlier time stands."""
         if at < self._at.get(job_id, NEVER):
             self._at[job_id] = at

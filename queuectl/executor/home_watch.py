@@ -20,7 +20,7 @@ def exists(layout: Layout) -> bool:
     return os.path.isdir(layout.directory(PENDING))
 
 
-class Dwelling:
+class HomeWatch:
     """The home as it was when the supervisor moved in; held open, so that no other gets its inode's number."""
 
     def __init__(self, layout: Layout) -> None:

@@ -167,7 +167,7 @@ def outcome_of(status: int) -> Outcome:
     return Exited(os.WEXITSTATUS(status))
 
 
-def last_words(path: str) -> str:
+def last_lines(path: str) -> str:
     """Return the last lines that an attempt wrote, at most TAIL_LINES and TAIL_CHARS."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -59,7 +59,7 @@ class Lock:
         self._fd = fd
         return True
 
-    def bequeath(self) -> int:
+    def release_to_exec(self) -> int:
         """Let the program that this process becomes hold the lock; returns the descriptor that it is to `inherit`."""
         os.set_inheritable(self._fd, True)
         fd, self._fd = self._fd, -1

@@ -3,7 +3,7 @@
 Owns:       the claim of each such job until its run has ended and the job is settled.
 Guarantees: a job is put back only when no process of its run is left; a command that is our child keeps its deadline
             and gets its true outcome; what an earlier supervisor left is ended or awaited, and counts as interrupted.
-            Strays (see custody) may be anybody's: no run is over while there are any.
+            Strays (see orphans) may be anybody's: no run is over while there are any.
 Source:     prctl(2) PR_SET_CHILD_SUBREAPER; spool/FORMAT.md § Recovery.
 """
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from queuectl.supervisor.control_server import Peer
     from queuectl.supervisor.supervisor import Supervisor
-    from queuectl.supervisor.worker_pool import Slot
+    from queuectl.supervisor.worker_pool import WorkerSlot
 
 FLUSH_S = 5.0  # that a reader waits for a comparison of spool and index, where the system tells of no changes
 
@@ -43,15 +43,15 @@ def _hello(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None
 
 
 def _status(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None:
-    adopted = supervisor.custody.adopted
+    adopted = supervisor.orphans.adopted
     known = {
         "pid": os.getpid(),
         "started_at": supervisor.started_at,
         "version": __version__,
         "draining": supervisor.draining,
-        "restarting": supervisor.comes_back_with is not None,
-        "full": supervisor.dispatch.room.is_missing,
-        "degraded": supervisor.dispatch.room.is_missing or supervisor.dispatch.degraded,
+        "restarting": supervisor.restart_with is not None,
+        "full": supervisor.dispatch.disk_space.shortage,
+        "degraded": supervisor.dispatch.disk_space.shortage or supervisor.dispatch.degraded,
         "syncing": supervisor.dispatch.progress,
         "polling": supervisor.why_polling,
         "workers": [slot.describe() for slot in sorted(supervisor.slots.values(), key=_number)],
@@ -107,12 +107,12 @@ def _scale(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
     answer_ready(supervisor)
 
 
-def _by_idleness(slot: Slot) -> tuple[bool, int]:
+def _by_idleness(slot: WorkerSlot) -> tuple[bool, int]:
     """Idle workers go first, then those with the highest number."""
     return slot.job_id is not None, -_number(slot)
 
 
-def _number(slot: Slot) -> int:
+def _number(slot: WorkerSlot) -> int:
     return int(slot.name.rpartition("-")[2])
 
 
@@ -141,7 +141,7 @@ def _stop(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
 
 
 def _restart(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None:
-    if supervisor.comes_back_with is None:
+    if supervisor.restart_with is None:
         _refuse_when_draining(supervisor)
     if request.get("id") is None:
         names = [*supervisor.slots]
@@ -160,7 +160,7 @@ def _cancel(supervisor: Supervisor, peer: Peer, request: dict[str, Any]) -> None
     if supervisor.cancel(job_id):
         waiters = supervisor.cancel_waiters.setdefault(job_id, [])
         waiters[:] = [*(waiter for waiter in waiters if waiter.is_open), peer]
-    elif supervisor.custody.is_foreign(job_id):
+    elif supervisor.orphans.is_foreign(job_id):
         raise Busy(f"job {job_id} is being finished by a worker whose supervisor has gone", "wait until it has ended")
     else:
         peer.send({"ok": True})
@@ -176,7 +176,7 @@ def _watch(supervisor: Supervisor, peer: Peer, _request: dict[str, Any]) -> None
     peer.send({"ok": True})
 
 
-def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[Slot]:
+def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[WorkerSlot]:
     name = str(request.get("id"))
     if name not in supervisor.slots:
         known = ", ".join(supervisor.slots) or "none"
@@ -186,7 +186,7 @@ def _named(supervisor: Supervisor, request: dict[str, Any]) -> list[Slot]:
 
 def _refuse_when_draining(supervisor: Supervisor) -> None:
     if supervisor.draining:
-        words = "stopping" if supervisor.comes_back_with is None else "restarting"
+        words = "stopping" if supervisor.restart_with is None else "restarting"
         raise Busy(
             f"the supervisor is {words}", "wait for it: queuectl worker stop --wait; or: queuectl worker restart"
         )

@@ -1,4 +1,4 @@
-"""peers: the supervisor's end of the control socket.
+"""control_server: the supervisor's end of the control socket.
 
 Owns:       every open connection; the requests themselves are carried out by `requests`.
 Guarantees: a client that is slow, silent or gone costs the supervisor nothing but a closed connection.
@@ -133,7 +133,7 @@ class Peer:
         self.connection.close()
 
 
-class Peers:
+class ControlServer:
     """All connections, watched by the supervisor's selector.
 
     Args:
@@ -180,15 +180,15 @@ class Peers:
             connection, _ = self._listener.accept()
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                self._let_go_of_one()
+                self._close_oldest()
             return
         peer = Peer(connection)
         self._open.append(peer)
         self._selector.register(peer, selectors.EVENT_READ, lambda: self._serve(peer))
         if len(self._open) > self._most:
-            self._let_go_of_one()
+            self._close_oldest()
 
-    def _let_go_of_one(self) -> None:
+    def _close_oldest(self) -> None:
         """Hang up on whoever has been there for longest, preferably not on one who watches; the loop closes it."""
         still_open = [peer for peer in self._open if peer.is_open]
         for peer in sorted(still_open, key=lambda peer: peer.watches)[:1]:
@@ -204,7 +204,7 @@ class Peers:
             peer.close()
 
     @property
-    def are_watching(self) -> bool:
+    def has_watchers(self) -> bool:
         """Somebody wants to hear of events."""
         return any(peer.watches for peer in self._open)
 
@@ -218,7 +218,7 @@ class Peers:
         """Wait for sockets that could not take their answers yet, and only for those; listen again when it is time."""
         if now >= self.next_step:
             self._listen_again(now)
-        mind_the_slow(self._selector, self._open)
+        watch_unsent(self._selector, self._open)
 
     def close(self) -> None:
         """Hang up on everybody."""
@@ -242,7 +242,7 @@ class Channel(Protocol):
         ...
 
 
-def mind_the_slow(selector: selectors.BaseSelector, channels: Iterable[Channel]) -> None:
+def watch_unsent(selector: selectors.BaseSelector, channels: Iterable[Channel]) -> None:
     """Have the selector wait for those that have something left to write, and only for those."""
     for channel in channels:
         if channel.wants_to_write != channel.waits_to_write and channel.fileno() >= 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.disk_space import Room
+from queuectl.disk_space import DiskSpace
 from queuectl.errors import QueueError
 from queuectl.index.change_log import ALL, Changes
 from queuectl.index.database import IndexUnavailable, discard
@@ -22,7 +22,7 @@ from queuectl.job.events import Event
 from queuectl.job.fields import is_id
 from queuectl.job.job import PENDING, Job
 from queuectl.scheduling.order import WINDOW, Window, is_due, order
-from queuectl.timers import NEVER, Appointments
+from queuectl.timers import NEVER, Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,11 +43,11 @@ class Dispatcher:
     """What waits, in order.
 
     Args:
-        tell: called with every event.
-        seen: called with every job that somebody may have changed.
+        emit: called with every event.
+        report_change: called with every job that somebody may have changed.
 
     Attributes:
-        in_hand: ids that a worker was told to run and has not reported on.
+        assigned: ids that a worker was told to run and has not reported on.
         touched: those of them to whose files something happened that no worker of ours did.
         degraded: why the index cannot be written, None while it can.
         room: nothing is handed out while the disk has none.
@@ -55,16 +55,18 @@ class Dispatcher:
         compared: how many comparisons were made to their end.
     """
 
-    def __init__(self, spool: Spool, log: Log, tell: Callable[[Event], None], seen: Callable[[Job], None]) -> None:
+    def __init__(
+        self, spool: Spool, log: Log, emit: Callable[[Event], None], report_change: Callable[[Job], None]
+    ) -> None:
         self._spool = spool
         self._clock = spool.clock
         self._log = log
-        self._tell, self._seen = tell, seen
+        self._emit, self._report_change = emit, report_change
         self._writer = self._open_index()
         self._ready, self._later = Window(), Window()
         self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
-        self._again = Appointments()
-        self._half: set[str] = set()  # looked at, and no jobs yet; they have an appointment
+        self._timers = Timers()
+        self._incomplete: set[str] = set()  # looked at, and no jobs yet; they have an appointment
         self.touched: set[str] = set()
         self._has_changes = False
         self._sync: Iterator[Progress] | None = None
@@ -72,8 +74,8 @@ class Dispatcher:
         self._commit_at = NEVER
         self._repair_at = NEVER
         self._failed_at = -NEVER
-        self.room = Room(spool, log)
-        self.in_hand: set[str] = set()
+        self.disk_space = DiskSpace(spool, log)
+        self.assigned: set[str] = set()
         self.degraded: str | None = None
         self.progress: str | None = None
         self.compared = 0
@@ -94,7 +96,7 @@ class Dispatcher:
     def arrived(self, name: str) -> None:
         """A name appeared or changed in pending/."""
         job_id = name.removesuffix(".json")
-        if job_id in self.in_hand:
+        if job_id in self.assigned:
             self.touched.add(job_id)
             return
         self._noted(job_id, look(self._spool, self._writer, name))
@@ -102,12 +104,12 @@ class Dispatcher:
     def left(self, name: str, *, had_ended: bool) -> None:
         """A name left pending/ (mostly claimed by a worker of ours), or done/ or dead/, where `had_ended` is true."""
         job_id = name.removesuffix(".json")
-        if is_id(job_id) and (had_ended or job_id not in self.in_hand):
+        if is_id(job_id) and (had_ended or job_id not in self.assigned):
             self.refresh(job_id)
 
     def refresh(self, job_id: str) -> None:
         """Read a job anew, wherever it lies; something changed it that did not say how."""
-        if job_id in self.in_hand:
+        if job_id in self.assigned:
             self.touched.add(job_id)
         else:
             self._noted(job_id, refresh(self._spool, self._writer, job_id))
@@ -115,22 +117,22 @@ class Dispatcher:
     def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
         """The index has followed; do the rest."""
         self._mark_dirty()
-        was_half = job_id in self._half
-        self._half.discard(job_id)
+        was_incomplete = job_id in self._incomplete
+        self._incomplete.discard(job_id)
         if isinstance(found, Job):
-            if was_half:  # it is whole now; any other appointment stands, for a claim itself raises this event
-                self._again.cancel(job_id)
+            if was_incomplete:  # it is whole now; any other appointment stands, for a claim itself raises this event
+                self._timers.cancel(job_id)
             self._offer_job(found)
-            self._seen(found)
+            self._report_change(found)
         elif found is None:
-            self._tell(Event("removed", job_id))
+            self._emit(Event("removed", job_id))
         elif found.reason == "rejected":
-            self._tell(Event("rejected", job_id, details={"detail": found.detail}))
+            self._emit(Event("rejected", job_id, details={"detail": found.detail}))
         elif found.again_s is not None:
             if found.reason == "unreadable":
                 self._log.warning(f"{found.detail} action=unreadable")
-            self._half.add(job_id)
-            self.look_again(job_id, found.again_s)
+            self._incomplete.add(job_id)
+            self.examine_later(job_id, found.again_s)
 
     def put(self, job: Job) -> None:
         """Take note of a job as it was read: into the index, and in line when it waits."""
@@ -153,7 +155,7 @@ class Dispatcher:
         self._offer(job.id, job.state, job.priority, due_at)
 
     def _offer(self, job_id: str, state: str, priority: int, run_at: float) -> None:
-        if state not in ("pending", "failed") or job_id in self.in_hand:
+        if state not in ("pending", "failed") or job_id in self.assigned:
             return
         if is_due(run_at, self._clock.now()):
             self._ready.offer(order(priority, run_at, job_id))
@@ -177,16 +179,16 @@ class Dispatcher:
         except OSError as error:
             self._log.error(f"run/changes cannot be read: {error.strerror} action=changes")
 
-    def look_again(self, job_id: str, after_s: float) -> None:
+    def examine_later(self, job_id: str, after_s: float) -> None:
         """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
-        self._again.make(job_id, self._clock.monotonic() + after_s)
+        self._timers.set(job_id, self._clock.monotonic() + after_s)
 
     # --- what goes out
 
     def next(self) -> str | None:
         """Return the job that is to be started next and count it as in hand; None when nothing is due."""
         now = self._clock.now()
-        if self.room.is_missing is not None:
+        if self.disk_space.shortage is not None:
             return None
         self._promote(now)
         while True:
@@ -196,8 +198,8 @@ class Dispatcher:
             if key is None:
                 return None
             job_id = key[2]
-            if job_id not in self.in_hand and job_id not in self._again.ids:
-                self.in_hand.add(job_id)
+            if job_id not in self.assigned and job_id not in self._timers.ids:
+                self.assigned.add(job_id)
                 return job_id
 
     def has_many(self, count: int) -> bool:
@@ -210,7 +212,7 @@ class Dispatcher:
             self._refill_from_spool(now)
             return
         try:
-            found = self._writer.due(now, WINDOW, self.in_hand | self._again.ids)
+            found = self._writer.due(now, WINDOW, self.assigned | self._timers.ids)
         except IndexUnavailable as error:
             self._fail(error)
             self._refill_from_spool(now)
@@ -221,7 +223,7 @@ class Dispatcher:
         """Without an index jobs start as they are found; the order is right among those."""
         found = []
         for job_id in self._spool.ids(PENDING):
-            if job_id in self.in_hand or job_id in self._again.ids:
+            if job_id in self.assigned or job_id in self._timers.ids:
                 continue
             job = self._spool.examine(f"{job_id}.json")
             if not isinstance(job, Job) or job.is_held:
@@ -252,19 +254,19 @@ class Dispatcher:
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job: it is in hand no more. `answer` says why it was not claimed, when it was not."""
-        self.in_hand.discard(job_id)
+        self.assigned.discard(job_id)
         touched = job_id in self.touched
         self.touched.discard(job_id)
         if answer is not None and answer["reason"] == "full":
-            self.room.wait(answer["detail"])
+            self.disk_space.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
             renamed = answer.get("as")
             if renamed:
                 self.refresh(job_id)
-            self.look_again(renamed or job_id, answer["again_s"])
+            self.examine_later(renamed or job_id, answer["again_s"])
         elif answer is not None:
             if answer["reason"] == "rejected":
-                self._tell(Event("rejected", job_id, details={"detail": answer.get("detail")}))
+                self._emit(Event("rejected", job_id, details={"detail": answer.get("detail")}))
             self.refresh(job_id)
         elif touched:
             self.arrived(f"{job_id}.json")
@@ -275,7 +277,7 @@ class Dispatcher:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
         if self._sync is not None or self._has_changes:
             return now
-        wake = min(self._commit_at, self._repair_at, self.room.next_step, self._again.first)
+        wake = min(self._commit_at, self._repair_at, self.disk_space.next_step, self._timers.first)
         first = self._later.first
         if first is not None:
             wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
@@ -284,9 +286,9 @@ class Dispatcher:
     def step(self, now: float) -> None:
         """Do what is due: commit, look again, a piece of the scan."""
         self._promote(self._clock.now())
-        for job_id in self._again.due(now):
+        for job_id in self._timers.due(now):
             self.arrived(f"{job_id}.json")
-        self.room.step(now)
+        self.disk_space.step(now)
         if self._has_changes:
             self.read_changes()
         if now >= self._commit_at:
@@ -366,7 +368,7 @@ class Dispatcher:
             for job in progress.fresh:
                 self._offer_job(job)
             for name, after_s in progress.later:
-                self.look_again(name.removesuffix(".json"), after_s)
+                self.examine_later(name.removesuffix(".json"), after_s)
 
     def commit(self) -> None:
         """Write what the index does not know yet."""

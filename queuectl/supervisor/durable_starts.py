@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 
 
-class Starts:
+class DurableStarts:
     """Jobs that were started since the last sync and still run."""
 
     def __init__(self, spool: Spool, log: Log) -> None:

@@ -1,9 +1,9 @@
-"""hearsay: what others did to jobs that wait: put in, held, released, edited, revived, cancelled: told once each.
+"""external_changes: reports what other programs did to waiting jobs: enqueued, held, released, edited, revived, cancelled.
 
-The supervisor learns of it by looking at files, and looks at the same one more than once.
+The supervisor learns of such a change by reading the file, and reads the same file more than once.
 
-Guarantees: bounded memory: of the last REMEMBERED jobs it is known what was told of them. Costs next to nothing while
-            nobody listens.
+Guarantees: each change is reported once. Bounded memory: the last REMEMBERED jobs are known. Costs next to nothing while
+            no client watches.
 """
 
 from __future__ import annotations
@@ -22,32 +22,34 @@ REMEMBERED = 1024
 BY_OTHERS = frozenset(("enqueued", "held", "released", "edited", "revived", "requeued", "cancelled"))
 
 
-class Hearsay:
-    """Tells of what is seen for the first time.
+class ExternalChanges:
+    """Reports each change that is seen for the first time.
 
     Args:
-        tell: called with every event.
-        is_heard: somebody listens.
+        emit: called with every event.
+        has_watchers: whether a client watches events.
     """
 
-    def __init__(self, tell: Callable[[Event], None], is_heard: Callable[[], bool]) -> None:
-        self._tell = tell
-        self._is_heard = is_heard
-        self._known: dict[str, float] = {}
+    def __init__(self, emit: Callable[[Event], None], has_watchers: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._has_watchers = has_watchers
+        self._reported: dict[str, float] = {}
 
-    def knows(self, job_id: str, updated_at: float) -> bool:
-        """Tell whether this is no news, and remember it."""
-        if self._known.get(job_id) == updated_at:
-            return True
-        self._known[job_id] = updated_at
-        if len(self._known) > REMEMBERED:
-            del self._known[next(iter(self._known))]
-        return False
+    def already_reported(self, job_id: str, updated_at: float) -> bool:
+        """Tell whether the change of a job at that time was reported."""
+        return self._reported.get(job_id) == updated_at
 
-    def seen(self, job: Job) -> None:
-        """A job was read; perhaps somebody has changed it."""
-        if not self._is_heard():
+    def note(self, job_id: str, updated_at: float) -> None:
+        """Remember a change as reported."""
+        self._reported[job_id] = updated_at
+        if len(self._reported) > REMEMBERED:
+            del self._reported[next(iter(self._reported))]
+
+    def report(self, job: Job) -> None:
+        """Report the last change of a job that was just read, if another program made it."""
+        if not self._has_watchers():
             return
         kind = last_event(job.history) or "enqueued"
-        if kind in BY_OTHERS and not self.knows(job.id, job.updated_at):
-            self._tell(Event(kind, job.id, job.state))
+        if kind in BY_OTHERS and not self.already_reported(job.id, job.updated_at):
+            self.note(job.id, job.updated_at)
+            self._emit(Event(kind, job.id, job.state))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from queuectl.supervisor.control_server import Peers
+    from queuectl.supervisor.control_server import ControlServer
     from queuectl.supervisor.inotify import Watch
     from queuectl.supervisor.supervisor import Supervisor
 
@@ -41,14 +41,14 @@ class FileEvents:
     def __init__(
         self,
         supervisor: Supervisor,
-        peers: Peers,
+        control_server: ControlServer,
         register: Callable[[Any, Callable[[], None]], None],
         unregister: Callable[[Any], Any],
     ) -> None:
         self._supervisor = supervisor
         self._spool = supervisor.spool
         self._dispatch = supervisor.dispatch
-        self._peers = peers
+        self._control_server = control_server
         self._register = register
         self._unregister = unregister
         self._arrivals: Watch | None = None
@@ -107,7 +107,7 @@ class FileEvents:
                 if change.name == "changes":
                     self._dispatch.read_changes()
                 elif change.name == SOCKET and change.has_left:
-                    self._peers.socket_left(self._spool.clock.monotonic())
+                    self._control_server.socket_left(self._spool.clock.monotonic())
             elif not change.has_left:
                 self._dispatch.arrived(change.name)
 

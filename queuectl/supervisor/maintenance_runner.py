@@ -1,4 +1,4 @@
-"""rounds: the supervisor has maintenance run now and then, by a process of its own beside the loop.
+"""runner: the supervisor has maintenance run now and then, by a process of its own beside the loop.
 
 Owns:       that process, from its start until it is reaped.
 Guarantees: one at a time; it holds no lock and no descriptor of ours but the pipe for its complaints, which go to our log;
@@ -29,7 +29,7 @@ RAN = "maintenance-ran"  # its mtime tells when a whole run last ended, whoever 
 COMPLAINT_BYTES = 8192
 
 
-class Rounds:
+class MaintenanceRunner:
     """When the next one is due, and the one that is under way.
 
     Args:

@@ -1,4 +1,4 @@
-"""custody: jobs in processing/ whose worker has gone, until somebody may run them again.
+"""orphans: jobs in processing/ whose worker has gone, until somebody may run them again.
 
 Owns:       the adopted runs, the jobs that a worker of an earlier supervisor still finishes, and strays: children of ours
             that a dead worker has left and whose environment does not say to which run they belong.
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 1.0
 
 
-class Custody:
+class Orphans:
     """Runs without a worker.
 
     Args:
-        tell: called with every event.
+        emit: called with every event.
         known: returns the pids of all workers and of their commands.
     """
 
     def __init__(
-        self, spool: Spool, dispatch: Dispatcher, tell: Callable[[Event], None], known: Callable[[], set[int]]
+        self, spool: Spool, dispatch: Dispatcher, emit: Callable[[Event], None], known: Callable[[], set[int]]
     ) -> None:
         self._spool = spool
         self._dispatch = dispatch
-        self._tell = tell
+        self._emit = emit
         self._known = known
         self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._foreign: set[str] = set()
@@ -83,7 +83,7 @@ class Custody:
     def _is_alive(self, job: Job) -> bool:
         return run_is_alive(self._spool, job)
 
-    def may_stay(self, pids: Iterable[int]) -> None:
+    def ignore_processes(self, pids: Iterable[int]) -> None:
         """A job with `leftovers: leave` has left these; they are nobody's from now on."""
         for pid in pids:
             self._left.update(process_tree.with_descendants(pid))
@@ -119,17 +119,17 @@ class Custody:
             if ended is not None:
                 adopted.command_ended(*ended)
             self.adopted[job_id] = adopted
-            self._dispatch.in_hand.add(job_id)
-            self._tell(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
+            self._dispatch.assigned.add(job_id)
+            self._emit(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
         elif found.result == "owned":
             self._foreign.add(job_id)
             self._foreign_at = self._spool.clock.monotonic() + LOOK_AGAIN_S
         elif found.result == "rejected":
-            self._tell(Event("rejected", job_id, details={"detail": found.detail}))
+            self._emit(Event("rejected", job_id, details={"detail": found.detail}))
         else:
             self._dispatch.refresh(job_id)
             state = found.job.state if found.job is not None else ""
-            self._tell(self._what_became(job_id) if found.result == "gone" else Event(found.result, job_id, state))
+            self._emit(self._what_became(job_id) if found.result == "gone" else Event(found.result, job_id, state))
 
     def _what_became(self, job_id: str) -> Event:
         """Say what a worker that does not listen to us did with its job; or that there is none any more."""
@@ -163,7 +163,7 @@ class Custody:
                 self._dispatch.released(job_id)
                 self._dispatch.put(adopted.job)
                 last = adopted.job.history[-1] if adopted.job.history else {}
-                self._tell(Event(adopted.event, job_id, adopted.job.state, {"leftovers": last.get("leftovers")}))
+                self._emit(Event(adopted.event, job_id, adopted.job.state, {"leftovers": last.get("leftovers")}))
 
     def _look_at_foreign(self) -> None:
         self._foreign_at = math.inf

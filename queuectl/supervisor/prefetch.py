@@ -1,4 +1,4 @@
-"""handout: which worker is told to run which job, and when it is asked to give one back.
+"""prefetch: which worker is told to run which job, and when it is asked to give one back.
 
 Owns:       the orders of all slots.
 Guarantees: a worker that is idle gets the next job first; one whose jobs are short is told of more ahead of time, so
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from queuectl.spool.spool import Spool
     from queuectl.supervisor.dispatcher import Dispatcher
-    from queuectl.supervisor.worker_pool import Slot
+    from queuectl.supervisor.worker_pool import WorkerSlot
 
 ANSWER_S = 1.0
 QUICK_S = 0.05  # a job that takes less is short
@@ -27,14 +27,14 @@ AHEAD = 15
 AHEAD_S = 0.04
 
 
-class Handout:
+class Prefetch:
     """Hands jobs to workers.
 
     Attributes:
         next_step: the monotonic time at which `step` has something to do, all else unchanged.
     """
 
-    def __init__(self, spool: Spool, slots: dict[str, Slot], dispatch: Dispatcher) -> None:
+    def __init__(self, spool: Spool, slots: dict[str, WorkerSlot], dispatch: Dispatcher) -> None:
         self._clock = spool.clock
         self._slots = slots
         self._dispatch = dispatch
@@ -68,7 +68,7 @@ class Handout:
                 if not self._give(slot, now, wall):
                     return
 
-    def _give(self, slot: Slot, now: float, wall: float) -> bool:
+    def _give(self, slot: WorkerSlot, now: float, wall: float) -> bool:
         job_id = self._dispatch.next()
         if job_id is not None:
             slot.order(job_id, now, wall)
@@ -93,19 +93,19 @@ class Handout:
             else:
                 self.next_step = min(self.next_step, take_at)
 
-    def began(self, slot: Slot, job_id: str) -> None:
+    def began(self, slot: WorkerSlot, job_id: str) -> None:
         """A worker has begun with a job."""
         now = self._clock.monotonic()
         slot.unanswered.discard(job_id)
         if job_id not in slot.orders:  # we had taken it back
             slot.orders.append(job_id)
-            self._dispatch.in_hand.add(job_id)
+            self._dispatch.assigned.add(job_id)
             slot.handle("took")
         if slot.job_id != job_id:  # the one before waits for the disk
             slot.begin(job_id, now, self._clock.now())
         slot.job_started = now
 
-    def release(self, slot: Slot, job_id: str, answer: dict[str, Any] | None = None) -> None:
+    def release(self, slot: WorkerSlot, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker is done with a job, does not run it (then `answer` says why), or has given it back."""
         slot.unanswered.discard(job_id)
         if job_id in slot.orders:
@@ -113,6 +113,6 @@ class Handout:
         if not any(job_id in other.orders for other in self._slots.values()):
             self._dispatch.released(job_id, answer)
 
-    def returned(self, slot: Slot, job_id: str) -> None:
+    def returned(self, slot: WorkerSlot, job_id: str) -> None:
         """A worker has given back what it had not begun."""
         self.release(slot, job_id, {"reason": "returned"})

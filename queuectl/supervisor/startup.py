@@ -140,7 +140,7 @@ class Starter:
     def __init__(self, ready_fd: int | None) -> None:
         self._fd = ready_fd
 
-    def tell(self, error: Exception | None = None) -> None:
+    def report(self, error: Exception | None = None) -> None:
         """Say that we are ready, or why we never will be."""
         fd, self._fd = self._fd, None
         if fd is None:
@@ -175,30 +175,30 @@ def run(
     """
     from queuectl.executor.local import refuse_low_limit
     from queuectl.supervisor.supervisor import Supervisor
-    from queuectl.supervisor.supervisor_lock import Ownership
+    from queuectl.supervisor.supervisor_lock import SupervisorLock
 
     starter = Starter(ready_fd)
     inherited = {**environ}  # of which the supervisor hides some from what it starts
     try:
         refuse_low_limit(max(1, count))
         layout.ensure()
-        with Ownership(layout, lock_fd) as ownership:
+        with SupervisorLock(layout, lock_fd) as lock:
             supervisor = Supervisor(layout, environ, echo=ready_fd is None)
             try:
-                supervisor.serve(count, starter.tell)
+                supervisor.serve(count, starter.report)
             except Exception:
                 supervisor.log.exception("the supervisor died of a bug action=crash")
                 raise
-            ownership.is_kept = supervisor.comes_back_with is not None
+            lock.is_kept = supervisor.restart_with is not None
     except Exception as error:
-        starter.tell(error)
+        starter.report(error)
         raise
-    if ownership.is_kept:
-        _begin_anew(supervisor, inherited, ready_fd, ownership.kept_fd)
+    if lock.is_kept:
+        _exec_new_supervisor(supervisor, inherited, ready_fd, lock.kept_fd)
     return 0
 
 
-def _begin_anew(supervisor: Supervisor, environ: dict[str, str], ready_fd: int | None, lock_fd: int) -> None:
+def _exec_new_supervisor(supervisor: Supervisor, environ: dict[str, str], ready_fd: int | None, lock_fd: int) -> None:
     """Become a new supervisor, in the same process: a service manager, or a shell, still waits for the right one.
 
     The home stays locked meanwhile, so that no other supervisor comes in between and a stop waits for the new one.
@@ -208,10 +208,10 @@ def _begin_anew(supervisor: Supervisor, environ: dict[str, str], ready_fd: int |
     """
     reset_for_child()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the new one has yet to say what it means
-    if supervisor.was_told_to_stop():
+    if supervisor.stop_was_requested():
         return
     command = [sys.executable, PACKAGE, "--home", supervisor.layout.home, "worker", "start", "--foreground"]
-    command += ["--count", str(supervisor.comes_back_with), "--lock-fd", str(lock_fd)]
+    command += ["--count", str(supervisor.restart_with), "--lock-fd", str(lock_fd)]
     if ready_fd is not None:
         command.append(f"--ready-fd={IN_BACKGROUND}")
     try:

@@ -22,7 +22,7 @@ from queuectl.control_client import BACKOFF, GONE, STOPPING, refusal
 from queuectl.errors import QueueError
 from queuectl.executor import process_identity
 from queuectl.executor.environment import base_environment
-from queuectl.executor.home_watch import Dwelling
+from queuectl.executor.home_watch import HomeWatch
 from queuectl.executor.signals import Inbox
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF
 from queuectl.job.events import Event
@@ -31,17 +31,17 @@ from queuectl.job.outcome import end_of_process
 from queuectl.log import open_log
 from queuectl.spool.spool import Spool
 from queuectl.supervisor import control_handlers
-from queuectl.supervisor.control_server import Peers, mind_the_slow
+from queuectl.supervisor.control_server import ControlServer, watch_unsent
 from queuectl.supervisor.dispatcher import STATE, Dispatcher
-from queuectl.supervisor.durable_starts import Starts
-from queuectl.supervisor.external_changes import BY_OTHERS, Hearsay
+from queuectl.supervisor.durable_starts import DurableStarts
+from queuectl.supervisor.external_changes import BY_OTHERS, ExternalChanges
 from queuectl.supervisor.file_watch import FileEvents
 from queuectl.supervisor.inotify import open_clock_watch
-from queuectl.supervisor.maintenance_runner import Rounds
-from queuectl.supervisor.orphans import Custody
-from queuectl.supervisor.prefetch import Handout
+from queuectl.supervisor.maintenance_runner import MaintenanceRunner
+from queuectl.supervisor.orphans import Orphans
+from queuectl.supervisor.prefetch import Prefetch
 from queuectl.supervisor.systemd_notify import ServiceManager
-from queuectl.supervisor.worker_pool import Slot, fork_worker
+from queuectl.supervisor.worker_pool import WorkerSlot, fork_worker
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
@@ -68,25 +68,25 @@ class Supervisor:
         self.clock = self.spool.clock
         self.log = open_log(layout, "supervisor", echo=echo)
         self.started_at = self.clock.now()
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, WorkerSlot] = {}
         self.draining = False
-        self.comes_back_with: int | None = None  # workers; a restart: once drained, this process begins anew
+        self.restart_with: int | None = None  # workers; a restart: once drained, this process begins anew
         self.ready_waiters: list[tuple[Peer, list[str]]] = []
         self.flush_waiters: list[tuple[Peer, int, float]] = []  # with the comparison they wait for, and how long
         self.cancel_waiters: dict[str, list[Peer]] = {}
-        self._starts = Starts(self.spool, self.log)
+        self._durable_starts = DurableStarts(self.spool, self.log)
         self._base = base_environment(environ)
-        self._hearsay = Hearsay(self.tell, lambda: self._peers.are_watching)
-        self.dispatch = Dispatcher(self.spool, self.log, self.tell, self._hearsay.seen)
-        self.custody = Custody(self.spool, self.dispatch, self.tell, self._known_pids)
+        self._external_changes = ExternalChanges(self.emit, lambda: self._control_server.has_watchers)
+        self.dispatch = Dispatcher(self.spool, self.log, self.emit, self._external_changes.report)
+        self.orphans = Orphans(self.spool, self.dispatch, self.emit, self._known_pids)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
-        self._peers = Peers(layout, self._selector, self._carry_out)
-        self._handout = Handout(self.spool, self.slots, self.dispatch)
+        self._control_server = ControlServer(layout, self._selector, self._carry_out)
+        self._prefetch = Prefetch(self.spool, self.slots, self.dispatch)
         self._manager = ServiceManager(environ, self.slots)
-        self._dwelling = Dwelling(layout)
-        self._files = FileEvents(self, self._peers, self._register, self._selector.unregister)
-        self._rounds = Rounds(self.spool, self.log, environ, self._register, self._selector.unregister)
+        self._home_watch = HomeWatch(layout)
+        self._files = FileEvents(self, self._control_server, self._register, self._selector.unregister)
+        self._maintenance = MaintenanceRunner(self.spool, self.log, environ, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
@@ -101,7 +101,7 @@ class Supervisor:
             self._register(clock_watch, lambda: self._on_clock(clock_watch))
         self.spool.keep_ballast()
         self.log.info(f"started pid={os.getpid()} home={self.layout.home} action=start")
-        self.custody.recover()
+        self.orphans.recover()
         self.dispatch.begin_sync(watched=self._files.is_watching)
         self.add_workers(count)
         on_ready()
@@ -117,7 +117,15 @@ class Supervisor:
 
     def _timeout(self) -> float | None:
         now = self.clock.monotonic()
-        parts = (self.custody, self._starts, self._files, self._handout, self._peers, self._rounds, self._manager)
+        parts = (
+            self.orphans,
+            self._durable_starts,
+            self._files,
+            self._prefetch,
+            self._control_server,
+            self._maintenance,
+            self._manager,
+        )
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
         if not self.slots:
@@ -127,44 +135,46 @@ class Supervisor:
     def _step(self) -> None:
         now = self.clock.monotonic()
         if self.dispatch.is_comparing:  # no older report may win over what the comparison reads now
-            self._hear(*self.slots.values())
+            self._receive_reports(*self.slots.values())
         self.dispatch.step(now)
         if self.flush_waiters:
             control_handlers.answer_flushed(self, now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
                 self._fork(slot)
-        self.custody.step(now)
-        self._starts.step(now)
+        self.orphans.step(now)
+        self._durable_starts.step(now)
         self._files.step(now)
-        self._handout.step(now)
-        self._peers.step(now)
-        self._rounds.step(now)
-        self._manager.step(now, draining=self.draining and self.comes_back_with is None)
-        mind_the_slow(self._selector, self.slots.values())
+        self._prefetch.step(now)
+        self._control_server.step(now)
+        self._maintenance.step(now)
+        self._manager.step(now, draining=self.draining and self.restart_with is None)
+        watch_unsent(self._selector, self.slots.values())
 
     def _is_done(self) -> bool:
-        if self.slots or self.custody.adopted:
+        if self.slots or self.orphans.adopted:
             return False
         if not self.draining and self.clock.monotonic() >= self._linger_until:
             self.drain(now=False)
-        return self.draining and self._rounds.pid is None  # it was told to end, and has the home open until it does
+        return (
+            self.draining and self._maintenance.pid is None
+        )  # it was told to end, and has the home open until it does
 
     def _close(self) -> None:
         self.dispatch.close()
         self.log.info("stopped action=stop")
         self.log.flush()
-        self._peers.close()
+        self._control_server.close()
         self._files.close()
 
     # --- jobs go out, reports come in
 
-    def _hear(self, *slots: Slot) -> None:
+    def _receive_reports(self, *slots: WorkerSlot) -> None:
         for slot in slots:
-            for report in slot.hear():
+            for report in slot.receive():
                 self._on_report(slot, report)
 
-    def _on_report(self, slot: Slot, report: dict[str, Any]) -> None:
+    def _on_report(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
         said = report["say"]
         if said == "ready":
             slot.handle("ready")
@@ -174,54 +184,56 @@ class Supervisor:
         elif said == "settled":
             self._on_settled(slot, report)
         elif said == "returned":
-            self._handout.returned(slot, report["id"])
+            self._prefetch.returned(slot, report["id"])
         elif said == "notnow":
-            self._handout.release(slot, report["id"], report)
-            self.tell(Event("moved", report["id"]))
+            self._prefetch.release(slot, report["id"], report)
+            self.emit(Event("moved", report["id"]))
         elif said == "full":
-            self.dispatch.room.wait(report["detail"])
+            self.dispatch.disk_space.wait(report["detail"])
 
-    def _on_started(self, slot: Slot, report: dict[str, Any]) -> None:
-        self._handout.began(slot, report["id"])
+    def _on_started(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
+        self._prefetch.began(slot, report["id"])
         slot.command, slot.command_pid = report["row"][COMMAND], report["pid"]
         self.dispatch.report(report["row"])
-        self._starts.began(report["id"])
-        self._tell_start(slot, report)
+        self._durable_starts.began(report["id"])
+        self._emit_start(slot, report)
 
-    def _tell_start(self, slot: Slot, report: dict[str, Any]) -> None:
+    def _emit_start(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
         details = {"attempt": report["row"][ATTEMPTS], "worker": slot.name}
-        self.tell(Event("started", report["id"], "processing", details))
+        self.emit(Event("started", report["id"], "processing", details))
 
-    def _on_settled(self, slot: Slot, report: dict[str, Any]) -> None:
+    def _on_settled(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
         job_id, row, event = report["id"], report["row"], report["event"]
         if report["is_short"]:  # too short a run for a word about its start
-            self._tell_start(slot, report)
+            self._emit_start(slot, report)
         slot.took_s = report["took_s"]
         slot.done += event == "completed"
         slot.failed += event in ("failed", "died")
         is_old = job_id in self.dispatch.touched  # perhaps deleted, since it was settled
-        self._handout.release(slot, job_id)
-        self.custody.may_stay(report["left"])
-        self._starts.ended(job_id)
+        self._prefetch.release(slot, job_id)
+        self.orphans.ignore_processes(report["left"])
+        self._durable_starts.ended(job_id)
         if DIRECTORY_OF[row[STATE]] != PENDING:
             self._files.know_departure(job_id)
         self.dispatch.report(row)
         if is_old:
             self.dispatch.refresh(job_id)
         if event in BY_OTHERS:
-            self._hearsay.knows(job_id, row[UPDATED_AT])  # for its file will be seen
+            self._external_changes.note(job_id, row[UPDATED_AT])  # for its file will be seen
         details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
         details["leftovers"] = report.get("leftovers")
-        self.tell(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
+        self.emit(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         """Pass an event on to those who watch."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
             self.log.warning(event.sentence())
-        if self._peers.are_watching:
+        if self._control_server.has_watchers:
             at = spell(self.clock.now())
             details = {name: value for name, value in event.details.items() if value is not None}
-            self._peers.broadcast({"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details})
+            self._control_server.broadcast(
+                {"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details}
+            )
         if event.kind in ENDS_A_RUN:
             for peer in self.cancel_waiters.pop(event.job_id, ()):
                 peer.send({"ok": True})
@@ -233,33 +245,33 @@ class Supervisor:
         names = []
         for _ in range(count):
             number = next(n for n in range(1, len(self.slots) + 2) if f"worker-{n}" not in self.slots)
-            slot = Slot(f"worker-{number}")
+            slot = WorkerSlot(f"worker-{number}")
             self.slots[slot.name] = slot
             slot.handle("due")
             self._fork(slot)
             names.append(slot.name)
         return names
 
-    def _fork(self, slot: Slot) -> None:
+    def _fork(self, slot: WorkerSlot) -> None:
         self.dispatch.commit()
         now, wall = self.clock.monotonic(), self.clock.now()
         try:
             fork_worker(slot, self.layout, self.spool.settings, self._base, now, wall)
         except OSError as error:
             self.log.error(f"{slot.name} cannot be started: {error.strerror} action=fork")
-            slot.bury(now)
+            slot.close(now)
             slot.handle("died")
             return
-        self._register(slot, lambda: self._hear(slot))
+        self._register(slot, lambda: self._receive_reports(slot))
         self.log.info(f"{slot.name} started pid={slot.pid} action=fork")
 
-    def stop_worker(self, slot: Slot, *, now: bool) -> None:
+    def stop_worker(self, slot: WorkerSlot, *, now: bool) -> None:
         """Drain a worker; `now` kills its command and puts the job back."""
         action = slot.handle("stop")
         if now:
-            slot.tell({"do": "stop"})
+            slot.send({"do": "stop"})
         elif action == "drain":
-            slot.tell({"do": "drain"})
+            slot.send({"do": "drain"})
         if slot.state == GONE:
             del self.slots[slot.name]
             self._linger_until = self.clock.monotonic()
@@ -268,12 +280,12 @@ class Supervisor:
         """Stop all workers, and then ourselves; a restart that was asked for before is called off."""
         self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
-        self.comes_back_with = None
-        self._rounds.stop()
+        self.restart_with = None
+        self._maintenance.stop()
         for slot in [*self.slots.values()]:
             self.stop_worker(slot, now=now)
         if now:
-            self.custody.stop()
+            self.orphans.stop()
 
     def restart(self) -> None:
         """Stop all workers as their jobs end, and then begin anew with the code that is installed by then (see launch).
@@ -281,14 +293,14 @@ class Supervisor:
         Raises:
             InvalidData: the configuration is broken, so that no supervisor could start; nothing was changed.
         """
-        if self.comes_back_with is not None:
+        if self.restart_with is not None:
             return
         config_file.load(self.layout.home, self._environ)
         count = sum(slot.state != STOPPING or slot.replace for slot in self.slots.values())
         self.drain(now=False)
-        self.comes_back_with = count
+        self.restart_with = count
 
-    def was_told_to_stop(self) -> bool:
+    def stop_was_requested(self) -> bool:
         """Tell whether a signal to stop has come since the loop ended."""
         return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._inbox.take())
 
@@ -299,7 +311,7 @@ class Supervisor:
             elif number == signal.SIGHUP:
                 self.reload()
             else:
-                self.drain(now=self.draining and self.comes_back_with is None)
+                self.drain(now=self.draining and self.restart_with is None)
 
     def _reap(self) -> None:
         dead: dict[int, tuple[int, Any]] = {}
@@ -316,15 +328,15 @@ class Supervisor:
         for slot in [*self.slots.values()]:
             if slot.pid in dead:
                 self._on_death(slot, dead[slot.pid][0], commands)
-        self.custody.reaped(commands)
-        self._rounds.reaped(commands)
+        self.orphans.reaped(commands)
+        self._maintenance.reaped(commands)
 
     def _known_pids(self) -> set[int]:
-        pids = [self._rounds.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
+        pids = [self._maintenance.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
         return {pid for pid in pids if pid}
 
-    def _on_death(self, slot: Slot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
-        self._hear(slot)
+    def _on_death(self, slot: WorkerSlot, status: int, dead: dict[int, tuple[int, Any]]) -> None:
+        self._receive_reports(slot)
         self._selector.unregister(slot)
         lost, note, started = [*slot.orders, *slot.unanswered], slot.last_note(), slot.job_started
         if lost or status != 0:
@@ -332,17 +344,17 @@ class Supervisor:
         elif slot.state != STOPPING:
             self.log.info(f"{slot.name} (pid {slot.pid}) stopped, as SIGTERM asks; it is replaced action=stop")
         slot.forget_job()
-        slot.bury(self.clock.monotonic())
+        slot.close(self.clock.monotonic())
         if slot.handle("died") != "wait":
             del self.slots[slot.name]
             if slot.replace and not self.draining:
                 self._restart(slot.name)
         for job_id in lost:
-            self.custody.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
+            self.orphans.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
         self._linger_until = self.clock.monotonic()  # if this was the last one
 
     def _restart(self, name: str) -> None:
-        slot = Slot(name)
+        slot = WorkerSlot(name)
         self.slots[name] = slot
         slot.handle("due")
         self._fork(slot)
@@ -352,7 +364,7 @@ class Supervisor:
     def look_at_home(self) -> None:
         """See whether it is still there, index and all."""
         self.dispatch.commit()
-        if self._dwelling.has_just_gone():
+        if self._home_watch.has_just_gone():
             self.log.error(f"{self.layout.home} was removed: everything is stopped action=gone")
             self.drain(now=True)
 
@@ -374,7 +386,7 @@ class Supervisor:
         if not quiet:
             self.log.info("configuration read action=reload")
         for slot in self.slots.values():
-            slot.tell({"do": "settings", "values": settings.as_dict()})
+            slot.send({"do": "settings", "values": settings.as_dict()})
 
     # --- what requests ask for
 
@@ -391,9 +403,9 @@ class Supervisor:
         """Have a running job cancelled; False when it does not run here."""
         for slot in self.slots.values():
             if job_id in slot.orders or job_id in slot.unanswered:
-                slot.tell({"do": "cancel", "id": job_id})
+                slot.send({"do": "cancel", "id": job_id})
                 return True
-        return self.custody.cancel(job_id)
+        return self.orphans.cancel(job_id)
 
     @property
     def why_polling(self) -> str | None:
@@ -403,7 +415,7 @@ class Supervisor:
     def flush(self) -> int:
         """Let the index show everything that has happened until now, after the comparison whose number is returned."""
         awaited = self._files.read_all()
-        self._hear(*self.slots.values())
+        self._receive_reports(*self.slots.values())
         for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
             if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
                 with suppress(QueueError):  # gone by now, or no job any more: an event tells

@@ -1,4 +1,4 @@
-"""ownership: one supervisor a home, and one writer of the index.
+"""lock: one supervisor a home, and one writer of the index.
 
 Owns:       run/supervisor.lock, run/supervisor.json (for people and messages; no decision reads it); holds run/index.lock.
 Guarantees: the locks are the kernel's: free the moment their holder dies, and never held by a forked worker, which
@@ -39,7 +39,7 @@ def _lock_of(layout: Layout) -> Lock:
     return Lock(f"{layout.run}/supervisor.lock")
 
 
-class Ownership:
+class SupervisorLock:
     """Held by the supervisor for as long as it runs.
 
     Args:
@@ -57,7 +57,7 @@ class Ownership:
         self._lock = _lock_of(layout)
         self._index = IndexLock(layout)
 
-    def __enter__(self) -> Ownership:
+    def __enter__(self) -> SupervisorLock:
         _refuse_network(self._layout.home)
         is_ours = self._lock_fd is not None and self._lock.inherit(self._lock_fd)
         if not is_ours and not self._lock.try_take(ASKING_S, ASKING_S / 4):
@@ -83,7 +83,7 @@ class Ownership:
                 continue
         self._index.release()
         if self.is_kept:
-            self.kept_fd = self._lock.bequeath()
+            self.kept_fd = self._lock.release_to_exec()
         else:
             self._lock.release()
 

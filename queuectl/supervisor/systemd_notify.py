@@ -18,7 +18,7 @@ from queuectl.units import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from queuectl.supervisor.worker_pool import Slot
+    from queuectl.supervisor.worker_pool import WorkerSlot
 
 ADDRESS = "NOTIFY_SOCKET"
 FOR_US_ALONE = (ADDRESS, "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
@@ -33,7 +33,7 @@ class ServiceManager:
         next_step: monotonic; when `step` has something to say.
     """
 
-    def __init__(self, environ: Mapping[str, str], slots: Mapping[str, Slot]) -> None:
+    def __init__(self, environ: Mapping[str, str], slots: Mapping[str, WorkerSlot]) -> None:
         self._address = _address(environ.get(ADDRESS, ""))
         self._slots = slots
         self._phase = self._status = ""

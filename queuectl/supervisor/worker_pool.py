@@ -76,7 +76,7 @@ TABLE = {
 }
 
 
-class Slot:
+class WorkerSlot:
     """One worker, by name, through all its processes.
 
     Attributes:
@@ -123,7 +123,7 @@ class Slot:
         self.state, action = TABLE[self.state, event]
         return action
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         """Send an order, or as much of it as the pipe takes now: a worker that is stopped must not stop us."""
         if self.pipe is not None:
             self._unsent += to_line(message)
@@ -146,7 +146,7 @@ class Slot:
         """Orders wait for the pipe to take them."""
         return bool(self._unsent)
 
-    def hear(self) -> list[dict[str, Any]]:
+    def receive(self) -> list[dict[str, Any]]:
         """Return what the worker said, and send what waits; never blocks."""
         self.flush()
         if self.pipe is None:
@@ -195,7 +195,7 @@ class Slot:
     def ask_back(self, now: float) -> None:
         """Ask it to give back the jobs that it has not begun; `now` is monotonic."""
         self.asked_back = now
-        self.tell({"do": "return"})
+        self.send({"do": "return"})
 
     @property
     def waiting(self) -> list[str]:
@@ -213,7 +213,7 @@ class Slot:
         """It runs nothing any more."""
         self.job_id = self.command = self.command_pid = self.job_since = None
 
-    def bury(self, now: float) -> None:
+    def close(self, now: float) -> None:
         """Its process is dead: close the pipe and work out when the next one may start."""
         if self.pipe is not None:
             self.pipe.close()
@@ -246,7 +246,7 @@ class Slot:
 
 
 def fork_worker(
-    slot: Slot,
+    slot: WorkerSlot,
     layout: Layout,
     settings: Settings,
     base: Mapping[str, str],

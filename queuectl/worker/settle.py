@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import assert_never
 from queuectl.executor.attempt import CANCELLED, STOPPED
-from queuectl.executor.local import last_words
+from queuectl.executor.local import last_lines
 from queuectl.job.outcome import FailedToStart, describe, entry_details, leftovers_details, succeeded
 from queuectl.job.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
 
@@ -61,7 +61,7 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
 
 
 def _error(spool: Spool, claim: Claim, outcome: Outcome) -> str:
-    words = last_words(spool.layout.output_of(claim.job.id, claim.job.attempts))
+    words = last_lines(spool.layout.output_of(claim.job.id, claim.job.attempts))
     if isinstance(outcome, FailedToStart):
         return describe(outcome)
     if words and "exit code" in describe(outcome):

@@ -32,10 +32,10 @@ RETRY_S = 1.0
 HOLD_S = 0.02
 TOGETHER = 8
 KEEP = "; --leftovers leave keeps such processes"
-AS_IT_SHOULD = frozenset(("completed", "cancelled", "requeued", "snoozed"))
+EXPECTED = frozenset(("completed", "cancelled", "requeued", "snoozed"))
 
 
-class Over:
+class FinishedAttempt:
     """A run that has ended.
 
     Attributes:
@@ -71,36 +71,36 @@ class Verdicts:
     """Settles what has ended.
 
     Args:
-        say: tells the supervisor.
+        send: sends a report to the supervisor.
     """
 
-    def __init__(self, spool: Spool, log: Log, say: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, spool: Spool, log: Log, send: Callable[[dict[str, Any]], None]) -> None:
         self._spool = spool
         self._log = log
-        self._say = say
-        self._over: list[Over] = []
+        self._send = send
+        self._finished: list[FinishedAttempt] = []
         self._hold_until = 0.0
         self._retry_at = -NEVER
 
     def __bool__(self) -> bool:
         """Something is not settled yet."""
-        return bool(self._over)
+        return bool(self._finished)
 
     @property
     def next_step(self) -> float:
         """The monotonic time at which `step` has something to do."""
-        return max(self._hold_until, self._retry_at) if self._over else NEVER
+        return max(self._hold_until, self._retry_at) if self._finished else NEVER
 
     def is_blocked(self, now: float) -> bool:
         """Tell whether the disk refuses a verdict, so that nothing else may be started."""
-        return bool(self._over) and now < self._retry_at
+        return bool(self._finished) and now < self._retry_at
 
-    def add(self, over: Over, now: float) -> None:
+    def add(self, finished: FinishedAttempt, now: float) -> None:
         """A run has ended; `now` is monotonic."""
-        over.claim.is_filed_later = True
-        if not self._over:
+        finished.claim.is_filed_later = True
+        if not self._finished:
             self._hold_until = now + HOLD_S
-        self._over.append(over)
+        self._finished.append(finished)
 
     def step(self, now: float, *, is_running: bool) -> None:
         """Write the verdicts, and carry them out unless they may wait for others.
@@ -108,68 +108,68 @@ class Verdicts:
         Args:
             is_running: the next command has been started.
         """
-        if not self._over or now < self._retry_at:
+        if not self._finished or now < self._retry_at:
             return
         self._retry_at = -NEVER
-        for over in [*self._over]:
-            if over.event is None:
-                self._write(over)
-        may_wait = is_running and len(self._over) < TOGETHER and now < self._hold_until
-        if may_wait and all(over.is_short for over in self._over):
+        for finished in [*self._finished]:
+            if finished.event is None:
+                self._write(finished)
+        may_wait = is_running and len(self._finished) < TOGETHER and now < self._hold_until
+        if may_wait and all(finished.is_short for finished in self._finished):
             return
-        written = {over.claim: over for over in self._over if over.event is not None}
+        written = {finished.claim: finished for finished in self._finished if finished.event is not None}
         failed = file_together(self._spool, written)
-        for claim, over in written.items():
+        for claim, finished in written.items():
             if claim in failed:
-                self._failed(over, failed[claim])
+                self._failed(finished, failed[claim])
             else:
-                self._settled(over)
+                self._settled(finished)
 
-    def _write(self, over: Over) -> None:
+    def _write(self, finished: FinishedAttempt) -> None:
         try:
-            if over.ended is None:
+            if finished.ended is None:
                 again_at = self._spool.clock.now() + 1
-                over.event = over.claim.reschedule("requeued", again_at, {"reason": "could not be started"})
+                finished.event = finished.claim.reschedule("requeued", again_at, {"reason": "could not be started"})
             else:
-                over.event = settle(self._spool, over.claim, over.ended, over.cause)
+                finished.event = settle(self._spool, finished.claim, finished.ended, finished.cause)
         except (Replaced, SpoolFull, OSError) as error:
-            self._failed(over, error)
+            self._failed(finished, error)
 
-    def _failed(self, over: Over, error: Exception) -> None:
+    def _failed(self, finished: FinishedAttempt, error: Exception) -> None:
         """Try again in a second (the disk is full), or let go of a job that cannot be settled any more."""
-        job_id = over.claim.job.id
+        job_id = finished.claim.job.id
         if isinstance(error, Replaced):  # somebody took the file from under the lock; what lies there now is not ours
-            self._give_up(over, str(error))
+            self._give_up(finished, str(error))
         elif not home_watch.exists(self._spool.layout):
-            self._give_up(over, "its home was removed")
+            self._give_up(finished, "its home was removed")
         else:
             if not isinstance(error, SpoolFull):
                 self._log.error(f"cannot settle job {job_id}: {error!r} action=settle")
             self._retry_at = self._spool.clock.monotonic() + RETRY_S
-            self._say({"say": "full", "id": job_id, "detail": str(error)})
+            self._send({"say": "full", "id": job_id, "detail": str(error)})
 
-    def _settled(self, over: Over) -> None:
-        job, event = over.claim.job, over.event
-        row = row_of(job, over.claim.status())
-        self._let_go(over)
-        how = describe(over.ended.outcome) if over.ended is not None else ""
+    def _settled(self, finished: FinishedAttempt) -> None:
+        job, event = finished.claim.job, finished.event
+        row = row_of(job, finished.claim.status())
+        self._close(finished)
+        how = describe(finished.ended.outcome) if finished.ended is not None else ""
         said = {"say": "settled", "id": job.id, "event": event, "row": row, "how": how}
         leftovers = job.history[-1].get("leftovers") if job.history else None
         if leftovers:
             said["leftovers"] = leftovers
-        self._say({**said, "left": over.left, "took_s": over.took_s, "is_short": over.is_short})
-        log = self._log.info if event in AS_IT_SHOULD else self._log.warning
+        self._send({**said, "left": finished.left, "took_s": finished.took_s, "is_short": finished.is_short})
+        log = self._log.info if event in EXPECTED else self._log.warning
         log(f"job {job.id} attempt {job.attempts} {event} {how} action={event}")
         if leftovers:
             words = describe_leftovers(leftovers) + (KEEP if event == "completed" else "")
             self._log.warning(f"job {job.id} attempt {job.attempts} left running, and we ended, {words} action=end")
 
-    def _let_go(self, over: Over) -> None:
-        over.claim.close()
-        self._over.remove(over)
+    def _close(self, finished: FinishedAttempt) -> None:
+        finished.claim.close()
+        self._finished.remove(finished)
 
-    def _give_up(self, over: Over, why: str) -> None:
-        job_id = over.claim.job.id
+    def _give_up(self, finished: FinishedAttempt, why: str) -> None:
+        job_id = finished.claim.job.id
         self._log.error(f"job {job_id} cannot be settled: {why} action=settle")
-        self._let_go(over)
-        self._say({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})
+        self._close(finished)
+        self._send({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})

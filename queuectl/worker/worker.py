@@ -20,7 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from queuectl.config.settings import Settings
-from queuectl.disk_space import why_no_room
+from queuectl.disk_space import why_no_space
 from queuectl.errors import QueueError
 from queuectl.executor import process_identity, process_tree
 from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, Run
@@ -33,7 +33,7 @@ from queuectl.spool.claim import Claim
 from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 from queuectl.worker.line_protocol import Received, to_line
-from queuectl.worker.verdicts import Over, Verdicts
+from queuectl.worker.verdicts import FinishedAttempt, Verdicts
 
 if TYPE_CHECKING:
     import mmap
@@ -75,23 +75,23 @@ class Worker:
         self._orders: deque[str] = deque()
         self._claim: Claim | None = None  # of the job that runs
         self._run: Run | None = None
-        self._verdicts = Verdicts(self.spool, self._log, self._say)
+        self._verdicts = Verdicts(self.spool, self._log, self._send)
         self._has_children = False
         self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
         self._draining = False
         self._is_orphan = False
         self._received = Received()
         self._next_step = 0.0
-        self._unsaid: list[dict[str, Any]] = []
+        self._unsent: list[dict[str, Any]] = []
         self._start: dict[str, Any] | None = None  # of the job that runs, not said yet
-        self._say_start_at = NEVER
+        self._send_start_at = NEVER
 
     # --- the loop
 
     def serve(self) -> None:
         """Run jobs until drained."""
         self._log.info(f"started pid={os.getpid()} action=start")
-        self._say({"say": "ready"})
+        self._send({"say": "ready"})
         poll = select.poll()
         poll.register(self._pipe, select.POLLIN)
         poll.register(self._inbox, select.POLLIN)
@@ -104,15 +104,15 @@ class Worker:
                     self._read_signals()
             self._step()
         self._log.info("stopped action=stop")
-        self._speak()
+        self._send_reports()
 
     def _prepare_to_sleep(self) -> int | None:
         """Say and log what there is; return how long to sleep at most, in milliseconds."""
         wake = self._verdicts.next_step
         if self._run is not None:
-            wake = min(wake, self._next_step, self._say_start_at)
-        if self._unsaid or self._run is None:
-            self._speak()
+            wake = min(wake, self._next_step, self._send_start_at)
+        if self._unsent or self._run is None:
+            self._send_reports()
         if wake == NEVER:
             return None
         left = wake - self.spool.clock.monotonic()
@@ -130,10 +130,10 @@ class Worker:
             self._drain()
             return False
         for order in self._received.take(data):
-            self._obey(order)
+            self._carry_out(order)
         return True
 
-    def _obey(self, order: dict[str, Any]) -> None:
+    def _carry_out(self, order: dict[str, Any]) -> None:
         verb = order["do"]
         if verb == "run":
             self._orders.append(order["id"])
@@ -153,7 +153,7 @@ class Worker:
 
     def _return_all(self) -> None:
         while self._orders:
-            self._say({"say": "returned", "id": self._orders.popleft()})
+            self._send({"say": "returned", "id": self._orders.popleft()})
 
     def _drain(self) -> None:
         if not self._draining:
@@ -177,18 +177,18 @@ class Worker:
             elif number == signal.SIGTERM:
                 self._drain()
 
-    def _say(self, message: dict[str, Any]) -> None:
-        self._unsaid.append(message)
+    def _send(self, message: dict[str, Any]) -> None:
+        self._unsent.append(message)
 
-    def _say_start(self) -> None:
-        self._say_start_at = NEVER
+    def _send_start(self) -> None:
+        self._send_start_at = NEVER
         if self._start is not None and self._claim is not None:
-            self._say({**self._start, "row": row_of(self._claim.job)})
+            self._send({**self._start, "row": row_of(self._claim.job)})
             self._start = None
 
-    def _speak(self) -> None:
+    def _send_reports(self) -> None:
         self._log.flush()
-        messages, self._unsaid = self._unsaid, []
+        messages, self._unsent = self._unsent, []
         if not messages or self._is_orphan:
             return
         try:
@@ -199,19 +199,19 @@ class Worker:
     # --- one job
 
     def _take(self, job_id: str) -> None:
-        full = why_no_room(self.spool)
+        full = why_no_space(self.spool)
         if full is not None:
-            self._say({"say": "notnow", "id": job_id, "reason": "full", "again_s": FULL_S, "detail": full})
+            self._send({"say": "notnow", "id": job_id, "reason": "full", "again_s": FULL_S, "detail": full})
             return
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
             self._log.exception(f"cannot claim job {job_id} action=claim")
-            self._say({"say": "notnow", "id": job_id, "reason": "unreadable", "again_s": 5.0, "detail": str(error)})
+            self._send({"say": "notnow", "id": job_id, "reason": "unreadable", "again_s": 5.0, "detail": str(error)})
             return
         if not isinstance(claim, Claim):
             answer = {"reason": claim.reason, "again_s": claim.again_s, "detail": claim.detail, "as": claim.job_id}
-            self._say({"say": "notnow", "id": job_id, **answer})
+            self._send({"say": "notnow", "id": job_id, **answer})
             return
         job = claim.job
         try:
@@ -228,18 +228,18 @@ class Worker:
         self._next_step = 0.0
         self._has_children = True
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
-        self._say_start_at = now + SHORT_RUN_S
+        self._send_start_at = now + SHORT_RUN_S
         self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
 
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
             self._log.warning(f"{error} action=start")
-            self._verdicts.add(Over(claim, None, STOPPED), self.spool.clock.monotonic())
-            full = why_no_room(self.spool)
+            self._verdicts.add(FinishedAttempt(claim, None, STOPPED), self.spool.clock.monotonic())
+            full = why_no_space(self.spool)
             if full is not None:
-                self._say({"say": "full", "detail": full})
+                self._send({"say": "full", "detail": full})
         else:
-            self._verdicts.add(Over(claim, Ended(error.outcome, None)), self.spool.clock.monotonic())
+            self._verdicts.add(FinishedAttempt(claim, Ended(error.outcome, None)), self.spool.clock.monotonic())
 
     def _reap(self) -> None:
         while True:
@@ -289,8 +289,8 @@ class Worker:
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
         self._verdicts.step(now, is_running=self._run is not None)
-        if now >= self._say_start_at:  # the run was looked at after that time, and goes on
-            self._say_start()
+        if now >= self._send_start_at:  # the run was looked at after that time, and goes on
+            self._send_start()
         if self._claim is not None:
             self._claim.finish_start()  # after the verdicts: it may wait for the disk
 
@@ -299,10 +299,12 @@ class Worker:
             self._left.update(self._processes())
         if self._claim is not None:
             left = [process.pid for process in self._left]
-            over = Over(self._claim, ended, run.cause, now - run.started, is_short=self._start is not None, left=left)
-            self._verdicts.add(over, now)
+            finished = FinishedAttempt(
+                self._claim, ended, run.cause, now - run.started, is_short=self._start is not None, left=left
+            )
+            self._verdicts.add(finished, now)
         self._claim = self._run = self._start = None
-        self._say_start_at = NEVER
+        self._send_start_at = NEVER
 
 
 def become_worker(

@@ -10,7 +10,7 @@ import pytest
 
 from queuectl.control_client import BUSY, IDLE, STARTING
 from queuectl.supervisor.systemd_notify import FOR_US_ALONE, PAUSE_S, ServiceManager
-from queuectl.supervisor.worker_pool import Slot
+from queuectl.supervisor.worker_pool import WorkerSlot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +37,8 @@ def _hear(end: socket.socket) -> list[str]:
     return end.recv(4096).decode().split("\n")
 
 
-def _slots(*states: str) -> dict[str, Slot]:
-    slots = {f"worker-{n}": Slot(f"worker-{n}") for n in range(1, len(states) + 1)}
+def _slots(*states: str) -> dict[str, WorkerSlot]:
+    slots = {f"worker-{n}": WorkerSlot(f"worker-{n}") for n in range(1, len(states) + 1)}
     for slot, state in zip(slots.values(), states, strict=True):
         slot.state = state
         slot.job_id = "a" if state == BUSY else None

@@ -151,8 +151,8 @@ PROCESSES = (
         "worker/verdicts.py",
         (
             (
-                '            self._say({"say": "full", "id": job_id, "detail": str(error)})\n',
-                '            self._give_up(over, "")\n',
+                '            self._send({"say": "full", "id": job_id, "detail": str(error)})\n',
+                '            self._give_up(finished, "")\n',
             ),
         ),
         (f"{JOBS}a_worker_whose_verdict_finds_no_room_begins_nothing_else",),

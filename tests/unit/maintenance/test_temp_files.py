@@ -14,7 +14,7 @@ from queuectl.index.reader import Reader
 from queuectl.index.sync import catch_up
 from queuectl.index.writer import Writer
 from queuectl.job.history import PENDING, PROCESSING
-from queuectl.supervisor.supervisor_lock import Ownership
+from queuectl.supervisor.supervisor_lock import SupervisorLock
 from tests.support.maintained_home import Queued, do
 from tests.support.spools import Home
 
@@ -93,7 +93,7 @@ def test_old_parts_of_logs_go_and_what_may_be_written_to_stays(spool: Home) -> N
     for path in (*old, *kept):
         spool.age(path, 31 * DAY)
     spool.age(young, 29 * DAY)
-    with Ownership(spool.layout):
+    with SupervisorLock(spool.layout):
         assert do(spool, "logs").words == "removed 2 old logs, 2 B"
     assert old[2].exists()
     assert do(spool, "logs").words == "removed 1 old log, 1 B"
@@ -128,7 +128,7 @@ def test_with_a_supervisor_processing_is_its_own(spool: Home) -> None:
     """It knows how an attempt has ended that would only be counted as interrupted here."""
     spool.put("pending", id="a")
     spool.start("a").close()
-    with Ownership(spool.layout):
+    with SupervisorLock(spool.layout):
         assert do(spool, "reclaim").words == ""
     assert spool.where("a") == [PROCESSING]
 
@@ -230,5 +230,5 @@ def test_what_a_queue_at_work_does_meanwhile_is_no_difference(
     if what == "runs":
         spool.start("a").close()
     monkeypatch.setattr(Queued, "reader", stale if what == "runs" else lagging)
-    with Ownership(spool.layout):
+    with SupervisorLock(spool.layout):
         assert do(spool, "index", is_named=True).words == "compared 1 job"

@@ -19,9 +19,9 @@ def test_a_supervisor_and_its_workers_load_nothing_that_is_heavy_and_not_needed(
     code = (
         "import sys\n"
         "import queuectl.cli.main, queuectl.cli.commands.worker, queuectl.supervisor.startup\n"
-        "import queuectl.supervisor.supervisor_lock as ownership, queuectl.supervisor.supervisor\n"
+        "import queuectl.supervisor.supervisor_lock as lock, queuectl.supervisor.supervisor\n"
         "from queuectl.spool.layout import Layout\n"
-        "ownership._lock_of(Layout('/nowhere'))\n"
+        "lock._lock_of(Layout('/nowhere'))\n"
         f"print(*[name for name in {HEAVY!r} if name in sys.modules])\n"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from queuectl.config.settings import Settings
 from queuectl.log import open_log
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
-from queuectl.supervisor.maintenance_runner import Rounds
+from queuectl.supervisor.maintenance_runner import MaintenanceRunner
 
 
 def test_a_pipe_that_was_closed_after_it_became_readable_is_passed_over(
@@ -21,11 +21,11 @@ def test_a_pipe_that_was_closed_after_it_became_readable_is_passed_over(
     layout.ensure()
     handlers = []
     log = open_log(layout, "supervisor")
-    rounds = Rounds(
+    runner = MaintenanceRunner(
         Spool(layout, Settings()), log, os.environ, lambda _, handler: handlers.append(handler), lambda _: None
     )
     monkeypatch.setattr("queuectl.supervisor.maintenance_runner.spawn", lambda *_: 4121)
-    rounds.step(rounds.next_step)
-    rounds.reaped({4121: None})
+    runner.step(runner.next_step)
+    runner.reaped({4121: None})
     handlers[0]()
-    assert rounds.pid is None
+    assert runner.pid is None

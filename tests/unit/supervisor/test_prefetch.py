@@ -9,8 +9,8 @@ from collections import deque
 import pytest
 
 from queuectl.control_client import BUSY, IDLE
-from queuectl.supervisor.prefetch import AHEAD, AHEAD_S, ANSWER_S, QUICK_S, Handout
-from queuectl.supervisor.worker_pool import Slot
+from queuectl.supervisor.prefetch import AHEAD, AHEAD_S, ANSWER_S, QUICK_S, Prefetch
+from queuectl.supervisor.worker_pool import WorkerSlot
 from queuectl.timers import NEVER
 
 
@@ -29,21 +29,21 @@ class Dispatch:
 
     def __init__(self) -> None:
         self.line: deque[str] = deque()
-        self.in_hand: set[str] = set()
+        self.assigned: set[str] = set()
         self.answers: list[tuple[str, str | None]] = []
 
     def next(self) -> str | None:
         if not self.line:
             return None
         job_id = self.line.popleft()
-        self.in_hand.add(job_id)
+        self.assigned.add(job_id)
         return job_id
 
     def has_many(self, count: int) -> bool:
         return len(self.line) > count
 
     def released(self, job_id: str, answer: dict[str, str] | None = None) -> None:
-        self.in_hand.discard(job_id)
+        self.assigned.discard(job_id)
         self.answers.append((job_id, answer and answer["reason"]))
         if answer is not None:
             self.line.append(job_id)
@@ -53,19 +53,19 @@ class Scene:
     def __init__(self, workers: int) -> None:
         self.clock = Clock()
         self.dispatch = Dispatch()
-        self.slots: dict[str, Slot] = {}
+        self.slots: dict[str, WorkerSlot] = {}
         self.ends: dict[str, socket.socket] = {}
         for number in range(1, workers + 1):
-            slot = self.slots[f"worker-{number}"] = Slot(f"worker-{number}")
+            slot = self.slots[f"worker-{number}"] = WorkerSlot(f"worker-{number}")
             slot.handle("due")
             slot.handle("ready")
             slot.pipe, self.ends[slot.name] = socket.socketpair()
-        self.handout = Handout(self, self.slots, self.dispatch)  # type: ignore[arg-type]
+        self.prefetch = Prefetch(self, self.slots, self.dispatch)  # type: ignore[arg-type]
 
     def step(self, *ids: str, later: float = 0.0) -> None:
         self.clock.time += later
         self.dispatch.line.extend(ids)
-        self.handout.step(self.clock.time)
+        self.prefetch.step(self.clock.time)
 
     def told(self, number: int = 1) -> list[str]:
         end = self.ends[f"worker-{number}"]
@@ -76,13 +76,13 @@ class Scene:
             return []
         return [" ".join(json.loads(line).values()) for line in data.splitlines()]
 
-    def worker(self, number: int = 1) -> Slot:
+    def worker(self, number: int = 1) -> WorkerSlot:
         return self.slots[f"worker-{number}"]
 
     def ends_job(self, job_id: str, number: int = 1, after: float = 0.001) -> None:
         self.clock.time += after
         self.worker(number).took_s = after
-        self.handout.release(self.worker(number), job_id)
+        self.prefetch.release(self.worker(number), job_id)
 
     def close(self) -> None:
         for slot in self.slots.values():
@@ -175,7 +175,7 @@ def test_all_that_wait_behind_a_slow_job_are_asked_back_at_once(one: Scene) -> N
     one.step(later=QUICK_S)
     assert one.told() == ["return"]
     for job_id in waiting:
-        one.handout.returned(one.worker(), job_id)
+        one.prefetch.returned(one.worker(), job_id)
     assert one.worker().orders == ["j0"]
 
 
@@ -189,7 +189,7 @@ def test_what_waits_is_asked_back_when_runs_become_longer(one: Scene) -> None:
     one.step()
     assert one.told() == ["return"]
     for job_id in one.worker().waiting:
-        one.handout.returned(one.worker(), job_id)
+        one.prefetch.returned(one.worker(), job_id)
     one.step()
     assert len(one.worker().orders) == 2
 
@@ -204,12 +204,12 @@ def test_what_waits_behind_a_slow_job_is_asked_back(one: Scene) -> None:
     make_quick(one)
     one.step("a", "b")
     one.told()
-    assert one.handout.next_step == pytest.approx(one.clock.time + QUICK_S)
+    assert one.prefetch.next_step == pytest.approx(one.clock.time + QUICK_S)
     one.step(later=QUICK_S)
     assert one.told() == ["return"]
     one.step(later=0.001)
     assert one.told() == []
-    one.handout.returned(one.worker(), "b")
+    one.prefetch.returned(one.worker(), "b")
     assert one.dispatch.answers[-1] == ("b", "returned")
     one.step()
     assert one.told() == []  # the slow one runs; nothing more is put behind it
@@ -224,7 +224,7 @@ def test_a_worker_without_work_has_it_fetched_from_one_who_has_two(two: Scene) -
     two.ends_job("b", 2)
     two.step()
     assert two.told(1) == ["return"]
-    two.handout.returned(two.worker(1), "c")
+    two.prefetch.returned(two.worker(1), "c")
     two.step()
     assert two.told(2)[-1] == "run c"
 
@@ -236,10 +236,10 @@ def test_one_that_does_not_answer_loses_what_it_has_not_begun(one: Scene) -> Non
     one.step(later=ANSWER_S)
     assert one.worker().orders == ["a"]
     assert one.worker().unanswered == {"b"}  # looked for when it dies
-    assert "b" not in one.dispatch.in_hand
+    assert "b" not in one.dispatch.assigned
     assert one.dispatch.answers[-1] == ("b", "unanswered")
-    assert one.handout.next_step == NEVER
-    one.handout.returned(one.worker(), "b")
+    assert one.prefetch.next_step == NEVER
+    one.prefetch.returned(one.worker(), "b")
     assert one.worker().unanswered == set()
 
 
@@ -251,24 +251,24 @@ def test_one_that_begins_with_it_all_the_same_has_it_again(one: Scene) -> None:
     one.dispatch.line.clear()
     one.ends_job("a")
     assert one.worker().state == IDLE
-    one.handout.began(one.worker(), "b")
+    one.prefetch.began(one.worker(), "b")
     assert (one.worker().state, one.worker().job_id, one.worker().orders) == (BUSY, "b", ["b"])
-    assert "b" in one.dispatch.in_hand
+    assert "b" in one.dispatch.assigned
 
 
 def test_an_answer_about_a_job_that_another_runs_now_frees_nothing(two: Scene) -> None:
     make_quick(two)
     two.step("a", "b")
-    two.handout.release(two.worker(1), "b", {"reason": "busy"})
-    assert "b" in two.dispatch.in_hand
+    two.prefetch.release(two.worker(1), "b", {"reason": "busy"})
+    assert "b" in two.dispatch.assigned
     assert two.worker(2).orders == ["b"]
 
 
 def test_the_next_may_begin_before_the_verdict_on_the_last(one: Scene) -> None:
     make_quick(one)
     one.step("a", "b")
-    one.handout.began(one.worker(), "b")
+    one.prefetch.began(one.worker(), "b")
     assert one.worker().job_id == "b"
     assert one.worker().waiting == []
-    one.handout.release(one.worker(), "a")
+    one.prefetch.release(one.worker(), "a")
     assert (one.worker().job_id, one.worker().orders) == ("b", ["b"])

@@ -17,7 +17,7 @@ from queuectl.log import Log
 from queuectl.spool.claim import Claim
 from queuectl.spool.fs import Files
 from queuectl.timers import NEVER
-from queuectl.worker.verdicts import HOLD_S, RETRY_S, TOGETHER, Over, Verdicts
+from queuectl.worker.verdicts import HOLD_S, RETRY_S, TOGETHER, FinishedAttempt, Verdicts
 from tests.support.spools import Home
 
 WELL = Ended(Exited(0), None)
@@ -50,7 +50,7 @@ class Scene:
     def ends(self, *, is_short: bool = True, ended: Ended | None = WELL) -> str:
         claim = self.spool.start(self.spool.put("pending"))
         assert isinstance(claim, Claim)
-        self.verdicts.add(Over(claim, ended, took_s=0.001, is_short=is_short), self.now)
+        self.verdicts.add(FinishedAttempt(claim, ended, took_s=0.001, is_short=is_short), self.now)
         return claim.job.id
 
     def step(self, *, is_running: bool = True, later: float = 0.0) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 from queuectl.executor.environment import base_environment
 from queuectl.job.job import PENDING, PROCESSING
 from queuectl.spool.fs import Files
-from queuectl.supervisor.worker_pool import Slot, fork_worker
+from queuectl.supervisor.worker_pool import WorkerSlot, fork_worker
 from queuectl.worker import verdicts, worker
 from tests.support.spools import Home
 
@@ -26,7 +26,7 @@ PATIENCE_S = 60.0
 class Scene:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.spool = Home(path / "home", **settings)
-        self.slot = Slot("worker-1")
+        self.slot = WorkerSlot("worker-1")
         self.heard: list[dict[str, Any]] = []
         self.status: int | None = None
         base = base_environment({"PATH": "/usr/bin:/bin", "HOME": str(path)})
@@ -37,7 +37,7 @@ class Scene:
         """Wait for a word of it, and return the first."""
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
-            self.heard += self.slot.hear()
+            self.heard += self.slot.receive()
             for message in self.heard:
                 if message["say"] == say:
                     self.heard.remove(message)
@@ -66,7 +66,7 @@ def worker_in(path: Path, **settings: Any) -> Iterator[Scene]:
         if made.status is None:
             os.kill(made.pid, signal.SIGKILL)
             made.wait_until_over()
-        made.slot.bury(time.monotonic())
+        made.slot.close(time.monotonic())
         gc.unfreeze()
         gc.set_threshold(*threshold)
 
