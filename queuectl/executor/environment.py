@@ -28,9 +28,16 @@ OF_A_JOB = (TAG, *(f"QUEUECTL_{name}" for name in ("JOB_ID", "ATTEMPT", "QUEUE",
 
 
 def base_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the part of the supervisor's environment that every command gets; what is missing comes from passwd."""
-    owner = pwd.getpwuid(os.geteuid())
-    made = {"PATH": DEFAULT_PATH, "HOME": owner.pw_dir, "USER": owner.pw_name, "SHELL": owner.pw_shell or SHELL}
+    """Return the part of the supervisor's environment that every command gets; what is missing comes from passwd.
+
+    A user that passwd does not know, as in a container, is called by its number and has / as its home.
+    """
+    made = {"PATH": DEFAULT_PATH, "HOME": "/", "USER": str(os.geteuid()), "SHELL": SHELL}
+    try:
+        owner = pwd.getpwuid(os.geteuid())
+        made.update(HOME=owner.pw_dir, USER=owner.pw_name, SHELL=owner.pw_shell or SHELL)
+    except KeyError:
+        pass
     made.update((key, environ[key]) for key in PASSED if environ.get(key))
     made.setdefault("LOGNAME", made["USER"])
     made.update((key, value) for key, value in environ.items() if key.startswith("LC_"))

@@ -30,12 +30,20 @@ RECENT_MAX = 1024  # `lru_cache` would do as well; to import it costs a third of
 
 
 def default_home() -> str:
-    """Return `$QUEUECTL_HOME`, else `~/.queuectl`; a `~` that no shell has replaced means what it means to one."""
+    """Return `$QUEUECTL_HOME`, else `~/.queuectl`; a `~` that no shell has replaced means what it means to one.
+
+    Raises:
+        NotFound: neither HOME nor passwd has a home directory.
+    """
     home = os.environ.get("QUEUECTL_HOME") or "~/.queuectl"
     if home.startswith("~/") and not os.environ.get("HOME"):
         import pwd
 
-        return os.path.abspath(pwd.getpwuid(os.geteuid()).pw_dir + home[1:])
+        try:
+            return os.path.abspath(pwd.getpwuid(os.geteuid()).pw_dir + home[1:])
+        except KeyError:
+            why = f"there is no home directory: HOME is not set, and user {os.geteuid()} is not in passwd"
+            raise NotFound(why, "set QUEUECTL_HOME to the directory of the queue") from None
     return os.path.abspath(os.path.expanduser(home))
 
 
