@@ -1,4 +1,4 @@
-"""What README and docs/ tell people to type works as written."""
+"""The commands in README and docs/ work as written."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ def shell(home: Path, tmp_path: Path) -> Callable[[str], subprocess.CompletedPro
     return run
 
 
-def test_the_five_minutes_tour_works_line_by_line(
+def test_the_first_steps_work_line_by_line(
     shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make
 ) -> None:
-    """Every line of the tour, in order, ends as the README says."""
+    """Every line of the section, in order, ends as the README says."""
     watched = supervised()  # makes sure that nothing is left running
-    lines = [line.partition(" # ")[0].strip() for line in _block("## Five minutes", "sh").splitlines()]
+    lines = [line.partition(" # ")[0].strip() for line in _block("## First steps", "sh").splitlines()]
     assert len(lines) > 10
     for line in lines:
         done = shell(line)
@@ -70,7 +70,7 @@ case $1 in -l) cat "$HOME/crontab" ;; -) cat > "$HOME/crontab" ;; *) exit 2 ;; e
 """
 
 
-def test_leaving_it_running_is_done_by_copy_and_paste(
+def test_the_section_keep_it_running_works_by_copy_and_paste(
     shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, tmp_path: Path
 ) -> None:
     """The section of the README, as one script; then the line that it has put into the crontab, as cron runs it."""
@@ -78,7 +78,7 @@ def test_leaving_it_running_is_done_by_copy_and_paste(
     (tmp_path / "bin/crontab").write_text(CRONTAB)
     (tmp_path / "bin/crontab").chmod(0o755)
     (tmp_path / "crontab").touch()  # `crontab -l` without one fails, and `set -e` would end the script there
-    start = README.index("## Leave it running")
+    start = README.index("## Keep it running")
     section = README[start : README.index("\n## ", start + 1)]
     blocks = _blocks(section, "sh")
     assert len(blocks) == 3
@@ -199,7 +199,7 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
     from queuectl.job.fields import FIELDS
 
     told = set(
-        re.findall(r"`([a-z_]+)`", README[README.index("## What a job may say") : README.index("## Assumptions")])
+        re.findall(r"`([a-z_]+)`", README[README.index("## Fields of a job") : README.index("## Assumptions")])
     )
     customary = {"state", "attempts", "created_at", "updated_at", "after", "after_policy", "lock"}
     assert set(FIELDS) - customary <= told
