@@ -416,9 +416,16 @@ class Supervisor:
         """Let the index show everything that has happened until now, after the comparison whose number is returned."""
         awaited = self._files.read_all()
         self._receive_reports(*self.slots.values())
-        for job_id in [job_id for slot in self.slots.values() for job_id in slot.orders]:
-            if self.spool.find(job_id) not in (PROCESSING, None):  # a worker moves a job, syncs, and only then says so
-                with suppress(QueueError):  # gone by now, or no job any more: an event tells
-                    self.dispatch.put(self.spool.read(job_id))
+        for slot in self.slots.values():
+            for job_id in slot.orders:
+                self._read_unreported(slot, job_id)
         self.dispatch.commit()
         return awaited
+
+    def _read_unreported(self, slot: Slot, job_id: str) -> None:
+        """Read the file of a job whose worker has claimed or settled it and has not reported that yet."""
+        found = self.spool.find(job_id)
+        is_reported = found == PROCESSING and slot.job_id == job_id and slot.command_pid is not None
+        if found is not None and not is_reported:
+            with suppress(QueueError):  # removed meanwhile, or not a valid job any more: an event reports that
+                self.dispatch.put(self.spool.read(job_id))

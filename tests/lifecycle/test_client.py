@@ -110,6 +110,20 @@ def test_changes_are_in_the_next_list(queue: Queue) -> None:
         queue.delete(two)
 
 
+def test_a_start_that_its_worker_has_not_reported_is_in_the_next_list(supervised: Make, tmp_path: Path) -> None:
+    """A worker reports the start of a short run with its end. Here it takes every run for a short one."""
+    s = supervised(prelude="from queuectl.worker import worker; worker.SHORT_RUN_S = 3600\n")
+    s.start(1)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    job_id = s.queue.enqueue(f"read x < {gate}")
+    s.wait_for(job_id, "processing")
+    assert [(job["id"], job["state"]) for job in s.queue.list()] == [(job_id, "processing")]
+    gate.write_text("go\n")
+    s.wait_for(job_id, "completed")
+    assert [(job["id"], job["state"], job["attempts"]) for job in s.queue.list()] == [(job_id, "completed", 1)]
+
+
 def test_jobs_changed_by_hand_are_seen(queue: Queue, home: Path) -> None:
     """A dropped file is in the next list and can be abbreviated; one that a person removed is gone."""
     queue.layout.ensure()
