@@ -213,7 +213,7 @@ SPOOL = (
         "spool/intake.py",
         (('return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)', "return None"),),
         (f"{ENQUEUE}a_job_that_moved_on_before_its_lock_was_had_is_not_taken",),
-        "a job that has ended is unlinked for the sake of one that took its name",
+        "a new job under the name of one that has ended is taken for gone and does not start",
     ),
     Mutant(
         "what was read before the lock decides",
