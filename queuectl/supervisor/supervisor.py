@@ -422,7 +422,7 @@ class Supervisor:
         self.dispatch.commit()
         return awaited
 
-    def _read_unreported(self, slot: Slot, job_id: str) -> None:
+    def _read_unreported(self, slot: WorkerSlot, job_id: str) -> None:
         """Read the file of a job whose worker has claimed or settled it and has not reported that yet."""
         found = self.spool.find(job_id)
         is_reported = found == PROCESSING and slot.job_id == job_id and slot.command_pid is not None
