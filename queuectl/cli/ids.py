@@ -11,8 +11,8 @@ from collections import Counter
 
 from queuectl.cli.error_output import describe, problem
 from queuectl.cli.terminal import write_stderr
-from queuectl.errors import PartlyFailed, QueueError
-from queuectl.units import plural
+from queuectl.errors import PartlyFailed, QueueError, UsageError
+from queuectl.units import plural, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,19 +32,69 @@ if TYPE_CHECKING:
             """Return it as members of the JSON object."""
 
 
-def expand(texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Yield each id once, in order, and whether it is a whole one, as those on standard input are.
+def expand(texts: Iterable[str]) -> list[tuple[str, bool]]:
+    """Return each id once, in order, and whether it is a whole one, as those on standard input are.
 
-    `-` stands for standard input, which is read as it comes. A program that wrote an id there meant that job, and not
-    another whose id begins so.
+    `-` stands for standard input. It is read to its end first, so that a line that is refused stops the command before
+    anything is done. A program that wrote an id there meant that job, and not another whose id begins so.
+
+    Raises:
+        UsageError: a line of standard input is not an id.
     """
-    seen = set()
+    found: dict[str, bool] = {}
     for text in texts:
-        is_whole = text == "-"
-        for word in (w for line in sys.stdin for w in line.split()) if is_whole else (text,):
-            if word not in seen:
-                seen.add(word)
-                yield word, is_whole
+        for job_id in read_ids(sys.stdin) if text == "-" else (text,):
+            found.setdefault(job_id, text == "-")
+    return [*found.items()]
+
+
+def read_ids(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the ids of an input: one a line; or jobs as JSON, an object a line; or TSV whose first line names a column `id`.
+
+    Raises:
+        UsageError: a line is something else; which words of it would be ids is not guessed.
+    """
+    column = None
+    is_first = True
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text:
+            continue
+        names = line.rstrip("\r\n").split("\t")
+        if is_first and "id" in names and len(names) > 1:
+            column = names.index("id")
+        elif column is not None:
+            job_id = names[column] if column < len(names) else ""
+            if not job_id or job_id.split() != [job_id]:
+                raise _not_an_id(number, text)
+            yield job_id
+        elif text[0] in "{[":
+            yield _id_of_json(number, text)
+        elif len(text.split()) > 1:
+            raise _not_an_id(number, text)
+        else:
+            yield text
+        is_first = False
+
+
+def _id_of_json(number: int, text: str) -> str:
+    import json
+
+    try:
+        job_id = json.loads(text).get("id")
+    except (ValueError, AttributeError, RecursionError):
+        job_id = None
+    if not isinstance(job_id, str) or not job_id:
+        raise _not_an_id(number, text)
+    return job_id
+
+
+def _not_an_id(number: int, text: str) -> UsageError:
+    shown = quote(text)
+    return UsageError(
+        f"line {number} of standard input is not one id: {shown}; nothing was done",
+        "write one id a line: queuectl list -o name",
+    )
 
 
 class Unchanged(Exception):

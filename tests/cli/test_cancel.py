@@ -66,9 +66,39 @@ def test_one_that_is_missing_keeps_no_other_from_being_cancelled(cli: Run, jobs:
 def test_ids_from_standard_input(cli: Run, jobs: Jobs) -> None:
     for job_id in ("a", "b", "c"):
         jobs.pending(job_id)
-    ran = cli("cancel", "-", "c", stdin=b"a\nb a\n\n")
+    ran = cli("cancel", "-", "c", stdin=b"a\n b\r\na\n\n")
     assert (ran.code, ran.err) == (0, "Cancelled 3 jobs\n")
     assert cli("cancel", "-").err == "Cancelled 0 jobs\n"
+
+
+@pytest.mark.parametrize("verb", ["cancel", "delete", "retry", "show", "wait", "purge"])
+@pytest.mark.parametrize("text", [b"first\nb keepme\n", b"first\n[\n", b'first\n{"id": 3}\n', b"id\tstate\na b\tdead\n"])
+def test_a_line_that_is_not_one_id_stops_the_command_before_anything_is_done(
+    cli: Run, jobs: Jobs, verb: str, text: bytes
+) -> None:
+    for job_id in ("first", "keepme"):
+        jobs.pending(job_id)
+    ran = cli(verb, "first", "-", stdin=text)
+    assert (ran.code, ran.out) == (2, "")
+    assert "of standard input is not one id" in ran.err
+    assert "hint: write one id a line: queuectl list -o name\n" in ran.err
+    assert [jobs.queue.get(job_id).state for job_id in ("first", "keepme")] == ["pending", "pending"]
+
+
+@pytest.mark.parametrize("form", ["tsv", "jsonl", "name"])
+def test_a_list_names_the_jobs_that_it_shows_and_no_word_of_their_commands(cli: Run, jobs: Jobs, form: str) -> None:
+    jobs.pending("other", command="echo keepme")
+    jobs.pending("keepme")
+    jobs.pending("pending", queue="slow")
+    listed = cli("list", "--search", "other", "-o", form).out
+    assert cli("delete", "-", stdin=listed.encode()).code == 0
+    assert sorted(job["id"] for job in jobs.queue.list()) == ["keepme", "pending"]
+
+
+def test_a_table_is_not_a_list_of_ids(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("pending")
+    assert cli("cancel", "-", stdin=cli("list").out.encode()).code == 2
+    assert jobs.queue.get("pending").state == "pending"
 
 
 def test_json_says_what_was_done_and_what_was_not(cli: Run, jobs: Jobs) -> None:

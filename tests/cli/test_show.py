@@ -100,7 +100,7 @@ def test_several_jobs_are_several_screens_or_one_array(cli: Run, jobs: Jobs) -> 
     jobs.pending("b")
     assert cli("show", "a", "b").out.count("enqueued") == 2
     assert [job["id"] for job in json.loads(cli("show", "a", "b", "--json").out)] == ["a", "b"]
-    assert cli("show", "-", "-o", "name", stdin=b"a b\na\n").out == "a\nb\n"
+    assert cli("show", "-", "-o", "name", stdin=b"a\nb\na\n").out == "a\nb\n"
 
 
 def test_one_that_is_missing_keeps_no_other_from_being_shown(cli: Run, jobs: Jobs) -> None:
