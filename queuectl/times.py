@@ -14,7 +14,7 @@ from datetime import date, datetime, timedelta, timezone, tzinfo
 from datetime import time as time_of_day
 
 from queuectl.clock import END_S, FIRST_S, parse_instant
-from queuectl.units import LONGEST_S, is_decimal, parse_duration
+from queuectl.units import LONGEST_S, NO_MONTHS, AmbiguousUnit, is_decimal, parse_duration
 
 EXPECTED = 'a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339'
 UNIX_TIME = 'a time: a number is seconds from now, at most ten years; a Unix time is written "@1800000000"'
@@ -89,7 +89,7 @@ def _read(text: str, now: float, past: bool) -> float | None:
         return parse_instant(text)
     except ValueError:
         pass
-    distance = _distance(text.lower(), past)
+    distance = _distance(text, past)
     if distance is not None:
         return now + distance
     parts = _parts(text)
@@ -110,19 +110,26 @@ def _number(text: str, now: float, past: bool) -> float:
 
 def _distance(text: str, past: bool) -> float | None:
     """Return the seconds from now that "2h", "+2h", "in 2h", "now + 2h", "-2h" or "2h ago" names."""
-    if text == "now":
+    if not text.isascii():
+        return None
+    lower, sign = text.lower(), -1 if past else 1
+    if lower == "now":
         return 0.0
-    away, sign = text.removeprefix("now").lstrip(), -1 if past else 1
-    if away[:1] == "+":
-        away, sign = away[1:], 1
-    elif away.startswith("in "):
-        away, sign = away[3:], 1
-    elif past and away[:1] == "-":
-        away = away[1:]
-    elif past and away.endswith(" ago"):
-        away = away[:-4]
+    if lower.startswith("now"):
+        text = text[3:].lstrip()
+        lower = text.lower()
+    if text[:1] == "+":
+        text, sign = text[1:], 1
+    elif lower.startswith("in "):
+        text, sign = text[3:], 1
+    elif past and text[:1] == "-":
+        text = text[1:]
+    elif past and lower.endswith(" ago"):
+        text = text[:-4]
     try:
-        return sign * parse_duration(away)
+        return sign * parse_duration(text)
+    except AmbiguousUnit:
+        raise ValueError(f"{EXPECTED} ({NO_MONTHS})") from None
     except ValueError:
         return None
 

@@ -19,35 +19,49 @@ SPELLINGS = {
     "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
 }
 UNIT_OF = {spelling: unit for unit, spellings in SPELLINGS.items() for spelling in spellings}
+AMBIGUOUS = ("M", "MS", "Ms")
+LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NEXT_UNIT = {"h": "m", "m": "s"}  # 1h30 is 1h30m, 2m30 is 2m30s
 # Powers of 1024 however they are spelled, as `spell_size` shows them: a size copied from `status` means the same here.
 UNITS_BYTES = {"": 1, "b": 1} | {unit + end: 1 << 10 * n for n, unit in enumerate("kmgt", 1) for end in ("", "b", "ib")}
 
 
+EXPECTED = 'a duration: seconds, or as "90s", "10m", "2h30m", "3d"'
+NO_MONTHS = "m is minutes; months are not supported: 30d"
+
+
+class AmbiguousUnit(ValueError):
+    """A duration whose unit has another meaning elsewhere: M is a month, Ms a megasecond."""
+
+
 def parse_duration(text: str) -> float:
     """Read a duration: seconds ("90", "0.5") or units from the greatest down ("2h30m", "1h30", "5 minutes", "500ms").
+
+    Capital letters mean the same, except that a capital M is refused, unless hours before it show that it is minutes.
 
     Raises:
         ValueError: not such a duration; the text says what was expected.
     """
-    rest, total, allowed = text.strip().lower(), 0.0, list(UNITS_S)
+    rest, total, allowed = text.strip(), 0.0, list(UNITS_S)
     if is_decimal(rest):
         return float(rest)
     last = ""
     while rest:
         number, rest = _split(rest, "0123456789.")
-        name, rest = _split(rest.lstrip(), "abcdefghijklmnopqrstuvwxyz")
-        unit = UNIT_OF.get(name)
+        name, rest = _split(rest.lstrip(), LETTERS)
+        unit = UNIT_OF.get(name.lower())
         if not name and not rest and number.isdigit() and int(number) < 60:
             unit = NEXT_UNIT.get(last)
         if not is_decimal(number) or unit not in allowed:
             break
+        if name in AMBIGUOUS and last != "h":
+            raise AmbiguousUnit(f"{EXPECTED} ({NO_MONTHS})")
         total += float(number) * UNITS_S[unit]
         allowed = allowed[allowed.index(unit) + 1 :]
         last, rest = unit, rest.lstrip()
         if not rest:
             return total
-    raise ValueError('a duration: seconds, or as "90s", "10m", "2h30m", "3d"')
+    raise ValueError(EXPECTED)
 
 
 def _split(text: str, characters: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ Source:     Monitoring Plugins Development Guidelines, § Threshold and Ranges.
 
 from __future__ import annotations
 
-from queuectl.units import parse_duration
+from queuectl.units import AmbiguousUnit, parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def parse_range(text: str) -> Range:
 def _number(text: str) -> float:
     try:
         return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
+    except AmbiguousUnit:
+        raise
     except ValueError:
         raise ValueError(EXPECTED) from None
 

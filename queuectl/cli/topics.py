@@ -67,7 +67,8 @@ SELECTORS = """\
 cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take ids, or
 selectors that choose jobs by what they are like; not both.
 
-  ID ...            ids, or unique prefixes (to change a job: of generated ids only)
+  ID ...            ids, or unique prefixes (to change a job: of generated
+                    ids only)
   -                 whole ids from standard input, one a line, or jobs as
                     jsonl or tsv: list ... -o name | cancel -
   --state STATE     a comma list; may be repeated

@@ -9,7 +9,7 @@ Fails with: ValueError, whose text goes on after a name: 'must be an integer fro
 from __future__ import annotations
 
 from queuectl.errors import InvalidData, NotFound
-from queuectl.units import LONGEST_S, quote, spell_exact_size
+from queuectl.units import LONGEST_S, NO_MONTHS, AmbiguousUnit, quote, spell_exact_size
 from queuectl.units import parse_duration as parse_duration
 from queuectl.units import parse_size as parse_size
 from queuectl.units import spell_duration as spell_duration
@@ -89,6 +89,8 @@ class Setting:
         text = text.strip()
         try:
             return self._in_range(_PARSERS[self.kind](text))
+        except AmbiguousUnit:
+            raise ValueError(f"must be {self.expected()} ({NO_MONTHS}), not {quote(text)}") from None
         except ValueError:
             raise self.refusal(quote(text) if text else "nothing") from None
 

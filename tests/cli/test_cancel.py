@@ -72,7 +72,9 @@ def test_ids_from_standard_input(cli: Run, jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("verb", ["cancel", "delete", "retry", "show", "wait", "purge"])
-@pytest.mark.parametrize("text", [b"first\nb keepme\n", b"first\n[\n", b'first\n{"id": 3}\n', b"id\tstate\na b\tdead\n"])
+@pytest.mark.parametrize(
+    "text", [b"first\nb keepme\n", b"first\n[\n", b'first\n{"id": 3}\n', b"id\tstate\na b\tdead\n"]
+)
 def test_a_line_that_is_not_one_id_stops_the_command_before_anything_is_done(
     cli: Run, jobs: Jobs, verb: str, text: bytes
 ) -> None:

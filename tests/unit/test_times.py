@@ -203,6 +203,20 @@ def test_the_last_such_time_of_day_may_be_the_second_of_two(zone: Zone) -> None:
     assert read("02:30", "2026-10-25T01:45:00Z", past=True) == "2026-10-25T01:30:00"
 
 
+@pytest.mark.parametrize("text", ["1M", "+1M", "in 1M", "now + 1M"])
+@pytest.mark.parametrize("past", [False, True])
+def test_a_capital_m_is_not_read_as_minutes(text: str, *, past: bool) -> None:
+    with pytest.raises(ValueError, match=r"^a time: .*months are not supported: 30d"):
+        read(text, past=past)
+
+
+def test_a_capital_m_ago_is_not_read_as_minutes() -> None:
+    with pytest.raises(ValueError, match="months are not supported"):
+        read("1M ago", past=True)
+    assert read("IN 2H", "2026-11-24T12:00:00Z") == "2026-11-24T14:00:00"
+    assert read("2H AGO", "2026-11-24T12:00:00Z", past=True) == "2026-11-24T10:00:00"
+
+
 def test_a_duration_is_at_most_ten_years() -> None:
     assert read_duration("5 minutes") == 300
     with pytest.raises(ValueError, match=r"^from 0 to 3650d \(ten years\)$"):

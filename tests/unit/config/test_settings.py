@@ -108,6 +108,14 @@ def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
         parse_duration(text)
 
 
+@pytest.mark.parametrize("text", ["1M", "1.5 M", "1d 1M", "1MS", "5Ms"])
+def test_a_capital_m_may_be_a_month_and_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"\(m is minutes; months are not supported: 30d\)$"):
+        parse_duration(text)
+    with pytest.raises(ValueError, match="months are not supported"):
+        find("backoff_max").parse(text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
