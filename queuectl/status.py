@@ -87,17 +87,20 @@ class Overview:
     def last_hour(self) -> dict[str, Any] | None:
         """Return what ended in the last hour, and how long jobs waited and ran; None without an index.
 
-        `done` are jobs, completed; `per_minute` is how many of them, on average over the time that the queue has existed.
+        `done` and `dead` are jobs; `per_minute` is how many completed, on average over the time for which there are
+        figures.
         """
         if not self.hour:
             return None
-        from queuectl.index.statistics import together
+        from queuectl.index.statistics import per_minute, together
 
-        told = together(self.hour).as_dict()
-        done = told["completed"]
-        times = {name: told[name] for name in ("wait_p50", "wait_p95", "run_p50", "run_p95")}
-        rate = done * 60 / max(60.0, self.covered_s)
-        return {"done": done, "failed_attempts": told["failed_attempts"], "per_minute": rate, **times}
+        figures = together(self.hour).as_dict()
+        names = ("dead", "dead_share", "failed_attempts", "wait_p50", "wait_p95", "run_p50", "run_p95")
+        return {
+            "done": figures["completed"],
+            **{name: figures[name] for name in names},
+            "per_minute": per_minute(figures["completed"], self.covered_s),
+        }
 
 
 def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:

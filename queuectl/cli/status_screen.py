@@ -13,7 +13,8 @@ from queuectl.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
 
     from queuectl.cli.terminal import Screen
     from queuectl.status import Overview
@@ -115,10 +116,8 @@ def _facts(overview: Overview) -> Iterator[str]:
         away = spell_duration(max(0.0, (overview.next_at or overview.now) - overview.now))
         yield f"scheduled  {overview.scheduled:,}, next in {away}"
     hour = overview.last_hour()
-    if hour is not None and hour["done"] + hour["failed_attempts"]:
-        failed = plural(hour["failed_attempts"], "failed attempt")
-        share = hour["failed_attempts"] / (hour["done"] + hour["failed_attempts"])
-        yield f"last hour  {hour['done']:,} done, {failed} ({share:.1%})"
+    if hour is not None and hour["done"] + hour["dead"] + hour["failed_attempts"]:
+        yield f"last hour  {ended_jobs(hour['done'], hour)}"
         yield f"{hour['per_minute']:.1f} done/min"
         yield f"wait p50 {seconds(hour['wait_p50'])} p95 {seconds(hour['wait_p95'])}"
         yield f"run p50 {seconds(hour['run_p50'])} p95 {seconds(hour['run_p95'])}"
@@ -126,6 +125,12 @@ def _facts(overview: Overview) -> Iterator[str]:
         yield "last hour  nothing done"
     if overview.disk_bytes:
         yield f"disk {overview.free_bytes / overview.disk_bytes:.0%} free"
+
+
+def ended_jobs(done: int, figures: Mapping[str, Any]) -> str:
+    """Say how many jobs completed and how many became dead; attempts are counted apart: they are not jobs."""
+    share = f" ({figures['dead_share']:.1%})" if figures["dead"] else ""
+    return f"{done:,} done, {figures['dead']:,} dead{share}, {plural(figures['failed_attempts'], 'failed attempt')}"
 
 
 def seconds(value: float | None) -> str:

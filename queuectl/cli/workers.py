@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 COLOURS = {"busy": "cyan", "stopping": "yellow", "backoff": "red", "starting": "dim"}
-FIELDS = ("name", "state", "pid", "started_at", "done", "failed", "cpu_percent", "rss_bytes", "job_id", "command")
+FIELDS = (
+    "name",
+    "state",
+    "pid",
+    "started_at",
+    "done",
+    "failed_attempts",
+    "cpu_percent",
+    "rss_bytes",
+    "job_id",
+    "command",
+)
 
 
 def columns(now: float) -> list[Column]:
@@ -23,7 +34,7 @@ def columns(now: float) -> list[Column]:
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
         Column("UP", lambda row: _since(row["started_at"], now), leave_out=5),
         Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=4),
-        Column("FAILED ATTEMPTS", lambda row: f"{row['failed']:,}", right=True, leave_out=6),
+        Column("FAILED ATTEMPTS", lambda row: f"{row['failed_attempts']:,}", right=True, leave_out=6),
         Column(
             "CPU",
             lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%",

@@ -72,20 +72,34 @@ class Figures:
                 self.run_s += total_s
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts and the percentiles in seconds, None where nothing was measured."""
+        """Return the counts and the percentiles in seconds, None where nothing was measured.
+
+        `dead_share` is the share of jobs that became dead among those that completed or became dead. Attempts are not
+        part of it.
+        """
         counts = self.counts
+        ended = counts["completed"] + counts["dead"]
         return {
             "enqueued": counts["enqueued"],
             "completed": counts["completed"],
             "failed_attempts": self.failed_attempts,
             "retried": counts["failed"],
             "dead": counts["dead"],
+            "dead_share": counts["dead"] / ended if ended else None,
             "cancelled": counts["cancelled"],
             "wait_p50": percentile(self.waits, 0.5),
             "wait_p95": percentile(self.waits, 0.95),
             "run_p50": percentile(self.runs, 0.5),
             "run_p95": percentile(self.runs, 0.95),
         }
+
+
+def per_minute(completed: int, covered_s: float) -> float:
+    """Return how many jobs completed a minute on average, over the time for which there are figures.
+
+    Less than a minute counts as one: nothing is extrapolated.
+    """
+    return completed * 60 / max(60.0, covered_s)
 
 
 def percentile(buckets: Sequence[int], share: float) -> float | None:

@@ -208,7 +208,7 @@ class Supervisor:
             self._emit_start(slot, report)
         slot.took_s = report["took_s"]
         slot.done += event == "completed"
-        slot.failed += event in ("failed", "died")
+        slot.failed_attempts += event in ("failed", "died")
         is_old = job_id in self.dispatch.touched  # perhaps deleted, since it was settled
         self._prefetch.release(slot, job_id)
         self.orphans.ignore_processes(report["left"])

@@ -99,7 +99,7 @@ class WorkerSlot:
         self.restart_at = 0.0
         self.quick_deaths = 0
         self.replace = False
-        self.done = self.failed = self.restarts = 0
+        self.done = self.failed_attempts = self.restarts = 0
         self.orders: list[str] = []
         self.unanswered: set[str] = set()
         self.took_s: float | None = None
@@ -236,7 +236,7 @@ class WorkerSlot:
             "pid": self.pid or None,
             "started_at": self.started_at,
             "done": self.done,
-            "failed": self.failed,
+            "failed_attempts": self.failed_attempts,
             "restarts": self.restarts,
             "job_id": self.job_id,
             "job_since": self.job_since,

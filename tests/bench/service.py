@@ -94,7 +94,7 @@ class Service:
 
     def handled(self) -> int:
         """Return how many jobs its workers have finished."""
-        return sum(worker["done"] + worker["failed"] for worker in self.ask("status")["workers"])
+        return sum(worker["done"] + worker["failed_attempts"] for worker in self.ask("status")["workers"])
 
     def wait_until_compared(self) -> None:
         """Wait until the index equals the spool."""

@@ -59,7 +59,7 @@ def test_the_table_fits(
 
 def test_nothing_happened(cli: Run) -> None:
     ran = cli("stats")
-    assert "0 enqueued, 0 done, 0 failed attempts     0.0 done/min" in ran.out
+    assert "0 enqueued, 0 done, 0 dead, 0 failed attempts\n0.0 done/min" in ran.out
     assert "FROM" not in ran.out
     assert json.loads(cli("stats", "--json").out)["rows"] == []
     assert cli("stats", "-o", "jsonl").out == ""
@@ -85,12 +85,55 @@ def test_the_rate_is_of_jobs_done_in_the_time_that_the_queue_has_existed(cli: Ru
     assert (hour["done"], round(hour["per_minute"], 3)) == (1, round(1 / 59, 3))
 
 
+def test_300_jobs_in_a_home_that_is_20_seconds_old_have_one_rate(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """Less than a minute counts as one, in every view."""
+    now(2)  # to the full minute
+    for number in range(300):
+        jobs.completed(f"j{number}")
+    now(20)
+    made = json.loads(cli("stats", "--json").out)
+    minutes = json.loads(cli("stats", "--by", "minute", "--json").out)
+    hour = json.loads(cli("status", "--json").out)["last_hour"]
+    rates = [made["totals"], *made["rows"], minutes["totals"], *minutes["rows"], hour]
+    assert [each["per_minute"] for each in rates] == [300.0] * 5
+    for command in ("status", "stats"):
+        shown = cli(command).out
+        assert "300 done, 0 dead, 0 failed attempts" in shown, command
+        assert "300.0 done/min" in shown, command
+
+
+def test_a_share_is_of_jobs_and_attempts_are_counted_apart(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """Seven jobs completed, one was tried three times and is dead: one of eight jobs, not three of ten."""
+    for name in "abcdefg":
+        jobs.completed(name)
+    jobs.failed("h", delay_s=1)
+    for settle in ("fail", "bury"):
+        cli("list")  # the index counts an attempt when it sees it
+        now(2)
+        with jobs.start("h") as claim:
+            if settle == "fail":
+                claim.reschedule("failed", jobs.spool.clock.now() + 1, {"exit_code": 1})
+            else:
+                claim.bury("retries_exhausted", {"exit_code": 1})
+    expected = {"completed": 7, "dead": 1, "dead_share": 0.125, "failed_attempts": 3}
+    made = json.loads(cli("stats", "--json").out)
+    for figures in (made["totals"], *made["rows"]):
+        assert {name: figures[name] for name in expected} == expected
+    hour = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (hour["done"], hour["dead"], hour["dead_share"], hour["failed_attempts"]) == (7, 1, 0.125, 3)
+    for command in ("stats", "status"):
+        assert "7 done, 1 dead (12.5%), 3 failed attempts" in cli(command).out, command
+    heads, cells = cli("stats").out.splitlines()[-2:]
+    row = dict(zip(heads.replace("FAILED ATTEMPTS", "FAILED_ATTEMPTS").split(), cells.split(), strict=False))
+    assert (row["DONE"], row["DEAD"], row["DEAD%"], row["FAILED_ATTEMPTS"]) == ("7", "1", "12.5%", "3")
+
+
 def test_a_job_that_expired_made_no_attempt(cli: Run, jobs: Jobs, now: Passes) -> None:
     job_id = jobs.pending("late", expires_at="2026-11-24T14:02:30Z")
     now(60)
     jobs.spool.claim(job_id, "worker-1")
     totals = json.loads(cli("stats", "--json").out)["totals"]
-    assert (totals["dead"], totals["failed_attempts"], totals["failure_share"]) == (1, 0, None)
+    assert (totals["dead"], totals["failed_attempts"], totals["dead_share"]) == (1, 0, 1)
 
 
 def test_what_is_deleted_still_counts(cli: Run, jobs: Jobs, now: Passes) -> None:
@@ -116,7 +159,7 @@ def test_one_queue(cli: Run, jobs: Jobs, now: Passes) -> None:
     made = json.loads(cli("stats", "--json", "--queue", "night").out)
     assert (made["totals"]["completed"], made["totals"]["dead"]) == (0, 1)
     assert made["oldest_waiting_s"] == pytest.approx(2 * HOUR + 91.5 - 38)
-    assert made["totals"]["failure_share"] == 1
+    assert made["totals"]["dead_share"] == 1
     made = json.loads(cli("stats", "--json", "--queue", "default").out)
     assert made["oldest_waiting_s"] == pytest.approx(90)
 

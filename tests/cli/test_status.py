@@ -26,12 +26,12 @@ SUPERVISOR: dict[str, Any] = {
     "workers": [
         {
             **{"name": "worker-1", "state": "busy", "pid": 4122, "started_at": NOW - 273_600, "done": 4711},
-            **{"failed": 90, "job_id": "01JDFQ8Z4T0000AA", "job_since": NOW - 62},
+            **{"failed_attempts": 90, "job_id": "01JDFQ8Z4T0000AA", "job_since": NOW - 62},
             **{"command": "ffmpeg -i a.mov -c:v libx265 \x1b[31m a.mp4", "command_pid": 5000},
         },
         {
             **{"name": "worker-2", "state": "idle", "pid": 4123, "started_at": NOW - 273_600, "done": 4702},
-            **{"failed": 0, "job_id": None, "job_since": None, "command": None, "command_pid": None},
+            **{"failed_attempts": 0, "job_id": None, "job_since": None, "command": None, "command_pid": None},
         },
     ],
 }
@@ -128,6 +128,7 @@ def test_json_has_everything(cli: Run, jobs: Jobs, now: Passes, supervisor: dict
     assert told["oldest_waiting_s"] == pytest.approx(50)
     assert (told["last_hour"]["done"], told["last_hour"]["failed_attempts"]) == (20, 1)
     assert [w["name"] for w in told["workers"]] == ["worker-1", "worker-2"]
+    assert (told["workers"][0]["failed_attempts"], "failed" in told["workers"][0]) == (90, False)
     assert (told["workers"][0]["cpu_percent"], told["workers"][0]["rss_bytes"]) == (96.4, 212 << 20)
     assert told["disk"] == {"free_bytes": 81 << 30, "total_bytes": 100 << 30}
     assert told["attention"] == ["2 dead jobs, 1 new today: queuectl dlq list"]

@@ -113,7 +113,7 @@ def worker(number: int) -> dict[str, Any]:
     is_busy = number == 2
     return {
         **{"name": f"worker-{number}", "state": "busy" if is_busy else "idle", "started_at": NOW - 3600, "done": 12},
-        **{"failed": 0, "cpu_percent": 96.0, "rss_bytes": 212 << 20, "job_id": "job-00" if is_busy else None},
+        **{"failed_attempts": 0, "cpu_percent": 96.0, "rss_bytes": 212 << 20, "job_id": "job-00" if is_busy else None},
         **{"job_since": NOW - 62, "command": "ffmpeg -i a.mov \x1b[31m" if is_busy else None},
     }
 

@@ -132,7 +132,7 @@ def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> 
         assert (job.outcome, job.exit_code) == (outcome, code), job.as_dict()
         assert words in (job.last_error or ""), job.as_dict()
         assert job.dead_reason == "retries_exhausted"
-    assert all(w["state"] == "idle" and w["failed"] > 0 for w in s.status()["workers"])
+    assert all(w["state"] == "idle" and w["failed_attempts"] > 0 for w in s.status()["workers"])
 
 
 def test_a_program_that_does_not_exist_is_not_tried_again_unless_the_job_asks_for_it(supervised: Make) -> None:

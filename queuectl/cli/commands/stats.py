@@ -11,14 +11,14 @@ from itertools import groupby
 
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
-from queuectl.cli.status_screen import WRAP_AT, seconds, wrapped
+from queuectl.cli.status_screen import WRAP_AT, ended_jobs, seconds, wrapped
 from queuectl.cli.table import Column, emit
 from queuectl.cli.text import is_text
 from queuectl.cli.times import MONTHS, instant, short
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import UsageError
-from queuectl.index.statistics import KEPT_HOURS, KEPT_MINUTES, together
-from queuectl.units import plural, spell_duration
+from queuectl.index.statistics import KEPT_HOURS, KEPT_MINUTES, per_minute, together
+from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 STEPS = {"minute": 1, "hour": 60, "day": 60}  # minutes of what is asked for; days are made of hours
 TIMES = ("wait_p50", "wait_p95", "run_p50", "run_p95")
-FIELDS = ("enqueued", "completed", "failed_attempts", "dead", "cancelled", "failure_share", "per_minute", *TIMES)
+FIELDS = ("enqueued", "completed", "failed_attempts", "dead", "dead_share", "cancelled", "per_minute", *TIMES)
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -115,22 +115,17 @@ def _end(at: float, by: str) -> float:
 
 
 def _row(figures: Figures, minutes: float) -> Row:
-    """Return the figures of some minutes; of less than one there is no rate per minute but what was done."""
-    told = figures.as_dict()
-    done, failed = told["completed"], told["failed_attempts"]
-    share = failed / (done + failed) if done + failed else None
-    made = {**told, "failure_share": share, "per_minute": done / max(1.0, minutes)}
-    return {name: made[name] for name in FIELDS}
+    """Return the figures of some minutes."""
+    found = figures.as_dict()
+    found["per_minute"] = per_minute(found["completed"], minutes * 60)
+    return {name: found[name] for name in FIELDS}
 
 
 def _write(screen: Screen, total: Mapping[str, Any], since: float | None, now: float, start: int) -> None:
     """Write all together in a line or two."""
-    failed = total["failed_attempts"]
-    share = f" ({total['failure_share']:.1%})" if failed else ""
-    dead = f", {total['dead']:,} dead" if total["dead"] else ""
     facts = [
         f"since {short(start * 60.0, now)}",
-        f"{total['enqueued']:,} enqueued, {total['completed']:,} done, {plural(failed, 'failed attempt')}{share}{dead}",
+        f"{total['enqueued']:,} enqueued, {ended_jobs(total['completed'], total)}",
         f"{total['per_minute']:.1f} done/min",
         *(
             f"{kind} p50 {seconds(total[f'{kind}_p50'])} p95 {seconds(total[f'{kind}_p95'])}"
@@ -167,11 +162,9 @@ def columns(by: str, now: float) -> list[Column]:
         first,
         count("ENQUEUED", "enqueued", 3),
         count("DONE", "completed"),
-        count("FAILED ATTEMPTS", "failed_attempts", 0, "yellow"),
         count("DEAD", "dead", 0, "red"),
-        Column(
-            "FAIL%", lambda row: None if row["failure_share"] is None else f"{row['failure_share']:.1%}", right=True
-        ),
+        Column("DEAD%", lambda row: None if row["dead_share"] is None else f"{row['dead_share']:.1%}", right=True),
+        count("FAILED ATTEMPTS", "failed_attempts", 0, "yellow"),
         Column("DONE/MIN", lambda row: f"{row['per_minute']:.1f}", right=True, leave_out=4),
         duration("WAIT P50", "wait_p50", 6),
         duration("WAIT P95", "wait_p95", 1),

@@ -7,7 +7,7 @@ import { charts, spark } from './charts.js';
 
 export function overview() {
   const { counts, last_hour: hour, running, failures, queues } = S.snap;
-  const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.failed_attempts);
+  const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.dead + hour.failed_attempts);
   return [
     h('h1.unseen', 'Overview'),
     h('div.tiles', tiles(S.snap)),
@@ -32,15 +32,14 @@ function tiles(snap) {
   const { oldest_waiting_at: oldest, dead_today: dead, supervisor_silent: silent } = snap;
   const tile = (level, hash, label, value, more, extra) =>
     link(hash, [h('span.label', label), h('span.value', value), h('span.small.soft', more), extra], { class: `card tile ${level}` });
-  const ended = hour ? hour.done + hour.failed_attempts : 0;
   const isWell = checks.supervisor.status === 'pass';
   return [
     tile(checks.oldest_pending.status, jobsOf({ state: 'pending', sort: '-run_at' }), 'Oldest waiting',
       !counts ? '?' : oldest ? span(since(oldest)) : 'none', !counts ? 'not known' : checks.oldest_pending.status === 'pass' ? 'on time' : 'late'),
     tile('', jobsOf({ state: 'completed' }), 'Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?',
       'completed, last hour', throughput && spark(throughput)),
-    tile('', jobsOf({ state: 'failed,dead' }), 'Failed attempts', !hour ? '?' : ended ? percent(hour.failed_attempts / ended) : 'none',
-      hour ? `${number(hour.failed_attempts)} of ${number(ended)}, last hour` : 'not known'),
+    tile('', jobsOf({ state: 'failed,dead' }), 'Failed attempts', hour ? number(hour.failed_attempts) : '?',
+      hour ? `last hour; ${number(hour.dead)} of ${many(hour.done + hour.dead, 'job')} dead` : 'not known'),
     tile(isWell ? checks.workers.status : checks.supervisor.status, '#/workers', 'Workers',
       [workers.filter((worker) => worker.state === 'busy').length, h('small', ` busy of ${workers.length}`)],
       silent ? 'does not answer' : !supervisor ? 'no supervisor' : supervisor.draining ? 'draining' : 'supervisor runs'),

@@ -51,7 +51,7 @@ function card(worker) {
     facts([
       ['Job', job && [toJob(job), ' ', command(worker.command, { class: 'soft' })]],
       ['For', worker.job_since && span(since(worker.job_since))],
-      ['Done', `${number(worker.done)}, ${number(worker.failed)} failed attempts`],
+      ['Done', `${number(worker.done)}, ${number(worker.failed_attempts)} failed attempts`],
       ['Uses', worker.rss_bytes != null && `${(worker.cpu_percent || 0).toFixed(0)} % processor, ${size(worker.rss_bytes)}`],
       ['Process', worker.pid && [`${worker.pid}, started `, when(worker.started_at), restarts > 0 && `, replaced ${many(restarts, 'time')}`]]]),
     !readOnly() && h('div.row', does('Stop', 'stop', 'stops'), does('Restart', 'restart', 'is replaced')));
