@@ -198,9 +198,7 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
     """The list of fields names known ones only, and all of them but the customary and refused ones."""
     from queuectl.job.fields import FIELDS
 
-    told = set(
-        re.findall(r"`([a-z_]+)`", README[README.index("## Fields of a job") : README.index("## Assumptions")])
-    )
+    told = set(re.findall(r"`([a-z_]+)`", README[README.index("## Fields of a job") : README.index("## Assumptions")]))
     customary = {"state", "attempts", "created_at", "updated_at", "after", "after_policy", "lock"}
     assert set(FIELDS) - customary <= told
 

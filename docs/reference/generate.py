@@ -154,6 +154,8 @@ A job looks the same in JSON wherever it comes from. There are two forms, a *row
 * What can be several is an array, also when it is one: `show ID --json` is an array of one job (`jq '.[0].state'`).
   `-o jsonl` is the same as one object a line. `events --json` is an array; with `-f` it is one object a line.
 * An event always has `at`, `event`, `id`, `state`, `attempt`, `worker` and `exit_code`, and what else there is to say.
+* A row has no `env`, `result`, `attempt_list` or `history`: the index does not hold them. The table below marks what rows have;
+  `show ID --json` has all of it.
 * Members that the author added to a job and that QueueCTL does not know follow at the end of the detail.
 
 ## The shape of a job
@@ -164,6 +166,27 @@ def _kind(schema: dict[str, Any]) -> str:
     kinds = schema.get("type", "any JSON")
     kinds = kinds if isinstance(kinds, str) else " or ".join(kinds)
     return kinds.replace("string", "instant") if schema.get("format") == "date-time" else kinds
+
+
+RESULTS = """\
+## The result of an action
+
+`cancel`, `retry`, `delete`, `purge`, `dlq retry` and `dlq delete` with `--json`, and `POST /api/v1/jobs/bulk`,
+`POST /api/v1/jobs/{id}/…` and `DELETE /api/v1/jobs/{id}` give one object. It is the same for one job and for many:
+
+| member | type | meaning |
+|---|---|---|
+| `action` | string | cancel, retry, delete, purge, hold, release or edit |
+| `matched` | integer | how many jobs were named or chosen |
+| `ids` | array | the jobs that it was done to |
+| `unchanged` | array | `id` and `state` of each job that was left as it is |
+| `failed` | array | `id` and a problem for each job that it could not be done to |
+
+More members may follow: `expiry_removed` (retry), `output_bytes` and `output_only` (purge), `left` and `selection` (bulk).
+
+`enqueue --json` gives `action`, `ids`, `queued` (how many jobs are new), `known` (how many existed already) and `refused` (an
+array of problems), for one job and for many. For one job there is also `id`.
+"""
 
 
 def _job() -> Iterator[str]:
@@ -191,6 +214,8 @@ def _job() -> Iterator[str]:
         yield f"| `{name}` | {_kind(schema)} | {_cell(schema.get('description', ''))} |"
     yield ""
     yield "The entries of `history` are described in [FORMAT.md](../../queuectl/spool/FORMAT.md) § History."
+    yield ""
+    yield RESULTS
     yield ""
 
 

@@ -16,7 +16,7 @@ from queuectl.units import plural, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any, Protocol
 
     from queuectl.cli.terminal import Screen
@@ -193,6 +193,22 @@ class Failures:
         raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}", errors=errors)
 
 
+def bulk_result(
+    action: str, matched: int, ids: Sequence[str], unchanged: Sequence[Mapping[str, Any]], failures: Failures
+) -> dict[str, Any]:
+    """Return what was done to jobs as JSON has it, the same for every command.
+
+    Args:
+        matched: how many jobs were named or chosen.
+        ids: of the jobs that it was done to.
+        unchanged: id and state of the jobs that were left as they are.
+    """
+    return {
+        **{"action": action, "matched": matched, "ids": ids},
+        **{"unchanged": unchanged, "failed": failures.as_dicts()},
+    }
+
+
 def act(
     screen: Screen,
     queue: Queue,
@@ -220,7 +236,6 @@ def act(
     words: list[str | None] = []
     unchanged: list[Unchanged] = []
     failures = Failures(screen)
-    matched = {} if total is None else {"matched": total}
     with Progress(screen, action.capitalize(), total) as progress:
         for text, is_whole in expand(texts) if total is None else ((text, True) for text in texts):
             try:
@@ -243,7 +258,7 @@ def act(
     if screen.format in ("json", "jsonl") and (ids or unchanged or seen != 1):
         left = [each.as_dict() for each in unchanged]
         more = notes.as_dict() if notes is not None else {}
-        screen.json({"action": action, **matched, "ids": ids, "unchanged": left, "failed": failures.as_dicts(), **more})
+        screen.json({**bulk_result(action, seen if total is None else total, ids, left, failures), **more})
     elif screen.format == "name":
         screen.write("".join(f"{job_id}\n" for job_id in ids))
     if len(ids) == 1 and not unchanged:

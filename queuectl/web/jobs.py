@@ -240,7 +240,11 @@ class Done:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the members of the answer."""
-        made = {"action": self.action, "ids": self.ids, "unchanged": self.unchanged, "failed": self.failed}
+        made = {
+            "action": self.action,
+            "matched": len(self.ids) + len(self.unchanged) + len(self.failed),
+            **{"ids": self.ids, "unchanged": self.unchanged, "failed": self.failed},
+        }
         return {**made, "expiry_removed": self.expiry_removed} if self.expiry_removed else made
 
 

@@ -294,7 +294,7 @@ def test_dry_run_shows_the_job_and_stores_nothing(cli: Run, home: Path) -> None:
 
 def test_json_output_says_what_was_done(cli: Run) -> None:
     ran = cli("--json", "enqueue", "--command", "true", "--id", "a")
-    assert json.loads(ran.out) == {"action": "enqueue", "id": "a", "queued": True}
+    assert json.loads(ran.out) == {"action": "enqueue", "id": "a", "ids": ["a"], "queued": 1, "known": 0, "refused": []}
 
 
 # --- what is refused
@@ -460,7 +460,9 @@ def test_a_unique_key_that_is_taken_is_refused_or_skipped(cli: Run) -> None:
     skipped = cli("enqueue", "--command", "true", "--unique", "nightly", "--on-conflict", "skip")
     assert (skipped.code, skipped.out) == (0, first)
     said = cli("enqueue", "--command", "true", "--unique", "nightly", "--on-conflict", "skip", "--json")
-    assert json.loads(said.out) == {"action": "enqueue", "id": first.strip(), "queued": False}
+    job_id = first.strip()
+    counts = {"queued": 0, "known": 1, "refused": []}
+    assert json.loads(said.out) == {"action": "enqueue", "id": job_id, "ids": [job_id], **counts}
 
 
 def test_skipping_does_not_hide_a_taken_id(cli: Run, jobs: Jobs) -> None:

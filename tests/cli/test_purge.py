@@ -132,9 +132,16 @@ def test_what_cannot_be_removed_is_told_and_the_code_is_seven(cli: Run, jobs: Jo
     (home / "output" / "a.1.log").mkdir()
     ran = cli("purge", "--yes", "--json")
     made = json.loads(ran.out)
-    assert (ran.code, made["removed"], made["matched"]) == (7, 2, 3)
+    assert (ran.code, len(made["ids"]), made["matched"]) == (7, 2, 3)
     assert [failed["id"] for failed in made["failed"]] == ["a"]
     assert left(home) == ["a", "d", "e", "f"]
+
+
+def test_json_is_what_other_bulk_commands_print(cli: Run, jobs: Jobs) -> None:
+    some(jobs)
+    made = json.loads(cli("purge", "a", "d", "--yes", "--json").out)
+    sizes = {"output_bytes": made["output_bytes"], "output_only": False}
+    assert made == {"action": "purge", "matched": 2, "ids": ["a", "d"], "unchanged": [], "failed": [], **sizes}
 
 
 def test_names_are_printed_where_they_are_asked_for(cli: Run, jobs: Jobs) -> None:

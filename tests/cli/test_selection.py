@@ -156,6 +156,21 @@ def test_nothing_that_matches_is_said_with_what_is_in_other_states(cli: Run, job
     assert cli("cancel", "--queue", "nobody", "--yes").err == "No job matches\n"
 
 
+@pytest.mark.parametrize("command", ["cancel", "retry", "delete", "dlq retry", "dlq delete", "purge"])
+@pytest.mark.parametrize("chosen", ["d", "--queue q"])
+def test_bulk_results_have_one_shape_in_json(cli: Run, jobs: Jobs, command: str, chosen: str) -> None:
+    jobs.dead("d", queue="q")
+    if command == "cancel":
+        jobs.pending("p", queue="q")
+        chosen = chosen.replace("d", "p", 1) if chosen == "d" else chosen
+    if command == "purge" and chosen != "d":
+        chosen += " --state dead"
+    made = json.loads(cli(*command.split(), *chosen.split(), "--yes", "--json").out)
+    assert [*made][:5] == ["action", "matched", "ids", "unchanged", "failed"]
+    ids = ["p" if command == "cancel" else "d"]
+    assert (made["matched"], made["ids"], made["unchanged"], made["failed"]) == (1, ids, [], [])
+
+
 def test_json_says_how_many_matched(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     made = json.loads(cli("cancel", "--all", "--yes", "--json").out)

@@ -218,7 +218,7 @@ def test_a_verb(web: Served, jobs: Jobs, state: str, verb: str, after: str | Non
         assert reply.status == 200, reply
         is_changed = (state, verb) not in UNCHANGED
         same = [] if is_changed else [{"id": "j", "state": state}]
-        assert reply.json == {"action": verb, "ids": ["j"] * is_changed, "unchanged": same, "failed": []}
+        assert reply.json == {"action": verb, "matched": 1, "ids": ["j"] * is_changed, "unchanged": same, "failed": []}
         assert web.queue.get("j").state == after
     assert web.get("/api/v1/jobs")["jobs"][0]["state"] == (after or state)
 
@@ -287,7 +287,8 @@ def test_an_edit_is_checked(web: Served, jobs: Jobs) -> None:
 
 def test_delete(web: Served, jobs: Jobs) -> None:
     jobs.completed("j")
-    assert web.ask("DELETE", "/api/v1/jobs/j").json == {"action": "delete", "ids": ["j"], "unchanged": [], "failed": []}
+    reply = web.ask("DELETE", "/api/v1/jobs/j")
+    assert reply.json == {"action": "delete", "matched": 1, "ids": ["j"], "unchanged": [], "failed": []}
     assert web.ask("DELETE", "/api/v1/jobs/j").status == 404
     assert web.get("/api/v1/jobs")["total"] == 0
 

@@ -66,7 +66,8 @@ def _one(args: Arguments, screen: Screen) -> int:
     waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
     is_json = screen.format in ("json", "jsonl")
     if not (waits and is_json) and not (args.follow and screen.is_table):  # else the end of the waiting is the result
-        screen.result({"id": job_id, "action": "enqueue", "queued": is_new}, [job_id])
+        counts = {"queued": int(is_new), "known": int(not is_new), "refused": []}
+        screen.result({"action": "enqueue", "id": job_id, "ids": [job_id], **counts}, [job_id])
         screen.flush()
     if waits:
         from queuectl.cli.commands.wait import await_job

@@ -10,12 +10,12 @@ from collections import Counter
 
 from queuectl.cli.commands.list import query_of
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.ids import Failures, expand
+from queuectl.cli.ids import Failures, bulk_result, expand
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, show_trial
 from queuectl.cli.times import instant
 from queuectl.client.filters import states_of
-from queuectl.errors import Conflict, QueueError, UsageError
+from queuectl.errors import Conflict, NotFound, QueueError, UsageError
 from queuectl.index.rows import DIRECTORY_OF
 from queuectl.job.job import STATES_OF
 from queuectl.maintenance.context import Work
@@ -112,32 +112,45 @@ def _remove(
     total: int,
     failures: Failures | None = None,
 ) -> int:
-    removed = changed = size = 0
+    removed = size = 0
+    ids: list[str] = []  # only where JSON names them
+    unchanged: list[dict[str, str]] = []
     failures = Failures(screen) if failures is None else failures
+    is_json = screen.format in ("json", "jsonl")
     word = "emptied" if args.output_only else "removed"
     with Progress(screen, "Removing", total) as progress:
         try:
             for group in purge(queue.spool, chosen, output_only=args.output_only):
                 removed += len(group.ids)
-                changed += len(group.changed)
+                unchanged += (_as_it_is(queue, job_id) for job_id in group.changed)
                 size += group.output_bytes
                 for job_id, error in group.failed:
                     progress.clear()
                     failures.add("id", job_id, error)
-                if screen.format == "name":
+                if is_json:
+                    ids += group.ids
+                elif screen.format == "name":
                     screen.write("".join(f"{job_id}\n" for job_id in group.ids))
                 progress.step(len(group.ids) + len(group.changed) + len(group.failed))
         except KeyboardInterrupt:
             progress.clear()
             screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were left alone")
             raise
-    if screen.format in ("json", "jsonl"):
-        made = {"action": "purge", "matched": total, "removed": removed, "changed": changed, "output_bytes": size}
-        screen.json({**made, "output_only": args.output_only, "failed": failures.as_dicts()})
-    left = f"; {plural(changed, 'job')} had changed meanwhile and stayed" if changed else ""
+    if is_json:
+        made = bulk_result("purge", total, ids, unchanged, failures)
+        screen.json({**made, "output_bytes": size, "output_only": args.output_only})
+    left = f"; {plural(len(unchanged), 'job')} had changed meanwhile and stayed" if unchanged else ""
     if args.output_only:
         screen.message(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:
         screen.message(f"Removed {plural(removed, 'job')}, {spell_size(size)} of output{left}")
     failures.finish(total, f"could not be {word}", is_listed=True)
     return 0
+
+
+def _as_it_is(queue: Queue, job_id: str) -> dict[str, str]:
+    """Return id and state of a job that was left as it is."""
+    try:
+        return {"id": job_id, "state": queue.get(job_id).state}
+    except NotFound:
+        return {"id": job_id, "state": "deleted"}
