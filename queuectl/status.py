@@ -173,7 +173,7 @@ def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the workers of a `status` answer with processor and memory of what each of them runs."""
     rows = []
     for worker in workers:
-        from queuectl.executor.process_identity import usage
+        from queuectl.executor.process_tree import usage
 
         pid = worker["command_pid"] or worker["pid"]
         cpu, rss = (usage(pid) if pid else None) or (None, None)

@@ -96,7 +96,7 @@ class JobActions:
         try:
             control_client.ask(self.layout, {"do": "cancel", "id": job_id}, timeout_s=None)
         except NoSupervisor:
-            from queuectl.supervisor.reclaim import reclaim_now
+            from queuectl.supervisor.orphans import reclaim_now
 
             if reclaim_now(self.spool, job_id) == "owned":
                 raise Busy(

@@ -41,7 +41,7 @@ def stranded(home: Home) -> Iterator[Finding]:
 
 
 def _recover(home: Home) -> str:
-    from queuectl.supervisor.reclaim import recover_now
+    from queuectl.supervisor.orphans import recover_now
 
     mended, alive = [], []
     for found in recover_now(home.spool):

@@ -31,7 +31,7 @@ def supervisor(home: Home) -> Iterator[Finding]:
         return
     if home.holder is None:
         return
-    from queuectl.executor.process_identity import is_stopped
+    from queuectl.executor.process_tree import is_stopped
 
     pid = home.holder
     if is_stopped(pid):

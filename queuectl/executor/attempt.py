@@ -96,7 +96,7 @@ class Run:
     def _finish(self) -> float:
         self.is_over = True
         if self.ended is not None and self._ending is not None and self._ends_leftovers:
-            leftovers = tuple((process.pid, command) for process, command in self._ending.asked.items())
+            leftovers = tuple((process.pid, command) for process, command in self._ending.signalled.items())
             self.ended = self.ended._replace(leftovers=leftovers)
         return NEVER
 

@@ -1,20 +1,24 @@
-"""hunt: finding every process of a run, and ending them.
+"""process_tree: finds every process of a run, signals it, and ends all of them; which process is which, and what it uses.
 
-Owns:       the search by parentage, by the tag QUEUECTL_RUN_ID and by the run's lock, and the sequence TERM, CONT, grace, KILL.
-Guarantees: a process is signalled only when it descends from the run, carries its tag (and this home's), or holds its lock.
-Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little;
-            others start with an empty environment, so the tag alone does as well. proc(5) § fdinfo shows who holds a lock.
+Owns:       psutil, with the supervisor and the worker. The search by parent, by the tag QUEUECTL_RUN_ID and by the lock of
+            the run. The sequence TERM, CONT, grace, KILL.
+Guarantees: a process gets a signal only if it descends from the run, carries its tag (and that of this home), or holds its
+            lock. The signal reaches only that process: its start time is compared after a pidfd pins it.
+Source:     spool/FORMAT.md § Locks. Programs such as ssh close inherited descriptors, so the lock alone proves too little.
+            Other programs start with an empty environment, so the tag alone proves too little as well. proc(5) § fdinfo
+            shows which process holds a lock. pidfd_open(2), pidfd_send_signal(2), prctl(2) PR_SET_CHILD_SUBREAPER.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import psutil
 
-from queuectl.executor import process_identity
+from queuectl.clock import Clock
 from queuectl.executor.environment import HOME_TAG, TAG
 
 if TYPE_CHECKING:
@@ -22,12 +26,144 @@ if TYPE_CHECKING:
 
     Find = Callable[[], list[psutil.Process]]
 
+PR_SET_CHILD_SUBREAPER = 36
 LOOK_AGAIN_S = 0.05
-DESCRIBED = 20  # processes of which it is noted what they were
+DESCRIBED = 20  # processes whose command lines are recorded
+
+# --- one process
+
+
+def send_signal(process: psutil.Process, number: signal.Signals) -> bool:
+    """Send a signal to exactly this process; False if it has ended or the system refuses."""
+    try:
+        if not hasattr(os, "pidfd_open"):
+            process.send_signal(number)  # psutil compares the start time itself
+            return True
+        pin = os.pidfd_open(process.pid)
+        try:
+            if not process.is_running():
+                return False
+            signal.pidfd_send_signal(pin, number)
+        finally:
+            os.close(pin)
+    except (psutil.Error, OSError):
+        return False
+    return True
+
+
+def watch(pid: int) -> Callable[[], bool]:
+    """Return a function that tells whether the process that has this pid now is still running."""
+    try:
+        process = psutil.Process(pid)
+    except psutil.Error:
+        return lambda: False
+    return lambda: is_alive(process)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether the process still runs; a zombie does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def become_subreaper() -> bool:
+    """Make orphaned descendants children of this process; False where the system cannot (not Linux)."""
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    return bool(ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+
+
+def parent_of(pid: int) -> int | None:
+    """Return the parent's pid; None when there is no such process."""
+    try:
+        return int(psutil.Process(pid).ppid())
+    except psutil.Error:
+        return None
+
+
+def has_children() -> bool:
+    """Tell whether this process has a child, living or not yet waited for."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def has_dead_child() -> bool:
+    """Tell whether a child of this process has ended and was not waited for yet."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return False
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process was stopped, by SIGSTOP or a debugger."""
+    try:
+        return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
+    except psutil.Error:
+        return False
+
+
+def command_of(process: psutil.Process) -> str:
+    """Return the command line of a process, as far as it can be read; bytes that are not UTF-8 are replaced."""
+    try:
+        command = " ".join(process.cmdline()) or process.name()
+    except (psutil.Error, OSError):
+        return "?"
+    return command.encode("utf-8", "replace").decode()
+
+
+def usage(pid: int) -> tuple[float, int] | None:
+    """Return (per cent of one processor since its start, resident bytes) of a process and its descendants."""
+    try:
+        root = psutil.Process(pid)
+        tree = [root, *_descendants(root)]
+        age = max(0.01, Clock().now() - root.create_time())
+    except psutil.Error:
+        return None
+    cpu_s, rss = 0.0, 0
+    for process in tree:
+        try:
+            times = process.cpu_times()
+            cpu_s += times.user + times.system
+            rss += process.memory_info().rss
+        except psutil.Error:
+            continue
+    return 100 * cpu_s / age, rss
+
+
+def _descendants(root: psutil.Process) -> list[psutil.Process]:
+    """Return all descendants of a process. psutil would read every process of the system for that."""
+    found: list[psutil.Process] = []
+    parents = [root.pid]
+    try:
+        for pid in parents:
+            children: list[int] = []
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                    children += map(int, file.read().split())
+            parents += children
+    except OSError:  # not Linux, or it has just ended
+        return [*root.children(recursive=True)]
+    for pid in parents[1:]:
+        try:
+            found.append(psutil.Process(pid))
+        except psutil.Error:
+            continue
+    return found
+
+
+# --- the processes of a run
 
 
 def tag_of(process: psutil.Process, home: str) -> str | None:
-    """Return the id of the run of this home that a process belongs to, as far as its environment tells."""
+    """Return the id of the run of this home that a process belongs to; None if its environment does not name one."""
     try:
         environ = process.environ()
     except (psutil.Error, OSError):
@@ -36,9 +172,9 @@ def tag_of(process: psutil.Process, home: str) -> str | None:
 
 
 def belongs_elsewhere(process: psutil.Process, home: str) -> bool:
-    """Tell whether a process belongs to a run of another home.
+    """Tell whether a process belongs to a run of another home that exists.
 
-    One that is still there: a home that was moved takes its runs with it.
+    After a home was moved, its runs still name the old path.
     """
     try:
         tag = process.environ().get(HOME_TAG, "")
@@ -48,7 +184,7 @@ def belongs_elsewhere(process: psutil.Process, home: str) -> bool:
 
 
 def _is_same(tag: str, home: str) -> bool:
-    """Tell whether two paths name the same home, perhaps through a link."""
+    """Tell whether two paths name the same home, also through a link."""
     try:
         return tag == home or (tag != "" and os.path.samefile(tag, home))
     except OSError:
@@ -58,21 +194,21 @@ def _is_same(tag: str, home: str) -> bool:
 def tagged(home: str) -> dict[str, list[psutil.Process]]:
     """Return all living processes of this home's runs, by run id. Cost: one pass over /proc."""
     found: dict[str, list[psutil.Process]] = {}
-    for pid in psutil.pids():  # psutil.process_iter remembers who had a pid before
+    for pid in psutil.pids():  # psutil.process_iter caches the earlier process of a pid
         try:
             process = psutil.Process(pid)
         except psutil.Error:
             continue
         tag = tag_of(process, home)
-        if tag and process_identity.is_alive(process):
+        if tag and is_alive(process):
             found.setdefault(tag, []).append(process)
     return found
 
 
 def holders_of(path: str) -> list[psutil.Process]:
-    """Return the living processes that hold the lock of a run's output file; who only reads it does not.
+    """Return the living processes that hold the lock of a run's output file; readers do not.
 
-    Cost: one pass over all descriptors in /proc. Nobody where there is no /proc.
+    None where there is no /proc. Cost: one pass over all descriptors in /proc.
     """
     try:
         wanted = os.stat(path)
@@ -101,7 +237,7 @@ def _holds(pid: int, wanted: os.stat_result) -> bool:
 def find_run(home: str, tag: str, output: str, *, is_locked: bool) -> list[psutil.Process]:
     """Return the living processes of one run: those that carry its tag or hold its lock, and their descendants.
 
-    Not those of another home: where a copy was made of hard links, both homes have the same lock.
+    Not those of another home: a copy made of hard links has the same lock.
     """
     found = {process.pid: process for process in tagged(home).get(tag, [])}
     for process in holders_of(output) if is_locked else ():
@@ -116,7 +252,7 @@ def find_run(home: str, tag: str, output: str, *, is_locked: bool) -> list[psuti
 def children_of(pid: int) -> list[psutil.Process]:
     """Return the living children of a process."""
     try:
-        return [p for p in psutil.Process(pid).children() if process_identity.is_alive(p)]
+        return [p for p in psutil.Process(pid).children() if is_alive(p)]
     except psutil.Error:
         return []
 
@@ -124,7 +260,7 @@ def children_of(pid: int) -> list[psutil.Process]:
 def descendants_of(pid: int) -> list[psutil.Process]:
     """Return all living descendants of a process."""
     try:
-        return [p for p in psutil.Process(pid).children(recursive=True) if process_identity.is_alive(p)]
+        return [p for p in psutil.Process(pid).children(recursive=True) if is_alive(p)]
     except psutil.Error:
         return []
 
@@ -135,30 +271,30 @@ def with_descendants(pid: int) -> list[psutil.Process]:
         root = psutil.Process(pid)
     except psutil.Error:
         return []
-    return [p for p in (root, *descendants_of(pid)) if process_identity.is_alive(p)]
+    return [p for p in (root, *descendants_of(pid)) if is_alive(p)]
 
 
 class Ending:
     """Ends all processes that `find` returns: TERM, after `grace_s` KILL, and again until none is left.
 
     A process that is stopped (SIGSTOP, SIGTSTP) acts on SIGTERM only once it is continued, so it gets SIGCONT as well.
-    Never blocks: the loop calls `step` when a child has died or the time it returned has come.
+    Never blocks: the loop calls `step` when a child has ended or the time it returned has come.
 
     Attributes:
-        asked: the processes that were signalled, the first of them with their command lines.
+        signalled: the processes that were signalled, the first DESCRIBED with their command lines.
     """
 
     def __init__(self, find: Find, grace_s: float, now: float) -> None:
         self._find = find
         self._kill_at = now + grace_s
-        self.asked: dict[psutil.Process, str] = {}
+        self.signalled: dict[psutil.Process, str] = {}
 
     def hasten(self, now: float) -> None:
-        """No more grace: KILL from the next step on."""
+        """End the grace period: send KILL from the next step on."""
         self._kill_at = min(self._kill_at, now)
 
     def step(self, now: float) -> float | None:
-        """Signal who is left.
+        """Signal the processes that are left.
 
         Args:
             now: monotonic seconds.
@@ -169,16 +305,16 @@ class Ending:
         left = [process for process in self._find() if process.pid != os.getpid()]
         if not left:
             return None
-        new = [process for process in left if process not in self.asked]
+        new = [process for process in left if process not in self.signalled]
         for process in new:
-            self.asked[process] = process_identity.command_of(process) if len(self.asked) < DESCRIBED else ""
+            self.signalled[process] = command_of(process) if len(self.signalled) < DESCRIBED else ""
         if now >= self._kill_at:
             for process in left:
-                process_identity.send(process, signal.SIGKILL)
+                send_signal(process, signal.SIGKILL)
             return now + LOOK_AGAIN_S
         for process in new:
-            process_identity.send(process, signal.SIGTERM)
+            send_signal(process, signal.SIGTERM)
         for process in left:
-            if process_identity.is_stopped(process.pid):
-                process_identity.send(process, signal.SIGCONT)
+            if is_stopped(process.pid):
+                send_signal(process, signal.SIGCONT)
         return min(now + LOOK_AGAIN_S, self._kill_at)

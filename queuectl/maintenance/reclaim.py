@@ -9,7 +9,7 @@ from __future__ import annotations
 from queuectl.errors import Busy
 from queuectl.job.job import PROCESSING
 from queuectl.maintenance.context import Report
-from queuectl.supervisor.reclaim import recover_now
+from queuectl.supervisor.orphans import recover_now
 from queuectl.supervisor.supervisor_lock import is_owned
 from queuectl.units import plural
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 COMMIT_S = 0.03  # some 7 ms go to the report before and the writing behind it; a reader is to be 50 ms behind at most
+SYNC_STARTS_S = 1.0
 CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
@@ -423,3 +424,38 @@ class Dispatcher:
             self._writer.close(clean=self.degraded is None)
         except IndexUnavailable as error:
             self._log.error(f"the index could not be closed: {error} action=close")
+
+
+class DurableStarts:
+    """Syncs fresh `started` entries together and soon, so that no job waits for the disk before it starts.
+
+    Guarantees: with durability `full`, an attempt that crashes the machine is counted, unless it does so within SYNC_STARTS_S.
+    """
+
+    def __init__(self, spool: Spool, log: Log) -> None:
+        self._spool = spool
+        self._log = log
+        self._unsynced: dict[str, None] = {}
+        self.next_step = NEVER
+
+    def began(self, job_id: str) -> None:
+        """Record that a job was started."""
+        if self._spool.settings.durability == "full":
+            self._unsynced[job_id] = None
+            self.next_step = min(self.next_step, self._spool.clock.monotonic() + SYNC_STARTS_S)
+
+    def ended(self, job_id: str) -> None:
+        """Record that it was settled, which synced its start as well."""
+        self._unsynced.pop(job_id, None)
+
+    def step(self, now: float) -> None:
+        """Sync the starts that are due; `now` is monotonic."""
+        if now < self.next_step:
+            return
+        self.next_step = NEVER
+        for job_id in self._unsynced:
+            try:
+                self._spool.sync_started(job_id)
+            except OSError as error:
+                self._log.error(f"job {job_id}: its start is not durable: {error} action=sync")
+        self._unsynced.clear()

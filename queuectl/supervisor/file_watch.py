@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.control_client import SOCKET
+from queuectl.job.events import Event
+from queuectl.job.history import last_event
 from queuectl.job.job import DEAD, DONE, PENDING
 from queuectl.spool.layout import SUFFIX
 from queuectl.supervisor.inotify import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch, why_not_watching
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from queuectl.job.job import Job
     from queuectl.supervisor.control_server import ControlServer
     from queuectl.supervisor.inotify import Watch
     from queuectl.supervisor.supervisor import Supervisor
 
+REMEMBERED = 1024  # jobs
+BY_OTHERS = frozenset(("enqueued", "held", "released", "edited", "revived", "requeued", "cancelled"))
 CONFIG_NAME = "config.yaml"
 LULL_S = 0.05
 
@@ -162,3 +167,38 @@ class FileEvents:
             if watch is not None:
                 watch.close()
         self._arrivals = self._departures = None
+
+
+class ExternalChanges:
+    """Reports what other programs did to waiting jobs, each change once, although a file is read more than once.
+
+    Bounded memory: the last REMEMBERED jobs are known. Costs next to nothing while no client watches.
+
+    Args:
+        emit: called with every event.
+        has_watchers: whether a client watches events.
+    """
+
+    def __init__(self, emit: Callable[[Event], None], has_watchers: Callable[[], bool]) -> None:
+        self._emit = emit
+        self._has_watchers = has_watchers
+        self._reported: dict[str, float] = {}
+
+    def already_reported(self, job_id: str, updated_at: float) -> bool:
+        """Tell whether the change of a job at that time was reported."""
+        return self._reported.get(job_id) == updated_at
+
+    def note(self, job_id: str, updated_at: float) -> None:
+        """Remember a change as reported."""
+        self._reported[job_id] = updated_at
+        if len(self._reported) > REMEMBERED:
+            del self._reported[next(iter(self._reported))]
+
+    def report(self, job: Job) -> None:
+        """Report the last change of a job that was just read, if another program made it."""
+        if not self._has_watchers():
+            return
+        kind = last_event(job.history) or "enqueued"
+        if kind in BY_OTHERS and not self.already_reported(job.id, job.updated_at):
+            self.note(job.id, job.updated_at)
+            self._emit(Event(kind, job.id, job.state))

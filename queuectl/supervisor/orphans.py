@@ -1,9 +1,14 @@
-"""orphans: jobs in processing/ whose worker has gone, until somebody may run them again.
+"""orphans: jobs in processing/ whose worker has ended. Proves that a run is dead, ends it, settles or requeues the job.
 
-Owns:       the adopted runs, the jobs that a worker of an earlier supervisor still finishes, and strays: children of ours
-            that a dead worker has left and whose environment does not say to which run they belong.
-Guarantees: none of these jobs is dispatched before its run is proved dead and the job settled. Strays are ended with the
-            last adopted run whose they may be, and no such run is over before.
+Owns:       the claims of these jobs until they are settled. The list of jobs that a worker of an earlier supervisor
+            still runs. The child processes that a dead worker left.
+Guarantees: no such job starts again before every process of its run has ended and the job is settled. A command that is
+            a child of this process keeps its deadline and gets its true outcome. A run that an earlier supervisor left is
+            ended or awaited, and counts as interrupted. A child whose environment does not name its run (a stray) may
+            belong to any adopted run: no run is over while there is one. Strays are ended with the last of these runs.
+            Without a supervisor, `recover_now` and `reclaim_now` do the same for runs that are dead, and leave those that
+            live to the next supervisor.
+Source:     prctl(2) PR_SET_CHILD_SUBREAPER; spool/FORMAT.md § Recovery.
 """
 
 from __future__ import annotations
@@ -14,28 +19,141 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from queuectl.errors import QueueError
-from queuectl.executor import process_identity, process_tree
-from queuectl.executor.attempt import CANCELLED, STOPPED
+from queuectl.errors import Busy, QueueError
+from queuectl.executor import home_watch, process_tree
+from queuectl.executor.attempt import CANCELLED, STOPPED, Run
 from queuectl.executor.environment import run_id
+from queuectl.executor.process_tree import Ending
 from queuectl.job.events import Event
 from queuectl.job.history import last_event
 from queuectl.job.job import PROCESSING
+from queuectl.spool.claim import SpoolFull
 from queuectl.spool.recovery import Found, reclaim, recover
-from queuectl.supervisor.adoption import Adopted, run_is_alive
+from queuectl.worker.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from queuectl.job.job import Job
+    from queuectl.spool.claim import Claim
     from queuectl.spool.spool import Spool
-    from queuectl.supervisor.adoption import Strays
     from queuectl.supervisor.dispatcher import Dispatcher
 
     Dead = Mapping[int, tuple[int, Any]]  # pid: wait status, resource usage
+    Strays = Callable[["Adopted | None"], list[psutil.Process]]
 
 LOOK_AGAIN_S = 1.0
+
+
+def processes_of(spool: Spool, job: Job) -> list[psutil.Process]:
+    """Return every living process that carries the tag of the job's newest attempt or holds its lock, and their descendants."""
+    output, is_locked = spool.layout.output_of(job.id, job.attempts), spool.run_is_locked(job.id, job.attempts)
+    return process_tree.find_run(spool.layout.home, run_id(job.id, job.attempts), output, is_locked=is_locked)
+
+
+def run_is_alive(spool: Spool, job: Job) -> bool:
+    """Tell whether a process of the job's newest attempt may still run: its lock is held or its tag is found."""
+    return spool.run_is_locked(job.id, job.attempts) or bool(processes_of(spool, job))
+
+
+class Adopted:
+    """A job in processing/ whose run this process did not start.
+
+    Args:
+        claim: the job, locked by this process.
+        pid: the command, if it is a child of this process; None if its outcome cannot be learned.
+        started: monotonic; when the attempt began, for its deadline.
+        strays: returns child processes that may belong to this run; called with the run, those that it may end.
+
+    Attributes:
+        event: what became of the job, once it is settled.
+    """
+
+    def __init__(self, spool: Spool, claim: Claim, pid: int | None, started: float, strays: Strays) -> None:
+        self._spool = spool
+        self._claim = claim
+        self.job = claim.job
+        self.pid = pid
+        self.event: str | None = None
+        self.next_step = 0.0
+        self._strays = strays
+        self._ending: Ending | None = None
+        self._cancelled = False
+        self._run: Run | None = None
+        if pid is not None:
+            output = spool.layout.output_of(self.job.id, self.job.attempts)
+            self._run = Run(self.job, pid, spool.settings, output, started, self._processes, self._is_alive)
+        elif spool.settings.orphans == "kill":
+            self._begin_ending()
+
+    def _processes(self) -> list[psutil.Process]:
+        found = {process.pid: process for process in processes_of(self._spool, self.job)}
+        if self._run is not None and self._run.ended is None:
+            for process in process_tree.with_descendants(self._run.pid):
+                found.setdefault(process.pid, process)
+        return [*found.values(), *self._strays(self)]
+
+    def _is_alive(self) -> bool:
+        return run_is_alive(self._spool, self.job) or bool(self._strays(None))
+
+    @property
+    def command_runs(self) -> bool:
+        """Its command is a child of this process and has not ended."""
+        return self._run is not None and self._run.ended is None
+
+    def _begin_ending(self) -> None:
+        if self._ending is None:
+            grace = float(self.job.fields.get("kill_after", self._spool.settings.kill_after))
+            self._ending = Ending(self._processes, grace, self._spool.clock.monotonic())
+
+    def end(self, cause: str) -> None:
+        """End the run because of `cause`: cancelled or stopped."""
+        self.next_step = 0.0
+        self._cancelled = self._cancelled or cause == CANCELLED
+        if self._run is not None:
+            self._run.end(cause, self._spool.clock.monotonic())
+        else:
+            self._begin_ending()
+
+    def step(self, now: float) -> None:
+        """Do what is due; `event` is set once the job is settled, `next_step` says when to call again."""
+        try:
+            self.event = self._step_child(now) if self._run is not None else self._step_orphan(now)
+        except (SpoolFull, OSError):
+            self.next_step = now + LOOK_AGAIN_S
+            if not home_watch.exists(self._spool.layout):
+                self.event = "removed"
+        if self.event is not None:
+            self.job = self._claim.job
+            self._claim.close()
+
+    def _step_child(self, now: float) -> str | None:
+        run = self._run
+        if run is None:
+            return None
+        if not run.is_over:
+            self.next_step = run.step(now)
+        if not run.is_over or run.ended is None:
+            return None
+        return settle(self._spool, self._claim, run.ended, run.cause)
+
+    def _step_orphan(self, now: float) -> str | None:
+        again = self._ending.step(now) if self._ending is not None else None
+        if again is not None or self._is_alive():
+            self.next_step = again if again is not None else now + LOOK_AGAIN_S
+            return None
+        if self._cancelled:
+            self._claim.cancel()
+            return "cancelled"
+        self._claim.interrupt("its worker and supervisor died before the end was seen")
+        return "interrupted"
+
+    def command_ended(self, status: int, usage: object) -> None:
+        """Record the wait status of the command."""
+        self.next_step = 0.0
+        if self._run is not None and self._run.ended is None:
+            self._run.command_ended(status, usage)  # type: ignore[arg-type]
 
 
 class Orphans:
@@ -53,17 +171,17 @@ class Orphans:
         self._dispatch = dispatch
         self._emit = emit
         self._known = known
-        self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
+        self._left: set[psutil.Process] = set()  # left by jobs with `leftovers: leave`
         self._foreign: set[str] = set()
         self._foreign_at = math.inf
         self.adopted: dict[str, Adopted] = {}
 
     def recover(self) -> None:
-        """Repair what a crash left in processing/; runs that still live are adopted.
+        """Recover the jobs in processing/ after a crash; adopt the runs that still live.
 
-        Children that we have already are what jobs left before a restart: they may stay.
+        Child processes that exist already were left by jobs before a restart; they are ignored.
         """
-        if process_identity.has_children():
+        if process_tree.has_children():
             self._left.update(process_tree.descendants_of(os.getpid()))
         for found in recover(self._spool, self._is_alive):
             self._take(found, None, 0.0, {}, no_strays)
@@ -72,7 +190,7 @@ class Orphans:
         """Take over the job of a worker that died.
 
         Args:
-            pid: its command, as far as the worker had said.
+            pid: its command, if the worker reported it.
             started: monotonic; when the attempt began.
             dead: processes just reaped; the command may be among them.
         """
@@ -84,17 +202,19 @@ class Orphans:
         return run_is_alive(self._spool, job)
 
     def ignore_processes(self, pids: Iterable[int]) -> None:
-        """A job with `leftovers: leave` has left these; they are nobody's from now on."""
+        """Ignore processes that a job with `leftovers: leave` has left, and their descendants, from now on."""
         for pid in pids:
             self._left.update(process_tree.with_descendants(pid))
 
     def _strays(self, ender: Adopted | None = None) -> list[psutil.Process]:
-        """Return the strays, or those that a run may end: none while the command of another goes on, whose they may be.
+        """Return orphaned child processes, or those that the run `ender` may end.
+
+        None while the command of another run goes on, because they could belong to it.
 
         Cost: one pass over /proc.
         """
         known = self._known().union(a.pid for a in self.adopted.values() if a.pid is not None and a.command_runs)
-        self._left = {process for process in self._left if process_identity.is_alive(process)}
+        self._left = {process for process in self._left if process_tree.is_alive(process)}
         strays = [
             process
             for child in process_tree.children_of(os.getpid())
@@ -106,7 +226,7 @@ class Orphans:
 
         if ender is not None and strays:
             others = (adopted for adopted in self.adopted.values() if adopted is not ender)
-            if any(other.command_runs for other in others) or process_identity.has_dead_child():  # perhaps a worker
+            if any(other.command_runs for other in others) or process_tree.has_dead_child():  # it may be a worker
                 return []
         return strays
 
@@ -132,7 +252,7 @@ class Orphans:
             self._emit(self._what_became(job_id) if found.result == "gone" else Event(found.result, job_id, state))
 
     def _what_became(self, job_id: str) -> Event:
-        """Say what a worker that does not listen to us did with its job; or that there is none any more."""
+        """Return what a worker of an earlier supervisor did with its job, or that the job was removed."""
         try:
             job = self._spool.read(job_id)
         except QueueError:
@@ -141,8 +261,8 @@ class Orphans:
         return Event(last_event(job.history) or "moved", job_id, job.state, details)
 
     def _is_command(self, pid: int, job: Job) -> bool:
-        """Tell whether a child of ours is the command of a job, and not a worker or a run that has got its pid since."""
-        if process_identity.parent_of(pid) != os.getpid() or pid in self._known():
+        """Tell whether a child of this process is the command of a job, and not a worker or a run that got the same pid later."""
+        if process_tree.parent_of(pid) != os.getpid() or pid in self._known():
             return False
         return process_tree.tag_of(psutil.Process(pid), self._spool.layout.home) in (None, run_id(job.id, job.attempts))
 
@@ -154,7 +274,7 @@ class Orphans:
     def step(self, now: float) -> None:
         """Do what is due."""
         if now >= self._foreign_at:
-            self._look_at_foreign()
+            self._check_foreign()
         for job_id, adopted in [*self.adopted.items()]:
             if adopted.next_step <= now:
                 adopted.step(now)
@@ -165,35 +285,59 @@ class Orphans:
                 last = adopted.job.history[-1] if adopted.job.history else {}
                 self._emit(Event(adopted.event, job_id, adopted.job.state, {"leftovers": last.get("leftovers")}))
 
-    def _look_at_foreign(self) -> None:
+    def _check_foreign(self) -> None:
         self._foreign_at = math.inf
         for job_id in [*self._foreign]:
             self._foreign.discard(job_id)
             self._take(reclaim(self._spool, job_id, self._is_alive), None, 0.0, {}, no_strays)
 
     def reaped(self, dead: Dead) -> None:
-        """Take note of commands, our children now, that have ended."""
+        """Record the wait status of commands that have ended."""
         for adopted in self.adopted.values():
             if adopted.pid is not None and adopted.pid in dead:
                 adopted.command_ended(*dead[adopted.pid])
 
     def is_foreign(self, job_id: str) -> bool:
-        """Tell whether a worker that does not listen to us runs a job."""
+        """Tell whether a worker of an earlier supervisor runs a job."""
         return job_id in self._foreign and self._spool.find(job_id) == PROCESSING
 
     def cancel(self, job_id: str) -> bool:
-        """End a run for good; False when it is not ours."""
+        """Cancel an adopted run; False if the job has none."""
         if job_id not in self.adopted:
             return False
         self.adopted[job_id].end(CANCELLED)
         return True
 
     def stop(self) -> None:
-        """End all runs and put their jobs back."""
+        """End all adopted runs and requeue their jobs."""
         for adopted in self.adopted.values():
             adopted.end(STOPPED)
 
 
 def no_strays(_ender: Adopted | None = None) -> list[psutil.Process]:
-    """What an earlier supervisor left does not become our child."""
+    """Return no process: what an earlier supervisor left does not become a child of this one."""
     return []
+
+
+def reclaim_now(spool: Spool, job_id: str) -> str:
+    """Recover a job whose worker has ended and return what was found (see recovery.Found).
+
+    Raises:
+        Busy: its command still runs; a supervisor has to adopt or end it.
+    """
+    found = reclaim(spool, job_id, lambda job: run_is_alive(spool, job))
+    if found.claim is not None:
+        found.claim.close()
+        raise Busy(f"job {job_id} still runs, without a supervisor", "start one: queuectl worker start")
+    spool.note_change(job_id)
+    return found.result
+
+
+def recover_now(spool: Spool) -> Iterator[Found]:
+    """Recover all of processing/ and yield what was found, with closed claims."""
+    for found in recover(spool, lambda job: run_is_alive(spool, job)):
+        if found.claim is not None:
+            found.claim.close()
+        if found.result != "owned":
+            spool.note_change(found.job_id)
+        yield found

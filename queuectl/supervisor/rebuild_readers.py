@@ -18,7 +18,7 @@ import os
 from collections import deque
 from itertools import islice
 
-from queuectl.executor.child import close_all_but
+from queuectl.executor.child_setup import close_all_but
 from queuectl.index.sync import rows_at_once
 
 TYPE_CHECKING = False

@@ -20,7 +20,7 @@ from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.control_client import BACKOFF, GONE, STOPPING, refusal
 from queuectl.errors import QueueError
-from queuectl.executor import process_identity
+from queuectl.executor import process_tree
 from queuectl.executor.environment import base_environment
 from queuectl.executor.home_watch import HomeWatch
 from queuectl.executor.signals import Inbox
@@ -32,16 +32,13 @@ from queuectl.log import open_log
 from queuectl.spool.spool import Spool
 from queuectl.supervisor import control_handlers
 from queuectl.supervisor.control_server import ControlServer, watch_unsent
-from queuectl.supervisor.dispatcher import STATE, Dispatcher
-from queuectl.supervisor.durable_starts import DurableStarts
-from queuectl.supervisor.external_changes import BY_OTHERS, ExternalChanges
-from queuectl.supervisor.file_watch import FileEvents
+from queuectl.supervisor.dispatcher import STATE, Dispatcher, DurableStarts
+from queuectl.supervisor.file_watch import BY_OTHERS, ExternalChanges, FileEvents
 from queuectl.supervisor.inotify import open_clock_watch
 from queuectl.supervisor.maintenance_runner import MaintenanceRunner
 from queuectl.supervisor.orphans import Orphans
-from queuectl.supervisor.prefetch import Prefetch
 from queuectl.supervisor.systemd_notify import ServiceManager
-from queuectl.supervisor.worker_pool import WorkerSlot, fork_worker
+from queuectl.supervisor.worker_pool import Prefetch, WorkerSlot, fork_worker
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
@@ -93,7 +90,7 @@ class Supervisor:
 
     def serve(self, count: int, on_ready: Callable[[], None]) -> None:
         """Mend what a crash left, start `count` workers, and go on until drained."""
-        process_identity.become_subreaper()
+        process_tree.become_subreaper()
         self._register(self._inbox, self._on_signal)
         self._files.open()
         clock_watch = open_clock_watch()

@@ -97,12 +97,12 @@ class Owner:
 
     def __init__(self, layout: Layout) -> None:
         from queuectl import control_client
-        from queuectl.executor import process_identity
+        from queuectl.executor import process_tree
 
         self.layout = layout
         answer = control_client.ask(layout, {"do": "hello"})
         self._id = (answer["pid"], answer["started_at"])
-        self._is_alive = process_identity.watch(answer["pid"])
+        self._is_alive = process_tree.watch(answer["pid"])
 
     @property
     def is_alive(self) -> bool:

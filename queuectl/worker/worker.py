@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from queuectl.config.settings import Settings
 from queuectl.disk_space import why_no_space
 from queuectl.errors import QueueError
-from queuectl.executor import process_identity, process_tree
+from queuectl.executor import process_tree
 from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, Run
 from queuectl.executor.environment import run_id
 from queuectl.executor.local import Ended, LocalAttempts, NotStarted
@@ -33,7 +33,7 @@ from queuectl.spool.claim import Claim
 from queuectl.spool.intake import FULL_S
 from queuectl.spool.spool import Spool
 from queuectl.worker.line_protocol import Received, to_line
-from queuectl.worker.verdicts import FinishedAttempt, Verdicts
+from queuectl.worker.settle import FinishedAttempt, Verdicts
 
 if TYPE_CHECKING:
     import mmap
@@ -71,7 +71,7 @@ class Worker:
         self._attempts = LocalAttempts(layout, base)
         self._log = open_log(layout, name)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM))
-        self._reaps_orphans = process_identity.become_subreaper()
+        self._reaps_orphans = process_tree.become_subreaper()
         self._orders: deque[str] = deque()
         self._claim: Claim | None = None  # of the job that runs
         self._run: Run | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from queuectl.executor import process_identity, process_tree
+from queuectl.executor import process_tree
 from queuectl.executor.environment import HOME_TAG, TAG, run_id
 from tests.support.chaos import (
     Tally,
@@ -364,13 +364,13 @@ def test_a_signal_never_reaches_who_has_got_the_pid_of_the_one_that_was_meant() 
         for number in (signal.SIGTERM, signal.SIGKILL):
             meant = subprocess.Popen(["sleep", "600"])
             process = psutil.Process(meant.pid)
-            assert process_identity.is_alive(process)
+            assert process_tree.is_alive(process)
             meant.kill()
             meant.wait()
             stranger = _reuse(meant.pid, ["sleep", "600"])
-            assert not process_identity.is_alive(process)
-            assert not process_identity.send(process, number)
-            assert process_identity.send(psutil.Process(stranger.pid), number)
+            assert not process_tree.is_alive(process)
+            assert not process_tree.send_signal(process, number)
+            assert process_tree.send_signal(psutil.Process(stranger.pid), number)
             assert stranger.wait() == -number  # by ours, not by the first
             tally.add("signals withheld")
 
@@ -395,7 +395,7 @@ def test_a_run_is_found_although_its_pid_belonged_to_another_process_before(home
 def test_a_worker_that_has_got_the_pid_of_a_command_is_not_taken_for_it(supervised: Make, tmp_path: Path) -> None:
     """The command has ended, what it left lives on; a new worker gets its pid, then its own worker is killed.
 
-    The job is cancelled; neither that nor the hunt for what was left touches the new worker.
+    The job is cancelled; neither that nor the search for leftover processes touches the new worker.
     """
     s = supervised(kill_after=3600)
     s.start(2)

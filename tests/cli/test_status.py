@@ -13,7 +13,7 @@ from queuectl import control_client
 from queuectl.cli.status_screen import attention
 from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor, NotAllowed, TimedOut
-from queuectl.executor import process_identity
+from queuectl.executor import process_tree
 from queuectl.spool.fs import Files
 from queuectl.status import Overview
 from tests.cli.support import NOW, Jobs, Ran, Run
@@ -48,7 +48,7 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         raise NoSupervisor("no supervisor is running")  # so that the index is brought up to date here
 
     monkeypatch.setattr(control_client, "ask", ask)
-    monkeypatch.setattr(process_identity, "usage", lambda pid: (96.4, 212 << 20) if pid == 5000 else (0.0, 9 << 20))
+    monkeypatch.setattr(process_tree, "usage", lambda pid: (96.4, 212 << 20) if pid == 5000 else (0.0, 9 << 20))
     return answer
 
 

@@ -1,4 +1,4 @@
-"""The protocol between processes, broken: who inherits which lock, what is awaited, who is hunted."""
+"""The protocol between processes, broken: inherited locks, what is awaited, which processes are ended."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ PROCESSES = (
     ),
     Mutant(
         "a forked worker unlocks",
-        "executor/child.py",
+        "executor/child_setup.py",
         (
             (
                 "    lowest = 3\n",
@@ -75,7 +75,7 @@ PROCESSES = (
     ),
     Mutant(
         "a forked worker keeps the supervisor's lock",
-        "executor/child.py",
+        "executor/child_setup.py",
         (
             (
                 "    lowest = 3\n",
@@ -96,8 +96,8 @@ PROCESSES = (
         also=HASTY,
     ),
     Mutant(
-        "recovery without the hunt",
-        "supervisor/adoption.py",
+        "recovery does not search for processes",
+        "supervisor/orphans.py",
         (
             (
                 "return spool.run_is_locked(job.id, job.attempts) or bool(processes_of(spool, job))",
@@ -108,12 +108,12 @@ PROCESSES = (
         "a program that closes what it inherits, as ssh does, runs twice at once",
     ),
     Mutant(
-        "the hunt without the lock",
-        "supervisor/adoption.py",
+        "the search ignores the lock",
+        "supervisor/orphans.py",
         (
             (
                 "return spool.run_is_locked(job.id, job.attempts) or bool(processes_of(spool, job))",
-                "return bool(hunt.tagged(spool.layout.home).get(run_id(job.id, job.attempts)))",
+                "return bool(process_tree.tagged(spool.layout.home).get(run_id(job.id, job.attempts)))",
             ),
         ),
         (f"{CRASHES}a_run_with_an_empty_environment_is_found_by_its_lock",),
@@ -148,7 +148,7 @@ PROCESSES = (
     ),
     Mutant(
         "a verdict that cannot be written is given up",
-        "worker/verdicts.py",
+        "worker/settle.py",
         (
             (
                 '            self._send({"say": "full", "id": job_id, "detail": str(error)})\n',

@@ -17,7 +17,7 @@ from queuectl.executor.environment import base_environment
 from queuectl.job.job import PENDING, PROCESSING
 from queuectl.spool.fs import Files
 from queuectl.supervisor.worker_pool import WorkerSlot, fork_worker
-from queuectl.worker import verdicts, worker
+from queuectl.worker import settle, worker
 from tests.support.spools import Home
 
 PATIENCE_S = 60.0
@@ -131,7 +131,7 @@ def test_a_run_that_ended_while_the_worker_waited_for_the_disk_is_not_reported_a
 
     monkeypatch.setattr(Files, "sync_data", slow_sync)
     monkeypatch.setattr(worker, "SHORT_RUN_S", 0.3)
-    monkeypatch.setattr(verdicts, "TOGETHER", 2)
+    monkeypatch.setattr(settle, "TOGETHER", 2)
     with worker_in(tmp_path, durability="full") as made:
         ids = [made.spool.put("pending", command="true") for _ in range(3)]
         made.hear("ready")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from queuectl.client.queue import Queue
 from queuectl.job.events import Event
-from queuectl.supervisor.external_changes import REMEMBERED, ExternalChanges
+from queuectl.supervisor.file_watch import REMEMBERED, ExternalChanges
 
 
 def test_each_change_is_reported_once(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from collections import deque
 import pytest
 
 from queuectl.control_client import BUSY, IDLE
-from queuectl.supervisor.prefetch import AHEAD, AHEAD_S, ANSWER_S, QUICK_S, Prefetch
-from queuectl.supervisor.worker_pool import WorkerSlot
+from queuectl.supervisor.worker_pool import AHEAD, AHEAD_S, ANSWER_S, QUICK_S, Prefetch, WorkerSlot
 from queuectl.timers import NEVER
 
 

@@ -7,13 +7,13 @@ import sys
 
 PROGRAM = """
 import os, psutil
-from queuectl.executor.low_priority import lower
+from queuectl.executor.child_setup import lower_priority
 before = os.getpriority(os.PRIO_PROCESS, 0)
-lower()
-lower()
+lower_priority()
+lower_priority()
 print(before, os.getpriority(os.PRIO_PROCESS, 0), psutil.Process().ionice().value)
 os.setpriority(os.PRIO_PROCESS, 0, 19)
-lower()
+lower_priority()
 print(os.getpriority(os.PRIO_PROCESS, 0))
 """
 
