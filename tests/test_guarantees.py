@@ -9,7 +9,7 @@ import ast
 import configparser
 import re
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
@@ -44,11 +44,18 @@ def all_citations() -> Citations:
     return {test: cited for file in files for test, cited in file.items()}
 
 
-def that_always_run() -> tuple[str, ...]:
-    """Return where the tests lie that the plain command runs."""
+def lanes() -> tuple[str, ...]:
+    """Return where tests lie: the paths that the plain command runs, and those that .ci/run runs by their names."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    return tuple(config["tool:pytest"]["testpaths"].split())
+    others = re.search(r"^for lane in (.*); do$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
+    assert others is not None
+    return (*config["tool:pytest"]["testpaths"].split(), *others[1].split())
+
+
+def lanes_of(path: str, lanes: tuple[str, ...]) -> list[str]:
+    """Return the lanes that a file below the project belongs to."""
+    return [lane for lane in lanes if path.startswith(f"{lane}/") or PurePosixPath(path).match(lane)]
 
 
 def promised(page: str) -> list[str]:
@@ -73,7 +80,7 @@ def problems(wanted: list[str], cited: Citations, always: tuple[str, ...]) -> li
     for test, numbers in cited.items():
         found += [f"{test} cites {number}, which does not exist" for number in numbers if number not in wanted]
         found += [f"{test} cites {number} twice" for number, count in Counter(numbers).items() if count > 1]
-    proved = {number for test, numbers in cited.items() if test.startswith(always) for number in numbers}
+    proved = {number for test, numbers in cited.items() if lanes_of(test.split("::")[0], always) for number in numbers}
     return found + [f"{number} is proved by no test that always runs" for number in wanted if number not in proved]
 
 
@@ -87,7 +94,17 @@ def test_every_guarantee_and_every_hole_has_its_test() -> None:
     holes = [number for number in tables(RELIABILITY) if number.startswith("H")]
     assert len(guarantees) > 10
     assert len(holes) >= 24
-    assert problems([*guarantees, *holes], all_citations(), that_always_run()) == []
+    assert problems([*guarantees, *holes], all_citations(), lanes()) == []
+
+
+def test_every_test_file_belongs_to_one_lane() -> None:
+    """What lies in none is never run, and what lies in two is run twice."""
+    files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert len(files) > 150
+    assert {file: found for file in files if len(found := lanes_of(file, lanes())) != 1} == {}
+    assert [lane for lane in lanes() if not any(lanes_of(file, (lane,)) for file in files)] == []
+    assert lanes_of("tests/test_x.py", ("tests/test_*.py", "tests/unit")) == ["tests/test_*.py"]
+    assert lanes_of("tests/units/test_x.py", ("tests/test_*.py", "tests/unit")) == []
 
 
 def test_the_tables_name_the_files_in_which_the_tests_are() -> None:

@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cli.support import Jobs
-from tests.support import browser as support
-from tests.support.browser import Person
 from tests.web.support import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from playwright.sync_api import Browser
 
 
 @pytest.fixture(autouse=True)
@@ -50,28 +46,3 @@ def web(serve: Callable[..., Served]) -> Served:
 def jobs(home: Path) -> Jobs:
     """Jobs in every state."""
     return Jobs(home)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with support.chromium() as made:
-        yield made
-
-
-@pytest.fixture
-def meet(chromium: Browser, web: Served) -> Iterator[Callable[..., Person]]:
-    """Return a function that lets somebody look at the page."""
-    made: list[Person] = []
-
-    def person(**more: Any) -> Person:
-        made.append(Person(chromium, more.pop("web", web), **more))
-        return made[-1]
-
-    yield person
-    for each in made:
-        each.close()
-
-
-@pytest.fixture
-def person(meet: Callable[..., Person]) -> Person:
-    return meet()

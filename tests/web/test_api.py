@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -418,3 +419,8 @@ def test_the_original_s_addresses(web: Served, jobs: Jobs) -> None:
     assert web.get("/api/config")["backoff_base"] == 2
     assert web.ask("PUT", "/api/config/max_retries", {"value": 7}).json["name"] == "max_retries_default"
     assert web.ask("DELETE", "/api/workers/1").json["workers"] == []
+
+
+@pytest.mark.parametrize("name", ["é.json", "a b.json", "$(touch x).json"])
+def test_a_name_that_is_no_id_is_no_address(web: Served, name: str) -> None:
+    assert web.ask("GET", f"/api/v1/jobs/{quote(name.removesuffix('.json'))}").status == 404

@@ -6,8 +6,6 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import pytest
-
 from queuectl.job.job import STATES
 from queuectl.spool.layout import job_id_of
 from queuectl.web.routes import Contract
@@ -104,8 +102,3 @@ def _look(web: Served, chromium: Browser, rejected: int) -> None:
         person.close()
         wrong = [text for text in errors if not re.search("status of (404|422)", text)]  # of a job that is none
         assert wrong == []
-
-
-@pytest.mark.parametrize("name", ["é.json", "a b.json", "$(touch x).json"])
-def test_a_name_that_is_no_id_is_no_address(web: Served, name: str) -> None:
-    assert web.ask("GET", f"/api/v1/jobs/{quote(name.removesuffix('.json'))}").status == 404

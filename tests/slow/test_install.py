@@ -15,9 +15,8 @@ import pytest
 
 from queuectl.version import __version__
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DATA = f"queuectl-{__version__}.data/data"
-pytestmark = pytest.mark.slow
 EPOCH = "1700000000"
 ONLY_OF_THE_REPOSITORY = (".ci/", ".gitignore")
 DEVELOPMENT = {"argparse-manpage", "hypothesis", "mypy", "pytest", "ruff", "setuptools"}

@@ -20,7 +20,7 @@ from queuectl.client.queue import Queue
 from queuectl.config.settings import SETTINGS
 from queuectl.maintenance.runner import TASKS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOWTO = ROOT / "docs" / "howto"
 CRON = (HOWTO / "cron.md").read_text()
 TIMER = (HOWTO / "systemd-timer.md").read_text()
