@@ -10,7 +10,7 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-from queuectl.spool.spool import BALLAST_BYTES
+from queuectl.spool.context import BALLAST_BYTES
 
 if TYPE_CHECKING:
     from queuectl.log import Log

@@ -13,8 +13,8 @@ from queuectl.atomic_file import make_directory
 from queuectl.doctor.context import quoted
 from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few
 from queuectl.maintenance.temp_files import HALF_WRITTEN
-from queuectl.spool.inspection import KINDS
 from queuectl.spool.layout import FOLDERS
+from queuectl.spool.reading import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

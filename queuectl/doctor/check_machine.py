@@ -13,8 +13,8 @@ from queuectl.doctor.context import quoted
 from queuectl.doctor.result import ERROR, WARN, Finding, few
 from queuectl.health import LOW_SHARE
 from queuectl.spool import outputs
+from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.enqueue import least_free
-from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.units import plural, spell_duration, spell_size
 
 if TYPE_CHECKING:

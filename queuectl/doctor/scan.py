@@ -17,8 +17,8 @@ from queuectl.errors import InvalidData
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job, leads_to
 from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool.fs import READ
-from queuectl.spool.inspection import read_record, wrong_with_inode
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
+from queuectl.spool.reading import read_record, wrong_with_inode
 
 if TYPE_CHECKING:
     import os

@@ -23,10 +23,9 @@ from queuectl.job.job import DIRECTORIES, PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from queuectl.index.reader import Reader
-    from queuectl.index.writer import Writer
     from queuectl.spool.spool import Spool
 
     Marks = dict[str, tuple[int, int]]  # directory: inode, mtime_ns
@@ -56,21 +55,21 @@ class Seal:
         """Return the directories that need no look."""
         return {directory for directory, mark in marks_of(self.spool).items() if self.marks.get(directory) == mark}
 
-    def write(self, writer: Writer) -> None:
+    def write(self, set_meta: Callable[[str, str], None], unsettled: Iterable[str], *, is_pending_known: bool) -> None:
         """Put it into the index. Crash: before the token is in run/ too, it counts for nothing."""
         boot = boot_id()
         if boot is None:
             return
         token = os.urandom(8).hex()
-        marks = {name: mark for name, mark in self.marks.items() if name != PENDING or not writer.is_unsettled}
+        marks = {name: mark for name, mark in self.marks.items() if name != PENDING or is_pending_known}
         made = {
             "token": token,
             "boot": boot,
             "marks": marks,
-            "unsettled": sorted(writer.unsettled),
+            "unsettled": sorted(unsettled),
             "by_inode": sorted(self.by_inode),
         }
-        writer.set_meta("seal", json.dumps(made))
+        set_meta("seal", json.dumps(made))
         _write_token(self.spool, token)
 
 

@@ -145,7 +145,7 @@ class Writer:
             if clean and self.seal is not None and not self.needs_sync:
                 self._database.change(("drop_empty_counts", [()]))
                 self._note_how_many_are_invalid()
-                self.seal.write(self)
+                self.seal.write(self.set_meta, self.unsettled, is_pending_known=not self.is_unsettled)
         except IndexUnavailable:
             return
         finally:

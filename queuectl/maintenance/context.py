@@ -13,8 +13,8 @@ import time
 from queuectl.errors import from_os_error
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
+from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.fs import APPEND, READ, changed_at
-from queuectl.spool.spool import BALLAST_BYTES
 from queuectl.supervisor.supervisor_lock import is_owned
 
 TYPE_CHECKING = False

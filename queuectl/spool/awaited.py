@@ -8,11 +8,12 @@ Fails with: NotFound (there never was one), JobFailed (it was removed), InvalidD
 from __future__ import annotations
 
 from queuectl.errors import JobFailed, NotFound
+from queuectl.spool.reading import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.job.job import Job
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 SETTLED_S = 1.0  # from the end of a run until its file is there again
 
@@ -20,7 +21,7 @@ SETTLED_S = 1.0  # from the end of a run until its file is there again
 class Awaited:
     """What was last seen of each job."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: SpoolContext) -> None:
         self._spool = spool
         self._seen: dict[str, Job] = {}
         self._missing_since: dict[str, float] = {}
@@ -28,7 +29,7 @@ class Awaited:
     def look(self, job_id: str) -> Job:
         """Return the job as it is now; where its file is missing and may come back, as it was last seen."""
         try:
-            job = self._spool.read(job_id)
+            job = read(self._spool, job_id)
         except NotFound:
             if job_id not in self._seen:
                 raise

@@ -18,7 +18,6 @@ from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.job.strict_json import encode
 from queuectl.spool import rejected
-from queuectl.spool.group_commit import file_together
 from queuectl.spool.layout import OUTPUT_KINDS
 from queuectl.spool.locked_file import Replaced as Replaced
 from queuectl.spool.locked_file import SpoolFull as SpoolFull
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
 
     from queuectl.job.history import Entry
     from queuectl.job.job_file import Record
+    from queuectl.spool.context import SpoolContext
     from queuectl.spool.locked_file import JobFile
-    from queuectl.spool.spool import Spool
 
 COMPACT_AT_BYTES = 64 << 10
 # On a full disk these are moved without being written: a file in done/ or dead/ that says nothing has completed or died.
@@ -45,19 +44,18 @@ class Claim:
     Attributes:
         job: the job as it was read under the lock, kept up to date as it changes.
         details_lost: the disk was full, so the verdict moved the file without being written into it.
-        is_filed_later: a verdict is only written; the caller sees to `file_together`.
         has_moved: a verdict has moved it, and the directory is not synced yet.
     """
 
-    __slots__ = ("_file", "_filing", "_spool", "details_lost", "has_moved", "is_filed_later", "job")
+    __slots__ = ("_file", "_spool", "_uncommitted", "details_lost", "has_moved", "job")
 
-    def __init__(self, spool: Spool, file: JobFile) -> None:
+    def __init__(self, spool: SpoolContext, file: JobFile) -> None:
         self._spool = spool
         self._file = file
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
-        self.is_filed_later = self.has_moved = False
-        self._filing: str | None = None  # the event whose verdict is written, and by which the job is not filed yet
+        self.has_moved = False
+        self._uncommitted: str | None = None  # the event of a verdict that is written but not committed
 
     def __enter__(self) -> Claim:
         return self
@@ -127,23 +125,24 @@ class Claim:
         """
         self._file.finish_growth()
 
-    # Each returns the event by which the job was filed: its own, or that of a verdict which was written before.
+    # Each returns the event that decides the job's directory: its own, or that of a verdict written before. With
+    # `commit=False` the verdict is only written; `group_commit.commit_group` makes it durable and moves the job.
 
-    def finish(self, details: dict[str, Any]) -> str:
+    def finish(self, details: dict[str, Any], *, commit: bool = True) -> str:
         """File the job in done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
-        return self._settle({"event": "completed", "at": self._now(), **details})
+        return self._settle({"event": "completed", "at": self._now(), **details}, commit=commit)
 
-    def reschedule(self, event: str, run_at: float, details: dict[str, Any]) -> str:
+    def reschedule(self, event: str, run_at: float, details: dict[str, Any], *, commit: bool = True) -> str:
         """Put the job back: `event` is failed, snoozed, requeued or interrupted.
 
         Raises:
             SpoolFull: the verdict cannot be written; the job stays in processing/, locked. Try again.
         """
-        return self._settle({"event": event, "at": self._now(), "run_at": spell(run_at), **details})
+        return self._settle({"event": event, "at": self._now(), "run_at": spell(run_at), **details}, commit=commit)
 
-    def bury(self, reason: str, details: dict[str, Any], event: str = "died") -> str:
+    def bury(self, reason: str, details: dict[str, Any], event: str = "died", *, commit: bool = True) -> str:
         """Move the job to the dead letter queue."""
-        return self._settle({"event": event, "at": self._now(), "reason": reason, **details})
+        return self._settle({"event": event, "at": self._now(), "reason": reason, **details}, commit=commit)
 
     def interrupt(self, error: str) -> None:
         """Count an attempt of which nobody saw the end, and put the job back or bury it."""
@@ -160,7 +159,7 @@ class Claim:
 
     # --- the verbs of a job that does not run
 
-    def cancel(self, details: dict[str, Any] | None = None) -> str:
+    def cancel(self, details: dict[str, Any] | None = None, *, commit: bool = True) -> str:
         """File the job in done/ as cancelled; one that has ended already stays as it is.
 
         Raises:
@@ -168,7 +167,7 @@ class Claim:
         """
         if self.directory not in (PENDING, PROCESSING):
             return self.job.last_event
-        return self._settle({"event": "cancelled", "at": self._now(), **(details or {})})
+        return self._settle({"event": "cancelled", "at": self._now(), **(details or {})}, commit=commit)
 
     def revive(self) -> None:
         """Move a job from done/ or dead/ back to pending/ with a fresh retry budget.
@@ -325,23 +324,26 @@ class Claim:
         self._file.sync()
         self._spool.note_change(self.job.id)  # for an index that has looked in between
 
-    def _settle(self, entry: Entry) -> str:
-        """Write a verdict and file the job by it; returns the event by which it is filed.
+    def _settle(self, entry: Entry, *, commit: bool = True) -> str:
+        """Write a verdict and carry it out; returns its event.
 
-        Called again after the disk failed, it goes on with the verdict that stands in the file: a new one would be
-        based on what the first has counted.
+        Called again after the disk failed, it continues with the verdict in the file: a new one would count the attempt
+        twice.
         """
-        if self._filing is None:
+        if self._uncommitted is None:
             written = leads_to(self.record.history)
             if written is not None and written != self.directory:
-                self._filing = self.job.last_event
+                self._uncommitted = self.job.last_event
             else:
                 self._write_verdict(entry)
-                self._filing = str(entry["event"])
-        event = self._filing
-        if not self.is_filed_later:
-            for error in file_together(self._spool, [self]).values():
-                raise error
+                self._uncommitted = str(entry["event"])
+        event = self._uncommitted
+        if commit:
+            self.sync_verdict()
+            self.move_by_verdict()
+            if self.has_moved:
+                self._sync_directories(self.directory)
+            self.committed()
         return event
 
     def _write_verdict(self, entry: Entry) -> None:
@@ -352,7 +354,7 @@ class Claim:
                 raise
             self.details_lost = True
 
-    # The steps of `filing.file_together`.
+    # The steps of a commit; `group_commit` takes them for many jobs together.
 
     def sync_verdict(self) -> None:
         """Make the verdict that was written durable."""
@@ -361,20 +363,20 @@ class Claim:
         try:
             self._file.sync()
         except SpoolFull:
-            if self._filing not in MOVED_BARE:
+            if self._uncommitted not in MOVED_BARE:
                 raise
             self.details_lost = True
 
     def move_by_verdict(self) -> None:
         """Move the job where the verdict leads."""
-        target = LEADS_TO[str(self._filing)]
+        target = LEADS_TO[str(self._uncommitted)]
         if target != self.directory:
             self._move(target)
             self.has_moved = True
 
-    def filed(self) -> None:
-        """The verdict is carried out, and durable."""
-        self._filing, self.has_moved = None, False
+    def committed(self) -> None:
+        """Note that the verdict is carried out and durable."""
+        self._uncommitted, self.has_moved = None, False
 
     def finish_move(self) -> bool:
         """Move the job where its last event leads; False when it is there already or nothing leads anywhere."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.config.settings import Settings
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 GROUP_JOBS = 512  # as many files are open at a time
 GROUP_BYTES = 8 << 20
@@ -33,7 +33,7 @@ class Checked(dict[str, Any] if TYPE_CHECKING else dict):  # type: ignore[misc]
     """The members of a job that are known to be JSON as `parse` accepts it, since they came out of it."""
 
 
-def refuse_when_full(spool: Spool) -> None:
+def refuse_when_full(spool: SpoolContext) -> None:
     """Raise Busy when the disk has less than `min_free`, or 1 %, left."""
     try:
         free, total = spool.files.free_bytes(spool.layout.spool)
@@ -48,7 +48,7 @@ def refuse_when_full(spool: Spool) -> None:
         )
 
 
-def _how_to_free(spool: Spool, total_bytes: int) -> str:
+def _how_to_free(spool: SpoolContext, total_bytes: int) -> str:
     from queuectl.spool import outputs
 
     found = outputs.largest(spool, total_bytes, outputs.SEARCHED_FILES)
@@ -80,7 +80,7 @@ class New:
         self.name = name
 
 
-def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
+def enqueue(spool: SpoolContext, fields: Mapping[str, Any]) -> str:
     """Put one job into pending/ and return its id, durable."""
     new = _prepare(spool, fields)
     try:
@@ -97,7 +97,7 @@ def enqueue(spool: Spool, fields: Mapping[str, Any]) -> str:
 
 
 def enqueue_many(
-    spool: Spool, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+    spool: SpoolContext, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
 ) -> Iterator[str | InvalidData | Conflict]:
     """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many."""
     group: list[New | InvalidData | Conflict] = []
@@ -125,7 +125,9 @@ def enqueue_many(
                 _discard(spool, found)
 
 
-def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> Iterator[str | InvalidData | Conflict]:
+def _publish_group(
+    spool: SpoolContext, group: list[New | InvalidData | Conflict]
+) -> Iterator[str | InvalidData | Conflict]:
     """Give the jobs of a group their names, and yield what became of each once all are durable; empties the group."""
     news = [found for found in group if isinstance(found, New)]
     answers: list[str | InvalidData | Conflict] = []
@@ -145,7 +147,7 @@ def _publish_group(spool: Spool, group: list[New | InvalidData | Conflict]) -> I
     yield from answers
 
 
-def _full_or(spool: Spool, error: OSError) -> Exception:
+def _full_or(spool: SpoolContext, error: OSError) -> Exception:
     if error.errno not in FULL:
         return error
     try:
@@ -155,7 +157,7 @@ def _full_or(spool: Spool, error: OSError) -> Exception:
     return SpoolFull(f"the disk of {spool.layout.home} is full", _how_to_free(spool, total))
 
 
-def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
+def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
     """Write a job's bytes. Crash: nothing is left, or litter in tmp/ where files without a name do not exist."""
     if "history" in fields:
         raise InvalidField("history", 'a new job has no "history"')
@@ -184,7 +186,7 @@ def _prepare(spool: Spool, fields: Mapping[str, Any]) -> New:
     return New(fields, made["id"], len(data), fd, name)
 
 
-def _publish(spool: Spool, new: New) -> str:
+def _publish(spool: SpoolContext, new: New) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
     try:
         if "id" in new.fields:
@@ -198,7 +200,7 @@ def _publish(spool: Spool, new: New) -> str:
     return new.job_id
 
 
-def _publish_promised(spool: Spool, new: New) -> None:
+def _publish_promised(spool: SpoolContext, new: New) -> None:
     """Publish under an id that may be taken, here or in another directory, now or this very moment."""
     spool.files.try_lock(new.fd)  # nobody claims it before we have looked elsewhere
     try:
@@ -216,12 +218,12 @@ def _refuse_known(job_id: str, directory: str | None) -> None:
         raise Conflict(f"job {job_id} exists already, in {directory}/", "leave the id out to get a fresh one")
 
 
-def _link(spool: Spool, new: New) -> None:
+def _link(spool: SpoolContext, new: New) -> None:
     spool.files.publish(new.fd, new.name, spool.layout.job(PENDING, new.job_id))
     new.name = None
 
 
-def _discard(spool: Spool, new: New) -> None:
+def _discard(spool: SpoolContext, new: New) -> None:
     """Let go of a job's file; what has no name in pending/ is gone, or is litter."""
     fd, name = new.fd, new.name
     new.fd, new.name = -1, None
@@ -252,12 +254,12 @@ def _render(fields: Mapping[str, Any], *, is_checked: bool) -> bytes:
     return data
 
 
-def lies_in(spool: Spool, job_id: str) -> str | None:
+def lies_in(spool: SpoolContext, job_id: str) -> str | None:
     """Return the directory in which a job of this id lies."""
     return PENDING if spool.files.exists(spool.layout.job(PENDING, job_id)) else known_in(spool, job_id)
 
 
-def known_in(spool: Spool, job_id: str) -> str | None:
+def known_in(spool: SpoolContext, job_id: str) -> str | None:
     """Return the directory, pending/ aside, in which a job of this id lies.
 
     The order is that in which jobs move on, so that one on its way is not missed.

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from queuectl.spool.claim import Claim
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 
-def file_together(spool: Spool, claims: Iterable[Claim]) -> dict[Claim, Exception]:
+def file_together(spool: SpoolContext, claims: Iterable[Claim]) -> dict[Claim, Exception]:
     """Sync the verdict of each, move each where it leads, sync each directory once.
 
     Returns:
@@ -39,7 +39,7 @@ def file_together(spool: Spool, claims: Iterable[Claim]) -> dict[Claim, Exceptio
             failed |= {claim: error for claim in left if claim.has_moved and claim.directory == directory}
     for claim in left:
         if claim not in failed:
-            claim.filed()
+            claim.committed()
     return failed
 
 

@@ -18,9 +18,10 @@ from queuectl.job.torn_file import salvage
 from queuectl.spool import enqueue, rejected
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.fs import CHANGE, READ
-from queuectl.spool.inspection import MARK, merge_names, wrong_with_inode
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 from queuectl.spool.locked_file import JobFile
+from queuectl.spool.locking import merge_names
+from queuectl.spool.reading import MARK, wrong_with_inode
 from queuectl.spool.recovery import remove_earlier_state
 
 TYPE_CHECKING = False
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
-    Refuse = Callable[[Spool, str, str], "NotNow"]
+    Refuse = Callable[[SpoolContext, str, str], "NotNow"]
 
 BUSY_S = 0.02
 WRITER_S = 0.5
@@ -40,7 +41,6 @@ UNREADABLE_S = 30.0
 RUN_LOCKED_S = 1.0
 FULL_S = 1.0
 SOON_S = 0.005
-SEEN_MAX = 10_000
 ANOTHER = "give it another id, or none"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
@@ -77,38 +77,7 @@ class NotNow:
         return f"NotNow({self.reason!r}, {self.again_s!r}, {self.detail!r}, {self.job_id!r})"
 
 
-class Restless:
-    """How long files have been still. By the wall clock where it is plain, else by watching them."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[tuple[int, ...], float]] = {}
-
-    def still_in_s(self, spool: Spool, job_id: str, changed_at: float, mark: tuple[int, ...]) -> float:
-        """Return the seconds until a file will have been still for `drop_grace`; 0 when it has.
-
-        Args:
-            changed_at: when its inode says it changed; in the future when the clock was set back.
-            mark: what shows that it changed again.
-        """
-        grace = spool.settings.drop_grace
-        age = spool.clock.now() - changed_at
-        if age >= grace:
-            return 0.0
-        monotonic = spool.clock.monotonic()
-        before = self._seen.get(job_id)
-        if before is None or before[0] != mark:
-            if len(self._seen) >= SEEN_MAX:
-                self._seen.clear()
-            self._seen[job_id] = (mark, monotonic)
-            return grace - max(0.0, age)
-        return max(0.0, before[1] + grace - monotonic)
-
-    def forget(self, job_id: str) -> None:
-        """Nothing is uncertain about this file any more."""
-        self._seen.pop(job_id, None)
-
-
-def examine(spool: Spool, name: str) -> Job | NotNow:
+def examine(spool: SpoolContext, name: str) -> Job | NotNow:
     """Look at an entry of pending/ without claiming it; set it aside when it can never be a job.
 
     Opens for reading only: opening for writing would raise the event that brought us here.
@@ -142,7 +111,7 @@ def examine(spool: Spool, name: str) -> Job | NotNow:
             return NotNow("busy", BUSY_S, str(error))
 
 
-def inspect(spool: Spool, name: str) -> Job | NotNow:
+def inspect(spool: SpoolContext, name: str) -> Job | NotNow:
     """Look at an entry of pending/ and change nothing: for processes that only read.
 
     Returns:
@@ -174,11 +143,11 @@ def inspect(spool: Spool, name: str) -> Job | NotNow:
     return NotNow("misnamed", 0.0, f"pending/{name}: its id is another, or taken", job=job)
 
 
-def _invalid(_spool: Spool, name: str, reason: str) -> NotNow:
+def _invalid(_spool: SpoolContext, name: str, reason: str) -> NotNow:
     return NotNow("invalid", 0.0, f"pending/{shown(name)}: {reason}")
 
 
-def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
+def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | NotNow:
     """Take a waiting job and write `started`; the command may be started once this returns a Claim.
 
     Args:
@@ -212,7 +181,7 @@ def claim(spool: Spool, job_id: str, worker: str) -> Claim | NotNow:
 # --- opening and reading
 
 
-def _open(spool: Spool, job_id: str, flags: int, refuse: Refuse | None = None) -> int | NotNow:
+def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = None) -> int | NotNow:
     """Open a file of pending/; what cannot be a job's file is given to `refuse`, by default to be rejected."""
     path = spool.layout.job(PENDING, job_id)
     try:
@@ -233,7 +202,7 @@ def _open(spool: Spool, job_id: str, flags: int, refuse: Refuse | None = None) -
         return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
 
 
-def _make_writable(spool: Spool, path: str) -> bool:
+def _make_writable(spool: SpoolContext, path: str) -> bool:
     """Tighten the mode of a file of ours that its producer made read-only, to 0600; False when that changes nothing."""
     try:
         fd = spool.files.open(path, READ)
@@ -251,7 +220,7 @@ def _make_writable(spool: Spool, path: str) -> bool:
 
 
 def _read(
-    spool: Spool, job_id: str, fd: int, status: os.stat_result, known: Record | None = None
+    spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, known: Record | None = None
 ) -> Record | NotNow | InvalidData:
     """Return the job in a file of pending/, or why not yet, or why it will never be one.
 
@@ -270,7 +239,9 @@ def _read(
     try:
         record = parse(data)
     except InvalidData as error:
-        wait_s = spool.restless.still_in_s(spool, job_id, status.st_mtime, (status.st_size, status.st_mtime_ns))
+        wait_s = spool.restless.still_in_s(
+            job_id, status.st_mtime, (status.st_size, status.st_mtime_ns), spool.settings.drop_grace
+        )
         if wait_s > 0:
             return NotNow("being written", wait_s, str(error))
         return salvage(data, without_history=bool(status.st_mode & MARK)) or error
@@ -278,7 +249,7 @@ def _read(
     return record
 
 
-def _take(spool: Spool, job_id: str, known: Record | None = None) -> Claim | NotNow:
+def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Claim | NotNow:
     """Lock and read a file of pending/ that is to be changed; `known` as in `_read`."""
     fd = _open(spool, job_id, CHANGE)
     if isinstance(fd, NotNow):
@@ -309,14 +280,14 @@ def _take(spool: Spool, job_id: str, known: Record | None = None) -> Claim | Not
     return judged if isinstance(judged, NotNow) else NotNow("busy", BUSY_S)
 
 
-def _refuse_misplaced(spool: Spool, job_id: str, status: os.stat_result) -> NotNow | None:
+def _refuse_misplaced(spool: SpoolContext, job_id: str, status: os.stat_result) -> NotNow | None:
     there = spool.files.lstat(spool.layout.job(PENDING, job_id))
     if there is None:
         return NotNow("gone")
     return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)
 
 
-def _take_when_quiet(spool: Spool, job_id: str, found: Claim) -> Claim | NotNow:
+def _take_when_quiet(spool: SpoolContext, job_id: str, found: Claim) -> Claim | NotNow:
     """Take a stranger's file once nobody has it open for writing; neither must we while we ask."""
     known = found.record
     before = (found.inode, known.body, known.tail)
@@ -336,7 +307,7 @@ def _take_when_quiet(spool: Spool, job_id: str, found: Claim) -> Claim | NotNow:
 # --- setting aside
 
 
-def _set_aside(spool: Spool, job_id: str, fd: int, status: os.stat_result, error: InvalidData) -> NotNow:
+def _set_aside(spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, error: InvalidData) -> NotNow:
     """Reject a file that is no job, unless somebody has it locked, open for writing, or has just changed it."""
     files = spool.files
     if not files.try_lock(fd):
@@ -352,7 +323,7 @@ def _set_aside(spool: Spool, job_id: str, fd: int, status: os.stat_result, error
     return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
 
 
-def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> NotNow:
+def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> NotNow:
     spool.restless.forget(name.removesuffix(SUFFIX))
     try:
         kept = rejected.reject(spool, PENDING, name, f"{reason}\n{excerpt}" if excerpt else reason)
@@ -366,7 +337,7 @@ def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) ->
 # --- admitting
 
 
-def _admit(spool: Spool, claim: Claim) -> NotNow | None:
+def _admit(spool: SpoolContext, claim: Claim) -> NotNow | None:
     """Decide, under the lock, whether a well-formed job may start now."""
     refused = _admit_name(spool, claim) or _admit_links(spool, claim)  # a name too many may be half a renaming
     if refused is not None:
@@ -389,7 +360,7 @@ def _admit(spool: Spool, claim: Claim) -> NotNow | None:
     return NotNow("early", wait_s) if wait_s > 0 else None
 
 
-def _admit_links(spool: Spool, claim: Claim) -> NotNow | None:
+def _admit_links(spool: SpoolContext, claim: Claim) -> NotNow | None:
     """An inode with a name elsewhere, under which another may write to it: a producer's for a moment, or a stranger's."""
     if claim.links == 1:
         return None
@@ -397,7 +368,9 @@ def _admit_links(spool: Spool, claim: Claim) -> NotNow | None:
     if status.st_nlink == 1:
         return None
     job_id = claim.job.id
-    wait_s = spool.restless.still_in_s(spool, f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,))
+    wait_s = spool.restless.still_in_s(
+        f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,), spool.settings.drop_grace
+    )
     if wait_s > 0:
         again_s = SOON_S if wait_s > spool.settings.drop_grace - BUSY_S * 5 else LINKED_S
         return NotNow("linked", min(wait_s, again_s), "its inode has another name, so that another may write to it")
@@ -406,7 +379,7 @@ def _admit_links(spool: Spool, claim: Claim) -> NotNow | None:
     return None
 
 
-def _admit_name(spool: Spool, claim: Claim) -> NotNow | None:
+def _admit_name(spool: SpoolContext, claim: Claim) -> NotNow | None:
     """An id inside is a promise, a file name is a wish; neither may be the id of another job."""
     job_id = claim.job.id
     promised = claim.record.fields.get("id")

@@ -15,7 +15,7 @@ from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool import rejected
 from queuectl.spool.fs import FULL
-from queuectl.spool.inspection import MARK
+from queuectl.spool.reading import MARK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from queuectl.job.history import Entry
     from queuectl.job.job_file import Record
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 
 class SpoolFull(Busy):
@@ -61,7 +61,7 @@ class JobFile:
     )
 
     def __init__(
-        self, spool: Spool, fd: int, directory: str, job_id: str, record: Record, status: os.stat_result
+        self, spool: SpoolContext, fd: int, directory: str, job_id: str, record: Record, status: os.stat_result
     ) -> None:
         self._spool = spool
         self._fd = fd

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 SHOWN = 3
 LEAST_BYTES = 100 << 20  # or 1 % of the disk
@@ -33,7 +33,7 @@ class Output(NamedTuple):
     path: str
 
 
-def largest(spool: Spool, total_bytes: int, most_files: int | None = None) -> list[Output]:
+def largest(spool: SpoolContext, total_bytes: int, most_files: int | None = None) -> list[Output]:
     """Return the largest outputs, largest first; none that would not matter to a disk of this size.
 
     Args:
@@ -50,7 +50,7 @@ def largest(spool: Spool, total_bytes: int, most_files: int | None = None) -> li
         return []
 
 
-def _outputs(spool: Spool, names: Iterator[str]) -> Iterator[Output]:
+def _outputs(spool: SpoolContext, names: Iterator[str]) -> Iterator[Output]:
     for name in names:
         run = run_of(name)
         path = f"{spool.layout.output}/{name}"
@@ -65,7 +65,7 @@ def words(found: list[Output]) -> str:
     return f"the largest output{'s' if len(found) > 1 else ''}: {each}"
 
 
-def removal(spool: Spool, found: list[Output]) -> str:
+def removal(spool: SpoolContext, found: list[Output]) -> str:
     """Return the command that removes these outputs and keeps the jobs; it works on a full disk."""
     ids = [*dict.fromkeys(one.job_id for one in found)]
     places = {job_id: spool.find(job_id) for job_id in ids}

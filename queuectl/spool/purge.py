@@ -14,12 +14,13 @@ from itertools import islice
 from queuectl.errors import QueueError, from_os_error
 from queuectl.job.history import PROCESSING
 from queuectl.spool.claim import left_by
+from queuectl.spool.locking import take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 GROUP = 500  # jobs whose removal is made durable together: some 60 ms
 
@@ -69,7 +70,7 @@ class Removed:
         self.output_bytes += group.output_bytes
 
 
-def purge(spool: Spool, chosen: Iterable[Chosen], *, output_only: bool = False) -> Iterator[Removed]:
+def purge(spool: SpoolContext, chosen: Iterable[Chosen], *, output_only: bool = False) -> Iterator[Removed]:
     """Remove jobs, or with `output_only` only what they wrote.
 
     Yields:
@@ -89,9 +90,9 @@ def purge(spool: Spool, chosen: Iterable[Chosen], *, output_only: bool = False) 
         yield removed
 
 
-def _remove(spool: Spool, each: Chosen, removed: Removed, *, output_only: bool) -> None:
+def _remove(spool: SpoolContext, each: Chosen, removed: Removed, *, output_only: bool) -> None:
     try:
-        claim = spool.take_in(each.directory, each.id) if each.directory != PROCESSING else None
+        claim = take_in(spool, each.directory, each.id) if each.directory != PROCESSING else None
         if claim is None:
             removed.changed.append(each.id)
             return

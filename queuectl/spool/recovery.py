@@ -12,6 +12,8 @@ from queuectl.errors import Busy, InvalidData
 from queuectl.job.history import DIRECTORIES, PENDING, PROCESSING
 from queuectl.spool import rejected
 from queuectl.spool.layout import BAD_NAME, SUFFIX, job_id_of, shown
+from queuectl.spool.locking import take_in
+from queuectl.spool.reading import read_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from queuectl.job.job import Job
     from queuectl.spool.claim import Claim
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
     RunIsAlive = Callable[[Job], bool]
 
@@ -47,7 +49,7 @@ class Found:
         self.detail = detail
 
 
-def recover(spool: Spool, is_alive: RunIsAlive) -> Iterator[Found]:
+def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Found]:
     """Go through processing/ and finish what was begun.
 
     Args:
@@ -61,13 +63,13 @@ def recover(spool: Spool, is_alive: RunIsAlive) -> Iterator[Found]:
             yield reclaim(spool, job_id, is_alive)
 
 
-def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
+def reclaim(spool: SpoolContext, job_id: str, is_alive: RunIsAlive) -> Found:
     """Mend one job of processing/; see `recover`.
 
     Crash: each step is a growth or a move that the next call continues from.
     """
     try:
-        claim = spool.take_in(PROCESSING, job_id)
+        claim = take_in(spool, PROCESSING, job_id)
     except InvalidData as error:
         return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
     except OSError as error:
@@ -87,7 +89,7 @@ def reclaim(spool: Spool, job_id: str, is_alive: RunIsAlive) -> Found:
     return found
 
 
-def remove_earlier_state(spool: Spool, claim: Claim) -> bool:
+def remove_earlier_state(spool: SpoolContext, claim: Claim) -> bool:
     """Of two files of one job, one an earlier state of the other, remove the earlier; True when that was the claimed one.
 
     A copy that was made while jobs moved has such files. The later one holds all that the earlier one does.
@@ -99,7 +101,7 @@ def remove_earlier_state(spool: Spool, claim: Claim) -> bool:
         if directory == claim.directory or not spool.files.exists(spool.layout.job(directory, job_id)):
             continue
         try:
-            other = spool.read_in(directory, job_id)
+            other = read_in(spool, directory, job_id)
         except (InvalidData, OSError):
             continue
         if other is None or other.fields.get("created_at") != created_at:
@@ -113,9 +115,9 @@ def remove_earlier_state(spool: Spool, claim: Claim) -> bool:
     return False
 
 
-def _remove_other(spool: Spool, directory: str, job_id: str, seen: Job) -> None:
+def _remove_other(spool: SpoolContext, directory: str, job_id: str, seen: Job) -> None:
     try:
-        with_lock = spool.take_in(directory, job_id)
+        with_lock = take_in(spool, directory, job_id)
     except (InvalidData, OSError):
         return
     if with_lock is not None:
@@ -124,14 +126,14 @@ def _remove_other(spool: Spool, directory: str, job_id: str, seen: Job) -> None:
                 _remove(spool, with_lock)
 
 
-def _remove(spool: Spool, claim: Claim) -> None:
+def _remove(spool: SpoolContext, claim: Claim) -> None:
     if claim.directory == PENDING:
         rejected.withdraw(spool, claim.job.id, claim.inode)
     else:
         spool.files.unlink(spool.layout.job(claim.directory, claim.job.id))
 
 
-def _mend(spool: Spool, claim: Claim, is_alive: RunIsAlive) -> Found:
+def _mend(spool: SpoolContext, claim: Claim, is_alive: RunIsAlive) -> Found:
     job = claim.job
     if remove_earlier_state(spool, claim):
         return Found(job.id, "gone")
@@ -145,7 +147,7 @@ def _mend(spool: Spool, claim: Claim, is_alive: RunIsAlive) -> Found:
     return Found(job.id, "moved", job=job, detail=f"to {claim.directory}/")
 
 
-def _reject(spool: Spool, name: str, reason: str, excerpt: str | None = None) -> Found:
+def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> Found:
     job_id = job_id_of(name) or shown(name)
     try:
         kept = rejected.reject(spool, PROCESSING, name, f"{reason}\n{excerpt}" if excerpt else reason)

@@ -18,14 +18,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from queuectl.spool.spool import Spool
+    from queuectl.spool.context import SpoolContext
 
 NAP_S = 0.02
 HINT = "hint: mend it and move it back to pending/, or delete it together with this file"
 NAME_BYTES = 200  # a longer name leaves no room for REASON
 
 
-def reject(spool: Spool, directory: str, name: str, reason: str) -> str:
+def reject(spool: SpoolContext, directory: str, name: str, reason: str) -> str:
     """Move an entry that is no job to rejected/, with the reason beside it.
 
     Returns:
@@ -64,7 +64,7 @@ def _short(name: str, now: float) -> str:
     return f"{data[: NAME_BYTES - 20].decode('utf-8', 'surrogateescape')}-{new_id(now)}"
 
 
-def _write_reason(spool: Spool, path: str, text: bytes) -> None:
+def _write_reason(spool: SpoolContext, path: str, text: bytes) -> None:
     try:
         fd = spool.files.open(path, CREATE)
     except OSError:
@@ -77,7 +77,7 @@ def _write_reason(spool: Spool, path: str, text: bytes) -> None:
         spool.files.close(fd)
 
 
-def make_way(spool: Spool, directory: str, job_id: str) -> None:
+def make_way(spool: SpoolContext, directory: str, job_id: str) -> None:
     """Move whoever has taken the name of a job that is about to come to `directory`.
 
     In pending/ it gets another name and waits its turn: there a name is a wish, and an id inside is judged when it is
@@ -96,7 +96,7 @@ def make_way(spool: Spool, directory: str, job_id: str) -> None:
         _close(spool, fd)
 
 
-def give_back(spool: Spool, directory: str, job_id: str, name: str) -> None:
+def give_back(spool: SpoolContext, directory: str, job_id: str, name: str) -> None:
     """Return a stranger to pending/`name` that was moved to `directory`/`job_id` in the place of the job that was meant."""
     path = spool.layout.job(directory, job_id)
     fd = _lock(spool, path)
@@ -108,7 +108,7 @@ def give_back(spool: Spool, directory: str, job_id: str, name: str) -> None:
         _close(spool, fd)
 
 
-def withdraw(spool: Spool, job_id: str, inode: int) -> None:
+def withdraw(spool: SpoolContext, job_id: str, inode: int) -> None:
     """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
     aside = spool.files.fresh_name(spool.layout.tmp)
     try:
@@ -122,7 +122,7 @@ def withdraw(spool: Spool, job_id: str, inode: int) -> None:
         _move_back(spool, aside, job_id)
 
 
-def spare_id(spool: Spool, job_id: str) -> str:
+def spare_id(spool: SpoolContext, job_id: str) -> str:
     """Return an id for a job whose name is taken: the name, and when it came."""
     return f"{job_id[: ID_MAX - 17]}-{new_id(spool.clock.now())}"
 
@@ -134,14 +134,14 @@ def nap() -> None:
     time.sleep(NAP_S)
 
 
-def _move_back(spool: Spool, path: str, job_id: str) -> None:
+def _move_back(spool: SpoolContext, path: str, job_id: str) -> None:
     try:
         spool.files.move(path, spool.layout.job(PENDING, job_id))
     except FileExistsError:
         spool.files.move(path, spool.layout.job(PENDING, spare_id(spool, job_id)), is_fresh=True)
 
 
-def _lock(spool: Spool, path: str) -> int | None:
+def _lock(spool: SpoolContext, path: str) -> int | None:
     """Open and lock what has a name; None when it cannot be opened, unlocked when its holder does not let go."""
     try:
         fd = spool.files.open(path, READ)
@@ -157,6 +157,6 @@ def _lock(spool: Spool, path: str) -> int | None:
     return fd
 
 
-def _close(spool: Spool, fd: int | None) -> None:
+def _close(spool: SpoolContext, fd: int | None) -> None:
     if fd is not None:
         spool.files.close(fd)

@@ -50,7 +50,7 @@ KEEP = "; --leftovers leave keeps such processes"
 EXPECTED = frozenset(("completed", "cancelled", "requeued", "snoozed"))
 
 
-def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
+def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None, *, commit: bool = True) -> str:
     """Write the verdict on the job's newest attempt and move the job accordingly.
 
     Args:
@@ -67,25 +67,25 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None) -> str:
     if ended.leftovers:
         details["leftovers"] = leftovers_details(ended.leftovers)
     if cause == CANCELLED:
-        return claim.cancel(details)
+        return claim.cancel(details, commit=commit)
     if cause == STOPPED:
         if stops_in_a_row(job.history) + 1 >= MAX_STOPS:
             error = (
                 f"its worker was stopped while it ran, {MAX_STOPS} times in a row; perhaps it stops the queue itself"
             )
-            return claim.bury("interrupted", {"error": error})
-        return claim.reschedule("requeued", now, STOPPED_BY_WORKER)
+            return claim.bury("interrupted", {"error": error}, commit=commit)
+        return claim.reschedule("requeued", now, STOPPED_BY_WORKER, commit=commit)
     if not succeeded(ended.outcome):
         details["error"] = _error(spool, claim, ended.outcome)
     decided = verdict(job.fields, job.failures, job.snoozes, ended.outcome, spool.settings, now, random.random())
     if isinstance(decided, Finish):
-        return claim.finish(details)
+        return claim.finish(details, commit=commit)
     if isinstance(decided, Bury):
-        return claim.bury(decided.reason, details)
+        return claim.bury(decided.reason, details, commit=commit)
     if isinstance(decided, RetryAt):
-        return claim.reschedule("failed", decided.run_at, details)
+        return claim.reschedule("failed", decided.run_at, details, commit=commit)
     if isinstance(decided, SnoozeUntil):
-        return claim.reschedule("snoozed", decided.run_at, details)
+        return claim.reschedule("snoozed", decided.run_at, details, commit=commit)
     assert_never(decided)
 
 
@@ -160,7 +160,6 @@ class Verdicts:
 
     def add(self, finished: FinishedAttempt, now: float) -> None:
         """Add an attempt that has ended; `now` is monotonic."""
-        finished.claim.is_filed_later = True
         if not self._finished:
             self._hold_until = now + HOLD_S
         self._finished.append(finished)
@@ -192,9 +191,11 @@ class Verdicts:
         try:
             if finished.ended is None:
                 again_at = self._spool.clock.now() + 1
-                finished.event = finished.claim.reschedule("requeued", again_at, {"reason": "could not be started"})
+                finished.event = finished.claim.reschedule(
+                    "requeued", again_at, {"reason": "could not be started"}, commit=False
+                )
             else:
-                finished.event = settle(self._spool, finished.claim, finished.ended, finished.cause)
+                finished.event = settle(self._spool, finished.claim, finished.ended, finished.cause, commit=False)
         except (Replaced, SpoolFull, OSError) as error:
             self._failed(finished, error)
 

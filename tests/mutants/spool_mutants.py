@@ -131,7 +131,7 @@ SPOOL = (
     Mutant(
         "a verdict is judged anew when it could not be filed",
         "spool/claim.py",
-        (("        if self._filing is None:\n            written", "        if True:\n            written"),),
+        (("        if self._uncommitted is None:\n            written", "        if True:\n            written"),),
         (f"{FILING}a_verdict_whose_directory_could_not_be_synced_is_not_given_again",),
         "a failure counts twice, and the job is buried before its time",
     ),
@@ -156,7 +156,7 @@ SPOOL = (
     ),
     Mutant(
         "two names are not merged",
-        "spool/inspection.py",
+        "spool/locking.py",
         (("spool.files.unlink(path)", "pass"),),
         (
             f"{RECOVERY}of_two_names_of_one_inode_the_later_stays",
@@ -203,8 +203,8 @@ SPOOL = (
     ),
     Mutant(
         "no look at the name after locking",
-        "spool/spool.py",
-        (("if there is None or there.st_ino != status.st_ino:\n                return None", "pass"),),
+        "spool/locking.py",
+        (("if there is None or there.st_ino != status.st_ino:\n            return None", "pass"),),
         (f"{ENQUEUE}a_job_that_moved_on_before_its_lock_was_had_is_not_taken",),
         "a verb changes a job that has ended, under the name of one that waits",
     ),

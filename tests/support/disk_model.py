@@ -6,7 +6,7 @@ cut may leave:
 * of the names in a directory, each as it was at any moment since the directory was last synced, whatever became of the
   others; a rename to another directory may have come true at its goal only (btrfs), never at its source only;
 * of a file, each sector as it was at any moment since the file was last synced, and NUL where it had not existed at one
-  of these; its length as at any of these moments, or at any sector between; its mark (`inspection.MARK`) as at a moment
+  of these; its length as at any of these moments, or at any sector between; its mark (`reading.MARK`) as at a moment
   when it was so long, for both stand in the inode, which fits into a sector;
 * what a failed sync did not write is lost even if a later one succeeds, unless it was written once more.
 
@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.job.job_file import SECTOR_BYTES
-from queuectl.spool.inspection import MARK
 from queuectl.spool.layout import FOLDERS
+from queuectl.spool.reading import MARK
 from tests.support.fault_injection import Sabotaged
 
 if TYPE_CHECKING:

@@ -274,9 +274,9 @@ def settling(change: Callable[[Claim], object]) -> Verb:
 def settling_many(spool: Home, book: Book) -> None:
     """Settle three jobs together, as a worker does; what the disk refuses is tried again."""
     verdicts = {
-        "a": lambda claim: claim.finish({}),
-        "b": lambda claim: claim.reschedule("failed", NOON, FAILED),
-        "c": lambda claim: claim.bury("x", FAILED),
+        "a": lambda claim: claim.finish({}, commit=False),
+        "b": lambda claim: claim.reschedule("failed", NOON, FAILED, commit=False),
+        "c": lambda claim: claim.bury("x", FAILED, commit=False),
     }
     with ExitStack() as stack:
         claims = []
@@ -284,7 +284,6 @@ def settling_many(spool: Home, book: Book) -> None:
             claim = spool.take_in(PROCESSING, job_id)
             if claim is not None:
                 claims.append(stack.enter_context(claim))
-                claim.is_filed_later = True
         for _ in range(3):
             refused: dict[Claim, Exception] = {}
             for claim in claims:

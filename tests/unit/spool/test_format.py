@@ -223,8 +223,7 @@ def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
     claims = [traced.start(traced.enqueue({"command": "true"})) for _ in range(3)]
     operations(traced)
     for claim_, verb in zip(claims, ("finish", "bury", "finish"), strict=True):
-        claim_.is_filed_later = True
-        claim_.finish({}) if verb == "finish" else claim_.bury("x", {})
+        claim_.finish({}, commit=False) if verb == "finish" else claim_.bury("x", {}, commit=False)
     assert file_together(traced, claims) == {}
     for claim_ in claims:
         claim_.close()
@@ -263,7 +262,7 @@ def test_what_is_opened_is_opened_carefully() -> None:
 
 
 def test_the_order_in_which_names_stay() -> None:
-    from queuectl.spool.inspection import KEEP_ORDER
+    from queuectl.spool.locking import KEEP_ORDER
 
     assert KEEP_ORDER == (DONE, DEAD, PENDING, PROCESSING)
     said = section("Two names").replace("\n", " ")

@@ -306,8 +306,10 @@ def three_with_verdicts(spool: Home) -> list[Claim]:
     """Two completed, one failed; written, not carried out."""
     claims = [spool.start(spool.put("pending", id=job_id)) for job_id in ("a", "b", "c")]
     for claim in claims:
-        claim.is_filed_later = True
-        claim.finish({}) if claim.job.id != "c" else claim.reschedule("failed", NOON, {"exit_code": 1})
+        if claim.job.id != "c":
+            claim.finish({}, commit=False)
+        else:
+            claim.reschedule("failed", NOON, {"exit_code": 1}, commit=False)
         assert spool.where(claim.job.id) == [PROCESSING]
     spool.files.synced.clear()  # type: ignore[attr-defined]
     return claims

@@ -157,7 +157,7 @@ def test_somebody_in_processing_under_our_name_makes_way(spool: Home, monkeypatc
 
 def test_the_memory_of_restless_files_is_bounded(spool: Home) -> None:
     for number in range(30):
-        spool.restless.still_in_s(spool, f"a{number}", spool.clock.now() + 10, (number,))
+        spool.restless.still_in_s(f"a{number}", spool.clock.now() + 10, (number,), 0.1)
     assert len(spool.restless._seen) == 30
     spool.restless.forget("a3")
     assert len(spool.restless._seen) == 29
