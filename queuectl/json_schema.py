@@ -1,4 +1,4 @@
-"""schema: JSON Schema of what authors may write, for editors and for producers in other languages.
+"""json_schema: JSON Schemas of job files and config.yaml, for editors and for programs that write them.
 
 Guarantees: pure; what queuectl.job.fields and queuectl.config.settings accept, and nothing else, but for what `$comment` lists.
 Source:     JSON Schema 2020-12; the patterns mean the same in ECMAScript and Python.
@@ -38,13 +38,13 @@ _BARE = "0*[0-5]?[0-9]"  # 1h30, 2m30
 _DAY = f"({_H}?{_M}?{_S}?{_MS}?|{_H}{_BARE}|{_H}?{_M}{_BARE})"
 DURATION = f"^(?=[0-9.])({DECIMAL} *|{_W}?{_D}?{_DAY}){END}"
 NOT_SAID_OF_JOBS = (
-    "Refused although it fits: an integer written as 1.0; a day that its month does not have; an instant outside the years "
-    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or half a surrogate pair in a string; a member that is there twice; a history that is not "
+    "Refused although it matches: an integer written as 1.0; a day that its month does not have; an instant outside the years "
+    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or an unpaired surrogate in a string; a duplicate member; a history that is not "
     "the last member or that QueueCTL has not written; more than 32 levels or 1 MiB."
 )
 NOT_SAID_OF_SETTINGS = (
-    "Refused although it fits: an integer written as 1.0; a duration or size in words that is out of range; a setting that is "
-    "there twice, also under its other name. Accepted although it does not fit: numbers in quotes; lists in "
+    "Refused although it matches: an integer written as 1.0; a duration or size in words that is out of range; a duplicate "
+    "setting, also under its other name. Accepted although it does not match: numbers in quotes; lists in "
     "one string; none in other spellings; - or . for _ in names."
 )
 
@@ -80,8 +80,8 @@ def _refused(name: str) -> Schema:
 
 
 JOB: dict[str, Schema] = {
-    "id": _id("a promise: taken by another job, the file is rejected; left out: the file's name, or a new one"),
-    "command": _text("for /bin/sh -c; a job has exactly one of command and argv", maxLength=LONGEST_ARGUMENT),
+    "id": _id("unique id; if another job has it, the file is rejected; default: the file name, or a generated id"),
+    "command": _text("run by /bin/sh -c; a job has exactly one of command and argv", maxLength=LONGEST_ARGUMENT),
     "argv": {
         "type": "array",
         "items": {"type": "string", "maxLength": LONGEST_ARGUMENT},
@@ -89,46 +89,49 @@ JOB: dict[str, Schema] = {
         "minItems": 1,
         "description": "a program and its arguments, run without a shell",
     },
-    "queue": _id('the queue it waits in; "default" when left out'),
+    "queue": _id('the queue of the job; the default is "default"'),
     "name": {
         "type": "string",
         "pattern": f"^(?! *{END})[^{_class_of(NOT_IN_NAMES)}]*{END}",
         "maxLength": NAME_MAX,
-        "description": "a name for people: any text of one line",
+        "description": "a display name: any text of one line",
     },
-    "batch": _id("the batch it belongs to"),
-    "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "higher runs first; 0"},
-    "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "description": "labels to find it by"},
+    "batch": _id("the batch of the job"),
+    "priority": {"type": "integer", "minimum": -1000, "maximum": 1000, "description": "higher runs first; default 0"},
+    "tags": {"type": "array", "items": {"type": "string", "minLength": 1}, "description": "labels for filters"},
     "max_retries": {
         "type": "integer",
         "minimum": 0,
         "maximum": 1000,
-        "description": "how often it is tried again after a failure",
+        "description": "how many times a failed job is retried",
     },
-    "timeout": _seconds("seconds that one attempt may take; 0 is no limit", zero=True),
+    "timeout": _seconds("time limit of one attempt in seconds; 0 means no limit", zero=True),
     "kill_after": _seconds("seconds between SIGTERM and SIGKILL"),
-    "backoff_base": _seconds("after failed attempt n it waits backoff_base ** n seconds"),
-    "backoff_max": _seconds("the longest wait before a retry, in seconds"),
+    "backoff_base": _seconds("after failed attempt n the job waits backoff_base ** n seconds"),
+    "backoff_max": _seconds("longest wait before a retry, in seconds"),
     "backoff_jitter": {"type": "number", "minimum": 0, "maximum": 1, "description": "share of the wait that is random"},
-    "run_at": _instant("not started before then"),
-    "expires_at": _instant("not started after then, but dead"),
-    "cwd": {"type": "string", "pattern": "^/", "description": "the directory it runs in, an absolute path"},
+    "run_at": _instant("the job does not start before this time"),
+    "expires_at": _instant("a job that has not started by this time is moved to dead"),
+    "cwd": {"type": "string", "pattern": "^/", "description": "working directory of the command, an absolute path"},
     "env": {
         "type": "object",
         "propertyNames": {"pattern": "^[^=]+$", "maxLength": LONGEST_ARGUMENT - len("=")},
         "additionalProperties": {"type": "string", "maxLength": LONGEST_ARGUMENT - len("A=")},
-        "description": "variables of the command",
+        "description": "environment variables of the command",
     },
-    "unique_key": _text("refused while another job with this key waits or runs", maxLength=256),
-    "leftovers": {"enum": ["end", "leave"], "description": "end or leave processes that outlive the command"},
-    "on_interrupt": {"enum": ["requeue", "bury"], "description": "after an attempt whose end nobody saw"},
+    "unique_key": _text("the job is refused while another job with this key waits or runs", maxLength=256),
+    "leftovers": {"enum": ["end", "leave"], "description": "whether processes that the command left running are ended"},
+    "on_interrupt": {
+        "enum": ["requeue", "bury"],
+        "description": "what happens after an attempt whose end was not recorded",
+    },
     "after": _refused("after"),
     "after_policy": _refused("after_policy"),
     "lock": _refused("lock"),
-    "state": {"const": "pending", "description": "accepted because it is customary"},
-    "attempts": {"type": "integer", "const": 0, "description": "accepted because it is customary"},
-    "created_at": _instant("when it was made"),
-    "updated_at": _instant("customary"),
+    "state": {"const": "pending", "description": "accepted because other queues write it"},
+    "attempts": {"type": "integer", "const": 0, "description": "accepted because other queues write it"},
+    "created_at": _instant("time of creation"),
+    "updated_at": _instant("accepted because other queues write it"),
 }
 
 
@@ -138,14 +141,14 @@ def job_schema() -> Schema:
         "$schema": DIALECT,
         "$id": "urn:queuectl:schema:job:1",
         "title": "QueueCTL job",
-        "description": "One file in pending/, or what `queuectl enqueue` takes. Other members are kept.",
+        "description": "A job file in pending/, or the argument of `queuectl enqueue`. Other members are kept.",
         "$comment": NOT_SAID_OF_JOBS,
         "type": "object",
         "properties": {
             **{field: JOB[field] for field in FIELDS},
             "history": {
                 "type": "array",
-                "description": "what happened to it; QueueCTL writes it, authors leave it out",
+                "description": "what happened to the job; written by QueueCTL, not by authors",
             },
         },
         "oneOf": [{"required": ["command"]}, {"required": ["argv"]}],

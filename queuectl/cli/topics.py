@@ -1,7 +1,7 @@
-"""topics: the texts of `queuectl help TOPIC`; the man page is made of some of them.
+"""topics: the texts of `queuectl help TOPIC`; some of them are part of the man page.
 
-Guarantees: only the standard library is imported. What the program knows is not written down here a second time: settings,
-            examples and the format come from where they are declared.
+Guarantees: only the standard library is imported. Settings, examples and the file format are read from where they are
+            declared; they are not repeated here.
 """
 
 from __future__ import annotations
@@ -18,110 +18,117 @@ if TYPE_CHECKING:
 FORMAT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "spool", "FORMAT.md")
 
 EXIT_CODES = """\
-    0  done
-    1  failed, for none of the reasons below
-    2  the command line is wrong
+    0  success
+    1  failed, for a reason that has no code of its own
+    2  wrong command line
     3  not found: no such job, worker or setting
     4  conflict: the id exists, the job is in the wrong state, a supervisor runs
-    5  no supervisor is running, and one is needed
+    5  no supervisor is running, but the command needs one
     6  invalid data: a job or the configuration
-    7  a part of it failed; the rest was done
+    7  partly failed; the rest was done
     8  not allowed
-    9  busy or full: a lock is held, the disk is full; try again
+    9  busy or full: a lock is held or the disk is full; try again
    10  the job that was waited for did not succeed
-   70  a bug in queuectl: add --debug and report what it shows
-  124  --timeout ran out
-  130  Ctrl-C
-  141  nobody reads any more what it writes
+   70  a bug in queuectl; run again with --debug and report the output
+  124  the --timeout was reached
+  130  interrupted by Ctrl-C
+  141  the reader of the output has closed it
 
-"queuectl check" ends as monitoring plugins do: 0 OK, 1 WARNING, 2 CRITICAL,
-3 UNKNOWN.
+"queuectl check" uses the exit codes of monitoring plugins: 0 OK, 1 WARNING,
+2 CRITICAL, 3 UNKNOWN.
 
-With --propagate, "wait" and "enqueue" end with the exit code of the job that
-did not succeed: 128 + n when signal n ended it, 124 when it took too long.
+With --propagate, "wait" and "enqueue" exit with the exit code of the job that
+did not succeed. It is 128 + n if signal n ended the job, and 124 if the job
+reached its timeout.
 
-With --json an error is an object on standard error: type, title, detail,
-exit_code, and where they help, hint and excerpt.
+With --json, an error is a JSON object on standard error. It has type, title,
+detail and exit_code, and optionally hint and excerpt.
 """
 
 CRON = """\
-Cron mails what a command writes. Maintenance writes nothing when all is well;
-with -q, other commands write nothing but ids, which /dev/null takes.
+Cron mails what a command prints. "queuectl maintenance" prints nothing if there
+is no error. With -q, other commands print only ids; send these to /dev/null.
 
   PATH=/usr/local/bin:/usr/bin:/bin
 
-  # Mends, removes and tidies; brings workers back after a reboot.
+  # Runs the maintenance tasks; starts workers if none is running.
   */15 * * * *  queuectl maintenance --ensure-workers 4
 
-  # Each night; not twice while that of last night still waits or runs.
+  # Every night, unless the job of last night is still waiting or running.
   30 2 * * *    queuectl enqueue -q --unique nightly --on-conflict skip --command 'backup.sh' >/dev/null
 
-  # A job may have a time of its own: put in on Friday evening, run at night.
+  # Enqueued on Friday evening, runs at night.
   0 18 * * 5    queuectl enqueue -q --at 'tomorrow 02:00' --command 'weekly.sh' >/dev/null
 
-In a crontab a percent sign ends the line; write it as \\%. "queuectl service
-install" starts workers without cron, by systemd or launchd.
+In a crontab, write a percent sign as \\%. "queuectl service install" starts
+workers with systemd or launchd, without cron.
 """
 
 SELECTORS = """\
-cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take ids, or
-selectors that choose jobs by what they are like; not both.
+cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take either ids
+or selectors. A job is selected if it matches all selectors.
 
-  ID ...            ids, or unique prefixes (to change a job: of generated
-                    ids only)
-  -                 whole ids from standard input, one a line, or jobs as
+  ID ...            ids, or unique prefixes; a command that changes jobs takes
+                    a prefix only of a generated id
+  -                 complete ids from standard input, one a line, or jobs as
                     jsonl or tsv: list ... -o name | cancel -
-  --state STATE     a comma list; may be repeated
+  --state STATE     one or more states, separated by commas; may be repeated
   --queue, --tag, --batch NAME
-  --error TEXT      in the last error
-  --search TEXT     in id, name or command
-  --since, --until  of the last change
-  --all             all jobs to which the command applies
+  --error TEXT      TEXT is in the last error
+  --search TEXT     TEXT is in the id, name or command
+  --since, --until  time of the last change
+  --all             all jobs that the command can act on
   --limit N         only the first N, in the order of --sort
 
-Without --state, "cancel" chooses what has not ended, "retry" what failed or is
-dead, and the dlq commands what is dead; "retry" runs completed jobs again only
-with --state completed. "wait --all" chooses what has not ended; with other
-selectors "wait" chooses ended jobs too, and exits with 10 if one did not
-succeed.
+Without --state:
+  cancel            selects jobs that have not ended
+  retry             selects failed and dead jobs; completed jobs are run again
+                    only with --state completed
+  dlq               selects dead jobs
+  wait              with --all, selects jobs that have not ended; with other
+                    selectors, also ended jobs; it exits with 10 if a job did
+                    not succeed
 
-Naming ids is consent. What selectors choose is counted first, and only these
-jobs are changed, however many there are by then; a job whose state has changed
-meanwhile is left alone. On a terminal you are asked. Elsewhere the command
-needs --yes, and says how many jobs it would change without it. --dry-run only
-counts; with -o name it prints the ids.
+With ids, the command acts without asking. With selectors, it first counts the
+selected jobs. On a terminal it asks. Elsewhere it needs --yes; without it, it
+only prints the number. The command changes only the jobs that were counted. It
+skips a job whose state has changed since. --dry-run only counts; with -o name
+it also prints the ids.
 
-"list", "dlq list" and "purge" take the same filters. Lists for programs (-o
-name, jsonl, tsv, json) are complete; --limit N cuts them, which is said.
+"list", "dlq list" and "purge" take the same selectors. The output formats for
+programs (-o name, jsonl, tsv, json) list all jobs, unless --limit N is given.
+If rows are left out, a message says so.
 """
 
 STATES = """\
   pending      ready to run, or waiting for its time (run_at)
-  held         not to be started until it is released
-  failed       its last attempt failed; it waits for the next one
+  held         does not start until it is released
+  failed       its last attempt failed; it waits for a retry
   processing   a worker runs its command
-  completed    the command ended with exit code 0
-  cancelled    somebody ended it
-  dead         given up: no retry is left, expired, interrupted too often
+  completed    the command exited with code 0
+  cancelled    a user cancelled it
+  dead         no retries are left, it expired, or it was interrupted too often
 
   enqueue ---> pending ---> processing ---> completed
                   ^             |
-                  |             +---> failed, then processing once more
+                  |             +---> failed, then processing again
                   |             |
                   |             +---> dead ---> pending, by "queuectl dlq retry"
                   |             |
                   +-------------+ interrupted: worker or machine went down
 
-"queuectl cancel" ends a job in any of the first four states. "queuectl retry"
-runs one again now, also one that has ended. Attempts are numbered for ever; the
-retries are counted anew when a job that has ended is run again. An expiry that
-has passed is then removed. Cancelling a job that has ended changes nothing.
+"queuectl cancel" ends a job in any of the first four states. It does not change
+a job that has ended.
+
+"queuectl retry" runs a job now, also if it has ended. The attempts continue to
+be numbered. A job that has ended gets all its retries again. An expiry that has
+passed is removed from the job.
 """
 
 TIMES = """\
 Durations: --delay, --timeout, --kill-after; settings in config.yaml
   90              seconds; also 0.5
-  10m             w, d, h, m, s and ms, from the greatest down
+  10m             units w, d, h, m, s and ms, the largest first
   2h30m, 3d 4h, 1h30, 500ms
   5min, 5 minutes, 2 hours 30 minutes
 
@@ -129,51 +136,52 @@ Points in time: --at, --expires, --since, --until; in the local time zone
   10m             from now; with --since and --until: ago
   now + 10m, in 10m; with --since and --until also -10m, 10m ago
   14:30, 2am, 2:30pm, noon, midnight
-                  the next such time of day; with --since and --until: the last
+                  the next such time; with --since and --until: the last
   monday 9:00     the next such day; with --since and --until: the last
   today 18:00, tomorrow 02:00, yesterday
   2026-11-24, 2026-11-24 14:30, 2026-11-24T14:30:15, Nov 24 14:30
   2026-11-24T14:30:15Z, 2026-11-24T15:30:15+01:00, T14:30Z, 14:30 +0100
   2026-11-24 14:30 Europe/Berlin
-                  with its zone; RFC 3339 is one form of it
+                  with a time zone; this includes RFC 3339
   Tue Nov 24 14:30:15 UTC 2026
-                  all that date, date -u, date -R and date -I write
-  @1800000000     a Unix time: seconds since 1970; @ may be left out
-                  where ten digits could not be a duration
+                  the output of date, date -u, date -R and date -I
+  @1800000000     a Unix time: seconds since 1970; the @ may be left out
+                  before ten digits
 
-A local time that occurs twice, when clocks go back, is the first of the two. A
-local time that is skipped, when they go forward, is the first instant after.
+When clocks go back, a local time occurs twice; the first is meant. When clocks
+go forward, a local time is skipped; the first instant after the gap is meant.
 
-In the file of a job, run_at and expires_at are RFC 3339 with a zone, and
-durations are numbers of seconds.
+In a job file, run_at and expires_at are RFC 3339 with a zone, and durations are
+numbers of seconds.
 """
 
 READ = """\
 Read by queuectl:
-  QUEUECTL_HOME    the queue's directory; ~/.queuectl when it is not set
-  NO_COLOR         no colour, if it is not empty
-  TERM             no colour, if it is "dumb"
-  COLUMNS          how wide tables are; else as wide as the terminal
-  PAGER            shows long texts on a terminal; less when it is not set, none
-                   when it is empty
-  NOTIFY_SOCKET    where the supervisor tells systemd how it is
+  QUEUECTL_HOME    the queue's directory; default ~/.queuectl
+  NO_COLOR         if not empty: no colour
+  TERM             if "dumb": no colour
+  COLUMNS          width of tables; default: the width of the terminal
+  PAGER            program that shows long texts on a terminal; default less;
+                   if empty: none
+  NOTIFY_SOCKET    set by systemd; the supervisor reports its state there
 
-Each setting has a variable that wins over config.yaml. For jobs the environment
-counts that the supervisor was started in.
+Each setting has a variable, which overrides config.yaml. For jobs, the
+environment in which the supervisor was started applies.
 """
 
 GIVEN = """\
-A command starts with these, and nothing else of the environment of queuectl:
+A command starts with these variables only. It does not inherit others:
   PATH, HOME, USER, LOGNAME, SHELL, LANG, LC_*, TZ
                      from the supervisor
-  ...                what the job says in "env"
-  QUEUECTL_JOB_ID    the job's id
-  QUEUECTL_ATTEMPT   1, 2 ...
-  QUEUECTL_QUEUE     the queue it waited in
+  ...                the variables in "env" of the job
+  QUEUECTL_JOB_ID    the id of the job
+  QUEUECTL_ATTEMPT   the number of the attempt: 1, 2 ...
+  QUEUECTL_QUEUE     the queue of the job
   QUEUECTL_HOME      the queue's directory
-  QUEUECTL_RUN_ID    names this attempt; queuectl finds its processes by it
-  QUEUECTL_RESULT    a file for the job's result: JSON of at most 64 KiB
-  QUEUECTL_PROGRESS  a file; "0.4 halfway" written there is shown meanwhile
+  QUEUECTL_RUN_ID    identifies this attempt; queuectl uses it to find processes
+  QUEUECTL_RESULT    file for the result of the job: JSON of at most 64 KiB
+  QUEUECTL_PROGRESS  file for progress, such as "0.4 halfway"; shown while the
+                     job runs
 """
 
 

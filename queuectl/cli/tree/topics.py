@@ -1,14 +1,14 @@
-"""topics: what `queuectl help` tells about beside the commands; the texts are in queuectl.cli.topics."""
+"""topics: the topics of `queuectl help`; their texts are in queuectl.cli.topics."""
 
 from __future__ import annotations
 
 TOPICS = {
-    "cron": "upkeep and jobs from cron",
-    "environment": "variables that queuectl reads, and those that a command gets",
-    "examples": "an example of everything",
-    "exit-codes": "what the exit codes mean",
-    "selectors": "how to choose many jobs at once, and what is asked first",
-    "spool-format": "the files that are the queue, for programs that take part",
-    "states": "the states of a job, and what leads from one to another",
-    "time-formats": "how times and durations are written",
+    "cron": "maintenance and jobs from cron",
+    "environment": "variables that queuectl reads, and variables that a command gets",
+    "examples": "examples of every command",
+    "exit-codes": "meaning of the exit codes",
+    "selectors": "how to select many jobs, and when a command asks",
+    "spool-format": "format of the job files, for programs that write them",
+    "states": "states of a job and their transitions",
+    "time-formats": "formats of times and durations",
 }
