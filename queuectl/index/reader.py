@@ -60,6 +60,7 @@ class Reader:
     @property
     def _database(self) -> Database:
         if not self._open.is_in_place:
+            self._open.is_lost = True  # also where the next file gets the inode number of this one
             self._open.close()
             self._open = Database(self.path, for_writing=False)
             self.openings += 1

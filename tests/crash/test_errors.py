@@ -102,7 +102,7 @@ def fail(path: Path, play: Play, number: int, act: Act) -> None:
         except (QueueError, OSError) as raised:
             error = raised.with_traceback(None)
         assert files.happened, "the fault did not happen"
-        assert audit.open_descriptors() == before, "a descriptor was left open"
+        assert audit.open_descriptors() <= before, "a descriptor was left open"
         is_full = files.error in FULL
         what = "the disk is well again"
         scenarios.judge(spool, play, book.reached, may_lose_details=is_full, index=number % 7 == 0)

@@ -64,7 +64,7 @@ def check_mended(spool: Spool) -> dict[str, Job]:
 
 
 def open_descriptors() -> set[str]:
-    """Return what this process has open."""
+    """Return what this process has open. Some of it may be closed at any time: what another test left to the collector."""
     found = set()
     for fd in os.listdir("/proc/self/fd"):
         try:

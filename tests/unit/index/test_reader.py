@@ -374,6 +374,16 @@ def test_a_reader_goes_on_in_the_file_that_took_the_place_of_its_own(index: Writ
         assert found.counts()["pending"] == 0
 
 
+def test_a_reader_finds_a_new_file_that_has_the_inode_number_of_its_old_one(index: Writer) -> None:
+    """The number is free once nobody has the old file open, and file systems give it to the next file."""
+    with Reader(index.path) as found:
+        os.rename(index.path, f"{index.path}.away")
+        with pytest.raises(IndexUnavailable):
+            found.counts()
+        os.rename(f"{index.path}.away", index.path)
+        assert found.counts()["pending"] == 0
+
+
 def test_a_reader_sees_what_is_committed_while_it_is_open(index: Writer) -> None:
     with Reader(index.path) as found:
         index.put(row("a"))

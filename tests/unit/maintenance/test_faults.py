@@ -155,7 +155,7 @@ def test_any_operation_may_fail(place: Path, task: str) -> None:
                 do(inside, task)
             except (QueueError, OSError):
                 pass
-            assert audit.open_descriptors() == before, where
+            assert audit.open_descriptors() <= before, where
             judge(spool, task, where)
     print(tried, "faults at", len(trace), "operations")
     assert tried

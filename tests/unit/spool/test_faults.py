@@ -423,7 +423,7 @@ def test_any_operation_may_fail(stage: Stage, name: str) -> None:
         before = audit.open_descriptors()
         did_fail = play(armed(spool, point), scenario.verb, where)
         assert point.happened, where
-        assert audit.open_descriptors() == before, where
+        assert audit.open_descriptors() <= before, where
         if did_fail and scenario.retry:
             play(spool, scenario.verb, f"again after {where}")
             judge(spool, scenario, f"again after {where}", must_end=True)
