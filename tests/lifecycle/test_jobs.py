@@ -100,8 +100,9 @@ def test_a_command_is_its_own_session_without_our_descriptors(supervised: Make) 
     assert descriptors == "['0', '1', '2', '113']"
 
 
-def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path) -> None:
+def test_every_kind_of_end_has_its_outcome(supervised: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit code, signal, timeout, too much output, and all the ways not to start."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # a program is looked for in it, and a directory may be forbidden
     s = supervised(max_output="10KiB")
     s.start(4)
     plain = tmp_path / "plain.txt"
