@@ -28,6 +28,15 @@ PATIENCE_MS = 20_000  # only ever used up by a test that fails
 # Names that an attacker's DNS would answer: they lead here.
 RULES = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebind.test 127.0.0.1"
 SERIOUS = ("serious", "critical")
+# The page's own listener of `hashchange` comes before this one; afterwards it has begun to load, where it loads anything.
+GO = """async ([view, patience]) => {
+  const { isRefreshing } = await import('/refresh.js');
+  const until = performance.now() + patience, isOther = location.hash !== `#/${view}`;
+  const changed = new Promise((done) => addEventListener('hashchange', done, { once: true }));
+  location.hash = `#/${view}`;
+  if (isOther) await changed;
+  while (isRefreshing() && performance.now() < until) await new Promise((done) => setTimeout(done, 10));
+}"""
 
 
 def path() -> str | None:
@@ -102,8 +111,8 @@ class Person:
         return self.go(view)
 
     def go(self, view: str) -> Page:
-        """Open a view, as a link would."""
-        self.page.evaluate("view => { location.hash = `#/${view}`; }", view)
+        """Open a view, as a link would, and wait until it shows what it loads."""
+        self.page.evaluate(GO, [view, PATIENCE_MS])
         self.see("#view h1")
         return self.page
 
