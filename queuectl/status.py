@@ -103,7 +103,7 @@ class Overview:
         }
 
 
-def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
+def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) -> Overview:
     """Gather what can be told without the index; a supervisor that does not answer in time is told of as `silent`.
 
     Args:
@@ -137,7 +137,7 @@ def look(queue: Queue, *, usage: bool = True, patience_s: float = PATIENCE_S) ->
     return made
 
 
-def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervision:
+def read_supervision(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervision:
     """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
     from queuectl import control_client
     from queuectl.executor.environment import calling_job
@@ -154,7 +154,7 @@ def look_at_supervisor(queue: Queue, *, patience_s: float = PATIENCE_S) -> Super
         return Supervision(None, caller=caller, orphaned=jobs_of_orphaned_workers(queue.layout))
 
 
-def look_into_index(made: Overview, reader: Reader) -> None:
+def add_index_figures(made: Overview, reader: Reader) -> None:
     """Add what the index knows."""
     from queuectl.index.reader import Query
 

@@ -13,7 +13,7 @@ from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.fields import command_line
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import waits_for
-from queuectl.status import look_at_supervisor
+from queuectl.status import read_supervision
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
@@ -84,7 +84,7 @@ def _waiting(queue: Queue, job: Job, now: float) -> str:
     """Say what else than its own time a job waits for; empty when it does not."""
     if job.state not in ("pending", "held", "failed"):
         return ""
-    supervision = look_at_supervisor(queue, patience_s=ANSWER_S)
+    supervision = read_supervision(queue, patience_s=ANSWER_S)
     reasons = waits_for(job, supervision, now, queue.settings.backoff_max)
     said = [reason for reason in reasons if reason.until is None]
     return "; ".join(

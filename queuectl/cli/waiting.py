@@ -9,7 +9,7 @@ from __future__ import annotations
 from queuectl.cli.text import safe
 from queuectl.errors import QueueError
 from queuectl.scheduling.waits_for import OWN, Reason, Why, waits_for
-from queuectl.status import look_at_supervisor
+from queuectl.status import read_supervision
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -94,7 +94,7 @@ class Waiting:
             self._reason, self._since = reason, now
 
     def _reason_of(self, jobs: Sequence[Job]) -> tuple[tuple[object, ...], str]:
-        supervision = look_at_supervisor(self._queue, patience_s=ANSWER_S)
+        supervision = read_supervision(self._queue, patience_s=ANSWER_S)
         wall, longest = self._queue.spool.clock.now(), self._queue.settings.backoff_max
         found = [waits_for(job, supervision, wall, longest) for job in jobs]
         if not jobs or not all(found):  # one of them runs, has ended, or is about to be started

@@ -17,7 +17,7 @@ from queuectl.doctor.result import ERROR, Finding, few
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
 GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 IMMUTABLE, APPEND_ONLY = 0x10, 0x20
@@ -35,12 +35,12 @@ def is_kept(fd: int) -> bool:
     return bool(flags & (IMMUTABLE | APPEND_ONLY))
 
 
-def kept(home: Home) -> Iterator[Finding]:
+def kept(context: Context) -> Iterator[Finding]:
     """Directories and job files that were made so."""
-    paths = [path for path in home.folders() if _is_kept_folder(path)]
-    paths += [seen.path for seen in home.survey.of("kept")]
+    paths = [path for path in context.folders() if _is_kept_folder(path)]
+    paths += [seen.path for seen in context.scan.of("kept")]
     if paths:
-        named = few([home.within(path) for path in paths])
+        named = few([context.within(path) for path in paths])
         text = f"{named} cannot be changed, not even by you (chattr +i or +a): jobs neither come in there nor leave"
         yield Finding(ERROR, text, f"sudo chattr -i -a {' '.join(quoted(path) for path in paths[:MOST])}")
 

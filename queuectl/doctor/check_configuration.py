@@ -13,35 +13,35 @@ from queuectl.errors import QueueError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
 LIKE = 0.85
 OTHERS = ("QUEUECTL_HOME",)
 
 
-def file(home: Home) -> Iterator[Finding]:
+def file(context: Context) -> Iterator[Finding]:
     """Whether config.yaml can be read and is valid."""
     try:
-        config_file.load(home.layout.home, {})
+        config_file.load(context.layout.home, {})
     except QueueError as error:
-        running = "; the supervisor goes on with the last good settings" if home.supervisor is not None else ""
+        running = "; the supervisor goes on with the last good settings" if context.supervisor is not None else ""
         hint = f" ({error.hint})" if error.hint else ""
-        cure = f"$EDITOR {quoted(f'{home.layout.home}/{config_file.FILE}')}; then: queuectl config check"
+        cure = f"$EDITOR {quoted(f'{context.layout.home}/{config_file.FILE}')}; then: queuectl config check"
         yield Finding(ERROR, f"{error}{hint}{running}", cure)
 
 
-def environment(home: Home) -> Iterator[Finding]:
+def environment(context: Context) -> Iterator[Finding]:
     """Whether the variables that override it are valid, and are settings."""
     from difflib import get_close_matches
 
     known = {setting.variable: setting for setting in SETTINGS}
     known |= {f"QUEUECTL_{alias.upper()}": known[f"QUEUECTL_{name.upper()}"] for alias, name in ALIASES.items()}
-    for name in sorted(home.environ):
-        if not name.startswith("QUEUECTL_") or not home.environ[name]:
+    for name in sorted(context.environ):
+        if not name.startswith("QUEUECTL_") or not context.environ[name]:
             continue
         if name in known:
             try:
-                known[name].parse(home.environ[name])
+                known[name].parse(context.environ[name])
             except ValueError as error:
                 yield Finding(ERROR, f"{name} {error}", f"unset {name}, where it is set")
         elif (near := get_close_matches(name, [*known, *OTHERS], 1, LIKE)) and near[0] != name:

@@ -19,7 +19,7 @@ from queuectl.spool.reading import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
 MINE, OTHERS_WRITE, OTHERS_READ = 0o700, 0o022, 0o055
 KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.\d+)?")
@@ -31,22 +31,22 @@ FILES = ("config.yaml", *SECRETS, "index.sqlite3")
 BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
 
 
-def folders(home: Home) -> Iterator[Finding]:
+def folders(context: Context) -> Iterator[Finding]:
     """Directories that are missing, or something else where they should be."""
     missing = []
-    for path in home.folders():
-        status, moves = home.lstat(path), "/spool/" in path.removeprefix(home.layout.home)
+    for path in context.folders():
+        status, moves = context.lstat(path), "/spool/" in path.removeprefix(context.layout.home)
         if status is None:
-            missing.append(home.within(path))
+            missing.append(context.within(path))
         elif stat.S_ISLNK(status.st_mode):
             yield from _link(path, moves=moves)
         elif not stat.S_ISDIR(status.st_mode):
             kind = KINDS.get(stat.S_IFMT(status.st_mode), "a file")
             text = f"{path} is {kind} where a directory should be; it gets another name"
-            yield Finding(ERROR, text, mend=partial(_put_aside, home, path))
+            yield Finding(ERROR, text, repair=partial(_put_aside, context, path))
     if missing:
-        level = ERROR if home.has_supervisor and any(name.startswith("spool") for name in missing) else WARN
-        yield Finding(level, f"{home.layout.home} lacks {few(missing)}", mend=partial(_make, home, missing))
+        level = ERROR if context.has_supervisor and any(name.startswith("spool") for name in missing) else WARN
+        yield Finding(level, f"{context.layout.home} lacks {few(missing)}", repair=partial(_make, context, missing))
 
 
 def _link(path: str, *, moves: bool) -> Iterator[Finding]:
@@ -64,28 +64,30 @@ def _link(path: str, *, moves: bool) -> Iterator[Finding]:
         yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}" if is_loop else f"mkdir -p {quoted(target)}")
 
 
-def _put_aside(home: Home, path: str) -> str:
+def _put_aside(context: Context, path: str) -> str:
     number = 1
-    while home.lstat(f"{path}.{number}") is not None:
+    while context.lstat(f"{path}.{number}") is not None:
         number += 1
-    home.files.move(path, f"{path}.{number}")
+    context.files.move(path, f"{path}.{number}")
     make_directory(path)
-    return f"renamed {home.within(path)} to {home.within(path)}.{number} and made the directory"
+    return f"renamed {context.within(path)} to {context.within(path)}.{number} and made the directory"
 
 
-def _make(home: Home, missing: list[str]) -> str:
+def _make(context: Context, missing: list[str]) -> str:
     for name in missing:
-        if home.lstat(f"{home.layout.home}/{name}") is None:
-            make_directory(f"{home.layout.home}/{name}")
+        if context.lstat(f"{context.layout.home}/{name}") is None:
+            make_directory(f"{context.layout.home}/{name}")
     return f"made {few(missing)}"
 
 
-def strangers(home: Home) -> Iterator[Finding]:
+def strangers(context: Context) -> Iterator[Finding]:
     """What lies among the directories and is nothing of ours."""
     top = {folder.split("/")[0] for folder in FOLDERS}
-    unknown = [n for n in home.names("") if n not in top and not KNOWN.fullmatch(n) and not HALF_WRITTEN.fullmatch(n)]
+    unknown = [
+        n for n in context.names("") if n not in top and not KNOWN.fullmatch(n) and not HALF_WRITTEN.fullmatch(n)
+    ]
     spool = {folder.split("/")[1] for folder in FOLDERS if "/" in folder}
-    within = [f"spool/{name}" for name in home.names("spool") if name not in spool]
+    within = [f"spool/{name}" for name in context.names("spool") if name not in spool]
     if within:
         yield Finding(
             WARN,
@@ -93,26 +95,26 @@ def strangers(home: Home) -> Iterator[Finding]:
             "move job files to spool/pending, and the rest out of the spool",
         )
     if unknown:
-        yield Finding(INFO, f"{few(unknown)} in {home.layout.home} is nothing of QueueCTL's", "move it elsewhere")
+        yield Finding(INFO, f"{few(unknown)} in {context.layout.home} is nothing of QueueCTL's", "move it elsewhere")
 
 
-def modes(home: Home) -> Iterator[Finding]:
+def modes(context: Context) -> Iterator[Finding]:
     """Who may read and write what only its owner should."""
-    for path in home.folders():
+    for path in context.folders():
         status = _behind_links(path)
         if status is None or not stat.S_ISDIR(status.st_mode):
             continue
-        wrong = _wrong_with_directory(status.st_mode, is_home=path == home.layout.home)
+        wrong = _wrong_with_directory(status.st_mode, is_home=path == context.layout.home)
         if wrong is not None:
             level, text = wrong
             mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
-            mend = partial(_set, home, [os.path.realpath(path)], MINE)
-            yield Finding(level, f"{path} {mode} {text}", f"chmod 700 {quoted(path)}", mend=mend)
-        if path == home.layout.home and home.is_closed:  # nothing in it can be looked at
+            repair = partial(_set, context, [os.path.realpath(path)], MINE)
+            yield Finding(level, f"{path} {mode} {text}", f"chmod 700 {quoted(path)}", repair=repair)
+        if path == context.layout.home and context.is_closed:  # nothing in it can be looked at
             return
     for name in FILES:
-        path = f"{home.layout.home}/{name}"
-        status = home.lstat(path)
+        path = f"{context.layout.home}/{name}"
+        status = context.lstat(path)
         if status is None or not stat.S_ISREG(status.st_mode):
             continue
         allowed = 0o600 if name in SECRETS else 0o644
@@ -120,12 +122,16 @@ def modes(home: Home) -> Iterator[Finding]:
             may = "may be read by others" if name in SECRETS else "may be written by others"
             mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
             text = f"{path} {mode} {may}, who could then run commands as you"
-            yield Finding(ERROR, text, mend=partial(_set, home, [path], 0o600))
-    open_to_others = [path for name in home.names("run") if _may_be_written(home, path := f"{home.layout.run}/{name}")]
+            yield Finding(ERROR, text, repair=partial(_set, context, [path], 0o600))
+    open_to_others = [
+        path for name in context.names("run") if _may_be_written(context, path := f"{context.layout.run}/{name}")
+    ]
     if open_to_others:
-        named = [home.within(path) for path in open_to_others]
-        yield Finding(ERROR, f"{few(named)} may be written by others", mend=partial(_set, home, open_to_others, 0o600))
-    yield from _modes_of_jobs(home)
+        named = [context.within(path) for path in open_to_others]
+        yield Finding(
+            ERROR, f"{few(named)} may be written by others", repair=partial(_set, context, open_to_others, 0o600)
+        )
+    yield from _modes_of_jobs(context)
 
 
 def _behind_links(path: str) -> os.stat_result | None:
@@ -146,52 +152,52 @@ def _wrong_with_directory(mode: int, *, is_home: bool) -> tuple[str, str] | None
     return (WARN, "lets others look at what is run") if is_home and mode & OTHERS_READ else None
 
 
-def _may_be_written(home: Home, path: str) -> bool:
-    status = home.lstat(path)
+def _may_be_written(context: Context, path: str) -> bool:
+    status = context.lstat(path)
     return status is not None and not stat.S_ISLNK(status.st_mode) and bool(status.st_mode & OTHERS_WRITE)
 
 
-def _modes_of_jobs(home: Home) -> Iterator[Finding]:
-    found = home.survey.of("mode")
+def _modes_of_jobs(context: Context) -> Iterator[Finding]:
+    found = context.scan.of("mode")
     if found:
         paths = [seen.path for seen in found]
-        text = f"the mode of {home.survey.told('mode')} keeps the job from being read or changed, or lets others write"
-        yield Finding(WARN, text, mend=partial(_set, home, paths, 0o600))
+        text = f"the mode of {context.scan.described('mode')} keeps the job from being read or changed, or lets others write"
+        yield Finding(WARN, text, repair=partial(_set, context, paths, 0o600))
 
 
-def _set(home: Home, paths: list[str], mode: int) -> str:
+def _set(context: Context, paths: list[str], mode: int) -> str:
     for path in paths:
-        home.files.set_mode(path, mode)
-    return f"made {few([home.within(path) for path in paths])} {mode:04o}"
+        context.files.set_mode(path, mode)
+    return f"made {few([context.within(path) for path in paths])} {mode:04o}"
 
 
-def owners(home: Home) -> Iterator[Finding]:
+def owners(context: Context) -> Iterator[Finding]:
     """What belongs to somebody else, often because it was once run as root."""
-    foreign = [seen.path for seen in home.survey.of("foreign")]
-    paths = [*home.folders(), *(f"{home.layout.home}/{name}" for name in (*FILES, *BESIDE_INDEX))]
-    paths += [f"{home.layout.home}/{folder}/{name}" for folder in ("run", "logs") for name in home.names(folder)]
+    foreign = [seen.path for seen in context.scan.of("foreign")]
+    paths = [*context.folders(), *(f"{context.layout.home}/{name}" for name in (*FILES, *BESIDE_INDEX))]
+    paths += [f"{context.layout.home}/{folder}/{name}" for folder in ("run", "logs") for name in context.names(folder)]
     for path in paths:
-        status = home.lstat(path)
-        may_be_roots = home.within(path) in ("config.yaml", *SECRETS)
+        status = context.lstat(path)
+        may_be_roots = context.within(path) in ("config.yaml", *SECRETS)
         if status is not None and status.st_uid != os.geteuid() and not (may_be_roots and status.st_uid == 0):
             foreign.append(path)
     if foreign:
-        named = few([home.within(path) for path in sorted(foreign)])
+        named = few([context.within(path) for path in sorted(foreign)])
         yield Finding(
             ERROR,
-            f"{home.layout.home} holds what belongs to another user, and is never run or changed: {named}",
-            f"sudo chown -R {os.geteuid()} {quoted(home.layout.home)}",
+            f"{context.layout.home} holds what belongs to another user, and is never run or changed: {named}",
+            f"sudo chown -R {os.geteuid()} {quoted(context.layout.home)}",
         )
 
 
-def file_system(home: Home) -> Iterator[Finding]:
+def file_system(context: Context) -> Iterator[Finding]:
     """Whether what the home lies on keeps the promises."""
     from queuectl.supervisor.supervisor_lock import FORCE, NETWORK, file_system_of
 
-    kinds = {file_system_of(os.path.realpath(path)): path for path in (home.layout.spool, home.layout.home)}
+    kinds = {file_system_of(os.path.realpath(path)): path for path in (context.layout.spool, context.layout.home)}
     for kind, path in kinds.items():
         if kind in NETWORK:
-            level = WARN if home.environ.get(FORCE) else ERROR
+            level = WARN if context.environ.get(FORCE) else ERROR
             text = f"{path} is on a network file system ({kind}), where locks and renames do not keep jobs safe"
             yield Finding(level, text, "stop the workers and move the home to a local disk; then set QUEUECTL_HOME")
         elif kind in VOLATILE:
@@ -200,12 +206,12 @@ def file_system(home: Home) -> Iterator[Finding]:
         elif kind and kind not in PROVEN:
             text = f"{path} is on {kind}; what QueueCTL promises was tested on {', '.join(PROVEN[2:])}"
             yield Finding(INFO, text, "nothing, unless a power cut must not lose a job")
-    spool = home.lstat(home.layout.spool)
-    for path in home.folders():
-        status = home.lstat(path)
-        if spool and status and "/spool/" in path[len(home.layout.home) :] and status.st_dev != spool.st_dev:
-            text = f"{path} lies on another file system than {home.layout.spool}: jobs are moved, never copied"
+    spool = context.lstat(context.layout.spool)
+    for path in context.folders():
+        status = context.lstat(path)
+        if spool and status and "/spool/" in path[len(context.layout.home) :] and status.st_dev != spool.st_dev:
+            text = f"{path} lies on another file system than {context.layout.spool}: jobs are moved, never copied"
             yield Finding(ERROR, text, "unmount it, and have all of spool/ on one file system")
-    if not home.files.moves_at_once:
+    if not context.files.moves_at_once:
         text = "this system has no renameat2: a move takes two steps, and a crash may leave two names, which is mended"
         yield Finding(INFO, text, "nothing; a kernel of 3.15 or newer does it at once")

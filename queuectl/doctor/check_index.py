@@ -20,7 +20,7 @@ from queuectl.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
     from queuectl.index.database import IndexUnavailable
     from queuectl.index.reader import Reader
     from queuectl.index.rebuild import Difference
@@ -41,12 +41,12 @@ class Comparison:
         reader: where it can, and says that it is up to date.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self.trouble: IndexUnavailable | None = None
         self.reader: Reader | None = None
         self._suspects: dict[str, None] = {}
-        if os.path.lexists(home.layout.index):
+        if os.path.lexists(context.layout.index):
             self._open()
 
     def _open(self) -> None:
@@ -54,7 +54,7 @@ class Comparison:
         from queuectl.index.reader import Reader
 
         try:
-            reader = Reader(self._home.layout.index)
+            reader = Reader(self._context.layout.index)
             if self._is_up_to_date(reader):
                 self.reader = reader
             else:
@@ -65,23 +65,23 @@ class Comparison:
     def _is_up_to_date(self, reader: Reader) -> bool:
         from queuectl.index.clean_shutdown import is_current
 
-        if self._home.has_supervisor:
+        if self._context.has_supervisor:
             return self.catch_up()
-        return is_current(self._home.spool, reader)
+        return is_current(self._context.spool, reader)
 
     def catch_up(self) -> bool:
         """Have the supervisor write what it knows; False when it does not answer, or is still catching up."""
         from queuectl import control_client
 
-        if self._home.supervisor is None:
+        if self._context.supervisor is None:
             return False
         try:
-            answer = control_client.ask(self._home.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
+            answer = control_client.ask(self._context.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
         except QueueError:
             return False
         return not answer.get("syncing") and not answer.get("degraded")
 
-    def see(self, job: Job) -> None:
+    def compare_job(self, job: Job) -> None:
         """Compare a job with its row; what differs is looked at again by `differences`."""
         from queuectl.index.database import IndexUnavailable
         from queuectl.index.rebuild import agrees
@@ -105,67 +105,69 @@ class Comparison:
         suspects, found = dict.fromkeys((*self._suspects, *self._without_files(self.reader))), []
         seen: Marks = {}
         for _ in range(ROUNDS):
-            if not suspects or (self._home.supervisor is not None and not self.catch_up()):
+            if not suspects or (self._context.supervisor is not None and not self.catch_up()):
                 break
             for job_id in [*suspects]:
-                now, difference = mark(self._home.spool, job_id), compare(self._home.spool, self.reader, job_id)
+                now, difference = mark(self._context.spool, job_id), compare(self._context.spool, self.reader, job_id)
                 if difference is None or self._is_running(job_id):
                     del suspects[job_id]
                 elif job_id in seen and seen[job_id] == now:
                     found.append(difference)
                     del suspects[job_id]
                 seen[job_id] = now
-            self._home.nap()
+            self._context.wait()
         return found
 
     def _without_files(self, reader: Reader) -> Iterator[str]:
         for row in reader.all_rows():
-            if self._home.spool.find(row[0]) is None:
+            if self._context.spool.find(row[0]) is None:
                 yield row[0]
 
     def _is_running(self, job_id: str) -> bool:
         """Tell whether a worker has it, who says that a short run has begun only when it has ended."""
-        return self._home.supervisor is not None and self._home.spool.find(job_id) == PROCESSING
+        return self._context.supervisor is not None and self._context.spool.find(job_id) == PROCESSING
 
 
-def index(home: Home) -> Iterator[Finding]:
+def index(context: Context) -> Iterator[Finding]:
     """Whether it can be read, and agrees with the job files."""
-    home.survey  # noqa: B018  # it compares as it goes
-    trouble, differences = home.comparison.trouble, home.comparison.differences()
+    context.scan  # noqa: B018  # it compares as it goes
+    trouble, differences = context.comparison.trouble, context.comparison.differences()
     if trouble is not None:
         text = f"{trouble}; it is derived, and is made anew from the job files"
         if trouble.is_passing:
             yield Finding(WARN, str(trouble), "try again; if it stays: queuectl index rebuild")
         else:
-            yield Finding(WARN, text, mend=partial(_rebuild, home))
+            yield Finding(WARN, text, repair=partial(_rebuild, context))
     elif differences:
         text = f"the index is wrong about {plural(len(differences), 'job')}: {few([str(d) for d in differences])}"
         ids = [difference.id for difference in differences]
         yield Finding(
-            WARN, text, mend=partial(_read_again, home, ids) if home.has_supervisor else partial(_rebuild, home)
+            WARN,
+            text,
+            repair=partial(_read_again, context, ids) if context.has_supervisor else partial(_rebuild, context),
         )
 
 
-def _read_again(home: Home, job_ids: list[str]) -> str:
+def _read_again(context: Context, job_ids: list[str]) -> str:
     """Have the supervisor read these jobs anew: what is noted as changed, it looks at."""
     for job_id in job_ids:
-        home.spool.note_change(job_id)
-    home.comparison.catch_up()
+        context.spool.note_change(job_id)
+    context.comparison.catch_up()
     return f"had the supervisor read {few(job_ids)} again"
 
 
-def _rebuild(home: Home) -> str:
+def _rebuild(context: Context) -> str:
     from queuectl import control_client
     from queuectl.index.lock import IndexLock
     from queuectl.index.rebuild import rebuild
 
     try:  # a running supervisor keeps it, and opens it anew
-        control_client.ask(home.layout, {"do": "flush", "doubt": True}, timeout_s=PATIENCE_S)
+        control_client.ask(context.layout, {"do": "flush", "doubt": True}, timeout_s=PATIENCE_S)
         return "had the supervisor make the index anew"
     except NoSupervisor:
         pass
     listed = 0
-    with IndexLock(home.layout):
-        for progress in rebuild(home.spool, home.layout.index):
+    with IndexLock(context.layout):
+        for progress in rebuild(context.spool, context.layout.index):
             listed = progress.listed
     return f"built the index of {plural(listed, 'job')} anew"

@@ -20,7 +20,7 @@ from queuectl.units import plural, spell_duration, spell_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
 LOW_INODES_SHARE = 0.01
 LOW_INODES = 1000
@@ -30,76 +30,74 @@ SMALLEST_JUMP_S = 60.0
 PURGE = "queuectl purge --older-than 1d; for all that have ended: queuectl purge"
 
 
-def disk(home: Home) -> Iterator[Finding]:
+def disk(context: Context) -> Iterator[Finding]:
     """Whether there is room."""
-    space = os.statvfs(home.layout.home)
+    space = os.statvfs(context.layout.home)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
-    floor = least_free(home.settings, total)
-    where = f"the disk of {home.layout.home}"
+    floor = least_free(context.settings, total)
+    where = f"the disk of {context.layout.home}"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield _full(home, ERROR, text, total, PURGE)
+        yield _full(context, ERROR, text, total, PURGE)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
-        cure = f"free some space; largest first: du -ah {quoted(home.layout.home)} | sort -rh | head"
-        yield _full(home, WARN, text, total, cure)
+        cure = f"free some space; largest first: du -ah {quoted(context.layout.home)} | sort -rh | head"
+        yield _full(context, WARN, text, total, cure)
 
 
-def _full(home: Home, level: str, text: str, total_bytes: int, cure: str) -> Finding:
+def _full(context: Context, level: str, text: str, total_bytes: int, cure: str) -> Finding:
     """Return a finding that names the largest outputs, where some are large."""
-    found = outputs.largest(home.spool, total_bytes)
+    found = outputs.largest(context.spool, total_bytes)
     if found:
-        return Finding(level, f"{text}; {outputs.words(found)}", outputs.removal(home.spool, found))
+        return Finding(level, f"{text}; {outputs.words(found)}", outputs.removal(context.spool, found))
     return Finding(level, text, cure)
 
 
-def inodes(home: Home) -> Iterator[Finding]:
+def inodes(context: Context) -> Iterator[Finding]:
     """Whether the disk takes more files."""
-    space = os.statvfs(home.layout.home)
+    space = os.statvfs(context.layout.home)
     if space.f_files and space.f_favail < max(LOW_INODES, LOW_INODES_SHARE * space.f_files):
         level = ERROR if space.f_favail < LOW_INODES // 10 else WARN
-        text = (
-            f"the disk of {home.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
-        )
+        text = f"the disk of {context.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
         yield Finding(level, text, PURGE)
 
 
-def ballast(home: Home) -> Iterator[Finding]:
+def ballast(context: Context) -> Iterator[Finding]:
     """The space that is kept for verdicts on a full disk."""
-    status = home.lstat(home.layout.ballast)
+    status = context.lstat(context.layout.ballast)
     reserved = None if status is None else status.st_blocks * 512
-    if home.supervisor is None or (reserved is not None and reserved >= BALLAST_BYTES):
+    if context.supervisor is None or (reserved is not None and reserved >= BALLAST_BYTES):
         return
     size = "is missing" if reserved is None else f"holds {spell_size(reserved)}, not {spell_size(BALLAST_BYTES)}"
-    text = f"{home.layout.ballast} {size}: on a full disk the verdicts of running jobs would find no room"
-    yield Finding(WARN, text, mend=partial(_keep_ballast, home))
+    text = f"{context.layout.ballast} {size}: on a full disk the verdicts of running jobs would find no room"
+    yield Finding(WARN, text, repair=partial(_keep_ballast, context))
 
 
-def _keep_ballast(home: Home) -> str:
-    home.spool.free_ballast()
-    home.spool.keep_ballast()
-    status = home.lstat(home.layout.ballast)
+def _keep_ballast(context: Context) -> str:
+    context.spool.free_ballast()
+    context.spool.keep_ballast()
+    status = context.lstat(context.layout.ballast)
     return f"reserved {spell_size(0 if status is None else status.st_blocks * 512)} in run/ballast"
 
 
-def clock(home: Home) -> Iterator[Finding]:
+def clock(context: Context) -> Iterator[Finding]:
     """Whether the time is right, as far as files can tell."""
-    survey = home.survey
-    if survey.ahead:
+    scan = context.scan
+    if scan.ahead:
         text = (
-            f"{plural(survey.ahead, 'job file')} will be written in the future, up to {spell_duration(survey.ahead_s)}"
-            f" from now ({spell(home.now)[:19]}Z): the clock was set back, or was wrong"
+            f"{plural(scan.ahead, 'job file')} will be written in the future, up to {spell_duration(scan.ahead_s)}"
+            f" from now ({spell(context.now)[:19]}Z): the clock was set back, or was wrong"
         )
         yield Finding(WARN, text, "timedatectl status; if the time is right now, nothing: jobs run all the same")
     installed = os.stat(queuectl.__file__).st_mtime
-    if home.now < installed - SMALLEST_JUMP_S:
-        text = f"it is {spell(home.now)[:19]}Z by the clock, {spell_duration(installed - home.now)} before QueueCTL was"
+    if context.now < installed - SMALLEST_JUMP_S:
+        text = f"it is {spell(context.now)[:19]}Z by the clock, {spell_duration(installed - context.now)} before QueueCTL was"
         yield Finding(WARN, f"{text} installed", "timedatectl set-ntp true, or set the time")
 
 
-def limits(_home: Home) -> Iterator[Finding]:
+def limits(_context: Context) -> Iterator[Finding]:
     """How many files a process may have open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
@@ -111,15 +109,15 @@ def limits(_home: Home) -> Iterator[Finding]:
         yield Finding(WARN, text, f"{raise_it}; then start the workers again")
 
 
-def logs(home: Home) -> Iterator[Finding]:
+def logs(context: Context) -> Iterator[Finding]:
     """Logs that have grown past what rotation lets them."""
     sizes = {
         name: status.st_size
-        for name in home.names("logs")
-        if (status := home.lstat(f"{home.layout.logs}/{name}")) is not None
+        for name in context.names("logs")
+        if (status := context.lstat(f"{context.layout.logs}/{name}")) is not None
     }
     huge = [f"{name} ({spell_size(size)})" for name, size in sizes.items() if size > LOG_BYTES]
     if huge:
-        paths = " ".join(quoted(f"{home.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
+        paths = " ".join(quoted(f"{context.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
         text = f"logs/ is larger than rotation keeps it: {few(huge)}"
         yield Finding(WARN, text, f"look at its end for what repeats, then: truncate -s 0 {paths}")

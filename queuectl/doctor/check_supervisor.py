@@ -13,12 +13,12 @@ from queuectl.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
 
-def supervisor(home: Home) -> Iterator[Finding]:
+def supervisor(context: Context) -> Iterator[Finding]:
     """Whether it answers, and is well."""
-    running = home.supervisor
+    running = context.supervisor
     if running is not None:
         pid = running["pid"]
         if running["degraded"]:
@@ -29,15 +29,15 @@ def supervisor(home: Home) -> Iterator[Finding]:
                 INFO, f"the supervisor (pid {pid}) drains: no new job is started", f"when it has gone: {START}"
             )
         return
-    if home.holder is None:
+    if context.holder is None:
         return
     from queuectl.executor.process_tree import is_stopped
 
-    pid = home.holder
+    pid = context.holder
     if is_stopped(pid):
         text = f"the supervisor (pid {pid}) does not answer, for it was stopped (SIGSTOP)"
         yield Finding(ERROR, text, f"kill -CONT {pid}")
-    elif home.is_silent:
+    elif context.is_silent:
         text = f"the supervisor (pid {pid}) does not answer"
         yield Finding(ERROR, text, f"queuectl worker logs; if it stays so: kill {pid}, then: {START}")
     else:
@@ -45,20 +45,20 @@ def supervisor(home: Home) -> Iterator[Finding]:
         yield Finding(ERROR, text, f"see what it is: ps -fp {pid}; then: kill {pid}")
 
 
-def version(home: Home) -> Iterator[Finding]:
+def version(context: Context) -> Iterator[Finding]:
     """Whether the supervisor is of the version that is installed."""
-    running = home.supervisor
+    running = context.supervisor
     if running is not None and running["version"] != __version__:
         text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
         yield Finding(WARN, text, "queuectl worker restart")
 
 
-def events(home: Home) -> Iterator[Finding]:
+def events(context: Context) -> Iterator[Finding]:
     """Whether the supervisor is told of changed files, or has to look for them."""
-    why = home.supervisor.get("polling") if home.supervisor is not None else None
+    why = context.supervisor.get("polling") if context.supervisor is not None else None
     if why is None:
         return
-    every = spell_duration(home.settings.poll_interval)
+    every = spell_duration(context.settings.poll_interval)
     text = f"the system does not report changed files: {why}; the supervisor looks for them every {every}"
     limit = next((word for word in why.split() if word.startswith("fs.inotify.")), None)
     if limit is None:
@@ -77,34 +77,34 @@ def _number_in(path: str) -> int | None:
         return None
 
 
-def workers(home: Home) -> Iterator[Finding]:
+def workers(context: Context) -> Iterator[Finding]:
     """Whether there is somebody to run what is due."""
-    running = home.supervisor
+    running = context.supervisor
     lost = [worker["name"] for worker in running["workers"] if worker["state"] == "backoff"] if running else []
     if lost:
         yield Finding(WARN, f"{few(lost)} died and is started again later", f"queuectl worker logs {lost[0]}")
-    due = home.survey.due
-    if not due or home.holder is not None or (running and (running["workers"] or running["draining"])):
+    due = context.scan.due
+    if not due or context.holder is not None or (running and (running["workers"] or running["draining"])):
         return
     who = "the supervisor has no workers" if running else "no supervisor runs"
     yield Finding(WARN, f"{plural(due, 'job')} could run now, but {who}", START)
 
 
-def traces(home: Home) -> Iterator[Finding]:
+def traces(context: Context) -> Iterator[Finding]:
     """What a supervisor that was killed has left in run/."""
     from queuectl.supervisor.supervisor_lock import TRACES, noted_pid
 
-    left = [f"run/{name}" for name in TRACES if home.lstat(f"{home.layout.run}/{name}") is not None]
-    if left and not home.has_supervisor:
-        if "run/supervisor.json" in left and noted_pid(home.layout) is None:
+    left = [f"run/{name}" for name in TRACES if context.lstat(f"{context.layout.run}/{name}") is not None]
+    if left and not context.has_supervisor:
+        if "run/supervisor.json" in left and noted_pid(context.layout) is None:
             text = f"{few(left)} came with a copy: the supervisor of another home made them"
-            yield Finding(INFO, text, mend=partial(_tidy, home))
+            yield Finding(INFO, text, repair=partial(_tidy, context))
             return
         text = f"the last supervisor was killed and has left {few(left)}"
-        yield Finding(WARN, text, mend=partial(_tidy, home))
+        yield Finding(WARN, text, repair=partial(_tidy, context))
 
 
-def _tidy(home: Home) -> str:
+def _tidy(context: Context) -> str:
     from queuectl.supervisor.supervisor_lock import tidy
 
-    return f"removed {few([f'run/{name}' for name in tidy(home.layout)])}"
+    return f"removed {few([f'run/{name}' for name in tidy(context.layout)])}"

@@ -24,9 +24,9 @@ from queuectl.errors import QueueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
-    Look = Callable[[Home], Iterator[Finding]]
+    CheckFunction = Callable[[Context], Iterator[Finding]]
 
 NO_HOME = "there is no {} yet; it is made with the first job"
 
@@ -34,12 +34,12 @@ NO_HOME = "there is no {} yet; it is made with the first job"
 class Check:
     """One row of the table; `about` says what is so when nothing is found."""
 
-    __slots__ = ("about", "look", "name")
+    __slots__ = ("about", "function", "name")
 
-    def __init__(self, name: str, about: str, look: Look) -> None:
+    def __init__(self, name: str, about: str, function: CheckFunction) -> None:
         self.name = name
         self.about = about
-        self.look = look
+        self.function = function
 
 
 CHECKS = (
@@ -71,7 +71,7 @@ CHECKS = (
     Check("duplicates", "every id is one job", check_jobs.duplicates),
     Check("ignored", "no file in pending/ is passed over for its name", check_jobs.ignored),
     Check("far", "no job waits for a time far away", check_jobs.far),
-    Check("litter", "no unfinished file was left behind", check_temp_files.litter),
+    Check("litter", "no unfinished file was left behind", check_temp_files.temp_files),
     Check("outputs", "every output has its job", check_temp_files.outputs),
     Check("inputs", "every input has its job", check_temp_files.inputs),
     Check("rejected", "no file was set aside as no job", check_temp_files.rejected),
@@ -81,7 +81,7 @@ CHECKS = (
 )
 
 
-class Mended:
+class Repair:
     """What became of a finding that could be mended.
 
     Attributes:
@@ -100,35 +100,35 @@ class Mended:
         return {"check": self.check, "done": self.is_done, "text": self.text}
 
 
-def examine(home: Home) -> list[Finding]:
+def examine(context: Context) -> list[Finding]:
     """Make every check; the worst findings come last. Of a home that does not exist there is one thing to say."""
-    if not home.find():
-        found = Finding(INFO, NO_HOME.format(home.layout.home), "queuectl enqueue --command 'echo hello'")
+    if not context.find():
+        found = Finding(INFO, NO_HOME.format(context.layout.home), "queuectl enqueue --command 'echo hello'")
         found.check = "folders"
         return [found]
-    checks = [check for check in CHECKS if check.name == "modes"] if home.is_closed else CHECKS
-    findings = [finding for check in checks for finding in _made(check, home)]
+    checks = [check for check in CHECKS if check.name == "modes"] if context.is_closed else CHECKS
+    findings = [finding for check in checks for finding in _run(check, context)]
     return sorted(findings, key=lambda finding: LEVELS.index(finding.level))
 
 
-def mend(home: Home) -> list[Mended]:
+def repair_all(context: Context) -> list[Repair]:
     """Mend what can be mended, check by check; each sees what those before it have mended."""
-    return [done for check in CHECKS for finding in _made(check, home) for done in _mended(finding, home)]
+    return [done for check in CHECKS for finding in _run(check, context) for done in _repaired(finding, context)]
 
 
-def _mended(finding: Finding, home: Home) -> Iterator[Mended]:
-    if finding.mend is None:
+def _repaired(finding: Finding, context: Context) -> Iterator[Repair]:
+    if finding.repair is None:
         return
     try:
-        yield Mended(finding.check, finding.mend(), is_done=True)
+        yield Repair(finding.check, finding.repair(), is_done=True)
     except (QueueError, OSError) as error:
-        yield Mended(finding.check, _in_words(error), is_done=False)
-    home.look_again()
+        yield Repair(finding.check, _in_words(error), is_done=False)
+    context.refresh()
 
 
-def _made(check: Check, home: Home) -> Iterator[Finding]:
+def _run(check: Check, context: Context) -> Iterator[Finding]:
     try:
-        for finding in check.look(home):
+        for finding in check.function(context):
             finding.check = check.name
             yield finding
     except (QueueError, OSError) as error:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.doctor.check_index import Comparison
-    from queuectl.doctor.scan import Survey
+    from queuectl.doctor.scan import Scan
 
 ANSWER_S = 10.0
 SETTLE_S = 3.0  # a supervisor that has just taken its lock listens by then, and one that leaves has left
@@ -34,7 +34,7 @@ ASTRAY = (errno.ENOTDIR, errno.ELOOP)  # a name that leads nowhere: another chec
 ANOTHER = "move it away, or name another place: --home DIR"
 
 
-class Home:
+class Context:
     """One home directory.
 
     Args:
@@ -51,12 +51,12 @@ class Home:
         self.settings = _settings(layout.home, environ)
         self.spool = Spool(layout, self.settings)
         self.files = self.spool.files
-        self.look_again()
+        self.refresh()
 
-    def look_again(self) -> None:
+    def refresh(self) -> None:
         """Forget what was seen: something was changed."""
         self.now = self.spool.clock.now()
-        self._survey: Survey | None = None
+        self._scan: Scan | None = None
         self._comparison: Comparison | None = None
         self._supervisor: dict[str, Any] | None = None
         self._holder: int | None = None
@@ -169,7 +169,7 @@ class Home:
             self._ask_once()
             if self._supervisor is not None or self._holder is None or self._is_silent:
                 return
-            self.nap()
+            self.wait()
 
     def _ask_once(self) -> None:
         from queuectl import control_client
@@ -183,20 +183,20 @@ class Home:
             pass
         self._holder = None if self._supervisor is not None else supervisor_lock.holder_of(self.layout)
 
-    def nap(self) -> None:
+    def wait(self) -> None:
         """Let what is on its way arrive."""
         time.sleep(LOOK_AGAIN_S)
 
     # --- what is gathered once
 
     @property
-    def survey(self) -> Survey:
+    def scan(self) -> Scan:
         """What was seen of the job files."""
-        if self._survey is None:
-            from queuectl.doctor.scan import Survey
+        if self._scan is None:
+            from queuectl.doctor.scan import Scan
 
-            self._survey = Survey(self)
-        return self._survey
+            self._scan = Scan(self)
+        return self._scan
 
     @property
     def comparison(self) -> Comparison:

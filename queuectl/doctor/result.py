@@ -23,26 +23,26 @@ class Finding:
             could run commands.
         text: what is wrong and where, with the figures.
         cure: what to type or to do.
-        mend: puts it right, and returns what was done; raises OSError or QueueError when it cannot be done now.
+        repair: puts it right, and returns what was done; raises OSError or QueueError when it cannot be done now.
 
     Attributes:
         check: the name of the check that found it.
         reason: why the check could not be made, if that is what there is to tell.
     """
 
-    __slots__ = ("check", "cure", "level", "mend", "reason", "text")
+    __slots__ = ("check", "cure", "level", "reason", "repair", "text")
 
-    def __init__(self, level: str, text: str, cure: str = FIX, mend: Callable[[], str] | None = None) -> None:
+    def __init__(self, level: str, text: str, cure: str = FIX, repair: Callable[[], str] | None = None) -> None:
         self.check = ""
         self.level = level
         self.text = text
         self.cure = cure
-        self.mend = mend
+        self.repair = repair
         self.reason = ""
 
     def as_dict(self) -> dict[str, object]:
         """Return what JSON has."""
-        can_fix = self.mend is not None
+        can_fix = self.repair is not None
         return {"check": self.check, "level": self.level, "text": self.text, "cure": self.cure, "fixable": can_fix}
 
 

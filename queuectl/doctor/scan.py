@@ -23,7 +23,7 @@ from queuectl.spool.reading import read_record, wrong_with_inode
 if TYPE_CHECKING:
     import os
 
-    from queuectl.doctor.context import Home
+    from queuectl.doctor.context import Context
 
     Mark = tuple[int, ...]
     Kinds = dict[str, str]  # what is wrong, and a detail
@@ -43,7 +43,7 @@ PASSING = (
 )  # these states are passed through by whoever has the lock
 
 
-class Seen:
+class SuspectEntry:
     """One entry of a directory that looked wrong.
 
     Attributes:
@@ -70,7 +70,7 @@ class Seen:
         return job_id_of(self.name) or ""
 
 
-class Look:
+class EntryState:
     """What one look at an entry has shown.
 
     Attributes:
@@ -88,7 +88,7 @@ class Look:
         self.job: Job | None = None
 
 
-class Survey:
+class Scan:
     """What was seen.
 
     Attributes:
@@ -99,83 +99,83 @@ class Survey:
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._found: dict[str, list[Seen]] = {}
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._found: dict[str, list[SuspectEntry]] = {}
         self.jobs = self.due = self.ahead = self.far = 0
         self.ahead_s = 0.0
         self.first_far: tuple[str, float] | None = None
         self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
-            for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
-                self._see(directory, name)
+            for number, name in enumerate(context.each_name(f"spool/{directory}"), 1):
+                self._add(directory, name)
                 if number % 500 == 0:
-                    home.on_step(500)
+                    context.on_step(500)
         self._found = {kind: self._confirmed(found) for kind, found in self._found.items()}
 
-    def of(self, kind: str, *directories: str) -> list[Seen]:
+    def of(self, kind: str, *directories: str) -> list[SuspectEntry]:
         """Return what was found of a kind, in these directories or in all."""
         return [seen for seen in self._found.get(kind, ()) if not directories or seen.directory in directories]
 
-    def told(self, kind: str, *directories: str) -> str:
+    def described(self, kind: str, *directories: str) -> str:
         """Name what was found of a kind, the first few, and say how many more there are, or at least are."""
         return few([str(seen) for seen in self.of(kind, *directories)], is_cut=kind in self._cut)
 
-    def _see(self, directory: str, name: str) -> None:
-        look = self._look(directory, name)
-        if look.job is not None:
-            self._count(look.job)
-        if look.age_s < -FUTURE_S:
-            self.ahead, self.ahead_s = self.ahead + 1, max(self.ahead_s, -look.age_s)
-        path = f"{self._home.layout.directory(directory)}/{name}"
-        for kind, detail in look.kinds.items():
+    def _add(self, directory: str, name: str) -> None:
+        state = self._entry_state(directory, name)
+        if state.job is not None:
+            self._count(state.job)
+        if state.age_s < -FUTURE_S:
+            self.ahead, self.ahead_s = self.ahead + 1, max(self.ahead_s, -state.age_s)
+        path = f"{self._context.layout.directory(directory)}/{name}"
+        for kind, detail in state.kinds.items():
             found = self._found.setdefault(kind, [])
             if len(found) < LIMIT:
-                found.append(Seen(directory, name, path, kind, detail, look.mark))
+                found.append(SuspectEntry(directory, name, path, kind, detail, state.mark))
             else:
                 self._cut.add(kind)
 
     def _count(self, job: Job) -> None:
-        home = self._home
+        context = self._context
         self.jobs += 1
-        home.comparison.see(job)
+        context.comparison.compare_job(job)
         if job.directory != PENDING or job.is_held:
             return
-        due_at = job.due_at(home.now, home.settings.backoff_max)
-        self.due += due_at <= home.now
-        if due_at - home.now > FAR_S:
+        due_at = job.due_at(context.now, context.settings.backoff_max)
+        self.due += due_at <= context.now
+        if due_at - context.now > FAR_S:
             self.far += 1
             self.first_far = self.first_far or (job.id, due_at)
 
     # --- one entry
 
-    def _look(self, directory: str, name: str) -> Look:
-        home, path = self._home, f"{self._home.layout.directory(directory)}/{name}"
-        status = home.lstat(path)
+    def _entry_state(self, directory: str, name: str) -> EntryState:
+        context, path = self._context, f"{self._context.layout.directory(directory)}/{name}"
+        status = context.lstat(path)
         if status is None:
-            return Look()
-        look = Look((status.st_ino, status.st_size, status.st_ctime_ns), age_s=home.now - status.st_mtime)
+            return EntryState()
+        state = EntryState((status.st_ino, status.st_size, status.st_ctime_ns), age_s=context.now - status.st_mtime)
         if directory == PENDING and is_ignored(name):
-            look.kinds = {"ignored": ""} if home.age_s(status) > FORGOTTEN_S else {}
-            return look
-        look.kinds = _wrong_with_entry(directory, name, status)
-        if look.kinds.keys() - {"mode"}:
-            return look
+            state.kinds = {"ignored": ""} if context.age_s(status) > FORGOTTEN_S else {}
+            return state
+        state.kinds = _wrong_with_entry(directory, name, status)
+        if state.kinds.keys() - {"mode"}:
+            return state
         try:
-            look.job = self._read(directory, name, look.kinds)
-            self._judge(look.job, status, look.kinds)
+            state.job = self._read(directory, name, state.kinds)
+            self._check_job(state.job, status, state.kinds)
         except FileNotFoundError:
-            return Look()
+            return EntryState()
         except InvalidData as error:
-            if directory != PENDING or look.age_s >= home.settings.drop_grace:
-                look.kinds["stranger"] = str(error)
+            if directory != PENDING or state.age_s >= context.settings.drop_grace:
+                state.kinds["stranger"] = str(error)
         except OSError as error:
-            if "mode" not in look.kinds:
-                look.kinds["unreadable"] = error.strerror or str(error)
-        return look
+            if "mode" not in state.kinds:
+                state.kinds["unreadable"] = error.strerror or str(error)
+        return state
 
     def _read(self, directory: str, name: str, kinds: Kinds) -> Job:
-        files, layout = self._home.files, self._home.layout
+        files, layout = self._context.files, self._context.layout
         fd = files.open(f"{layout.directory(directory)}/{name}", READ)
         try:
             record = read_record(files.read(fd, MAX_FILE_BYTES), directory, files.fstat(fd).st_mode)
@@ -187,42 +187,42 @@ class Survey:
         finally:
             files.close(fd)
 
-    def _judge(self, job: Job, status: os.stat_result, kinds: Kinds) -> None:
+    def _check_job(self, job: Job, status: os.stat_result, kinds: Kinds) -> None:
         """Say what is wrong with a file that is a job."""
-        home = self._home
+        context = self._context
         if job.is_torn:
             kinds["torn"] = ""
         if job.directory == PENDING and leads_to(job.history) in (DONE, DEAD):
             kinds["unfiled"] = job.last_event
         for directory in LATER[job.directory]:
-            other = home.lstat(home.layout.job(directory, job.id))
+            other = context.lstat(context.layout.job(directory, job.id))
             if other is not None:
                 kinds["linked" if other.st_ino == status.st_ino else "twice"] = directory
         if (
             status.st_nlink > 1
             and job.directory != PROCESSING
-            and home.now - status.st_ctime > home.settings.drop_grace
+            and context.now - status.st_ctime > context.settings.drop_grace
         ):
-            places = (home.lstat(home.layout.job(directory, job.id)) for directory in DIRECTORIES)
+            places = (context.lstat(context.layout.job(directory, job.id)) for directory in DIRECTORIES)
             if status.st_nlink > sum(place is not None and place.st_ino == status.st_ino for place in places):
                 kinds["shared"] = ""
 
     # --- the second look
 
-    def _confirmed(self, found: list[Seen]) -> list[Seen]:
+    def _confirmed(self, found: list[SuspectEntry]) -> list[SuspectEntry]:
         """Keep what is still there as it was."""
         if found:
-            self._home.nap()
+            self._context.wait()
         return [seen for seen in found if self._is_still_wrong(seen)]
 
-    def _is_still_wrong(self, seen: Seen) -> bool:
-        look = self._look(seen.directory, seen.name)
-        if look.mark != seen.mark or seen.kind not in look.kinds:
+    def _is_still_wrong(self, seen: SuspectEntry) -> bool:
+        state = self._entry_state(seen.directory, seen.name)
+        if state.mark != seen.mark or seen.kind not in state.kinds:
             return False
-        return seen.kind not in PASSING or not self._is_in_hand(seen.path)
+        return seen.kind not in PASSING or not self._is_locked(seen.path)
 
-    def _is_in_hand(self, path: str) -> bool:
-        files = self._home.files
+    def _is_locked(self, path: str) -> bool:
+        files = self._context.files
         try:
             fd = files.open(path, READ)
         except OSError:

@@ -30,7 +30,7 @@ PER_S = 400  # jobs removed while a supervisor takes note of each: four per cent
 LONGEST_REST_S = 2.0
 
 
-class Work:
+class TaskContext:
     """The surroundings of a task.
 
     Args:
@@ -41,7 +41,7 @@ class Work:
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
-        failed: what `take_away` could not remove.
+        failed: what `remove_under_lock` could not remove.
         gave_up_ballast: the room that is kept for verdicts has to be taken again.
     """
 
@@ -110,7 +110,7 @@ class Work:
         files.close(files.open(path, APPEND))
         files.touch(path)
 
-    def take_away(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
+    def remove_under_lock(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
         """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays.
 
         One that cannot be removed is told of at the end of the task, and keeps no other from being removed.
@@ -118,12 +118,12 @@ class Work:
         if self.dry_run:
             return True
         try:
-            return self._take_away(path, is_free)
+            return self._remove_under_lock(path, is_free)
         except OSError as error:
             self.failed.append(from_os_error(error, f"cannot remove {path}"))
             return False
 
-    def _take_away(self, path: str, is_free: Callable[[], bool]) -> bool:
+    def _remove_under_lock(self, path: str, is_free: Callable[[], bool]) -> bool:
         files = self.spool.files
         try:
             fd = files.open(path, READ)

@@ -15,26 +15,26 @@ from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
 KEPT_S = 30 * 86400.0
 NAME = re.compile(r"(supervisor|maintenance|web|worker-\d+)\.log(\.\d+)?")
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Remove those that have not changed for KEPT_S."""
-    files, folder = work.spool.files, work.layout.logs
+    files, folder = context.spool.files, context.layout.logs
     removed = freed = 0
     for name in [*files.names(folder)]:
         found, path = NAME.fullmatch(name), f"{folder}/{name}"
-        if found is None or not (found[2] or (found[1].startswith("worker-") and not work.is_supervised)):
+        if found is None or not (found[2] or (found[1].startswith("worker-") and not context.is_supervised)):
             continue
         status = files.lstat(path)
-        if status is None or work.now - status.st_mtime <= KEPT_S:
+        if status is None or context.now - status.st_mtime <= KEPT_S:
             continue
-        if not work.dry_run:
+        if not context.dry_run:
             files.unlink(path)
         removed += 1
         freed += status.st_size
-    words = f"{work.removed} {plural(removed, 'old log')}, {spell_size(freed)}" if removed else ""
+    words = f"{context.removed} {plural(removed, 'old log')}, {spell_size(freed)}" if removed else ""
     return Report(words, files=removed, bytes=freed)

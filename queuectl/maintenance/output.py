@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.errors import QueueError
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
 ORPHAN_S = 86400.0
 GROUP = 100
@@ -43,32 +43,32 @@ class Written(NamedTuple):
     changed_at: float
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Look at every file in output/ once; a second time only when they are too much."""
-    is_day = work.is_due(LOOKED_FOR)
+    is_day = context.is_due(LOOKED_FOR)
     total = orphans = freed = 0
-    for number, each in enumerate(_written(work)):
-        if is_day and _is_orphan(work, each) and _take_away(work, each):
+    for number, each in enumerate(_written(context)):
+        if is_day and _is_orphan(context, each) and _remove_under_lock(context, each):
             orphans += 1
             freed += each.size
         else:
             total += each.size
         if number % 1000 == 999:
-            work.rest()
+            context.rest()
     if is_day:
-        orphans += _inputs(work)
-        work.note(LOOKED_FOR)
-    bound = work.settings.retention_output or inf
-    jobs, made_room = _make_room(work, total - bound) if total > bound else (0, 0)
+        orphans += _inputs(context)
+        context.note(LOOKED_FOR)
+    bound = context.settings.retention_output or inf
+    jobs, made_room = _make_room(context, total - bound) if total > bound else (0, 0)
     parts = []
     if orphans:
         parts.append(f"{plural(orphans, 'file')} of no job")
     if jobs:
         parts.append(f"the output of {plural(jobs, 'job')}")
-    words = f"{work.removed} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
+    words = f"{context.removed} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""
     return Report(
         words,
-        failed=_still_full(work),
+        failed=_still_full(context),
         jobs=jobs,
         orphans=orphans,
         output_bytes=freed + made_room,
@@ -76,20 +76,20 @@ def run_once(work: Work) -> Report:
     )
 
 
-def _still_full(work: Work) -> list[QueueError]:
+def _still_full(context: TaskContext) -> list[QueueError]:
     """Return the error of a disk too full for new jobs, with the outputs that only a person may remove."""
     try:
-        refuse_when_full(work.spool)
+        refuse_when_full(context.spool)
     except Busy as error:
         return [error]
     return []
 
 
-def _written(work: Work) -> Iterator[Written]:
-    files = work.spool.files
-    for name in files.names(work.layout.output):
+def _written(context: TaskContext) -> Iterator[Written]:
+    files = context.spool.files
+    for name in files.names(context.layout.output):
         run = run_of(name)
-        status = files.lstat(f"{work.layout.output}/{name}") if run is not None else None
+        status = files.lstat(f"{context.layout.output}/{name}") if run is not None else None
         if run is not None and status is not None and stat.S_ISREG(status.st_mode):
             yield Written(name, run[0], status.st_size, status.st_mtime, changed_at(status))
 
@@ -97,67 +97,69 @@ def _written(work: Work) -> Iterator[Written]:
 # --- what belongs to no job
 
 
-def _is_orphan(work: Work, each: Written) -> bool:
-    return work.now - each.changed_at > ORPHAN_S and work.spool.find(each.job_id) is None
+def _is_orphan(context: TaskContext, each: Written) -> bool:
+    return context.now - each.changed_at > ORPHAN_S and context.spool.find(each.job_id) is None
 
 
-def _take_away(work: Work, each: Written) -> bool:
+def _remove_under_lock(context: TaskContext, each: Written) -> bool:
     """Remove it, unless a run holds it; a run that begins meanwhile under a job of that id finds the file locked."""
-    return work.take_away(f"{work.layout.output}/{each.name}", lambda: work.spool.find(each.job_id) is None)
+    return context.remove_under_lock(
+        f"{context.layout.output}/{each.name}", lambda: context.spool.find(each.job_id) is None
+    )
 
 
-def _inputs(work: Work) -> int:
+def _inputs(context: TaskContext) -> int:
     """Remove what was to be read by jobs that are no more."""
     removed = 0
-    folder = work.layout.input
-    for name in [*work.spool.files.names(folder)]:
-        age = work.age(f"{folder}/{name}")
-        if age is not None and age > ORPHAN_S and is_id(name) and work.spool.find(name) is None:
-            removed += work.take_away(f"{folder}/{name}")
+    folder = context.layout.input
+    for name in [*context.spool.files.names(folder)]:
+        age = context.age(f"{folder}/{name}")
+        if age is not None and age > ORPHAN_S and is_id(name) and context.spool.find(name) is None:
+            removed += context.remove_under_lock(f"{folder}/{name}")
     return removed
 
 
 # --- what is too much
 
 
-def _make_room(work: Work, surplus: float) -> tuple[int, int]:
+def _make_room(context: TaskContext, surplus: float) -> tuple[int, int]:
     """Remove the oldest output of jobs in done/ until `surplus` bytes are free; returns how many jobs and bytes."""
     would: dict[str, int] = {}
     jobs = freed = 0
-    sorter = Sorter(work.layout.home)
+    sorter = Sorter(context.layout.home)
     try:
-        for each in _written(work):
+        for each in _written(context):
             sorter.add(f"{max(0, int(each.mtime)):012} {each.size} {each.job_id} {each.name}")
         for number, line in enumerate(sorter, 1):
             if freed >= surplus:
                 break
             _, size, job_id, name = line.split(" ")
-            if work.dry_run:
-                freed += _note_output(work, job_id, int(size), would)
+            if context.dry_run:
+                freed += _note_output(context, job_id, int(size), would)
                 continue
-            gone = _remove_output(work, job_id, name)
+            gone = _remove_output(context, job_id, name)
             jobs += gone is not None
             freed += gone or 0
             if number % GROUP == 0:
-                work.rest()
+                context.rest()
     finally:
         sorter.close()
     return jobs or len(would), freed
 
 
-def _note_output(work: Work, job_id: str, size: int, would: dict[str, int]) -> int:
-    if work.spool.find(job_id) != DONE:
+def _note_output(context: TaskContext, job_id: str, size: int, would: dict[str, int]) -> int:
+    if context.spool.find(job_id) != DONE:
         return 0
     would[job_id] = would.get(job_id, 0) + size
     return size
 
 
-def _remove_output(work: Work, job_id: str, name: str) -> int | None:
+def _remove_output(context: TaskContext, job_id: str, name: str) -> int | None:
     """Remove what the job of an output file wrote; None when it is not in done/, or was dealt with before."""
-    if not work.spool.files.exists(f"{work.layout.output}/{name}"):
+    if not context.spool.files.exists(f"{context.layout.output}/{name}"):
         return None
     try:
-        claim = work.spool.take_in(DONE, job_id)
+        claim = context.spool.take_in(DONE, job_id)
     except InvalidData:
         return None
     if claim is None:

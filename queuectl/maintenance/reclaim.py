@@ -15,15 +15,15 @@ from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Mend what can be mended."""
-    spool = work.spool
-    if work.is_supervised:
+    spool = context.spool
+    if context.is_supervised:
         return Report()
-    if work.dry_run:
+    if context.dry_run:
         count = sum(1 for _ in spool.ids(PROCESSING))
         return Report(f"would look at {plural(count, 'job')} left in processing/" if count else "", jobs=count)
     counts = dict.fromkeys(("moved", "interrupted", "rejected", "alive"), 0)
@@ -33,7 +33,7 @@ def run_once(work: Work) -> Report:
             counts[found.result] += 1
         elif found.detail:
             failed.append(Busy(f"job {found.job_id} cannot be mended now: {found.detail}"))
-        if is_owned(work.layout):
+        if is_owned(context.layout):
             break
     return Report(_words(counts), failed=list(failed), **counts)
 

@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     from queuectl.errors import QueueError
     from queuectl.index.reader import Reader
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
 ENOUGH_FAILED = 100
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Remove them, a group at a time."""
     jobs = output_bytes = changed = 0
     failed: list[QueueError] = []
-    with work.reader() as reader:
-        chosen = chain(_done(work, reader), _dead(work, reader))
-        if work.dry_run:
+    with context.reader() as reader:
+        chosen = chain(_done(context, reader), _dead(context, reader))
+        if context.dry_run:
             count = sum(1 for _ in chosen)
-            return Report(f"{work.removed} {plural(count, 'job')}, output included" if count else "", jobs=count)
-        for removed in purge(work.spool, chosen):
+            return Report(f"{context.removed} {plural(count, 'job')}, output included" if count else "", jobs=count)
+        for removed in purge(context.spool, chosen):
             jobs += len(removed.ids)
             changed += len(removed.changed)
             output_bytes += removed.output_bytes
@@ -44,15 +44,15 @@ def run_once(work: Work) -> Report:
             if len(failed) >= ENOUGH_FAILED:
                 failed.append(PartlyFailed(f"gave up after {plural(len(failed), 'job')} that could not be removed"))
                 break
-            work.rest(len(removed.ids))
+            context.rest(len(removed.ids))
     words = f"removed {plural(jobs, 'job')}, {spell_size(output_bytes)} output" if jobs else ""
     return Report(words, failed=failed, jobs=jobs, output_bytes=output_bytes, changed=changed)
 
 
-def _done(work: Work, reader: Reader) -> Iterator[Chosen]:
+def _done(context: TaskContext, reader: Reader) -> Iterator[Chosen]:
     """Yield completed and cancelled jobs that are too old, or too many."""
-    settings = work.settings
-    kept_since = work.now - settings.retention_done if settings.retention_done else -inf
+    settings = context.settings
+    kept_since = context.now - settings.retention_done if settings.retention_done else -inf
     surplus = 0
     if settings.retention_jobs:
         counts = reader.counts()
@@ -65,8 +65,8 @@ def _done(work: Work, reader: Reader) -> Iterator[Chosen]:
         yield Chosen(job_id, DONE, updated_at)
 
 
-def _dead(work: Work, reader: Reader) -> Iterator[Chosen]:
+def _dead(context: TaskContext, reader: Reader) -> Iterator[Chosen]:
     """Yield dead jobs that are too old."""
-    if work.settings.retention_dead:
-        for updated_at, job_id in reader.not_changed_since("dead", work.now - work.settings.retention_dead):
+    if context.settings.retention_dead:
+        for updated_at, job_id in reader.not_changed_since("dead", context.now - context.settings.retention_dead):
             yield Chosen(job_id, DEAD, updated_at)

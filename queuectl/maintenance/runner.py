@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import TypeVar
 
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
     Given = TypeVar("Given")
 
 # In this order: what is mended first can be removed, and what is removed leaves the index to be brought up to date.
-TASKS: dict[str, Callable[[Work], Report]] = {
+TASKS: dict[str, Callable[[TaskContext], Report]] = {
     "reclaim": reclaim.run_once,
     "retention": retention.run_once,
     "output": output.run_once,
@@ -52,7 +52,7 @@ def check(names: Sequence[str]) -> None:
             raise UsageError(f'no task "{name}"', f"tasks are {', '.join(TASKS)}")
 
 
-def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
+def run(context: TaskContext, names: Sequence[str] = ()) -> Iterator[Done]:
     """Run some tasks, or all, one after the other; none where there is no queue, which is not made for that.
 
     Raises:
@@ -60,31 +60,31 @@ def run(work: Work, names: Sequence[str] = ()) -> Iterator[Done]:
     """
     from filelock import FileLock, Timeout
 
-    if not work.spool.files.exists(work.layout.spool):
+    if not context.spool.files.exists(context.layout.spool):
         return
-    work.layout.ensure()
-    lock = FileLock(f"{work.layout.run}/maintenance.lock", timeout=0, mode=0o600)
+    context.layout.ensure()
+    lock = FileLock(f"{context.layout.run}/maintenance.lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
         raise Busy("maintenance is under way already") from None
     try:
-        log = open_log(work.layout, "maintenance")
+        log = open_log(context.layout, "maintenance")
         for name in [task for task in TASKS if task in names] if names else TASKS:
-            report = guarded(TASKS[name], work)
-            report.failed += work.failed
-            work.failed = []
-            if report.words and not work.dry_run:
+            report = guarded(TASKS[name], context)
+            report.failed += context.failed
+            context.failed = []
+            if report.words and not context.dry_run:
                 log.info(f"{name}: {report.words} action={name}")
             for error in report.failed:
                 log.error(f"{name}: {error} action={name}")
             log.flush()
             yield Done(name, report)
         if not names:
-            work.note(RAN)
+            context.note(RAN)
     finally:
-        if work.gave_up_ballast:
-            work.spool.keep_ballast()
+        if context.gave_up_ballast:
+            context.spool.keep_ballast()
         lock.release()
 
 

@@ -11,11 +11,11 @@ from queuectl.maintenance.index import write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Put them together."""
-    if not work.is_supervised and not work.dry_run:
-        write(work, Writer.roll)
+    if not context.is_supervised and not context.dry_run:
+        write(context, Writer.roll)
     return Report()

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
     from queuectl.spool.fs import Files
     from queuectl.spool.layout import Layout
 
@@ -27,22 +27,22 @@ ANY = re.compile(r"(?s:.*)")
 UNIQUE = re.compile(r"unique\.[0-9a-f]{32}")  # the lock of a `unique_key` while it is being looked up
 
 
-def run_once(work: Work) -> Report:
+def run_once(context: TaskContext) -> Report:
     """Remove them."""
     removed = locks = 0
-    for path in left(work.layout, work.spool.files):
-        age = work.age(path)
-        removed += age is not None and age > LEFT_S and work.take_away(path)
-    for name in [*work.spool.files.names(work.layout.run)]:
-        path = f"{work.layout.run}/{name}"
-        age = work.age(path) if UNIQUE.fullmatch(name) else None
-        locks += age is not None and age > UNIQUE_S and work.take_away(path)
+    for path in left(context.layout, context.spool.files):
+        age = context.age(path)
+        removed += age is not None and age > LEFT_S and context.remove_under_lock(path)
+    for name in [*context.spool.files.names(context.layout.run)]:
+        path = f"{context.layout.run}/{name}"
+        age = context.age(path) if UNIQUE.fullmatch(name) else None
+        locks += age is not None and age > UNIQUE_S and context.remove_under_lock(path)
     parts = []
     if removed:
         parts.append(f"{plural(removed, 'file')} that a crash had left")
     if locks:
         parts.append(f"{plural(locks, 'lock')} that nobody holds")
-    return Report(f"{work.removed} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
+    return Report(f"{context.removed} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
 
 
 def left(layout: Layout, files: Files) -> Iterator[str]:

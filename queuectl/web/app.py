@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.spool.layout import Layout
-    from queuectl.web.auth import Guard
-    from queuectl.web.http_request import Head
-    from queuectl.web.routes import Contract, Operation
-    from queuectl.web.snapshot import Snapshots
-    from queuectl.web.state import Painter
-    from queuectl.web.stats import Charts
+    from queuectl.web.auth import AccessControl
+    from queuectl.web.http_request import RequestHead
+    from queuectl.web.routes import Operation, Routes
+    from queuectl.web.snapshot import SnapshotCache
+    from queuectl.web.state import StatusCache
+    from queuectl.web.stats import StatsCache
 
 KEPT_READERS = 8
 PATIENCE_S = 2.0  # for a supervisor that is busy, and for an index that is being brought up to date
@@ -47,7 +47,7 @@ class Streams:
         self._lock = Lock()
         self.open = 0
 
-    def take(self) -> None:
+    def acquire(self) -> None:
         """Be one more; raises Problem when there are too many."""
         with self._lock:
             if self.open >= STREAMS:
@@ -55,7 +55,7 @@ class Streams:
                 raise Problem(503, f"there are {STREAMS} streams already", hint, title="streams full")
             self.open += 1
 
-    def give(self) -> None:
+    def release(self) -> None:
         """Be one less."""
         with self._lock:
             self.open -= 1
@@ -87,10 +87,10 @@ class Index:
         """Let the index show what has happened until now, as far as that takes no longer than PATIENCE_S."""
         if self.patience_s < PATIENCE_S:
             return
-        queue = quiet_queue(self._home)
+        queue = queue_for_reading(self._home)
         try:
-            answer = control_client.ask(queue.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
-            self.syncing = answer.get("degraded") or answer.get("syncing")
+            reply = control_client.ask(queue.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
+            self.syncing = reply.get("degraded") or reply.get("syncing")
             return
         except TimedOut:
             self.syncing = "the supervisor does not answer"
@@ -170,12 +170,12 @@ class Index:
             return f"{self._boot}.{self._count}"
 
 
-def quiet_queue(home: str) -> Queue:
+def queue_for_reading(home: str) -> Queue:
     """Return the queue of a home with the settings of this moment; a broken configuration hides nothing."""
     return Queue(home, warn=lambda _words: None)
 
 
-class Site:
+class App:
     """What all requests share.
 
     Attributes:
@@ -183,12 +183,12 @@ class Site:
         writes: another number after each change that was made through us, so that a page sees its own changes at once.
     """
 
-    def __init__(self, queue: Queue, guard: Guard, contract: Contract, boot: str) -> None:
+    def __init__(self, queue: Queue, access: AccessControl, routes: Routes, boot: str) -> None:
         self.home = queue.layout.home
         self.layout = queue.layout
         self.clock = Clock()
-        self.guard = guard
-        self.contract = contract
+        self.access = access
+        self.routes = routes
         self.boot = boot
         self.index = Index(self.layout, boot, self.clock)
         self.streams = Streams()
@@ -197,9 +197,9 @@ class Site:
         self._log_lock = Lock()
         self.writes = 0
         self._turns = count(1)
-        self.painter: Painter
-        self.snapshots: Snapshots
-        self.charts: Charts
+        self.status_cache: StatusCache
+        self.snapshot_cache: SnapshotCache
+        self.stats_cache: StatsCache
 
     def note(self, level: str, sentence: str) -> None:
         """Write a line to logs/web.log; `level` is a method of Log."""
@@ -207,7 +207,7 @@ class Site:
             getattr(self._log, level)(sentence)
             self._log.flush()
 
-    def has_written(self) -> None:
+    def note_write(self) -> None:
         """Note that something may have changed: what was made before is out of date."""
         self.writes = next(self._turns)
 
@@ -216,7 +216,7 @@ class Site:
         self.index.close()
 
 
-class Ask:
+class Request:
     """One request: checked, with what it asks for.
 
     Attributes:
@@ -225,25 +225,25 @@ class Ask:
         about: ids and the like for the line in the log.
     """
 
-    def __init__(self, site: Site, operation: Operation, head: Head, params: dict[str, Any], body: Any) -> None:
-        self.site = site
+    def __init__(self, app: App, operation: Operation, head: RequestHead, params: dict[str, Any], body: Any) -> None:
+        self.app = app
         self.operation = operation
         self.head = head
         self.params = params
         self.body = body
-        self.about: dict[str, object] = {}
+        self.log_fields: dict[str, object] = {}
 
     @property
     def queue(self) -> Queue:
         """The queue with the settings in force; for changes, a broken configuration is an error."""
-        return Queue(self.site.home) if self.operation.is_write else quiet_queue(self.site.home)
+        return Queue(self.app.home) if self.operation.is_write else queue_for_reading(self.app.home)
 
     def instant(self, name: str, given: object) -> float | None:
         """Read a point in time as the command line does: RFC 3339, how long ago, a day ..."""
         if given is None:
             return None
         try:
-            return read_instant(str(given), self.site.clock.now(), past=True)
+            return read_instant(str(given), self.app.clock.now(), past=True)
         except ValueError as error:
             words = f'"{name.strip("?/")}" must be {error}'
             raise Problem(400, words, 'in an address, write "+" as %2B', errors=[(name, words, None)]) from None

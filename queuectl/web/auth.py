@@ -14,15 +14,15 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.web.response import Problem
-from queuectl.web.tokens import same
+from queuectl.web.tokens import are_equal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from queuectl.clock import Clock
-    from queuectl.web.http_request import Head
+    from queuectl.web.http_request import RequestHead
     from queuectl.web.routes import Operation
-    from queuectl.web.tokens import Holder
+    from queuectl.web.tokens import TokenFile
 
 WRONG_TOKENS = 10  # within
 WRONG_WITHIN_S = 10.0
@@ -55,7 +55,7 @@ def names_of(host: str, port: int | None, more: Iterable[str] = ()) -> frozenset
     )
 
 
-class Guard:
+class AccessControl:
     """The rules of one server.
 
     Args:
@@ -64,9 +64,9 @@ class Guard:
     """
 
     def __init__(
-        self, holder: Holder | None, names: frozenset[str], port: int | None, clock: Clock, *, read_only: bool
+        self, token_file: TokenFile | None, names: frozenset[str], port: int | None, clock: Clock, *, read_only: bool
     ) -> None:
-        self._holder = holder
+        self._token_file = token_file
         self._names = names
         self._clock = clock
         self._wrong: deque[float] = deque(maxlen=WRONG_TOKENS)
@@ -77,9 +77,9 @@ class Guard:
     @property
     def has_token(self) -> bool:
         """A token is needed."""
-        return self._holder is not None
+        return self._token_file is not None
 
-    def check_host(self, head: Head) -> None:
+    def check_host(self, head: RequestHead) -> None:
         """Refuse a Host that is not ours, whatever is asked for."""
         host = head.headers.get("host")
         if host is None:
@@ -92,7 +92,7 @@ class Guard:
                 f"if it should: queuectl web --allow-host {name}",
             )
 
-    def admit(self, head: Head, operation: Operation) -> str:
+    def admit(self, head: RequestHead, operation: Operation) -> str:
         """Let a request pass, and return how it has shown that it may: bearer, cookie, none or open."""
         site = head.headers.get("sec-fetch-site", "none")
         if operation.is_write or not operation.is_open:
@@ -109,13 +109,13 @@ class Guard:
                 self._check_write_token(head)
         return how
 
-    def _check_site(self, head: Head, site: str) -> None:
+    def _check_site(self, head: RequestHead, site: str) -> None:
         origin = head.headers.get("origin")
         ours = [f"{scheme}://{head.headers['host'].lower()}" for scheme in ("http", "https")]
         if (origin is not None and origin.lower() not in ours) or site not in SAME:
             raise Problem(403, "this request comes from the page of another site", title="other origin")
 
-    def _check_type(self, head: Head, operation: Operation) -> None:
+    def _check_type(self, head: RequestHead, operation: Operation) -> None:
         if not operation.is_write:
             return
         kind = head.headers.get("content-type")
@@ -123,33 +123,33 @@ class Guard:
             return
         raise Problem(415, "Content-Type must be exactly application/json", TYPE_HINT)
 
-    def _authenticate(self, head: Head) -> str:
-        if self._holder is None:
+    def _authenticate(self, head: RequestHead) -> str:
+        if self._token_file is None:
             return "none"
-        keys = self._holder.keys()
+        keys = self._token_file.keys()
         scheme, _, given = head.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            if keys is not None and same(given.strip(), keys.token):
+            if keys is not None and are_equal(given.strip(), keys.token):
                 return "bearer"
             raise self.refused("the token is wrong")
         cookie = self._cookie(head)
         if cookie is not None:
-            if keys is not None and same(cookie, keys.cookie):
+            if keys is not None and are_equal(cookie, keys.cookie):
                 return "cookie"
             raise self.refused("the cookie is of another token; sign in again")
         raise self.refused("a token is needed", is_wrong=False)
 
-    def _cookie(self, head: Head) -> str | None:
+    def _cookie(self, head: RequestHead) -> str | None:
         for pair in head.headers.get("cookie", "").split(";"):
             name, _, value = pair.strip().partition("=")
             if name == self.cookie_name:
                 return value
         return None
 
-    def _check_write_token(self, head: Head) -> None:
-        keys = self._holder.keys() if self._holder is not None else None
+    def _check_write_token(self, head: RequestHead) -> None:
+        keys = self._token_file.keys() if self._token_file is not None else None
         given = head.headers.get("x-queuectl-token", "")
-        if keys is None or not same(given, keys.write):
+        if keys is None or not are_equal(given, keys.write):
             raise Problem(
                 403, "X-QueueCTL-Token is missing or wrong", "POST /api/v1/session answers it", title="no write token"
             )
@@ -173,10 +173,10 @@ class Guard:
 
     def login(self, token: str) -> tuple[str, str]:
         """Return the write token and the cookie to set for who knows the token (perhaps as the whole printed URL)."""
-        keys = self._holder.keys() if self._holder is not None else None
-        if self._holder is None:
+        keys = self._token_file.keys() if self._token_file is not None else None
+        if self._token_file is None:
             return "", self.logout()
-        if keys is None or not same(token.rpartition("#token=")[2].strip(), keys.token):
+        if keys is None or not are_equal(token.rpartition("#token=")[2].strip(), keys.token):
             raise self.refused("the token is wrong")
         return (
             keys.write,

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from queuectl.client.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.errors import QueueError
 from queuectl.index.selection import Selection
-from queuectl.web.jobs import DOES, Done, StateChanged, Unchanged, checked_changes, query_of
-from queuectl.web.response import Answer, Problem, ok
-from queuectl.web.selections import Kept
+from queuectl.web.jobs import ACTION_FUNCTIONS, ActionResult, StateChanged, Unchanged, checked_changes, query_of
+from queuectl.web.response import Problem, Response, ok
+from queuectl.web.selections import KeptSelection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from queuectl.index.selection import Selected
     from queuectl.job.job import Job
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
     Found = tuple[str, str, float]
 
@@ -33,9 +33,9 @@ ENOUGH_S = 20.0  # then the rest is left for another request
 TARGETS = ("ids", "filter", "selection")
 
 
-def bulk(ask: Ask) -> Answer:
+def bulk(request: Request) -> Response:
     """Do something to the jobs that are named, that match, or that were selected before."""
-    body: dict[str, Any] = ask.body
+    body: dict[str, Any] = request.body
     action = body["action"]
     is_dry = body.get("dry_run", False)
     changes = checked_changes(body.get("set") or {})
@@ -44,16 +44,16 @@ def bulk(ask: Ask) -> Answer:
     if (action == "edit" and not changes and not is_dry) or (changes and action not in ("edit", "retry")):
         raise _wrong("/set", 'goes with the action "edit", and that needs it')
     if "selection" in body:
-        with ask.site.selections.using(body["selection"], action) as kept:
-            return _dry(ask, kept, Done(action)) if is_dry else _carry_out(ask, kept, changes)
+        with request.app.selections.using(body["selection"], action) as kept:
+            return _dry(request, kept, ActionResult(action)) if is_dry else _carry_out(request, kept, changes)
     if "filter" in body:
-        kept, done = _matching(ask, body), Done(action)
+        kept, result = _matching(request, body), ActionResult(action)
     else:
-        kept, done = _named(ask, action, [*dict.fromkeys(body["ids"])], is_dry=is_dry)
+        kept, result = _named(request, action, [*dict.fromkeys(body["ids"])], is_dry=is_dry)
     if is_dry:
-        ask.site.selections.keep(kept)
-        return _dry(ask, kept, done)
-    return _carry_out(ask, kept, changes)
+        request.app.selections.keep(kept)
+        return _dry(request, kept, result)
+    return _carry_out(request, kept, changes)
 
 
 def _wrong(pointer: str, words: str) -> Problem:
@@ -63,10 +63,10 @@ def _wrong(pointer: str, words: str) -> Problem:
 # --- selecting
 
 
-def _matching(ask: Ask, body: dict[str, Any]) -> Kept:
+def _matching(request: Request, body: dict[str, Any]) -> KeptSelection:
     """Return a selection of what matches a filter; compare its exact number with the one that was given."""
-    index, expected, action = ask.site.index, body.get("expected"), body["action"]
-    query = query_of(ask, body["filter"], "/filter/")
+    index, expected, action = request.app.index, body.get("expected"), body["action"]
+    query = query_of(request, body["filter"], "/filter/")
     states = states_for(action, states_of(body["filter"].get("state") or None))
     if expected is None and not body.get("dry_run"):
         raise _wrong("/expected", '"expected" is needed with a filter: how many jobs are meant')
@@ -76,22 +76,22 @@ def _matching(ask: Ask, body: dict[str, Any]) -> Kept:
     if expected is not None and expected != len(jobs):
         now = f"{len(jobs):,} jobs match now, not {expected:,}"
         raise Problem(409, now, "look again, then decide", title="count changed", matched=len(jobs))
-    return Kept(action, jobs, states)
+    return KeptSelection(action, jobs, states)
 
 
-def _named(ask: Ask, action: str, ids: list[str], *, is_dry: bool) -> tuple[Kept, Done]:
+def _named(request: Request, action: str, ids: list[str], *, is_dry: bool) -> tuple[KeptSelection, ActionResult]:
     """Return a selection of the jobs that are named; naming a job is enough to run a completed one again."""
-    done = Done(action)
+    result = ActionResult(action)
     if not is_dry:
-        return Kept(action, Selection((job_id, "", 0.0) for job_id in ids), ()), done
+        return KeptSelection(action, Selection((job_id, "", 0.0) for job_id in ids), ()), result
     possible = SELECTED_FOR[action][1]
     found: list[Found] = []
     left_out: dict[str, int] = {}
     for job_id in ids:
         try:
-            job = ask.queue.get(job_id)
+            job = request.queue.get(job_id)
         except QueueError as error:
-            done.add_failure(job_id, error)
+            result.add_failure(job_id, error)
             continue
         if job.state in possible:
             found.append((job_id, job.state, job.updated_at))
@@ -99,45 +99,47 @@ def _named(ask: Ask, action: str, ids: list[str], *, is_dry: bool) -> tuple[Kept
             left_out[job.state] = left_out.get(job.state, 0) + 1
     jobs = Selection(found)
     jobs.left_out = left_out
-    return Kept(action, jobs, possible), done
+    return KeptSelection(action, jobs, possible), result
 
 
-def _dry(ask: Ask, kept: Kept, done: Done) -> Answer:
+def _dry(request: Request, kept: KeptSelection, result: ActionResult) -> Response:
     jobs = kept.jobs
     told = {
         "selection": kept.id,
         "by_state": jobs.by_state,
         "left_out": jobs.left_out,
-        "syncing": ask.site.index.syncing,
+        "syncing": request.app.index.syncing,
     }
-    return ok({**done.as_dict(), "matched": len(jobs), "left": kept.left, **told})
+    return ok({**result.as_dict(), "matched": len(jobs), "left": kept.left, **told})
 
 
 # --- doing
 
 
-def _carry_out(ask: Ask, kept: Kept, changes: dict[str, Any]) -> Answer:
+def _carry_out(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
     """Do it to the next jobs of a selection."""
-    queue, clock, done = ask.queue, ask.site.clock, Done(kept.action)
+    queue, clock, result = request.queue, request.app.clock, ActionResult(kept.action)
     stop_at = clock.monotonic() + ENOUGH_S
-    for job in islice(kept.take(), ask.body.get("limit", MOST)):
+    for job in islice(kept.take(), request.body.get("limit", MOST)):
         try:
-            done.add(job.id, DOES[kept.action](queue, job.id, changes, _unless_changed(kept, job)))
+            result.add(job.id, ACTION_FUNCTIONS[kept.action](queue, job.id, changes, _unless_changed(kept, job)))
         except (StateChanged, Unchanged) as same:
-            done.add_unchanged(same.job)
+            result.add_unchanged(same.job)
         except QueueError as error:
-            done.add_failure(job.id, error)
+            result.add_failure(job.id, error)
         if clock.monotonic() > stop_at:
             break
-    ask.about.update(action=kept.action, done=len(done.ids), failed=len(done.failed), ids=",".join(done.ids[:20]))
+    request.log_fields.update(
+        action=kept.action, result=len(result.ids), failed=len(result.failed), ids=",".join(result.ids[:20])
+    )
     told: dict[str, Any] = {"matched": len(kept.jobs), "left": kept.left}
     if kept.left:
-        ask.site.selections.keep(kept)
+        request.app.selections.keep(kept)
         told["selection"] = kept.id
-    return ok({**done.as_dict(), **told})
+    return ok({**result.as_dict(), **told})
 
 
-def _unless_changed(kept: Kept, selected: Selected) -> Callable[[Job], None] | None:
+def _unless_changed(kept: KeptSelection, selected: Selected) -> Callable[[Job], None] | None:
     """Return a check that a job is still such that it would be selected: the caller has confirmed no other."""
     if not selected.state:
         return None  # named, and not looked at before

@@ -9,21 +9,21 @@ from queuectl.config import config_file
 from queuectl.config.settings import SETTINGS, Settings, find
 from queuectl.errors import InvalidData
 from queuectl.spool.layout import shorten
-from queuectl.web.response import Answer, Problem, ok, without_home
+from queuectl.web.response import Problem, Response, ok, without_home
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
 
 def _plain(value: Any) -> Any:
     return [*value] if isinstance(value, tuple) else value
 
 
-def show(ask: Ask) -> Answer:
+def show(request: Request) -> Response:
     """Tell every setting."""
-    settings, problem = _load(ask)
+    settings, problem = _load(request)
     rows = [
         {
             "name": setting.name,
@@ -38,44 +38,44 @@ def show(ask: Ask) -> Answer:
         }
         for setting in SETTINGS
     ]
-    return ok({"settings": rows, "problem": problem, "path": shorten(f"{ask.site.home}/{config_file.FILE}")})
+    return ok({"settings": rows, "problem": problem, "path": shorten(f"{request.app.home}/{config_file.FILE}")})
 
 
-def _load(ask: Ask) -> tuple[Settings, str | None]:
+def _load(request: Request) -> tuple[Settings, str | None]:
     try:
-        return config_file.load(ask.site.home, os.environ), None
+        return config_file.load(request.app.home, os.environ), None
     except InvalidData as error:
-        return Settings(), without_home(error, ask.site.home)
+        return Settings(), without_home(error, request.app.home)
 
 
-def by_name(ask: Ask) -> Answer:
+def by_name(request: Request) -> Response:
     """Return the values by name."""
-    return ok(_load(ask)[0].as_dict())
+    return ok(_load(request)[0].as_dict())
 
 
-def change(ask: Ask) -> Answer:
+def change(request: Request) -> Response:
     """Set a setting in config.yaml."""
-    setting, value = find(ask.params["key"]), ask.body["value"]
+    setting, value = find(request.params["key"]), request.body["value"]
     try:
         text = value if isinstance(value, str) else setting.spell(setting.check(value))
-        made = config_file.set_value(ask.site.home, setting.name, text, os.environ)
+        made = config_file.set_value(request.app.home, setting.name, text, os.environ)
     except ValueError as error:  # said of the value as it was given, not as config.yaml would spell it
         words = f"{setting.name} {error}"
         raise Problem(422, words, errors=[("/value", words, None)]) from None
     except InvalidData as error:
-        words = without_home(error, ask.site.home)
+        words = without_home(error, request.app.home)
         raise Problem(422, words, error.hint, errors=[("/value", words, error.hint)]) from None
-    return _answer(ask, "set", setting.name, made)
+    return _response(request, "set", setting.name, made)
 
 
-def unset(ask: Ask) -> Answer:
+def unset(request: Request) -> Response:
     """Take a setting out of config.yaml."""
-    name = find(ask.params["key"]).name
-    return _answer(ask, "unset", name, config_file.unset_value(ask.site.home, name, os.environ))
+    name = find(request.params["key"]).name
+    return _response(request, "unset", name, config_file.unset_value(request.app.home, name, os.environ))
 
 
-def _answer(ask: Ask, action: str, name: str, made: tuple[Any, Any, str | None]) -> Answer:
+def _response(request: Request, action: str, name: str, made: tuple[Any, Any, str | None]) -> Response:
     old, new, overridden_by = made
-    ask.about["setting"] = name
+    request.log_fields["setting"] = name
     plain = {"old": _plain(old), "new": _plain(new)}
     return ok({"action": action, "name": name, **plain, "overridden_by": overridden_by})

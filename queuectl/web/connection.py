@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import InvalidData, QueueError
 from queuectl.job.strict_json import read_object
-from queuectl.web.app import Ask
+from queuectl.web.app import Request
 from queuectl.web.handlers import HANDLERS
-from queuectl.web.http_request import Gone, Wire
-from queuectl.web.response import Answer, Problem, of_error
+from queuectl.web.http_request import ConnectionClosed, Transport
+from queuectl.web.response import Problem, Response, problem_of
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from queuectl.web.app import Site
-    from queuectl.web.http_request import Head
+    from queuectl.web.app import App
+    from queuectl.web.http_request import RequestHead
     from queuectl.web.routes import Operation
 
 CSP = (
@@ -50,61 +50,61 @@ class Connection:
         rests: called with True before a request is waited for, and with False when one has come.
     """
 
-    def __init__(self, site: Site, connection: socket.socket, peer: str, rests: Callable[[bool], None]) -> None:
-        self._site = site
+    def __init__(self, app: App, connection: socket.socket, peer: str, set_idle: Callable[[bool], None]) -> None:
+        self._app = app
         self._socket = connection
-        self._wire = Wire(connection, site.clock)
+        self._transport = Transport(connection, app.clock)
         self._peer = peer
-        self._rests = rests
+        self._set_idle = set_idle
 
     def serve(self) -> None:
         """Answer requests until one side has had enough."""
         try:
             while self._serve_one():
                 pass
-        except Gone:
+        except ConnectionClosed:
             return
 
     def _serve_one(self) -> bool:
         """Answer one request; False when it was the last."""
         head = None
         try:
-            self._rests(True)
-            head = self._wire.read_head()
-            body = self._wire.read_body(head)
-            self._rests(False)
+            self._set_idle(True)
+            head = self._transport.read_head()
+            body = self._transport.read_body(head)
+            self._set_idle(False)
         except Problem as problem:
             if head is None or problem.status == 408:
-                self._send(None, problem.answer(), is_last=True)
-                self._wire.drain()
+                self._send(None, problem.response(), is_last=True)
+                self._transport.discard_input()
                 return False
             raise AssertionError(problem) from None
-        answer = self._answer(head, body)
-        is_last = head.is_last or (head.is_old and answer.stream is not None)
-        self._send(head, answer, is_last=is_last)
+        response = self._respond(head, body)
+        is_last = head.is_last or (head.is_http10 and response.stream is not None)
+        self._send(head, response, is_last=is_last)
         return not is_last
 
-    def _answer(self, head: Head, body: bytes) -> Answer:
-        operation, ask, how = None, None, "-"
+    def _respond(self, head: RequestHead, body: bytes) -> Response:
+        operation, request, how = None, None, "-"
         try:
-            self._site.guard.check_host(head)
-            operation, places = self._site.contract.find(head.method, head.path)
-            how = self._site.guard.admit(head, operation)
-            params = {**self._site.contract.query(operation, head.query), **places}
-            ask = Ask(self._site, operation, head, params, self._body(operation, body))
-            answer = HANDLERS[operation.id](ask)
+            self._app.access.check_host(head)
+            operation, places = self._app.routes.find(head.method, head.path)
+            how = self._app.access.admit(head, operation)
+            params = {**self._app.routes.query(operation, head.query), **places}
+            request = Request(self._app, operation, head, params, self._body(operation, body))
+            response = HANDLERS[operation.id](request)
         except Problem as problem:
-            answer = problem.answer()
+            response = problem.response()
         except QueueError as error:
-            answer = of_error(error, self._site.home).answer()
+            response = problem_of(error, self._app.home).response()
         except OSError as error:
-            self._site.note("error", f"{head.method} {head.path[:200]} failed: {error} action=disk")
-            answer = Problem(503, f"the disk does not do what was asked: {error.strerror}").answer()
+            self._app.note("error", f"{head.method} {head.path[:200]} failed: {error} action=disk")
+            response = Problem(503, f"the disk does not do what was asked: {error.strerror}").response()
         except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
-            self._site.note("exception", f"{head.method} {head.path[:200]} failed action=bug")
-            answer = Problem(500, "this is a bug in queuectl", "logs/web.log tells more").answer()
-        self._note(head, operation, ask, how, answer)
-        return answer
+            self._app.note("exception", f"{head.method} {head.path[:200]} failed action=bug")
+            response = Problem(500, "this is a bug in queuectl", "logs/web.log tells more").response()
+        self._note(head, operation, request, how, response)
+        return response
 
     def _body(self, operation: Operation, data: bytes) -> object:
         """Read a body as strictly as a file in the spool."""
@@ -123,70 +123,72 @@ class Connection:
         if not is_object and len(value) != 1:
             raise Problem(400, "the body is not valid JSON: something follows its end")
         body = value if is_object else value[""]
-        self._site.contract.check_body(operation, body)
+        self._app.routes.check_body(operation, body)
         return body
 
-    def _note(self, head: Head, operation: Operation | None, ask: Ask | None, how: str, answer: Answer) -> None:
+    def _note(
+        self, head: RequestHead, operation: Operation | None, request: Request | None, how: str, response: Response
+    ) -> None:
         """Leave a line about a write, and about who was not let in; never a token, a query or a body."""
         is_write = operation is not None and operation.is_write
         if is_write:
-            self._site.has_written()
-        if is_write or answer.status in (401, 403, 421, 429):
-            about = " ".join(f"{key}={value}" for key, value in (ask.about if ask else {}).items())
-            words = f"{head.method} {head.path[:200]} {answer.status} client={self._peer} auth={how} action=web {about}"
-            self._site.note("info" if answer.status < 400 else "warning", words.rstrip())
+            self._app.note_write()
+        if is_write or response.status in (401, 403, 421, 429):
+            log_fields = " ".join(f"{key}={value}" for key, value in (request.log_fields if request else {}).items())
+            words = f"{head.method} {head.path[:200]} {response.status} client={self._peer} auth={how} action=web {log_fields}"
+            self._app.note("info" if response.status < 400 else "warning", words.rstrip())
 
     # --- sending
 
-    def _send(self, head: Head | None, answer: Answer, *, is_last: bool) -> None:
-        is_stream = answer.stream is not None
-        is_old = head is not None and head.is_old
-        lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, '')}"]
-        lines.append(time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT", time.gmtime(self._site.clock.now())))
+    def _send(self, head: RequestHead | None, response: Response, *, is_last: bool) -> None:
+        is_stream = response.stream is not None
+        is_http10 = head is not None and head.is_http10
+        lines = [f"HTTP/1.1 {response.status} {responses.get(response.status, '')}"]
+        lines.append(time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT", time.gmtime(self._app.clock.now())))
         lines += [
-            f"{name}: {value}" for name, value in answer.headers.items() if answer.status != 304 or name == "ETag"
+            f"{name}: {value}" for name, value in response.headers.items() if response.status != 304 or name == "ETag"
         ]
-        if is_stream and "Content-Length" not in answer.headers:
-            lines += [] if is_old else ["Transfer-Encoding: chunked"]
-        elif not is_stream and answer.status not in (204, 304):
-            lines.append(f"Content-Length: {len(answer.body)}")
+        if is_stream and "Content-Length" not in response.headers:
+            lines += [] if is_http10 else ["Transfer-Encoding: chunked"]
+        elif not is_stream and response.status not in (204, 304):
+            lines.append(f"Content-Length: {len(response.body)}")
         if is_last:
             lines.append("Connection: close")
         text = ("\r\n".join(lines) + "\r\n" + ALWAYS_TEXT + "\r\n").encode("latin-1", "replace")
-        has_body = (head is None or head.method != "HEAD") and answer.status not in (204, 304)
+        has_body = (head is None or head.method != "HEAD") and response.status not in (204, 304)
         if not is_stream:
-            self._wire.send(text + (answer.body if has_body else b""))
+            self._transport.send(text + (response.body if has_body else b""))
             return
-        assert answer.stream is not None
+        assert response.stream is not None
         try:
-            self._wire.send(text)
+            self._transport.send(text)
             if has_body:
-                is_chunked = "Content-Length" not in answer.headers and not is_old
-                self._send_pieces(answer.stream.pieces, is_chunked=is_chunked)
+                is_chunked = "Content-Length" not in response.headers and not is_http10
+                self._send_pieces(response.stream.pieces, is_chunked=is_chunked)
         finally:
-            answer.stream.close()
+            response.stream.close()
 
     def _send_pieces(self, pieces: Iterator[bytes], *, is_chunked: bool) -> None:
         for data in pieces:
             if not data:
                 self._check_there()
             elif is_chunked:
-                self._wire.send(b"%x\r\n%b\r\n" % (len(data), data))
+                self._transport.send(b"%x\r\n%b\r\n" % (len(data), data))
             else:
-                self._wire.send(data)
+                self._transport.send(data)
         if is_chunked:
-            self._wire.send(b"0\r\n\r\n")
+            self._transport.send(b"0\r\n\r\n")
 
     def _check_there(self) -> None:
         """Notice a client that has hung up although there is nothing to send."""
         try:
             self._socket.settimeout(0)
             if self._socket.recv(1, 2) == b"":  # MSG_PEEK
-                raise Gone
+                raise ConnectionClosed
         except BlockingIOError:
             return
         except OSError:
-            raise Gone from None
+            raise ConnectionClosed from None
 
 
 def _about_body(text: str, *, is_object: bool) -> str:

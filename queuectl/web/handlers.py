@@ -24,10 +24,10 @@ from queuectl.web import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from queuectl.web.app import Ask
-    from queuectl.web.response import Answer
+    from queuectl.web.app import Request
+    from queuectl.web.response import Response
 
-HANDLERS: dict[str, Callable[[Ask], Answer]] = {
+HANDLERS: dict[str, Callable[[Request], Response]] = {
     "page": static_files.page,
     "asset": static_files.asset,
     "livez": health.livez,

@@ -44,27 +44,27 @@ ONCE = frozenset(
 )
 
 
-class Gone(Exception):
+class ConnectionClosed(Exception):
     """The other side has hung up, or says nothing."""
 
 
-class Head:
+class RequestHead:
     """What a request says before its body; header names are in lower case."""
 
-    __slots__ = ("headers", "is_last", "is_old", "length", "method", "path", "query")
+    __slots__ = ("headers", "is_http10", "is_last", "length", "method", "path", "query")
 
     def __init__(
-        self, method: str, target: str, headers: dict[str, str], *, is_last: bool, is_old: bool, length: int
+        self, method: str, target: str, headers: dict[str, str], *, is_last: bool, is_http10: bool, length: int
     ) -> None:
         self.method = method
         self.path, _, self.query = target.partition("?")
         self.headers = headers
         self.is_last = is_last
-        self.is_old = is_old  # HTTP/1.0, which knows no chunks
+        self.is_http10 = is_http10  # HTTP/1.0, which knows no chunks
         self.length = length
 
 
-class Wire:
+class Transport:
     """One connection."""
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
@@ -78,14 +78,14 @@ class Wire:
         """Nothing of the next request has come yet."""
         return not self._rest
 
-    def read_head(self) -> Head:
+    def read_head(self) -> RequestHead:
         """Wait for a request and read it up to its body."""
         if not self._rest:
             self._deadline = self._clock.monotonic() + IDLE_S
             try:
                 self._receive()
             except Problem:  # nobody has asked for anything
-                raise Gone from None
+                raise ConnectionClosed from None
         self._deadline = self._clock.monotonic() + REQUEST_S
         while (end := self._rest.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)) < 0:
             if len(self._rest) >= MAX_HEAD_BYTES:
@@ -94,7 +94,7 @@ class Wire:
         data, self._rest = self._rest[:end], self._rest[end + 4 :]
         return parse_head(data)
 
-    def read_body(self, head: Head) -> bytes:
+    def read_body(self, head: RequestHead) -> bytes:
         """Read the body of a request."""
         if head.length and "expect" in head.headers:
             self._connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -118,9 +118,9 @@ class Wire:
         except TimeoutError:
             raise Problem(408, f"the request took longer than {REQUEST_S:g} s, or stood still for {IDLE_S:g}") from None
         except OSError:
-            raise Gone from None
+            raise ConnectionClosed from None
         if not data:
-            raise Gone
+            raise ConnectionClosed
         self._rest += data
 
     def send(self, data: bytes) -> None:
@@ -129,9 +129,9 @@ class Wire:
             self._connection.settimeout(REQUEST_S)
             self._connection.sendall(data)
         except OSError:
-            raise Gone from None
+            raise ConnectionClosed from None
 
-    def drain(self) -> None:
+    def discard_input(self) -> None:
         """Read a little of what nobody wants, so that the answer arrives before the connection is reset."""
         try:
             self._connection.shutdown(1)
@@ -143,7 +143,7 @@ class Wire:
             return
 
 
-def parse_head(data: bytes) -> Head:
+def parse_head(data: bytes) -> RequestHead:
     """Understand the head of a request."""
     first, *lines = data.split(b"\r\n")
     line = LINE.fullmatch(first)
@@ -163,7 +163,7 @@ def parse_head(data: bytes) -> Head:
         raise Problem(417, "this cannot be expected")
     connection = headers.get("connection", "keep-alive" if minor != "0" else "close").lower()
     is_last = "close" in connection or (minor == "0" and "keep-alive" not in connection)
-    return Head(method, target, headers, is_last=is_last, is_old=minor == "0", length=_length(headers))
+    return RequestHead(method, target, headers, is_last=is_last, is_http10=minor == "0", length=_length(headers))
 
 
 def _headers(lines: list[bytes]) -> dict[str, str]:

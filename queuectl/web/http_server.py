@@ -24,11 +24,11 @@ from queuectl.web.response import Problem
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.app import Site
+    from queuectl.web.app import App
 
 CONNECTIONS = 64
 BACKLOG = 256
-FULL = Problem(503, f"there are {CONNECTIONS} connections already").answer()
+FULL = Problem(503, f"there are {CONNECTIONS} connections already").response()
 FULL_BYTES = (
     f"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
     f"Content-Length: {len(FULL.body)}\r\nRetry-After: 2\r\nConnection: close\r\n\r\n"
@@ -50,14 +50,14 @@ class Server(ThreadingHTTPServer):
         self.socket.close()  # one that the library has made
         self.socket = listening
         self.address = (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
-        self.site: Site  # before serve_forever
+        self.app: App  # before serve_forever
         self._lock = Lock()
         self._connections: dict[socket.socket, float | None] = {}  # since when it has been idle
 
     def verify_request(self, request: Any, _client_address: Any) -> bool:
         """Make room for one more, or refuse it."""
         with self._lock:
-            self._connections[request] = self.site.clock.monotonic()
+            self._connections[request] = self.app.clock.monotonic()
             if len(self._connections) <= CONNECTIONS:
                 return True
             idle = {c: at for c, at in self._connections.items() if at is not None and c is not request}
@@ -74,11 +74,11 @@ class Server(ThreadingHTTPServer):
             pass
         return False
 
-    def rests(self, connection: socket.socket, is_idle: bool) -> None:
+    def set_idle(self, connection: socket.socket, is_idle: bool) -> None:
         """Note whether a connection waits for a request."""
         with self._lock:
             if connection in self._connections:
-                self._connections[connection] = self.site.clock.monotonic() if is_idle else None
+                self._connections[connection] = self.app.clock.monotonic() if is_idle else None
 
     def shutdown_request(self, request: Any) -> None:
         """Close a connection."""
@@ -89,7 +89,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Note what no handler has caught; the next connection is served all the same."""
-        self.site.note("exception", "a connection broke off action=bug")
+        self.app.note("exception", "a connection broke off action=bug")
 
     def forget(self, path: str) -> None:
         """Take away the name of a socket in the file system."""
@@ -120,7 +120,7 @@ class Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         """Answer its requests."""
         peer = self.client_address[0] if isinstance(self.client_address, tuple) else "socket"
-        Connection(self.server.site, self.request, peer, lambda idle: self.server.rests(self.request, idle)).serve()
+        Connection(self.server.app, self.request, peer, lambda idle: self.server.set_idle(self.request, idle)).serve()
 
 
 def _hang_up(connection: socket.socket) -> None:

@@ -12,7 +12,7 @@ from queuectl.client.job_view import group_as_dict, row_as_dict
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.job.fields import InvalidField, misspelt, refuse_expired, validate
-from queuectl.web.response import Answer, Problem, of_error, ok
+from queuectl.web.response import Problem, Response, ok, problem_of
 from queuectl.web.serializers import command_line_of, detail
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
     from queuectl.index.query import Query
     from queuectl.job.job import Job
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
     Check = Callable[[Job], None] | None
 
@@ -37,7 +37,7 @@ NAMES = {"search": "q", "fingerprint": "error"}  # what the API calls a filter
 # --- looking
 
 
-def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any) -> Query:
+def query_of(request: Request, given: Mapping[str, Any], prefix: str = "?", **more: Any) -> Query:
     """Return what filters ask for; `prefix` leads to them in pointers. An empty text filters nothing."""
 
     def named(name: str) -> str:
@@ -47,9 +47,9 @@ def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any)
     try:
         return filters.query_of(
             wanted,
-            ask.site.clock.now(),
+            request.app.clock.now(),
             label=lambda name: f'"{named(name)}"',
-            instant_of=lambda name, text: ask.instant(f"{prefix}{name}", text) or 0.0,
+            instant_of=lambda name, text: request.instant(f"{prefix}{name}", text) or 0.0,
             **more,
         )
     except InvalidFilter as error:
@@ -57,22 +57,26 @@ def query_of(ask: Ask, given: Mapping[str, Any], prefix: str = "?", **more: Any)
         raise Problem(400, str(error), error.hint, errors=pointed) from None
 
 
-def unless_known(ask: Ask, key: object, make: Callable[[], Any]) -> Answer:
+def conditional_response(request: Request, key: object, make: Callable[[], Any]) -> Response:
     """Answer 304 when the client has what `key` stands for, else what `make` returns."""
     etag = f'"{zlib.crc32(repr(key).encode("utf-8", "replace")):08x}"'
-    if ask.head.headers.get("if-none-match") == etag:
-        return Answer(304, headers={"ETag": etag})
+    if request.head.headers.get("if-none-match") == etag:
+        return Response(304, headers={"ETag": etag})
     return ok(make(), headers={"ETag": etag})
 
 
-def list_jobs(ask: Ask) -> Answer:
+def list_jobs(request: Request) -> Response:
     """Return a page of jobs."""
-    index, params = ask.site.index, ask.params
+    index, params = request.app.index, request.params
     query = query_of(
-        ask, params, sort=params.get("sort", "updated"), limit=params.get("limit", PAGE), cursor=params.get("cursor")
+        request,
+        params,
+        sort=params.get("sort", "updated"),
+        limit=params.get("limit", PAGE),
+        cursor=params.get("cursor"),
     )
     index.catch_up()
-    changes, most = index.changes(), ask.queue.settings.max_retries_default
+    changes, most = index.changes(), request.queue.settings.max_retries_default
 
     def make() -> dict[str, Any]:
         with index.reader() as reader:
@@ -86,31 +90,33 @@ def list_jobs(ask: Ask) -> Answer:
             "syncing": index.syncing,
         }
 
-    return unless_known(ask, (changes, index.syncing, most, sorted(params.items()), query.since, query.until), make)
+    return conditional_response(
+        request, (changes, index.syncing, most, sorted(params.items()), query.since, query.until), make
+    )
 
 
-def show(ask: Ask) -> Answer:
+def show(request: Request) -> Response:
     """Return all about a job."""
-    queue = ask.queue
-    made = detail(queue, queue.get(ask.params["id"]))
-    return unless_known(ask, made, lambda: made)
+    queue = request.queue
+    made = detail(queue, queue.get(request.params["id"]))
+    return conditional_response(request, made, lambda: made)
 
 
-def dead_groups(ask: Ask) -> Answer:
+def dead_groups(request: Request) -> Response:
     """Return dead jobs by what their errors have in common."""
-    index = ask.site.index
-    since = ask.instant("?since", ask.params.get("since")) or 0.0
+    index = request.app.index
+    since = request.instant("?since", request.params.get("since")) or 0.0
     index.catch_up()
 
     def make() -> dict[str, Any]:
-        limit = ask.params.get("limit", PAGE)
+        limit = request.params.get("limit", PAGE)
         with index.reader() as reader:
             groups = reader.failures(("dead", "dead"), since, limit + 1)
             total = reader.counts()["dead"]
         shown = [group_as_dict(group) for group in groups[:limit]]
         return {"groups": shown, "has_more": len(groups) > limit, "total": total}
 
-    return unless_known(ask, (index.changes(), since, sorted(ask.params.items())), make)
+    return conditional_response(request, (index.changes(), since, sorted(request.params.items())), make)
 
 
 # --- putting in
@@ -131,21 +137,21 @@ def checked(fields: Any, now: float) -> dict[str, Any]:
     return dict(fields)
 
 
-def enqueue(ask: Ask) -> Answer:
+def enqueue(request: Request) -> Response:
     """Put one job in, or many."""
-    body, is_dry, now = ask.body, ask.params.get("dry_run", False), ask.site.clock.now()
+    body, is_dry, now = request.body, request.params.get("dry_run", False), request.app.clock.now()
     if isinstance(body, list):
-        return _check_many(body, now) if is_dry else _enqueue_many(ask, body, now)
+        return _check_many(body, now) if is_dry else _enqueue_many(request, body, now)
     fields = checked(body, now)
     if is_dry:
         return ok({"valid": True, "job": fields, "command_line": command_line_of(fields)})
-    job_id = ask.queue.submit(fields)
-    ask.about["id"] = job_id
+    job_id = request.queue.submit(fields)
+    request.log_fields["id"] = job_id
     made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": []}
     return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
 
 
-def _check_many(bodies: list[Any], now: float) -> Answer:
+def _check_many(bodies: list[Any], now: float) -> Response:
     faults = []
     for number, fields in enumerate(bodies):
         try:
@@ -162,7 +168,7 @@ def _pointed(number: int, error: QueueError) -> tuple[str, str, str | None]:
     return f"/{number}{place}", str(error), error.hint
 
 
-def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
+def _enqueue_many(request: Request, bodies: list[Any], now: float) -> Response:
     wrong: dict[int, QueueError] = {}
     good: list[int] = []
     for number, fields in enumerate(bodies):
@@ -174,7 +180,7 @@ def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
     ids: list[str] = []
     left = iter(good)
     try:
-        for result in ask.queue.submit_many(bodies[number] for number in good):
+        for result in request.queue.submit_many(bodies[number] for number in good):
             number = next(left)
             if isinstance(result, QueueError):
                 wrong[number] = result
@@ -182,7 +188,7 @@ def _enqueue_many(ask: Ask, bodies: list[Any], now: float) -> Answer:
                 ids.append(result)
     except Busy as error:
         wrong.update((number, error) for number in left)
-    ask.about.update(ids=len(ids), refused=len(wrong))
+    request.log_fields.update(ids=len(ids), refused=len(wrong))
     if not ids:
         faults = [_pointed(number, error) for number, error in sorted(wrong.items())]
         raise Problem(422, f"none of {len(bodies)} could be queued: {faults[0][1]}", faults[0][2], errors=faults)
@@ -213,7 +219,7 @@ class StateChanged(Conflict):
         self.job = job
 
 
-class Done:
+class ActionResult:
     """What an action did, told as the command line tells it."""
 
     def __init__(self, action: str) -> None:
@@ -310,7 +316,7 @@ def patiently(do: Callable[[], Result]) -> Result:
     return results[0]
 
 
-DOES: dict[str, Callable[[Queue, str, dict[str, Any], Check], Job | None]] = {
+ACTION_FUNCTIONS: dict[str, Callable[[Queue, str, dict[str, Any], Check], Job | None]] = {
     "cancel": _cancel,
     "delete": _delete,
     "edit": _edit,
@@ -328,21 +334,21 @@ def checked_changes(changes: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def act(action: str) -> Callable[[Ask], Answer]:
+def act(action: str) -> Callable[[Request], Response]:
     """Return the handler that does something to the one job of the path."""
 
-    def handle(ask: Ask) -> Answer:
-        job_id, body, done = ask.params["id"], ask.body or {}, Done(action)
+    def handle(request: Request) -> Response:
+        job_id, body, result = request.params["id"], request.body or {}, ActionResult(action)
         changes = checked_changes(body.get("set") or {})
         try:
-            done.add(job_id, DOES[action](ask.queue, job_id, changes, _only_in(body.get("if_state"))))
+            result.add(job_id, ACTION_FUNCTIONS[action](request.queue, job_id, changes, _only_in(body.get("if_state"))))
         except Unchanged as same:
-            done.add_unchanged(same.job)
+            result.add_unchanged(same.job)
         except InvalidField as error:
-            problem = of_error(error, ask.site.home)
+            problem = problem_of(error, request.app.home)
             problem.errors = [(f"/set{pointer}", words, hint) for pointer, words, hint in problem.errors]
             raise problem from None
-        return ok(done.as_dict())
+        return ok(result.as_dict())
 
     return handle
 

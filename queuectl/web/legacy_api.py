@@ -10,58 +10,58 @@ from queuectl import status as queue_status
 from queuectl.client.job_view import row_as_dict
 from queuectl.index.database import IndexUnavailable
 from queuectl.web import jobs, workers
-from queuectl.web.response import JSON, Answer, Stream, encode, ok, without_home
+from queuectl.web.response import JSON, Response, Stream, encode, ok, without_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
 PAGE = 500  # rows read from the index at once
 PIECE = 100  # rows sent at once
 
 
-def status(ask: Ask) -> Answer:
+def status(request: Request) -> Response:
     """Answer as `queuectl status --json`."""
-    made = queue_status.look(ask.queue, patience_s=ask.site.index.patience_s)
-    ask.site.index.catch_up()
+    made = queue_status.read_overview(request.queue, patience_s=request.app.index.patience_s)
+    request.app.index.catch_up()
     try:
-        with ask.site.index.reader() as reader:
-            queue_status.look_into_index(made, reader)
+        with request.app.index.reader() as reader:
+            queue_status.add_index_figures(made, reader)
     except IndexUnavailable as error:
-        made.unavailable = without_home(error, ask.site.home)
+        made.unavailable = without_home(error, request.app.home)
     return ok(queue_status.to_dict(made))
 
 
-def list_jobs(ask: Ask) -> Answer:
+def list_jobs(request: Request) -> Response:
     """Answer as `queuectl list --json`."""
-    return _rows(ask, {"state": ask.params.get("state")})
+    return _rows(request, {"state": request.params.get("state")})
 
 
-def dlq(ask: Ask) -> Answer:
+def dlq(request: Request) -> Response:
     """Answer as `queuectl dlq list --json`."""
-    return _rows(ask, {"state": "dead"})
+    return _rows(request, {"state": "dead"})
 
 
-def _rows(ask: Ask, given: dict[str, Any]) -> Answer:
+def _rows(request: Request, given: dict[str, Any]) -> Response:
     """Answer with all rows, or as many as `limit` says; a long list is sent a page at a time."""
-    limit, most = ask.params.get("limit"), ask.queue.settings.max_retries_default
-    query = jobs.query_of(ask, given, limit=PAGE if limit is None else min(limit, PAGE))
-    ask.site.index.catch_up()
+    limit, most = request.params.get("limit"), request.queue.settings.max_retries_default
+    query = jobs.query_of(request, given, limit=PAGE if limit is None else min(limit, PAGE))
+    request.app.index.catch_up()
     lent = ExitStack()
     try:
-        reader = lent.enter_context(ask.site.index.reader())
+        reader = lent.enter_context(request.app.index.reader())
         page = reader.page(query)
         headers = {"X-QueueCTL-Total": str(page.total)}
         if page.cursor is None or (limit is not None and limit <= PAGE):
             return ok([row_as_dict(row, most) for row in page.rows], headers=headers)
-        ask.site.streams.take()
+        request.app.streams.acquire()
         query.cursor, query.is_counted = page.cursor, False
         rows = islice(chain(page.rows, reader.rows(query)), limit)
         pieces = _array(row_as_dict(row, most) for row in rows)
-        releases = lent.pop_all().close, ask.site.streams.give
-        return Answer(200, b"", JSON, headers, Stream(pieces, *releases))
+        releases = lent.pop_all().close, request.app.streams.release
+        return Response(200, b"", JSON, headers, Stream(pieces, *releases))
     finally:
         lent.close()
 
@@ -75,6 +75,6 @@ def _array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     yield b"]"
 
 
-def list_workers(ask: Ask) -> Answer:
+def list_workers(request: Request) -> Response:
     """Answer as `queuectl worker list --json`."""
-    return ok(workers.workers_as_dicts(ask)[1])
+    return ok(workers.workers_as_dicts(request)[1])

@@ -18,14 +18,14 @@ from queuectl.health import ERROR, INFO, OK, WARN, examine
 from queuectl.index.statistics import BOUNDS, Figures
 from queuectl.job.job import STATES
 from queuectl.version import __version__
-from queuectl.web.response import Answer
+from queuectl.web.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from queuectl.status import Overview
-    from queuectl.web.app import Ask
-    from queuectl.web.state import Indexed
+    from queuectl.web.app import Request
+    from queuectl.web.state import IndexState
 
     Sample = tuple[Mapping[str, str], float]
 
@@ -100,21 +100,21 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else repr(round(value, 6))
 
 
-def metrics(ask: Ask) -> Answer:
+def metrics(request: Request) -> Response:
     """Tell every figure."""
-    picture, totals = ask.site.painter.paint(), None
-    if picture.indexed is not None:
+    state, totals = request.app.status_cache.current(), None
+    if state.index_state is not None:
         try:
-            with ask.site.index.reader() as reader:
+            with request.app.index.reader() as reader:
                 totals = reader.totals()
         except QueueError:
             totals = None
-    page = page_of(picture.overview, picture.indexed, totals)
-    page.gauge("http_streams", "Answers without end that are open.", ask.site.streams.open)
-    return Answer(200, page.text().encode(), KIND)
+    page = page_of(state.overview, state.index_state, totals)
+    page.gauge("http_streams", "Answers without end that are open.", request.app.streams.open)
+    return Response(200, page.text().encode(), KIND)
 
 
-def page_of(overview: Overview, indexed: Indexed | None, totals: Figures | None) -> Page:
+def page_of(overview: Overview, index_state: IndexState | None, totals: Figures | None) -> Page:
     """Return every figure that does not belong to the web process.
 
     Args:
@@ -129,9 +129,9 @@ def page_of(overview: Overview, indexed: Indexed | None, totals: Figures | None)
         [({"version": __version__, "python": platform.python_version()}, 1)],
     )
     _add_processes(page, overview)
-    _add_spool(page, overview, has_index=indexed is not None)
-    if indexed is not None:
-        _add_queues(page, indexed, overview.now)
+    _add_spool(page, overview, has_index=index_state is not None)
+    if index_state is not None:
+        _add_queues(page, index_state, overview.now)
     if totals is not None:
         _add_totals(page, totals)
     return page
@@ -163,17 +163,17 @@ def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
         page.gauge("index_lag_seconds", "How far the index is behind the spool, at most.", 0.0)
 
 
-def _add_queues(page: Page, indexed: Indexed, now: float) -> None:
-    found = indexed.queues
+def _add_queues(page: Page, index_state: IndexState, now: float) -> None:
+    found = index_state.queues
     named = sorted(sorted(found, key=lambda name: -sum(found[name].values()))[:MOST_QUEUES])
     shown = {name: dict(found[name]) for name in named}
-    oldest = {name: indexed.oldest.get(name) for name in named}
+    oldest = {name: index_state.oldest.get(name) for name in named}
     for name, counts in found.items():
         if name not in shown or name == OTHERS:
             others = shown.setdefault(OTHERS, dict.fromkeys(STATES, 0))
             for state, n in counts.items():
                 others[state] += n
-            since = indexed.oldest.get(name)
+            since = index_state.oldest.get(name)
             known = oldest.get(OTHERS)
             oldest[OTHERS] = since if known is None else known if since is None else min(since, known)
     page.add(

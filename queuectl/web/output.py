@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import NotFound
 from queuectl.growing_file import GrowingFile
-from queuectl.web.response import TEXT, Answer, Stream
+from queuectl.web.response import TEXT, Response, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.client.queue import Queue
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
 MOST_BYTES = 256 << 10
 PIECE_BYTES = 64 << 10
@@ -65,9 +65,9 @@ def tail_of(fd: int, lines: int, start: int = 0) -> tuple[int, bytes]:
     return begin + at + 1, data[at + 1 :] if lines else b""
 
 
-def output(ask: Ask) -> Answer:
+def output(request: Request) -> Response:
     """Return what an attempt wrote."""
-    params, queue, job_id = ask.params, ask.queue, ask.params["id"]
+    params, queue, job_id = request.params, request.queue, request.params["id"]
     number = params.get("attempt") or queue.get(job_id).attempts
     path = queue.output(job_id, number)
     fd = open_in(path, f"the output of job {job_id}, attempt {number}, has been removed")
@@ -85,18 +85,22 @@ def output(ask: Ask) -> Answer:
         }
         if not (params.get("download") or params.get("follow")):
             data = os.pread(fd, params.get("limit", MOST_BYTES), start) if data is None else data
-            return Answer(200, data[: params.get("limit", MOST_BYTES)], TEXT, headers)
-        ask.site.streams.take()
+            return Response(200, data[: params.get("limit", MOST_BYTES)], TEXT, headers)
+        request.app.streams.acquire()
         taken, fd = fd, -1
         if params.get("follow"):
             file = _Followed(path, taken, start)
-            return Answer(
-                200, b"", TEXT, headers, Stream(file.added(queue, job_id, number), file.close, ask.site.streams.give)
+            return Response(
+                200,
+                b"",
+                TEXT,
+                headers,
+                Stream(file.added(queue, job_id, number), file.close, request.app.streams.release),
             )
-        releases = (lambda: os.close(taken)), ask.site.streams.give
+        releases = (lambda: os.close(taken)), request.app.streams.release
         name = f'attachment; filename="{job_id}.{number}.log"'
         headers |= {"X-QueueCTL-From": "0", "Content-Disposition": name, "Content-Length": str(size)}
-        return Answer(200, b"", BINARY, headers, Stream(_whole(taken, size), *releases))
+        return Response(200, b"", BINARY, headers, Stream(_whole(taken, size), *releases))
     finally:
         if fd >= 0:
             os.close(fd)

@@ -52,7 +52,7 @@ class Stream:
             self._releases.pop()()
 
 
-class Answer:
+class Response:
     """What goes back.
 
     Attributes:
@@ -99,7 +99,7 @@ class Problem(Exception):
         self.errors = errors
         self.more = more
 
-    def answer(self) -> Answer:
+    def response(self) -> Response:
         """Return it as it goes back."""
         made: dict[str, Any] = {
             "type": f"urn:queuectl:problem:{self.title.replace(' ', '-')}",
@@ -116,10 +116,10 @@ class Problem(Exception):
                 for pointer, detail, hint in self.errors
             ]
         waits = {"Retry-After": RETRY_S} if self.status == 503 else {}
-        return Answer(self.status, encode(made), PROBLEM, {**waits, **(self.headers or {})})
+        return Response(self.status, encode(made), PROBLEM, {**waits, **(self.headers or {})})
 
 
-def of_error(error: QueueError, home: str) -> Problem:
+def problem_of(error: QueueError, home: str) -> Problem:
     """Return the problem that an error of the queue is; paths in it begin at the queue's home."""
     status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 503)
     pointed = [(f"/{error.field}", str(error), error.hint)] if isinstance(error, InvalidField) else []
@@ -139,6 +139,6 @@ def encode(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
 
 
-def ok(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def ok(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON."""
-    return Answer(status, encode(value), JSON, headers)
+    return Response(status, encode(value), JSON, headers)

@@ -44,7 +44,7 @@ class Operation:
         self.needs_body = bool(body and body["required"])
 
 
-class Contract:
+class Routes:
     """The whole document.
 
     Attributes:

@@ -28,7 +28,7 @@ KEPT = 32
 KEPT_BYTES = 64 << 20
 
 
-class Kept:
+class KeptSelection:
     """One selection and how far it has been carried out.
 
     Attributes:
@@ -64,9 +64,9 @@ class Selections:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = Lock()
-        self._kept: dict[str, Kept] = {}  # the one that was used least recently first
+        self._kept: dict[str, KeptSelection] = {}  # the one that was used least recently first
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, kept: KeptSelection) -> None:
         """Keep a selection until it has not been used for KEPT_S, or others need the room."""
         if kept.jobs.size_bytes > KEPT_BYTES:
             words = f"{len(kept.jobs):,} jobs match, more than one selection can hold"
@@ -76,13 +76,13 @@ class Selections:
             while len(self._kept) > KEPT or sum(each.jobs.size_bytes for each in self._kept.values()) > KEPT_BYTES:
                 del self._kept[next(iter(self._kept))]
 
-    def _use(self, kept: Kept) -> None:
+    def _use(self, kept: KeptSelection) -> None:
         kept.used_at = self._clock.monotonic()
         self._kept.pop(kept.id, None)
         self._kept[kept.id] = kept
 
     @contextmanager
-    def using(self, selection_id: str, action: str) -> Iterator[Kept]:
+    def using(self, selection_id: str, action: str) -> Iterator[KeptSelection]:
         """Lend a selection to one request; what it yields is the caller's alone until then.
 
         Raises:

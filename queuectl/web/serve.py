@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from queuectl.clock import Clock
 from queuectl.errors import UsageError
-from queuectl.web.app import Site
-from queuectl.web.auth import Guard, names_of
+from queuectl.web.app import App
+from queuectl.web.auth import AccessControl, names_of
 from queuectl.web.http_server import Server, listen
-from queuectl.web.routes import Contract
-from queuectl.web.snapshot import Snapshots
-from queuectl.web.state import Painter
-from queuectl.web.stats import Charts
-from queuectl.web.tokens import Holder
+from queuectl.web.routes import Routes
+from queuectl.web.snapshot import SnapshotCache
+from queuectl.web.state import StatusCache
+from queuectl.web.stats import StatsCache
+from queuectl.web.tokens import TokenFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class Wanted:
+class ServeOptions:
     """How the page is to be served.
 
     Attributes:
@@ -75,18 +75,18 @@ class Wanted:
             )
 
 
-def build(queue: Queue, wanted: Wanted) -> Server:
+def build(queue: Queue, options: ServeOptions) -> Server:
     """Return a server that listens; `serve_forever` runs it."""
-    wanted.check()
+    options.check()
     queue.layout.ensure()
-    holder = None if wanted.auth == "none" else Holder(wanted.token_file or queue.layout.web_token)
-    server = listen(wanted.host, wanted.port, wanted.socket_path)
+    token_file = None if options.auth == "none" else TokenFile(options.token_file or queue.layout.web_token)
+    server = listen(options.host, options.port, options.socket_path)
     host, port = server.address or ("", None)
-    more = [*wanted.allow_hosts, *([] if port is None else [f"{wanted.host}:{port}"])]
-    guard = Guard(holder, names_of(host, port, more), port, Clock(), read_only=wanted.read_only)
-    site = Site(queue, guard, Contract(), secrets.token_hex(4))
-    site.painter, site.snapshots, site.charts = Painter(site), Snapshots(site), Charts()
-    server.site = site
+    more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
+    access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
+    app = App(queue, access, Routes(), secrets.token_hex(4))
+    app.status_cache, app.snapshot_cache, app.stats_cache = StatusCache(app), SnapshotCache(app), StatsCache()
+    server.app = app
     return server
 
 

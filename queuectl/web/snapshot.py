@@ -22,7 +22,7 @@ from queuectl.status import worker_as_dict
 from queuectl.version import __version__
 from queuectl.web.health import health_of
 from queuectl.web.output import open_in, tail_of
-from queuectl.web.response import JSON, Answer, encode
+from queuectl.web.response import JSON, Response, encode
 from queuectl.web.workers import supervisor_as_dict
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from queuectl.client.queue import Queue
     from queuectl.job.job import Job
-    from queuectl.web.app import Ask, Site
-    from queuectl.web.state import Indexed, Picture
+    from queuectl.web.app import App, Request
+    from queuectl.web.state import IndexState, QueueState
 
 FRESH_S = 0.5
 DISK_STEP = 16 << 20
@@ -40,11 +40,11 @@ ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|
 FROM_ROW = ("id", "name", "queue", "priority", "command", "tags", "attempts", "worker")
 
 
-class Snapshots:
+class SnapshotCache:
     """The newest snapshot."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, app: App) -> None:
+        self._app = app
         self._lock = Lock()
         self._made_at = -FRESH_S
         self._writes = -1
@@ -54,24 +54,24 @@ class Snapshots:
 
     def newest(self) -> tuple[str, bytes]:
         """Return its ETag and its text."""
-        site = self._site
+        app = self._app
         with self._lock:
-            now, writes = site.clock.monotonic(), site.writes
+            now, writes = app.clock.monotonic(), app.writes
             if now - self._made_at >= FRESH_S or self._writes != writes:
-                self._body = encode(self._make(site.painter.paint()))
-                self._etag = f'"{site.boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
+                self._body = encode(self._make(app.status_cache.current()))
+                self._etag = f'"{app.boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
                 self._made_at, self._writes = now, writes
             return self._etag, self._body
 
-    def _make(self, picture: Picture) -> dict[str, Any]:
-        overview, indexed, site = picture.overview, picture.indexed, self._site
+    def _make(self, state: QueueState) -> dict[str, Any]:
+        overview, index_state, app = state.overview, state.index_state, self._app
         return {
             "version": __version__,
-            "changes": picture.changes,
+            "changes": state.changes,
             "home": shorten(overview.home),
             "hostname": os.uname().nodename,
-            "read_only": site.guard.read_only,
-            "health": health_of(picture),
+            "read_only": app.access.read_only,
+            "health": health_of(state),
             "attention": [
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
                 for need in reversed(attention(overview))
@@ -80,13 +80,13 @@ class Snapshots:
             "supervisor_died": overview.died,
             "supervisor_silent": overview.silent,
             "index": {
-                "available": indexed is not None,
+                "available": index_state is not None,
                 "syncing": (overview.supervisor or {}).get("syncing") or overview.syncing,
                 "problem": overview.unavailable or (overview.supervisor or {}).get("degraded") or None,
             },
-            **_of_index(picture),
+            **_of_index(state),
             "workers": [_worker(row) for row in overview.workers],
-            "running": [] if indexed is None else self._running(picture.queue, indexed, overview.workers),
+            "running": [] if index_state is None else self._running(state.queue, index_state, overview.workers),
             "rejected": overview.rejected,
             "disk": {
                 "free_bytes": overview.free_bytes // DISK_STEP * DISK_STEP,
@@ -94,12 +94,12 @@ class Snapshots:
             },
         }
 
-    def _running(self, queue: Queue, indexed: Indexed, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _running(self, queue: Queue, index_state: IndexState, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
         by_job = {worker["job_id"]: worker for worker in workers if worker["job_id"]}
         known = self._jobs
         self._jobs = {}
         made = []
-        for row in indexed.running:
+        for row in index_state.running:
             key = (row["id"], row["attempts"])
             job = known.get(key)
             if job is None:
@@ -136,9 +136,9 @@ def _worker(row: dict[str, Any]) -> dict[str, Any]:
     return made if row["command_pid"] else {**made, "cpu_percent": 0.0}
 
 
-def _of_index(picture: Picture) -> dict[str, Any]:
-    overview, indexed = picture.overview, picture.indexed
-    if indexed is None:
+def _of_index(state: QueueState) -> dict[str, Any]:
+    overview, index_state = state.overview, state.index_state
+    if index_state is None:
         nothing = dict.fromkeys(("counts", "oldest_waiting_at", "last_hour", "throughput"))
         return {**nothing, "queues": [], "failures": [], "dead_today": 0}
     oldest = overview.oldest_waiting
@@ -148,9 +148,9 @@ def _of_index(picture: Picture) -> dict[str, Any]:
             {
                 "name": name,
                 "counts": counts,
-                "oldest_waiting_at": spell(indexed.oldest[name]) if name in indexed.oldest else None,
+                "oldest_waiting_at": spell(index_state.oldest[name]) if name in index_state.oldest else None,
             }
-            for name, counts in indexed.queues.items()
+            for name, counts in index_state.queues.items()
         ],
         "oldest_waiting_at": None if oldest is None else spell(oldest),
         "last_hour": overview.last_hour(),
@@ -159,7 +159,7 @@ def _of_index(picture: Picture) -> dict[str, Any]:
             "step_s": 60,
             "completed": [figures.counts["completed"] for figures in overview.hour],
         },
-        "failures": [group_as_dict(group) for group in indexed.failures],
+        "failures": [group_as_dict(group) for group in index_state.failures],
         "dead_today": overview.dead_today,
     }
 
@@ -184,10 +184,10 @@ def _last_line(queue: Queue, job: Job) -> tuple[str | None, int | None]:
     return text.rpartition("\r")[2][-LAST_LINE_CHARS:] or None, size
 
 
-def snapshot(ask: Ask) -> Answer:
+def snapshot(request: Request) -> Response:
     """Return the newest snapshot."""
-    etag, body = ask.site.snapshots.newest()
+    etag, body = request.app.snapshot_cache.newest()
     headers = {"ETag": etag}
-    if ask.head.headers.get("if-none-match") == etag:
-        return Answer(304, headers=headers)
-    return Answer(200, body, JSON, headers)
+    if request.head.headers.get("if-none-match") == etag:
+        return Response(304, headers=headers)
+    return Response(200, body, JSON, headers)

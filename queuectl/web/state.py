@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.query import Query
-from queuectl.status import look, look_into_index
-from queuectl.web.app import quiet_queue
+from queuectl.status import add_index_figures, read_overview
+from queuectl.web.app import queue_for_reading
 from queuectl.web.response import without_home
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from queuectl.client.queue import Queue
     from queuectl.status import Overview
-    from queuectl.web.app import Site
+    from queuectl.web.app import App
 
 FAILURES_S = 5.0
 FAILURES_WITHIN_S = 86400.0
@@ -31,7 +31,7 @@ RUNNING = 50
 OF_INDEX = ("counts", "dead_today", "oldest_waiting", "hour", "hour_from", "covered_s", "scheduled", "next_at")
 
 
-class Indexed:
+class IndexState:
     """What the index says.
 
     Attributes:
@@ -45,68 +45,68 @@ class Indexed:
         self.running: list[dict[str, Any]] = []
 
 
-class Picture:
+class QueueState:
     """How things stand at one moment; `indexed` is None when the index cannot be read."""
 
-    def __init__(self, queue: Queue, overview: Overview, changes: str, indexed: Indexed | None) -> None:
+    def __init__(self, queue: Queue, overview: Overview, changes: str, index_state: IndexState | None) -> None:
         self.queue = queue
         self.overview = overview
         self.changes = changes
-        self.indexed = indexed
+        self.index_state = index_state
 
 
-class Painter:
+class StatusCache:
     """Makes pictures, one at a time."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, app: App) -> None:
+        self._app = app
         self._lock = Lock()
         self._key: tuple[Any, ...] | None = None
         self._overview: Overview | None = None
-        self._indexed: Indexed | None = None
+        self._index_state: IndexState | None = None
         self._failures_at = -FAILURES_S
         self._failures_writes = -1
         self._failures: list[dict[str, Any]] = []
 
-    def paint(self) -> Picture:
+    def current(self) -> QueueState:
         """Return the picture of now."""
-        site = self._site
+        app = self._app
         with self._lock:
-            queue = quiet_queue(site.home)
-            site.index.catch_up()
-            overview = look(queue, patience_s=site.index.patience_s)
+            queue = queue_for_reading(app.home)
+            app.index.catch_up()
+            overview = read_overview(queue, patience_s=app.index.patience_s)
             if overview.supervisor is not None and overview.supervisor["degraded"]:
-                overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], site.home)
-            changes = site.index.changes()
+                overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], app.home)
+            changes = app.index.changes()
             try:
-                indexed: Indexed | None = self._look(overview, changes)
+                index_state: IndexState | None = self._look(overview, changes)
             except IndexUnavailable as error:
-                indexed, self._key = None, None
-                overview.unavailable = without_home(error, site.home)
-            if overview.supervisor is None and site.index.syncing and not overview.silent:
-                overview.syncing = site.index.syncing
-            return Picture(queue, overview, changes, indexed)
+                index_state, self._key = None, None
+                overview.unavailable = without_home(error, app.home)
+            if overview.supervisor is None and app.index.syncing and not overview.silent:
+                overview.syncing = app.index.syncing
+            return QueueState(queue, overview, changes, index_state)
 
-    def _look(self, overview: Overview, changes: str) -> Indexed:
+    def _look(self, overview: Overview, changes: str) -> IndexState:
         key = (changes, int(overview.now / 60), time.localtime(overview.now)[:3])
-        if key != self._key or self._indexed is None or self._overview is None:
-            made = Indexed()
-            with self._site.index.reader() as reader:
-                look_into_index(overview, reader)
+        if key != self._key or self._index_state is None or self._overview is None:
+            made = IndexState()
+            with self._app.index.reader() as reader:
+                add_index_figures(overview, reader)
                 made.queues = reader.by_queue()
                 made.oldest = reader.oldest_by_queue(overview.now)
                 made.running = reader.page(Query(("processing",), sort="-updated", limit=RUNNING)).rows
-            self._key, self._indexed, self._overview = key, made, overview
+            self._key, self._index_state, self._overview = key, made, overview
         seen = self._overview
         for name in OF_INDEX:
             setattr(overview, name, getattr(seen, name))
-        self._indexed.failures = self._groups(overview.now)
-        return self._indexed
+        self._index_state.failures = self._groups(overview.now)
+        return self._index_state
 
     def _groups(self, now: float) -> list[dict[str, Any]]:
-        site = self._site
-        if site.clock.monotonic() - self._failures_at >= FAILURES_S or self._failures_writes != site.writes:
-            with site.index.reader() as reader:
+        app = self._app
+        if app.clock.monotonic() - self._failures_at >= FAILURES_S or self._failures_writes != app.writes:
+            with app.index.reader() as reader:
                 self._failures = reader.failures(("failed", "dead"), now - FAILURES_WITHIN_S, GROUPS)
-            self._failures_at, self._failures_writes = site.clock.monotonic(), site.writes
+            self._failures_at, self._failures_writes = app.clock.monotonic(), app.writes
         return self._failures

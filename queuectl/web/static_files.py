@@ -13,13 +13,13 @@ from queuectl.control_client import connect
 from queuectl.errors import NoSupervisor
 from queuectl.spool.layout import shorten
 from queuectl.version import __version__
-from queuectl.web.response import JSON, Answer, Problem, Stream, encode, ok
+from queuectl.web.response import JSON, Problem, Response, Stream, encode, ok
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
 STATIC = os.path.join(os.path.dirname(os.path.abspath(__file__)), "static")
 INDEX = "index.html"
@@ -33,7 +33,7 @@ ALIVE_S = 10.0
 LINES = "application/x-ndjson"
 
 
-def _static(ask: Ask, name: str) -> Answer:
+def _static(request: Request, name: str) -> Response:
     """Return a file of the fixed table (the choices of /{file} in openapi.json), packed for who can unpack it."""
     kind = KINDS[name.rpartition(".")[2]]
     path = f"{STATIC}/{name}"
@@ -42,9 +42,9 @@ def _static(ask: Ask, name: str) -> Answer:
     except FileNotFoundError:
         raise Problem(404, f"{name} is not part of this installation") from None
     headers = {"Vary": "Accept-Encoding"}
-    if "gzip" in [word.strip() for word in ask.head.headers.get("accept-encoding", "").split(",")]:
-        return Answer(200, packed, kind, {**headers, "Content-Encoding": "gzip"})
-    return Answer(200, plain, kind, headers)
+    if "gzip" in [word.strip() for word in request.head.headers.get("accept-encoding", "").split(",")]:
+        return Response(200, packed, kind, {**headers, "Content-Encoding": "gzip"})
+    return Response(200, plain, kind, headers)
 
 
 @lru_cache(maxsize=64)
@@ -55,59 +55,59 @@ def _read(path: str, _changed_at: int) -> tuple[bytes, bytes]:
     return data, gzip.compress(data, mtime=0)
 
 
-def page(ask: Ask) -> Answer:
+def page(request: Request) -> Response:
     """Return the page."""
-    return _static(ask, INDEX)
+    return _static(request, INDEX)
 
 
-def asset(ask: Ask) -> Answer:
+def asset(request: Request) -> Response:
     """Return what the page needs."""
-    return _static(ask, ask.params["file"])
+    return _static(request, request.params["file"])
 
 
-def openapi(ask: Ask) -> Answer:
+def openapi(request: Request) -> Response:
     """Return the document of the API."""
-    return Answer(200, ask.site.contract.text, JSON)
+    return Response(200, request.app.routes.text, JSON)
 
 
-def session(ask: Ask) -> Answer:
+def session(request: Request) -> Response:
     """Tell who has signed in what this is."""
-    guard = ask.site.guard
+    access = request.app.access
     return ok(
         {
             "version": __version__,
-            "home": shorten(ask.site.home),
+            "home": shorten(request.app.home),
             "hostname": os.uname().nodename,
-            "read_only": guard.read_only,
-            "auth": "token" if guard.has_token else "none",
+            "read_only": access.read_only,
+            "auth": "token" if access.has_token else "none",
         }
     )
 
 
-def login(ask: Ask) -> Answer:
+def login(request: Request) -> Response:
     """Take the token and set the cookie."""
-    token, cookie = ask.site.guard.login(ask.body["token"])
-    return ok({"write_token": token, "read_only": ask.site.guard.read_only}, headers={"Set-Cookie": cookie})
+    token, cookie = request.app.access.login(request.body["token"])
+    return ok({"write_token": token, "read_only": request.app.access.read_only}, headers={"Set-Cookie": cookie})
 
 
-def logout(ask: Ask) -> Answer:
+def logout(request: Request) -> Response:
     """Take the cookie away."""
-    return ok({"action": "logout"}, headers={"Set-Cookie": ask.site.guard.logout()})
+    return ok({"action": "logout"}, headers={"Set-Cookie": request.app.access.logout()})
 
 
-def events(ask: Ask) -> Answer:
+def events(request: Request) -> Response:
     """Pass on what the supervisor tells."""
     try:
-        watch = connect(ask.site.layout)
+        watch = connect(request.app.layout)
         watch.sendall(b'{"do": "watch"}\n')
     except NoSupervisor as error:
         raise Problem(503, str(error), error.hint, title=error.title) from None
     try:
-        ask.site.streams.take()
+        request.app.streams.acquire()
     except Problem:
         watch.close()
         raise
-    return Answer(200, b"", LINES, None, Stream(_events(watch), watch.close, ask.site.streams.give))
+    return Response(200, b"", LINES, None, Stream(_events(watch), watch.close, request.app.streams.release))
 
 
 def _events(watch: socket.socket) -> Iterator[bytes]:

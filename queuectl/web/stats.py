@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
 from queuectl.index.statistics import together
-from queuectl.web.jobs import unless_known
+from queuectl.web.jobs import conditional_response
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from queuectl.web.app import Ask
-    from queuectl.web.response import Answer
+    from queuectl.web.app import Request
+    from queuectl.web.response import Response
 
 WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
 KEPT = 16
 
 
-class Charts:
+class StatsCache:
     """What was answered for this state of the index, shared by all pages."""
 
     def __init__(self) -> None:
@@ -37,17 +37,17 @@ class Charts:
         self._made[key] = made
 
 
-def stats(ask: Ask) -> Answer:
+def stats(request: Request) -> Response:
     """Return the steps of a window."""
-    index, window, queue = ask.site.index, ask.params.get("window", "1h"), ask.params.get("queue")
+    index, window, queue = request.app.index, request.params.get("window", "1h"), request.params.get("queue")
     step, count = WINDOWS[window]
     index.catch_up()
-    start = int(ask.site.clock.now() / 60) // step * step - (count - 1) * step
+    start = int(request.app.clock.now() / 60) // step * step - (count - 1) * step
     key = (index.changes(), window, queue, start)
 
     def make() -> dict[str, Any]:
-        with ask.site.charts.lock:
-            made = ask.site.charts.get(key)
+        with request.app.stats_cache.lock:
+            made = request.app.stats_cache.get(key)
             if made is None:
                 with index.reader() as reader:
                     found = reader.series(start, step, count, queue)
@@ -61,7 +61,7 @@ def stats(ask: Ask) -> Answer:
                     ],
                     "totals": together(found).as_dict(),
                 }
-                ask.site.charts.put(key, made)
+                request.app.stats_cache.put(key, made)
             return made
 
-    return unless_known(ask, key, make)
+    return conditional_response(request, key, make)

@@ -23,13 +23,13 @@ ROTATE = "to make a new one: queuectl web token --rotate"
 def make(path: str) -> str:
     """Write a new token, whole or not at all, and return it; what knew the old one has to sign in again."""
     token = secrets.token_urlsafe(BYTES)
-    litter = f"{path}.{os.getpid()}.tmp"
+    temp_path = f"{path}.{os.getpid()}.tmp"
     try:
-        fd = os.open(litter, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = os.open(temp_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with open(fd, "w", encoding="ascii") as file:
             os.fchmod(fd, 0o600)
             file.write(token + "\n")
-        os.replace(litter, path)
+        os.replace(temp_path, path)
     except OSError as error:
         raise from_os_error(error, f"cannot write {path}") from None
     return token
@@ -83,7 +83,7 @@ def _derived(token: str, use: str) -> str:
     return hmac.new(token.encode(), f"queuectl {use}".encode(), hashlib.sha256).hexdigest()
 
 
-class Holder:
+class TokenFile:
     """The keys as the file has them now."""
 
     def __init__(self, path: str) -> None:
@@ -110,6 +110,6 @@ class Holder:
         return self._keys
 
 
-def same(given: str, wanted: str) -> bool:
+def are_equal(given: str, wanted: str) -> bool:
     """Compare in a time that tells nothing."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())

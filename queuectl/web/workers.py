@@ -11,87 +11,87 @@ from queuectl.errors import NoSupervisor, PartlyFailed
 from queuectl.status import SUPERVISOR, with_usage, worker_as_dict
 from queuectl.supervisor.startup import start_workers
 from queuectl.web.output import open_in, tail_of
-from queuectl.web.response import TEXT, Answer, ok
+from queuectl.web.response import TEXT, Response, ok
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from queuectl.web.app import Ask
+    from queuectl.web.app import Request
 
 LOG_LINES = 200
 
 
-def supervisor_as_dict(answer: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a supervisor's `status` answer as JSON has it; None when none runs."""
-    if answer is None:
+def supervisor_as_dict(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a supervisor's `status` reply as JSON has it; None when none runs."""
+    if reply is None:
         return None
-    return {**{name: answer[name] for name in SUPERVISOR}, "started_at": spell(answer["started_at"])}
+    return {**{name: reply[name] for name in SUPERVISOR}, "started_at": spell(reply["started_at"])}
 
 
-def workers_as_dicts(ask: Ask) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def workers_as_dicts(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Return the supervisor and its workers."""
     try:
-        answer = control_client.ask(ask.site.layout, {"do": "status"})
+        reply = control_client.ask(request.app.layout, {"do": "status"})
     except NoSupervisor:
         return None, []
-    return supervisor_as_dict(answer), [worker_as_dict(row) for row in with_usage(answer["workers"])]
+    return supervisor_as_dict(reply), [worker_as_dict(row) for row in with_usage(reply["workers"])]
 
 
-def show(ask: Ask) -> Answer:
+def show(request: Request) -> Response:
     """Tell of the supervisor and its workers."""
-    supervisor, workers = workers_as_dicts(ask)
+    supervisor, workers = workers_as_dicts(request)
     return ok({"supervisor": supervisor, "workers": workers})
 
 
-def start(ask: Ask) -> Answer:
+def start(request: Request) -> Response:
     """Add workers."""
-    count = ask.body.get("count", 1)
-    names = start_workers(ask.site.layout, count)
-    ask.about["workers"] = ",".join(names)
+    count = request.body.get("count", 1)
+    names = start_workers(request.app.layout, count)
+    request.log_fields["workers"] = ",".join(names)
     if len(names) < count:
         raise PartlyFailed(f"{count - len(names)} of {count} workers did not start", "queuectl worker logs")
     return ok({"action": "start", "workers": names}, 201)
 
 
-def scale(ask: Ask) -> Answer:
+def scale(request: Request) -> Response:
     """Bring the number of workers to `count`."""
-    count = ask.body["count"]
-    supervisor, _ = workers_as_dicts(ask)
-    names = start_workers(ask.site.layout, count, absolute=True) if count or supervisor else []
-    ask.about["count"] = count
+    count = request.body["count"]
+    supervisor, _ = workers_as_dicts(request)
+    names = start_workers(request.app.layout, count, absolute=True) if count or supervisor else []
+    request.log_fields["count"] = count
     return ok({"action": "scale", "count": count, "started": names})
 
 
-def stop(ask: Ask) -> Answer:
+def stop(request: Request) -> Response:
     """Stop one worker or all; without a supervisor there is nothing to do."""
-    return _stop(ask, ask.body.get("id"), now=ask.body.get("now", False))
+    return _stop(request, request.body.get("id"), now=request.body.get("now", False))
 
 
-def stop_named(ask: Ask) -> Answer:
+def stop_named(request: Request) -> Response:
     """Stop the worker of the path."""
-    return _stop(ask, ask.params["id"], now=False)
+    return _stop(request, request.params["id"], now=False)
 
 
-def _stop(ask: Ask, worker: str | None, *, now: bool) -> Answer:
-    request: dict[str, Any] = {"do": "stop", "now": now}
+def _stop(request: Request, worker: str | None, *, now: bool) -> Response:
+    message: dict[str, Any] = {"do": "stop", "now": now}
     if worker is not None:
-        request["id"] = _name(worker)
+        message["id"] = _name(worker)
     try:
-        names = control_client.ask(ask.site.layout, request)["stopping"]
+        names = control_client.ask(request.app.layout, message)["stopping"]
     except NoSupervisor:
         names = []
-    ask.about["workers"] = ",".join(names)
+    request.log_fields["workers"] = ",".join(names)
     return ok({"action": "stop", "workers": names})
 
 
-def restart(ask: Ask) -> Answer:
+def restart(request: Request) -> Response:
     """Replace one worker as its job ends; without an id restart the whole supervisor, as all jobs end."""
-    request: dict[str, Any] = {"do": "restart"}
-    if "id" in ask.body:
-        request["id"] = _name(ask.body["id"])
-    names = control_client.ask(ask.site.layout, request)["restarting"]
-    ask.about["workers"] = ",".join(names)
+    message: dict[str, Any] = {"do": "restart"}
+    if "id" in request.body:
+        message["id"] = _name(request.body["id"])
+    names = control_client.ask(request.app.layout, message)["restarting"]
+    request.log_fields["workers"] = ",".join(names)
     return ok({"action": "restart", "workers": names})
 
 
@@ -99,12 +99,12 @@ def _name(text: str) -> str:
     return f"worker-{text}" if text.isdigit() else text
 
 
-def log(ask: Ask) -> Answer:
+def log(request: Request) -> Response:
     """Return the last lines of a log."""
-    path = ask.site.layout.log(ask.params["id"])
-    fd = open_in(path, f"{ask.params['id']} has no log yet")
+    path = request.app.layout.log(request.params["id"])
+    fd = open_in(path, f"{request.params['id']} has no log yet")
     try:
-        _, data = tail_of(fd, ask.params.get("lines", LOG_LINES))
+        _, data = tail_of(fd, request.params.get("lines", LOG_LINES))
     finally:
         os.close(fd)
-    return Answer(200, data, TEXT)
+    return Response(200, data, TEXT)

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from queuectl.job.job import STATES
 from queuectl.spool.layout import job_id_of
-from queuectl.web.routes import Contract
+from queuectl.web.routes import Routes
 from tests.support.bad_entries import BAD_NAMES
 from tests.support.home_with_bad_entries import Scene
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from tests.support.supervised import Supervised
     from tests.web.support import Served
 
-PLAIN = [
-    each for each in Contract().operations if each.method == "GET" and "{" not in each.path and each.id != "events"
-]
+PLAIN = [each for each in Routes().operations if each.method == "GET" and "{" not in each.path and each.id != "events"]
 VIEWS = ("overview", "jobs", "jobs?state=dead", "jobs/good-001", "jobs/x-bom", "dead", "workers", "config", "health")
 WIDTHS = (1280, 320)
 
@@ -72,7 +70,7 @@ def test_the_page_is_unharmed_by_bad_files(
     (web.home / "index.sqlite3").unlink()
     watched.wait_until(lambda: web.ask("GET", "/api/v1/jobs").status == 200, "there is an index again")
     asked += _answers(web, scene)
-    web.server.site.has_written()
+    web.server.app.note_write()
     seen = web.get("/api/v1/snapshot")
     assert {state: count for state, count in seen["counts"].items() if count} == scene.real_counts()
     rejected = seen["rejected"]

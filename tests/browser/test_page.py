@@ -409,7 +409,7 @@ def test_a_server_that_was_restarted_counts_again_and_asks_again(person: Person,
     person.with_state("S.all = true")
     person.press("Retry")
     person.see("dialog", "Retry 3 jobs?")
-    web.server.site.selections._kept.clear()
+    web.server.app.selections._kept.clear()
     jobs.dead("d3")
     person.press("Retry 3 jobs")
     person.see("dialog", "Retry 4 jobs?")

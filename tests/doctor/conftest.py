@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.doctor.context import Home
+from queuectl.doctor.context import Context
 from tests.support.damaged_home import Ward
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def ward(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Ward:
     """A home with jobs, whose files are judged at once, and are as old as their mtime says, for no test can set a ctime."""
-    monkeypatch.setattr(Home, "age_s", lambda self, status: self.now - status.st_mtime)
+    monkeypatch.setattr(Context, "age_s", lambda self, status: self.now - status.st_mtime)
     for name in [name for name in os.environ if name.startswith("QUEUECTL_") and name != "QUEUECTL_HOME"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QUEUECTL_DROP_GRACE", "0.05")

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import queuectl.doctor.context
-from queuectl.doctor.checks import examine, mend
-from queuectl.doctor.context import Home
+from queuectl.doctor.checks import examine, repair_all
+from queuectl.doctor.context import Context
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.spool.layout import Layout
 from tests.support.damaged_home import Ward
@@ -54,8 +54,8 @@ def hurt(ward: Ward) -> None:
     ward.file(DONE, "torn").chmod(0o400)
 
 
-def home_of(path: Path, point: Point | None = None) -> tuple[Home, Changing]:
-    home = Home(Layout(str(path)), {"QUEUECTL_DROP_GRACE": "0"}, lambda _count: None)
+def home_of(path: Path, point: Point | None = None) -> tuple[Context, Changing]:
+    home = Context(Layout(str(path)), {"QUEUECTL_DROP_GRACE": "0"}, lambda _count: None)
     home.spool.files = home.files = files = Changing(point)
     return home, files
 
@@ -81,7 +81,7 @@ def test_a_cure_that_is_cut_short_loses_nothing(
     whole = tmp_path / "whole"
     _copy(ward.home, whole)
     home, files = home_of(whole)
-    assert all(done.is_done for done in mend(home))
+    assert all(done.is_done for done in repair_all(home))
     expected, points = where(whole), len(files.trace)
     assert {finding.check for finding in examine(home_of(whole)[0])} <= STAYS
     assert points > 30, files.trace
@@ -92,9 +92,9 @@ def test_a_cure_that_is_cut_short_loses_nothing(
         if error is None:
             assert _in_a_child(copy, point), f"did not die at {number}"
         else:
-            mend(home_of(copy, point)[0])
+            repair_all(home_of(copy, point)[0])
             assert point.happened
-        mended = mend(home_of(copy)[0])
+        mended = repair_all(home_of(copy)[0])
         assert all(done.is_done for done in mended), (files.trace[number - 1], [done.text for done in mended])
         assert where(copy) == expected, f"cut short at {number}, {files.trace[number - 1]}"
         left = [finding for finding in examine(home_of(copy)[0]) if finding.check not in STAYS]
@@ -112,7 +112,7 @@ def _in_a_child(path: Path, point: Point) -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            mend(home_of(path, point)[0])
+            repair_all(home_of(path, point)[0])
         finally:
             os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == DIED

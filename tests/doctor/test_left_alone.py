@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from queuectl.doctor import check_jobs, scan
-from queuectl.doctor.checks import mend
-from queuectl.doctor.context import Home
+from queuectl.doctor.checks import repair_all
+from queuectl.doctor.context import Context
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from tests.support.damaged_home import Ward
 
@@ -101,7 +101,7 @@ def test_what_has_changed_meanwhile_is_not_found(ward: Ward, monkeypatch: pytest
     """At the second look the file is another one; so that was no fault, but a job on its way."""
     path = ward.file(PENDING, "gone")
     os.rename(ward.file(DEAD, "gone"), path)
-    monkeypatch.setattr(Home, "nap", lambda self: os.rename(path, ward.file(DEAD, "gone")))
+    monkeypatch.setattr(Context, "wait", lambda self: os.rename(path, ward.file(DEAD, "gone")))
     assert {finding["check"] for finding in ward.findings()} == {"workers"}
 
 
@@ -175,7 +175,7 @@ def test_a_check_that_cannot_be_made_keeps_no_other_from_being_made(
     found = ward.findings()
     assert [each["check"] for each in found] == ["workers", "disk", "inodes"]
     assert "it cannot be told whether there is room on the disk: Input/output error" in found[1]["text"]
-    assert mend(Home(ward.layout, {}, lambda _count: None)) == []
+    assert repair_all(Context(ward.layout, {}, lambda _count: None)) == []
 
 
 def test_a_job_that_somebody_runs_is_not_stranded(ward: Ward) -> None:
@@ -192,8 +192,8 @@ def test_what_was_mended_by_another_cure_is_not_mended_again(ward: Ward) -> None
     ward.file(DONE, "left").write_bytes(ward.file(DONE, "done").read_bytes())
     ward.file(DONE, "left").chmod(0o600)
     assert {finding["check"] for finding in ward.findings()} == {"workers", "stranded", "duplicates"}
-    home = Home(ward.layout, {}, lambda _count: None)
-    assert [(done.check, done.is_done) for done in mend(home)] == [("stranded", True)]
+    home = Context(ward.layout, {}, lambda _count: None)
+    assert [(done.check, done.is_done) for done in repair_all(home)] == [("stranded", True)]
     ward.work()
     ward.check()
 
@@ -201,12 +201,12 @@ def test_what_was_mended_by_another_cure_is_not_mended_again(ward: Ward) -> None
 def test_a_job_that_was_revived_between_finding_and_cure_is_left_to_run(ward: Ward) -> None:
     path = ward.file(PENDING, "gone")
     os.rename(ward.file(DEAD, "gone"), path)
-    home = Home(ward.layout, {}, lambda _count: None)
+    home = Context(ward.layout, {}, lambda _count: None)
     [found] = check_jobs.unfiled(home)
     os.rename(path, ward.file(DEAD, "gone"))
     ward.queue.retry("gone")
-    assert found.mend is not None
-    assert found.mend() == "kept spool/pending/gone.json"
+    assert found.repair is not None
+    assert found.repair() == "kept spool/pending/gone.json"
     assert ward.spool.read("gone").state == "pending"
 
 

@@ -17,7 +17,7 @@ from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut
 from queuectl.scheduling.waits_for import Why, waits_for
 from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
-from queuectl.status import look_at_supervisor
+from queuectl.status import read_supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -462,6 +462,6 @@ def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -
     s.start(1)
     job_id = s.queue.enqueue("true")
     s.wait_until(lambda: bool(s.status()["full"]), "the worker has found it out")
-    supervision = look_at_supervisor(s.queue)
+    supervision = read_supervision(s.queue)
     (reason,) = waits_for(s.queue.get(job_id), supervision, s.queue.spool.clock.now(), 3600)
     assert (reason.why, reason.words(0)) == (Why.DISK, f"the disk of {s.home} is full")

@@ -56,12 +56,12 @@ def test_a_copy_of_a_running_home_starts_clean_and_leaves_the_original_alone(hom
             if number == 150:
                 made = copy(home)
         queue = Queue(made)
-        assert status.look(queue).died is None
+        assert status.read_overview(queue).died is None
         with Supervised(made) as copied:
             copied.start(2)
             copied.wait_until(lambda: sum(waiting(queue)) == 0, "the copy has run what it had")
             assert copied.state("long") == "dead"  # interrupted in the copy, and by its own rule not run again
-            assert status.look(queue).rejected == 0
+            assert status.read_overview(queue).rejected == 0
         assert is_running(running.pid)
         assert original.state("long") == "processing"
         for directory in DIRECTORIES:
@@ -81,7 +81,7 @@ def test_a_copy_of_a_home_that_was_just_stopped_tells_of_no_killed_supervisor(ho
         original.ask("stop", now=True)
         made = copy(home)
     for name in ("early", "copy"):
-        assert status.look(Queue(home.parent / name)).died is None
+        assert status.read_overview(Queue(home.parent / name)).died is None
         assert Queue(home.parent / name).counts()["completed"] == 1
     del made
 
@@ -91,7 +91,7 @@ def test_a_killed_supervisor_is_still_told_of_in_its_own_home(home: Path) -> Non
         process = original.start(1)
         process.kill()
         process.wait()
-        assert status.look(original.queue).died == process.pid
+        assert status.read_overview(original.queue).died == process.pid
 
 
 def test_two_states_of_a_job_become_the_later_one(home: Path) -> None:
@@ -153,6 +153,6 @@ def test_run_is_named_by_the_directory_that_it_is(home: Path) -> None:
     queue.enqueue("true")
     note = home / "run/supervisor.json"
     note.write_text(json.dumps({"pid": 4121, "started_at": 0, "run": control_client.run_of(queue.layout)}))
-    assert status.look(queue).died == 4121
+    assert status.read_overview(queue).died == 4121
     note.write_text(json.dumps({"pid": 4121, "started_at": 0, "run": [1, 2]}))
-    assert status.look(queue).died is None
+    assert status.read_overview(queue).died is None

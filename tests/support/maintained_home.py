@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from queuectl.index.reader import Reader
 from queuectl.index.sync import catch_up
-from queuectl.maintenance.context import Report, Work
+from queuectl.maintenance.context import Report, TaskContext
 from queuectl.maintenance.runner import TASKS, run
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class Queued:
         return Reader(self.layout.index)
 
 
-def work_on(spool: Home, **more: Any) -> Work:
+def work_on(spool: Home, **more: Any) -> TaskContext:
     """Return what a task is given; it does not rest."""
-    return Work(cast("Queue", Queued(spool)), **{"is_gentle": False, **more})
+    return TaskContext(cast("Queue", Queued(spool)), **{"is_gentle": False, **more})
 
 
 def do(spool: Home, task: str, **more: Any) -> Report:

@@ -24,7 +24,7 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def serve(home: Path) -> Iterator[Callable[..., Served]]:
-    """Return a function that serves the page, with what `Wanted` takes."""
+    """Return a function that serves the page, with what `ServeOptions` takes."""
     made: list[Served] = []
 
     def start(**wanted: Any) -> Served:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from queuectl.client.queue import Queue
-from queuectl.web.routes import Contract
-from queuectl.web.serve import Wanted, build
+from queuectl.web.routes import Routes
+from queuectl.web.serve import ServeOptions, build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENT = json.loads(Contract().text)
+DOCUMENT = json.loads(Routes().text)
 EVERYWHERE = {400, 405, 408, 414, 421, 431}  # as the document's description says
 PATIENCE_S = 20.0
 
@@ -44,7 +44,7 @@ class Served:
     def __init__(self, home: Path, **wanted: Any) -> None:
         self.queue = Queue(home)
         self.home = home
-        self.wanted = Wanted("127.0.0.1", 0, **wanted)
+        self.wanted = ServeOptions("127.0.0.1", 0, **wanted)
 
     def __enter__(self) -> Served:
         self.server = build(self.queue, self.wanted)
@@ -56,7 +56,7 @@ class Served:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
-        self.server.site.close()
+        self.server.app.close()
 
     @property
     def port(self) -> int:

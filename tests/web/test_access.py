@@ -11,15 +11,15 @@ import pytest
 from queuectl.errors import InvalidData, NotAllowed, UsageError
 from queuectl.spool.layout import Layout
 from queuectl.web import tokens
-from queuectl.web.routes import Contract
-from queuectl.web.serve import Wanted
+from queuectl.web.routes import Routes
+from queuectl.web.serve import ServeOptions
 from tests.web.support import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-OPERATIONS = Contract().operations
+OPERATIONS = Routes().operations
 CLOSED = [operation for operation in OPERATIONS if not operation.is_open]
 JSON = {"Content-Type": "application/json"}
 
@@ -139,10 +139,10 @@ def test_read_only_is_the_router_s_word(serve: Callable[..., Served], home: Path
 
 def test_without_authentication_it_only_reads_and_only_here(serve: Callable[..., Served]) -> None:
     for wanted in (
-        Wanted("127.0.0.1", 0, auth="none"),
-        Wanted("0.0.0.0", 0, auth="none", read_only=True),
-        Wanted("0.0.0.0", 0, auth="none"),
-        Wanted("::", 0, auth="none", read_only=True),
+        ServeOptions("127.0.0.1", 0, auth="none"),
+        ServeOptions("0.0.0.0", 0, auth="none", read_only=True),
+        ServeOptions("0.0.0.0", 0, auth="none"),
+        ServeOptions("::", 0, auth="none", read_only=True),
     ):
         with pytest.raises(UsageError, match="refusing"):
             wanted.check()

@@ -143,7 +143,7 @@ def test_the_selection_that_was_used_least_recently_is_dropped_first(
 def test_a_selection_is_carried_out_by_one_request_at_a_time(web: Served, jobs: Jobs) -> None:
     add(jobs, 1)
     counted = web.post(PATH, {"action": "delete", "filter": {"state": "pending"}, "dry_run": True})
-    with web.server.site.selections.using(counted["selection"], "delete"):
+    with web.server.app.selections.using(counted["selection"], "delete"):
         busy = web.ask("POST", PATH, {"action": "delete", "selection": counted["selection"]})
     assert (busy.status, busy.json["title"]) == (409, "selection in use")
     assert web.queue.counts()["pending"] == 1

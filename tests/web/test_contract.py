@@ -16,7 +16,7 @@ from queuectl.index.rows import COLUMNS, INTERNAL
 from queuectl.index.statistics import Figures
 from queuectl.job.job import STATES
 from queuectl.web.handlers import HANDLERS
-from queuectl.web.routes import Contract
+from queuectl.web.routes import Routes
 from tests.web.support import DOCUMENT, Served
 
 if TYPE_CHECKING:
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
     from tests.cli.support import Jobs
 
-CONTRACT = Contract()
+ROUTES = Routes()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 MORE_FOR_THE_PAGE = ("command_line", "timeout_s", "max_retries_in_force", "actions")
 EXAMPLES = {"id": "worker-1", "key": "timeout", "file": "app.js"}
 
 
 def test_every_operation_has_a_handler_and_every_handler_an_operation() -> None:
-    ids = [operation.id for operation in CONTRACT.operations]
+    ids = [operation.id for operation in ROUTES.operations]
     assert sorted(ids) == sorted(HANDLERS)
 
 
 def test_no_route_is_undocumented() -> None:
     """The router knows nothing but the document: walk it, and find each operation where the document has it."""
     walked = 0
-    for operation in CONTRACT.operations:
+    for operation in ROUTES.operations:
         path = re.sub(r"\{(\w+)\}", lambda found: EXAMPLES[found[1]], operation.path)
-        found, _ = CONTRACT.find(operation.method, path)
+        found, _ = ROUTES.find(operation.method, path)
         assert found.id == operation.id, path
         assert DOCUMENT["paths"][operation.path][operation.method.lower()]["operationId"] == found.id
         walked += 1
@@ -54,7 +54,7 @@ def test_every_schema_is_one_and_every_reference_leads_somewhere() -> None:
         assert reference[1] in DOCUMENT["components"][reference[0]], reference
 
 
-@pytest.mark.parametrize("operation", CONTRACT.operations, ids=lambda operation: operation.id)
+@pytest.mark.parametrize("operation", ROUTES.operations, ids=lambda operation: operation.id)
 def test_every_operation_says_what_it_needs(operation: Any) -> None:
     """A token unless it is open; a write the write token too; and says so for each way it can be refused."""
     spec = DOCUMENT["paths"][operation.path][operation.method.lower()]
@@ -68,7 +68,7 @@ def test_every_operation_says_what_it_needs(operation: Any) -> None:
 
 
 def test_only_the_page_signing_in_and_livez_are_open() -> None:
-    is_open = {operation.id for operation in CONTRACT.operations if operation.is_open}
+    is_open = {operation.id for operation in ROUTES.operations if operation.is_open}
     assert is_open == {"page", "asset", "livez", "login", "logout"}
 
 

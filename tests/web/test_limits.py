@@ -128,5 +128,5 @@ def test_streams_are_bounded(
     assert web.ask("GET", "/api/v1/jobs/long/output").body == b"begin\n"
     for stream in streams:
         stream.close()
-    watched.wait_until(lambda: web.server.site.streams.open == 0, "the streams have noticed")
+    watched.wait_until(lambda: web.server.app.streams.open == 0, "the streams have noticed")
     web.post("/api/v1/jobs/long/cancel", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from queuectl.web import static_files
-from queuectl.web.routes import Contract
+from queuectl.web.routes import Routes
 
 if TYPE_CHECKING:
     from tests.web.support import Served
@@ -29,7 +29,7 @@ BANNED = (
 
 def test_every_file_is_served_and_nothing_else() -> None:
     """The choices of /{file} in openapi.json are the files there are."""
-    file = next(each for each in Contract().operations if each.id == "asset").parameters["file"]
+    file = next(each for each in Routes().operations if each.id == "asset").parameters["file"]
     assert sorted([*file["schema"]["enum"], static_files.INDEX]) == sorted(FILES)
     assert {Path(name).suffix[1:] for name in FILES} <= set(static_files.KINDS)
 

@@ -95,10 +95,10 @@ def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
     A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
     it is: that nobody works is what there is to tell.
     """
-    made = status.look(queue, usage=False, patience_s=patience_s)
+    made = status.read_overview(queue, usage=False, patience_s=patience_s)
     try:
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
-            status.look_into_index(made, reader)
+            status.add_index_figures(made, reader)
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
     return Seen(made)

@@ -8,8 +8,8 @@ from queuectl.cli.home import refuse_wrong_name
 from queuectl.cli.progress import Progress
 from queuectl.cli.table import emit
 from queuectl.cli.text import safe
-from queuectl.doctor.checks import CHECKS, examine, level_of, mend
-from queuectl.doctor.context import Home
+from queuectl.doctor.checks import CHECKS, examine, level_of, repair_all
+from queuectl.doctor.context import Context
 from queuectl.doctor.result import ERROR, FIX, INFO, OK, WARN
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.spool.layout import Layout, default_home
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
-    from queuectl.doctor.checks import Check, Mended
+    from queuectl.doctor.checks import Check, Repair
     from queuectl.doctor.result import Finding
 
 COLOURS = {OK: "green", INFO: "dim", WARN: "yellow", ERROR: "red"}
@@ -32,20 +32,20 @@ FIELDS = ("check", "level", "text", "cure", "fixable")
 
 def run(args: Arguments, screen: Screen) -> int:
     """Examine the home; a finding of level error is an error of this command."""
-    mended: list[Mended] = []
+    repairs: list[Repair] = []
     layout = Layout(args.home or default_home())
     refuse_wrong_name(args, layout)
     with Progress(screen, "Examining") as progress:
-        home = Home(layout, os.environ, progress.step)
-        there = home.find()
+        context = Context(layout, os.environ, progress.step)
+        there = context.find()
         if args.fix and there:
-            mended = mend(home)
-            home = Home(layout, os.environ, progress.step)  # settings and all
-        findings = examine(home)
+            repairs = repair_all(context)
+            context = Context(layout, os.environ, progress.step)  # settings and all
+        findings = examine(context)
     shown = CHECKS if there else ()
-    _write(screen, layout.home, shown, findings, mended, everything=args.verbose)
+    _write(screen, layout.home, shown, findings, repairs, everything=args.verbose)
     if there:
-        _sum_up(screen, findings, mended, fix=args.fix)
+        _sum_up(screen, findings, repairs, fix=args.fix)
     return 0
 
 
@@ -54,7 +54,7 @@ def _write(
     home: str,
     checks: Sequence[Check],
     findings: list[Finding],
-    mended: list[Mended],
+    repairs: list[Repair],
     *,
     everything: bool,
 ) -> None:
@@ -65,14 +65,14 @@ def _write(
                 "level": level_of(findings),
                 "checks": [{"name": c.name, "about": c.about, "level": level_of(findings, c.name)} for c in checks],
                 "findings": [finding.as_dict() for finding in findings],
-                "mended": [done.as_dict() for done in mended],
+                "mended": [done.as_dict() for done in repairs],
             }
         )
         return
     if not screen.is_table:
         emit(screen, [finding.as_dict() for finding in findings], (), FIELDS, name="check")
         return
-    for done in mended:
+    for done in repairs:
         _paragraph(screen, "fixed" if done.is_done else "left", WARN if not done.is_done else OK, done.check, done.text)
     wrong = {finding.check for finding in findings}
     for check in checks if everything else ():
@@ -104,17 +104,17 @@ def _paragraph(screen: Screen, word: str, level: str, check: str, text: str, cur
         screen.line(" " * len(head) + screen.paint(f"cure: {safe(cure)}", "dim"))
 
 
-def _sum_up(screen: Screen, findings: list[Finding], mended: list[Mended], *, fix: bool) -> None:
+def _sum_up(screen: Screen, findings: list[Finding], repairs: list[Repair], *, fix: bool) -> None:
     levels = [finding.level for finding in findings]
     words = [plural(levels.count(level), noun) for level, noun in WORDS if level in levels]
     left = ", ".join(words)
-    failed = [done for done in mended if not done.is_done]
+    failed = [done for done in repairs if not done.is_done]
     if fix and (failed or ERROR in levels):
         raise PartlyFailed(f"not everything could be mended; left: {left or failed[0].text}", "do what is said above")
     if ERROR in levels:
         raise QueueError(
             f"{len(CHECKS)} checks: {left}",
-            FIX if any(finding.mend for finding in findings) else "do what is said above",
+            FIX if any(finding.repair for finding in findings) else "do what is said above",
         )
     screen.message(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
 

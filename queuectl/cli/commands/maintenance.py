@@ -58,7 +58,7 @@ def run(args: Arguments, screen: Screen) -> int:
 def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str, QueueError]]) -> Iterator[Row]:
     """Yield what each task did, once it is done; what failed is told at once."""
     from queuectl.executor.child_setup import lower_priority
-    from queuectl.maintenance.context import Work
+    from queuectl.maintenance.context import TaskContext
     from queuectl.maintenance.runner import run as run_tasks
 
     if args.ensure_workers is not None:  # before our priority is lowered, which they would inherit
@@ -66,7 +66,7 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
     if not args.dry_run:
         lower_priority()
     try:
-        for done in run_tasks(Work(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
+        for done in run_tasks(TaskContext(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):
             yield _row(done, failed)
     except Busy as error:
         if args.verbose or screen.is_interactive:

@@ -49,13 +49,13 @@ def run(args: Arguments, screen: Screen) -> int:
 def look(queue: Queue, screen: Screen) -> Page:
     """Find every figure out."""
     from queuectl.web.metrics import page_of
-    from queuectl.web.state import Indexed
+    from queuectl.web.state import IndexState
 
-    made, indexed = status.look(queue), Indexed()
+    made, index_state = status.read_overview(queue), IndexState()
     try:
         with open_index(queue, screen) as reader:
-            indexed.queues, indexed.oldest = reader.by_queue(), reader.oldest_by_queue(made.now)
-            return page_of(made, indexed, reader.totals())
+            index_state.queues, index_state.oldest = reader.by_queue(), reader.oldest_by_queue(made.now)
+            return page_of(made, index_state, reader.totals())
     except IndexUnavailable:
         return page_of(made, None, None)
 

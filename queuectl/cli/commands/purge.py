@@ -18,7 +18,7 @@ from queuectl.client.filters import states_of
 from queuectl.errors import Conflict, NotFound, QueueError, UsageError
 from queuectl.index.rows import DIRECTORY_OF
 from queuectl.job.job import STATES_OF
-from queuectl.maintenance.context import Work
+from queuectl.maintenance.context import TaskContext
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
 
@@ -46,14 +46,14 @@ def run(args: Arguments, screen: Screen) -> int:
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
     wanted = {**given(args, (*FILTERS, "limit")), "until": until, "sort": "-updated"}
     query_of(wanted, now)  # a wrong one shows before anything is done
-    work = Work(queue)
+    context = TaskContext(queue)
     may_change = queue.layout.has_spool and not args.dry_run
     try:
-        with (may_change and work.reader_on_full_disk()) or open_index(queue, screen) as reader:
+        with (may_change and context.reader_on_full_disk()) or open_index(queue, screen) as reader:
             chosen = choose(reader, wanted, states, now)
         return _purge(args, screen, queue, chosen)
     finally:
-        if work.gave_up_ballast:
+        if context.gave_up_ballast:
             queue.spool.keep_ballast()
 
 

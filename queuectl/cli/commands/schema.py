@@ -13,9 +13,9 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.what == "openapi":
         import json
 
-        from queuectl.web.routes import Contract
+        from queuectl.web.routes import Routes
 
-        screen.json(json.loads(Contract().text))
+        screen.json(json.loads(Routes().text))
         return 0
     from queuectl import json_schema
 

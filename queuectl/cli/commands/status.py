@@ -67,11 +67,11 @@ def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> N
 
 def look(queue: Queue, screen: Screen, *, usage: bool = True) -> Overview:
     """Gather what the screen shows."""
-    made = status.look(queue, usage=usage)
+    made = status.read_overview(queue, usage=usage)
     try:
         # One that does not answer does not bring the index up to date either: what it shows is better than nothing.
         with Reader(queue.layout.index) if made.silent else open_index(queue, screen) as reader:
-            status.look_into_index(made, reader)
+            status.add_index_figures(made, reader)
     except IndexUnavailable as error:
         made.unavailable = str(error)
     return made

@@ -28,11 +28,11 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.port is not None and not 0 <= args.port <= 65535:
         raise UsageError(f"--port must be from 0 to 65535, not {args.port}")
     _check_socket(args)
-    from queuectl.web.serve import Wanted, build
+    from queuectl.web.serve import ServeOptions, build
 
     queue = Queue(args.home)
     settings = queue.settings
-    wanted = Wanted(
+    options = ServeOptions(
         args.host or HOST,
         settings.web_port if args.port is None else args.port,
         socket_path=args.socket,
@@ -41,9 +41,9 @@ def run(args: Arguments, screen: Screen) -> int:
         read_only=args.read_only or settings.web_access == "read-only",
         allow_hosts=args.allow_host or (),
     )
-    server = build(queue, wanted)
+    server = build(queue, options)
     try:
-        _write_address(args, screen, server, is_local=wanted.is_local)
+        _write_address(args, screen, server, is_local=options.is_local)
         server.serve_forever(poll_interval=3600)
     except KeyboardInterrupt:
         screen.message("Stopped; jobs and workers go on")
@@ -76,16 +76,16 @@ def _write_address(args: Arguments, screen: Screen, server: Server, *, is_local:
     from queuectl.web.serve import address_of
     from queuectl.web.tokens import read
 
-    url, guard = address_of(server), server.site.guard
-    if guard.has_token:
-        url += f"#token={read(args.token_file or server.site.layout.web_token)}"
+    url, access = address_of(server), server.app.access
+    if access.has_token:
+        url += f"#token={read(args.token_file or server.app.layout.web_token)}"
     if not is_local:
         screen.warn(f"{args.host} is reached from other machines, and there is no TLS: the token travels in the clear")
         screen.warn("a name by which they call this host has to be allowed: --allow-host NAME")
-    shown = {"url": url, "socket": args.socket, "read_only": guard.read_only}
+    shown = {"url": url, "socket": args.socket, "read_only": access.read_only}
     screen.result(shown, [url if args.socket is None else args.socket])
     screen.flush()
-    for what, is_so in (("read-only", guard.read_only), ("without a token", not guard.has_token)):
+    for what, is_so in (("read-only", access.read_only), ("without a token", not access.has_token)):
         if is_so:
             screen.message(f"Served {what}")
     screen.hint('Ctrl-C ends it. For scripts: curl -H "Authorization: Bearer $(queuectl web token)" ...')
@@ -97,7 +97,7 @@ def _open(server: Server, url: str) -> None:
     """Open the page in a browser, through a file: other users see the words of a command line."""
     import webbrowser
 
-    path = f"{server.site.layout.run}/web.html"
+    path = f"{server.app.layout.run}/web.html"
     with open(open_private(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW), "w") as file:
         file.write(f'<!doctype html><meta http-equiv="refresh" content="0; url={url}"><a href="{url}">QueueCTL</a>\n')
     webbrowser.open(f"file://{path}")

@@ -33,12 +33,12 @@ LOG_CHARS = 1 << 20
 
 def look(queue: Queue, screen: Screen, state: State) -> Picture:
     """Find out how things stand."""
-    made = status.look(queue)
+    made = status.read_overview(queue)
     rows: list[dict[str, Any]] = []
     total, order, is_exact = 0, state.order, True
     try:
         with open_index(queue, screen) as reader:
-            status.look_into_index(made, reader)
+            status.add_index_figures(made, reader)
             order = _order(state.order, made)
             for page in _pages(reader, order, state.search):
                 rows += page.rows

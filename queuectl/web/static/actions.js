@@ -1,8 +1,8 @@
 /* Doing something to jobs and workers, to one or to many, with what is said about it. */
-import { FILTERS, many, number, STATES } from './words.js';
+import { FILTERS, many, number, STATES } from './escape.js';
 import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
-import { h } from './document.js';
-import { drop, toast } from './parts.js';
+import { h } from './dom.js';
+import { drop, toast } from './components.js';
 import { jobOrNull, SILENCE, Trouble } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';

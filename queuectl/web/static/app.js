@@ -1,9 +1,9 @@
-/* The page. One state (S in state.js), views that are functions of it, and a patch (document.js) that changes only what
+/* The page. One state (S in state.js), views that are functions of it, and a patch (dom.js) that changes only what
    differs. Here all of it comes together: the frame around the views, rendering, and what the browser tells. */
-import { inert, number, span, VIEWS } from './words.js';
+import { inert, number, span, VIEWS } from './escape.js';
 import { ago, keep, now, readOnly, S, wire } from './state.js';
-import { $, dialogOpen, h, patch } from './document.js';
-import { banner, button, icon, link, notes, small, type } from './parts.js';
+import { $, dialogOpen, h, patch } from './dom.js';
+import { banner, button, icon, link, notes, small, type } from './components.js';
 import { pause, refresh, route, start } from './refresh.js';
 import { startWorkers } from './actions.js';
 import { enqueue } from './enqueue.js';

@@ -1,8 +1,8 @@
 /* Charts as inline SVG, each with its text and its table. */
-import { at, many, number, span } from './words.js';
+import { at, many, number, span } from './escape.js';
 import { keep, refresh, render, S } from './state.js';
-import { h } from './document.js';
-import { button, soft, table } from './parts.js';
+import { h } from './dom.js';
+import { button, soft, table } from './components.js';
 
 const LEFT = 40, WIDE = 600, TOP = 10, FLOOR = 150, HIGH = FLOOR - TOP; // of the drawing, in its own units
 const NAMES = { '1h': 'hour', '24h': '24 hours', '7d': '7 days' };

@@ -1,7 +1,7 @@
 /* Settings: value and where it comes from, with what changes it. */
 import { readOnly, S } from './state.js';
-import { h } from './document.js';
-import { banner, cell, small, soft, table, toast } from './parts.js';
+import { h } from './dom.js';
+import { banner, cell, small, soft, table, toast } from './components.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
 import { act } from './actions.js';

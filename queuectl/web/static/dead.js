@@ -1,8 +1,8 @@
 /* Dead letters, grouped by what their errors have in common: retry one, then ten, then all. */
-import { many, number } from './words.js';
+import { many, number } from './escape.js';
 import { jobsOf, readOnly, render, S } from './state.js';
-import { h } from './document.js';
-import { button, command, empty, errorOf, link, pill, plain, soft, toast, toJob, when } from './parts.js';
+import { h } from './dom.js';
+import { button, command, empty, errorOf, link, pill, plain, soft, toast, toJob, when } from './components.js';
 import { act, bulk, doAll, remove, select } from './actions.js';
 import { edit } from './enqueue.js';
 

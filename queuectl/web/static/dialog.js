@@ -1,7 +1,7 @@
 /* Dialogs: each has its own small state, which no refresh touches. */
 import { refresh, S } from './state.js';
-import { h, patch } from './document.js';
-import { button, plain, say } from './parts.js';
+import { h, patch } from './dom.js';
+import { button, plain, say } from './components.js';
 import { SILENCE, Trouble } from './server.js';
 
 const PAUSE_MS = 300; // after a key, before what was typed is checked

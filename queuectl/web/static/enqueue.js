@@ -1,8 +1,8 @@
 /* The forms that say what is to be run: a new job, and one that is changed. */
-import { many } from './words.js';
+import { many } from './escape.js';
 import { keepDraft, readOnly, S } from './state.js';
-import { dialogOpen, h } from './document.js';
-import { copier, soft, toast } from './parts.js';
+import { dialogOpen, h } from './dom.js';
+import { copier, soft, toast } from './components.js';
 import { jobOrNull } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';

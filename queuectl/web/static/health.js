@@ -1,7 +1,7 @@
 /* Health: the checks that /healthz makes, each with its cure. */
 import { S } from './state.js';
-import { h } from './document.js';
-import { badge, soft, table, type } from './parts.js';
+import { h } from './dom.js';
+import { badge, soft, table, type } from './components.js';
 
 const WORDS = { pass: ['completed', 'Well'], warn: ['warn', 'Needs a look'], fail: ['dead', 'Does not work'] };
 const verdict = (status) => badge(status, ...WORDS[status]);

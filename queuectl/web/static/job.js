@@ -1,8 +1,8 @@
 /* One job: its command, its output, what is known about it, its attempts. */
-import { at, many, size, span } from './words.js';
+import { at, many, size, span } from './escape.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
-import { h } from './document.js';
-import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './parts.js';
+import { h } from './dom.js';
+import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './components.js';
 import { isGoing, one } from './actions.js';
 import { edit } from './enqueue.js';
 import { output } from './output.js';

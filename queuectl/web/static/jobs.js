@@ -1,8 +1,8 @@
 /* The list of jobs: filters, a page of rows, and what can be done to those that are ticked. */
-import { at, COUNTED, FILTERS, many, number, SORTS, STATES } from './words.js';
+import { at, COUNTED, FILTERS, many, number, SORTS, STATES } from './escape.js';
 import { address, filterOf, jobsOf, now, readOnly, refine, refresh, render, S, tick, untick } from './state.js';
-import { h } from './document.js';
-import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, tags, toJob, type, when } from './parts.js';
+import { h } from './dom.js';
+import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, tags, toJob, type, when } from './components.js';
 import { act, chosen, doAll, isGoing, one } from './actions.js';
 
 const PAGE = 50, TYPED = ['queue', 'tag', 'batch', 'since', 'until'], TYPING_MS = 300;

@@ -1,7 +1,7 @@
 /* Single keys, and the dialog that tells them. */
 import { keep, readOnly, refresh, S } from './state.js';
-import { $, dialogOpen, h } from './document.js';
-import { toast } from './parts.js';
+import { $, dialogOpen, h } from './dom.js';
+import { toast } from './components.js';
 import { form } from './dialog.js';
 import { one } from './actions.js';
 import { edit, enqueue } from './enqueue.js';

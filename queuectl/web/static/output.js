@@ -1,8 +1,8 @@
 /* Output of an attempt: the end of the file, then what is added; never more than so many lines in the document. */
-import { inert } from './words.js';
+import { inert } from './escape.js';
 import { refresh, render, S } from './state.js';
-import { h } from './document.js';
-import { small, soft } from './parts.js';
+import { h } from './dom.js';
+import { small, soft } from './components.js';
 import { api } from './server.js';
 
 const FIRST = 200, LINES = 5000, BLOCK = 250; // lines: asked for at first, kept, in an element

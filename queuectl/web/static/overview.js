@@ -1,8 +1,8 @@
 /* Overview: is it fine, what is stuck, what runs, why did it fail. */
-import { COUNTED, many, number, percent, size, span, STATES } from './words.js';
+import { COUNTED, many, number, percent, size, span, STATES } from './escape.js';
 import { jobsOf, S, since } from './state.js';
-import { h } from './document.js';
-import { cell, command, empty, errorOf, icon, link, table, toJob, type, when } from './parts.js';
+import { h } from './dom.js';
+import { cell, command, empty, errorOf, icon, link, table, toJob, type, when } from './components.js';
 import { charts, spark } from './charts.js';
 
 export function overview() {

@@ -1,8 +1,8 @@
 /* What is to be seen follows the address and the server: routing, refreshing, loading what a view needs. */
-import { VIEWS } from './words.js';
+import { VIEWS } from './escape.js';
 import { filterOf, now, render, S, untick } from './state.js';
-import { $ } from './document.js';
-import { say } from './parts.js';
+import { $ } from './dom.js';
+import { say } from './components.js';
 import { get, jobOrNull, Trouble } from './server.js';
 import { enter, signIn } from './session.js';
 

@@ -1,5 +1,5 @@
 /* Asking the server. */
-import { at } from './words.js';
+import { at } from './escape.js';
 import { keep, S } from './state.js';
 
 export const SILENCE = 'The server does not answer; nothing was changed';

@@ -1,7 +1,7 @@
 /* Signing in, and writing as somebody who has. */
 import { keep, S, start } from './state.js';
-import { h } from './document.js';
-import { type } from './parts.js';
+import { h } from './dom.js';
+import { type } from './components.js';
 import { api, Trouble } from './server.js';
 import { form } from './dialog.js';
 

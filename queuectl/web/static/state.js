@@ -1,5 +1,5 @@
 /* The one state (S), what is kept between visits, and addresses of views. */
-import { at, FILTERS, span } from './words.js';
+import { at, FILTERS, span } from './escape.js';
 
 const PREFIX = 'queuectl.';
 const held = {}; // where the browser keeps nothing

@@ -1,8 +1,8 @@
 /* Workers: what each does, and starting, restarting and stopping them. */
-import { many, number, size, span } from './words.js';
+import { many, number, size, span } from './escape.js';
 import { readOnly, S, since } from './state.js';
-import { h } from './document.js';
-import { badge, button, command, empty, facts, small, soft, toast, toJob, type, when } from './parts.js';
+import { h } from './dom.js';
+import { badge, button, command, empty, facts, small, soft, toast, toJob, type, when } from './components.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
 import { post, startWorkers } from './actions.js';

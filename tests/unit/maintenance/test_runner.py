@@ -11,7 +11,7 @@ from filelock import FileLock
 from queuectl.cli.tree.upkeep import TASKS as TYPED
 from queuectl.errors import Busy, UsageError
 from queuectl.maintenance import runner
-from queuectl.maintenance.context import Report, Work
+from queuectl.maintenance.context import Report, TaskContext
 from queuectl.maintenance.runner import TASKS, check
 from tests.support.maintained_home import do_all, work_on
 from tests.support.spools import Home
@@ -41,10 +41,10 @@ def test_a_trial_is_not_noted_and_leaves_no_log(spool: Home) -> None:
 
 
 def test_one_that_fails_does_not_keep_the_others(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_work: Work) -> Report:
+    def broken(_work: TaskContext) -> Report:
         raise PermissionError(13, "Permission denied", "/x")
 
-    def wrong(_work: Work) -> Report:
+    def wrong(_work: TaskContext) -> Report:
         raise ZeroDivisionError
 
     monkeypatch.setitem(runner.TASKS, "retention", broken)

@@ -1,7 +1,7 @@
 /* Small things that all views are made of, and the notes at the lower edge. */
-import { at, inert, STATES } from './words.js';
+import { at, inert, STATES } from './escape.js';
 import { ago, jobsOf, now, render, S } from './state.js';
-import { $, h } from './document.js';
+import { $, h } from './dom.js';
 
 const NOTE_MS = 6000;
 const NOTES = 4;

@@ -1,6 +1,6 @@
 /* The document: what is to be there is made with h(), and patch() changes only what differs, so that a refresh takes away
    no selection, tick, focus or scroll position. Text and attributes reach the document through inert() alone. */
-import { inert } from './words.js';
+import { inert } from './escape.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const AFTER = ['value', 'born', 'own']; // not attributes: dress and patch see to them
