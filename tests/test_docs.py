@@ -205,7 +205,7 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
 
 def test_the_documents_that_are_linked_exist() -> None:
     """No link of README or docs/ points to a file that is not there."""
-    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+    for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), (document.name, target)
 

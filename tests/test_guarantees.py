@@ -21,6 +21,7 @@ from tests.mutants.spool_mutants import SPOOL
 ROOT = Path(__file__).parents[1]
 FORMAT = (ROOT / "queuectl/spool/FORMAT.md").read_text(encoding="utf-8")
 RELIABILITY = (ROOT / "docs/RELIABILITY.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 NUMBER = re.compile(r"\b([GH]\d+)\b")
 
 Citations = dict[str, list[str]]  # "folder/test_file.py::name": what it cites
@@ -48,9 +49,7 @@ def lanes() -> tuple[str, ...]:
     """Return where tests lie: the paths that the plain command runs, and those that .ci/run runs by their names."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
-    others = re.search(r"^for lane in (.*); do$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.M)
-    assert others is not None
-    return (*config["tool:pytest"]["testpaths"].split(), *others[1].split())
+    return (*config["tool:pytest"]["testpaths"].split(), *config["tool:lanes"]["others"].split())
 
 
 def lanes_of(path: str, lanes: tuple[str, ...]) -> list[str]:
@@ -102,9 +101,17 @@ def test_every_test_file_belongs_to_one_lane() -> None:
     files = [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").rglob("test_*.py"))]
     assert len(files) > 150
     assert {file: found for file in files if len(found := lanes_of(file, lanes())) != 1} == {}
+    named = re.findall(r"^\| .* \| `pytest (tests/\w+)` \|", CONTRIBUTING, re.M)
+    assert named == list(lanes()[-len(named) :]), "the table in CONTRIBUTING.md has other lanes than setup.cfg"
     assert [lane for lane in lanes() if not any(lanes_of(file, (lane,)) for file in files)] == []
     assert lanes_of("tests/test_x.py", ("tests/test_*.py", "tests/unit")) == ["tests/test_*.py"]
     assert lanes_of("tests/units/test_x.py", ("tests/test_*.py", "tests/unit")) == []
+
+
+def test_the_files_that_the_guide_for_contributors_names_exist() -> None:
+    named = set(re.findall(r"`([\w.]+/[\w./]+)`", CONTRIBUTING))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def test_the_tables_name_the_files_in_which_the_tests_are() -> None:
