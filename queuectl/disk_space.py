@@ -1,7 +1,7 @@
-"""room: whether the disk still takes what a job needs to start, and waiting until it does.
+"""disk_space: whether the disk has the space that a job needs to start, and waiting until it has.
 
-Guarantees: while it does not, nothing is claimed: a command would fail on the full disk and use up its tries. What runs
-            already is settled all the same; for that the spool keeps its ballast.
+Guarantees: while the disk is full no job is claimed: its command would fail and use up its tries. Running jobs are settled
+            all the same; for that the spool keeps its ballast.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 LOOK_AGAIN_S = 1.0
-LEAST_FREE_BYTES = 2 * BALLAST_BYTES  # the ballast, once given up, is no room
+LEAST_FREE_BYTES = 2 * BALLAST_BYTES  # the space of the ballast does not count
 LEAST_FREE_INODES = 8
 
 
 def why_no_space(spool: Spool) -> str | None:
-    """Return why nothing can be started; None when there is room."""
+    """Return why no job can start; None if there is space."""
     home = spool.layout.home
     try:
         disk = os.statvfs(spool.layout.spool)
@@ -38,10 +38,10 @@ def why_no_space(spool: Spool) -> str | None:
 
 
 class DiskSpace:
-    """The supervisor's knowledge of it.
+    """Whether the supervisor may start jobs.
 
     Attributes:
-        shortage: why there is none; None while there is.
+        shortage: why no job can start; None while there is space.
         next_step: the monotonic time at which `step` has something to do.
     """
 
@@ -52,14 +52,14 @@ class DiskSpace:
         self.next_step = math.inf
 
     def wait(self, why: str) -> None:
-        """There is none, as somebody has found out who needed it."""
+        """Record that a worker found no space."""
         if self.shortage is None:
-            self._log.error(f"{why}: nothing is started until there is room action=full")
+            self._log.error(f"{why}: no job starts until there is space action=full")
         self.shortage = why
         self.next_step = self._spool.clock.monotonic() + LOOK_AGAIN_S
 
     def step(self, now: float) -> None:
-        """Look again; `now` is monotonic."""
+        """Check again if it is time; `now` is monotonic."""
         if now < self.next_step:
             return
         full = why_no_space(self._spool)
@@ -68,4 +68,4 @@ class DiskSpace:
             return
         self.shortage, self.next_step = None, math.inf
         self._spool.keep_ballast()
-        self._log.info("the disk has room again action=room")
+        self._log.info("the disk has space again action=room")

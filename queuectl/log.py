@@ -1,9 +1,13 @@
-"""logs: supervisor.log and worker-N.log, each rotated by the process that writes it.
+"""log: supervisor.log and worker-N.log, each rotated by the process that writes it.
 
 Owns:       files under logs/.
-Guarantees: a full disk or a missing directory never stops a job; a line is a sentence and key=value pairs; what is
-            worse than INFO is in the file at once, the rest with the next `flush`, which a loop calls before it sleeps.
-Source:     docs/DECISIONS.md says why this is not the library's `logging`.
+Guarantees: a full disk or a missing directory never stops a job. A line is a sentence and key=value pairs. A warning or an
+            error is written at once, an INFO line with the next `flush`, which a loop calls before it sleeps.
+Source:     docs/DECISIONS.md D18.
+
+Own log: INFO lines are collected and written with one call before a loop sleeps, instead of one call a line by `logging`.
+Two lines a job written by `logging` took a quarter of the time of a worker whose jobs are short.
+The cost: no handlers and no configuration.
 """
 
 from __future__ import annotations
@@ -42,33 +46,33 @@ class Log:
         self._size = 0
 
     def info(self, sentence: str) -> None:
-        """Note what happened as it should."""
+        """Record an expected event."""
         self._note("INFO", sentence)
 
     def warning(self, sentence: str) -> None:
-        """Write what a person may want to look at."""
+        """Write what an operator may want to check."""
         self._note("WARNING", sentence)
         self.flush()
 
     def error(self, sentence: str) -> None:
-        """Write what a person should look at."""
+        """Write what an operator should check."""
         self._note("ERROR", sentence)
         self.flush()
 
     def exception(self, sentence: str) -> None:
-        """Write an error with the traceback of the exception that is being handled."""
+        """Write an error with the traceback of the current exception."""
         import traceback
 
         self.error(f"{sentence}\n{traceback.format_exc()}")
 
     def _note(self, level: str, text: str) -> None:
-        """Take down one line, control characters escaped."""
+        """Add one line, with control characters escaped."""
         if not text.isprintable():
             text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
         self._lines.append(f"{stamp(self._clock.now())} {self._name} {level} {text}\n")
 
     def flush(self) -> None:
-        """Write what was noted, all at once. What the disk does not take is lost."""
+        """Write all collected lines with one call. Lines that the disk refuses are lost."""
         if not self._lines:
             return
         data = "".join(self._lines).encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""timers: the names in pending/ that are to be looked at again, and when."""
+"""timers: one time for each id, in order of time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEVER = math.inf
 
 
 class Timers:
-    """One time for each id, the earliest that was asked for. Times are monotonic seconds."""
+    """One time for each id, the earliest that was set. Times are monotonic seconds."""
 
     __slots__ = ("_at", "_order")
 
@@ -23,26 +23,26 @@ class Timers:
 
     @property
     def ids(self) -> Set[str]:
-        """Those that have one."""
+        """The ids that have a time."""
         return self._at.keys()
 
     @property
     def first(self) -> float:
-        """When the next one is, NEVER when there is none."""
+        """The earliest time; NEVER if there is none."""
         return self._order[0][0] if self._order else NEVER
 
     def set(self, job_id: str, at: float) -> None:
-        """See to it that `due` yields this id at `at`, or earlier when an earlier time stands."""
+        """Let `due` yield this id at `at`, or earlier if an earlier time is set."""
         if at < self._at.get(job_id, NEVER):
             self._at[job_id] = at
             heapq.heappush(self._order, (at, job_id))
 
     def cancel(self, job_id: str) -> None:
-        """Forget it, if there is one."""
+        """Remove the time of an id, if it has one."""
         self._at.pop(job_id, None)
 
     def due(self, now: float) -> Iterator[str]:
-        """Yield, and forget, those whose time has come."""
+        """Yield and remove the ids whose time has come."""
         while self._order and self._order[0][0] <= now:
             at, job_id = heapq.heappop(self._order)
             if self._at.get(job_id) == at:

@@ -1,7 +1,7 @@
-"""dwelling: whether the home that a supervisor works for is still there.
+"""home_watch: whether the home of a supervisor still exists.
 
-Guarantees: judged by the inode of spool/, so that a home that was removed and made anew is another one; what cannot be
-            asked now (a failing disk) is still there.
+Guarantees: decided by the inode of spool/, so that a home that was removed and created again is a different one. A home that
+            cannot be examined now (a failing disk) counts as existing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def exists(layout: Layout) -> bool:
-    """Tell whether jobs have a place to go to; one that cannot be settled for want of it never will be."""
+    """Tell whether the spool exists. Without it a job cannot be settled."""
     return os.path.isdir(layout.directory(PENDING))
 
 
 class HomeWatch:
-    """The home as it was when the supervisor moved in; held open, so that no other gets its inode's number."""
+    """The home at the start of the supervisor; spool/ is held open so that its inode number is not used again."""
 
     def __init__(self, layout: Layout) -> None:
         self._path = layout.spool
@@ -29,7 +29,7 @@ class HomeWatch:
         self._is_gone = False
 
     def has_just_gone(self) -> bool:
-        """Tell, once, that it was removed, moved elsewhere, or replaced."""
+        """Tell, once, that it was removed, moved or replaced."""
         was_gone, self._is_gone = self._is_gone, not self._is_in_place()
         return self._is_gone and not was_gone
 

@@ -60,7 +60,7 @@ class Lock:
         return True
 
     def release_to_exec(self) -> int:
-        """Let the program that this process becomes hold the lock; returns the descriptor that it is to `inherit`."""
+        """Keep the lock held over execve; return the descriptor that the new program has to `inherit`."""
         os.set_inheritable(self._fd, True)
         fd, self._fd = self._fd, -1
         return fd

@@ -1,7 +1,7 @@
 """control_server: the supervisor's end of the control socket.
 
-Owns:       every open connection; the requests themselves are carried out by `requests`.
-Guarantees: a client that is slow, silent or gone costs the supervisor nothing but a closed connection.
+Owns:       the socket and every open connection. control_handlers carries out the requests.
+Guarantees: a client that is slow, silent or dead costs the supervisor a connection, which it closes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MAX_BACKLOG_BYTES = 1 << 20  # unsent answers of one client
 
 
 def listen(layout: Layout) -> socket.socket:
-    """Open the control socket; the caller holds the supervisor's lock, so an old one is nobody's."""
+    """Open the control socket. The caller holds the supervisor's lock, so an existing socket is a leftover."""
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with Address(layout) as path:
         if os.path.lexists(path):
@@ -45,10 +45,10 @@ def listen(layout: Layout) -> socket.socket:
 
 
 class Peer:
-    """One connection: whole lines in, whole lines out, never blocking.
+    """One connection: complete lines in, complete lines out, never blocking.
 
     Attributes:
-        is_open: False once the other side has gone or was too slow to read its answers.
+        is_open: False once the client has closed it or was too slow to read its answers.
         watches: it asked for events.
     """
 
@@ -57,7 +57,7 @@ class Peer:
         self.connection = connection
         self.is_open = True
         self.watches = False
-        self.waits_to_write = False  # the loop's note
+        self.waits_to_write = False  # set by the loop
         self._in = bytearray()
         self._out = bytearray()
 
@@ -67,11 +67,11 @@ class Peer:
 
     @property
     def wants_to_write(self) -> bool:
-        """Answers wait for the socket to take them."""
+        """Answers are queued until the socket takes them."""
         return bool(self._out)
 
     def receive(self) -> list[Message]:
-        """Return the requests that have come in; closes on nonsense, silence is fine."""
+        """Return the requests that have arrived; close the connection if a line is too long."""
         try:
             data = self.connection.recv(65536)
         except BlockingIOError:
@@ -108,7 +108,7 @@ class Peer:
             self.hang_up()
 
     def flush(self) -> None:
-        """Send what waits."""
+        """Send what is queued."""
         try:
             sent = self.connection.send(self._out) if self._out else 0
         except BlockingIOError:
@@ -119,7 +119,7 @@ class Peer:
         del self._out[:sent]
 
     def hang_up(self) -> None:
-        """End the connection but keep the descriptor, so that the loop hears of it and closes it."""
+        """Shut the connection down but keep the descriptor, so that the loop is notified and closes it."""
         self.is_open = False
         self._out.clear()
         try:
@@ -128,7 +128,7 @@ class Peer:
             return
 
     def close(self) -> None:
-        """Close the descriptor; the loop has forgotten it before."""
+        """Close the descriptor, which the loop no longer watches."""
         self.is_open = False
         self.connection.close()
 
@@ -140,7 +140,7 @@ class ControlServer:
         carry_out: called with a peer and each of its requests.
 
     Attributes:
-        next_step: the monotonic time at which `step` makes the socket anew.
+        next_step: the monotonic time at which `step` creates the socket again.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class ControlServer:
             self._close_oldest()
 
     def _close_oldest(self) -> None:
-        """Hang up on whoever has been there for longest, preferably not on one who watches; the loop closes it."""
+        """Shut down the oldest connection, preferably one that does not watch; the loop closes it."""
         still_open = [peer for peer in self._open if peer.is_open]
         for peer in sorted(still_open, key=lambda peer: peer.watches)[:1]:
             peer.hang_up()
@@ -205,45 +205,45 @@ class ControlServer:
 
     @property
     def has_watchers(self) -> bool:
-        """Somebody wants to hear of events."""
+        """A client watches events."""
         return any(peer.watches for peer in self._open)
 
     def broadcast(self, message: Message) -> None:
-        """Tell those who watch."""
+        """Send a message to the clients that watch."""
         for peer in self._open:
             if peer.watches:
                 peer.send(message)
 
     def step(self, now: float) -> None:
-        """Wait for sockets that could not take their answers yet, and only for those; listen again when it is time."""
+        """Watch the sockets with queued answers for writing; listen again if it is time."""
         if now >= self.next_step:
             self._listen_again(now)
         watch_unsent(self._selector, self._open)
 
     def close(self) -> None:
-        """Hang up on everybody."""
+        """Close all connections and the socket."""
         for peer in self._open:
             peer.close()
         self._listener.close()
 
 
 class Channel(Protocol):
-    """What the loop reads from and, when it could not take everything at once, waits for to write on."""
+    """A descriptor that the loop reads from and, while something is queued, writes to."""
 
-    waits_to_write: bool  # the loop's note
+    waits_to_write: bool  # set by the loop
 
     @property
     def wants_to_write(self) -> bool:
-        """Something has not been sent yet."""
+        """Something is queued."""
         ...
 
     def fileno(self) -> int:
-        """For selectors; -1 when there is nothing to wait for."""
+        """For selectors; -1 if there is nothing to wait for."""
         ...
 
 
 def watch_unsent(selector: selectors.BaseSelector, channels: Iterable[Channel]) -> None:
-    """Have the selector wait for those that have something left to write, and only for those."""
+    """Let the selector watch for writing exactly the channels with something queued."""
     for channel in channels:
         if channel.wants_to_write != channel.waits_to_write and channel.fileno() >= 0:
             channel.waits_to_write = channel.wants_to_write

@@ -1,8 +1,8 @@
-"""dispatch: knows what is due next and keeps the index, with bounded memory.
+"""dispatcher: decides which job is assigned next, and writes the index, with bounded memory.
 
-Owns:       the index writer, the two windows (may start, waits for its time) and the list of jobs to look at again.
-Guarantees: a job that is in hand is offered to nobody else; the index follows within COMMIT_S; an index that fails
-            stops nothing: what is known goes on, and the index is built anew.
+Owns:       the index writer, the two windows (due jobs, jobs that wait for their time) and the jobs to examine later.
+Guarantees: an assigned job is not assigned again. The index follows within COMMIT_S. If the index fails, jobs start in the
+            order in which they are found, and the index is rebuilt.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ if TYPE_CHECKING:
     from queuectl.spool.intake import NotNow
     from queuectl.spool.spool import Spool
 
-COMMIT_S = 0.03  # some 7 ms go to the report before and the writing behind it; a reader is to be 50 ms behind at most
+COMMIT_S = 0.03  # the report before and the write after it take some 7 ms; readers are at most 50 ms behind
 SYNC_STARTS_S = 1.0
-CHANGES_BYTES = 16384  # of run/changes are dealt with at once: some 500 jobs
+CHANGES_BYTES = 16384  # of run/changes are read at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
 
 class Dispatcher:
-    """What waits, in order.
+    """The waiting jobs, in order.
 
     Args:
         emit: called with every event.
-        report_change: called with every job that somebody may have changed.
+        report_change: called with every job that another program may have changed.
 
     Attributes:
-        assigned: ids that a worker was told to run and has not reported on.
-        touched: those of them to whose files something happened that no worker of ours did.
-        degraded: why the index cannot be written, None while it can.
-        room: nothing is handed out while the disk has none.
-        progress: how far a comparison of spool and index is; None when it is a routine one, or there is none.
-        compared: how many comparisons were made to their end.
+        assigned: ids of jobs that were given to a worker or adopted and are not settled.
+        touched: those of them whose files another program changed.
+        degraded: why the index cannot be written; None while it can.
+        disk_space: no job is assigned while the disk is full.
+        progress: how far a comparison of spool and index is; None for a routine one, or without one.
+        compared: how many comparisons are complete.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Dispatcher:
         self._emit, self._report_change = emit, report_change
         self._writer = self._open_index()
         self._ready, self._later = Window(), Window()
-        self._ready.complete = self._later.complete = False  # the index knows what waited when we last stopped
+        self._ready.complete = self._later.complete = False  # the index has the jobs that waited at the last stop
         self._timers = Timers()
-        self._incomplete: set[str] = set()  # looked at, and no jobs yet; they have an appointment
+        self._incomplete: set[str] = set()  # ids of incomplete files; each has a timer
         self.touched: set[str] = set()
         self._has_changes = False
         self._sync: Iterator[Progress] | None = None
@@ -83,16 +83,16 @@ class Dispatcher:
         self._is_routine = self._once_more = False
 
     def _open_index(self) -> Writer:
-        """Open the index; one that somebody keeps locked, or that we may not write to, is thrown away."""
+        """Open the index. One that another process keeps locked, or that cannot be written, is replaced."""
         path = self._spool.layout.index
         try:
             return Writer(path)
         except IndexUnavailable as error:
-            self._log.error(f"the index is built anew: {error} action=rebuild")
+            self._log.error(f"the index is rebuilt: {error} action=rebuild")
             discard(path)
             return Writer(path)
 
-    # --- what comes in
+    # --- changes of jobs
 
     def arrived(self, name: str) -> None:
         """A name appeared or changed in pending/."""
@@ -103,25 +103,25 @@ class Dispatcher:
         self._noted(job_id, look(self._spool, self._writer, name))
 
     def left(self, name: str, *, had_ended: bool) -> None:
-        """A name left pending/ (mostly claimed by a worker of ours), or done/ or dead/, where `had_ended` is true."""
+        """A name left pending/ (mostly claimed by a worker), or done/ or dead/, where `had_ended` is true."""
         job_id = name.removesuffix(".json")
         if is_id(job_id) and (had_ended or job_id not in self.assigned):
             self.refresh(job_id)
 
     def refresh(self, job_id: str) -> None:
-        """Read a job anew, wherever it lies; something changed it that did not say how."""
+        """Read a job again, in whichever directory it is; what changed is not known."""
         if job_id in self.assigned:
             self.touched.add(job_id)
         else:
             self._noted(job_id, refresh(self._spool, self._writer, job_id))
 
     def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
-        """The index has followed; do the rest."""
+        """Handle the result of reading a file whose row is in the index now."""
         self._mark_dirty()
         was_incomplete = job_id in self._incomplete
         self._incomplete.discard(job_id)
         if isinstance(found, Job):
-            if was_incomplete:  # it is whole now; any other appointment stands, for a claim itself raises this event
+            if was_incomplete:  # it is complete now; other timers stay, because a claim raises this event as well
                 self._timers.cancel(job_id)
             self._offer_job(found)
             self._report_change(found)
@@ -136,13 +136,13 @@ class Dispatcher:
             self.examine_later(job_id, found.again_s)
 
     def put(self, job: Job) -> None:
-        """Take note of a job as it was read: into the index, and in line when it waits."""
+        """Record a job as it was read: in the index, and in a window if it waits."""
         self._writer.put(row_of(job))
         self._mark_dirty()
         self._offer_job(job)
 
     def report(self, row: list[Any]) -> None:
-        """Take note of a job as a worker described it, in the columns of index.rows."""
+        """Record a job as a worker reported it, in the columns of index.rows."""
         self._writer.put(row)
         self._mark_dirty()
         self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
@@ -172,7 +172,7 @@ class Dispatcher:
                     self.refresh(job_id)
                 self.commit()
                 if self.degraded is not None:
-                    return  # none may be forgotten before the index has them
+                    return  # no change may be removed before the index has it
                 changes.forget()
                 if not whole:
                     self._has_changes = True
@@ -181,13 +181,13 @@ class Dispatcher:
             self._log.error(f"run/changes cannot be read: {error.strerror} action=changes")
 
     def examine_later(self, job_id: str, after_s: float) -> None:
-        """Examine a job's file in pending/ once more in `after_s` seconds; an earlier appointment stands."""
+        """Examine a job's file in pending/ again in `after_s` seconds, or at an earlier time that is set."""
         self._timers.set(job_id, self._clock.monotonic() + after_s)
 
-    # --- what goes out
+    # --- the next job
 
     def next(self) -> str | None:
-        """Return the job that is to be started next and count it as in hand; None when nothing is due."""
+        """Return the job to start next and count it as assigned; None if no job is due."""
         now = self._clock.now()
         if self.disk_space.shortage is not None:
             return None
@@ -208,7 +208,7 @@ class Dispatcher:
         return len(self._ready) > count or not self._ready.complete
 
     def _refill(self, now: float) -> None:
-        """Fetch the first of what did not fit."""
+        """Fetch the first of the jobs that did not fit into the window."""
         if self.degraded is not None:
             self._refill_from_spool(now)
             return
@@ -221,7 +221,7 @@ class Dispatcher:
         self._ready.refill([order(d.priority, d.run_at, d.id) for d in found], complete=len(found) < WINDOW)
 
     def _refill_from_spool(self, now: float) -> None:
-        """Without an index jobs start as they are found; the order is right among those."""
+        """Without an index, order the first jobs that are found."""
         found = []
         for job_id in self._spool.ids(PENDING):
             if job_id in self.assigned or job_id in self._timers.ids:
@@ -254,7 +254,7 @@ class Dispatcher:
                 self._promote(now)
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
-        """A worker has reported on a job: it is in hand no more. `answer` says why it was not claimed, when it was not."""
+        """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
         self.assigned.discard(job_id)
         touched = job_id in self.touched
         self.touched.discard(job_id)
@@ -285,7 +285,7 @@ class Dispatcher:
         return wake
 
     def step(self, now: float) -> None:
-        """Do what is due: commit, look again, a piece of the scan."""
+        """Do what is due: commit, examine files again, continue the comparison."""
         self._promote(self._clock.now())
         for job_id in self._timers.due(now):
             self.arrived(f"{job_id}.json")
@@ -307,12 +307,11 @@ class Dispatcher:
         return self._sync is not None
 
     def begin_sync(self, *, watched: bool, is_routine: bool = False) -> int:
-        """Compare the spool with the index, a piece at a time, beside everything else.
+        """Compare the spool with the index, a piece in each step.
 
         Args:
-            watched: file-system events tell of what comes meanwhile.
-            is_routine: it is done again and again, for want of events; what it reads does not count as progress once
-                the first one is done.
+            watched: file-system events report changes meanwhile.
+            is_routine: it is repeated because there are no events; after the first one it does not count as progress.
 
         Returns:
             The value of `compared` at which the index shows everything that has happened until now.
@@ -321,7 +320,7 @@ class Dispatcher:
         if self.degraded is not None:
             return self.compared
         if self._sync is not None:
-            self._once_more = True  # it may have passed what has changed since
+            self._once_more = True  # it may have read a file before its last change
             return self.compared + 2
         self._sync = sync(self._spool, self._writer, watched=watched)
         self._is_routine = is_routine and self.compared > 0
@@ -329,7 +328,7 @@ class Dispatcher:
         return self.compared + 1
 
     def clock_was_set(self) -> None:
-        """Look again at retries: set back, the clock would make them wait for longer than any retry may."""
+        """Read the retries again: after the clock was set back they would wait longer than any retry may."""
         if self._sync is None and self.degraded is None:
             self.commit()
             self._sync, self._is_routine = self._read_retries(), False
@@ -362,7 +361,7 @@ class Dispatcher:
         except IndexUnavailable as error:
             self._fail(error)
         except (OSError, QueueError) as error:
-            self._log.error(f"the comparison of spool and index broke off: {error} action=sync")
+            self._log.error(f"the comparison of spool and index failed: {error} action=sync")
             self._sync = self.progress = None
         else:
             self.progress = None if self._is_routine else str(progress)
@@ -372,21 +371,22 @@ class Dispatcher:
                 self.examine_later(name.removesuffix(".json"), after_s)
 
     def commit(self) -> None:
-        """Write what the index does not know yet."""
+        """Commit the rows that were put into the index."""
         self._commit_at = NEVER
         if self.degraded is not None:
             return
         try:
             if not self._writer.is_in_place:
-                raise IndexUnavailable("its file was taken away")
+                raise IndexUnavailable("its file was removed")
             self._writer.commit()
         except IndexUnavailable as error:
             self._fail(error)
 
     def _fail(self, error: QueueError) -> None:
-        """Go on without the index, and try soon and then every INDEX_RETRY_S to have one again.
+        """Continue without the index, and try to open it soon and then every INDEX_RETRY_S.
 
-        Not at once, for whoever took it away may be taking the whole home away. One that can be opened, and soon fails again, is locked by somebody: each try to write to it holds us up.
+        Not at once, because the whole home may be being removed. An index that opens and soon fails again is locked by
+        another process: each attempt to write to it delays the loop.
         """
         now = self._clock.monotonic()
         if self.degraded is None:
@@ -398,14 +398,14 @@ class Dispatcher:
         self._commit_at = NEVER
 
     def doubt(self) -> None:
-        """Somebody could not read the index: look whether it still is one."""
+        """A reader could not read the index: check it and repair it."""
         if was_in_use := self.degraded is None:
             self._fail(IndexUnavailable("it cannot be read"))
         if was_in_use or self._repair_at <= self._clock.monotonic() + INDEX_SOON_S:
             self._repair()
 
     def _repair(self) -> None:
-        """Open the index again; what is missing in it is read from the spool."""
+        """Open the index again; missing rows are read from the spool."""
         self._repair_at = NEVER
         try:
             self._writer.reopen()
@@ -415,11 +415,11 @@ class Dispatcher:
         self.degraded = None
         self._mark_dirty()
         if self._writer.needs_sync:
-            self._log.info("the index is being brought up to date action=sync")
+            self._log.info("the index is being compared with the spool action=sync")
             self.begin_sync(watched=self._watched)
 
     def close(self) -> None:
-        """Write the rest and close the index."""
+        """Commit and close the index."""
         try:
             self._writer.close(clean=self.degraded is None)
         except IndexUnavailable as error:

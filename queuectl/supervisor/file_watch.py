@@ -1,7 +1,8 @@
-"""file_events: has the dispatcher look at what happens to files, at once where the system tells of it.
+"""file_watch: passes changes of files to the dispatcher: at once where the system reports them, else every poll_interval.
 
-Owns:       the watches on the spool, the configuration and run/, and the rescans where there are none.
-Guarantees: what arrives is looked at at once; what leaves (mostly what our own workers claim) every LULL_S at most.
+Owns:       the watches on the spool, the configuration and run/; the scans where there are no watches; the memory of which
+            changes of other programs were reported.
+Guarantees: a file that arrives is read at once. Files that leave (mostly those that workers claim) are read every LULL_S.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.job.job import Job
-    from queuectl.supervisor.control_server import ControlServer
+    from queuectl.log import Log
+    from queuectl.spool.spool import Spool
+    from queuectl.supervisor.dispatcher import Dispatcher
     from queuectl.supervisor.inotify import Watch
-    from queuectl.supervisor.supervisor import Supervisor
 
 REMEMBERED = 1024  # jobs
 BY_OTHERS = frozenset(("enqueued", "held", "released", "edited", "revived", "requeued", "cancelled"))
@@ -32,39 +34,49 @@ LULL_S = 0.05
 
 
 class FileEvents:
-    """What happens to files, for the supervisor.
+    """Changes of files.
 
     Args:
-        register, unregister: called with what is to be watched by the loop, and what to do when it is readable.
+        on_config: called when config.yaml may have changed.
+        on_home: called when the home may have been removed.
+        on_socket: called with the monotonic time when the control socket was removed.
+        register, unregister: add a file descriptor and its handler to the loop; remove it.
 
     Attributes:
-        is_watching: the system tells of what happens.
-        why_not: why it does not, None while it does.
+        is_watching: the system reports changes.
+        why_not: why it does not; None while it does.
         next_step: the monotonic time at which `step` has something to do.
     """
 
     def __init__(
         self,
-        supervisor: Supervisor,
-        control_server: ControlServer,
+        spool: Spool,
+        log: Log,
+        dispatch: Dispatcher,
+        *,
+        on_config: Callable[[], None],
+        on_home: Callable[[], None],
+        on_socket: Callable[[float], None],
         register: Callable[[Any, Callable[[], None]], None],
         unregister: Callable[[Any], Any],
     ) -> None:
-        self._supervisor = supervisor
-        self._spool = supervisor.spool
-        self._dispatch = supervisor.dispatch
-        self._control_server = control_server
+        self._spool = spool
+        self._log = log
+        self._dispatch = dispatch
+        self._on_config = on_config
+        self._on_home = on_home
+        self._on_socket = on_socket
         self._register = register
         self._unregister = unregister
         self._arrivals: Watch | None = None
         self._departures: Watch | None = None
-        self._known: set[str] = set()  # names that have left pending/, as our workers have told
+        self._known: set[str] = set()  # names that left pending/ according to the reports of workers
         self.is_watching = False
         self.why_not: str | None = None
         self.next_step = NEVER
 
     def open(self) -> None:
-        """Begin to watch, or else to look every `poll_interval`."""
+        """Start watching, or else scan every `poll_interval`."""
         try:
             self._open_both()
         except OSError as error:
@@ -73,7 +85,7 @@ class FileEvents:
             self.next_step = self._spool.clock.monotonic() + every_s
             why = why_not_watching(error)
             if why != self.why_not:
-                self._supervisor.log.warning(f"no file-system events ({why}): looking every {every_s:g}s action=poll")
+                self._log.warning(f"no file-system events ({why}): scanning every {every_s:g}s action=poll")
             self.why_not = why
             return
         self.is_watching, self.why_not, self.next_step = True, None, NEVER
@@ -86,7 +98,7 @@ class FileEvents:
         self._arrivals = self._open(
             {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
         )
-        # What arrives in done/ or dead/, a worker or a command has told of.
+        # What arrives in done/ or dead/ is reported by the worker or command that moved it.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
 
     def _open(self, wanted: dict[str, int]) -> Watch:
@@ -105,14 +117,14 @@ class FileEvents:
                 self._dispatch.begin_sync(watched=True)
             elif change.directory == self._spool.layout.home:
                 if change.name == CONFIG_NAME:
-                    self._supervisor.reload()
+                    self._on_config()
                 if change.has_left:
-                    self._supervisor.look_at_home()
+                    self._on_home()
             elif change.directory == self._spool.layout.run:
                 if change.name == "changes":
                     self._dispatch.read_changes()
                 elif change.name == SOCKET and change.has_left:
-                    self._control_server.socket_left(self._spool.clock.monotonic())
+                    self._on_socket(self._spool.clock.monotonic())
             elif not change.has_left:
                 self._dispatch.arrived(change.name)
 
@@ -122,7 +134,7 @@ class FileEvents:
         self.next_step = self._spool.clock.monotonic() + LULL_S
 
     def know_departure(self, job_id: str) -> None:
-        """A worker has told what became of a job: that it left pending/ is no news until it has come back there."""
+        """Record that a worker reported a job: its departure from pending/ is known, unless it comes back there."""
         if self.is_watching:
             self._known.add(f"{job_id}{SUFFIX}")
 
@@ -136,22 +148,22 @@ class FileEvents:
         self._known.clear()
 
     def step(self, now: float) -> None:
-        """Listen again after a lull, or look; `now` is monotonic."""
+        """Watch departures again after LULL_S, or scan; `now` is monotonic."""
         if now < self.next_step:
             return
         if self.is_watching:
             self._register(self._departures, self._on_departures)
             self.next_step = NEVER
         else:
-            self.open()  # perhaps the system has become able to tell
-            self._supervisor.look_at_home()
-            self._supervisor.reload(quiet=True)
+            self.open()  # the system may be able to report changes now
+            self._on_home()
+            self._on_config()
             if not self._dispatch.is_comparing:
                 self._dispatch.begin_sync(watched=self.is_watching, is_routine=True)
             self._dispatch.read_changes(whole=True)
 
     def read_all(self) -> int:
-        """Look at everything that has happened until now; return the count of comparisons after which it is known."""
+        """Read all changes until now; return the value of `dispatch.compared` at which the index shows them."""
         awaited = self._dispatch.compared
         if self.is_watching:
             self._on_arrivals()

@@ -1,8 +1,8 @@
-"""watch: tells the supervisor at once that a file was dropped, the configuration changed, or the clock was set.
+"""inotify: reports at once that a file arrived or left, the configuration changed, or the clock was set.
 
 Owns:       inotify and timerfd, through the C library.
-Guarantees: the descriptor is silent while nothing happens, so an idle supervisor sleeps; an overflow is reported as
-            such, and the caller then compares directories.
+Guarantees: the descriptor is not readable while nothing happens, so an idle supervisor sleeps. An overflow is reported
+            as such, and the caller then compares directories.
 Fails with: OSError where inotify is missing, or no instance or watch of it is left.
 Source:     inotify(7), timerfd_create(2) § TFD_TIMER_CANCEL_ON_SET. docs/DECISIONS.md says why this is not a dependency.
 """
@@ -20,7 +20,7 @@ IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE, IN_MODIFY, IN_MOVED_FROM, IN_DELETE = 0x
 IN_MOVE_SELF, IN_Q_OVERFLOW = 0x800, 0x4000
 IN_NONBLOCK, IN_CLOEXEC = 0o4000, 0o2000000
 CLOCK_REALTIME, TIMER_ABSOLUTE, TIMER_CANCEL_ON_SET = 0, 1, 2
-GONE = IN_MOVE_SELF | 0x8000  # IN_IGNORED: no longer watched, for it is removed
+GONE = IN_MOVE_SELF | 0x8000  # IN_IGNORED: no longer watched, because it was removed
 HEADER = struct.Struct("iIII")
 ARRIVALS = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
 DEPARTURES = IN_MOVED_FROM | IN_DELETE
@@ -31,7 +31,7 @@ CHANGES = ARRIVALS | IN_MODIFY | IN_DELETE
 class Change(NamedTuple):
     """Something appeared, changed or left in a watched directory; `directory` is None after an overflow.
 
-    Without a name it is the directory itself that has left.
+    Without a name, the directory itself has left.
     """
 
     directory: str | None
@@ -102,7 +102,7 @@ def open_watch() -> Watch:
 
 
 def why_not_watching(error: OSError) -> str:
-    """Say why there are no events, with the setting of the system that limits them."""
+    """Return why there are no events, with the system setting that limits them."""
     name = {errno.EMFILE: "max_user_instances", errno.ENOSPC: "max_user_watches"}.get(error.errno or 0)
     if name is None:
         return "this system has no inotify" if error.errno == errno.ENOSYS else str(error.strerror)
@@ -110,7 +110,7 @@ def why_not_watching(error: OSError) -> str:
 
 
 class ClockWatch:
-    """Readable when somebody has set the wall clock: a timer for the end of time, cancelled by that."""
+    """Readable after the wall clock was set, which cancels a timer in the far future."""
 
     def __init__(self, fd: int, libc: ctypes.CDLL) -> None:
         self._fd = fd
@@ -126,7 +126,7 @@ class ClockWatch:
         return self._fd
 
     def take(self) -> bool:
-        """Tell whether the clock was set since the last call, and watch on."""
+        """Tell whether the clock was set since the last call, and keep watching."""
         try:
             os.read(self._fd, 8)
         except BlockingIOError:

@@ -1,8 +1,8 @@
-"""runner: the supervisor has maintenance run now and then, by a process of its own beside the loop.
+"""maintenance_runner: runs `maintenance` from time to time, in a process of its own.
 
 Owns:       that process, from its start until it is reaped.
-Guarantees: one at a time; it holds no lock and no descriptor of ours but the pipe for its complaints, which go to our log;
-            it is told to end when the supervisor ends, and may be killed at any instant.
+Guarantees: one at a time. It has no lock and no descriptor of the supervisor except a pipe for its stderr, which goes to
+            supervisor.log. It gets SIGTERM when the supervisor ends, and may be killed at any instant.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from queuectl.log import Log
     from queuectl.spool.spool import Spool
 
-FIRST_S = 60.0  # after the start of a supervisor, which has enough to do
+FIRST_S = 60.0  # after the start of a supervisor, which is busy then
 SHORTEST_S = 60.0  # from one to the next, whatever is configured
-RAN = "maintenance-ran"  # its mtime tells when a whole run last ended, whoever ran it
-COMPLAINT_BYTES = 8192
+RAN = "maintenance-ran"  # its mtime says when a run last ended, also one by a command or cron
+STDERR_BYTES = 8192
 
 
 class MaintenanceRunner:
-    """When the next one is due, and the one that is under way.
+    """When the next run is due, and the process of the current one.
 
     Args:
-        environ: of the supervisor, so that maintenance goes by the same settings.
-        register, unregister: called with what the loop is to watch, and what to do when it is readable.
+        environ: of the supervisor, so that maintenance uses the same settings.
+        register, unregister: add a descriptor and its handler to the loop; remove it.
 
     Attributes:
-        pid: of the process; None when none runs.
+        pid: of the process; None while none runs.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class MaintenanceRunner:
         self._earliest = spool.clock.monotonic() + FIRST_S
         self._last = self._when_ran()
         self._pipe = -1
-        self._said = b""
+        self._stderr = b""
         self.pid: int | None = None
 
     def _when_ran(self) -> float:
-        """Return the monotonic time at which a run last ended; long ago when none has, or the clock was set back."""
+        """Return the monotonic time at which a run last ended; -NEVER if there was none, or the clock was set back."""
         clock, status = self._spool.clock, self._spool.files.lstat(self._spool.layout.mark(RAN))
         ago = -1.0 if status is None else clock.now() - status.st_mtime
         return clock.monotonic() - ago if ago >= 0 else -NEVER
@@ -74,7 +74,7 @@ class MaintenanceRunner:
         return max(self._earliest, self._last + max(SHORTEST_S, interval_s))
 
     def step(self, now: float) -> None:
-        """Start it when it is due, unless somebody else has just run it; `now` is monotonic."""
+        """Start it if it is due and was not run by another process meanwhile; `now` is monotonic."""
         if now < self.next_step:
             return
         self._last = max(self._last, self._when_ran())
@@ -95,40 +95,40 @@ class MaintenanceRunner:
         finally:
             os.close(theirs)
         os.set_blocking(self._pipe, False)
-        self._register(self._pipe, self._listen)
+        self._register(self._pipe, self._read_stderr)
 
-    def _listen(self) -> None:
-        """Take what it complains of, of which the beginning is kept; at its end stop listening."""
-        if self._pipe < 0:  # its end was noted since the selector found it readable
+    def _read_stderr(self) -> None:
+        """Read its stderr, of which the first bytes are kept; at end of file stop reading."""
+        if self._pipe < 0:  # it was closed after the selector found it readable
             return
         try:
             data = os.read(self._pipe, 65536)
         except BlockingIOError:
             return
-        self._said = (self._said + data)[:COMPLAINT_BYTES]
+        self._stderr = (self._stderr + data)[:STDERR_BYTES]
         if not data:
-            self._hang_up()
+            self._close_pipe()
 
-    def _hang_up(self) -> None:
+    def _close_pipe(self) -> None:
         if self._pipe >= 0:
             self._unregister(self._pipe)
             os.close(self._pipe)
             self._pipe = -1
 
     def reaped(self, dead: Container[int]) -> None:
-        """Take note of its end, if it is among the dead, and log its complaints."""
+        """Record its end, if it is among the dead, and log its stderr."""
         if self.pid is None or self.pid not in dead:
             return
         self.pid = None
         if self._pipe >= 0:
-            self._listen()
-        self._hang_up()
-        for line in self._said.decode("utf-8", "replace").splitlines():
+            self._read_stderr()
+        self._close_pipe()
+        for line in self._stderr.decode("utf-8", "replace").splitlines():
             self._log.warning(f"maintenance: {line} action=maintenance")
-        self._said = b""
+        self._stderr = b""
 
     def stop(self) -> None:
-        """Tell it to end, and start no other; what it was at, the next one goes on with."""
+        """End it and start no other; the next run continues its work."""
         self._earliest = NEVER
         if self.pid is not None:
             for number in (signal.SIGTERM, signal.SIGCONT):  # it may be stopped

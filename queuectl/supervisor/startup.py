@@ -1,4 +1,4 @@
-"""launch: starting a supervisor, in the background or here.
+"""startup: starts a supervisor, in the background or in this process.
 
 Guarantees: `start_workers` returns once the workers are ready to run jobs, or raises with the reason why not.
 """
@@ -42,7 +42,7 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
     Raises:
         The error with which the supervisor refused or failed to start.
     """
-    control_client.check_count(count, 0 if absolute else 1)  # before a supervisor is started that would refuse it
+    control_client.check_count(count, 0 if absolute else 1)  # before starting a supervisor that would refuse it
     request = {"do": "scale" if absolute else "start", "count": count}
     deadline = Clock().monotonic() + PATIENCE_S
     while True:
@@ -53,14 +53,14 @@ def start_workers(layout: Layout, count: int, *, absolute: bool = False) -> list
             layout.ensure()
         try:
             _start_supervisor(layout)
-        except Conflict:  # somebody else was quicker, or the last one is just leaving
+        except Conflict:  # another process was faster, or the last one is stopping
             if Clock().monotonic() > deadline:
                 raise
             time.sleep(LOOK_AGAIN_S)
 
 
 def ensure_workers(layout: Layout, count: int) -> list[str]:
-    """Start a supervisor with `count` workers if none runs; whatever runs is left as it is.
+    """Start a supervisor with `count` workers if none runs; a running one is not changed.
 
     Returns:
         The names of the workers that were started: none when a supervisor runs.
@@ -75,15 +75,15 @@ def ensure_workers(layout: Layout, count: int) -> list[str]:
         layout.ensure()
     try:
         _start_supervisor(layout, count)
-    except Conflict:  # somebody else was quicker
+    except Conflict:  # another process was faster
         return []
     return [f"worker-{number}" for number in range(1, count + 1)]
 
 
 def job_that_would_end_it(layout: Layout, environ: Mapping[str, str]) -> str | None:
-    """Return the job whose command we are, if a supervisor that we start would be one of its processes.
+    """Return the job of this process, if a supervisor that it starts would be ended with the job.
 
-    None outside of a job, and where a supervisor runs already.
+    None outside of a job, and if a supervisor is running.
     """
     job_id = environ.get("QUEUECTL_JOB_ID")
     if job_id is None or TAG not in environ:
@@ -98,9 +98,9 @@ def job_that_would_end_it(layout: Layout, environ: Mapping[str, str]) -> str | N
 def _start_supervisor(layout: Layout, count: int = 0) -> None:
     """Start a supervisor with `count` workers in the background and wait until it listens.
 
-    Should it fail, it tells the error through a pipe; everything later goes to logs/supervisor.log. A shell in between
-    leaves it to init, so that it is nobody's zombie. Inside a job it gets none of the variables by which the processes of
-    that job are known, for it is not one of them.
+    If it fails, it reports the error through a pipe; later errors go to logs/supervisor.log. A shell in between makes it a
+    child of init, so that it does not become a zombie. Inside a job it does not get the variables that mark the processes
+    of that job, because it is not one of them.
     """
     import subprocess
 
@@ -135,13 +135,13 @@ def _start_supervisor(layout: Layout, count: int = 0) -> None:
 
 
 class Starter:
-    """The process that waits for us to be ready, if one does; it hears of one thing only."""
+    """The process that waits for the supervisor to be ready, if there is one; it gets one report."""
 
     def __init__(self, ready_fd: int | None) -> None:
         self._fd = ready_fd
 
     def report(self, error: Exception | None = None) -> None:
-        """Say that we are ready, or why we never will be."""
+        """Report that requests are answered, or the error."""
         fd, self._fd = self._fd, None
         if fd is None:
             return
@@ -150,7 +150,7 @@ class Starter:
             os.write(fd, text.encode())
             os.close(fd)
         except OSError:
-            return  # it has gone
+            return  # the process that waited has ended
 
 
 def run(
@@ -160,12 +160,12 @@ def run(
     ready_fd: int | None = None,
     lock_fd: int | None = None,
 ) -> int:
-    """Be the supervisor of this home until it is drained; returns the exit code.
+    """Run the supervisor of this home until it is drained; return the exit code.
 
     Args:
         count: workers to start with.
-        ready_fd: told `ready` once requests are answered, then closed; without it we are in the foreground. IN_BACKGROUND:
-            nobody waits to be told.
+        ready_fd: gets `ready` once requests are answered, then is closed; None runs in the foreground. IN_BACKGROUND: no process
+            waits for it.
         lock_fd: after a restart, the descriptor by which the home is still owned.
 
     Raises:
@@ -178,7 +178,7 @@ def run(
     from queuectl.supervisor.supervisor_lock import SupervisorLock
 
     starter = Starter(ready_fd)
-    inherited = {**environ}  # of which the supervisor hides some from what it starts
+    inherited = {**environ}  # the supervisor removes some from its own environment
     try:
         refuse_low_limit(max(1, count))
         layout.ensure()
@@ -199,15 +199,15 @@ def run(
 
 
 def _exec_new_supervisor(supervisor: Supervisor, environ: dict[str, str], ready_fd: int | None, lock_fd: int) -> None:
-    """Become a new supervisor, in the same process: a service manager, or a shell, still waits for the right one.
+    """Execute a new supervisor in the same process, because a service manager or a shell waits for this process.
 
-    The home stays locked meanwhile, so that no other supervisor comes in between and a stop waits for the new one.
-    Returns only if a signal to stop has come meanwhile; from here on such a signal ends us in the usual way.
+    The home stays locked meanwhile, so that no other supervisor can start and a stop waits for the new one.
+    Returns only if a signal to stop has arrived meanwhile; from here on such a signal ends the process.
 
-    Crash: no supervisor runs, as after any other crash; its jobs have all been settled before.
+    Crash: no supervisor runs, as after any other crash; all its jobs are settled.
     """
     reset_for_child()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the new one has yet to say what it means
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the new one sets its handler
     if supervisor.stop_was_requested():
         return
     command = [sys.executable, PACKAGE, "--home", supervisor.layout.home, "worker", "start", "--foreground"]

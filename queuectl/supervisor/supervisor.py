@@ -1,9 +1,9 @@
-"""supervisor: one small loop around named parts.
+"""supervisor: the loop, and how its parts are connected.
 
-Owns:       the home while it runs (run/supervisor.lock), the loop, and who talks to whom.
-Guarantees: one supervisor a home; no thread; it sleeps until something happens or is due; a job whose worker died is
-            settled by nobody until its run is proved dead or adopted.
-Fails with: Conflict when another supervisor owns the home.
+Owns:       the home while it runs (run/supervisor.lock), and the loop.
+Guarantees: one supervisor a home; no threads; it sleeps until something happens or is due. A job whose worker died is not
+            settled before its run is proved dead or adopted.
+Fails with: Conflict if another supervisor owns the home.
 
 Parts: docs/ARCHITECTURE.md. Source: gunicorn's arbiter, s6-supervise; not their size.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
 from queuectl.config import config_file
-from queuectl.control_client import BACKOFF, GONE, STOPPING, refusal
+from queuectl.control_client import BACKOFF, GONE, STOPPING
 from queuectl.errors import QueueError
 from queuectl.executor import process_tree
 from queuectl.executor.environment import base_environment
@@ -30,7 +30,7 @@ from queuectl.job.job import PENDING, PROCESSING, VERDICTS
 from queuectl.job.outcome import end_of_process
 from queuectl.log import open_log
 from queuectl.spool.spool import Spool
-from queuectl.supervisor import control_handlers
+from queuectl.supervisor.control_handlers import ControlHandlers
 from queuectl.supervisor.control_server import ControlServer, watch_unsent
 from queuectl.supervisor.dispatcher import STATE, Dispatcher, DurableStarts
 from queuectl.supervisor.file_watch import BY_OTHERS, ExternalChanges, FileEvents
@@ -46,17 +46,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.spool.layout import Layout
-    from queuectl.supervisor.control_server import Peer
     from queuectl.supervisor.inotify import ClockWatch
 
 ATTEMPTS, COMMAND, EXIT_CODE, UPDATED_AT = map(COLUMNS.index, ("attempts", "command", "exit_code", "updated_at"))
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
-LINGER_S = 60.0  # a supervisor nobody gave a worker leaves again
-LONGEST_SLEEP_S = 86400.0  # the system's calls count milliseconds in 31 bits: 24 days
+LINGER_S = 60.0  # a supervisor without workers stops after that time
+LONGEST_SLEEP_S = 86400.0  # select(2) counts milliseconds in 31 bits: 24 days
 
 
 class Supervisor:
-    """Runs workers until told to stop; `serve` returns when the last one has gone."""
+    """Runs workers until it is drained; `serve` returns when the last one has ended."""
 
     def __init__(self, layout: Layout, environ: Mapping[str, str], *, echo: bool = False) -> None:
         self.layout = layout
@@ -67,29 +66,38 @@ class Supervisor:
         self.started_at = self.clock.now()
         self.slots: dict[str, WorkerSlot] = {}
         self.draining = False
-        self.restart_with: int | None = None  # workers; a restart: once drained, this process begins anew
-        self.ready_waiters: list[tuple[Peer, list[str]]] = []
-        self.flush_waiters: list[tuple[Peer, int, float]] = []  # with the comparison they wait for, and how long
-        self.cancel_waiters: dict[str, list[Peer]] = {}
+        self.restart_with: int | None = (
+            None  # workers of the new supervisor that this process becomes once drained (restart)
+        )
         self._durable_starts = DurableStarts(self.spool, self.log)
         self._base = base_environment(environ)
         self._external_changes = ExternalChanges(self.emit, lambda: self._control_server.has_watchers)
         self.dispatch = Dispatcher(self.spool, self.log, self.emit, self._external_changes.report)
         self.orphans = Orphans(self.spool, self.dispatch, self.emit, self._known_pids)
+        self._handlers = ControlHandlers(self, self.dispatch, self.orphans)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
-        self._control_server = ControlServer(layout, self._selector, self._carry_out)
+        self._control_server = ControlServer(layout, self._selector, self._handlers.carry_out)
         self._prefetch = Prefetch(self.spool, self.slots, self.dispatch)
         self._manager = ServiceManager(environ, self.slots)
         self._home_watch = HomeWatch(layout)
-        self._files = FileEvents(self, self._control_server, self._register, self._selector.unregister)
+        self._files = FileEvents(
+            self.spool,
+            self.log,
+            self.dispatch,
+            on_config=self.reload,
+            on_home=self.look_at_home,
+            on_socket=self._control_server.socket_left,
+            register=self._register,
+            unregister=self._selector.unregister,
+        )
         self._maintenance = MaintenanceRunner(self.spool, self.log, environ, self._register, self._selector.unregister)
         self._linger_until = self.clock.monotonic() + LINGER_S
 
     # --- the loop
 
     def serve(self, count: int, on_ready: Callable[[], None]) -> None:
-        """Mend what a crash left, start `count` workers, and go on until drained."""
+        """Recover jobs after a crash, start `count` workers, and run until drained."""
         process_tree.become_subreaper()
         self._register(self._inbox, self._on_signal)
         self._files.open()
@@ -131,11 +139,10 @@ class Supervisor:
 
     def _step(self) -> None:
         now = self.clock.monotonic()
-        if self.dispatch.is_comparing:  # no older report may win over what the comparison reads now
+        if self.dispatch.is_comparing:  # an older report must not overwrite what the comparison reads now
             self._receive_reports(*self.slots.values())
         self.dispatch.step(now)
-        if self.flush_waiters:
-            control_handlers.answer_flushed(self, now)
+        self._handlers.answer_flushed(now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
                 self._fork(slot)
@@ -153,9 +160,7 @@ class Supervisor:
             return False
         if not self.draining and self.clock.monotonic() >= self._linger_until:
             self.drain(now=False)
-        return (
-            self.draining and self._maintenance.pid is None
-        )  # it was told to end, and has the home open until it does
+        return self.draining and self._maintenance.pid is None  # it was told to end, and uses the home until it does
 
     def _close(self) -> None:
         self.dispatch.close()
@@ -164,7 +169,7 @@ class Supervisor:
         self._control_server.close()
         self._files.close()
 
-    # --- jobs go out, reports come in
+    # --- reports of workers
 
     def _receive_reports(self, *slots: WorkerSlot) -> None:
         for slot in slots:
@@ -175,7 +180,7 @@ class Supervisor:
         said = report["say"]
         if said == "ready":
             slot.handle("ready")
-            control_handlers.answer_ready(self)
+            self._handlers.answer_ready()
         elif said == "started":
             self._on_started(slot, report)
         elif said == "settled":
@@ -201,12 +206,12 @@ class Supervisor:
 
     def _on_settled(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
         job_id, row, event = report["id"], report["row"], report["event"]
-        if report["is_short"]:  # too short a run for a word about its start
+        if report["is_short"]:  # its start was not reported
             self._emit_start(slot, report)
         slot.took_s = report["took_s"]
         slot.done += event == "completed"
         slot.failed_attempts += event in ("failed", "died")
-        is_old = job_id in self.dispatch.touched  # perhaps deleted, since it was settled
+        is_old = job_id in self.dispatch.touched  # it may have been deleted since it was settled
         self._prefetch.release(slot, job_id)
         self.orphans.ignore_processes(report["left"])
         self._durable_starts.ended(job_id)
@@ -216,13 +221,13 @@ class Supervisor:
         if is_old:
             self.dispatch.refresh(job_id)
         if event in BY_OTHERS:
-            self._external_changes.note(job_id, row[UPDATED_AT])  # for its file will be seen
+            self._external_changes.note(job_id, row[UPDATED_AT])  # its file will be read as well
         details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
         details["leftovers"] = report.get("leftovers")
         self.emit(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
 
     def emit(self, event: Event) -> None:
-        """Pass an event on to those who watch."""
+        """Send an event to the clients that watch; log it if it is unusual."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
             self.log.warning(event.sentence())
         if self._control_server.has_watchers:
@@ -232,13 +237,12 @@ class Supervisor:
                 {"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details}
             )
         if event.kind in ENDS_A_RUN:
-            for peer in self.cancel_waiters.pop(event.job_id, ()):
-                peer.send({"ok": True})
+            self._handlers.run_ended(event.job_id)
 
     # --- workers
 
     def add_workers(self, count: int) -> list[str]:
-        """Start `count` more workers under the lowest free names; returns these."""
+        """Start `count` more workers under the lowest free names; return the names."""
         names = []
         for _ in range(count):
             number = next(n for n in range(1, len(self.slots) + 2) if f"worker-{n}" not in self.slots)
@@ -263,7 +267,7 @@ class Supervisor:
         self.log.info(f"{slot.name} started pid={slot.pid} action=fork")
 
     def stop_worker(self, slot: WorkerSlot, *, now: bool) -> None:
-        """Drain a worker; `now` kills its command and puts the job back."""
+        """Drain a worker; `now` ends its command and requeues the job."""
         action = slot.handle("stop")
         if now:
             slot.send({"do": "stop"})
@@ -274,7 +278,7 @@ class Supervisor:
             self._linger_until = self.clock.monotonic()
 
     def drain(self, *, now: bool) -> None:
-        """Stop all workers, and then ourselves; a restart that was asked for before is called off."""
+        """Stop all workers, then this process; an earlier request to restart is cancelled."""
         self.log.info(f"draining{' at once' if now else ''} action=drain")
         self.draining = True
         self.restart_with = None
@@ -285,10 +289,10 @@ class Supervisor:
             self.orphans.stop()
 
     def restart(self) -> None:
-        """Stop all workers as their jobs end, and then begin anew with the code that is installed by then (see launch).
+        """Stop all workers as their jobs end, then execute the installed code as a new supervisor (see startup).
 
         Raises:
-            InvalidData: the configuration is broken, so that no supervisor could start; nothing was changed.
+            InvalidData: the configuration is broken, so no supervisor could start; nothing was changed.
         """
         if self.restart_with is not None:
             return
@@ -298,7 +302,7 @@ class Supervisor:
         self.restart_with = count
 
     def stop_was_requested(self) -> bool:
-        """Tell whether a signal to stop has come since the loop ended."""
+        """Tell whether a signal to stop has arrived since the loop ended."""
         return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self._inbox.take())
 
     def _on_signal(self) -> None:
@@ -339,7 +343,7 @@ class Supervisor:
         if lost or status != 0:
             self.log.error(f"{slot.name} (pid {slot.pid}) died: {end_of_process(status)} action=died")
         elif slot.state != STOPPING:
-            self.log.info(f"{slot.name} (pid {slot.pid}) stopped, as SIGTERM asks; it is replaced action=stop")
+            self.log.info(f"{slot.name} (pid {slot.pid}) stopped by SIGTERM; it is replaced action=stop")
         slot.forget_job()
         slot.close(self.clock.monotonic())
         if slot.handle("died") != "wait":
@@ -348,7 +352,7 @@ class Supervisor:
                 self._restart(slot.name)
         for job_id in lost:
             self.orphans.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
-        self._linger_until = self.clock.monotonic()  # if this was the last one
+        self._linger_until = self.clock.monotonic()  # the last worker may have ended
 
     def _restart(self, name: str) -> None:
         slot = WorkerSlot(name)
@@ -359,10 +363,10 @@ class Supervisor:
     # --- files and configuration
 
     def look_at_home(self) -> None:
-        """See whether it is still there, index and all."""
+        """Check whether the home and its index still exist."""
         self.dispatch.commit()
         if self._home_watch.has_just_gone():
-            self.log.error(f"{self.layout.home} was removed: everything is stopped action=gone")
+            self.log.error(f"{self.layout.home} was removed: all workers are stopped action=gone")
             self.drain(now=True)
 
     def _on_clock(self, watch: ClockWatch) -> None:
@@ -370,34 +374,24 @@ class Supervisor:
             self.log.warning("the clock was set action=clock")
             self.dispatch.clock_was_set()
 
-    def reload(self, *, quiet: bool = False) -> None:
-        """Read the configuration again; a broken or unreadable one is reported and the last good one stays in force."""
+    def reload(self) -> None:
+        """Read the configuration again. If it is broken or unreadable, log this and keep the last valid settings."""
         try:
             settings = config_file.load(self.layout.home, self._environ)
         except QueueError as error:
-            self.log.error(f"{error}; the last good settings stay in force action=reload")
+            self.log.error(f"{error}; the last valid settings stay in force action=reload")
             return
         if settings == self.spool.settings:
             return
         self.spool.settings = settings
-        if not quiet:
-            self.log.info("configuration read action=reload")
+        self.log.info("configuration read action=reload")
         for slot in self.slots.values():
             slot.send({"do": "settings", "values": settings.as_dict()})
 
     # --- what requests ask for
 
-    def _carry_out(self, peer: Peer, request: dict[str, Any]) -> None:
-        try:
-            control_handlers.carry_out(self, peer, request)
-        except QueueError as error:
-            peer.send(refusal(error))
-        except Exception as error:  # a bug in one answer must not end the jobs
-            self.log.exception(f"request {request.get('do')} failed action=request")
-            peer.send(refusal(error))
-
     def cancel(self, job_id: str) -> bool:
-        """Have a running job cancelled; False when it does not run here."""
+        """Cancel a running job; False if it does not run here."""
         for slot in self.slots.values():
             if job_id in slot.orders or job_id in slot.unanswered:
                 slot.send({"do": "cancel", "id": job_id})
@@ -406,11 +400,11 @@ class Supervisor:
 
     @property
     def why_polling(self) -> str | None:
-        """Why the system tells of no changes of files, so that they are looked for; None where it tells."""
+        """Why changes of files are found by scanning; None if the system reports them."""
         return self._files.why_not
 
     def flush(self) -> int:
-        """Let the index show everything that has happened until now, after the comparison whose number is returned."""
+        """Read everything that has happened; return the comparison after which the index shows it."""
         awaited = self._files.read_all()
         self._receive_reports(*self.slots.values())
         for slot in self.slots.values():

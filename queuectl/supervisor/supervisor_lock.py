@@ -1,8 +1,7 @@
-"""lock: one supervisor a home, and one writer of the index.
+"""supervisor_lock: one supervisor a home, and one writer of the index.
 
 Owns:       run/supervisor.lock, run/supervisor.json (for people and messages; no decision reads it); holds run/index.lock.
-Guarantees: the locks are the kernel's: free the moment their holder dies, and never held by a forked worker, which
-            closes its copies without unlocking.
+Guarantees: the kernel frees the locks the moment their holder dies. A forked worker closes its copies without unlocking.
 Fails with: Conflict, naming the holder; NotAllowed on a network file system.
 """
 
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.sshfs", "fuse.glusterfs")
 CHANGE_S = 5.0  # from the lock to the first answer, or from the last answer to the end
-ASKING_S = 0.02  # whoever only asks (`is_owned`) holds the lock for microseconds
+ASKING_S = 0.02  # a process that only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
-TRACES = ("control.sock", "supervisor.json")  # of a supervisor that runs
+TRACES = ("control.sock", "supervisor.json")  # of a running supervisor
 
 
 def _lock_of(layout: Layout) -> Lock:
@@ -46,7 +45,7 @@ class SupervisorLock:
         lock_fd: the descriptor by which this process has held the lock since before a restart.
 
     Attributes:
-        is_kept: the lock stays held beyond the end of the `with` block; `kept_fd` is its descriptor.
+        is_kept: the lock stays held after the `with` block; `kept_fd` is its descriptor.
     """
 
     def __init__(self, layout: Layout, lock_fd: int | None = None) -> None:
@@ -68,7 +67,7 @@ class SupervisorLock:
             self._lock.release()
             raise
         note = f"{self._layout.run}/supervisor.json"
-        with suppress(FileNotFoundError):  # one that was left, perhaps with another mode
+        with suppress(FileNotFoundError):  # an old one may have another mode
             os.unlink(note)
         with open(open_private(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
             run = run_of(self._layout)
@@ -89,7 +88,7 @@ class SupervisorLock:
 
 
 class Owner:
-    """The supervisor that answered when this was made, so that its end is seen whichever one comes after it.
+    """The supervisor that answered when this was created, so that its end is seen although another one follows.
 
     Raises:
         NoSupervisor: none answers.
@@ -106,11 +105,11 @@ class Owner:
 
     @property
     def is_alive(self) -> bool:
-        """Its process has not ended; it stays the same over a restart."""
+        """Its process has not ended; a restart keeps the process."""
         return bool(self._is_alive())
 
     def status(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return its `status` answer; None when it does not answer any more, or another one does.
+        """Return its `status` answer; None if it no longer answers, or another supervisor does.
 
         Raises:
             TimedOut: it did not answer in time.
@@ -125,7 +124,7 @@ class Owner:
 
 
 def find_owner(layout: Layout) -> Owner | None:
-    """Return the supervisor of a home; None when none owns it. One that is just starting, or leaving, is waited for."""
+    """Return the supervisor of a home; None if none owns it. One that is starting or stopping is waited for."""
     deadline = Clock().monotonic() + CHANGE_S
     while True:
         try:
@@ -137,16 +136,16 @@ def find_owner(layout: Layout) -> Owner | None:
 
 
 def holder_of(layout: Layout) -> int | None:
-    """Return the pid of who holds the supervisor's lock, without touching it; None when nobody does, or none can be seen."""
+    """Return the pid of the process that holds the supervisor's lock, without taking it; None if none is found."""
     from queuectl.executor import process_tree
 
     return next((process.pid for process in process_tree.holders_of(f"{layout.run}/supervisor.lock")), None)
 
 
 def noted_pid(layout: Layout) -> int | None:
-    """Return the pid of a supervisor that has not removed its traces: it runs, or it was killed.
+    """Return the pid in run/supervisor.json: that supervisor runs, or it was killed.
 
-    None for the traces of another home from which this one was copied.
+    None if the file belongs to another home from which this one was copied.
     """
     try:
         path = f"{layout.run}/supervisor.json"
@@ -158,10 +157,10 @@ def noted_pid(layout: Layout) -> int | None:
 
 
 def tidy(layout: Layout) -> list[str]:
-    """Remove what a supervisor that was killed has left in run/; returns the names.
+    """Remove the files that a killed supervisor left in run/; return their names.
 
     Raises:
-        Conflict: one runs.
+        Conflict: a supervisor runs.
     """
     lock = _lock_of(layout)
     if not lock.try_take():
@@ -176,14 +175,14 @@ def tidy(layout: Layout) -> list[str]:
 
 
 def is_owned(layout: Layout) -> bool:
-    """Tell whether a supervisor owns the home, also one that does not answer."""
+    """Tell whether a supervisor owns the home, even if it does not answer."""
     return _is_locked(f"{layout.run}/supervisor.lock")
 
 
 def jobs_of_orphaned_workers(layout: Layout) -> list[str]:
-    """Return the jobs that workers of a supervisor that has died still run.
+    """Return the jobs that workers of a dead supervisor still run.
 
-    Only while no supervisor owns the home: the workers of one that does hold their jobs in the same way.
+    Meaningful only while no supervisor owns the home: its workers hold their jobs in the same way.
     """
     directory = layout.directory(PROCESSING)
     try:
@@ -219,7 +218,7 @@ def _holder(layout: Layout) -> str:
 
 
 def _refuse_network(home: str) -> None:
-    """Locks and renames of network file systems do not keep our promises."""
+    """Refuse network file systems: their locks and renames do not give the guarantees that the queue needs."""
     kind = file_system_of(home)
     if kind in NETWORK and not os.environ.get(FORCE):
         raise NotAllowed(
@@ -229,7 +228,7 @@ def _refuse_network(home: str) -> None:
 
 
 def file_system_of(path: str) -> str:
-    """Return the kind of file system that a path lies on, "ext4"; "" where the system does not tell."""
+    """Return the kind of file system that a path lies on, "ext4"; "" if the system does not report it."""
     try:
         device = os.stat(path).st_dev
         wanted = f"{os.major(device)}:{os.minor(device)}"

@@ -1,7 +1,7 @@
-"""notify: telling the service manager that started us how we are.
+"""systemd_notify: reports the state of the supervisor to the service manager that started it.
 
-Guarantees: a message only when something has changed, at most one a second; once everything is told, no wake-up. Without
-            a manager it does nothing. Nobody that we start takes the manager for its own.
+Guarantees: a message only after a change, at most one a second; no wake-up without a change. Without a service manager it
+            does nothing. No process that the supervisor starts inherits the manager's variables.
 Source:     sd_notify(3).
 """
 
@@ -27,10 +27,10 @@ READY, LEAVING = "READY=1", "STOPPING=1"
 
 
 class ServiceManager:
-    """The program that started us and waits to hear that we are ready, if there is one.
+    """The service manager that waits for READY=1, if there is one.
 
     Attributes:
-        next_step: monotonic; when `step` has something to say.
+        next_step: monotonic; when `step` has something to report.
     """
 
     def __init__(self, environ: Mapping[str, str], slots: Mapping[str, WorkerSlot]) -> None:
@@ -43,7 +43,7 @@ class ServiceManager:
             os.environ.pop(name, None)
 
     def step(self, now: float, *, draining: bool) -> None:
-        """Tell what has changed; `now` is monotonic."""
+        """Report what has changed; `now` is monotonic."""
         if self._address is None:
             return
         phase, status = self._phase_now(draining), self._status_now(draining)
@@ -68,7 +68,7 @@ class ServiceManager:
         return f"{'Stopping, ' if draining else ''}{busy} of {plural(len(self._slots), 'worker')} busy"
 
     def _send(self, lines: list[str]) -> bool:
-        """Send a message unless the manager is behind with reading; one that has gone hears no more of us."""
+        """Send a message; False if the socket is full. After an error nothing more is sent."""
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as end:
                 end.sendto("\n".join(lines).encode(), self._address or "")

@@ -1,7 +1,7 @@
-"""messages: what supervisor and workers tell each other: JSON objects, one a line, over a socket.
+"""line_protocol: JSON objects, one a line, over the socket between supervisor and worker.
 
-Guarantees: an object of strings, numbers, lists and objects comes out as it went in, half surrogates (of file names
-            that are not UTF-8) included; half a line is kept until its rest has come.
+Guarantees: an object of strings, numbers, lists and objects is received as it was sent, also with half surrogates (of file
+            names that are not UTF-8). An incomplete line is kept until its rest arrives.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _encode = make_encoder()
 
 
 def to_line(message: Message) -> bytes:
-    """Return a message as it is sent."""
+    """Return a message as a line."""
     return _encode(message).encode("utf-8", "backslashreplace") + b"\n"  # \udc80 is how JSON writes half a surrogate
 
 
 class Received:
-    """Puts together what was sent from what has arrived."""
+    """Splits received bytes into messages."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def take(self, data: bytes) -> list[Message]:
-        """Return the messages that are whole now."""
+        """Return the messages that are complete with this data."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         messages: list[Message] = json.loads(b"[%b]" % b",".join(lines)) if lines else []
         return messages

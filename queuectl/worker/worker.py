@@ -1,14 +1,18 @@
-"""worker: claims one job after the other, runs it, settles it, reports it.
+"""worker: claims one job after the other, runs it, settles it and reports it.
 
-Owns:       nothing outside its claims; it never touches the index.
-Guarantees: at most one command at a time; a claim ends settled, or with the process; without a supervisor it finishes
-            what it runs and exits. The next command starts before the verdict on the last one is written and synced, so
-            that disk and processor work side by side; by then every process of the last one has ended.
-Fails with: a crash is survived: the supervisor adopts or ends the command and settles the jobs.
+Owns:       its claims and nothing else; it never opens the index.
+Guarantees: at most one command at a time. A claim ends settled, or with the process. Without a supervisor it finishes the
+            running job and exits. The next command starts before the verdict on the last one is written and synced, so
+            that disk and processor work in parallel; by then every process of the last one has ended.
+Fails with: after a crash of a worker the supervisor adopts or ends the command and settles the jobs.
 
-Told over its pipe, one JSON object a line: run ID, return, cancel ID, drain, stop, settings VALUES. Says: ready;
-started; settled (with the start of a run too short to be worth a word of its own); returned (an ID it was told to run
-and has not begun); notnow (with the reason); full (the verdict cannot be written yet).
+It receives, one JSON object a line: run ID, return, cancel ID, drain, stop, settings VALUES. It sends: ready; started;
+settled; returned (an ID that it was given and has not started); notnow (with the reason); full (the verdict cannot be
+written yet).
+
+Grouped reports: reports are collected and sent with one call, before the worker sleeps without a running job.
+Short runs: the start of a run shorter than SHORT_RUN_S is not reported by itself; its end says so (`is_short`).
+Each report costs both processes a wake-up, which is a large part of the time of a short job.
 """
 
 from __future__ import annotations
@@ -49,10 +53,10 @@ SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its e
 
 
 class Worker:
-    """One forked worker; `serve` returns when it has nothing more to do.
+    """One forked worker; `serve` returns once it is drained.
 
     Args:
-        note: memory shared with the supervisor, in which it finds, should we die, the command that we started last.
+        note: memory shared with the supervisor, which reads from it, if this process dies, the command started last.
     """
 
     def __init__(
@@ -73,17 +77,17 @@ class Worker:
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM))
         self._reaps_orphans = process_tree.become_subreaper()
         self._orders: deque[str] = deque()
-        self._claim: Claim | None = None  # of the job that runs
+        self._claim: Claim | None = None  # of the running job
         self._run: Run | None = None
         self._verdicts = Verdicts(self.spool, self._log, self._send)
         self._has_children = False
-        self._left: set[psutil.Process] = set()  # that jobs with `leftovers: leave` left
+        self._left: set[psutil.Process] = set()  # left by jobs with `leftovers: leave`
         self._draining = False
         self._is_orphan = False
         self._received = Received()
         self._next_step = 0.0
         self._unsent: list[dict[str, Any]] = []
-        self._start: dict[str, Any] | None = None  # of the job that runs, not said yet
+        self._start: dict[str, Any] | None = None  # of the running job, not reported yet
         self._send_start_at = NEVER
 
     # --- the loop
@@ -107,7 +111,7 @@ class Worker:
         self._send_reports()
 
     def _prepare_to_sleep(self) -> int | None:
-        """Say and log what there is; return how long to sleep at most, in milliseconds."""
+        """Send reports and write the log; return the longest time to sleep, in milliseconds."""
         wake = self._verdicts.next_step
         if self._run is not None:
             wake = min(wake, self._next_step, self._send_start_at)
@@ -119,14 +123,14 @@ class Worker:
         return max(0, min(int(left * 1000) + 1, 1 << 30))
 
     def _read_orders(self) -> bool:
-        """Carry out what the supervisor says; False when it has gone."""
+        """Carry out the orders of the supervisor; False if it has ended."""
         try:
             data = self._pipe.recv(65536)
         except OSError:
             data = b""
         if not data:
             self._is_orphan = True
-            self._log.warning("the supervisor is gone: finishing what runs, then stopping action=drain")
+            self._log.warning("the supervisor has ended: finishing the running job, then stopping action=drain")
             self._drain()
             return False
         for order in self._received.take(data):
@@ -255,7 +259,7 @@ class Worker:
                 self._run.command_ended(status, usage)
 
     def _processes(self) -> list[psutil.Process]:
-        """Every living process of the run: all our descendants but those that may stay, and theirs."""
+        """Return every living process of the run: all descendants except those left by earlier jobs, and their descendants."""
         home = self.spool.layout.home
         tag = run_id(self._run.job.id, self._run.job.attempts) if self._run is not None else ""
         found = process_tree.descendants_of(os.getpid())
@@ -271,7 +275,7 @@ class Worker:
         ]
 
     def _has_leftovers(self) -> bool:
-        """Cost: nothing where we reap orphans, for waiting has just told; one pass over /proc where not."""
+        """Cost: nothing on Linux, where wait4 has just answered; elsewhere one pass over /proc."""
         if self._reaps_orphans and not self._has_children:
             self._left.clear()
             return False
@@ -289,10 +293,10 @@ class Worker:
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
         self._verdicts.step(now, is_running=self._run is not None)
-        if now >= self._send_start_at:  # the run was looked at after that time, and goes on
+        if now >= self._send_start_at:  # the run was checked after that time, and goes on
             self._send_start()
         if self._claim is not None:
-            self._claim.finish_start()  # after the verdicts: it may wait for the disk
+            self._claim.finish_start()  # after the verdicts, because it may wait for the disk
 
     def _end_run(self, run: Run, ended: Ended, now: float) -> None:
         if run.left_behind:
@@ -310,7 +314,7 @@ class Worker:
 def become_worker(
     name: str, pipe: socket.socket, note: mmap.mmap, layout: Layout, settings: Settings, base: Mapping[str, str]
 ) -> int:
-    """Be a worker in a freshly forked process; returns its exit code. The caller leaves by `os._exit`."""
+    """Run a worker in a freshly forked process; return the exit code. The caller calls `os._exit` with it."""
     try:
         Worker(name, pipe, note, layout, settings, base).serve()
     except BaseException:  # noqa: BLE001 - it is the last thing this process does

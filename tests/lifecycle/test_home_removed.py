@@ -49,7 +49,7 @@ def test_it_ends_when_its_home_is_gone(
     s.wait_until(lambda: not any(map(is_running, pids)) and not s.survivors(), "everybody has ended")
     log = home.with_name("moved") / "logs/supervisor.log" if harm is move_away else home / "logs/supervisor.log"
     if harm is not remove:
-        assert f"{home} was removed: everything is stopped" in log.read_text()
+        assert f"{home} was removed: all workers are stopped" in log.read_text()
 
 
 def test_an_adopted_run_ends_with_the_home(supervised: Make, home: Path) -> None:
