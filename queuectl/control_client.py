@@ -1,24 +1,23 @@
-"""control: how other processes talk to the supervisor: one JSON object a line over a socket in run/.
+"""control_client: how other processes send requests to the supervisor: one JSON object a line over a socket in run/.
 
-Owns:       run/control.sock (0600) and the shape of requests and answers.
-Guarantees: this is the client's side; control_server is the supervisor's.
-Fails with: NoSupervisor when nobody listens; else the error the supervisor answered, with its exit code.
+Owns:       the shape of requests and answers. supervisor/control_server is the other side.
+Fails with: NoSupervisor if no process listens; else the error that the supervisor answered, with its exit code.
 
-Requests are `{"do": VERB, ...}`; `run`, device and inode of run/, keeps a copy of the home that has the same socket, by a hard
-link, from reaching this supervisor. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
+Requests are `{"do": VERB, ...}`. The member `run`, device and inode of run/, lets the supervisor refuse requests from a copy of
+the home that has the same socket by a hard link. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
 
     hello                      pid, started_at, version
     status                     the same, and draining, degraded, syncing, polling, workers, adopted
-    flush   doubt              once the index shows everything that happened before the question; with `doubt` (it could
-                               not be read) it is opened anew first
+    flush   doubt              answers once the index shows everything that happened before the request; with `doubt` (the
+                               index could not be read) it is opened again first
     start   count              adds workers; answers with their names when they are ready
     scale   count              absolute; as start
-    stop    id?, now           drains (or kills) one worker or all; answers at once with their names
-    restart id?                replaces one worker as it becomes idle; without an id the whole supervisor: it drains and
-                               begins anew, with the installed code and as many workers; answers at once
-    cancel  id                 answers when the running job is filed as cancelled
+    stop    id?, now           drains one worker or all, `now` ends their jobs; answers at once with their names
+    restart id?                replaces one worker when it is idle; without an id the whole supervisor: it drains and
+                               executes the installed code with as many workers; answers at once
+    cancel  id                 answers when the running job is settled as cancelled
     reload                     reads the configuration again
-    watch                      then a line for every event, until the client hangs up: at, event (a key of
+    watch                      then a line for every event, until the client disconnects: at, event (a key of
                                events.SENTENCES), id, state, and details
 """
 
@@ -51,7 +50,7 @@ LONGEST_PATH = 100  # bytes; sun_path holds 104 to 108
 
 
 class Address:
-    """The socket's address; long homes are reached through a descriptor of run/, for sun_path is short."""
+    """The address of the socket. A long path is replaced by one through a descriptor of run/, because sun_path is short."""
 
     def __init__(self, layout: Layout) -> None:
         self._fd = -1
@@ -72,7 +71,7 @@ def connect(layout: Layout) -> socket.socket:
     """Connect to the supervisor of this home.
 
     Raises:
-        NoSupervisor: nobody listens.
+        NoSupervisor: no process listens.
     """
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -85,7 +84,7 @@ def connect(layout: Layout) -> socket.socket:
 
 
 def run_of(layout: Layout) -> list[int] | None:
-    """Return what tells run/ of this home from that of a copy; None where there is none."""
+    """Return device and inode of run/, which a copy of the home does not share; None if there is no run/."""
     try:
         status = os.stat(layout.run)
     except OSError:
@@ -105,10 +104,10 @@ def ask(layout: Layout, request: Message, *, timeout_s: float | None = 30.0) -> 
 
 
 def stream(layout: Layout, request: Message, *, timeout_s: float | None = None) -> Iterator[Message]:
-    """Send one request and yield every answer until the supervisor hangs up.
+    """Send one request and yield every answer until the supervisor closes the connection.
 
     Args:
-        timeout_s: how long to wait for each answer; None for ever.
+        timeout_s: how long to wait for each answer; None without limit.
     """
     with connect(layout) as connection:
         connection.settimeout(timeout_s)
@@ -126,14 +125,14 @@ def stream(layout: Layout, request: Message, *, timeout_s: float | None = None) 
 
 
 def error_of(answer: Message) -> QueueError:
-    """Return the error that a refusal tells of."""
+    """Return the error of a refusal."""
     kinds = {kind.exit_code: kind for kind in QueueError.__subclasses__()}
     kind = kinds.get(answer.get("exit_code", 1), QueueError)
     return kind(answer["error"], answer.get("hint"))
 
 
 def refusal(error: Exception) -> Message:
-    """Return the answer that tells of an error; one that is neither a QueueError nor the system's is our bug."""
+    """Return the refusal for an error; an error that is neither a QueueError nor an OSError is a bug."""
     if isinstance(error, OSError):
         where = f"cannot use {error.filename}" if error.filename else "the system refuses something"
         error = errors.from_os_error(error, f"the supervisor: {where}")
@@ -143,10 +142,10 @@ def refusal(error: Exception) -> Message:
 
 
 class Feed:
-    """The supervisor's events, as they come.
+    """The events of the supervisor as they happen.
 
     Raises:
-        NoSupervisor: nobody tells any.
+        NoSupervisor: no supervisor is running.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -159,11 +158,11 @@ class Feed:
             self.close()
 
     def fileno(self) -> int:
-        """Readable when there is something to take."""
+        """Readable when an event has arrived."""
         return self._socket.fileno()
 
     def take(self) -> list[Message]:
-        """Wait for events and return them; none once the supervisor has gone, and it is not open any more."""
+        """Wait for events and return them; after the end of the supervisor return none and set `is_open` to False."""
         try:
             data = self._socket.recv(1 << 16)
         except ConnectionError:
@@ -172,8 +171,8 @@ class Feed:
             self.close()
             return []
         *lines, self._rest = (self._rest + data).split(b"\n")
-        said: list[Message] = [json.loads(line) for line in lines]
-        return [message for message in said if "event" in message]
+        messages: list[Message] = [json.loads(line) for line in lines]
+        return [message for message in messages if "event" in message]
 
     def close(self) -> None:
         """End the subscription."""
@@ -182,7 +181,7 @@ class Feed:
 
 
 class Watch:
-    """A subscription to the supervisor's events; without a supervisor, a plain pause."""
+    """A subscription to the events of the supervisor; without a supervisor, `wait` sleeps."""
 
     def __init__(self, layout: Layout) -> None:
         self._socket: socket.socket | None = None
@@ -194,7 +193,7 @@ class Watch:
 
     @property
     def is_open(self) -> bool:
-        """A supervisor tells of every event."""
+        """The supervisor reports events."""
         return self._socket is not None
 
     def wait(self, timeout_s: float) -> None:
@@ -210,7 +209,7 @@ class Watch:
     def _receive(connection: socket.socket) -> bytes:
         try:
             return connection.recv(1 << 20)
-        except ConnectionError:  # it ended before it had read what we asked
+        except ConnectionError:  # it ended before it read the request
             return b""
 
     def close(self) -> None:
@@ -221,10 +220,10 @@ class Watch:
 
 
 def check_count(count: object, least: int, what: str = "the number of workers") -> int:
-    """Return a number of workers, if it is one.
+    """Check and return a number of workers.
 
     Raises:
-        UsageError: `what` is no integer from `least` to MOST_WORKERS.
+        UsageError: `what` is not an integer from `least` to MOST_WORKERS.
     """
     if not isinstance(count, int) or isinstance(count, bool) or not least <= count <= MOST_WORKERS:
         raise UsageError(f"{what} must be an integer from {least} to {MOST_WORKERS}, not {count!r}")

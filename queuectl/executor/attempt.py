@@ -1,7 +1,7 @@
-"""run: one attempt from its first process to its last, as a small state machine.
+"""attempt: one attempt from its first process to its last, as a small state machine.
 
-Owns:       the deadline, the reasons to end an attempt early, and the ending of what it leaves behind.
-Guarantees: over only when the command and, unless its leftovers may stay, every process it started have ended.
+Owns:       the deadline, the reasons to end an attempt early, and the end of the processes that it leaves.
+Guarantees: it is over only when the command has ended and, except with `leftovers: leave`, every process it started.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ class Run:
 
     Args:
         job: as claimed; its newest attempt is this one.
-        pid: the command's process, a child of ours.
+        pid: the command, a child of this process.
         now: monotonic seconds, as everywhere here.
-        find: returns every process of the run that still lives.
-        has_leftovers: tells, once the command has ended, whether any process of the run still lives.
+        find: returns every living process of the run.
+        has_leftovers: returns, once the command has ended, whether a process of the run is alive.
 
     Attributes:
         cause: why it was ended early: cancelled, stopped, or None.
         ended: how the command ended, once it has.
-        is_over: nothing of it is left (or may stay).
+        is_over: all its processes have ended, or those left may stay (then `left_behind` is true).
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Run:
         self._early: Outcome | None = None
 
     def end(self, cause: str, now: float, *, at_once: bool = False) -> None:
-        """End the attempt because of `cause` (cancelled or stopped); `at_once` leaves out the grace.
+        """End the attempt because of `cause` (cancelled or stopped); `at_once` omits the grace period.
 
-        A command that has ended by itself keeps its outcome; then only what it left behind is ended.
+        A command that has ended by itself keeps its outcome; then only the processes that it left are ended.
         """
         if self.ended is None:
             self.cause = self.cause or cause
@@ -101,15 +101,15 @@ class Run:
         return NEVER
 
     def command_ended(self, status: int, usage: resource.struct_rusage) -> None:
-        """Take note of the command's wait status."""
+        """Record the wait status of the command."""
         used = Usage(usage.ru_utime + usage.ru_stime, peak_memory(usage))
         outcome = self._early or outcome_of(status)
-        if self._early is None and size_of(self._output_path) > self._max_output:  # quicker than the next look at it
+        if self._early is None and size_of(self._output_path) > self._max_output:  # before the next check of its size
             outcome = OutputLimit(self._max_output)
         self.ended = Ended(outcome, used)
 
     def step(self, now: float) -> float:
-        """Do what is due and return when to call again (or when a child dies); `is_over` may become true."""
+        """Do what is due; return when to call again (also when a child ends). `is_over` may become true."""
         if self.ended is None:
             return self._step_running(now)
         if self._leave and self.cause is None and succeeded(self.ended.outcome):
@@ -142,10 +142,10 @@ class Run:
 
 
 def peak_memory(usage: resource.struct_rusage) -> int | None:
-    """Return the peak resident bytes of a command; None when they cannot be told from our own.
+    """Return the peak resident bytes of a command; None if they cannot be distinguished from those of this process.
 
-    A spawned process is charged with its parent's memory until it has become the new program, so the kernel never
-    reports less than what we use ourselves.
+    A spawned process counts its parent's memory until it has executed the new program, so the kernel never reports
+    less than this process uses.
     """
     ours = getrusage(RUSAGE_SELF).ru_maxrss
     return usage.ru_maxrss * 1024 if usage.ru_maxrss > ours else None

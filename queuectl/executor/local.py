@@ -1,8 +1,8 @@
-"""runner: one attempt as a process of this machine.
+"""local: starts one attempt as a process of this machine.
 
 Owns:       the output file and the run's lock.
-Guarantees: the command writes to its file without us in between; the run's lock is held as long as any of its processes
-            keeps one of the descriptors; whatever cannot be started is an Outcome.
+Guarantees: the command writes to its file directly. The lock of the run is held as long as one of its processes keeps one
+            of the descriptors. A command that cannot be started has an Outcome.
 Source:     flock(2), wait4(2).
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LEAST_OPEN_FILES = 128  # that a process may have: a command's lock is descriptor LOCK_FD
 OPEN_FILES, OPEN_FILES_OF_A_WORKER = 64, 2  # of a supervisor without workers, and for each of them
 RAISE_HARD_LIMIT = "have root raise it: limits.conf, or LimitNOFILE= of a service"
-LOCK_FD = 113  # shells reassign the low descriptors; this one they leave alone
+LOCK_FD = 113  # shells reassign low descriptors, but not this one
 TAIL_BYTES = 4096
 TAIL_LINES = 3
 SHOWN_CHARS = 200  # of a path in an error
@@ -39,9 +39,9 @@ TAIL_CHARS = 600
 
 
 class Ended(NamedTuple):
-    """How an attempt ended and what it used; `usage` is None when it never started or another process saw its end.
+    """How an attempt ended and what it used; `usage` is None if it never started or another process reaped it.
 
-    `leftovers` are the processes that ran on after the command had ended by itself and that we ended: (pid, command).
+    `leftovers` are the processes that were still running after the command had ended, and were ended: (pid, command).
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Ended(NamedTuple):
 
 
 class NotStarted(Exception):
-    """The attempt did not begin; `outcome` says why, None when it may be tried again without counting."""
+    """The attempt did not start; `outcome` says why, None if it may be tried again without counting."""
 
     def __init__(self, outcome: FailedToStart | None, why: str = "") -> None:
         super().__init__(outcome.why if outcome else why)
@@ -61,7 +61,7 @@ class LocalAttempts:
     """Runs commands as children of this process.
 
     Args:
-        base: the environment every command starts from.
+        base: the environment that every command starts with.
     """
 
     def __init__(self, layout: Layout, base: Mapping[str, str]) -> None:
@@ -74,7 +74,7 @@ class LocalAttempts:
         Raises:
             NotStarted.
 
-        Crash: before the spawn nothing ran; after it, the run's lock and tag tell that it lives.
+        Crash: before the spawn nothing ran; after it, the lock and the tag of the run show that it is alive.
         """
         environment = command_environment(self._base, job, job.attempts, self._layout)
         output = self._open_output(job)
@@ -103,10 +103,10 @@ class LocalAttempts:
 
 
 def refuse_low_limit(workers: int) -> None:
-    """Refuse to have so many workers where a process may have too few files open.
+    """Refuse a number of workers for which the limit of open files is too low.
 
     Raises:
-        QueueError: it names the number that is needed.
+        QueueError: it names the limit that is needed.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = max(LEAST_OPEN_FILES, OPEN_FILES + OPEN_FILES_OF_A_WORKER * workers)
@@ -145,8 +145,8 @@ def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], o
     files = ((0, os.devnull), (LOCK_FD, output), (1, output), (2, output))
     try:
         return spawn(program, arguments, environment, files)
-    except UnicodeEncodeError as error:  # the locale's encoding has no bytes for it
-        why = f"cannot start {_brief(program)}: {_brief(error.object)} cannot be spelled in {error.encoding}"
+    except UnicodeEncodeError as error:  # the encoding of the locale cannot represent it
+        why = f"cannot start {_brief(program)}: {_brief(error.object)} cannot be encoded in {error.encoding}"
         raise NotStarted(FailedToStart(why)) from None
     except OSError as error:
         code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE
@@ -156,12 +156,12 @@ def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], o
 
 
 def _brief(path: str) -> str:
-    """Return the end of a path that is too long to be read; it is the beginning of an error that is kept in full."""
+    """Return the end of a path that is too long for an error message."""
     return path if len(path) <= SHOWN_CHARS else "…" + path[-SHOWN_CHARS:]
 
 
 def outcome_of(status: int) -> Outcome:
-    """Read a wait status."""
+    """Return the outcome for a wait status."""
     if os.WIFSIGNALED(status):
         return Signaled(os.WTERMSIG(status))
     return Exited(os.WEXITSTATUS(status))

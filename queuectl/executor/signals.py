@@ -1,4 +1,4 @@
-"""signals: handlers that only note and wake; the loop does the work. And a limit to the time that something may take.
+"""signals: handlers that only wake the loop, which does the work; and a time limit for an operation.
 
 Owns:       every signal disposition of supervisor and workers, and the wake-up descriptor.
 Source:     gunicorn's arbiter (handlers only enqueue); signal.set_wakeup_fd.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN_S = 0.5
-ON_A_SCREEN = {  # what a program on a full screen hears, and what it means there
+ON_A_SCREEN = {  # signals that a full-screen program handles, and what they mean there
     **{signal.SIGCHLD: "child", signal.SIGWINCH: "resize", signal.SIGINT: "leave"},
     **{signal.SIGTERM: "end", signal.SIGHUP: "end"},
 }
@@ -28,7 +28,7 @@ class Inbox:
     """Signals as bytes in a pipe.
 
     Args:
-        wanted: these are noted, others of HANDLED are ignored.
+        wanted: these are received, others of HANDLED are ignored.
     """
 
     def __init__(self, wanted: Iterable[signal.Signals]) -> None:
@@ -39,14 +39,14 @@ class Inbox:
         for number in {*HANDLED, *wanted}:
             signal.signal(number, _note if number in wanted else signal.SIG_IGN)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a parent may have started us with some of them blocked
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent may have blocked some of them
 
     def fileno(self) -> int:
-        """Readable when a signal has come."""
+        """Readable when a signal has arrived."""
         return self._read
 
     def take(self) -> bytes:
-        """Return the numbers of the signals that came since the last call, one byte each."""
+        """Return the numbers of the signals that arrived since the last call, one byte each."""
         try:
             return os.read(self._read, 4096)
         except BlockingIOError:
@@ -54,16 +54,16 @@ class Inbox:
 
 
 def _note(_number: int, _frame: object) -> None:
-    """Python writes the number to the wake-up descriptor; nothing else may happen here."""
+    """Do nothing: Python writes the number to the wake-up descriptor."""
 
 
 def meaning(number: int) -> str | None:
-    """Return what a signal that an Inbox for ON_A_SCREEN has taken means there."""
+    """Return what a signal means to a full-screen program (ON_A_SCREEN)."""
     return ON_A_SCREEN.get(signal.Signals(number))
 
 
 def reset_for_child() -> None:
-    """Undo in a forked child what its parent had set up, before the child sets up its own."""
+    """Reset in a forked child the handlers of its parent, before the child sets its own."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
@@ -71,17 +71,17 @@ def reset_for_child() -> None:
 
 @contextmanager
 def time_limit(seconds: float, what: str) -> Iterator[None]:
-    """Interrupt what is done here, whatever it waits for, once it takes longer; in the main thread only.
+    """Interrupt the block when it takes longer than `seconds`; in the main thread only.
 
     Raises:
-        TimedOut: it did; `what` tells of it.
+        TimedOut: it took longer; `what` describes it.
     """
 
     def ring(_number: int, _frame: object) -> None:
         raise TimedOut(f"{what} within {seconds:g}s")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)  # somebody may take the first for an error of his
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN_S)  # other code may swallow the first exception
     try:
         yield
     finally:

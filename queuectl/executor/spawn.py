@@ -1,9 +1,9 @@
 """spawn: starts a program with every signal at its default action and none blocked, in a session of its own.
 
 Owns:       posix_spawn.
-Guarantees: what the supervisor ignores or blocks, or was started with, reaches no program: nohup, `trap ''`, a shell's `&`,
-            and the library's own signals, which its posix_spawn makes ignored unless it is told otherwise.
-Fails with: OSError, as the program would have been refused by execve.
+Guarantees: a program inherits no signals that the supervisor ignores or blocks or was started with: nohup, `trap ''`, a
+            shell's `&`, and the signals of the C library, which its posix_spawn ignores unless they are in the set.
+Fails with: OSError, as execve would.
 Source:     posix_spawn(3); glibc sysdeps/unix/sysv/linux/spawni.c: signals 32 and 33 become SIG_IGN unless they are members
             of the set of default signals, and neither sigaddset(3) nor os.posix_spawn lets them into it.
 """
@@ -29,12 +29,12 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
     """Start `program` and return its pid.
 
     Args:
-        files: what each descriptor of the program is: a descriptor of ours, or the path of a device, opened for reading
-            as descriptor 0 and for writing as any other.
+        files: for each descriptor of the program, a descriptor of this process, or the path of a device, opened for
+            reading as descriptor 0 and for writing as any other.
 
     Raises:
         OSError: it cannot be executed.
-        UnicodeEncodeError: an argument is no text that the system's encoding can spell.
+        UnicodeEncodeError: the encoding of the system cannot represent an argument.
     """
     if _LIBRARY is None:
         return _spawn_elsewhere(program, arguments, environment, files)

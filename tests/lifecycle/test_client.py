@@ -458,7 +458,7 @@ def test_purge_removes_what_has_ended_and_nothing_else(queue: Queue) -> None:
 
 def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -> None:
     """What `wait` says of it; a disk is full here when it has less than an exbibyte left."""
-    s = supervised(prelude="from queuectl import disk_space; disk_space.ROOM_BYTES = 1 << 60\n")
+    s = supervised(prelude="from queuectl import disk_space; disk_space.LEAST_FREE_BYTES = 1 << 60\n")
     s.start(1)
     job_id = s.queue.enqueue("true")
     s.wait_until(lambda: bool(s.status()["full"]), "the worker has found it out")
