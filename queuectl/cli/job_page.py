@@ -10,7 +10,7 @@ from queuectl.cli.times import ago, full, short
 from queuectl.client.job_output import lines_of, progress_of, result_of
 from queuectl.clock import parse_instant
 from queuectl.job.attempts import attempts_of, tries
-from queuectl.job.fields import command_line
+from queuectl.job.fields import command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import waits_for
 from queuectl.status import read_supervision
@@ -109,6 +109,8 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     named = [name for name in fields.get("env", {}) if name != "PATH"]
     if named:
         yield "env", ", ".join(named)  # names only: values are often secrets
+    for field, meant in misspelt(fields).items():
+        yield "note", describe_misspelt(field, meant)
     yield "enqueued", f"{full(job.created_at)} ({ago(job.created_at, now)})"
     yield "file", shorten(queue.layout.job(job.directory, job.id))
     result = result_of(queue, job)

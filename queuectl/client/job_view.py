@@ -15,7 +15,7 @@ from queuectl.clock import parse_instant, spell
 from queuectl.errors import NotFound
 from queuectl.index.rows import fingerprint_of
 from queuectl.job.attempts import attempts_of
-from queuectl.job.fields import FIELDS
+from queuectl.job.fields import FIELDS, unknown
 from queuectl.job.job import Job as StoredJob
 from queuectl.units import plural
 
@@ -34,7 +34,17 @@ ROW = (
 )
 NOT_YET = ("after", "after_policy", "lock")
 AUTHORS = tuple(name for name in FIELDS if name not in (*ROW, *NOT_YET))  # null where the author said nothing
-DETAIL = (*ROW, *AUTHORS, "directory", "result", "result_error", "progress", "attempt_list", "history")
+DETAIL = (
+    *ROW,
+    *AUTHORS,
+    "directory",
+    "result",
+    "result_error",
+    "progress",
+    "unknown_fields",
+    "attempt_list",
+    "history",
+)
 FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
 DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
 
@@ -163,6 +173,7 @@ class Job(StoredJob):
             result=result.value,
             result_error=result.error,
             progress=self.progress,
+            unknown_fields=unknown(fields),
             attempt_list=self._attempt_list(),
             history=self.history,
         )

@@ -14,6 +14,7 @@ from queuectl.doctor.context import quoted
 from queuectl.doctor.result import ERROR, INFO, WARN, Finding, few
 from queuectl.errors import Busy
 from queuectl.health import START
+from queuectl.job.fields import describe_misspelt
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.spool.intake import NotNow
 from queuectl.spool.layout import SUFFIX
@@ -210,3 +211,14 @@ def far(context: Context) -> Iterator[Finding]:
         job_id, due_at = first
         text = f"{plural(context.scan.far, 'job')} will not start for over a year: {job_id} waits until {spell(due_at)[:19]}Z"
         yield Finding(INFO, text, f"if that is a mistake: queuectl retry {job_id}")
+
+
+def fields(context: Context) -> Iterator[Finding]:
+    """Jobs with a field that has no effect and looks like a misspelt one."""
+    first = context.scan.first_misspelt
+    if first is not None:
+        job_id, field, meant = first
+        text = (
+            f"{plural(context.scan.misspelt, 'job')} with a misspelt field: {job_id}: {describe_misspelt(field, meant)}"
+        )
+        yield Finding(WARN if context.scan.misspelt_to_run else INFO, text, f"queuectl show {job_id}")

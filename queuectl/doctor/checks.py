@@ -71,6 +71,7 @@ CHECKS = (
     Check("duplicates", "every id is one job", check_jobs.duplicates),
     Check("ignored", "no file in pending/ is passed over for its name", check_jobs.ignored),
     Check("far", "no job waits for a time far away", check_jobs.far),
+    Check("fields", "no field of a job looks misspelt", check_jobs.fields),
     Check("litter", "no unfinished file was left behind", check_temp_files.temp_files),
     Check("outputs", "every output has its job", check_temp_files.outputs),
     Check("inputs", "every input has its job", check_temp_files.inputs),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from queuectl.doctor.check_attributes import is_kept
 from queuectl.doctor.result import few
 from queuectl.errors import InvalidData
+from queuectl.job.fields import misspelt
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job, leads_to
 from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool.fs import READ
@@ -96,6 +97,8 @@ class Scan:
         due: how many of them might run now.
         far: how many wait for a time more than a year away.
         first_far: the first of those that was found, with its time.
+        misspelt: how many have a field that looks misspelt; `misspelt_to_run` of them have not ended for good.
+        first_misspelt: the first of those that was found, with the field and what was probably meant.
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
@@ -105,6 +108,8 @@ class Scan:
         self.jobs = self.due = self.ahead = self.far = 0
         self.ahead_s = 0.0
         self.first_far: tuple[str, float] | None = None
+        self.misspelt = self.misspelt_to_run = 0
+        self.first_misspelt: tuple[str, str, str] | None = None
         self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
             for number, name in enumerate(context.each_name(f"spool/{directory}"), 1):
@@ -139,6 +144,11 @@ class Scan:
         context = self._context
         self.jobs += 1
         context.comparison.compare_job(job)
+        for field, meant in misspelt(job.fields).items():
+            self.misspelt += 1
+            self.misspelt_to_run += job.directory != DONE
+            self.first_misspelt = self.first_misspelt or (job.id, field, meant)
+            break
         if job.directory != PENDING or job.is_held:
             return
         due_at = job.due_at(context.now, context.settings.backoff_max)

@@ -350,15 +350,25 @@ def normalized(fields: Fields) -> Fields:
     return {**fields, "name": normalize("NFC", name)}
 
 
-def misspelt(fields: Iterable[str]) -> dict[str, str]:
-    """Return unknown fields that look like a misspelt known one, each with the likely spelling."""
-    unknown = [field for field in fields if field not in FIELDS and field != "history"]
-    if not unknown:
+def unknown(fields: Iterable[str]) -> dict[str, str | None]:
+    """Return the fields that QueueCTL does not know, each with the known one that it looks like, or None."""
+    found = [field for field in fields if field not in FIELDS and field != "history"]
+    if not found:
         return {}
     from difflib import get_close_matches
 
-    near = {field: get_close_matches(str(field).lower(), FIELDS, 1, 0.8) for field in unknown}
-    return {field: MEANT.get(field) or near[field][0] for field in unknown if field in MEANT or near[field]}
+    near = {field: get_close_matches(str(field).lower(), FIELDS, 1, 0.8) for field in found}
+    return {field: MEANT.get(field) or (near[field][0] if near[field] else None) for field in found}
+
+
+def misspelt(fields: Iterable[str]) -> dict[str, str]:
+    """Return unknown fields that look like a misspelt known one, each with the likely spelling."""
+    return {field: meant for field, meant in unknown(fields).items() if meant is not None}
+
+
+def describe_misspelt(field: str, meant: str) -> str:
+    """Say that a field has no effect, and which one was probably meant."""
+    return f'unknown field "{field}"; did you mean "{meant}"? It has no effect'
 
 
 def command_line(fields: Mapping[str, Any]) -> str:

@@ -352,9 +352,7 @@ def test_a_taken_id_is_a_conflict(cli: Run, jobs: Jobs) -> None:
 def test_a_field_that_looks_misspelt_is_warned_of_and_kept(cli: Run, home: Path) -> None:
     ran = cli("enqueue", '{"command":"x","max_retry":3}')
     assert ran.code == 0
-    assert (
-        ran.err == 'queuectl: unknown field "max_retry"; did you mean "max_retries"? It is kept, and without effect\n'
-    )
+    assert ran.err == 'queuectl: unknown field "max_retry"; did you mean "max_retries"? It has no effect\n'
     assert stored(home, ran.out)["max_retry"] == 3
     assert cli("enqueue", '{"command":"x","max_retry":3}', "-q").err == ""
 

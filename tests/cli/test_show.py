@@ -156,6 +156,21 @@ def test_an_id_that_is_nearly_right_is_suggested(cli: Run, jobs: Jobs) -> None:
     assert "01JDFW11AA (completed)" in ran.err
 
 
+def test_a_misspelt_field_of_a_dropped_file_is_shown_with_what_was_meant(cli: Run, jobs: Jobs, home: Path) -> None:
+    (home / "spool/pending/drop.json").write_text('{"command": "echo", "priorty": 3, "ticket": 7}')
+    shown = cli("show", "drop").out
+    assert 'note       unknown field "priorty"; did you mean "priority"? It has no effect\n' in shown
+    assert "ticket" not in shown  # a field of the author's own
+    made = json.loads(cli("show", "drop", "--json").out)[0]
+    assert (made["unknown_fields"], made["priorty"], made["priority"]) == (
+        {"priorty": "priority", "ticket": None},
+        3,
+        0,
+    )
+    jobs.pending("plain")
+    assert json.loads(cli("show", "plain", "--json").out)[0]["unknown_fields"] == {}
+
+
 def test_leftovers_that_were_ended_are_named_with_how_to_keep_them(cli: Run, jobs: Jobs) -> None:
     processes = [{"pid": 4711, "command": "sleep 600"}, {"pid": 4712, "command": "\x1b[31msh"}]
     with jobs.running("left") as claim:

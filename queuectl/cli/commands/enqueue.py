@@ -12,7 +12,7 @@ from queuectl.cli.job_options import Template, from_json, wait_timeout
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.job.fields import ID_GRAMMAR, is_id, misspelt, refuse_expired, validate
+from queuectl.job.fields import ID_GRAMMAR, describe_misspelt, is_id, misspelt, refuse_expired, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _warn(screen: Screen, template: Template) -> None:
 
 def _warn_of_misspelt(screen: Screen, fields: Fields, place: str = "") -> None:
     for field, meant in misspelt(fields).items():
-        screen.warn(f'{place}unknown field "{field}"; did you mean "{meant}"? It is kept, and without effect')
+        screen.warn(f"{place}{describe_misspelt(field, meant)}")
 
 
 def _words(job_id: str, is_new: bool) -> str:

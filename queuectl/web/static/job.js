@@ -55,6 +55,11 @@ function verbs({ id, state, actions }) {
   return Object.entries(all).filter(([action]) => !readOnly() && actions.includes(action)).map(([, shown]) => shown);
 }
 
+const misspelt = (fields) => {
+  const found = Object.entries(fields).filter(([, meant]) => meant);
+  return found.length > 0 && found.map(([field, meant]) => h('div', `unknown field "${field}"; did you mean "${meant}"? It has no effect`));
+};
+
 const about = (it) => facts([
   ['Name', it.name],
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
@@ -73,6 +78,7 @@ const about = (it) => facts([
   ['Dead because', it.dead_reason],
   ['Alike', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
   ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
+  ['Note', misspelt(it.unknown_fields)],
   ['Result', it.result_error && h('span.bad', `not valid: ${it.result_error}`)],
   ['Result', it.result != null && h('code', JSON.stringify(it.result))],
   ['File', h('code', `${it.directory}/${it.id}.json`)],
