@@ -177,6 +177,18 @@ def test_ctrl_c_ends_the_waiting_not_the_job(jobs: Jobs) -> None:
     assert (process.returncode, err) == (130, "Not waiting any more; 1 job goes on\n")
 
 
+NO_PROGRAM = {"exit_code": 127, "failed_to_start": True, "error": "nosuch: no such program in PATH=/bin"}
+
+
+@pytest.mark.parametrize("line", ["wait d", "wait d e", "wait --propagate d", "logs -f d"])
+def test_the_reason_stands_beside_the_exit_code(cli: Run, jobs: Jobs, line: str) -> None:
+    for job_id in "de":
+        with jobs.running(job_id) as claim:
+            claim.bury("retries_exhausted", NO_PROGRAM)
+    expected = "d is dead after 1 attempt: exit code 127: nosuch: no such program in PATH=/bin"
+    assert expected in [text.removeprefix("queuectl: job ") for text in cli(*line.split()).err.splitlines()]
+
+
 @pytest.mark.parametrize(
     ("details", "words"),
     [

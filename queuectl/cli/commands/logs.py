@@ -9,6 +9,7 @@ from queuectl.cli.ids import Failures
 from queuectl.cli.selection import ids_of, is_bulk
 from queuectl.cli.table import emit
 from queuectl.cli.tail import LOOK_S, Printer, read_all, show
+from queuectl.cli.text import safe
 from queuectl.client.queue import ENDED
 from queuectl.errors import NotFound, QueueError, TimedOut, UsageError
 from queuectl.growing_file import GrowingFile
@@ -44,7 +45,7 @@ def run(args: Arguments, screen: Screen) -> int:
         if job.state in ENDED:
             from queuectl.cli.commands.wait import describe_end
 
-            screen.message(describe_end(job))
+            screen.message(safe(describe_end(job, shows_output=True)))
         return 0
     number, path, source = _open(queue, job_id, args.attempt, args.lines)
     with source:

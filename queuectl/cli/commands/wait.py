@@ -163,7 +163,7 @@ def await_job(
             screen.json(queue.get(job_id).as_dict())
             screen.flush()
     if job.state == "completed" or propagate:
-        screen.message(safe(describe_end(job)))
+        screen.message(safe(describe_end(job, shows_output=True)))
     return exit_code_of(screen, queue, [job] if job.state != "completed" else [], 1, propagate=propagate)
 
 
@@ -182,7 +182,7 @@ def exit_code_of(screen: Screen, queue: Queue, failed: Sequence[Job], total: int
     if propagate and code is not None:
         return code
     if len(failed) == 1 == total:
-        raise JobFailed(f"job {describe_end(failed[0])}{_last_line(failed[0], ': ')}", where_to_read(queue, failed))
+        raise JobFailed(f"job {describe_end(failed[0])}", where_to_read(queue, failed))
     hint = where_to_read(queue, failed) if total > REPORTED_ONE_BY_ONE else None  # else each has a line of its own
     raise JobFailed(f"{len(failed):,} of {plural(total, 'job')} did not succeed", hint)
 
@@ -227,8 +227,12 @@ def _last_line(job: Job, before: str) -> str:
     return f"{before}{cut(last, LONGEST_ERROR)}" if last and last != _how(job) else ""
 
 
-def describe_end(job: Job) -> str:
-    """Say how a job ended: "01J... completed in 3.2s", "01J... is dead: exit code 1, 4 attempts"."""
+def describe_end(job: Job, *, shows_output: bool = False) -> str:
+    """Say how a job ended, and why: "01J... completed in 3.2s", "01J... is dead after 4 attempts: exit code 1: no disk".
+
+    Args:
+        shows_output: what the command wrote was just shown; then only the error of one that was not started is added.
+    """
     if job.state == "completed":
         took = f" in {spell_duration(job.finished_at - job.started_at)}" if job.finished_at and job.started_at else ""
         return f"{job.id} completed{took}"
@@ -236,7 +240,8 @@ def describe_end(job: Job) -> str:
         return f"{job.id} was cancelled"
     how = describe_outcome(job)
     tries = f" after {plural(job.attempts, 'attempt')}" if job.attempts else ""
-    return f"{job.id} is {job.state}{tries}: {how or job.dead_reason or 'unknown'}"
+    why = "" if shows_output and job.outcome != "failed_to_start" else _last_line(job, ": ")
+    return f"{job.id} is {job.state}{tries}: {how or job.dead_reason or 'unknown'}{why}"
 
 
 def describe_outcome(job: Job) -> str:
