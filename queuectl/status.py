@@ -13,7 +13,7 @@ from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.spool.enqueue import least_free
-from queuectl.spool.rejected import set_aside
+from queuectl.spool.rejected import rejected_files
 from queuectl.version import __version__
 
 TYPE_CHECKING = False
@@ -131,7 +131,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
-        made.rejected = len(set_aside(queue.spool.files.names(queue.layout.rejected)))
+        made.rejected = len(rejected_files(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
         pass  # there is no queue yet
     return made

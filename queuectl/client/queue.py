@@ -14,7 +14,7 @@ from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut
 from queuectl.job.fields import is_generated, is_id, refuse_expired, validate
-from queuectl.spool.awaited import Awaited
+from queuectl.spool.awaited import AwaitedJobs
 from queuectl.spool.layout import Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import plural
@@ -360,13 +360,13 @@ class Queue(JobActions):
         if isinstance(timeout_s, timedelta):
             timeout_s = timeout_s.total_seconds()
         left: dict[str, Job | None] = dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids)
-        awaited = Awaited(self.spool)
+        awaited = AwaitedJobs(self.spool)
         self.refuse_own_job(left)
         ended: dict[str, Job] = {}
         deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
         for is_last in self._looks(deadline):
             for job_id in [*left]:
-                job = left[job_id] = self._job(awaited.look(job_id))
+                job = left[job_id] = self._job(awaited.read(job_id))
                 if job.state in ENDED:
                     del left[job_id]
                     ended[job_id] = job

@@ -16,8 +16,9 @@ from queuectl.errors import Busy
 from queuectl.health import START
 from queuectl.job.fields import describe_misspelt
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused, RefusalReason
 from queuectl.spool.layout import SUFFIX
+from queuectl.spool.recovery import RecoveryResult
 from queuectl.units import plural, spell_duration
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def _recover(context: Context) -> str:
 
     mended, alive = [], []
     for found in recover_now(context.spool):
-        if found.result == "alive":
+        if found.result == RecoveryResult.ALIVE:
             alive.append(found.job_id)
-        elif found.result != "owned":
+        elif found.result != RecoveryResult.OWNED:
             mended.append(f"{found.job_id} ({found.detail or found.result})")
     if alive:
         raise Busy(f"the command of {few(alive)} still runs, without a worker; a supervisor ends it: {START}")
@@ -73,9 +74,9 @@ def _examine(context: Context, found: Iterable[SuspectEntry]) -> str:
     said = []
     for seen in found:
         answer = context.spool.examine(seen.name)
-        if not isinstance(answer, NotNow):
+        if not isinstance(answer, ClaimRefused):
             said.append(f"{seen} is a job")
-        elif answer.reason == "rejected":
+        elif answer.reason == RefusalReason.REJECTED:
             said.append(f"moved to spool/{answer.detail}")
         else:
             said.append(f"{seen}: {answer.detail or answer.reason}")

@@ -19,7 +19,7 @@ from queuectl.maintenance.output import ORPHAN_S
 from queuectl.maintenance.temp_files import left
 from queuectl.spool.fs import READ
 from queuectl.spool.layout import REASON, run_of, shown
-from queuectl.spool.rejected import set_aside
+from queuectl.spool.rejected import rejected_files
 from queuectl.units import plural, spell_size
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _move_aside(context: Context, folder: str, names: Sequence[str]) -> str:
 
 def rejected(context: Context) -> Iterator[Finding]:
     """Files that were set aside, which somebody meant to be jobs."""
-    found = set_aside(context.names("spool/rejected"))
+    found = rejected_files(context.names("spool/rejected"))
     if found:
         first = _reason(context, found[0]) or "no reason was noted"
         count = "1 file is" if len(found) == 1 else f"{len(found):,} files are"
@@ -137,7 +137,7 @@ def _reason(context: Context, name: str) -> str:
 def reasons(context: Context) -> Iterator[Finding]:
     """Notes about files that were taken out of rejected/."""
     names = context.names("spool/rejected")
-    notes = set(names).difference(set_aside(names))
+    notes = set(names).difference(rejected_files(names))
     alone = sorted(name for name in notes if name.removesuffix(REASON) not in names)
     if alone:
         text = f"{plural(len(alone), 'note')} in spool/rejected about what is not there any more: {few(alone)}"

@@ -34,7 +34,7 @@ SETTLE_S = 1.0  # no file system's clock is coarser
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
-class Seal:
+class CleanShutdown:
     """What was true of the spool when everything in it was in the index.
 
     Attributes:
@@ -73,7 +73,7 @@ class Seal:
         _write_token(self.spool, token)
 
 
-def load(spool: Spool, text: str | None) -> Seal | None:
+def load(spool: Spool, text: str | None) -> CleanShutdown | None:
     """Return the seal of the last clean close; None when it says nothing any more."""
     if text is None:
         return None
@@ -81,12 +81,12 @@ def load(spool: Spool, text: str | None) -> Seal | None:
         made = json.loads(text)
         marks = {name: (inode, mtime) for name, (inode, mtime) in made["marks"].items()}
         is_valid = made["boot"] == boot_id() and made["token"] == _read_token(spool)
-        return Seal(spool, marks, made["unsettled"], made["by_inode"]) if is_valid else None
+        return CleanShutdown(spool, marks, made["unsettled"], made["by_inode"]) if is_valid else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def void(spool: Spool) -> None:
+def invalidate(spool: Spool) -> None:
     """Make every seal count for nothing, also those in copies of the index: from now on things may change."""
     _write_token(spool, "")
 
@@ -134,10 +134,10 @@ def is_current(spool: Spool, reader: Reader) -> bool:
 
     For when no supervisor runs; with one, ask it to flush. Cost: four lstat and one for each running job.
     """
-    seal = load(spool, reader.meta("seal"))
-    if seal is None or seal.unsettled or Changes(spool):
+    mark = load(spool, reader.meta("seal"))
+    if mark is None or mark.unsettled or Changes(spool):
         return False
-    if not set(DIRECTORIES) - {PROCESSING} <= seal.unchanged():
+    if not set(DIRECTORIES) - {PROCESSING} <= mark.unchanged():
         return False
     known = dict(reader.running_witnesses())
     for job_id in spool.ids(PROCESSING):

@@ -29,7 +29,7 @@ from queuectl.index.readahead import fetch_ahead
 from queuectl.index.rows import row_of, witness
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING, PROCESSING, Job
-from queuectl.spool.intake import NotNow, examine, inspect
+from queuectl.spool.intake import ClaimRefused, RefusalReason, examine, inspect
 from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
 TYPE_CHECKING = False
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
     Answers = list[tuple[str, Row | None]]
     ReadAhead = Callable[[Iterable[str]], Iterator[Answers]]  # processes.readers
-    Examine = Callable[[Spool, str], Job | NotNow]  # a name in pending/; intake.examine or, to change nothing, .inspect
+    Examine = Callable[
+        [Spool, str], Job | ClaimRefused
+    ]  # a name in pending/; intake.examine or, to change nothing, .inspect
 
 STEP = 500  # what a piece may cost; comparing a file's status with its row is 1
 READ_COST = 5
@@ -135,7 +137,7 @@ def catch_up(
     writer.close()
 
 
-def look(spool: Spool, writer: Writer, name: str, examine: Examine = examine) -> Job | NotNow | None:
+def look(spool: Spool, writer: Writer, name: str, examine: Examine = examine) -> Job | ClaimRefused | None:
     """Look at a name that appeared in pending/ or whose time has come; the index follows.
 
     Returns:
@@ -148,12 +150,12 @@ def look(spool: Spool, writer: Writer, name: str, examine: Examine = examine) ->
     if is_ignored(name):
         return None
     found = _examine(spool, name, examine)
-    if isinstance(found, NotNow):
+    if isinstance(found, ClaimRefused):
         _note_unsettled(writer, name, found)
     return found
 
 
-def refresh(spool: Spool, writer: Writer, job_id: str, examine: Examine = examine) -> Job | NotNow | None:
+def refresh(spool: Spool, writer: Writer, job_id: str, examine: Examine = examine) -> Job | ClaimRefused | None:
     """Read a job wherever it lies, and put or remove its row.
 
     Returns:
@@ -163,30 +165,30 @@ def refresh(spool: Spool, writer: Writer, job_id: str, examine: Examine = examin
     return job or refused
 
 
-def _follow(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, NotNow | None]:
+def _follow(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, ClaimRefused | None]:
     job, refused = _find(spool, writer, job_id, examine)
     if job is None:
         writer.remove(job_id)
     _note_unsettled(writer, job_id + SUFFIX, refused)
-    if refused is not None and refused.reason == "renamed" and refused.job_id is not None:
+    if refused is not None and refused.reason == RefusalReason.RENAMED and refused.job_id is not None:
         return _follow(spool, writer, refused.job_id, examine)
     return job, refused
 
 
-def _note_unsettled(writer: Writer, name: str, refused: NotNow | None) -> None:
+def _note_unsettled(writer: Writer, name: str, refused: ClaimRefused | None) -> None:
     writer.note_unsettled(name, refused is not None and refused.again_s is not None)
-    writer.note_invalid(name, refused is not None and refused.reason == "invalid")
+    writer.note_invalid(name, refused is not None and refused.reason == RefusalReason.INVALID)
 
 
-def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, NotNow | None]:
-    refused: NotNow | None = None
+def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, ClaimRefused | None]:
+    refused: ClaimRefused | None = None
     for _ in range(ROUNDS):  # it may move from where we have not looked to where we have
         for directory in DIRECTORIES:
             # Taken before the file is read: a change in between shows up as a difference the next time.
             status = spool.files.lstat(spool.layout.job(directory, job_id))
             found = None if status is None else _read(spool, directory, job_id, examine)
-            job = found.job if isinstance(found, NotNow) else found
-            refused = found if isinstance(found, NotNow) else refused
+            job = found.job if isinstance(found, ClaimRefused) else found
+            refused = found if isinstance(found, ClaimRefused) else refused
             if job is not None:
                 writer.put(row_of(job, status if refused is None else None))  # a misnamed one is read every time
                 return job, refused
@@ -196,24 +198,24 @@ def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[
     return None, refused
 
 
-def _read(spool: Spool, directory: str, job_id: str, examine: Examine) -> Job | NotNow | None:
-    """Read one file; None when it has gone or is no job, NotNow when the disk would not give it."""
+def _read(spool: Spool, directory: str, job_id: str, examine: Examine) -> Job | ClaimRefused | None:
+    """Read one file; None when it has gone or is no job, ClaimRefused when the disk would not give it."""
     if directory == PENDING:
         found = _examine(spool, job_id + SUFFIX, examine)
-        return None if isinstance(found, NotNow) and found.reason == "gone" else found
+        return None if isinstance(found, ClaimRefused) and found.reason == RefusalReason.GONE else found
     try:
         return spool.read_in(directory, job_id)
     except InvalidData:
         return None
     except OSError as error:
-        return NotNow("unreadable", AGAIN_S, f"{directory}/{job_id}{SUFFIX}: {error.strerror}")
+        return ClaimRefused(RefusalReason.UNREADABLE, AGAIN_S, f"{directory}/{job_id}{SUFFIX}: {error.strerror}")
 
 
-def _examine(spool: Spool, name: str, examine: Examine) -> Job | NotNow:
+def _examine(spool: Spool, name: str, examine: Examine) -> Job | ClaimRefused:
     try:
         return examine(spool, name)
     except OSError as error:
-        return NotNow("unreadable", AGAIN_S, f"pending/{name}: {error.strerror}")
+        return ClaimRefused(RefusalReason.UNREADABLE, AGAIN_S, f"pending/{name}: {error.strerror}")
 
 
 def rows_at_once(spool: Spool, job_ids: Iterable[str]) -> list[Row | None]:
@@ -268,17 +270,17 @@ class _Sync:
             yield from self._apply_changes()
         self.writer.commit()
         self.writer.needs_sync = False
-        self.writer.seal = clean_shutdown.Seal(self.spool, marks, by_inode=self.by_inode)
+        self.writer.clean_shutdown = clean_shutdown.CleanShutdown(self.spool, marks, by_inode=self.by_inode)
         yield self._piece()
 
     def _believed(self, *, full: bool) -> set[str]:
         """Return the directories that cannot have changed, and have what was unsettled there looked at again."""
-        writer, last = self.writer, self.writer.seal
+        writer, last = self.writer, self.writer.clean_shutdown
         if writer.is_temporary:
             return set()
         if last is None:
-            last = clean_shutdown.load(self.spool, writer.found_seal)
-            clean_shutdown.void(self.spool)
+            last = clean_shutdown.load(self.spool, writer.found_clean_shutdown)
+            clean_shutdown.invalidate(self.spool)
         if full or last is None:
             self.is_exact = True  # nothing is known of changes in place
             return set()
@@ -400,7 +402,7 @@ class _Sync:
             return
         self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id, self.examine))
 
-    def _note(self, name: str, found: Job | NotNow | None) -> None:
+    def _note(self, name: str, found: Job | ClaimRefused | None) -> None:
         if isinstance(found, Job):
             if found.directory == PENDING:
                 self.fresh.append(found)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
     from typing import Any
 
-    from queuectl.index.clean_shutdown import Seal
+    from queuectl.index.clean_shutdown import CleanShutdown
     from queuectl.index.rows import Row
 
 
@@ -89,7 +89,7 @@ class Writer:
         self._roll_at = 0.0
         self.epoch = 0
         self.needs_sync = True
-        self.seal: Seal | None = None
+        self.clean_shutdown: CleanShutdown | None = None
         self.begin_unsettled()
         self._open()
 
@@ -103,8 +103,8 @@ class Writer:
         if not self.is_temporary and self.meta("inode") != str(self._database.inode):
             self.set_meta("inode", str(self._database.inode))
         # From here on the file may fall behind the spool at any instant, so the mark of a clean close goes now.
-        self.found_seal = self.meta("seal")
-        if self.found_seal is not None:
+        self.found_clean_shutdown = self.meta("seal")
+        if self.found_clean_shutdown is not None:
             self._database.change(("drop_meta", [("seal",)]))
 
     def _was_copied_while_open(self) -> bool:
@@ -130,7 +130,7 @@ class Writer:
             self._rows.clear()
             self._dropped = False
             self.needs_sync = True
-            self.seal = None
+            self.clean_shutdown = None
 
     def close(self, *, clean: bool = True) -> None:
         """Write the rest and close; what cannot be written is found by the next `sync`.
@@ -142,10 +142,10 @@ class Writer:
         """
         try:
             self.commit()
-            if clean and self.seal is not None and not self.needs_sync:
+            if clean and self.clean_shutdown is not None and not self.needs_sync:
                 self._database.change(("drop_empty_counts", [()]))
                 self._note_how_many_are_invalid()
-                self.seal.write(self.set_meta, self.unsettled, is_pending_known=not self.is_unsettled)
+                self.clean_shutdown.write(self.set_meta, self.unsettled, is_pending_known=not self.is_unsettled)
         except IndexUnavailable:
             return
         finally:

@@ -29,8 +29,8 @@ def run_once(context: TaskContext) -> Report:
     counts = dict.fromkeys(("moved", "interrupted", "rejected", "alive"), 0)
     failed = []
     for found in recover_now(spool):
-        if found.result in counts:
-            counts[found.result] += 1
+        if found.result.value in counts:
+            counts[found.result.value] += 1
         elif found.detail:
             failed.append(Busy(f"job {found.job_id} cannot be mended now: {found.detail}"))
         if is_owned(context.layout):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SETTLED_S = 1.0  # from the end of a run until its file is there again
 
 
-class Awaited:
+class AwaitedJobs:
     """What was last seen of each job."""
 
     def __init__(self, spool: SpoolContext) -> None:
@@ -26,7 +26,7 @@ class Awaited:
         self._seen: dict[str, Job] = {}
         self._missing_since: dict[str, float] = {}
 
-    def look(self, job_id: str) -> Job:
+    def read(self, job_id: str) -> Job:
         """Return the job as it is now; where its file is missing and may come back, as it was last seen."""
         try:
             job = read(self._spool, job_id)

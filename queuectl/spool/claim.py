@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from queuectl.job.history import Entry
     from queuectl.job.job_file import Record
     from queuectl.spool.context import SpoolContext
-    from queuectl.spool.locked_file import JobFile
+    from queuectl.spool.locked_file import LockedFile
 
 COMPACT_AT_BYTES = 64 << 10
 # On a full disk these are moved without being written: a file in done/ or dead/ that says nothing has completed or died.
@@ -49,7 +49,7 @@ class Claim:
 
     __slots__ = ("_file", "_spool", "_uncommitted", "details_lost", "has_moved", "job")
 
-    def __init__(self, spool: SpoolContext, file: JobFile) -> None:
+    def __init__(self, spool: SpoolContext, file: LockedFile) -> None:
         self._spool = spool
         self._file = file
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
@@ -119,7 +119,7 @@ class Claim:
         self._file.has_started = True
 
     def finish_start(self) -> None:
-        """Do what is left of `start` and may be done while the command runs: see `JobFile.finish_growth`.
+        """Do what is left of `start` and may be done while the command runs: see `LockedFile.finish_growth`.
 
         Crash: as after `start`.
         """
@@ -264,7 +264,7 @@ class Claim:
         files = self._spool.files
         freed = self._unlink(self._spool.layout.input_of(self.job.id)) + self.remove_output()
         if self.directory == PENDING:
-            rejected.withdraw(self._spool, self.job.id, self.inode)
+            rejected.unpublish(self._spool, self.job.id, self.inode)
         else:
             files.unlink(self._file.path)
         return freed

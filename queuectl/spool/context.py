@@ -11,7 +11,7 @@ from queuectl.clock import Clock
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.spool.fs import APPEND, FULL, READ, Files
 from queuectl.spool.layout import job_id_of
-from queuectl.spool.quiet_timer import Restless
+from queuectl.spool.quiet_timer import QuietTimer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class SpoolContext:
         self.clock = clock or Clock()
         self.announce = announce
         self.patience = 100
-        self.restless = Restless(self.clock)
+        self.quiet_timer = QuietTimer(self.clock)
 
     @property
     def is_durable(self) -> bool:

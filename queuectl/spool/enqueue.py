@@ -209,7 +209,7 @@ def _publish_promised(spool: SpoolContext, new: New) -> None:
         _refuse_known(new.job_id, PENDING)
     directory = known_in(spool, new.job_id)
     if directory is not None:
-        rejected.withdraw(spool, new.job_id, spool.files.fstat(new.fd).st_ino)
+        rejected.unpublish(spool, new.job_id, spool.files.fstat(new.fd).st_ino)
         _refuse_known(new.job_id, directory)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from queuectl.spool.context import SpoolContext
 
 
-def file_together(spool: SpoolContext, claims: Iterable[Claim]) -> dict[Claim, Exception]:
+def commit_group(spool: SpoolContext, claims: Iterable[Claim]) -> dict[Claim, Exception]:
     """Sync the verdict of each, move each where it leads, sync each directory once.
 
     Returns:

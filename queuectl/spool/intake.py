@@ -9,17 +9,17 @@ Source:     spool/FORMAT.md § Foreign files, § Transitions (claim).
 from __future__ import annotations
 
 import errno
+from enum import Enum
 
 from queuectl.errors import InvalidData
 from queuectl.job.history import PENDING
 from queuectl.job.job import Job
-from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse
-from queuectl.job.torn_file import salvage
+from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn
 from queuectl.spool import enqueue, rejected
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.fs import CHANGE, READ
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
-from queuectl.spool.locked_file import JobFile
+from queuectl.spool.locked_file import LockedFile
 from queuectl.spool.locking import merge_names
 from queuectl.spool.reading import MARK, wrong_with_inode
 from queuectl.spool.recovery import remove_earlier_state
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from queuectl.spool.context import SpoolContext
 
-    Refuse = Callable[[SpoolContext, str, str], "NotNow"]
+    Refuse = Callable[[SpoolContext, str, str], "ClaimRefused"]
 
 BUSY_S = 0.02
 WRITER_S = 0.5
@@ -45,12 +45,31 @@ ANOTHER = "give it another id, or none"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
-class NotNow:
+class RefusalReason(str, Enum):
+    """Why a job was not claimed. The values are the words in messages and logs."""
+
+    GONE = "gone"
+    BUSY = "busy"  # another process has it locked
+    EARLY = "early"
+    HELD = "held"
+    BEING_WRITTEN = "being written"
+    LINKED = "linked"  # its inode has another name, under which another program may write to it
+    UNREADABLE = "unreadable"
+    REJECTED = "rejected"  # moved to rejected/
+    MOVED = "moved"
+    RENAMED = "renamed"
+    FULL = "full"  # the disk
+    IGNORED = "ignored"
+    INVALID = "invalid"  # from `inspect`: it will be rejected
+    MISNAMED = "misnamed"  # from `inspect`: it will be renamed or rejected
+
+    __str__ = str.__str__
+
+
+class ClaimRefused:
     """Why a job was not claimed.
 
     Attributes:
-        reason: gone, busy, early, held, being written, linked, unreadable, rejected, moved, renamed, full, ignored;
-            of `inspect` also invalid (it will be rejected) and misnamed (it will be renamed or rejected).
         again_s: seconds after which to try again; None when only a new event can change anything.
         detail: for people and logs, on one line.
         job_id: the id under which to try again, when it is another one.
@@ -61,7 +80,7 @@ class NotNow:
 
     def __init__(
         self,
-        reason: str,
+        reason: RefusalReason,
         again_s: float | None = None,
         detail: str = "",
         job_id: str | None = None,
@@ -74,80 +93,80 @@ class NotNow:
         self.job = job
 
     def __repr__(self) -> str:
-        return f"NotNow({self.reason!r}, {self.again_s!r}, {self.detail!r}, {self.job_id!r})"
+        return f"ClaimRefused({self.reason.value!r}, {self.again_s!r}, {self.detail!r}, {self.job_id!r})"
 
 
-def examine(spool: SpoolContext, name: str) -> Job | NotNow:
+def examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     """Look at an entry of pending/ without claiming it; set it aside when it can never be a job.
 
     Opens for reading only: opening for writing would raise the event that brought us here.
     """
     if is_ignored(name):
-        return NotNow("ignored")
+        return ClaimRefused(RefusalReason.IGNORED)
     job_id = job_id_of(name)
     if job_id is None:
         return _reject(spool, name, BAD_NAME)
     fd = _open(spool, job_id, READ)
-    if isinstance(fd, NotNow):
+    if isinstance(fd, ClaimRefused):
         return fd
     try:
         status = spool.files.fstat(fd)
         found = _read(spool, job_id, fd, status)
-        if isinstance(found, NotNow):
+        if isinstance(found, ClaimRefused):
             return found
         if isinstance(found, InvalidData):
-            return _set_aside(spool, job_id, fd, status, found)
+            return _reject_invalid(spool, job_id, fd, status, found)
         if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
             return Job(job_id, found, PENDING, status.st_mtime)
     finally:
         spool.files.close(fd)
     claim = _take(spool, job_id)
-    if isinstance(claim, NotNow):
+    if isinstance(claim, ClaimRefused):
         return claim
     with claim:
         try:
             return _admit_name(spool, claim) or claim.job
         except Replaced as error:
-            return NotNow("busy", BUSY_S, str(error))
+            return ClaimRefused(RefusalReason.BUSY, BUSY_S, str(error))
 
 
-def inspect(spool: SpoolContext, name: str) -> Job | NotNow:
+def inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     """Look at an entry of pending/ and change nothing: for processes that only read.
 
     Returns:
         As `examine`, which rejects what this calls invalid, and renames or rejects what this calls misnamed.
     """
     if is_ignored(name):
-        return NotNow("ignored")
+        return ClaimRefused(RefusalReason.IGNORED)
     job_id = job_id_of(name)
     if job_id is None:
         return _invalid(spool, name, BAD_NAME)
     fd = _open(spool, job_id, READ, _invalid)
-    if isinstance(fd, NotNow):
+    if isinstance(fd, ClaimRefused):
         return fd
     try:
         status = spool.files.fstat(fd)
         found = _read(spool, job_id, fd, status)
     finally:
         spool.files.close(fd)
-    if isinstance(found, NotNow):
+    if isinstance(found, ClaimRefused):
         return found
     if isinstance(found, InvalidData):
         is_ours = wrong_with_inode(status) is None
         if is_ours and spool.files.has_writer(spool.layout.job(PENDING, job_id)):
-            return NotNow("being written", WRITER_S, str(found))
+            return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S, str(found))
         return _invalid(spool, name, str(found))
     job = Job(job_id, found, PENDING, status.st_mtime)
     if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
         return job
-    return NotNow("misnamed", 0.0, f"pending/{name}: its id is another, or taken", job=job)
+    return ClaimRefused(RefusalReason.MISNAMED, 0.0, f"pending/{name}: its id is another, or taken", job=job)
 
 
-def _invalid(_spool: SpoolContext, name: str, reason: str) -> NotNow:
-    return NotNow("invalid", 0.0, f"pending/{shown(name)}: {reason}")
+def _invalid(_spool: SpoolContext, name: str, reason: str) -> ClaimRefused:
+    return ClaimRefused(RefusalReason.INVALID, 0.0, f"pending/{shown(name)}: {reason}")
 
 
-def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | NotNow:
+def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused:
     """Take a waiting job and write `started`; the command may be started once this returns a Claim.
 
     Args:
@@ -159,7 +178,7 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | NotNow:
     found = _take(spool, job_id)
     if isinstance(found, Claim) and not found.record.has_history:
         found = _take_when_quiet(spool, job_id, found)
-    if isinstance(found, NotNow):
+    if isinstance(found, ClaimRefused):
         return found
     is_given = False
     try:
@@ -170,9 +189,9 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | NotNow:
         is_given = True
         return found
     except SpoolFull as error:
-        return NotNow("full", FULL_S, str(error))
+        return ClaimRefused(RefusalReason.FULL, FULL_S, str(error))
     except Replaced as error:
-        return NotNow("busy", BUSY_S, str(error))
+        return ClaimRefused(RefusalReason.BUSY, BUSY_S, str(error))
     finally:
         if not is_given:
             found.close()
@@ -181,25 +200,27 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | NotNow:
 # --- opening and reading
 
 
-def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = None) -> int | NotNow:
+def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = None) -> int | ClaimRefused:
     """Open a file of pending/; what cannot be a job's file is given to `refuse`, by default to be rejected."""
     path = spool.layout.job(PENDING, job_id)
     try:
         return spool.files.open(path, flags)
     except FileNotFoundError:
-        return NotNow("gone")
+        return ClaimRefused(RefusalReason.GONE)
     except OSError as error:
         status = spool.files.lstat(path)
         if status is None:
-            return NotNow("gone")
+            return ClaimRefused(RefusalReason.GONE)
         if error.errno in TOO_MANY_FILES:
-            return NotNow("unreadable", TOO_MANY_FILES_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+            return ClaimRefused(
+                RefusalReason.UNREADABLE, TOO_MANY_FILES_S, f"pending/{job_id}{SUFFIX}: {error.strerror}"
+            )
         wrong = wrong_with_inode(status)
         if wrong is not None and error.errno != errno.EIO:
             return (refuse or _reject)(spool, job_id + SUFFIX, wrong)
         if error.errno == errno.EACCES and flags == CHANGE and _make_writable(spool, path):
             return _open(spool, job_id, flags)
-        return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+        return ClaimRefused(RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
 
 
 def _make_writable(spool: SpoolContext, path: str) -> bool:
@@ -221,7 +242,7 @@ def _make_writable(spool: SpoolContext, path: str) -> bool:
 
 def _read(
     spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, known: Record | None = None
-) -> Record | NotNow | InvalidData:
+) -> Record | ClaimRefused | InvalidData:
     """Return the job in a file of pending/, or why not yet, or why it will never be one.
 
     Args:
@@ -233,134 +254,138 @@ def _read(
     try:
         data = spool.files.read(fd, MAX_FILE_BYTES)
     except OSError as error:
-        return NotNow("unreadable", UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+        return ClaimRefused(RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
     if known is not None and data == known.body + known.tail:
         return known
     try:
         record = parse(data)
     except InvalidData as error:
-        wait_s = spool.restless.still_in_s(
+        wait_s = spool.quiet_timer.seconds_until_quiet(
             job_id, status.st_mtime, (status.st_size, status.st_mtime_ns), spool.settings.drop_grace
         )
         if wait_s > 0:
-            return NotNow("being written", wait_s, str(error))
-        return salvage(data, without_history=bool(status.st_mode & MARK)) or error
-    spool.restless.forget(job_id)
+            return ClaimRefused(RefusalReason.BEING_WRITTEN, wait_s, str(error))
+        return parse_torn(data, without_history=bool(status.st_mode & MARK)) or error
+    spool.quiet_timer.forget(job_id)
     return record
 
 
-def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Claim | NotNow:
+def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Claim | ClaimRefused:
     """Lock and read a file of pending/ that is to be changed; `known` as in `_read`."""
     fd = _open(spool, job_id, CHANGE)
-    if isinstance(fd, NotNow):
+    if isinstance(fd, ClaimRefused):
         return fd
     claim = None
     try:
         if not spool.files.try_lock(fd):
-            return NotNow("busy", BUSY_S)
+            return ClaimRefused(RefusalReason.BUSY, BUSY_S)
         status = spool.files.fstat(fd)
         refused = _refuse_misplaced(spool, job_id, status)
         if refused is not None:
             return refused
         found = _read(spool, job_id, fd, status, known)
-        if isinstance(found, NotNow):
+        if isinstance(found, ClaimRefused):
             return found
         if isinstance(found, Record):
             if status.st_nlink > 1 and merge_names(spool, job_id, status.st_ino) != PENDING:
-                return NotNow("gone")
+                return ClaimRefused(RefusalReason.GONE)
             if status.st_mode & 0o020:
                 spool.files.chmod(fd, 0o600)
-            claim = Claim(spool, JobFile(spool, fd, PENDING, job_id, found, status))
+            claim = Claim(spool, LockedFile(spool, fd, PENDING, job_id, found, status))
             return claim
     finally:
         if claim is None:
             spool.files.close(fd)
     # No job: whether somebody still writes to it can only be told without a descriptor of our own that might.
     judged = examine(spool, job_id + SUFFIX)
-    return judged if isinstance(judged, NotNow) else NotNow("busy", BUSY_S)
+    return judged if isinstance(judged, ClaimRefused) else ClaimRefused(RefusalReason.BUSY, BUSY_S)
 
 
-def _refuse_misplaced(spool: SpoolContext, job_id: str, status: os.stat_result) -> NotNow | None:
+def _refuse_misplaced(spool: SpoolContext, job_id: str, status: os.stat_result) -> ClaimRefused | None:
     there = spool.files.lstat(spool.layout.job(PENDING, job_id))
     if there is None:
-        return NotNow("gone")
-    return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)
+        return ClaimRefused(RefusalReason.GONE)
+    return None if there.st_ino == status.st_ino else ClaimRefused(RefusalReason.BUSY, BUSY_S)
 
 
-def _take_when_quiet(spool: SpoolContext, job_id: str, found: Claim) -> Claim | NotNow:
+def _take_when_quiet(spool: SpoolContext, job_id: str, found: Claim) -> Claim | ClaimRefused:
     """Take a stranger's file once nobody has it open for writing; neither must we while we ask."""
     known = found.record
     before = (found.inode, known.body, known.tail)
     found.close()
     try:
         if spool.files.has_writer(spool.layout.job(PENDING, job_id)):
-            return NotNow("being written", WRITER_S)
+            return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S)
     except OSError:
-        return NotNow("busy", BUSY_S)
+        return ClaimRefused(RefusalReason.BUSY, BUSY_S)
     again = _take(spool, job_id, None if known.torn else known)
     if isinstance(again, Claim) and (again.inode, again.record.body, again.record.tail) != before:
         again.close()
-        return NotNow("being written", BUSY_S)
+        return ClaimRefused(RefusalReason.BEING_WRITTEN, BUSY_S)
     return again
 
 
 # --- setting aside
 
 
-def _set_aside(spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, error: InvalidData) -> NotNow:
+def _reject_invalid(
+    spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, error: InvalidData
+) -> ClaimRefused:
     """Reject a file that is no job, unless somebody has it locked, open for writing, or has just changed it."""
     files = spool.files
     if not files.try_lock(fd):
-        return NotNow("busy", BUSY_S)
+        return ClaimRefused(RefusalReason.BUSY, BUSY_S)
     refused = _refuse_misplaced(spool, job_id, status)
     if refused is not None:
         return refused
     now = files.fstat(fd)
     if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (status.st_size, status.st_mtime_ns, status.st_ctime_ns):
-        return NotNow("being written", BUSY_S, str(error))
+        return ClaimRefused(RefusalReason.BEING_WRITTEN, BUSY_S, str(error))
     if wrong_with_inode(now) is None and files.has_writer(spool.layout.job(PENDING, job_id)):
-        return NotNow("being written", WRITER_S, str(error))
+        return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S, str(error))
     return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
 
 
-def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> NotNow:
-    spool.restless.forget(name.removesuffix(SUFFIX))
+def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> ClaimRefused:
+    spool.quiet_timer.forget(name.removesuffix(SUFFIX))
     try:
         kept = rejected.reject(spool, PENDING, name, f"{reason}\n{excerpt}" if excerpt else reason)
     except FileNotFoundError:
-        return NotNow("gone")
+        return ClaimRefused(RefusalReason.GONE)
     except OSError as error:
-        return NotNow("unreadable", UNREADABLE_S, f"pending/{shown(name)} cannot be set aside: {error.strerror}")
-    return NotNow("rejected", detail=f"rejected/{kept}: {reason}")
+        return ClaimRefused(
+            RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{shown(name)} cannot be set aside: {error.strerror}"
+        )
+    return ClaimRefused(RefusalReason.REJECTED, detail=f"rejected/{kept}: {reason}")
 
 
 # --- admitting
 
 
-def _admit(spool: SpoolContext, claim: Claim) -> NotNow | None:
+def _admit(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     """Decide, under the lock, whether a well-formed job may start now."""
     refused = _admit_name(spool, claim) or _admit_links(spool, claim)  # a name too many may be half a renaming
     if refused is not None:
         return refused
     if claim.finish_move():
-        return NotNow("moved", detail=f"its last event leads to {claim.directory}/")
+        return ClaimRefused(RefusalReason.MOVED, detail=f"its last event leads to {claim.directory}/")
     job, now = claim.job, spool.clock.now()
     if job.last_event == "started":  # a power cut took back the move, but not the growth
         if spool.run_is_locked(job.id, job.attempts):
-            return NotNow("busy", RUN_LOCKED_S, "its last run is still alive")
+            return ClaimRefused(RefusalReason.BUSY, RUN_LOCKED_S, "its last run is still alive")
         claim.interrupt("the machine went down while it ran")
         if claim.directory != PENDING:
-            return NotNow("moved", detail="interrupted too often")
+            return ClaimRefused(RefusalReason.MOVED, detail="interrupted too often")
     if job.is_held:
-        return NotNow("held")
+        return ClaimRefused(RefusalReason.HELD)
     if job.expires_at is not None and job.expires_at < now:
         claim.bury("expired", {}, event="expired")
-        return NotNow("moved", detail="expired")
+        return ClaimRefused(RefusalReason.MOVED, detail="expired")
     wait_s = job.due_at(now, spool.settings.backoff_max) - now
-    return NotNow("early", wait_s) if wait_s > 0 else None
+    return ClaimRefused(RefusalReason.EARLY, wait_s) if wait_s > 0 else None
 
 
-def _admit_links(spool: SpoolContext, claim: Claim) -> NotNow | None:
+def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     """An inode with a name elsewhere, under which another may write to it: a producer's for a moment, or a stranger's."""
     if claim.links == 1:
         return None
@@ -368,25 +393,27 @@ def _admit_links(spool: SpoolContext, claim: Claim) -> NotNow | None:
     if status.st_nlink == 1:
         return None
     job_id = claim.job.id
-    wait_s = spool.restless.still_in_s(
+    wait_s = spool.quiet_timer.seconds_until_quiet(
         f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,), spool.settings.drop_grace
     )
     if wait_s > 0:
         again_s = SOON_S if wait_s > spool.settings.drop_grace - BUSY_S * 5 else LINKED_S
-        return NotNow("linked", min(wait_s, again_s), "its inode has another name, so that another may write to it")
-    spool.restless.forget(f"links of {job_id}")
+        return ClaimRefused(
+            RefusalReason.LINKED, min(wait_s, again_s), "its inode has another name, so that another may write to it"
+        )
+    spool.quiet_timer.forget(f"links of {job_id}")
     claim.copy()
     return None
 
 
-def _admit_name(spool: SpoolContext, claim: Claim) -> NotNow | None:
+def _admit_name(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     """An id inside is a promise, a file name is a wish; neither may be the id of another job."""
     job_id = claim.job.id
     promised = claim.record.fields.get("id")
     wanted = promised or job_id
     taken = enqueue.known_in(spool, wanted)
     if taken is not None and remove_earlier_state(spool, claim):
-        return NotNow("gone")
+        return ClaimRefused(RefusalReason.GONE)
     taken = taken and enqueue.known_in(spool, wanted)
     if taken is not None and promised:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in {taken}/; {ANOTHER}")
@@ -398,4 +425,4 @@ def _admit_name(spool: SpoolContext, claim: Claim) -> NotNow | None:
         claim.rename(wanted, is_fresh=not promised)
     except FileExistsError:
         return _reject(spool, job_id + SUFFIX, f"duplicate-of {wanted}: a job of this id is in pending/; {ANOTHER}")
-    return NotNow("renamed", 0.0, f"{job_id} is now {wanted}", wanted)
+    return ClaimRefused(RefusalReason.RENAMED, 0.0, f"{job_id} is now {wanted}", wanted)

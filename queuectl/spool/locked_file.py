@@ -34,7 +34,7 @@ class Replaced(Busy):
     """Another program put a different file in the place of the one that was locked, or took it away."""
 
 
-class JobFile:
+class LockedFile:
     """The file of one job, by its descriptor and its name.
 
     Attributes:
@@ -129,9 +129,9 @@ class JobFile:
             # Torn there, a growth could not be told from what a stranger writes.
             self.replace(record.rewritten())
         elif record.torn:
-            self._mend()
+            self._repair()
         else:
-            self._give_way()
+            self._join_history()
 
     def _write(self, growth: bytes, place: int) -> None:
         try:
@@ -161,11 +161,11 @@ class JobFile:
         Crash: the file reads as the job after the growth or, torn by a power cut, as the job before it.
         """
         try:
-            self._give_way()
+            self._join_history()
         except (Busy, OSError):
             return
 
-    def _give_way(self) -> None:
+    def _join_history(self) -> None:
         if self.record.bracket_at is None:
             return
         self.sync()
@@ -305,11 +305,11 @@ class JobFile:
             Replaced: it was no longer in its place in pending/.
         """
         if target == PENDING:
-            self._mend() if self.record.torn else self._give_way()
+            self._repair() if self.record.torn else self._join_history()
         if self.record.bracket_at is None:  # else what follows the bracket is not durable
             self._mark(0)
         if self.has_started and target == PENDING:
-            self._clear_name()
+            self._move_conflicting_files()
         spool, source_path = self._spool, self.path
         target_path = spool.layout.job(target, self.job_id)
         while True:
@@ -317,7 +317,7 @@ class JobFile:
                 spool.files.move(source_path, target_path)
                 break
             except FileExistsError:
-                self._make_way(target, target_path)
+                self._move_conflicting_file(target, target_path)
             except FileNotFoundError:
                 if not spool.files.exists(spool.layout.directory(target)):
                     raise
@@ -328,7 +328,7 @@ class JobFile:
             self._check_caught(target, self.job_id)
         self.directory = target
 
-    def _mend(self) -> None:
+    def _repair(self) -> None:
         """Make a torn file whole, for good.
 
         In pending/ it could be taken for half of what a stranger writes; and a growth that is torn as well could be read
@@ -338,7 +338,7 @@ class JobFile:
         if error is not None:
             raise self._full_or(error)
         self.sync()
-        self._give_way()
+        self._join_history()
 
     def rename(self, job_id: str, *, is_fresh: bool = False) -> None:
         """Give a job in pending/ another id; raises FileExistsError when another has it.
@@ -365,22 +365,22 @@ class JobFile:
         """Make sure that what was moved is what is locked; give it back if not."""
         there = self._spool.files.lstat(self._spool.layout.job(directory, job_id))
         if there is None or there.st_ino != self.inode:
-            rejected.give_back(self._spool, directory, job_id, self.job_id)
+            rejected.restore_file(self._spool, directory, job_id, self.job_id)
             raise Replaced(f"job {self.job_id} was replaced by another program", "try again")
 
-    def _make_way(self, target: str, target_path: str) -> None:
+    def _move_conflicting_file(self, target: str, target_path: str) -> None:
         there = self._spool.files.lstat(target_path)
         if there is not None and there.st_ino == self.inode:  # a second name of ours, left by a power cut
             self._spool.files.unlink(target_path)
         else:
-            rejected.make_way(self._spool, target, self.job_id)
+            rejected.move_conflicting_file(self._spool, target, self.job_id)
 
-    def _clear_name(self) -> None:
+    def _move_conflicting_files(self) -> None:
         """Move aside whoever took its name, while it ran, where jobs have ended: of him it would be the duplicate."""
         for directory in (DONE, DEAD):
             path = self._spool.layout.job(directory, self.job_id)
             if self._spool.files.lstat(path) is not None:
-                self._make_way(directory, path)
+                self._move_conflicting_file(directory, path)
 
     def _restore(self) -> str:
         record = self.record.rewritten()

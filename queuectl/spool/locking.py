@@ -12,7 +12,7 @@ from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool import rejected
 from queuectl.spool.claim import Claim
 from queuectl.spool.fs import CHANGE, READ
-from queuectl.spool.locked_file import JobFile
+from queuectl.spool.locked_file import LockedFile
 from queuectl.spool.reading import open_checked, read_record, with_path, wrong_with_inode
 
 TYPE_CHECKING = False
@@ -44,7 +44,7 @@ def take(spool: SpoolContext, job_id: str) -> Claim:
         was_running = was_running + 1 if directory == PROCESSING else 0
         if was_running == 2:
             raise Conflict(f"job {job_id} is running")
-        rejected.nap()
+        rejected.pause_for_lock()
     raise Busy(f"job {job_id} is locked by another process", "try again")
 
 
@@ -79,7 +79,7 @@ def take_in(spool: SpoolContext, directory: str, job_id: str) -> Claim | None:
         if status.st_nlink > 1 and merge_names(spool, job_id, status.st_ino) != directory:
             return None
         record = read_record(spool.files.read(fd, MAX_FILE_BYTES), directory, status.st_mode)
-        claim = Claim(spool, JobFile(spool, fd, directory, job_id, record, status))
+        claim = Claim(spool, LockedFile(spool, fd, directory, job_id, record, status))
         if directory == PENDING and leads_to(record.history) in (DONE, DEAD):
             claim.finish_move()
             return None

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 SEEN_MAX = 10_000
 
 
-class Restless:
+class QuietTimer:
     """Measures how long files have not changed: by the wall clock where that is certain, else by observation."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seen: dict[str, tuple[tuple[int, ...], float]] = {}
 
-    def still_in_s(self, job_id: str, changed_at: float, mark: tuple[int, ...], grace: float) -> float:
+    def seconds_until_quiet(self, job_id: str, changed_at: float, mark: tuple[int, ...], grace: float) -> float:
         """Return the seconds until a file has not changed for `grace` seconds; 0 when that is so now.
 
         Args:

@@ -13,7 +13,7 @@ import stat
 from queuectl.errors import InvalidData, NotFound
 from queuectl.job.history import PENDING
 from queuectl.job.job import Job
-from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse
+from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn
 from queuectl.spool.fs import READ
 from queuectl.spool.layout import SUFFIX
 
@@ -59,9 +59,7 @@ def read_record(data: bytes, directory: str, mode: int) -> Record:
     try:
         return parse(data)
     except InvalidData:
-        from queuectl.job.torn_file import salvage
-
-        record = salvage(data, without_history=directory != PENDING or bool(mode & MARK))
+        record = parse_torn(data, without_history=directory != PENDING or bool(mode & MARK))
         if record is None:
             raise
         return record

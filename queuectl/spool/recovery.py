@@ -8,6 +8,8 @@ Source:     spool/FORMAT.md § Recovery.
 
 from __future__ import annotations
 
+from enum import Enum
+
 from queuectl.errors import Busy, InvalidData
 from queuectl.job.history import DIRECTORIES, PENDING, PROCESSING
 from queuectl.spool import rejected
@@ -26,13 +28,26 @@ if TYPE_CHECKING:
     RunIsAlive = Callable[[Job], bool]
 
 
-class Found:
+class RecoveryResult(str, Enum):
+    """What recovery did with a file of processing/. The values are the words of events and reports."""
+
+    OWNED = (
+        "owned"  # another process has it locked; or, with a detail, it cannot be repaired now and is to be read again
+    )
+    GONE = "gone"
+    REJECTED = "rejected"
+    MOVED = "moved"
+    INTERRUPTED = "interrupted"
+    ALIVE = "alive"  # a process of the attempt still runs
+
+    __str__ = str.__str__
+
+
+class Recovered:
     """One file of processing/ as recovery left it.
 
     Attributes:
-        job_id: whose.
-        result: owned (somebody holds its lock), gone, rejected, moved, interrupted, alive, or owned with a `detail`:
-            it cannot be mended now (a full disk, an unreadable file), and is to be looked at again.
+        detail: with REJECTED and MOVED, where it is now; with OWNED, why it cannot be repaired now, if that is so.
         claim: with `alive` only: the job, locked; the caller adopts or ends its run, settles and closes it.
         job: the job as it is now, where it was moved or interrupted.
     """
@@ -40,7 +55,13 @@ class Found:
     __slots__ = ("claim", "detail", "job", "job_id", "result")
 
     def __init__(
-        self, job_id: str, result: str, *, claim: Claim | None = None, job: Job | None = None, detail: str = ""
+        self,
+        job_id: str,
+        result: RecoveryResult,
+        *,
+        claim: Claim | None = None,
+        job: Job | None = None,
+        detail: str = "",
     ) -> None:
         self.job_id = job_id
         self.result = result
@@ -49,7 +70,7 @@ class Found:
         self.detail = detail
 
 
-def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Found]:
+def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Recovered]:
     """Go through processing/ and finish what was begun.
 
     Args:
@@ -63,7 +84,7 @@ def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Found]:
             yield reclaim(spool, job_id, is_alive)
 
 
-def reclaim(spool: SpoolContext, job_id: str, is_alive: RunIsAlive) -> Found:
+def reclaim(spool: SpoolContext, job_id: str, is_alive: RunIsAlive) -> Recovered:
     """Mend one job of processing/; see `recover`.
 
     Crash: each step is a growth or a move that the next call continues from.
@@ -73,14 +94,14 @@ def reclaim(spool: SpoolContext, job_id: str, is_alive: RunIsAlive) -> Found:
     except InvalidData as error:
         return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
     except OSError as error:
-        return Found(job_id, "owned", detail=str(error))
+        return Recovered(job_id, RecoveryResult.OWNED, detail=str(error))
     if claim is None:
         is_there = spool.files.exists(spool.layout.job(PROCESSING, job_id))
-        return Found(job_id, "owned" if is_there else "gone")
+        return Recovered(job_id, RecoveryResult.OWNED if is_there else RecoveryResult.GONE)
     try:
-        found = _mend(spool, claim, is_alive)
+        found = _repair(spool, claim, is_alive)
     except (Busy, OSError) as error:
-        found = Found(job_id, "owned", detail=str(error))
+        found = Recovered(job_id, RecoveryResult.OWNED, detail=str(error))
     except BaseException:
         claim.close()
         raise
@@ -128,31 +149,31 @@ def _remove_other(spool: SpoolContext, directory: str, job_id: str, seen: Job) -
 
 def _remove(spool: SpoolContext, claim: Claim) -> None:
     if claim.directory == PENDING:
-        rejected.withdraw(spool, claim.job.id, claim.inode)
+        rejected.unpublish(spool, claim.job.id, claim.inode)
     else:
         spool.files.unlink(spool.layout.job(claim.directory, claim.job.id))
 
 
-def _mend(spool: SpoolContext, claim: Claim, is_alive: RunIsAlive) -> Found:
+def _repair(spool: SpoolContext, claim: Claim, is_alive: RunIsAlive) -> Recovered:
     job = claim.job
     if remove_earlier_state(spool, claim):
-        return Found(job.id, "gone")
+        return Recovered(job.id, RecoveryResult.GONE)
     if job.last_event == "started":
         if is_alive(job):
-            return Found(job.id, "alive", claim=claim, job=job)
+            return Recovered(job.id, RecoveryResult.ALIVE, claim=claim, job=job)
         claim.interrupt("its worker died before the end was seen")
-        return Found(job.id, "interrupted", job=job)
+        return Recovered(job.id, RecoveryResult.INTERRUPTED, job=job)
     if not claim.finish_move():
         claim.put_back()
-    return Found(job.id, "moved", job=job, detail=f"to {claim.directory}/")
+    return Recovered(job.id, RecoveryResult.MOVED, job=job, detail=f"to {claim.directory}/")
 
 
-def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> Found:
+def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = None) -> Recovered:
     job_id = job_id_of(name) or shown(name)
     try:
         kept = rejected.reject(spool, PROCESSING, name, f"{reason}\n{excerpt}" if excerpt else reason)
     except FileNotFoundError:
-        return Found(job_id, "gone")
+        return Recovered(job_id, RecoveryResult.GONE)
     except OSError as error:
-        return Found(job_id, "owned", detail=f"{shown(name)} cannot be set aside: {error.strerror}")
-    return Found(job_id, "rejected", detail=f"rejected/{kept}: {reason}")
+        return Recovered(job_id, RecoveryResult.OWNED, detail=f"{shown(name)} cannot be set aside: {error.strerror}")
+    return Recovered(job_id, RecoveryResult.REJECTED, detail=f"rejected/{kept}: {reason}")

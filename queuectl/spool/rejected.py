@@ -51,7 +51,7 @@ def reject(spool: SpoolContext, directory: str, name: str, reason: str) -> str:
     return shown(kept)
 
 
-def set_aside(names: Iterable[str]) -> list[str]:
+def rejected_files(names: Iterable[str]) -> list[str]:
     """Return those of the names in rejected/ that are files set aside, not notes on them."""
     there = set(names)
     return [name for name in sorted(there) if not name.endswith(REASON) or f"{name}{REASON}" in there]
@@ -77,7 +77,7 @@ def _write_reason(spool: SpoolContext, path: str, text: bytes) -> None:
         spool.files.close(fd)
 
 
-def make_way(spool: SpoolContext, directory: str, job_id: str) -> None:
+def move_conflicting_file(spool: SpoolContext, directory: str, job_id: str) -> None:
     """Move whoever has taken the name of a job that is about to come to `directory`.
 
     In pending/ it gets another name and waits its turn: there a name is a wish, and an id inside is judged when it is
@@ -96,7 +96,7 @@ def make_way(spool: SpoolContext, directory: str, job_id: str) -> None:
         _close(spool, fd)
 
 
-def give_back(spool: SpoolContext, directory: str, job_id: str, name: str) -> None:
+def restore_file(spool: SpoolContext, directory: str, job_id: str, name: str) -> None:
     """Return a stranger to pending/`name` that was moved to `directory`/`job_id` in the place of the job that was meant."""
     path = spool.layout.job(directory, job_id)
     fd = _lock(spool, path)
@@ -108,7 +108,7 @@ def give_back(spool: SpoolContext, directory: str, job_id: str, name: str) -> No
         _close(spool, fd)
 
 
-def withdraw(spool: SpoolContext, job_id: str, inode: int) -> None:
+def unpublish(spool: SpoolContext, job_id: str, inode: int) -> None:
     """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
     aside = spool.files.fresh_name(spool.layout.tmp)
     try:
@@ -127,7 +127,7 @@ def spare_id(spool: SpoolContext, job_id: str) -> str:
     return f"{job_id[: ID_MAX - 17]}-{new_id(spool.clock.now())}"
 
 
-def nap() -> None:
+def pause_for_lock() -> None:
     """Wait until a lock that is held for moments only may be free."""
     import time
 
@@ -151,7 +151,7 @@ def _lock(spool: SpoolContext, path: str) -> int | None:
         for _ in range(spool.patience):
             if spool.files.try_lock(fd):
                 break
-            nap()
+            pause_for_lock()
     except OSError:
         pass  # a file system that cannot lock it cannot have it locked either
     return fd

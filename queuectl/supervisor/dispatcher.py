@@ -22,6 +22,7 @@ from queuectl.job.events import Event
 from queuectl.job.fields import is_id
 from queuectl.job.job import PENDING, Job
 from queuectl.scheduling.order import WINDOW, Window, is_due, order
+from queuectl.spool.intake import RefusalReason
 from queuectl.timers import NEVER, Timers
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.log import Log
-    from queuectl.spool.intake import NotNow
+    from queuectl.spool.intake import ClaimRefused
     from queuectl.spool.spool import Spool
 
 COMMIT_S = 0.03  # the report before and the write after it take some 7 ms; readers are at most 50 ms behind
@@ -115,7 +116,7 @@ class Dispatcher:
         else:
             self._noted(job_id, refresh(self._spool, self._writer, job_id))
 
-    def _noted(self, job_id: str, found: Job | NotNow | None) -> None:
+    def _noted(self, job_id: str, found: Job | ClaimRefused | None) -> None:
         """Handle the result of reading a file whose row is in the index now."""
         self._mark_dirty()
         was_incomplete = job_id in self._incomplete
@@ -127,10 +128,10 @@ class Dispatcher:
             self._report_change(found)
         elif found is None:
             self._emit(Event("removed", job_id))
-        elif found.reason == "rejected":
+        elif found.reason == RefusalReason.REJECTED:
             self._emit(Event("rejected", job_id, details={"detail": found.detail}))
         elif found.again_s is not None:
-            if found.reason == "unreadable":
+            if found.reason == RefusalReason.UNREADABLE:
                 self._log.warning(f"{found.detail} action=unreadable")
             self._incomplete.add(job_id)
             self.examine_later(job_id, found.again_s)
@@ -258,15 +259,15 @@ class Dispatcher:
         self.assigned.discard(job_id)
         touched = job_id in self.touched
         self.touched.discard(job_id)
-        if answer is not None and answer["reason"] == "full":
+        if answer is not None and answer["reason"] == RefusalReason.FULL:
             self.disk_space.wait(answer["detail"])
-        if answer is not None and answer.get("again_s") is not None and answer["reason"] != "early":
+        if answer is not None and answer.get("again_s") is not None and answer["reason"] != RefusalReason.EARLY:
             renamed = answer.get("as")
             if renamed:
                 self.refresh(job_id)
             self.examine_later(renamed or job_id, answer["again_s"])
         elif answer is not None:
-            if answer["reason"] == "rejected":
+            if answer["reason"] == RefusalReason.REJECTED:
                 self._emit(Event("rejected", job_id, details={"detail": answer.get("detail")}))
             self.refresh(job_id)
         elif touched:

@@ -28,7 +28,7 @@ from queuectl.job.events import Event
 from queuectl.job.history import last_event
 from queuectl.job.job import PROCESSING
 from queuectl.spool.claim import SpoolFull
-from queuectl.spool.recovery import Found, reclaim, recover
+from queuectl.spool.recovery import Recovered, RecoveryResult, reclaim, recover
 from queuectl.worker.settle import settle
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ class Orphans:
                 return []
         return strays
 
-    def _take(self, found: Found, pid: int | None, started: float, dead: Dead, strays: Strays) -> None:
+    def _take(self, found: Recovered, pid: int | None, started: float, dead: Dead, strays: Strays) -> None:
         job_id = found.job_id
         if found.claim is not None:
             ended = dead.get(pid) if pid is not None else None
@@ -241,15 +241,19 @@ class Orphans:
             self.adopted[job_id] = adopted
             self._dispatch.assigned.add(job_id)
             self._emit(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
-        elif found.result == "owned":
+        elif found.result == RecoveryResult.OWNED:
             self._foreign.add(job_id)
             self._foreign_at = self._spool.clock.monotonic() + LOOK_AGAIN_S
-        elif found.result == "rejected":
+        elif found.result == RecoveryResult.REJECTED:
             self._emit(Event("rejected", job_id, details={"detail": found.detail}))
         else:
             self._dispatch.refresh(job_id)
             state = found.job.state if found.job is not None else ""
-            self._emit(self._what_became(job_id) if found.result == "gone" else Event(found.result, job_id, state))
+            self._emit(
+                self._what_became(job_id)
+                if found.result == RecoveryResult.GONE
+                else Event(found.result.value, job_id, state)
+            )
 
     def _what_became(self, job_id: str) -> Event:
         """Return what a worker of an earlier supervisor did with its job, or that the job was removed."""
@@ -320,7 +324,7 @@ def no_strays(_ender: Adopted | None = None) -> list[psutil.Process]:
 
 
 def reclaim_now(spool: Spool, job_id: str) -> str:
-    """Recover a job whose worker has ended and return what was found (see recovery.Found).
+    """Recover a job whose worker has ended and return what was found (see recovery.Recovered).
 
     Raises:
         Busy: its command still runs; a supervisor has to adopt or end it.
@@ -330,14 +334,14 @@ def reclaim_now(spool: Spool, job_id: str) -> str:
         found.claim.close()
         raise Busy(f"job {job_id} still runs, without a supervisor", "start one: queuectl worker start")
     spool.note_change(job_id)
-    return found.result
+    return found.result.value
 
 
-def recover_now(spool: Spool) -> Iterator[Found]:
+def recover_now(spool: Spool) -> Iterator[Recovered]:
     """Recover all of processing/ and yield what was found, with closed claims."""
     for found in recover(spool, lambda job: run_is_alive(spool, job)):
         if found.claim is not None:
             found.claim.close()
-        if found.result != "owned":
+        if found.result != RecoveryResult.OWNED:
             spool.note_change(found.job_id)
         yield found

@@ -30,7 +30,8 @@ from queuectl.job.outcome import (
 )
 from queuectl.job.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
 from queuectl.spool.claim import Replaced, SpoolFull
-from queuectl.spool.group_commit import file_together
+from queuectl.spool.group_commit import commit_group
+from queuectl.spool.intake import RefusalReason
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Verdicts:
         if may_wait and all(finished.is_short for finished in self._finished):
             return
         written = {finished.claim: finished for finished in self._finished if finished.event is not None}
-        failed = file_together(self._spool, written)
+        failed = commit_group(self._spool, written)
         for claim, finished in written.items():
             if claim in failed:
                 self._failed(finished, failed[claim])
@@ -238,4 +239,4 @@ class Verdicts:
         job_id = finished.claim.job.id
         self._log.error(f"job {job_id} cannot be settled: {why} action=settle")
         self._close(finished)
-        self._send({"say": "notnow", "id": job_id, "reason": "gone", "again_s": None, "detail": why})
+        self._send({"say": "notnow", "id": job_id, "reason": RefusalReason.GONE.value, "again_s": None, "detail": why})

@@ -34,7 +34,7 @@ from queuectl.executor.signals import Inbox
 from queuectl.index.rows import row_of
 from queuectl.log import open_log
 from queuectl.spool.claim import Claim
-from queuectl.spool.intake import FULL_S
+from queuectl.spool.intake import FULL_S, RefusalReason
 from queuectl.spool.spool import Spool
 from queuectl.worker.line_protocol import Received, to_line
 from queuectl.worker.settle import FinishedAttempt, Verdicts
@@ -205,16 +205,31 @@ class Worker:
     def _take(self, job_id: str) -> None:
         full = why_no_space(self.spool)
         if full is not None:
-            self._send({"say": "notnow", "id": job_id, "reason": "full", "again_s": FULL_S, "detail": full})
+            self._send(
+                {"say": "notnow", "id": job_id, "reason": RefusalReason.FULL.value, "again_s": FULL_S, "detail": full}
+            )
             return
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
             self._log.exception(f"cannot claim job {job_id} action=claim")
-            self._send({"say": "notnow", "id": job_id, "reason": "unreadable", "again_s": 5.0, "detail": str(error)})
+            self._send(
+                {
+                    "say": "notnow",
+                    "id": job_id,
+                    "reason": RefusalReason.UNREADABLE.value,
+                    "again_s": 5.0,
+                    "detail": str(error),
+                }
+            )
             return
         if not isinstance(claim, Claim):
-            answer = {"reason": claim.reason, "again_s": claim.again_s, "detail": claim.detail, "as": claim.job_id}
+            answer = {
+                "reason": claim.reason.value,
+                "again_s": claim.again_s,
+                "detail": claim.detail,
+                "as": claim.job_id,
+            }
             self._send({"say": "notnow", "id": job_id, **answer})
             return
         job = claim.job

@@ -421,7 +421,7 @@ def test_a_server_that_was_restarted_counts_again_and_asks_again(person: Person,
 
 def test_an_expired_job_is_retried_on_the_page(person: Person, jobs: Jobs) -> None:
     jobs.spool.enqueue({"id": "e", "command": "true", "expires_at": "2026-01-01T00:00:00Z"})
-    assert jobs.spool.claim("e", "w").__class__.__name__ == "NotNow"
+    assert jobs.spool.claim("e", "w").__class__.__name__ == "ClaimRefused"
     page = person.sign_in("jobs/e")
     person.see("dd", "expired")
     page.keyboard.press("r")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from queuectl.clock import spell
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.cli.support import NOW, Jobs, Run
 
 
@@ -56,7 +56,7 @@ def test_an_expired_job_runs_again_without_its_expiry(
     expired(jobs, "a", "b", "c")
     now(60 + 7200)
     for job_id in ("a", "b", "c"):
-        assert isinstance(jobs.spool.claim(job_id, "w"), NotNow)
+        assert isinstance(jobs.spool.claim(job_id, "w"), ClaimRefused)
         assert jobs.queue.get(job_id).dead_reason == "expired"
     ran = cli(*command, "a")
     assert (ran.code, ran.err) == (0, "a runs again: attempt 1; its expiry, 2h 00m ago, was removed\n")

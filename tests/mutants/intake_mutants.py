@@ -16,7 +16,7 @@ INTAKE_AND_RECOVERY = (
         "spool/intake.py",
         (
             (
-                'if spool.files.has_writer(spool.layout.job(PENDING, job_id)):\n            return NotNow("being written", WRITER_S)',
+                "if spool.files.has_writer(spool.layout.job(PENDING, job_id)):\n            return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S)",
                 "pass",
             ),
         ),

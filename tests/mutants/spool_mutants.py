@@ -211,7 +211,12 @@ SPOOL = (
     Mutant(
         "no look at the name after locking, by who claims",
         "spool/intake.py",
-        (('return None if there.st_ino == status.st_ino else NotNow("busy", BUSY_S)', "return None"),),
+        (
+            (
+                "return None if there.st_ino == status.st_ino else ClaimRefused(RefusalReason.BUSY, BUSY_S)",
+                "return None",
+            ),
+        ),
         (f"{ENQUEUE}a_job_that_moved_on_before_its_lock_was_had_is_not_taken",),
         "a new job under the name of one that has ended is taken for gone and does not start",
     ),
@@ -220,10 +225,10 @@ SPOOL = (
         "spool/intake.py",
         (
             (
-                '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
+                "        if not spool.files.try_lock(fd):\n            return ClaimRefused(RefusalReason.BUSY, BUSY_S)\n        status",
                 (
                     "        found = _read(spool, job_id, fd, spool.files.fstat(fd))\n"
-                    '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status'
+                    "        if not spool.files.try_lock(fd):\n            return ClaimRefused(RefusalReason.BUSY, BUSY_S)\n        status"
                 ),
             ),
             (
@@ -239,8 +244,8 @@ SPOOL = (
         "spool/intake.py",
         (
             (
-                '        if not spool.files.try_lock(fd):\n            return NotNow("busy", BUSY_S)\n        status',
-                '        if not spool.files.try_lock(fd):\n            return NotNow("busy")\n        status',
+                "        if not spool.files.try_lock(fd):\n            return ClaimRefused(RefusalReason.BUSY, BUSY_S)\n        status",
+                "        if not spool.files.try_lock(fd):\n            return ClaimRefused(RefusalReason.BUSY)\n        status",
             ),
         ),
         (f"{INTAKE}a_locked_file_is_tried_again_soon",),
@@ -306,7 +311,7 @@ SPOOL = (
     Mutant(
         "a torn growth is not cut off",
         "spool/locked_file.py",
-        (("        elif record.torn:\n            self._mend()\n", ""),),
+        (("        elif record.torn:\n            self._repair()\n", ""),),
         (
             f"{GROWING}what_a_crash_left_is_never_read_together_with_what_is_written_next",
             f"{TORN}a_growth_that_is_torn_is_never_read_together_with_one_that_was_torn_before",
@@ -318,7 +323,7 @@ SPOOL = (
         "spool/locked_file.py",
         (
             (
-                "        elif record.torn:\n            self._mend()\n",
+                "        elif record.torn:\n            self._repair()\n",
                 (
                     "        elif record.torn:\n"
                     "            files.truncate(self._fd, record.grow_at)\n"
@@ -361,7 +366,7 @@ SPOOL = (
     ),
     Mutant(
         "salvage within the author's part",
-        "job/torn_file.py",
+        "job/job_file.py",
         (
             ('    if text[bracket : bracket + 1] != "}":\n        return None\n', ""),
             ("if without_history else None)", "if end else None)"),

@@ -23,7 +23,7 @@ from queuectl.job.outcome import Exited
 from queuectl.spool import claim as claim_module
 from queuectl.spool import rejected
 from queuectl.spool.claim import Claim
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from queuectl.worker.settle import settle
 from tests.support.choices import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
 from tests.support.foreign_writers import Strangers
@@ -113,7 +113,7 @@ class Model(Strangers):
         after = job.expired(now) if refused == "moved" else job.started(now, worker)
         keeper: list[Home] = []
 
-        def do(process: Home) -> Claim | NotNow:
+        def do(process: Home) -> Claim | ClaimRefused:
             keeper.append(process)
             return process.claim(job.id, worker)
 
@@ -126,12 +126,12 @@ class Model(Strangers):
                 legal["details lost"] = replace(job, state="dead")
             self.resolve(job.note, "claim", {"before": job} if refused not in (None, "moved") else legal)
             return
-        TALLY[f"claim: {answer.reason if isinstance(answer, NotNow) else 'started'}"] += 1
+        TALLY[f"claim: {answer.reason if isinstance(answer, ClaimRefused) else 'started'}"] += 1
         if refused is None:
             assert isinstance(answer, Claim), f"{answer}, for {job}"
             self.claims[job.note] = (keeper[0], answer)
         else:
-            assert isinstance(answer, NotNow), f"{job} was started in spite of {refused}"
+            assert isinstance(answer, ClaimRefused), f"{job} was started in spite of {refused}"
             assert answer.reason == refused
         if refused in (None, "moved"):
             self.jobs[job.note] = after
@@ -285,7 +285,7 @@ class Model(Strangers):
             return
         process = self.process(None)
         answer = process.claim(job.id, "thief")
-        assert isinstance(answer, NotNow)
+        assert isinstance(answer, ClaimRefused)
         with pytest.raises(Conflict):
             process.take(job.id)
         with pytest.raises(Conflict):

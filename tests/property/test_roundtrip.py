@@ -17,11 +17,10 @@ from queuectl.clock import parse_instant, spell
 from queuectl.errors import Conflict, InvalidData
 from queuectl.job.fields import FIELDS, instant_of
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.job.job_file import MAX_ENTRY_BYTES, parse, render_entry, render_new
+from queuectl.job.job_file import MAX_ENTRY_BYTES, parse, parse_torn, render_entry, render_new
 from queuectl.job.strict_json import read_object
-from queuectl.job.torn_file import salvage
 from queuectl.spool.claim import Claim
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.recovery import recover
 from tests.support import audit
 from tests.support.clock import NOON
@@ -86,7 +85,7 @@ def test_no_bytes_make_the_reader_do_anything_but_read_or_refuse(data: bytes) ->
         except InvalidData as error:
             message = str(error)
         assert "\n" not in message
-        salvage(text, without_history=True)
+        parse_torn(text, without_history=True)
 
 
 @MANY
@@ -202,10 +201,10 @@ class SpoolMachine(RuleBasedStateMachine):
             assert isinstance(answer, Job)
             self.model[name], self.attempts[name] = "pending", 0
         elif promise:
-            assert isinstance(answer, NotNow)
+            assert isinstance(answer, ClaimRefused)
             assert answer.reason == "rejected"
         else:
-            assert isinstance(answer, NotNow)
+            assert isinstance(answer, ClaimRefused)
             assert (answer.reason, answer.job_id is None) == ("renamed", False)
             self.model[str(answer.job_id)], self.attempts[str(answer.job_id)] = "pending", 0
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from queuectl.job.job import PENDING
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.reference_model import GRACE_S, Expected, Fault, Loose, Place, places
 from tests.support.state_machine import FAULT, NAMES, TALLY, Stage
 
@@ -165,7 +165,7 @@ class Strangers(Stage):
         if struck and fault is not None:
             self.mend(fault)
             return
-        assert isinstance(answer, NotNow), f"{loose} was taken"
+        assert isinstance(answer, ClaimRefused), f"{loose} was taken"
         if by_claim and answer.reason == "busy":  # it was judged between two looks
             answer = self.attempt("look", None, do)[0]
         assert answer.reason == fate, f"{answer}, for {loose}"

@@ -18,8 +18,8 @@ from queuectl.errors import Busy
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
 from queuectl.spool.claim import Claim, SpoolFull
-from queuectl.spool.group_commit import file_together
-from queuectl.spool.intake import NotNow
+from queuectl.spool.group_commit import commit_group
+from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
@@ -127,7 +127,7 @@ def dropped_text(length: int) -> str:
 
 def expire(spool: Home) -> None:
     """Let whoever claims the job find that its time has passed."""
-    assert isinstance(spool.claim("a", "w"), NotNow)
+    assert isinstance(spool.claim("a", "w"), ClaimRefused)
 
 
 def then(*steps: Step) -> Step:
@@ -291,7 +291,7 @@ def settling_many(spool: Home, book: Book) -> None:
                     verdicts[claim.job.id](claim)
                 except (SpoolFull, OSError) as error:
                     refused[claim] = error
-            refused |= file_together(spool, [claim for claim in claims if claim not in refused])
+            refused |= commit_group(spool, [claim for claim in claims if claim not in refused])
             for claim in claims:
                 if claim not in refused:
                     book.note(claim.job.id)

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from queuectl.errors import InvalidData
-from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, render_new
-from queuectl.job.torn_file import salvage
+from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn, render_new
 
 AT = "2026-11-24T14:01:58.120000Z"
 STARTED: dict[str, object] = {"event": "started", "attempt": 1, "at": AT, "worker": "worker-1"}
@@ -73,7 +72,7 @@ def read(data: bytes, *, without_history: bool) -> Record | None:
     try:
         return parse(data)
     except InvalidData:
-        return salvage(data, without_history=without_history)
+        return parse_torn(data, without_history=without_history)
 
 
 def check_tears(old: bytes, entry: dict[str, object], *, without_history: bool) -> int:
@@ -122,7 +121,7 @@ def test_a_sector_may_end_anywhere(offset: int) -> None:
 def test_an_entry_that_is_whole_but_not_closed_is_not_taken() -> None:
     """Its end may be a bracket of the old tail: a shorter entry would pass for the true one."""
     data = b'{"command":"true","history":[{"event":"failed","at":"' + AT.encode() + b'"} \n}\n'
-    record = salvage(data, without_history=False)
+    record = parse_torn(data, without_history=False)
     assert record is not None
     assert record.history == []
 
@@ -179,13 +178,13 @@ def test_a_file_that_is_wrong_and_not_torn_is_not_salvaged(data: bytes) -> None:
     """A whole text that breaks a rule was written so; and the author's part is held to the rules either way."""
     with pytest.raises(InvalidData):
         parse(data)
-    assert salvage(data, without_history=True) is None
+    assert parse_torn(data, without_history=True) is None
 
 
 def test_damage_in_a_character_ends_the_good_part() -> None:
     entry = json.dumps({**FAILED, "error": "größer"}, ensure_ascii=False).encode()
     data = b'{"command":"true","history":[' + entry[: entry.index("ö".encode()) + 1]
-    record = salvage(data, without_history=False)
+    record = parse_torn(data, without_history=False)
     assert record is not None
     assert (record.history, record.torn) == ([], True)
     assert record.tail == data[record.grow_at :]

@@ -6,7 +6,7 @@ import pytest
 
 from queuectl.job.job import Job
 from queuectl.spool.claim import Claim
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.faulty_fs import FullDisk
 from tests.support.spools import Home
 
@@ -19,7 +19,7 @@ def spool(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
-Answer = Job | Claim | NotNow
+Answer = Job | Claim | ClaimRefused
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def disk(spool: Home) -> FullDisk:
 
 def look(spool: Home, name: str) -> tuple[str, Answer]:
     answer = spool.examine(name)
-    return (answer.reason if isinstance(answer, NotNow) else "job"), answer
+    return (answer.reason if isinstance(answer, ClaimRefused) else "job"), answer
 
 
 def claim(spool: Home, job_id: str) -> tuple[str, Answer]:
     answer = spool.claim(job_id, "w")
-    return (answer.reason if isinstance(answer, NotNow) else "claimed"), answer
+    return (answer.reason if isinstance(answer, ClaimRefused) else "claimed"), answer
 
 
 def both(spool: Home, job_id: str) -> tuple[str, str]:

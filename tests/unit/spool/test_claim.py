@@ -13,7 +13,7 @@ from queuectl.errors import Conflict, NotFound
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import parse
 from queuectl.spool.fs import Files
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.clock import NOON
 from tests.support.spools import Home, folded, free
 
@@ -131,7 +131,7 @@ def test_an_expiry_that_has_not_passed_stays(spool: Home, state: str, verb: str)
 def test_a_job_that_expired_can_be_revived(spool: Home) -> None:
     job_id = spool.put("pending", expires_at=spell(NOON + 60))
     spool.clock.advance(120)
-    assert isinstance(spool.claim(job_id, "w"), NotNow)
+    assert isinstance(spool.claim(job_id, "w"), ClaimRefused)
     assert spool.job(job_id).dead_reason == "expired"
     with spool.take(job_id) as claim:
         claim.revive()
@@ -212,7 +212,7 @@ def test_a_rescheduled_job_waits_for_its_time(spool: Home, event: str) -> None:
     with spool.start(job_id) as claim:
         claim.reschedule(event, NOON + 60, {})
     answer = spool.claim(job_id, "w")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (answer.reason, answer.again_s) == ("early", 60.0)
     spool.clock.advance(60)
     spool.start(job_id).close()

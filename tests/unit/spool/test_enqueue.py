@@ -17,7 +17,7 @@ from queuectl.job.job_file import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.enqueue import GROUP_JOBS
 from queuectl.spool.fs import MANY_FILES, Files
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool, check_id
 from tests.support.clock import NOON
@@ -161,7 +161,7 @@ def test_a_promised_job_is_locked_until_nobody_else_can_have_its_id(
 
     monkeypatch.setattr(Files, "publish", claim_at_once)
     spool.enqueue({"command": "true", "id": "a"})
-    assert repr(answers[0]).startswith("NotNow('busy'")
+    assert repr(answers[0]).startswith("ClaimRefused('busy'")
     spool.start("a").close()
 
 
@@ -536,7 +536,7 @@ def test_a_job_that_moved_on_before_its_lock_was_had_is_not_taken(
         monkeypatch.setattr(Files, "try_lock", meanwhile)
         answer = ask(job_id)
         assert not isinstance(answer, Claim)
-        if isinstance(answer, NotNow):
+        if isinstance(answer, ClaimRefused):
             assert answer.again_s is not None, "the job that took the name would not be looked at again"
         assert spool.where(job_id) == [PENDING, DONE]
         assert spool.text(PENDING, job_id) == '{"command":"other"}'

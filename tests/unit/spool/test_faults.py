@@ -23,7 +23,7 @@ from queuectl.errors import QueueError
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
 from queuectl.spool.claim import Claim
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
 from tests.support import audit
@@ -93,7 +93,7 @@ def running(verb: Callable[[Claim], object]) -> Verb:
 
 def claiming(spool: Home) -> None:
     answer = spool.claim("a", "w")
-    if isinstance(answer, NotNow):
+    if isinstance(answer, ClaimRefused):
         return
     answer.close()
 

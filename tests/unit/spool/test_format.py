@@ -15,7 +15,7 @@ from queuectl.job.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_
 from queuectl.job.job import Job
 from queuectl.spool import claim, layout, rejected
 from queuectl.spool.fs import CREATE, READ
-from queuectl.spool.group_commit import file_together
+from queuectl.spool.group_commit import commit_group
 from queuectl.spool.layout import FOLDERS
 from tests.support.clock import NOON
 from tests.support.faulty_fs import Faulty
@@ -224,7 +224,7 @@ def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
     operations(traced)
     for claim_, verb in zip(claims, ("finish", "bury", "finish"), strict=True):
         claim_.finish({}, commit=False) if verb == "finish" else claim_.bury("x", {}, commit=False)
-    assert file_together(traced, claims) == {}
+    assert commit_group(traced, claims) == {}
     for claim_ in claims:
         claim_.close()
     done = operations(traced)

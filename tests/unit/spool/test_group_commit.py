@@ -13,8 +13,8 @@ from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.outcome import Exited
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.fs import Files
-from queuectl.spool.group_commit import file_together
-from queuectl.spool.intake import NotNow
+from queuectl.spool.group_commit import commit_group
+from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.recovery import recover
 from queuectl.worker.settle import settle
 from tests.support.clock import NOON
@@ -177,7 +177,7 @@ def test_the_ballast_is_not_given_up_to_begin_something(full: Home) -> None:
     full.keep_ballast()
     disk(full).full = disk(full).ballast_helps = True
     answer = full.claim(job_id, "w")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (answer.reason, full.where(job_id)) == ("full", [PENDING])
     with full.take(job_id) as claim, pytest.raises(SpoolFull):
         claim.hold()
@@ -191,7 +191,7 @@ def test_a_dropped_file_is_not_claimed_on_a_full_disk(full: Home) -> None:
     for short in (0, 5, 20):
         disk(full).full, disk(full).short = True, short
         answer = full.claim("a", "w")
-        assert isinstance(answer, NotNow)
+        assert isinstance(answer, ClaimRefused)
         assert (answer.reason, path.read_text()) == ("full", '{"command":"true"}\n')
     disk(full).full = False
     full.start("a").close()
@@ -317,7 +317,7 @@ def three_with_verdicts(spool: Home) -> list[Claim]:
 
 def test_a_group_is_carried_out_with_one_sync_of_each_directory(picky: Home) -> None:
     claims = three_with_verdicts(picky)
-    assert file_together(picky, claims) == {}
+    assert commit_group(picky, claims) == {}
     assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
     assert picky.files.synced == ["done", "pending"]  # type: ignore[attr-defined]
     for claim in claims:
@@ -328,12 +328,12 @@ def test_a_group_is_carried_out_with_one_sync_of_each_directory(picky: Home) -> 
 def test_one_whose_verdict_fails_keeps_none_back(picky: Home, refused: str) -> None:
     claims = three_with_verdicts(picky)
     setattr(picky.files, refused, "/b.json")
-    failed = file_together(picky, claims)
+    failed = commit_group(picky, claims)
     assert list(failed) == [claims[1]]
     assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [PROCESSING], [PENDING]]
     assert not free(picky, PROCESSING, "b")
     setattr(picky.files, refused, "")
-    assert file_together(picky, failed) == {}
+    assert commit_group(picky, failed) == {}
     assert (picky.where("b"), picky.events("b")) == ([DONE], ["started", "completed"])
     for claim in claims:
         claim.close()
@@ -342,11 +342,11 @@ def test_one_whose_verdict_fails_keeps_none_back(picky: Home, refused: str) -> N
 def test_a_directory_that_cannot_be_synced_acknowledges_none_of_its_jobs(picky: Home) -> None:
     claims = three_with_verdicts(picky)
     picky.files.directory = "done"  # type: ignore[attr-defined]
-    assert list(file_together(picky, claims)) == claims[:2]
+    assert list(commit_group(picky, claims)) == claims[:2]
     assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
     picky.files.directory = ""  # type: ignore[attr-defined]
     picky.files.synced.clear()  # type: ignore[attr-defined]
-    assert file_together(picky, claims[:2]) == {}
+    assert commit_group(picky, claims[:2]) == {}
     assert picky.files.synced == ["done"]  # type: ignore[attr-defined]
     assert [picky.events(job_id) for job_id in "ab"] == [["started", "completed"]] * 2
     for claim in claims:
@@ -356,7 +356,7 @@ def test_a_directory_that_cannot_be_synced_acknowledges_none_of_its_jobs(picky: 
 def test_one_that_was_taken_away_meanwhile_keeps_none_back(picky: Home) -> None:
     claims = three_with_verdicts(picky)
     picky.path(PROCESSING, "b").unlink()
-    assert file_together(picky, claims) == {}  # it is written anew
+    assert commit_group(picky, claims) == {}  # it is written anew
     assert [picky.where(job_id) for job_id in "abc"] == [[DONE], [DONE], [PENDING]]
     for claim in claims:
         claim.close()

@@ -11,7 +11,7 @@ from queuectl.clock import spell
 from queuectl.job.job import PENDING, PROCESSING
 from queuectl.spool.claim import Claim
 from queuectl.spool.fs import Files
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.clock import NOON
 from tests.support.spools import Home
 from tests.unit.spool.conftest import both, claim, look
@@ -105,7 +105,7 @@ def test_what_does_not_parse_is_left_alone_until_it_has_been_still(spool: Home, 
     assert both(spool, "a") == ("being written", "being written")
     spool.clock.advance(GRACE - 0.5)
     answer = spool.examine("a.json")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert answer.again_s == pytest.approx(0.5)
     assert path.read_text() == text
     spool.clock.advance(0.5)
@@ -194,7 +194,7 @@ def test_a_locked_file_is_tried_again_soon(spool: Home) -> None:
     job_id = spool.put("pending")
     with spool.take(job_id):
         reason, answer = claim(spool, job_id)
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (reason, answer.again_s) == ("busy", 0.02)
 
 
@@ -204,7 +204,7 @@ def test_a_locked_file_is_tried_again_soon(spool: Home) -> None:
 def test_a_job_waits_for_its_time(spool: Home) -> None:
     job_id = spool.put("pending", run_at=spell(NOON + 90))
     reason, answer = claim(spool, job_id)
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (reason, answer.again_s) == ("early", 90.0)
     spool.clock.advance(90)
     assert claim(spool, job_id)[0] == "claimed"

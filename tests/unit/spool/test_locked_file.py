@@ -18,7 +18,7 @@ from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_ENTRY_BYTES, parse
 from queuectl.spool.claim import COMPACT_AT_BYTES
 from queuectl.spool.fs import Files
-from queuectl.spool.locked_file import JobFile
+from queuectl.spool.locked_file import LockedFile
 from queuectl.spool.recovery import recover
 from tests.support.clock import NOON
 from tests.support.faulty_fs import Faulty, FullDisk
@@ -38,10 +38,10 @@ def test_whoever_dies_between_changing_a_job_and_acknowledging_it_has_told_the_i
     job_id = spool.put("pending")
     spool.announce = True
 
-    def die(_: JobFile) -> None:
+    def die(_: LockedFile) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(JobFile, "sync", die)
+    monkeypatch.setattr(LockedFile, "sync", die)
     with pytest.raises(KeyboardInterrupt), spool.take(job_id) as claim:
         claim.hold()
     assert spool.job(job_id).is_held

@@ -11,7 +11,7 @@ import pytest
 from queuectl.job.job import DONE, PENDING, PROCESSING
 from queuectl.spool.claim import Claim
 from queuectl.spool.fs import Files
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.faulty_fs import Old
 from tests.support.spools import Home
 from tests.unit.spool.conftest import Answer, claim, look
@@ -28,7 +28,7 @@ def test_an_id_inside_is_a_promise(spool: Home, state: str) -> None:
     spool.put(state, id="taken")
     spool.drop("other.json", {"command": "true", "id": "taken"})
     reason, answer = look(spool, "other.json")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert reason == "rejected"
     assert "duplicate-of taken" in answer.detail
     spool.drop("taken.json", {"command": "true", "id": "taken"})
@@ -47,7 +47,7 @@ def test_a_promise_under_another_name_is_renamed(spool: Home) -> None:
         name = "drop.json" if ask is look else "drop"
         spool.drop("drop.json", {"command": "true", "id": f"real-{ask.__name__}"})
         reason, answer = ask(spool, name)
-        assert isinstance(answer, NotNow)
+        assert isinstance(answer, ClaimRefused)
         assert (reason, answer.job_id, answer.again_s) == ("renamed", f"real-{ask.__name__}", 0.0)
         assert claim(spool, f"real-{ask.__name__}")[0] == "claimed"
 
@@ -62,7 +62,7 @@ def test_a_name_is_a_wish(spool: Home, state: str, ask: Callable[[Home, str], tu
         running.finish({}) if state == "completed" else running.bury("x", {})
     spool.drop("backup.json", {"command": "second"})
     reason, answer = ask(spool, "backup" if ask is claim else "backup.json")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert reason == "renamed"
     assert answer.job_id is not None
     assert answer.job_id.startswith("backup-")
@@ -80,7 +80,7 @@ def test_the_longest_wish_can_be_renamed(spool: Home) -> None:
         if isinstance(answer, Claim):
             answer.finish({})
             answer.close()
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert answer.job_id is not None
     assert len(answer.job_id) == 128
     assert claim(spool, answer.job_id)[0] == "claimed"
@@ -157,10 +157,10 @@ def test_somebody_in_processing_under_our_name_makes_way(spool: Home, monkeypatc
 
 def test_the_memory_of_restless_files_is_bounded(spool: Home) -> None:
     for number in range(30):
-        spool.restless.still_in_s(f"a{number}", spool.clock.now() + 10, (number,), 0.1)
-    assert len(spool.restless._seen) == 30
-    spool.restless.forget("a3")
-    assert len(spool.restless._seen) == 29
+        spool.quiet_timer.seconds_until_quiet(f"a{number}", spool.clock.now() + 10, (number,), 0.1)
+    assert len(spool.quiet_timer._seen) == 30
+    spool.quiet_timer.forget("a3")
+    assert len(spool.quiet_timer._seen) == 29
 
 
 # --- renaming where the system cannot do it at once
@@ -201,5 +201,5 @@ def test_a_renaming_to_a_fresh_id_takes_one_step(tmp_path: Path) -> None:
     spool.drop("backup.json", {"command": "true"})
     spool.path(DONE, "backup").write_text('{"command":"true","history":[]}')
     seen, answer = look(spool, "backup.json")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (seen, list(spool.ids(PENDING))) == ("renamed", [answer.job_id])

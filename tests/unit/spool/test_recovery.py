@@ -10,7 +10,7 @@ import pytest
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.fs import Files
-from queuectl.spool.recovery import Found, reclaim, recover
+from queuectl.spool.recovery import Recovered, reclaim, recover
 from tests.support.clock import NOON
 from tests.support.faulty_fs import FullDisk
 from tests.support.spools import Home
@@ -20,7 +20,7 @@ def ended(_: Job) -> bool:
     return False
 
 
-def only(spool: Home) -> Found:
+def only(spool: Home) -> Recovered:
     (found,) = recover(spool, ended)
     return found
 

@@ -14,7 +14,7 @@ import pytest
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, MAX_FILE_BYTES
 from queuectl.spool.fs import Files
-from queuectl.spool.intake import NotNow
+from queuectl.spool.intake import ClaimRefused
 from tests.support.spools import Home
 from tests.unit.spool.conftest import Answer, both, claim, look
 
@@ -54,7 +54,7 @@ def test_a_file_that_is_no_job_is_rejected_with_the_exact_reason(spool: Home, da
     path = spool.drop("a.json", data)
     written = path.read_bytes()
     reason, answer = look(spool, "a.json")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert reason == "rejected"
     assert words in answer.detail
     assert "\n" not in answer.detail
@@ -123,7 +123,7 @@ def test_an_entry_that_cannot_be_a_job_is_set_aside_itself(
     make(path)
     before = os.lstat(path)
     reason, answer = ask(spool, "a.json" if ask is look else "a")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert reason == "rejected"
     assert words in answer.detail
     after = os.lstat(Path(spool.layout.rejected) / "a.json")
@@ -141,7 +141,7 @@ def test_a_bad_name_is_set_aside_and_shown_on_one_line(spool: Home, name: bytes)
     path = os.path.join(os.fsencode(spool.layout.directory(PENDING)), name)
     Path(os.fsdecode(path)).write_text('{"command":"true"}')
     reason, answer = look(spool, os.fsdecode(name))
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (reason, answer.again_s) == ("rejected", None)
     assert answer.detail.isprintable()
     assert "bad name" in answer.detail
@@ -183,7 +183,7 @@ def test_what_cannot_be_set_aside_is_reported_and_left(spool: Home, monkeypatch:
     monkeypatch.setattr(Files, "move", refuse)
     for name in ("a b.json", "c.json"):
         reason, answer = look(spool, name)
-        assert isinstance(answer, NotNow)
+        assert isinstance(answer, ClaimRefused)
         assert (reason, answer.again_s) == ("unreadable", 30.0)
         assert "cannot be set aside" in answer.detail
 
@@ -224,7 +224,7 @@ def test_what_cannot_be_opened_is_kept_and_tried_again(
 
     monkeypatch.setattr(Files, "open", refuse)
     for answer in (spool.examine("a.json"), spool.claim("a", "w")):
-        assert isinstance(answer, NotNow)
+        assert isinstance(answer, ClaimRefused)
         assert (answer.reason, answer.again_s) == ("unreadable", again_s)
         assert os.strerror(number) in answer.detail
     monkeypatch.undo()
@@ -255,11 +255,11 @@ def test_a_producers_link_is_waited_for(spool: Home) -> None:
     os.link(tmp, spool.path(PENDING, "a"))
     spool.clock.advance(os.stat(tmp).st_ctime - spool.clock.now())
     reason, answer = claim(spool, "a")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (reason, answer.again_s) == ("linked", 0.005)
     spool.clock.advance(1)
     reason, answer = claim(spool, "a")
-    assert isinstance(answer, NotNow)
+    assert isinstance(answer, ClaimRefused)
     assert (reason, answer.again_s) == ("linked", 0.25)
     tmp.unlink()
     assert both(spool, "a") == ("job", "claimed")
