@@ -64,6 +64,7 @@ class RefusalReason(str, Enum):
     MISNAMED = "misnamed"  # from `inspect`: it will be renamed or rejected
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # equal to its word, also in a set
 
 
 class ClaimRefused:

@@ -41,6 +41,7 @@ class RecoveryResult(str, Enum):
     ALIVE = "alive"  # a process of the attempt still runs
 
     __str__ = str.__str__
+    __hash__ = str.__hash__  # equal to its word, also in a set
 
 
 class Recovered:
