@@ -16,6 +16,7 @@ from queuectl.doctor.checks import examine, repair_all
 from queuectl.doctor.context import Context
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.spool.layout import Layout
+from tests.doctor.conftest import ward as ward
 from tests.support.damaged_home import Ward
 from tests.support.faulty_fs import DIED, Faulty, Point
 
