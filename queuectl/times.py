@@ -45,6 +45,12 @@ TOKEN = re.compile(
     re.ASCII | re.IGNORECASE | re.VERBOSE,
 )
 
+BASIC = re.compile(  # ISO 8601 without separators, as of: date -u +%Y%m%dT%H%M%SZ
+    r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(?:(\d\d)(?:[.,](\d{1,9}))?)?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII | re.IGNORECASE
+)
+# "17h30" is a time of day in French and a duration elsewhere; "1h30", with one digit, is a duration everywhere.
+HOURS_MINUTES = re.compile(r"(\d\d)\s*h\s*(\d\d)", re.ASCII | re.IGNORECASE)
+
 Parts = dict[str, str]
 
 
@@ -85,6 +91,11 @@ def _read(text: str, now: float, past: bool) -> float | None:
         return float(text[1:]) if is_decimal(text[1:]) else None
     if is_decimal(text):
         return _number(text, now, past)
+    if (found := HOURS_MINUTES.fullmatch(text)) is not None and int(found[1]) < 24 and int(found[2]) < 60:
+        raise ValueError(
+            f'a time: the time of day is written "{found[1]}:{found[2]}", the duration "{found[1]}h{found[2]}m"'
+        )
+    text = _with_separators(text)
     try:
         return parse_instant(text)
     except ValueError:
@@ -94,6 +105,16 @@ def _read(text: str, now: float, past: bool) -> float | None:
         return now + distance
     parts = _parts(text)
     return None if parts is None else _resolve(parts, now, past)
+
+
+def _with_separators(text: str) -> str:
+    """Return "20261201T100000Z" as "2026-12-01T10:00:00Z"; any other text as it is."""
+    found = BASIC.fullmatch(text)
+    if found is None:
+        return text
+    year, month, day, hour, minute, second, fraction, zone = found.groups()
+    seconds = "" if second is None else f":{second}" + ("" if fraction is None else f".{fraction}")
+    return f"{year}-{month}-{day}T{hour}:{minute}{seconds}{zone or ''}"
 
 
 def _number(text: str, now: float, past: bool) -> float:
@@ -175,9 +196,9 @@ def _kind_of(word: str) -> tuple[str, str]:
 
 def _resolve(parts: Parts, now: float, past: bool) -> float | None:
     kinds = set(parts) - {"clock", "zone", "offset"}
-    clock = _clock(parts.get("clock", "00:00"))
-    if clock is None or {"zone", "offset"} <= set(parts):
+    if {"zone", "offset"} <= set(parts):
         return None
+    clock = _clock(parts.get("clock", "00:00"))
     if "clock" not in parts and (not kinds or kinds != set(parts)):  # nothing, or a zone without a time of day
         return None
     zone, abbreviation = _zone(parts)
@@ -217,9 +238,15 @@ def _date(parts: Parts, kinds: set[str], today: date, past: bool) -> date | None
         if kinds == {"month", "day"}:  # the next such day, or the last; today is both
             years = range(today.year, today.year + (-9 if past else 9), -1 if past else 1)
             days = [_day_of(year, int(parts["month"]) + 1, int(parts["day"])) for year in years]
-            return next((day for day in days if day is not None and (day <= today if past else day >= today)), None)
+            fitting = [day for day in days if day is not None and (day <= today if past else day >= today)]
+            if not fitting:
+                raise ValueError
+            return fitting[0]
     except ValueError:
-        pass
+        named = parts.get("date") or " ".join(parts[kind] for kind in ("day", "month", "year") if kind in parts)
+        if "month" in parts:
+            named = named.replace(f" {parts['month']}", f" {MONTHS[int(parts['month'])].capitalize()}", 1)
+        raise ValueError(f"a day that exists (there is no {named})") from None
     return None
 
 
@@ -230,20 +257,21 @@ def _day_of(year: int, month: int, day: int) -> date | None:
         return None
 
 
-def _clock(text: str) -> time_of_day | None:
+def _clock(text: str) -> time_of_day:
     found = WHOLE_CLOCK.fullmatch(text)
     if found is None:
-        return None
+        raise ValueError(EXPECTED)
     hour, minute, second = int(found["hour"]), int(found["minute"] or 0), int(found["second"] or 0)
     micros = int(f"{found['fraction'] or '':0<6}"[:6])
     if found["half"]:
         if not 1 <= hour <= 12:
-            return None
+            raise ValueError(f"a time of day that exists (there is no {text})")
         hour = hour % 12 + (12 if found["half"].lower() == "pm" else 0)
     try:
         return time_of_day(hour, minute, second, micros)
     except ValueError:
-        return None
+        midnight = '; the end of a day is "00:00" of the next' if hour == 24 else ""
+        raise ValueError(f"a time of day that exists (there is no {text}{midnight})") from None
 
 
 # --- zones and clock changes

@@ -143,8 +143,11 @@ Points in time: --at, --expires, --since, --until; in the local time zone
   2026-11-24T14:30:15Z, 2026-11-24T15:30:15+01:00, T14:30Z, 14:30 +0100
   2026-11-24 14:30 Europe/Berlin
                   with a time zone; this includes RFC 3339
+  20261124T143015Z
+                  the same without separators: date -u +%Y%m%dT%H%M%SZ
   Tue Nov 24 14:30:15 UTC 2026
                   the output of date, date -u, date -R and date -I
+  17h30           refused, it has two meanings: 17:30 or in 17h30
   @1800000000     a Unix time: seconds since 1970; the @ may be left out
                   before ten digits
 

@@ -127,9 +127,9 @@ def test_a_time_gone_by(text: str, at: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "soon", "25:00", "12:60", "1:2:3:4", "2026-02-30", "2026-13-01", "26-11-24", "tomorrow later"),
-        *("-5", "\uff11\uff10:00", "2026-11-24 14", "tomorrowish 02:00", "10m ago", "13pm", "0am", "2 months"),
-        *("T", "Z", "@", "@1e5", "10:00 11:00", "monday tuesday", "next month", "2026-11-30T10:00:60Z", "Nov"),
+        *("", "soon", "1:2:3:4", "26-11-24", "tomorrow later", "20261201T10", "20261201T100000X"),
+        *("-5", "\uff11\uff10:00", "2026-11-24 14", "tomorrowish 02:00", "10m ago", "2 months"),
+        *("T", "Z", "@", "@1e5", "10:00 11:00", "monday tuesday", "next month", "Nov"),
         *("2026-11-30 +0100", "10:00 +2400", "10:00Z +0100", "2026-11-30 ../../etc/passwd"),
     ],
 )
@@ -147,6 +147,18 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         ("@1800000000000", "in the years 0001 to 9999 (a Unix time is in seconds)"),
         ("99999999999d", "in the years 0001 to 9999"),
         ("9999-12-31 23:59 -1200", "in the years 0001 to 9999"),
+        *((f"{text}", f"a time of day that exists (there is no {text})") for text in ("25:00", "12:60", "13pm", "0am")),
+        ("24:00", 'a time of day that exists (there is no 24:00; the end of a day is "00:00" of the next)'),
+        ("2026-11-30T24:00:00Z", "a time of day that exists (there is no 24:00:00"),
+        ("2026-11-30T10:00:60Z", "a time of day that exists (there is no 10:00:60"),
+        ("20261201T250000Z", "a time of day that exists (there is no 25:00:00"),
+        *((text, f"a day that exists (there is no {text})") for text in ("2026-02-30", "2026-13-01")),
+        ("2026-02-30T10:00:00Z", "a day that exists (there is no 2026-02-30)"),
+        ("20260230T100000Z", "a day that exists (there is no 2026-02-30)"),
+        ("30 Feb", "a day that exists (there is no 30 February)"),
+        ("Feb 29 2027", "a day that exists (there is no 29 February 2027)"),
+        ("17h30", 'the time of day is written "17:30", the duration "17h30m"'),
+        ("09 h 05", 'the time of day is written "09:05", the duration "09h05m"'),
         ("Tue Nov 30 10:00:00 UTC 2026", "a date and its weekday (2026-11-30 is a Monday)"),
         ("Mon Nov 30 10:00:00 EST 2026", "a time whose zone is known here"),
         ("10:00 EST", "a time whose zone is known here"),
@@ -157,9 +169,26 @@ def test_what_is_no_time_is_refused(text: str) -> None:
 def test_what_could_be_meant_otherwise_is_refused_with_the_way_to_write_it(
     text: str, words: str, *, past: bool
 ) -> None:
-    with pytest.raises(ValueError, match=r"^(a time|in the years|a date)") as refused:
+    with pytest.raises(ValueError, match=r"^(a time|in the years|a date|a day)") as refused:
         read(text, past=past)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("20261201T100000Z", "2026-12-01T10:00:00"),
+        ("20261201t1000z", "2026-12-01T10:00:00"),
+        ("20261201T100000+0100", "2026-12-01T09:00:00"),
+        ("20261201T100000.5Z", "2026-12-01T10:00:00.500"),
+        ("20261201T100000", "2026-12-01T10:00:00"),
+        ("+17h30", "2026-11-25T07:31:58"),
+        ("in 17h30", "2026-11-25T07:31:58"),
+        ("17h30m", "2026-11-25T07:31:58"),
+    ],
+)
+def test_iso_8601_without_separators_and_unambiguous_durations(text: str, at: str) -> None:
+    assert read(text) == at
 
 
 def test_local_times_are_of_the_local_zone(zone: Zone) -> None:
