@@ -49,7 +49,7 @@ def _commands() -> Iterator[str]:
     yield ""
     yield WRITTEN
     yield ""
-    yield "What `queuectl COMMAND --help` says. All commands take these, before or behind the command:"
+    yield "This page has the text of `queuectl COMMAND --help`. All commands take these options, before or after the command:"
     yield ""
     yield from _options(COMMON)
     yield "Exit codes:"
@@ -104,8 +104,8 @@ def _settings() -> Iterator[str]:
     yield ""
     yield WRITTEN
     yield ""
-    yield "`queuectl config set NAME VALUE` writes one to `config.yaml` of the home; [config.example.yaml](../../config.example.yaml)"
-    yield "has them all. The environment wins over the file, a flag over both. A change acts at once, on waiting jobs too."
+    yield "`queuectl config set NAME VALUE` writes a setting to `config.yaml` of the home. [config.example.yaml](../../config.example.yaml)"
+    yield "has all settings. The environment overrides the file, and an option overrides both. A change applies at once, also to waiting jobs."
     yield ""
     yield "| name | default | accepts | meaning | environment |"
     yield "|---|---|---|---|---|"
@@ -121,11 +121,11 @@ def _api() -> Iterator[str]:
     yield ""
     yield WRITTEN
     yield ""
-    yield "Served by `queuectl web`; the whole description, with every shape, is `/api/v1/openapi.json`. All but `/livez` and the"
-    yield "page itself need `Authorization: Bearer TOKEN` (`queuectl web token`) or the page's cookie; changes need"
+    yield "`queuectl web` serves this API. The complete description is `/api/v1/openapi.json`. Every request, except `/livez` and the"
+    yield "page itself, needs `Authorization: Bearer TOKEN` (`queuectl web token`) or the page's cookie. Changes need"
     yield "`Content-Type: application/json`. An error is `application/problem+json` (RFC 9457)."
     yield ""
-    yield "| request | does | parameters | answers |"
+    yield "| request | meaning | parameters | status |"
     yield "|---|---|---|---|"
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -138,27 +138,27 @@ def _api() -> Iterator[str]:
 
 
 JOB = """\
-A job looks the same in JSON wherever it comes from. There are two forms, a *row* and the *detail*:
+A job has the same JSON from every source. There are two forms, a *row* and the *detail*:
 
-| from | form |
+| source | form |
 |---|---|
 | `list`, `dlq list` with `--json` or `-o jsonl`, `Queue.list()` | rows |
 | `GET /api/v1/jobs`, `/api/jobs`, `/api/dlq` | rows |
 | `show`, `dlq show`, `wait` with `--json` or `-o jsonl`, `Job.as_dict()` | details |
 | `GET /api/v1/jobs/{id}`, `/api/jobs/{id}` | the detail; the values of `env` are null |
 
-* Every member is always there; it is null where it has no value.
-* A member of a row has the same name, type and value in the detail. Only long texts differ: a row has the first 500
+* Every member is always present. It is null if it has no value.
+* A member of a row has the same name, type and value in the detail. Only long texts differ. A row has the first 500
   characters of `command`, and the first 1,000 of `last_error` and of `tags`.
 * Instants are RFC 3339 in UTC with microseconds: `2026-11-24T14:01:58.120000Z`. Durations are seconds, sizes bytes.
-* What can be several is an array, also when it is one: `show ID --json` is an array of one job (`jq '.[0].state'`).
-  `-o jsonl` is the same as one object a line. `events --json` is an array; with `-f` it is one object a line.
-* An event always has `at`, `event`, `id`, `state`, `attempt`, `worker` and `exit_code`, and what else there is to say.
-* A row has no `env`, `result`, `attempt_list` or `history`: the index does not hold them. The table below marks what rows have;
-  `show ID --json` has all of it.
-* Members that the author added to a job and that QueueCTL does not know follow at the end of the detail.
+* A command that can print several jobs prints an array, also for one job: `show ID --json` (`jq '.[0].state'`). `-o jsonl` prints
+  one object a line. `events --json` prints an array; with `-f`, one object a line.
+* An event always has `at`, `event`, `id`, `state`, `attempt`, `worker` and `exit_code`. It can have more members.
+* A row has no `env`, `result`, `attempt_list` or `history`, because the index does not store them. The table below marks the
+  members of rows. `show ID --json` has all members.
+* Unknown members that the author added to a job are at the end of the detail.
 
-## The shape of a job
+## Members of a job
 """
 
 
@@ -171,20 +171,20 @@ def _kind(schema: dict[str, Any]) -> str:
 RESULTS = """\
 ## The result of an action
 
-`cancel`, `retry`, `delete`, `purge`, `dlq retry` and `dlq delete` with `--json`, and `POST /api/v1/jobs/bulk`,
+`cancel`, `retry`, `delete`, `purge`, `dlq retry` and `dlq delete` with `--json`, and `POST /api/v1/bulk`,
 `POST /api/v1/jobs/{id}/…` and `DELETE /api/v1/jobs/{id}` give one object. It is the same for one job and for many:
 
 | member | type | meaning |
 |---|---|---|
 | `action` | string | cancel, retry, delete, purge, hold, release or edit |
-| `matched` | integer | how many jobs were named or chosen |
-| `ids` | array | the jobs that it was done to |
-| `unchanged` | array | `id` and `state` of each job that was left as it is |
-| `failed` | array | `id` and a problem for each job that it could not be done to |
+| `matched` | integer | number of jobs that were named or selected |
+| `ids` | array | the jobs that were changed |
+| `unchanged` | array | `id` and `state` of each job that was not changed |
+| `failed` | array | `id` and a problem for each job that could not be changed |
 
-More members may follow: `expiry_removed` (retry), `output_bytes` and `output_only` (purge), `left` and `selection` (bulk).
+Some actions have more members: `expiry_removed` (retry), `output_bytes` and `output_only` (purge), `left` and `selection` (bulk).
 
-`enqueue --json` gives `action`, `ids`, `queued` (how many jobs are new), `known` (how many existed already) and `refused` (an
+`enqueue --json` gives `action`, `ids`, `queued` (number of new jobs), `known` (number of existing jobs) and `refused` (an
 array of problems), for one job and for many. For one job there is also `id`.
 """
 
