@@ -7,7 +7,8 @@ Guarantees: pure; what is said are facts and instants, so that an overview in wh
 from __future__ import annotations
 
 from queuectl.clock import spell
-from queuectl.spool.layout import shorten
+from queuectl.spool.layout import ENQUEUE, RUN, shorten
+from queuectl.spool.layout import START as START_WORKERS
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
@@ -24,7 +25,12 @@ LATE_S = 300.0
 LOW_SHARE = 0.05  # of a disk that is free
 START = "queuectl worker start --count 2"
 CHECK_CONFIG = "queuectl config check"
-PURGE = "queuectl purge --older-than 1d"
+STOPPED = {
+    ENQUEUE: "Nothing can be enqueued or run",
+    RUN: "Jobs can be enqueued, but not run",
+    START_WORKERS: "No worker can be started",
+}
+MORE_FILES = "queuectl purge removes the files of jobs that have ended"
 
 
 class Verdict:
@@ -53,8 +59,9 @@ def _home(overview: Overview) -> Verdict:
     if not overview.has_queue:
         return Verdict(ERROR, f"There is no queue at {shorten(overview.home)}", START)
     if overview.refused is not None:
-        text = f"Nothing can be enqueued or run: {overview.refused}"
-        return Verdict(ERROR, text, overview.refused.hint)
+        need, why = overview.refused
+        goes_on = need == START_WORKERS and overview.supervisor is not None
+        return Verdict(WARN if goes_on else ERROR, f"{STOPPED[need]}: {why}", why.hint)
     return Verdict(OK, "The home can be read and written")
 
 
@@ -73,11 +80,15 @@ def _disk(overview: Overview) -> Verdict:
     if free < overview.least_free_bytes:
         least = spell_size(overview.least_free_bytes)
         text = f"The disk is full: {spell_size(free)} left; below {least} (min_free) nothing is enqueued"
-        return Verdict(ERROR, text, PURGE, free_share=share)
+        return Verdict(ERROR, text, overview.how_to_free, free_share=share)
     if overview.free_files == 0:
-        return Verdict(ERROR, "The disk takes no more files: nothing can be enqueued or run", PURGE, free_share=share)
+        return Verdict(
+            ERROR, "The disk takes no more files: nothing can be enqueued or run", MORE_FILES, free_share=share
+        )
     if free < LOW_SHARE * total:
-        return Verdict(WARN, f"The disk is nearly full: {spell_size(free)} left", PURGE, free_share=share)
+        return Verdict(
+            WARN, f"The disk is nearly full: {spell_size(free)} left", overview.how_to_free, free_share=share
+        )
     return Verdict(OK, f"{free / total:.0%} of the disk is free", free_share=share)
 
 

@@ -13,6 +13,7 @@ from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.spool.enqueue import least_free
+from queuectl.spool.outputs import SEARCHED_FILES, how_to_free
 from queuectl.spool.rejected import rejected_files
 from queuectl.version import __version__
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 HOUR = 60  # minutes
-WRITTEN = ("", "run", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "output")  # by each job
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
 
 
@@ -43,7 +43,8 @@ class Overview:
         invalid: files in pending/ that are not valid jobs and will be rejected once a supervisor runs.
         free_files: how many more files the disk takes; None where that is not limited.
         least_free_bytes: below this nothing is enqueued.
-        refused: why nothing can be written into the home.
+        how_to_free: the command that frees space, where the disk is full or nearly full.
+        refused: what cannot be done in the home (Layout.refuse_use), and why.
         misconfigured: what is wrong with config.yaml or the environment.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
@@ -70,9 +71,10 @@ class Overview:
         self.syncing: str | None = None  # here, while no supervisor does it
         self.invalid = self.rejected = 0
         self.free_bytes = self.disk_bytes = self.least_free_bytes = 0
+        self.how_to_free: str | None = None
         self.free_files: int | None = None
         self.has_queue = True
-        self.refused: NotAllowed | None = None
+        self.refused: tuple[str, NotAllowed] | None = None
         self.misconfigured: str | None = None
 
     def count(self, *states: str) -> int:
@@ -121,7 +123,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
     except NoSupervisor:
         made.died = noted_pid(queue.layout)
     made.has_queue = queue.layout.has_spool
-    made.refused = queue.layout.refuse_writing(*WRITTEN)
+    made.refused = queue.layout.refuse_use()
     try:
         config_file.load(queue.layout.home, os.environ)
     except QueueError as error:
@@ -129,11 +131,16 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
     try:
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
         made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
+        if made.free_bytes < max(made.least_free_bytes, health.LOW_SHARE * made.disk_bytes):
+            _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
         made.rejected = len(rejected_files(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
         pass  # there is no queue yet
+    except PermissionError:
+        if made.refused is None:
+            raise
     return made
 
 

@@ -11,7 +11,7 @@ import queuectl
 from queuectl.clock import spell
 from queuectl.doctor.context import quoted
 from queuectl.doctor.result import ERROR, WARN, Finding, few
-from queuectl.health import LOW_SHARE
+from queuectl.health import LOW_SHARE, MORE_FILES
 from queuectl.spool import outputs
 from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.enqueue import least_free
@@ -27,7 +27,6 @@ LOW_INODES = 1000
 LOG_BYTES = 50 << 20  # logs are rotated at 10 MiB
 FEW_FILES = 600  # bulk enqueue has 512 files open at a time
 SMALLEST_JUMP_S = 60.0
-PURGE = "queuectl purge --older-than 1d; for all that have ended: queuectl purge"
 
 
 def disk(context: Context) -> Iterator[Finding]:
@@ -40,19 +39,16 @@ def disk(context: Context) -> Iterator[Finding]:
         yield Finding(ERROR, f"{where} is read-only: nothing can be enqueued or run", "dmesg says why; mount it again")
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
-        yield _full(context, ERROR, text, total, PURGE)
+        yield _full(context, ERROR, text, total)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
-        cure = f"free some space; largest first: du -ah {quoted(context.layout.home)} | sort -rh | head"
-        yield _full(context, WARN, text, total, cure)
+        yield _full(context, WARN, text, total)
 
 
-def _full(context: Context, level: str, text: str, total_bytes: int, cure: str) -> Finding:
+def _full(context: Context, level: str, text: str, total_bytes: int) -> Finding:
     """Return a finding that names the largest outputs, where some are large."""
-    found = outputs.largest(context.spool, total_bytes)
-    if found:
-        return Finding(level, f"{text}; {outputs.words(found)}", outputs.removal(context.spool, found))
-    return Finding(level, text, cure)
+    large, hint = outputs.how_to_free(context.spool, total_bytes)
+    return Finding(level, f"{text}; {large}" if large else text, hint)
 
 
 def inodes(context: Context) -> Iterator[Finding]:
@@ -61,7 +57,7 @@ def inodes(context: Context) -> Iterator[Finding]:
     if space.f_files and space.f_favail < max(LOW_INODES, LOW_INODES_SHARE * space.f_files):
         level = ERROR if space.f_favail < LOW_INODES // 10 else WARN
         text = f"the disk of {context.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
-        yield Finding(level, text, PURGE)
+        yield Finding(level, text, MORE_FILES)
 
 
 def ballast(context: Context) -> Iterator[Finding]:

@@ -18,10 +18,14 @@ FORMAT = 1  # of the spool: FORMAT.md § Versions
 SUFFIX = ".json"
 BAD_NAME = f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}"
 IGNORED_SUFFIXES = (".tmp", ".part", "~")
-FOLDERS = (
-    *("spool", "spool/tmp", "spool/pending", "spool/processing", "spool/done", "spool/dead", "spool/rejected"),
-    *("output", "input", "state", "logs", "run"),
-)
+# The directories of a home, each with the first thing that stops when it cannot be written to: ENQUEUE needs few of them,
+# RUN (of each job) more, START (of workers) all. The home itself is needed to RUN: the index lies there.
+ENQUEUE, RUN, START = "enqueue", "run", "start"
+FOLDERS = {
+    **{"spool": RUN, "spool/tmp": ENQUEUE, "spool/pending": ENQUEUE, "spool/processing": RUN, "spool/done": RUN},
+    **{"spool/dead": RUN, "spool/rejected": START},
+    **{"output": RUN, "input": START, "state": START, "logs": START, "run": RUN},
+}
 OUTPUT_KINDS = ("log", "result", "progress")
 REASON = ".reason"  # of a note on a file in rejected/
 
@@ -116,18 +120,31 @@ class Layout:
         return os.path.isdir(self.spool)
 
     def refuse_writing(self, *folders: str) -> NotAllowed | None:
-        """Return why nothing can be written into one of these folders of the home, "" for itself; None when it can.
+        """Return why one of these folders of the home, "" for itself, cannot be used; None when all can.
 
         Folders that do not exist are passed over.
         """
         for folder in folders:
             path = f"{self.home}/{folder}" if folder else self.home
-            if os.access(path, os.W_OK | os.X_OK) or not os.path.isdir(path):
+            if os.access(path, os.R_OK | os.W_OK | os.X_OK) or not os.path.isdir(path):
                 continue
             if hasattr(os, "ST_RDONLY") and os.statvfs(path).f_flag & os.ST_RDONLY:
                 return NotAllowed(f"{path} is on a read-only file system", "dmesg says why; mount it again")
             mode = stat.S_IMODE(os.stat(path).st_mode)
-            return NotAllowed(f"{path} cannot be written to (mode {mode:04o})", f"chmod u+rwx {path}")
+            what = "read" if os.access(path, os.W_OK | os.X_OK) else "written to"
+            return NotAllowed(f"{path} cannot be {what} (mode {mode:04o})", f"chmod u+rwx {path}")
+        return None
+
+    def refuse_use(self) -> tuple[str, NotAllowed] | None:
+        """Return what cannot be done in this home, the most important of ENQUEUE, RUN and START, and why; None: all can."""
+        if not os.access(f"{self.spool}/.", os.X_OK) and os.path.isdir(self.spool):
+            closed = self.refuse_writing("spool")
+            return None if closed is None else (ENQUEUE, closed)
+        for need in (ENQUEUE, RUN, START):
+            own = ("",) if need == RUN else ()
+            refused = self.refuse_writing(*own, *(folder for folder, stops in FOLDERS.items() if stops == need))
+            if refused is not None:
+                return need, refused
         return None
 
     def ensure_run(self) -> None:

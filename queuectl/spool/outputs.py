@@ -1,6 +1,7 @@
 """outputs: which jobs' output takes the most space on a disk that is full, and the command that removes it.
 
-Guarantees: reads names and sizes only; a search is bounded where it delays a refusal.
+Guarantees: reads names and sizes only; a search is bounded where it delays something else. Every place that reports a full
+            disk gives the hint of `how_to_free`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,18 @@ def _outputs(spool: SpoolContext, names: Iterator[str]) -> Iterator[Output]:
         status = spool.files.lstat(path) if run is not None else None
         if run is not None and status is not None and stat.S_ISREG(status.st_mode):
             yield Output(status.st_blocks * 512, run[0], path)
+
+
+def how_to_free(spool: Spool, total_bytes: int, most_files: int | None = None) -> tuple[str, str]:
+    """Return what takes the most space on a full disk, "" where no output is large, and how to free some.
+
+    Args:
+        most_files: as `largest`.
+    """
+    found = largest(spool, total_bytes, most_files)
+    if found:
+        return words(found), removal(spool, found)
+    return "", "queuectl purge removes jobs that have ended; to free other space: du -xah / | sort -rh | head"
 
 
 def words(found: list[Output]) -> str:

@@ -25,7 +25,9 @@ from queuectl.cli.tree import COMMANDS
 from queuectl.client.queue import Queue
 from queuectl.spool.fs import Files
 from tests.cli.support import Jobs, Run
+from tests.support.permissions import as_if_not_root
 
+ROOT = Path(__file__).resolve().parents[2]
 PERFDATA = re.compile(r"'?([^'=]+)'?=(U|-?[\d.]+)(s|%|)((?:;[@~\d.:-]*){0,4})$")
 Passes = Callable[[float], None]
 
@@ -186,6 +188,39 @@ def test_where_there_is_no_queue_nothing_is_made(cli: Run, home: Path) -> None:
 def test_a_home_of_somebody_else_is_unknown(cli: Run, home: Path) -> None:
     home.chmod(0o777)
     assert cli("check").code == 3
+
+
+@pytest.mark.parametrize(
+    ("folder", "mode", "code", "text"),
+    [
+        ("logs", 0o500, 0, "No worker can be started"),
+        ("state", 0o500, 0, "No worker can be started"),
+        ("input", 0o500, 0, "No worker can be started"),
+        ("spool/rejected", 0o000, 0, "No worker can be started"),
+        ("spool", 0o500, 0, "Jobs can be enqueued, but not run"),
+        ("spool/dead", 0o500, 0, "Jobs can be enqueued, but not run"),
+        ("run", 0o000, 0, "Jobs can be enqueued, but not run"),
+        ("output", 0o300, 0, "Jobs can be enqueued, but not run"),
+        ("spool/pending", 0o000, 8, "Nothing can be enqueued or run"),
+        ("spool", 0o000, 8, "Nothing can be enqueued or run"),
+    ],
+)
+def test_a_directory_that_is_closed_is_critical_and_says_what_it_stops(
+    home: Path, folder: str, mode: int, code: int, text: str
+) -> None:
+    """What check says agrees with what enqueue and worker start do."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        line = [*as_if_not_root(), sys.executable, str(ROOT / "queuectl"), *words]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    (home / folder).chmod(mode)
+    try:
+        checked, started, enqueued = run("check"), run("worker", "start"), run("enqueue", "--command", "true")
+    finally:
+        (home / folder).chmod(0o700)
+    assert (checked.returncode, started.returncode, enqueued.returncode) == (2, 8, code)
+    assert f"{text}: {home}/{folder} cannot be " in checked.stdout
 
 
 def test_a_bug_is_unknown(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

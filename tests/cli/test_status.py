@@ -14,6 +14,7 @@ from queuectl.cli.status_screen import attention
 from queuectl.client.queue import Queue
 from queuectl.errors import NoSupervisor, NotAllowed, TimedOut
 from queuectl.executor import process_tree
+from queuectl.spool import outputs
 from queuectl.spool.fs import Files
 from queuectl.status import Overview
 from tests.cli.support import NOW, Jobs, Ran, Run
@@ -166,6 +167,7 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
     overview.counts = {"dead": 7, "pending": 128}
     overview.dead_today, overview.rejected = 2, 1
     overview.free_bytes, overview.disk_bytes = 1 << 30, 100 << 30
+    overview.how_to_free = "queuectl purge --output-only a"
     overview.supervisor = {
         **{"pid": 4121, "syncing": "5 of 10 files", "draining": True, "degraded": "the index cannot be written"},
         **{"adopted": [{"job_id": "a", "pid": 1}]},
@@ -175,7 +177,7 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
         "1 invalid file was rejected; its reason is beside it in /q/spool/rejected: queuectl doctor",
         "7 dead jobs, 2 new today: queuectl dlq list",
         "Draining: each worker stops when its job has ended",
-        "The disk is nearly full: 1 GB left: queuectl purge --older-than 1d",
+        "The disk is nearly full: 1 GB left: queuectl purge --output-only a",
         "128 jobs are waiting, but no workers are running: queuectl worker start --count 2",
     ]
     overview.supervisor["degraded"], overview.counts = None, {}
@@ -185,11 +187,25 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
     ]
 
 
+@pytest.mark.parametrize(("free", "text"), [(3, "The disk is nearly full"), (0, "The disk is full")])
+def test_a_full_disk_names_the_output_that_fills_it(
+    cli: Run, jobs: Jobs, disk: list[int], monkeypatch: pytest.MonkeyPatch, free: int, text: str
+) -> None:
+    """Of a job that waits for its next try: purge by age would keep it."""
+    jobs.failed("big", b"x" * 50_000)
+    disk[0] = free
+    [without] = [line for line in json.loads(cli("status", "--json").out)["attention"] if text in line]
+    assert "queuectl purge removes jobs that have ended" in without
+    monkeypatch.setattr(outputs, "LEAST_BYTES", 1000)
+    [found] = [line for line in json.loads(cli("status", "--json").out)["attention"] if text in line]
+    assert found.endswith(": queuectl purge --output-only big")
+
+
 def test_what_keeps_jobs_from_being_accepted_comes_last() -> None:
     overview = Overview("/q", NOW)
     overview.counts = {"pending": 1}
     overview.misconfigured, overview.free_bytes, overview.disk_bytes, overview.least_free_bytes = "~/q:1: x", 1, 100, 2
-    overview.refused = NotAllowed("/q is on a read-only file system", "mount it again")
+    overview.refused = "enqueue", NotAllowed("/q/spool/tmp is on a read-only file system", "mount it again")
     assert [text.partition(":")[0] for text in told(overview)] == [
         "1 job is waiting, but no workers are running",
         "The disk is full",

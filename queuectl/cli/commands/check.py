@@ -101,6 +101,10 @@ def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
             status.add_index_figures(made, reader)
     except IndexUnavailable as error:
         made.unavailable, made.counts = str(error), {}
+    except PermissionError as error:
+        if made.refused is None:
+            raise
+        made.unavailable, made.counts = f"{error.filename}: {error.strerror}", {}
     return Seen(made)
 
 
