@@ -104,10 +104,17 @@ class Intake:
             self._screen.line(job_id)
         self._printed += 1
 
-    def finish(self, jobs: Sequence[Job] | None = None) -> None:
-        """End the object; `jobs` are those that were waited for, as they are now."""
+    @property
+    def has_begun(self) -> bool:
+        """Ids have been written."""
+        return self._printed > 0
+
+    def finish(self, jobs: Sequence[Job] | None = None, *, interrupted: bool = False) -> None:
+        """End the object; `jobs` are those that were waited for, as they are now; `interrupted` by Ctrl-C."""
         if self._screen.format in ("json", "jsonl"):
             counts: dict[str, Any] = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            if interrupted:
+                counts["interrupted"] = True
             if jobs is not None:
                 counts["jobs"] = [job.as_dict() for job in jobs]
             self._screen.write(("" if self._printed else BEGINNING) + "], " + to_json(counts)[1:] + "\n")
@@ -137,6 +144,11 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
             screen.message(
                 f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created"
             )
+            intake.finish(interrupted=True)
+            raise
+        except QueueError:
+            if intake.has_begun:
+                intake.finish()
             raise
     waits = bool(intake.ids)
     if not (waits and screen.format == "json"):  # else the one document ends with the waiting
@@ -168,20 +180,26 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
     """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused."""
     is_json = screen.format in ("json", "jsonl")
     begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
-    for job in intake.jobs():
-        if job is None:
-            continue
-        try:
-            validate(job)
-            refuse_expired(job, now)
-        except InvalidData as error:
-            intake.answer(error)
-        else:
-            intake.answer("")
-            screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
-    if is_json:
-        refused = to_json({"refused": intake.refused.as_dicts()})
-        screen.write(f"{'' if intake.queued else begin}], {refused[1:]}\n")
+    interrupted: dict[str, Any] = {}
+    try:
+        for job in intake.jobs():
+            if job is None:
+                continue
+            try:
+                validate(job)
+                refuse_expired(job, now)
+            except InvalidData as error:
+                intake.answer(error)
+            else:
+                intake.answer("")
+                screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
+    except KeyboardInterrupt:
+        interrupted = {"interrupted": True}
+        raise
+    finally:
+        if is_json:
+            rest = to_json({"refused": intake.refused.as_dicts(), **interrupted})
+            screen.write(f"{'' if intake.queued else begin}], {rest[1:]}\n")
     screen.message(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
     intake.raise_refusals()
     return 0

@@ -51,8 +51,13 @@ def home_that_exists(args: Arguments, screen: Screen, *, has_queue: bool = False
 
 def refuse_wrong_name(args: Arguments, layout: Layout) -> None:
     """Raise NotFound for a home that was named and does not exist."""
-    is_named = bool(args.home or os.environ.get("QUEUECTL_HOME"))
-    if is_named and not os.path.lexists(layout.home):
+    if args.home or os.environ.get("QUEUECTL_HOME"):
+        refuse_missing(args, layout)
+
+
+def refuse_missing(args: Arguments, layout: Layout) -> None:
+    """Raise NotFound for a home that does not exist."""
+    if not os.path.lexists(layout.home):
         raise _no_queue(args, layout)
 
 

@@ -74,9 +74,13 @@ def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tu
 def unset_value(home: str, name: str, environ: Mapping[str, str]) -> tuple[Value, Value, str | None]:
     """Take one setting out of config.yaml, so that its default holds again.
 
-    Returns, Raises, Crash: as `set_value`; a setting that is not in the file is no error.
+    Returns, Raises, Crash: as `set_value`; a setting that is not in the file is no error. Without a file no home is made.
     """
     setting = find(name)
+    if not os.path.lexists(os.path.join(home, FILE)):
+        variable = _variable(setting, environ)
+        before = setting.default if variable is None else _from_environment(setting, variable, environ)
+        return before, setting.default, variable and f"environment {variable}"
     return _edit(home, setting, environ, None, setting.default)
 
 

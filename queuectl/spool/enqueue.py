@@ -8,6 +8,8 @@ Source:     spool/FORMAT.md § Transitions (enqueue); qmail INTERNALS (publish b
 
 from __future__ import annotations
 
+import os
+
 from queuectl.errors import Busy, Conflict, InvalidData
 from queuectl.job.fields import InvalidField, new_id, normalized, stamp, validate
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
@@ -37,9 +39,8 @@ def refuse_when_full(spool: SpoolContext) -> None:
     """Raise Busy when the disk has less than `min_free`, or 1 %, left."""
     try:
         free, total = spool.files.free_bytes(spool.layout.spool)
-    except FileNotFoundError:
-        spool.layout.ensure()
-        free, total = spool.files.free_bytes(spool.layout.spool)
+    except FileNotFoundError:  # the job is checked before a home is created for it
+        free, total = spool.files.free_bytes(existing_ancestor(spool.layout.home))
     floor = least_free(spool.settings, total)
     if free < floor:
         raise Busy(
@@ -48,13 +49,18 @@ def refuse_when_full(spool: SpoolContext) -> None:
         )
 
 
+def existing_ancestor(path: str) -> str:
+    """Return the path, or the directory nearest above it that exists."""
+    while not os.path.isdir(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
 def _how_to_free(spool: SpoolContext, total_bytes: int) -> str:
     from queuectl.spool import outputs
 
-    found = outputs.largest(spool, total_bytes, outputs.SEARCHED_FILES)
-    if found:
-        return f"{outputs.words(found)}; to remove: {outputs.removal(spool, found)}"
-    return "free some space, as with: queuectl purge; or lower min_free. queuectl doctor names large outputs"
+    large, hint = outputs.how_to_free(spool, total_bytes, outputs.SEARCHED_FILES)
+    return f"{large}; to remove: {hint}" if large else hint
 
 
 def least_free(settings: Settings, total_bytes: int) -> int:

@@ -60,7 +60,7 @@ def _outputs(spool: SpoolContext, names: Iterator[str]) -> Iterator[Output]:
             yield Output(status.st_blocks * 512, run[0], path)
 
 
-def how_to_free(spool: Spool, total_bytes: int, most_files: int | None = None) -> tuple[str, str]:
+def how_to_free(spool: SpoolContext, total_bytes: int, most_files: int | None = None) -> tuple[str, str]:
     """Return what takes the most space on a full disk, "" where no output is large, and how to free some.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from queuectl.cli import enqueue_file
 from queuectl.cli.job_input import read_lines
-from queuectl.errors import InvalidData
+from queuectl.errors import Busy, InvalidData
 from queuectl.job.job_file import MAX_BYTES
 from tests.cli.support import Jobs, Run, refused, stored
 
@@ -174,6 +176,39 @@ def test_what_has_come_through_a_pipe_is_queued_before_more_is_waited_for(home: 
             until(lambda: len(waiting(home)) == number)  # noqa: B023 - called before the next round
         process.stdin.close()
         assert len(process.stdout.read().split()) == 3
+
+
+def test_ctrl_c_ends_the_json_document_with_what_was_queued(home: Path, until: Until) -> None:
+    with begin(home, "enqueue", "--lines", "-", "--json") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"echo 1\necho 2\n")
+        process.stdin.flush()
+        until(lambda: len(waiting(home)) == 2)
+        process.send_signal(signal.SIGINT)
+        shown = json.loads(process.stdout.read())
+    assert process.returncode == 130
+    assert (shown["interrupted"], shown["queued"]) == (True, len(shown["ids"]))
+    assert {*shown["ids"]} <= waiting(home)
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (Busy("the disk is full"), 9)])
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_what_stops_a_file_ends_the_json_document(
+    cli: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, more: tuple[str, ...]
+) -> None:
+    real, left = enqueue_file.read_lines, [error]
+
+    def lines(*args: Any, **kwargs: Any) -> Any:
+        yield from real(*args, **kwargs)
+        raise left.pop()
+
+    monkeypatch.setattr(enqueue_file, "read_lines", lines)
+    ran = cli("enqueue", "--lines", "-", "--json", *more, stdin=b"true\nfalse\n")
+    assert ran.code == code
+    shown = json.loads(ran.out or "{}")
+    assert shown.get("interrupted", False) == (code == 130)
+    assert bool(more) == (len(shown.get("jobs", [])) == 2)
 
 
 def test_an_interrupted_file_is_resumed_without_doubles(cli: Run, home: Path, until: Until) -> None:

@@ -59,6 +59,44 @@ def test_the_default_home_reads_as_an_empty_queue_before_it_exists(
     assert not (tmp_path / "me").exists()
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("web token", 3),
+        ("web token --rotate", 3),
+        ("config unset durability", 3),
+        ("enqueue --priority 5000 --command true", 6),
+        ("enqueue --unique a --priority 5000 --command true", 6),
+        ("worker start --count 0", 2),
+        ("config set poll_interval soon", 6),
+        ("maintenance --dry-run --ensure-workers 2", 0),
+    ],
+)
+@pytest.mark.parametrize("is_json", [False, True])
+def test_what_is_refused_or_only_tried_creates_no_home(
+    cli: Run, tmp_path: Path, line: str, code: int, *, is_json: bool
+) -> None:
+    missing = tmp_path / "typo/a"
+    ran = cli(*line.split(), "--home", str(missing), *(["--json"] if is_json else []))
+    assert ran.code == code, ran
+    assert not (tmp_path / "typo").exists()
+    assert ("would start 2 workers" in ran.out) == (code == 0)
+
+
+def test_a_file_whose_jobs_are_all_refused_creates_no_home(cli: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    ran = cli("enqueue", "-", "--home", str(missing), stdin=b'{"command": 1}\n{"command": "a", "priority": 5000}\n')
+    assert ran.code == 7
+    assert not missing.exists()
+    assert cli("enqueue", "-", "--home", str(missing), stdin=b'{"command": "a"}\n').code == 0
+
+
+def test_an_unset_setting_of_an_empty_home_leaves_it_empty(cli: Run, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir(mode=0o700)
+    assert cli("config", "unset", "durability", "--home", str(tmp_path / "new")).code == 0
+    assert [*(tmp_path / "new").iterdir()] == []
+
+
 def test_an_empty_directory_reads_as_an_empty_queue_and_stays_empty(cli: Run, tmp_path: Path) -> None:
     (tmp_path / "new").mkdir(mode=0o700)
     for line in ("list", "status", "metrics", "events", "purge --dry-run"):

@@ -67,7 +67,9 @@ def run_set(args: Arguments, screen: Screen) -> int:
 
 def run_unset(args: Arguments, screen: Screen) -> int:
     """Take one value out of config.yaml."""
-    return _change(args, screen, "unset", config_file.unset_value(_home(args), args.key, os.environ))
+    find(args.key)
+    home = home_that_exists(args, screen).home
+    return _change(args, screen, "unset", config_file.unset_value(home, args.key, os.environ))
 
 
 def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any, str | None]) -> int:

@@ -1,6 +1,6 @@
 """maintenance: what has to be done now and then, for cron and for the supervisor.
 
-Guarantees: nothing is printed when all is well, so that cron sends no mail; beside a run that is under way there is nothing
+Guarantees: nothing is printed when all is well, so that cron sends no mail, except with --dry-run; beside a run that is under way there is nothing
             to do, which is no error either.
 """
 
@@ -46,9 +46,13 @@ def run(args: Arguments, screen: Screen) -> int:
     rows = _rows(args, screen, queue, failed)
     if not screen.is_table:
         emit(screen, rows, (), ("task", "words"), name="task")
+    is_shown = False
     for row in rows:
-        if args.verbose:
+        if args.verbose or (args.dry_run and row["words"]):
+            is_shown = True
             _show(screen, row)
+    if args.dry_run and screen.is_table and not is_shown:
+        screen.message("Nothing would be done")
     if failed:
         tasks = [*dict.fromkeys(task for task, _ in failed)]
         raise PartlyFailed(f"maintenance failed in part: {', '.join(tasks)}", f"see {queue.layout.log('maintenance')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.atomic_file import open_private
+from queuectl.cli.home import refuse_missing
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import Queue, own_layout
 from queuectl.errors import UsageError
@@ -108,6 +109,7 @@ def _token(args: Arguments, screen: Screen) -> int:
     from queuectl.web import tokens
 
     layout = own_layout(args.home)
+    refuse_missing(args, layout)
     layout.ensure()
     path = args.token_file or layout.web_token
     token = tokens.make(path) if args.rotate else tokens.read(path, create=True)
