@@ -29,7 +29,7 @@ COMMIT = "COMMIT"
 FILES = """\
 .TP
 .I ~/.queuectl
-The queue, or where $QUEUECTL_HOME says:
+Home of the queue; $QUEUECTL_HOME overrides it. Its files:
 .BR queuectl\\-spool (5).
 .TP
 .I ~/.queuectl/config.yaml
@@ -109,7 +109,7 @@ def spool_page() -> str:
     return markdown.page(
         topics.TEXTS["spool-format"](),
         head,
-        "queuectl-spool - the files that are the queue of queuectl",
+        "queuectl-spool - file format of the queuectl spool",
         ".BR queuectl (1)\n",
     )
 

@@ -28,7 +28,7 @@ FILE, COPY, LOCK = "config.yaml", "run/config.json", "run/config.lock"
 LOCK_PATIENCE_S = 10
 LONGEST_FILE_BYTES = 1 << 20
 SETTLED_S = 1.0  # a file changed this recently may change again without its mtime showing it
-HEADER = "# QueueCTL settings; config.example.yaml and `queuectl config list` say what there is.\n"
+HEADER = "# QueueCTL settings; `queuectl config list` shows all.\n"
 
 
 def load(home: str, environ: Mapping[str, str]) -> Settings:
@@ -87,11 +87,12 @@ def unset_value(home: str, name: str, environ: Mapping[str, str]) -> tuple[Value
 def render_example() -> str:
     """Return the text of config.example.yaml: every setting with its meaning, range and default."""
     lines = [
-        "# Settings of QueueCTL. Copy what you change to ~/.queuectl/config.yaml, or type",
-        "# `queuectl config set NAME VALUE`. Each line shows the default; the environment",
-        "# (QUEUECTL_ and the name in capitals) wins over the file, a flag over both.",
-        '# Durations are seconds or spelled "90s", "10m", "2h30m", "3d"; sizes are bytes or',
-        '# spelled "64MiB", "1GiB". Changes act on running workers, without a restart.',
+        "# Settings of QueueCTL. Copy the settings that you change to ~/.queuectl/config.yaml,",
+        "# or type `queuectl config set NAME VALUE`. Each line shows the default. The",
+        "# environment (QUEUECTL_ and the name in capitals) overrides this file. A command-line",
+        '# option overrides both. Durations are seconds, or text such as "90s", "10m", "2h30m",',
+        '# "3d". Sizes are bytes, or text such as "64MiB", "1GiB". Changes apply to running',
+        "# workers at once, without a restart.",
     ]
     for setting in SETTINGS:
         unit = f" ({setting.unit})" if setting.unit else ""
