@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.terminal import Screen
     from queuectl.spool.layout import Layout
-    from queuectl.supervisor.supervisor_lock import Owner
+    from queuectl.supervisor.supervisor_lock import RunningSupervisor
 
 LOOK_S = 0.5
 LOOK_SOON_S = 0.02  # once the supervisor has closed its socket, which tells of nothing more
@@ -29,7 +29,7 @@ ANSWER_S = 5.0
 
 
 def await_stop(
-    supervisor: Owner, screen: Screen, names: Collection[str], timeout_s: float | None, *, alone: bool
+    supervisor: RunningSupervisor, screen: Screen, names: Collection[str], timeout_s: float | None, *, alone: bool
 ) -> None:
     """Return once the workers have gone, and with the last of all the supervisor.
 
@@ -68,7 +68,9 @@ def await_orphaned_workers(layout: Layout, screen: Screen, timeout_s: float | No
     _wait(layout, screen, left, timeout_s, "stop", "queuectl worker start takes them over")
 
 
-def await_restart(supervisor: Owner, screen: Screen, names: Collection[str], timeout_s: float | None) -> None:
+def await_restart(
+    supervisor: RunningSupervisor, screen: Screen, names: Collection[str], timeout_s: float | None
+) -> None:
     """Return once a new supervisor answers.
 
     Raises:

@@ -92,9 +92,9 @@ def workers(context: Context) -> Iterator[Finding]:
 
 def traces(context: Context) -> Iterator[Finding]:
     """What a supervisor that was killed has left in run/."""
-    from queuectl.supervisor.supervisor_lock import TRACES, noted_pid
+    from queuectl.supervisor.supervisor_lock import RUN_FILES, noted_pid
 
-    left = [f"run/{name}" for name in TRACES if context.lstat(f"{context.layout.run}/{name}") is not None]
+    left = [f"run/{name}" for name in RUN_FILES if context.lstat(f"{context.layout.run}/{name}") is not None]
     if left and not context.has_supervisor:
         if "run/supervisor.json" in left and noted_pid(context.layout) is None:
             text = f"{few(left)} came with a copy: the supervisor of another home made them"
@@ -105,6 +105,6 @@ def traces(context: Context) -> Iterator[Finding]:
 
 
 def _tidy(context: Context) -> str:
-    from queuectl.supervisor.supervisor_lock import tidy
+    from queuectl.supervisor.supervisor_lock import remove_leftovers
 
-    return f"removed {few([f'run/{name}' for name in tidy(context.layout)])}"
+    return f"removed {few([f'run/{name}' for name in remove_leftovers(context.layout)])}"

@@ -30,7 +30,7 @@ NEVER = math.inf
 CANCELLED, STOPPED = "cancelled", "stopped"
 
 
-class Run:
+class RunningAttempt:
     """A running attempt.
 
     Args:

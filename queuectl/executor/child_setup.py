@@ -1,4 +1,4 @@
-"""child_setup: what a process of ours does first: closes what it inherited, or lowers its priority."""
+"""child_setup: what a new process does first: closes what it inherited, or lowers its priority."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class ControlServer:
         self.next_step = now + LISTEN_AGAIN_S
 
     def _listen_again(self, now: float) -> None:
-        """Make the socket anew; open connections stay."""
+        """Create the socket again; open connections stay."""
         self.next_step = NEVER
         try:
             with Address(self._layout) as path:

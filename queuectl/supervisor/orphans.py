@@ -21,7 +21,7 @@ import psutil
 
 from queuectl.errors import Busy, QueueError
 from queuectl.executor import home_watch, process_tree
-from queuectl.executor.attempt import CANCELLED, STOPPED, Run
+from queuectl.executor.attempt import CANCELLED, STOPPED, RunningAttempt
 from queuectl.executor.environment import run_id
 from queuectl.executor.process_tree import Ending
 from queuectl.job.events import Event
@@ -80,10 +80,10 @@ class Adopted:
         self._strays = strays
         self._ending: Ending | None = None
         self._cancelled = False
-        self._run: Run | None = None
+        self._run: RunningAttempt | None = None
         if pid is not None:
             output = spool.layout.output_of(self.job.id, self.job.attempts)
-            self._run = Run(self.job, pid, spool.settings, output, started, self._processes, self._is_alive)
+            self._run = RunningAttempt(self.job, pid, spool.settings, output, started, self._processes, self._is_alive)
         elif spool.settings.orphans == "kill":
             self._begin_ending()
 

@@ -104,24 +104,24 @@ def _start_supervisor(layout: Layout, count: int = 0) -> None:
     """
     import subprocess
 
-    ready, tell = os.pipe()
+    ready, report = os.pipe()
     log = open_private(layout.log("supervisor"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     command = [sys.executable, PACKAGE, "--home", layout.home, "worker", "start", "--foreground"]
     command += ["--count", str(count)]
     try:
         subprocess.run(
-            ["/bin/sh", "-c", '"$@" &', "sh", *command, "--ready-fd", str(tell)],
+            ["/bin/sh", "-c", '"$@" &', "sh", *command, "--ready-fd", str(report)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(tell,),
+            pass_fds=(report,),
             start_new_session=True,
             cwd="/",
             env={**{k: v for k, v in os.environ.items() if k not in OF_A_JOB}, HOME_TAG: layout.home},
             check=True,
         )
     finally:
-        os.close(tell)
+        os.close(report)
         os.close(log)
     with os.fdopen(ready, encoding="utf-8") as words:
         said = words.read()

@@ -160,7 +160,9 @@ class Supervisor:
             return False
         if not self.draining and self.clock.monotonic() >= self._linger_until:
             self.drain(now=False)
-        return self.draining and self._maintenance.pid is None  # it was told to end, and uses the home until it does
+        return (
+            self.draining and self._maintenance.pid is None
+        )  # maintenance got SIGTERM, and uses the home until it ends
 
     def _close(self) -> None:
         self.dispatch.close()

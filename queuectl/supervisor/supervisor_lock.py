@@ -31,7 +31,7 @@ NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "fuse.ss
 CHANGE_S = 5.0  # from the lock to the first answer, or from the last answer to the end
 ASKING_S = 0.02  # a process that only asks (`is_owned`) holds the lock for microseconds
 FORCE = "QUEUECTL_ALLOW_NETWORK_HOME"
-TRACES = ("control.sock", "supervisor.json")  # of a running supervisor
+RUN_FILES = ("control.sock", "supervisor.json")  # of a running supervisor
 
 
 def _lock_of(layout: Layout) -> Lock:
@@ -75,7 +75,7 @@ class SupervisorLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in TRACES:
+        for name in RUN_FILES:
             try:
                 os.unlink(f"{self._layout.run}/{name}")
             except OSError:
@@ -87,7 +87,7 @@ class SupervisorLock:
             self._lock.release()
 
 
-class Owner:
+class RunningSupervisor:
     """The supervisor that answered when this was created, so that its end is seen although another one follows.
 
     Raises:
@@ -123,12 +123,12 @@ class Owner:
         return answer if (answer["pid"], answer["started_at"]) == self._id else None
 
 
-def find_owner(layout: Layout) -> Owner | None:
+def find_supervisor(layout: Layout) -> RunningSupervisor | None:
     """Return the supervisor of a home; None if none owns it. One that is starting or stopping is waited for."""
     deadline = Clock().monotonic() + CHANGE_S
     while True:
         try:
-            return Owner(layout)
+            return RunningSupervisor(layout)
         except NoSupervisor:
             if not is_owned(layout) or Clock().monotonic() >= deadline:
                 return None
@@ -156,7 +156,7 @@ def noted_pid(layout: Layout) -> int | None:
         return None
 
 
-def tidy(layout: Layout) -> list[str]:
+def remove_leftovers(layout: Layout) -> list[str]:
     """Remove the files that a killed supervisor left in run/; return their names.
 
     Raises:
@@ -166,7 +166,7 @@ def tidy(layout: Layout) -> list[str]:
     if not lock.try_take():
         raise Conflict(f"a supervisor{_holder(layout)} has just been started")
     try:
-        left = [name for name in TRACES if os.path.lexists(f"{layout.run}/{name}")]
+        left = [name for name in RUN_FILES if os.path.lexists(f"{layout.run}/{name}")]
         for name in left:
             os.unlink(f"{layout.run}/{name}")
     finally:

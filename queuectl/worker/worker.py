@@ -27,7 +27,7 @@ from queuectl.config.settings import Settings
 from queuectl.disk_space import why_no_space
 from queuectl.errors import QueueError
 from queuectl.executor import process_tree
-from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, Run
+from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, RunningAttempt
 from queuectl.executor.environment import run_id
 from queuectl.executor.local import Ended, LocalAttempts, NotStarted
 from queuectl.executor.signals import Inbox
@@ -78,7 +78,7 @@ class Worker:
         self._reaps_orphans = process_tree.become_subreaper()
         self._orders: deque[str] = deque()
         self._claim: Claim | None = None  # of the running job
-        self._run: Run | None = None
+        self._run: RunningAttempt | None = None
         self._verdicts = Verdicts(self.spool, self._log, self._send)
         self._has_children = False
         self._left: set[psutil.Process] = set()  # left by jobs with `leftovers: leave`
@@ -243,7 +243,7 @@ class Worker:
         now = self.spool.clock.monotonic()
         output = self.spool.layout.output_of(job.id, job.attempts)
         self._claim = claim
-        self._run = Run(job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers)
+        self._run = RunningAttempt(job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers)
         self._next_step = 0.0
         self._has_children = True
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
@@ -313,7 +313,7 @@ class Worker:
         if self._claim is not None:
             self._claim.finish_start()  # after the verdicts, because it may wait for the disk
 
-    def _end_run(self, run: Run, ended: Ended, now: float) -> None:
+    def _end_run(self, run: RunningAttempt, ended: Ended, now: float) -> None:
         if run.left_behind:
             self._left.update(self._processes())
         if self._claim is not None:

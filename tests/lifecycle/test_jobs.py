@@ -274,13 +274,13 @@ def test_a_start_is_written_before_the_command_is_started(supervised: Make, tmp_
     seen = tmp_path / "seen"
     prelude = f"""
 from queuectl.executor import local
-real = runner._spawn
+real = local._spawn
 def look(program, arguments, environment, output):
     path = environment["QUEUECTL_HOME"] + "/spool/processing/" + environment["QUEUECTL_JOB_ID"] + ".json"
     with open({str(seen)!r}, "a") as file, open(path) as job:
         file.write(job.read())
     return real(program, arguments, environment, output)
-runner._spawn = look
+local._spawn = look
 """
     s = supervised(prelude=prelude, backoff_base=0.05)
     s.start(1)
@@ -305,7 +305,7 @@ def test_a_worker_whose_verdict_finds_no_room_begins_nothing_else(supervised: Ma
     full.touch()
     prelude = f"""
 import errno, os
-from queuectl.spool.files import Files
+from queuectl.spool.fs import Files
 real = Files.write
 def write(self, fd, data, offset):
     if b'"event":"failed"' in data and os.path.exists({str(full)!r}):

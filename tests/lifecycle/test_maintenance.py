@@ -24,7 +24,7 @@ OLD_AT_ONCE = {"retention_done": "0.001"}
 def instead(script: Path, text: str) -> str:
     """Let the supervisor start another program where it would start maintenance."""
     script.write_text(text)
-    return f"{SOON}rounds.PACKAGE = {str(script)!r}\n"
+    return f"{SOON}maintenance_runner.PACKAGE = {str(script)!r}\n"
 
 
 def ran(s: Supervised) -> Path:
@@ -149,7 +149,7 @@ def test_it_is_no_stray_of_a_worker_that_died(supervised: Make) -> None:
 
 def test_one_that_cannot_start_costs_a_line_in_the_log(supervised: Make) -> None:
     s = supervised()
-    s.prelude = f"{SOON}import sys; real = sys.executable; rounds.sys = type('S', (), {{'executable': '/nowhere'}})\n"
+    s.prelude = f"{SOON}import sys; real = sys.executable; maintenance_runner.sys = type('S', (), {{'executable': '/nowhere'}})\n"
     s.start(1)
     log = s.home / "logs/supervisor.log"
     s.wait_until(lambda: "maintenance cannot be started: No such file" in log.read_text(), "it is told")

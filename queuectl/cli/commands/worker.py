@@ -92,7 +92,7 @@ def run_scale(args: Arguments, screen: Screen) -> int:
 def run_restart(args: Arguments, screen: Screen) -> int:
     """Restart the supervisor with the installed code, or replace one worker."""
     from queuectl import control_client
-    from queuectl.supervisor.supervisor_lock import find_owner
+    from queuectl.supervisor.supervisor_lock import find_supervisor
 
     layout = home_that_exists(args, screen)
     if args.id is not None:
@@ -104,7 +104,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     job = _calling_job(layout)
     if job is not None and (args.wait or timeout_s is not None):
         raise _waits_for_itself(job, "restart", "queuectl worker restart, without --wait and --timeout")
-    supervisor = find_owner(layout)
+    supervisor = find_supervisor(layout)
     if supervisor is None:
         raise NoSupervisor("no supervisor is running", "queuectl worker start --count 2")
     names = control_client.ask(layout, {"do": "restart"})["restarting"]
@@ -124,7 +124,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
 def run_stop(args: Arguments, screen: Screen) -> int:
     """Stop one worker or all; a stopped supervisor is no error."""
     from queuectl import control_client
-    from queuectl.supervisor.supervisor_lock import find_owner
+    from queuectl.supervisor.supervisor_lock import find_supervisor
 
     layout, request = home_that_exists(args, screen), {"do": "stop", "now": args.now}
     if args.id is not None:
@@ -132,7 +132,7 @@ def run_stop(args: Arguments, screen: Screen) -> int:
     timeout_s = _timeout(args)
     waits = args.wait or timeout_s is not None
     job = _calling_job(layout) if waits or args.now else None
-    supervisor = find_owner(layout)
+    supervisor = find_supervisor(layout)
     if job is not None and supervisor is not None and _would_stop(layout, job, request.get("id")):
         _refuse_to_stop(job, now=args.now)
     try:
