@@ -1,4 +1,4 @@
-"""changes: run/changes, in which those who change a job in place say so, one id a line.
+"""change_log: reads run/changes, into which a process that changes a job in place writes its id.
 
 Owns:       reading it for the index.
 Guarantees: an id is forgotten only once the index has it on disk.
@@ -45,10 +45,10 @@ class Changes:
             last = line
 
     def are_there(self) -> bool:
-        """Tell whether the file still begins with these lines: nobody else has dealt with them."""
+        """Return whether the file still begins with these lines: no other process has handled them."""
         return self._spool.files.take(self._spool.changes_path, len(self._data)) == self._data
 
     def forget(self) -> None:
-        """Take these lines out of the file, keeping what came meanwhile."""
+        """Remove these lines from the file and keep those added since."""
         if self._data and self.are_there():
             self._spool.files.forget(self._spool.changes_path, len(self._data))

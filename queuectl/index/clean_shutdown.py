@@ -1,4 +1,4 @@
-"""seal: how an index knows, without looking at a million files, that it still equals the spool.
+"""clean_shutdown: the marker that lets an index skip the comparison with unchanged directories.
 
 Owns:       meta `seal`, written at a clean close and removed when the index is opened for writing; run/index.seal.
 Guarantees: a directory is believed unchanged only if all of this holds: the index was closed cleanly; the token of that
@@ -35,11 +35,11 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class CleanShutdown:
-    """What was true of the spool when everything in it was in the index.
+    """The state of the spool when the index held all of it.
 
     Attributes:
-        marks: the directories that need no look as long as they have this inode and mtime.
-        unsettled: names in pending/ that were no jobs yet when it was written, to be looked at again in any case.
+        marks: the directories that need not be compared while they have this inode and mtime.
+        unsettled: names in pending/ that were not valid jobs yet, to be read again in any case.
         by_inode: directories of which only names and inodes were compared: enough for a reader, not for a supervisor.
     """
 
@@ -52,11 +52,11 @@ class CleanShutdown:
         self.by_inode = set(by_inode)
 
     def unchanged(self) -> set[str]:
-        """Return the directories that need no look."""
+        """Return the directories that need not be compared."""
         return {directory for directory, mark in marks_of(self.spool).items() if self.marks.get(directory) == mark}
 
     def write(self, set_meta: Callable[[str, str], None], unsettled: Iterable[str], *, is_pending_known: bool) -> None:
-        """Put it into the index. Crash: before the token is in run/ too, it counts for nothing."""
+        """Write the marker into the index. Crash: without the token in run/ it is not valid."""
         boot = boot_id()
         if boot is None:
             return
@@ -74,7 +74,7 @@ class CleanShutdown:
 
 
 def load(spool: Spool, text: str | None) -> CleanShutdown | None:
-    """Return the seal of the last clean close; None when it says nothing any more."""
+    """Return the marker of the last clean shutdown; None when it is not valid any more."""
     if text is None:
         return None
     try:
@@ -87,7 +87,7 @@ def load(spool: Spool, text: str | None) -> CleanShutdown | None:
 
 
 def invalidate(spool: Spool) -> None:
-    """Make every seal count for nothing, also those in copies of the index: from now on things may change."""
+    """Make every marker invalid, also those in copies of the index."""
     _write_token(spool, "")
 
 
@@ -99,7 +99,7 @@ def _write_token(spool: Spool, token: str) -> None:
         finally:
             os.close(fd)
     except OSError:
-        return  # a full disk, no run/: then no seal counts
+        return  # a full disk, or no run/: then no marker is valid
 
 
 def _read_token(spool: Spool) -> str | None:
@@ -130,7 +130,7 @@ def settled(spool: Spool, marks: Marks) -> Marks:
 
 
 def is_current(spool: Spool, reader: Reader) -> bool:
-    """Tell whether the index shows the spool as it is, so that a reader need not catch up first.
+    """Return whether the index equals the spool, so that a reader need not synchronize first.
 
     For when no supervisor runs; with one, ask it to flush. Cost: four lstat and one for each running job.
     """
@@ -148,7 +148,7 @@ def is_current(spool: Spool, reader: Reader) -> bool:
 
 
 def boot_id() -> str | None:
-    """Return what names this run of the machine; None where the system does not say (then nothing is believed)."""
+    """Return the boot id of the machine; None where there is none (then no marker is valid)."""
     try:
         with open(BOOT_ID, encoding="ascii") as file:
             return file.read().strip()

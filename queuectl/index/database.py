@@ -1,7 +1,7 @@
-"""database: the index file: opened, checked, asked, thrown away.
+"""database: opens, checks, queries and discards the index file.
 
 Owns:       every use of sqlite3; schema.sql and queries.sql.
-Guarantees: whatever SQLite says comes out as IndexUnavailable; the file is 0600 and has exactly this schema.
+Guarantees: every SQLite error is raised as IndexUnavailable; the file is 0600 and has exactly this schema.
             No handle crosses a fork: close it before, or open it after. (A child that only closes the descriptors it
             inherited and never touches the Python object does no harm.)
 Fails with: IndexUnavailable.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PATIENCE_S = 2.0  # only a stranger's sqlite3 shell can hold the lock for longer than a moment
+PATIENCE_S = 2.0  # only another program, such as the sqlite3 shell, can hold the lock for longer
 CACHE_KIB = 4000
 NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM)
 PASSING = ("locked", "full", "unable to open", "interrupted", "readonly")
@@ -50,7 +50,7 @@ class IndexUnavailable(Busy):
 
     Attributes:
         is_lost: the file itself is damaged, so only building it anew helps.
-        is_passing: the same may succeed later: the disk is full, somebody has it locked.
+        is_passing: the same call may succeed later: the disk is full, or another process has it locked.
     """
 
     title = "index unavailable"
@@ -219,7 +219,7 @@ class Database:
         sql = QUERIES.get(sql, sql)
         try:
             return self._connection.execute(sql, values)
-        except UnicodeEncodeError:  # somebody asked for text that is none; it is nowhere in the index
+        except UnicodeEncodeError:  # the caller asked for invalid text; it is nowhere in the index
             cleaned = [v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in values]
             return self._connection.execute(sql, cleaned)
 
@@ -254,7 +254,7 @@ class Database:
             if not unavailable.is_passing:
                 raise unavailable from None
 
-    # --- building anew, when nobody else has the file open
+    # --- rebuilding, when no other process has the file open
 
     def begin_bulk(self) -> list[str]:
         """Make loading fast: no index but the ids, no syncs; returns what `end_bulk` needs. A crash ruins the file."""
@@ -296,7 +296,7 @@ def _inode_of(path: str, *, for_writing: bool) -> int:
     if for_writing:
         _create(path)
     status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):  # SQLite would wait for whoever writes to a FIFO
+    if not stat.S_ISREG(status.st_mode):  # on a FIFO SQLite would wait for a writer
         raise IndexUnavailable(f"{path} is not a file", is_lost=True)
     return status.st_ino
 
@@ -325,7 +325,7 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
     uri = f"file:{quoted}?mode={mode}"
     if mode == "ro" and not os.access(os.path.dirname(path), os.W_OK) and not _size_of(path + "-wal"):
-        uri += "&immutable=1"  # SQLite cannot make the files that readers share there, and nobody can write
+        uri += "&immutable=1"  # SQLite cannot create the files that readers share there, and no process can write
     # A reader may go from thread to thread, one at a time.
     return sqlite3.connect(uri, uri=True, timeout=PATIENCE_S, isolation_level=None, check_same_thread=mode != "ro")
 

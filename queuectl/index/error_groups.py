@@ -1,7 +1,7 @@
-"""fingerprint: what errors have in common, so that a thousand failures are shown as the three reasons they have.
+"""error_groups: computes a fingerprint of an error, by which similar failures are grouped.
 
-Guarantees: pure; 8 hexadecimal digits, the same for the same kind of end, program and last words, whatever numbers,
-            paths, names in quotes and long hexadecimal words stand in these.
+Guarantees: pure; 8 hexadecimal digits, the same for the same kind of end, program and last lines of output, whatever
+            numbers, paths, names in quotes and long hexadecimal words they contain.
 """
 
 from __future__ import annotations

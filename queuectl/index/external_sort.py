@@ -1,7 +1,7 @@
-"""sorting: any number of ids, or other lines of ASCII, in order, with bounded memory.
+"""external_sort: sorts any number of ids, or other lines of ASCII, with bounded memory.
 
 The index is compared and loaded in the order of ids: neighbours on disk are touched together (seven times faster at a
-million jobs than in the order in which a directory lists them), and what has vanished shows up by itself.
+million jobs than in the order in which a directory lists them), and removed jobs are found by the merge.
 
 Source: external merge sort; Knuth, TAOCP vol. 3, § 5.4.
 """

@@ -1,10 +1,10 @@
-"""lock: a lock under run/, and the one of them that is the right to write the index.
+"""lock: locks under run/, and the lock for writing the index.
 
-Owns:       run/index.lock: the supervisor holds it while it runs, else whoever brings the index up to date.
-Guarantees: it is the kernel's: free the moment its holder dies. A forked worker closes its copy with all it inherits, which
+Owns:       run/index.lock: the supervisor holds it while it runs, else the process that updates the index.
+Guarantees: the kernel releases it when its holder dies. A forked worker closes its copy with all it inherits, which
             unlocks nothing.
 Fails with: Busy.
-Cost:       microseconds where nobody holds it; the library for such locks takes 30 ms to import, a third of `list`, and 5 MB.
+Cost:       microseconds if it is free; the library for such locks takes 30 ms to import, a third of `list`, and 5 MB.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Lock:
         self._fd = -1
 
     def try_take(self, patience_s: float = 0.0, look_again_s: float = LOOK_AGAIN_S) -> bool:
-        """Wait for it, not longer than `patience_s`; False when somebody else still has it."""
+        """Wait for it at most `patience_s`; False when another process still has it."""
         monotonic = Clock().monotonic
         fd, deadline = self._files.open(self._path, APPEND), monotonic() + patience_s
         try:
@@ -82,7 +82,7 @@ class IndexLock(Lock):
         """Wait for it.
 
         Raises:
-            Busy: somebody holds it for longer than PATIENCE_S.
+            Busy: another process holds it for longer than PATIENCE_S.
         """
         if not self.try_take(PATIENCE_S):
             raise Busy(f"another process has been updating the index for {PATIENCE_S:g}s", "try again")

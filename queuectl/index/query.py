@@ -1,7 +1,7 @@
-"""pages: one page of the jobs that match a query.
+"""query: one page of the jobs that match a query.
 
 Owns:       the SQL of filters, orders and cursors.
-Guarantees: a cursor goes on behind the last row seen, whatever came or went meanwhile. Without tag and search, the
+Guarantees: a cursor continues after the last row seen, whatever was added or removed since. Without tag and search, the
             default order costs the same at a million jobs as at a hundred. Tag and search read every row of the states
             asked for, once; what they find is counted up to MANY.
 Fails with: UsageError (no such order, a cursor of another list), IndexUnavailable.
@@ -56,7 +56,7 @@ class Query:
             id; a `-` in front reverses it.
         limit: rows a page; None for all.
         cursor: where the page before ended; it goes with the same filters and order only.
-        is_counted: tell how many match altogether, which takes a look at all of them.
+        is_counted: count all matching jobs, which reads all of them.
         window: since and until as they were asked for, where that is not an instant: "2h" ago is one list, not many.
     """
 

@@ -1,9 +1,9 @@
-"""ahead: has the kernel fetch the next files while we read this one.
+"""readahead: asks the kernel to read the next files while this one is read.
 
 After a start of the machine, job files are not in memory, and reading one after the other leaves the disk idle between
 two (220 µs a file). Asked for 128 at a time, it works on many at once (some 35 µs a file).
 
-Source: posix_fadvise(2); preadv2(2), RWF_NOWAIT, which tells whether a file is in memory without waiting for it.
+Source: posix_fadvise(2); preadv2(2), RWF_NOWAIT, which reads only what is in memory.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _ask_for(spool: Spool, directory: str, job_id: str) -> bool:
     except BlockingIOError:
         os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
         return False
-    except (OSError, AttributeError):  # not every system or file system can tell
+    except (OSError, AttributeError):  # not every system or file system supports it
         return True
     finally:
         spool.files.close(fd)

@@ -1,4 +1,4 @@
-"""reader: what any process may ask the index.
+"""reader: the queries of the index that any process may run.
 
 Guarantees: reads only; every answer is of one moment. A file that was replaced meanwhile (a rebuild) is noticed at the
             next question. Whether the index shows the spool as it is now is another question: ask the supervisor to
@@ -130,7 +130,7 @@ class Reader:
         return [job_id for job_id, _ in self._database.all("ids_between", (prefix, f"{prefix}\x7f", limit))]
 
     def near(self, text: str) -> list[tuple[str, str]]:
-        """Return up to three jobs that somebody who typed `text` may have meant, each with its state."""
+        """Return up to three jobs whose ids are similar to `text`, each with its state."""
         from difflib import SequenceMatcher
 
         database = self._database
@@ -163,7 +163,7 @@ class Reader:
             while (row := database.one("oldest_ready", (queue, priority))) is not None:
                 priority = row[0]
                 oldest[queue] = min(row[1], oldest.get(queue, row[1]))
-        late = database.one("overdue", (now,))  # nobody has noticed yet that its time has come
+        late = database.one("overdue", (now,))  # due, but not updated yet
         if late is not None:
             oldest[late[0]] = min(late[1], oldest.get(late[0], late[1]))
         return oldest
@@ -211,7 +211,7 @@ class Reader:
         """Return what ever happened, as far as the index has seen it."""
         return statistics.Figures(self._database.all("totals"))
 
-    # --- for those who compare the index with the spool
+    # --- for comparing the index with the spool
 
     def meta(self, key: str) -> str | None:
         """Return what the index noted about itself."""

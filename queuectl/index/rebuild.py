@@ -1,4 +1,4 @@
-"""verify: the index built anew beside the old one, and the index compared with the spool row by row.
+"""rebuild: rebuilds the index beside the old one, and compares the index with the spool row by row.
 
 Source: spool/FORMAT.md § Index ("after sync it equals the spool exactly").
 """
@@ -36,9 +36,9 @@ MANY_JOBS = 5000
 def rebuild(
     spool: Spool, path: str, read_ahead: ReadAhead | None = None, *, examine: Examine = examine
 ) -> Iterator[Progress]:
-    """Build an index from nothing and put it in the place of the one at `path`.
+    """Build a new index and replace the one at `path`.
 
-    The caller holds run/index.lock, so nobody writes to the old one; readers notice the new file by themselves.
+    The caller holds run/index.lock, so no process writes to the old one; readers notice the new file by themselves.
 
     Args:
         read_ahead: processes that read the files meanwhile (processes.readers).
@@ -195,8 +195,8 @@ def _differing(in_spool: list[Any], in_index: tuple[Any, ...]) -> tuple[int, ...
 def _readings(spool: Spool, job_id: str) -> Iterator[Job | None]:
     """Yield what the index may say of an id: the first job of that name, or that there is none.
 
-    In pending/ a torn file could be half of what a stranger writes, and is no job for a while: until then the index may
-    as well show what there is besides.
+    In pending/ a torn file could be the unfinished write of another program, and is not a valid job yet: until then the
+    index may show a file of that name in another directory.
     """
     for directory in DIRECTORIES:
         try:

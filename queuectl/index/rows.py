@@ -1,4 +1,4 @@
-"""rows: a job as the index keeps it: one list of plain values, in the order of COLUMNS.
+"""rows: a job as a row of the index: a list of plain values in the order of COLUMNS.
 
 Owns:       COLUMNS, and how a job becomes a row. Workers use it too and send rows as JSON, so nothing here imports
             sqlite3.
@@ -94,7 +94,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         _ready(job),
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
-    # A history may be a stranger's, and a compacted one is not checked member by member.
+    # Another program may have written the history, and a compacted one is not checked member by member.
     for at, limit in TEXTS:
         value = row[at]
         if value is not None and not (type(value) is str and len(value) <= limit and value.isascii()):

@@ -1,8 +1,8 @@
-"""minutes: what happened in each minute: throughput by outcome, and how long jobs waited and ran.
+"""statistics: counts for each minute: throughput by outcome, and how long jobs waited and ran.
 
 Owns:       BOUNDS; how old minutes are put together; percentiles from a histogram.
-Guarantees: written by triggers in the same transaction as the rows they tell of, so a crash, a second look at the spool
-            and the deletion of jobs neither lose nor double anything. At most some 40,000 rows a queue.
+Guarantees: written by triggers in the same transaction as the rows that they count, so a crash, another sync
+            and the deletion of jobs neither lose nor double a count. At most some 40,000 rows a queue.
 Source:     schema.sql (the numbers of the buckets must agree); FEATURES row 25.
 """
 

@@ -1,9 +1,8 @@
-"""sync: brings the index to equal the spool, a piece at a time, beside everything else.
+"""sync: makes the index equal to the spool, in small steps between other work.
 
-Owns:       the comparison; who reads a job's file for the index.
-Guarantees: afterwards every job is in the index as its file has it, and nothing else is. A file that moves while this
-            goes on is neither lost nor doubled: what does not match is looked for wherever it may lie, and read there,
-            at that moment; a row is removed only when the job is in no directory. The first directory of
+Owns:       the comparison; reading job files for the index.
+Guarantees: afterwards the index has every job as its file has it, and no other job. A file that moves meanwhile is
+            neither lost nor doubled: what does not match is searched in all directories and read there at that moment; a row is removed only when the job is in no directory. The first directory of
             DIRECTORIES in which an id reads as a job is the one that counts, as in Spool.find. Memory is bounded.
             Pending jobs come first; when the index knows none, the first of them come before the directory is listed
             to its end.
@@ -94,16 +93,16 @@ def sync(
     read_ahead: ReadAhead | None = None,
     examine: Examine = examine,
 ) -> Iterator[Progress]:
-    """Compare the spool with the index and put right what differs.
+    """Compare the spool with the index and correct the index.
 
     Args:
         full: compare every file, also where nothing has changed since the last clean close.
         exact: compare inode, size and ctime of each file of a directory that changed. Without it the name and the
             inode are compared, which is four times as fast; the next exact sync compares such a directory once more.
-        watched: file-system events tell the caller of what is moved into directories while this goes on; else they
-            are compared again at the end.
-        read_ahead: others who read files while this goes on, for where nearly all are new.
-        examine: looks at what lies in pending/; `inspect` leaves invalid files where they are.
+        watched: the caller gets file-system events for files that are moved into directories meanwhile; else the
+            directories are compared again at the end.
+        read_ahead: processes that read files meanwhile, useful where nearly all are new.
+        examine: reads an entry of pending/; `inspect` leaves invalid files where they are.
 
     Yields:
         The same Progress after each piece of some 5 ms, with `fresh` and `later` of that piece.

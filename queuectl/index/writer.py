@@ -1,4 +1,4 @@
-"""writer: the one process that writes the index: rows come in, are kept a moment, and are written together.
+"""writer: writes the index: buffers rows and writes them together.
 
 Owns:       the buffer between reports and disk, and what becomes due.
 Guarantees: only the last row of an id in a batch is written; what `due` answers includes everything put before; memory
@@ -73,11 +73,11 @@ class Writer:
     Attributes:
         was_rebuilt: the file was missing, damaged or another version's, so this began empty.
         needs_sync: rows may be missing; `sync` makes it False.
-        epoch: counts reopenings, for those who hold on to what they once asked.
+        epoch: counts reopenings, so that callers can discard older answers.
         unsettled: names in pending/ that are no jobs yet; the next `sync` looks at them whatever their directory says.
         is_unsettled: there are more of them than are remembered.
         invalid: those of them that will be rejected as soon as a supervisor runs.
-        seal: what is written at a clean close so that the next opening need not compare everything (seal.py).
+        seal: what is written at a clean close so that the next opening need not compare everything (clean_shutdown.py).
     """
 
     def __init__(self, path: str, clock: Clock | None = None) -> None:
@@ -168,7 +168,7 @@ class Writer:
 
     @property
     def is_in_place(self) -> bool:
-        """Tell whether the path still names the file that is open here; else `reopen`, for nobody else sees it."""
+        """Return whether the path still names the open file; if not, call `reopen`, because no reader sees this file."""
         return self._database.is_in_place
 
     # --- writing

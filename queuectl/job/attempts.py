@@ -1,6 +1,6 @@
-"""attempts: what a job's history says, one row an attempt.
+"""attempts: a job's history as a table, one row an attempt.
 
-Guarantees: pure; whatever a history may hold makes rows.
+Guarantees: pure; every history makes rows.
 """
 
 from __future__ import annotations
@@ -43,5 +43,5 @@ def attempts_of(history: Sequence[Row], created_at: float, run_at: float | None)
 def tries(state: str, attempts: int, failures: int, max_retries: int) -> tuple[int, int]:
     """Return how many attempts there were and how many there may be; what cost no retry makes both grow."""
     without_verdict = 1 if state in ("processing", "completed") else 0
-    without_failure = max(0, attempts - without_verdict - failures)  # a history made by hand may tell of no start
+    without_failure = max(0, attempts - without_verdict - failures)  # a history written by hand may have no `started`
     return attempts, max(attempts, without_failure + max_retries + 1)

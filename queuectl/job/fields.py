@@ -1,8 +1,8 @@
-"""fields: what an author may say about a job, and the ids of jobs.
+"""fields: the members that an author may write into a job, and the ids of jobs.
 
 Owns:       FIELDS, the table of everything an author may write; the grammar of ids; the checks that FIELDS is made of.
-Guarantees: `validate` accepts a job only when nothing in it can surprise the program later; what depends on
-            the running system (a missing directory, arguments that are too long together) is left to the attempt.
+Guarantees: `validate` accepts a job only if no member can cause an error later; what depends on the running system
+            (a missing directory, arguments that are too long together) is checked by the attempt.
 Fails with: InvalidField, naming the field, what was expected and what was found.
 """
 

@@ -1,7 +1,7 @@
-"""history: the events of a job, what each of them says and where it leads.
+"""history: the events of a job, their members and the directory each one leads to.
 
 Owns:       the table of events, the members of an entry, and the directories that events lead to.
-Guarantees: pure; an entry that `wrong_with` passes can be folded, shown and counted without surprise.
+Guarantees: pure; an entry that `wrong_with` passes can be folded, shown and counted without an error.
 Source:     spool/FORMAT.md § History.
 """
 

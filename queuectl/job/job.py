@@ -1,4 +1,4 @@
-"""job: a job as everybody sees it, folded from the author's members, the directory and the history.
+"""job: the view of a job, computed from the author's members, the directory and the history.
 
 Owns:       the states, and how each event changes the view.
 Guarantees: pure; the same file in the same directory folds to the same job; a compaction changes nothing but `history`.
@@ -45,7 +45,7 @@ class Job:
         run_at: not to be started before this instant.
         last_event: the newest event that is not an edit, which the state follows; "" before the first.
         is_torn: its file ended in a growth that did not complete.
-        waits: who wants it to wait until then: nobody, author, retry or snooze.
+        waits: why it waits until then: nobody (it does not), author, retry or snooze.
         removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
     """
 
@@ -77,7 +77,7 @@ class Job:
     )
 
     def __init__(self, job_id: str, record: Record, directory: str, seen_at: float) -> None:
-        """Fold; `seen_at` (the file's mtime) stands in for a `created_at` that nobody has written yet."""
+        """Fold; `seen_at` (the file's mtime) is used while there is no `created_at`."""
         fields = record.fields
         self.id = job_id
         self.directory = directory

@@ -2,8 +2,8 @@
 
 A job file is one JSON object: the author's members, then `history`, a list that only ever grows.
 
-Guarantees: what `parse` accepts and `growth` extends, `parse` accepts again; the author's bytes are carried over as
-            they are, edits aside; an appended entry is at most MAX_ENTRY_BYTES.
+Guarantees: `parse` accepts what `growth` has extended; the author's bytes are kept as they are, except
+            for edits; an appended entry is at most MAX_ENTRY_BYTES.
 Fails with: InvalidData, with line, column and what was expected.
 Source:     RFC 8259; spool/FORMAT.md § The file, § Appending.
 """
@@ -44,15 +44,15 @@ OPEN_HISTORY = b"," + BEGIN_HISTORY
 
 
 class Record:
-    """What one job file says.
+    """The content of one job file.
 
     Attributes:
         fields: the author's members, in the author's order, without edits.
         history: the entries, oldest first.
         body: the bytes up to where the next entry is written.
         tail: the bytes from there to the end of the file, as they stand on the disk.
-        has_history: the file has a `history` member, so it was written or taken by QueueCTL.
-        torn: the file ends in a growth that did not complete: `tail` has to be cut off before the next one.
+        has_history: the file has a `history` member, so QueueCTL wrote or claimed it.
+        torn: the file ends in an incomplete write: `tail` must be cut off before the next one.
         bracket_at: the place of the author's last bracket, where the file still has it and `body` has the comma that
             follows; None once the file has that too.
     """
@@ -232,7 +232,7 @@ def parse(data: bytes) -> Record:
 
 
 def _without_changes(entry: Entry) -> Entry:
-    """Return an entry whose edit the author's members show; when it is to run is decided by the last who said so."""
+    """Return an entry whose edit the author's members show; the last member that sets the time decides when it runs."""
     made = {key: value for key, value in entry.items() if key != "set"}
     if "run_at" in entry.get("set", ()):
         made["run_at"] = entry["set"]["run_at"] or entry["at"]
@@ -267,19 +267,19 @@ def _too_long(size: int, limit: int) -> InvalidData:
 
 
 def parse_torn(data: bytes, *, without_history: bool) -> Record | None:
-    """Read a job file that `parse` does not accept, because its last growth did not complete.
+    """Read a job file that `parse` does not accept because its last write is incomplete.
 
     Args:
         without_history: also accept a whole object without a history that something else follows. Right in
-            processing/, done/ and dead/, and where the inode has `MARK`; else wrong in pending/, where a stranger's file
-            is to be what he meant.
+            processing/, done/ and dead/, and where the inode has `MARK`; else wrong in pending/, where the file may be the
+            unfinished write of another program.
 
     Returns:
-        The record before the torn growth; None when the file is not a job with a torn growth.
+        The record before the torn write; None when the file is not a job with a torn write.
     """
     text = text_before_damage(data)
     if len(data) > MAX_FILE_BYTES or (len(text.encode()) == len(data) and is_json(text)):
-        return None  # a whole text that breaks another rule was written so
+        return None  # a complete text that breaks another rule was not torn
     end = 0
     for key, _, begin, after in members(text):
         if key == "history":
@@ -292,9 +292,9 @@ def parse_torn(data: bytes, *, without_history: bool) -> Record | None:
 
 
 def _begun(data: bytes, text: str, bracket: int) -> Record | None:
-    """Read a first growth behind the author's last bracket, which has not given way yet; None when no entry is there.
+    """Read a first entry behind the author's last bracket, which is not a comma yet; None when there is no entry.
 
-    No more bytes could make a job of such a file: it is half of nobody's.
+    Such a file cannot be the unfinished write of another program: no further bytes would make it valid.
     """
     joined = f"{text[:bracket]},{text[bracket + 1 :]}"
     start = next((begin for key, _, begin, _ in members(joined) if key == "history"), None)
@@ -309,7 +309,7 @@ def _begun(data: bytes, text: str, bracket: int) -> Record | None:
 
 
 def _end_of_entries(text: str, bracket: int) -> int:
-    """Return the end of the last entry that is whole and has something behind it to prove it."""
+    """Return the end of the last whole entry; the character after an entry proves that it is whole."""
     end = at = bracket + 1
     while (found := value_at(text, skip(text, at))) is not None and not wrong_with(found[0]):
         at = skip(text, found[1])

@@ -1,4 +1,4 @@
-"""jsonengine: the standard library's JSON scanner and encoder, without the rest of `json`.
+"""json_engine: the standard library's JSON scanner and encoder, without the rest of `json`.
 
 `json` imports `re`, which takes longer than all else that `queuectl enqueue` does together; the C functions it is built
 on do not. Where they are not as CPython 3.10 to 3.14 has them, `json` itself is used.
@@ -67,7 +67,7 @@ def make_scanner(
             from json import JSONDecodeError
 
             raise JSONDecodeError("Expecting value", text, stop.value) from None
-        except SystemError:  # the error of `json` that it means to raise is not there before somebody has imported it
+        except SystemError:  # it raises an error of `json`, which must be imported first
             import json.decoder  # noqa: F401
 
             return scan_once(text, at)

@@ -1,7 +1,7 @@
-"""retry: what becomes of a job after an attempt. Here, and nowhere else, a retry delay is computed.
+"""retry: decides what happens to a job after an attempt. The only place where a retry delay is computed.
 
-Guarantees: pure; a job runs at most 1 + max_retries times between two revivals, interruptions, snoozes and stops aside,
-            of which each kind has a limit in a row.
+Guarantees: pure; a job runs at most 1 + max_retries times between two revivals, not counting interruptions, snoozes and stops;
+            each of these has a limit in a row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""jsontext: the JSON that a job may be written in, and where a text departs from it.
+"""strict_json: the JSON that a job may be written in, and where a text is not valid.
 
 Guarantees: what `read_object` accepts holds no duplicate key, NaN, infinity, NUL or half surrogate pair, is at most
             MAX_DEPTH deep, and no number in it is longer than MAX_DIGITS.
@@ -34,11 +34,11 @@ WORDS = {
 
 
 class _Refused(ValueError):
-    """Something that the decoder would accept and we do not."""
+    """Text that the decoder accepts and a job file must not contain."""
 
 
 class _Fault(Exception):
-    """The first thing in a text that is not accepted, and its place."""
+    """The first error in a text, and its place."""
 
     def __init__(self, at: int, message: str) -> None:
         super().__init__(message)

@@ -1,6 +1,6 @@
-"""value: small values that are equal when they are of one kind and say the same.
+"""value: small values that compare by class and members.
 
-Why not `dataclasses`: that brings `inspect`, and a megabyte and a half with it, into the supervisor and every worker.
+Why not `dataclasses`: it imports `inspect`, which costs the supervisor and every worker 1.5 MB.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """A value whose kind names its members in `__slots__`; it is not to be changed."""
+    """An immutable value; its class names the members in `__slots__`."""
 
     __slots__: tuple[str, ...] = ()
 

@@ -1,7 +1,7 @@
-"""waiting: jobs that somebody waits for, also when their files are taken away.
+"""awaited: the state of jobs that a caller waits for, also when their files are removed.
 
-Guarantees: a job that still runs is waited for, for who runs it writes its file anew when it settles it; any other that
-            is gone is an error that names it.
+Guarantees: a running job whose file is missing is waited for, because its worker writes the file again when it settles
+            the job; any other missing job is an error that names it.
 Fails with: NotFound (there never was one), JobFailed (it was removed), InvalidData.
 """
 
@@ -19,7 +19,7 @@ SETTLED_S = 1.0  # from the end of a run until its file is there again
 
 
 class AwaitedJobs:
-    """What was last seen of each job."""
+    """The last known state of each awaited job."""
 
     def __init__(self, spool: SpoolContext) -> None:
         self._spool = spool
@@ -27,7 +27,7 @@ class AwaitedJobs:
         self._missing_since: dict[str, float] = {}
 
     def read(self, job_id: str) -> Job:
-        """Return the job as it is now; where its file is missing and may come back, as it was last seen."""
+        """Return the current job, or its last known state while its file is missing and may come back."""
         try:
             job = read(self._spool, job_id)
         except NotFound:

@@ -1,10 +1,10 @@
 """claim: a job plus the right to change it.
 
 Owns:       the verbs that change one job; only a Claim has them.
-Guarantees: the verdict is written before the move; nothing in done/ or dead/ ever says "run me"; a verdict that is
-            written is never written again, only filed.
+Guarantees: the verdict is written before the move; no file in done/ or dead/ has a last event that asks for a run; a
+            verdict is written once and then only carried out.
 Fails with: SpoolFull (nothing was changed), Conflict (wrong state), Busy (another program interfered); OSError where
-            the disk fails: the job is then as before or after the verb, and recovery finishes what was begun.
+            the disk fails: the job is then as before or after the operation, and recovery finishes it.
 Source:     spool/FORMAT.md § Transitions.
 """
 
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from queuectl.spool.locked_file import LockedFile
 
 COMPACT_AT_BYTES = 64 << 10
-# On a full disk these are moved without being written: a file in done/ or dead/ that says nothing has completed or died.
+# On a full disk these are not written, only moved: a file in done/ or dead/ without a verdict has completed or died.
 MOVED_BARE = frozenset(("completed", "died", "expired"))
 
 
 class Claim:
-    """A locked job; close it, or use it in a `with` statement, to give it up.
+    """A locked job; close it, or use it in a `with` statement, to unlock it.
 
     Attributes:
         job: the job as it was read under the lock, kept up to date as it changes.
@@ -64,7 +64,7 @@ class Claim:
         self.close()
 
     def close(self) -> None:
-        """Give the job up: the lock is free at once. Closing twice is harmless."""
+        """Unlock the job at once. Closing twice is harmless."""
         self._file.close()
 
     @property
@@ -98,7 +98,7 @@ class Claim:
     # --- the verbs of a running job (processing/)
 
     def enter(self, worker: str) -> None:
-        """Move a waiting job to processing/ and write `started`; used by `intake.claim`, which decides that it may.
+        """Move a waiting job to processing/ and write `started`; used by `intake.claim`, which has checked that it may start.
 
         Crash: in pending/; in processing/ without `started` (nothing ran); or with it (recovery counts an interruption).
         """
@@ -106,7 +106,7 @@ class Claim:
         try:
             self.start(worker)
         except (SpoolFull, OSError):
-            if not self.record.torn:  # else recovery, which can mend it, finds it here
+            if not self.record.torn:  # else it stays here for recovery, which repairs it
                 self.put_back()
             raise
 
@@ -119,7 +119,7 @@ class Claim:
         self._file.has_started = True
 
     def finish_start(self) -> None:
-        """Do what is left of `start` and may be done while the command runs: see `LockedFile.finish_growth`.
+        """Finish `start` while the command runs: see `LockedFile.finish_growth`.
 
         Crash: as after `start`.
         """
@@ -129,7 +129,7 @@ class Claim:
     # `commit=False` the verdict is only written; `group_commit.commit_group` makes it durable and moves the job.
 
     def finish(self, details: dict[str, Any], *, commit: bool = True) -> str:
-        """File the job in done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
+        """Move the job to done/ as completed. Crash: recovery finishes the move, or counts an interruption."""
         return self._settle({"event": "completed", "at": self._now(), **details}, commit=commit)
 
     def reschedule(self, event: str, run_at: float, details: dict[str, Any], *, commit: bool = True) -> str:
@@ -145,7 +145,7 @@ class Claim:
         return self._settle({"event": event, "at": self._now(), "reason": reason, **details}, commit=commit)
 
     def interrupt(self, error: str) -> None:
-        """Count an attempt of which nobody saw the end, and put the job back or bury it."""
+        """Count an attempt whose end was not seen, and put the job back or move it to dead/."""
         settings = self._spool.settings
         policy = self.job.fields.get("on_interrupt", settings.on_interrupt)
         if policy == "bury" or self.job.interruptions + 1 >= settings.max_interruptions:
@@ -160,7 +160,7 @@ class Claim:
     # --- the verbs of a job that does not run
 
     def cancel(self, details: dict[str, Any] | None = None, *, commit: bool = True) -> str:
-        """File the job in done/ as cancelled; one that has ended already stays as it is.
+        """Move the job to done/ as cancelled; a job that has ended already does not change.
 
         Raises:
             SpoolFull: nothing was changed.
@@ -172,13 +172,13 @@ class Claim:
     def revive(self) -> None:
         """Move a job from done/ or dead/ back to pending/ with a fresh retry budget.
 
-        The one verb that moves first and then grows, so that nothing in done/ or dead/ ever says "run me". Removes an
+        The only operation that moves first and then writes, so that no file in done/ or dead/ asks for a run. Removes an
         `expires_at` that has passed.
 
         Raises:
             SpoolFull: nothing was changed.
 
-        Crash: in pending/ with a terminal last event: whoever claims next moves it back. Not acknowledged.
+        Crash: in pending/ with a terminal last event: the next claim moves it back. Not acknowledged.
         """
         if self.directory not in (DONE, DEAD):
             raise Conflict(f"job {self.job.id} is {self.job.state}; only a finished or dead job can be revived")
@@ -204,7 +204,7 @@ class Claim:
         self._grow_to_run({"event": "released", "at": self._now()}, self._grow_in_pending)
 
     def edit(self, changes: dict[str, Any]) -> None:
-        """Change what the author said; a member set to None is taken away.
+        """Change members that the author wrote; a member set to None is removed.
 
         Raises:
             InvalidData: it would not be a valid job, or expire before it can start.
@@ -221,7 +221,7 @@ class Claim:
             raise InvalidData(f"this edit cannot be made: {wrong}")
         self._keep_birth(entry)
         rewritten = self.record.with_edit(entry)
-        parse(rewritten.body + rewritten.tail)  # whatever else is wrong must show before it is written
+        parse(rewritten.body + rewritten.tail)  # any other error must be found before it is written
         if self._can_append(entry):
             self._grow_in_pending(entry)
         else:
@@ -231,7 +231,7 @@ class Claim:
             self._spool.note_change(self.job.id)
 
     def _can_append(self, entry: Entry) -> bool:
-        """Tell whether an edit fits into an entry, and reads as well there as among the author's members."""
+        """Return whether an edit fits into a history entry, and is valid there."""
         if len(encode(entry)) > MAX_ENTRY_BYTES or self.record.grow_at > MAX_BYTES // 2:
             return False
         grown = self.record.grown(entry, self.record.growth(entry))
@@ -287,7 +287,7 @@ class Claim:
     # --- growing, then moving
 
     def _grow_to_run(self, entry: Entry, grow: Callable[[Entry], None]) -> None:
-        """Grow by an entry that asks for a run; the same entry removes an expiry by which the job would end instead."""
+        """Append an entry that asks for a run; the same entry removes an expiry that has passed."""
         expiry = self.job.expires_at
         if expiry is None or expiry >= self._spool.clock.now():
             grow(entry)
@@ -305,13 +305,13 @@ class Claim:
 
     def _keep_birth(self, entry: Entry) -> None:
         if not self.record.history and "created_at" not in self.record.fields:
-            entry["created_at"] = spell(self.job.created_at)  # the mtime, which told it so far, is about to change
+            entry["created_at"] = spell(self.job.created_at)  # it was the mtime, which is about to change
 
     def _compact(self) -> None:
         try:
             self._file.replace(self.record.compacted(self.job.compacted(self._spool.clock.now())))
         except SpoolFull:
-            return  # it grows on as it is, for the time being
+            return  # the history is compacted later
 
     def _check_pending(self) -> None:
         if self.directory != PENDING:
@@ -319,10 +319,10 @@ class Claim:
 
     def _grow_in_pending(self, entry: Entry) -> None:
         self._check_pending()
-        self._spool.note_change(self.job.id)  # whoever dies before the second note has told the index all the same
+        self._spool.note_change(self.job.id)  # noted before the change, in case this process dies after it
         self._grow(entry)
         self._file.sync()
-        self._spool.note_change(self.job.id)  # for an index that has looked in between
+        self._spool.note_change(self.job.id)  # and after it, for an index that has read the file in between
 
     def _settle(self, entry: Entry, *, commit: bool = True) -> str:
         """Write a verdict and carry it out; returns its event.
@@ -383,7 +383,7 @@ class Claim:
         target = leads_to(self.record.history)
         if target is None or target == self.directory:
             return False
-        self._file.sync()  # whoever wrote it may have died before he could
+        self._file.sync()  # the process that wrote it may have died before it synced
         self._move(target)
         self._sync_directories(target)
         return True
@@ -394,7 +394,7 @@ class Claim:
         self.job.id = job_id
 
     def copy(self) -> None:
-        """Put the job into an inode that nobody else knows."""
+        """Copy the job into a new inode, to which no other program has a name or a descriptor."""
         self._file.replace(self.record.rewritten())
 
     def _move(self, target: str) -> None:
@@ -413,6 +413,6 @@ class Claim:
 def left_by(directory: str) -> tuple[str, ...]:
     """Return the directories to sync once a job that lay in `directory` is removed.
 
-    Nobody has synced those that it left on its way: a power cut could bring an old name back.
+    The directories that it left earlier were not synced: a power cut could bring an old name back.
     """
     return (directory, *{PENDING, PROCESSING} - {directory})

@@ -1,7 +1,7 @@
-"""publish: how a job comes into pending/.
+"""enqueue: writes new jobs into pending/.
 
-Guarantees: a job appears whole and at once, or not at all; nothing that `claim` would refuse is acknowledged; of all
-            who enqueue one id, one succeeds.
+Guarantees: a job appears whole and at once, or not at all; a job that `claim` would refuse is not acknowledged; of
+            all processes that enqueue the same id, one succeeds.
 Fails with: InvalidData, Conflict, SpoolFull; OSError where the disk fails.
 Source:     spool/FORMAT.md § Transitions (enqueue); qmail INTERNALS (publish by link); open(2) O_TMPFILE.
 """
@@ -69,11 +69,11 @@ def least_free(settings: Settings, total_bytes: int) -> int:
 
 
 class New:
-    """A job whose bytes are written and that has no name in pending/ yet.
+    """A job that is written and has no name in pending/ yet.
 
     Attributes:
-        fields: as its author wants it.
-        fd: of its file; the one who made it publishes or discards it.
+        fields: the members that the author gave.
+        fd: of its file; the caller of `_prepare` publishes or discards it.
     """
 
     __slots__ = ("fd", "fields", "job_id", "name", "size")
@@ -126,7 +126,7 @@ def enqueue_many(
                 yield from _publish_group(spool, group)
         yield from _publish_group(spool, group)
     finally:
-        for found in group:  # those that an error or the end of the caller has kept from being published
+        for found in group:  # not published because of an error, or because the caller stopped
             if isinstance(found, New):
                 _discard(spool, found)
 
@@ -134,7 +134,7 @@ def enqueue_many(
 def _publish_group(
     spool: SpoolContext, group: list[New | InvalidData | Conflict]
 ) -> Iterator[str | InvalidData | Conflict]:
-    """Give the jobs of a group their names, and yield what became of each once all are durable; empties the group."""
+    """Give the jobs of a group their names, and yield the result of each once all are durable; empties the group."""
     news = [found for found in group if isinstance(found, New)]
     answers: list[str | InvalidData | Conflict] = []
     try:
@@ -164,7 +164,7 @@ def _full_or(spool: SpoolContext, error: OSError) -> Exception:
 
 
 def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
-    """Write a job's bytes. Crash: nothing is left, or litter in tmp/ where files without a name do not exist."""
+    """Write a job's file. Crash: nothing is left, or a file in tmp/ where unnamed files do not exist."""
     if "history" in fields:
         raise InvalidField("history", 'a new job has no "history"')
     now = spool.clock.now()
@@ -174,7 +174,7 @@ def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
     if "id" not in fields:
         made = {"id": new_id(now), **made}
     data = _render(made, is_checked=isinstance(fields, Checked))
-    if "id" in fields:  # most conflicts are found here, before a file has been made for nothing
+    if "id" in fields:  # finds most conflicts before a file is created
         _refuse_known(made["id"], lies_in(spool, made["id"]))
     files, tmp = spool.files, spool.layout.tmp
     fd, name = -1, None
@@ -199,7 +199,7 @@ def _publish(spool: SpoolContext, new: New) -> str:
             _publish_promised(spool, new)
         else:
             _link(spool, new)
-    except FileExistsError:  # another process drew the same number in the same millisecond
+    except FileExistsError:  # another process generated the same id in the same millisecond
         return enqueue(spool, new.fields)
     finally:
         _discard(spool, new)  # and with it the lock, so that the job can be claimed
@@ -207,8 +207,8 @@ def _publish(spool: SpoolContext, new: New) -> str:
 
 
 def _publish_promised(spool: SpoolContext, new: New) -> None:
-    """Publish under an id that may be taken, here or in another directory, now or this very moment."""
-    spool.files.try_lock(new.fd)  # nobody claims it before we have looked elsewhere
+    """Publish under an id that another job may have, or may get at this moment, in any directory."""
+    spool.files.try_lock(new.fd)  # it cannot be claimed before the other directories are checked
     try:
         _link(spool, new)
     except FileExistsError:
@@ -230,12 +230,12 @@ def _link(spool: SpoolContext, new: New) -> None:
 
 
 def _discard(spool: SpoolContext, new: New) -> None:
-    """Let go of a job's file; what has no name in pending/ is gone, or is litter."""
+    """Close a job's file, and remove it if it has only a temporary name."""
     fd, name = new.fd, new.name
     new.fd, new.name = -1, None
     try:
         if fd >= 0:
-            spool.files.close(fd)  # what has to be on the disk is there by now
+            spool.files.close(fd)  # it was synced before, if it had to be
     except OSError:
         pass
     try:
@@ -253,9 +253,9 @@ def _render(fields: Mapping[str, Any], *, is_checked: bool) -> bytes:
         validate(fields)
         return data
     try:
-        parse(data)  # as whoever claims it will: Python's values can hold what JSON, or a command, cannot
+        parse(data)  # as the claim will: Python values can hold what JSON or a command cannot
     except InvalidData:
-        validate(fields)  # says it without a place in a text that the caller has never seen
+        validate(fields)  # its error names no line of a text that the caller has not seen
         raise
     return data
 
@@ -268,7 +268,7 @@ def lies_in(spool: SpoolContext, job_id: str) -> str | None:
 def known_in(spool: SpoolContext, job_id: str) -> str | None:
     """Return the directory, pending/ aside, in which a job of this id lies.
 
-    The order is that in which jobs move on, so that one on its way is not missed.
+    The order is the one in which jobs move, so that a moving job is not missed.
     """
     for directory in (PROCESSING, DONE, DEAD):
         if spool.files.exists(spool.layout.job(directory, job_id)):

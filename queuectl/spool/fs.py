@@ -1,8 +1,8 @@
-"""files: every system call on the spool, one small method each.
+"""fs: every system call on the spool, one small method each.
 
 Owns:       rename, link, unlink, fsync, flock and leases. Tests hand a Spool a subclass of Files that kills, fails or
             records at any of these methods; nothing else in the product changes files of the spool.
-Guarantees: no move overwrites; a short write is an error; nothing waits for another process, run/changes aside.
+Guarantees: no move overwrites; a short write is an error; nothing waits for another process, except for the lock of run/changes.
 Source:     open(2), renameat2(2), flock(2), fcntl(2) § leases, link(2) (AT_SYMLINK_FOLLOW of /proc/self/fd).
 """
 
@@ -163,7 +163,7 @@ class Files:
             self.sync(fd)
 
     def _unwritten_bytes(self) -> int:
-        """Return how much all programs have written that is not on the disks yet; 0 where nobody says."""
+        """Return how much all programs have written that is not on the disks yet; 0 where that is unknown."""
         try:
             with open(MEMINFO, encoding="ascii") as file:
                 words = [line.split() for line in file if line.startswith(("Dirty:", "Writeback:"))]
@@ -196,11 +196,11 @@ class Files:
     # --- locks
 
     def try_lock(self, fd: int) -> bool:
-        """Take the exclusive lock of an open file; False when somebody else has it."""
+        """Take the exclusive lock of an open file; False when another process has it."""
         return self._flock(fd, fcntl.LOCK_EX)
 
     def is_locked(self, fd: int) -> bool:
-        """Tell whether somebody holds the exclusive lock of an open file; two who ask do not disturb each other."""
+        """Return whether a process holds the exclusive lock of an open file; two processes may ask at the same time."""
         return not self._flock(fd, fcntl.LOCK_SH)
 
     def _flock(self, fd: int, kind: int) -> bool:
@@ -248,7 +248,7 @@ class Files:
         return open_private(path, CREATE), path
 
     def fresh_name(self, directory: str) -> str:
-        """Return a path that nobody else uses."""
+        """Return a path that no other process uses."""
         self._made += 1
         return f"{directory}/{os.getpid()}.{self._made}.{os.urandom(6).hex()}"
 
@@ -262,7 +262,7 @@ class Files:
             try:
                 os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
             except OSError as error:
-                error.filename, error.filename2 = target, None  # the other name is nobody's
+                error.filename, error.filename2 = target, None  # the other name is temporary
                 raise
         else:
             self.move(path, target)
@@ -279,7 +279,7 @@ class Files:
         """Rename, never overwriting: raises FileExistsError when the target exists.
 
         Args:
-            is_fresh: nobody else can have this name, so that an ordinary rename overwrites nothing either.
+            is_fresh: no other process can have this name, so an ordinary rename overwrites nothing either.
 
         Crash: where the system cannot do it at once, the file may have both names, unless `is_fresh`.
         """

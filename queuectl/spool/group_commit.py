@@ -1,7 +1,7 @@
-"""filing: carrying out verdicts that were written, those of many jobs together.
+"""group_commit: makes the verdicts of many jobs durable together and moves the jobs.
 
-Guarantees: of each job as if it were alone: its verdict is durable before it moves, and the move before it counts as
-            filed. What goes wrong with one keeps none of the others back.
+Guarantees: for each job the same as for a single one: its verdict is durable before it moves, and the move before it
+            counts as committed. A failure of one job does not affect the others.
 Source:     spool/FORMAT.md § Transitions (finish many).
 """
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def commit_group(spool: SpoolContext, claims: Iterable[Claim]) -> dict[Claim, Exception]:
-    """Sync the verdict of each, move each where it leads, sync each directory once.
+    """Sync the verdict of each job, move each job accordingly, sync each directory once.
 
     Returns:
-        What failed, by job: SpoolFull, Replaced or OSError; for these it may be called again. The others are filed.
+        What failed, by job: SpoolFull, Replaced or OSError; for these it may be called again. The others are committed.
 
     Crash: recovery finishes the moves.
     """

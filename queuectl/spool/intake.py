@@ -1,8 +1,8 @@
-"""intake: how a file in pending/ becomes a running job, or is set aside.
+"""intake: decides whether a file in pending/ is started, waits or is rejected.
 
-Owns:       every decision about files that strangers may have written.
-Guarantees: nothing that is not a whole, valid, quiet job of ours is started; nothing is dropped silently; a bad file
-            costs the others nothing. All that decides is read under the lock.
+Owns:       every decision about files that other programs may have written.
+Guarantees: only a whole and valid job of this user that nobody is writing is started; no file is dropped silently;
+            an invalid file does not affect the others. Every decision is based on what is read under the lock.
 Source:     spool/FORMAT.md § Foreign files, § Transitions (claim).
 """
 
@@ -98,9 +98,9 @@ class ClaimRefused:
 
 
 def examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
-    """Look at an entry of pending/ without claiming it; set it aside when it can never be a job.
+    """Read an entry of pending/ without claiming it; reject it if it can never be a valid job.
 
-    Opens for reading only: opening for writing would raise the event that brought us here.
+    Opens for reading only: opening for writing would cause another inotify event.
     """
     if is_ignored(name):
         return ClaimRefused(RefusalReason.IGNORED)
@@ -132,7 +132,7 @@ def examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
 
 
 def inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
-    """Look at an entry of pending/ and change nothing: for processes that only read.
+    """Read an entry of pending/ and change nothing: for processes that only read.
 
     Returns:
         As `examine`, which rejects what this calls invalid, and renames or rejects what this calls misnamed.
@@ -168,7 +168,7 @@ def _invalid(_spool: SpoolContext, name: str, reason: str) -> ClaimRefused:
 
 
 def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused:
-    """Take a waiting job and write `started`; the command may be started once this returns a Claim.
+    """Lock a waiting job, move it to processing/ and write `started`; the command may be started once this returns a Claim.
 
     Args:
         worker: the name written into the history.
@@ -202,7 +202,7 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused
 
 
 def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = None) -> int | ClaimRefused:
-    """Open a file of pending/; what cannot be a job's file is given to `refuse`, by default to be rejected."""
+    """Open a file of pending/; an entry that cannot be a job file is passed to `refuse`, which rejects it by default."""
     path = spool.layout.job(PENDING, job_id)
     try:
         return spool.files.open(path, flags)
@@ -225,7 +225,7 @@ def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = 
 
 
 def _make_writable(spool: SpoolContext, path: str) -> bool:
-    """Tighten the mode of a file of ours that its producer made read-only, to 0600; False when that changes nothing."""
+    """Change the mode of a read-only file of this user to 0600; returns False if that is of no use."""
     try:
         fd = spool.files.open(path, READ)
     except OSError:
@@ -244,10 +244,10 @@ def _make_writable(spool: SpoolContext, path: str) -> bool:
 def _read(
     spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, known: Record | None = None
 ) -> Record | ClaimRefused | InvalidData:
-    """Return the job in a file of pending/, or why not yet, or why it will never be one.
+    """Return the job in a file of pending/, or why it is not ready, or why it is not a valid job.
 
     Args:
-        known: what was read in it before, which is not parsed again where it stands there still.
+        known: what was read before; it is not parsed again if the file still has it.
     """
     wrong = wrong_with_inode(status)
     if wrong is not None:
@@ -272,7 +272,7 @@ def _read(
 
 
 def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Claim | ClaimRefused:
-    """Lock and read a file of pending/ that is to be changed; `known` as in `_read`."""
+    """Lock and read a file of pending/ in order to change it; `known` as in `_read`."""
     fd = _open(spool, job_id, CHANGE)
     if isinstance(fd, ClaimRefused):
         return fd
@@ -297,7 +297,7 @@ def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Clai
     finally:
         if claim is None:
             spool.files.close(fd)
-    # No job: whether somebody still writes to it can only be told without a descriptor of our own that might.
+    # Not a valid job. Whether another process is writing it can be found only without our own writable descriptor.
     judged = examine(spool, job_id + SUFFIX)
     return judged if isinstance(judged, ClaimRefused) else ClaimRefused(RefusalReason.BUSY, BUSY_S)
 
@@ -310,7 +310,7 @@ def _refuse_misplaced(spool: SpoolContext, job_id: str, status: os.stat_result) 
 
 
 def _take_when_quiet(spool: SpoolContext, job_id: str, found: Claim) -> Claim | ClaimRefused:
-    """Take a stranger's file once nobody has it open for writing; neither must we while we ask."""
+    """Lock a foreign file once no process has it open for writing; ours is closed meanwhile."""
     known = found.record
     before = (found.inode, known.body, known.tail)
     found.close()
@@ -326,13 +326,13 @@ def _take_when_quiet(spool: SpoolContext, job_id: str, found: Claim) -> Claim | 
     return again
 
 
-# --- setting aside
+# --- rejecting
 
 
 def _reject_invalid(
     spool: SpoolContext, job_id: str, fd: int, status: os.stat_result, error: InvalidData
 ) -> ClaimRefused:
-    """Reject a file that is no job, unless somebody has it locked, open for writing, or has just changed it."""
+    """Reject an invalid file, unless another process has it locked or open for writing, or has just changed it."""
     files = spool.files
     if not files.try_lock(fd):
         return ClaimRefused(RefusalReason.BUSY, BUSY_S)
@@ -355,7 +355,9 @@ def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = N
         return ClaimRefused(RefusalReason.GONE)
     except OSError as error:
         return ClaimRefused(
-            RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{shown(name)} cannot be set aside: {error.strerror}"
+            RefusalReason.UNREADABLE,
+            UNREADABLE_S,
+            f"pending/{shown(name)} cannot be moved to rejected/: {error.strerror}",
         )
     return ClaimRefused(RefusalReason.REJECTED, detail=f"rejected/{kept}: {reason}")
 
@@ -365,13 +367,15 @@ def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = N
 
 def _admit(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     """Decide, under the lock, whether a well-formed job may start now."""
-    refused = _admit_name(spool, claim) or _admit_links(spool, claim)  # a name too many may be half a renaming
+    refused = _admit_name(spool, claim) or _admit_links(
+        spool, claim
+    )  # a second name may be left from an interrupted rename
     if refused is not None:
         return refused
     if claim.finish_move():
         return ClaimRefused(RefusalReason.MOVED, detail=f"its last event leads to {claim.directory}/")
     job, now = claim.job, spool.clock.now()
-    if job.last_event == "started":  # a power cut took back the move, but not the growth
+    if job.last_event == "started":  # a power cut undid the move, but not the write
         if spool.run_is_locked(job.id, job.attempts):
             return ClaimRefused(RefusalReason.BUSY, RUN_LOCKED_S, "its last run is still alive")
         claim.interrupt("the machine went down while it ran")
@@ -387,7 +391,7 @@ def _admit(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
 
 
 def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
-    """An inode with a name elsewhere, under which another may write to it: a producer's for a moment, or a stranger's."""
+    """Wait while the inode has another name, under which another program may write to it; then copy it."""
     if claim.links == 1:
         return None
     status = claim.status()
@@ -400,7 +404,7 @@ def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     if wait_s > 0:
         again_s = SOON_S if wait_s > spool.settings.drop_grace - BUSY_S * 5 else LINKED_S
         return ClaimRefused(
-            RefusalReason.LINKED, min(wait_s, again_s), "its inode has another name, so that another may write to it"
+            RefusalReason.LINKED, min(wait_s, again_s), "its inode has another name, so another program may write to it"
         )
     spool.quiet_timer.forget(f"links of {job_id}")
     claim.copy()
@@ -408,7 +412,7 @@ def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
 
 
 def _admit_name(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
-    """An id inside is a promise, a file name is a wish; neither may be the id of another job."""
+    """Check that neither the id in the file (binding) nor its file name (a suggestion) is the id of another job."""
     job_id = claim.job.id
     promised = claim.record.fields.get("id")
     wanted = promised or job_id

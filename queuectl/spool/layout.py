@@ -1,6 +1,6 @@
 """layout: where everything lies under the queue's home directory.
 
-Owns:       the names of directories and files; nobody else joins a path under the home.
+Owns:       the names of directories and files; no other module joins a path under the home.
 Guarantees: a path is built only from an id that `is_id` accepted; directories are made 0700.
 Fails with: NotAllowed for a home that is not ours alone; InvalidData for one of a later format.
 """
@@ -91,7 +91,7 @@ class Layout:
         return f"{self.logs}/{_checked(name)}.log"
 
     def mark(self, name: str) -> str:
-        """Return the path of an empty file in state/ whose mtime tells when something was last done."""
+        """Return the path of an empty file in state/ whose mtime is the time at which a task was last done."""
         return f"{self.home}/state/{_checked(name)}"
 
     @property
@@ -221,7 +221,7 @@ def _refuse_closed(path: str, status: os.stat_result, access: int) -> None:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open a file, and wait for nobody should it be a FIFO."""
+    """Open a file; does not block if it is a FIFO."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

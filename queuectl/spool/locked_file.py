@@ -1,10 +1,10 @@
-"""jobfile: one job's open and locked file, how it grows, is replaced and moves.
+"""locked_file: one job's open and locked file: append, replace, move.
 
 Owns:       every change to the bytes and the name of a job's file.
-Guarantees: the lock is held from before the last read until `close`; no value in the file is overwritten; a move takes
-            the inode that is locked, or nothing.
-Fails with: SpoolFull (nothing was changed); Replaced (the file was taken from us by someone who does not lock);
-            OSError where the disk fails: what is there then reads as the job before or after.
+Guarantees: the lock is held from before the last read until `close`; no value in the file is overwritten; a move moves
+            the locked inode, or nothing.
+Fails with: SpoolFull (nothing was changed); Replaced (a program that does not lock removed or replaced the file);
+            OSError where the disk fails: the file then reads as the job before or after.
 Source:     spool/FORMAT.md § Appending, § Replacing, § Moving.
 """
 
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 
 class SpoolFull(Busy):
-    """The disk is full: nothing was changed, the same call may be made again."""
+    """The disk is full: nothing was changed, and the same call may be repeated."""
 
 
 class Replaced(Busy):
-    """Another program put a different file in the place of the one that was locked, or took it away."""
+    """Another program replaced or removed the locked file."""
 
 
 class LockedFile:
     """The file of one job, by its descriptor and its name.
 
     Attributes:
-        directory: where it lies.
+        directory: where it is.
         links: how many names its inode had when it was locked.
-        record: what it says, kept up to date as it grows.
+        record: its content, updated with each write.
         inode: the number of the inode that is locked.
         seen_at: its mtime when it was locked.
-        has_started: its attempt was begun under this very lock, so that since then nobody else can own its id.
+        has_started: its attempt was started under this lock, so no other job can own its id since then.
     """
 
     __slots__ = (
@@ -75,14 +75,14 @@ class LockedFile:
         self.has_started = self._is_doubtful = False
 
     def close(self) -> None:
-        """Close; the lock is free at once. Closing twice is harmless."""
+        """Close and unlock. Closing twice is harmless."""
         if self._fd >= 0:
             self._spool.files.close(self._fd)
             self._fd = -1
 
     @property
     def path(self) -> str:
-        """Where the file lies now."""
+        """The current path of the file."""
         return self._spool.layout.job(self.directory, self.job_id)
 
     def fileno(self) -> int:
@@ -90,7 +90,7 @@ class LockedFile:
         return self._fd
 
     def status(self) -> os.stat_result:
-        """Return what the inode says of itself now."""
+        """Return the current status of the inode."""
         return self._spool.files.fstat(self._fd)
 
     # --- growing
@@ -99,12 +99,12 @@ class LockedFile:
         """Append an entry to the history; not synced.
 
         Args:
-            is_verdict: it must not be lost, so on a full disk the ballast is given up for it.
+            is_verdict: it must not be lost, so on a full disk the ballast is freed for it.
 
         Raises:
             SpoolFull, Replaced.
 
-        Crash: a torn growth, which reads as the job before or after.
+        Crash: a torn write, which reads as the job before or after.
         """
         for may_try_again in (is_verdict, False):
             try:
@@ -124,9 +124,9 @@ class LockedFile:
         record, files = self.record, self._spool.files
         start = record.grow_at if record.bracket_at is None else record.bracket_at
         if files.read_at(self._fd, len(record.rest) + 1, start) != record.rest:
-            self.replace(record.rewritten())  # who had it open wrote to it: the job is what was read
+            self.replace(record.rewritten())  # another program wrote to it: the job is what was read
         elif not record.has_history and (self.directory == PENDING or not self._can_mark()):
-            # Torn there, a growth could not be told from what a stranger writes.
+            # There a torn write could not be distinguished from the write of another program.
             self.replace(record.rewritten())
         elif record.torn:
             self._repair()
@@ -141,10 +141,10 @@ class LockedFile:
             raise self._full_or(error) from None
 
     def _begin_history(self, entry: Entry) -> None:
-        """Write the first growth behind what the author wrote, of which no byte changes before that is durable.
+        """Write the first entry behind the author's bytes, none of which changes before the entry is durable.
 
-        The mark comes first: it shares the inode with the length, so that wherever a power cut leaves the new length, be
-        it under the old name in pending/, it tells that what follows the author's last bracket is ours.
+        The mark comes first: it is in the inode, like the length. Wherever a power cut leaves the new length, even under
+        the old name in pending/, the mark shows that QueueCTL wrote what follows the author's last bracket.
         """
         record = self.record
         growth = record.first_growth(entry)
@@ -154,11 +154,11 @@ class LockedFile:
             self.finish_growth()
 
     def finish_growth(self) -> None:
-        """Make a first growth durable and let the author's last bracket give way to the comma; else do nothing.
+        """Make the first entry durable and replace the author's last bracket by a comma, if that was not done yet.
 
-        May be done beside what the growth tells of. Where it fails, the next growth begins with it.
+        May run while the command runs. If it fails, the next write begins with it.
 
-        Crash: the file reads as the job after the growth or, torn by a power cut, as the job before it.
+        Crash: the file reads as the job after the entry or, torn by a power cut, as the job before it.
         """
         try:
             self._join_history()
@@ -169,7 +169,7 @@ class LockedFile:
         if self.record.bracket_at is None:
             return
         self.sync()
-        if self.record.bracket_at is not None:  # else it was written anew
+        if self.record.bracket_at is not None:  # else the file was replaced
             try:
                 self._spool.files.write(self._fd, b",", self.record.bracket_at)
             except OSError as error:
@@ -180,7 +180,7 @@ class LockedFile:
     def _can_mark(self) -> bool:
         try:
             self._mark(MARK)
-        except OSError:  # a system that leaves this bit to root
+        except OSError:  # a system on which only root may set this bit
             return False
         return True
 
@@ -190,11 +190,11 @@ class LockedFile:
             self._mark_now = mark
 
     def _undo_growth(self) -> OSError | None:
-        """Make the file whole after a write that came up short: it ends as it did before. Else return why it cannot."""
+        """Restore the end of the file after an incomplete write; returns the error if that fails."""
         files, record = self._spool.files, self.record
         tail = record.closing if record.torn or not record.tail else record.tail
         try:
-            files.write(self._fd, tail, record.grow_at)  # first: the block of these bytes is ours already
+            files.write(self._fd, tail, record.grow_at)  # first: the block of these bytes is allocated already
             files.truncate(self._fd, record.grow_at + len(tail))
             self.record = record.ending(tail)
         except OSError as error:
@@ -204,9 +204,9 @@ class LockedFile:
         return None
 
     def sync(self) -> None:
-        """Make the growth durable, where durability is asked for.
+        """Sync what was written, if durability is `full`.
 
-        What a failed sync has not written, a later one may take for written: the file is then written anew.
+        After a failed sync a later one may report success for data that was not written: then the file is replaced.
 
         Raises:
             SpoolFull, Replaced.
@@ -225,7 +225,7 @@ class LockedFile:
     # --- replacing
 
     def replace(self, record: Record) -> None:
-        """Put a new inode that says `record` in the place of this one; the only operation that does.
+        """Replace the file by a new inode with the content `record`; the only operation that does so.
 
         Raises:
             SpoolFull, Replaced.
@@ -266,9 +266,9 @@ class LockedFile:
         self._is_doubtful = False
 
     def _write_anew(self, record: Record) -> tuple[int, str]:
-        """Return a descriptor, locked, and the name in tmp/ of a new file that says `record`.
+        """Return a locked descriptor and the name in tmp/ of a new file with the content `record`.
 
-        It is synced whatever the durability: it stands for an old job, not only for what happened last.
+        It is always synced: it holds a whole job, not only its last event.
         """
         files, tmp = self._spool.files, self._spool.layout.tmp
         fd, name = -1, None
@@ -297,9 +297,9 @@ class LockedFile:
     # --- moving
 
     def move(self, target: str) -> None:
-        """Move the file to another directory; whoever has taken its name there makes way. Not synced.
+        """Move the file to another directory; a file that has its name there is moved away first. Not synced.
 
-        A job that runs and whose file somebody took away is written anew from memory.
+        If another program removed the file of a running job, it is written again from memory.
 
         Raises:
             Replaced: it was no longer in its place in pending/.
@@ -324,15 +324,15 @@ class LockedFile:
                 if self.directory != PROCESSING:
                     raise Replaced(f"job {self.job_id} was taken away by another program") from None
                 source_path = self._restore()
-        if self.directory == PENDING:  # where strangers write
+        if self.directory == PENDING:  # where other programs write
             self._check_caught(target, self.job_id)
         self.directory = target
 
     def _repair(self) -> None:
-        """Make a torn file whole, for good.
+        """Repair a torn file durably.
 
-        In pending/ it could be taken for half of what a stranger writes; and a growth that is torn as well could be read
-        together with what is left of this one.
+        In pending/ it could be taken for the unfinished write of another program. And if the next write were torn too,
+        the rest of this one could be read as part of it.
         """
         error = self._undo_growth()
         if error is not None:
@@ -344,9 +344,9 @@ class LockedFile:
         """Give a job in pending/ another id; raises FileExistsError when another has it.
 
         Args:
-            is_fresh: nobody else can have that id.
+            is_fresh: no other job can have that id.
 
-        Crash: where a move takes two steps, the file has both names; the same call takes the old one away.
+        Crash: where a move takes two steps, the file has both names; the same call removes the old one.
         """
         files, target = self._spool.files, self._spool.layout.job(PENDING, job_id)
         try:
@@ -362,7 +362,7 @@ class LockedFile:
         self.job_id = job_id
 
     def _check_caught(self, directory: str, job_id: str) -> None:
-        """Make sure that what was moved is what is locked; give it back if not."""
+        """Check that the moved file is the locked one; move it back if not."""
         there = self._spool.files.lstat(self._spool.layout.job(directory, job_id))
         if there is None or there.st_ino != self.inode:
             rejected.restore_file(self._spool, directory, job_id, self.job_id)
@@ -376,7 +376,7 @@ class LockedFile:
             rejected.move_conflicting_file(self._spool, target, self.job_id)
 
     def _move_conflicting_files(self) -> None:
-        """Move aside whoever took its name, while it ran, where jobs have ended: of him it would be the duplicate."""
+        """Move files in done/ and dead/ that took its name while it ran; else this job would be their duplicate."""
         for directory in (DONE, DEAD):
             path = self._spool.layout.job(directory, self.job_id)
             if self._spool.files.lstat(path) is not None:

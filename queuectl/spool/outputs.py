@@ -1,4 +1,4 @@
-"""outputs: which jobs' output takes the most space on a disk that is full, and the command that removes it.
+"""outputs: finds the largest output files on a full disk and the command that removes them.
 
 Guarantees: reads names and sizes only; a search is bounded where it delays something else. Every place that reports a full
             disk gives the hint of `how_to_free`.
@@ -35,7 +35,7 @@ class Output(NamedTuple):
 
 
 def largest(spool: SpoolContext, total_bytes: int, most_files: int | None = None) -> list[Output]:
-    """Return the largest outputs, largest first; none that would not matter to a disk of this size.
+    """Return the largest outputs, largest first; leaves out those that are small for a disk of this size.
 
     Args:
         most_files: where output/ holds more files than this, nothing is returned.

@@ -1,8 +1,8 @@
-"""purge: many jobs, or what they wrote, removed together.
+"""purge: removes many jobs, or their output, in groups.
 
-Guarantees: each job is removed under its own lock, and only if nothing has happened to it since it was chosen, so one
-            that somebody revives at that instant stays; the removal of a group is durable before it is told.
-            Memory is that of a group. One that cannot be removed does not keep the others from being removed.
+Guarantees: each job is removed under its own lock, and only if it has not changed since it was chosen, so a job
+            that is revived at that moment stays; the removal of a group is durable before it is reported.
+            Memory is that of a group. A job that cannot be removed does not affect the others.
 Fails with: OSError when a directory cannot be synced: what was removed last may come back after a power cut.
 Source:     spool/FORMAT.md § Transitions.
 """
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from queuectl.spool.context import SpoolContext
 
-GROUP = 500  # jobs whose removal is made durable together: some 60 ms
+GROUP = 500  # jobs whose removal is synced together: some 60 ms
 
 
 class Chosen:
-    """A job that is to go, as it was when it was chosen.
+    """A job to remove, as it was when it was chosen.
 
     Attributes:
-        directory: where it lay.
-        updated_at: when something last happened to it.
+        directory: where it was.
+        updated_at: the time of its last change.
     """
 
     __slots__ = ("directory", "id", "updated_at")
@@ -42,13 +42,13 @@ class Chosen:
 
 
 class Removed:
-    """What became of a group, or of several.
+    """The result of one group or of several.
 
     Attributes:
-        ids: those that are gone, or whose output is.
-        changed: those that were left alone, for something has happened to them, or somebody has them locked.
-        failed: those that could not be removed, each with the error.
-        output_bytes: what went with them.
+        ids: jobs that were removed, or whose output was.
+        changed: jobs that were kept because they have changed or another process has locked them.
+        failed: jobs that could not be removed, each with its error.
+        output_bytes: the size of the removed output.
     """
 
     __slots__ = ("changed", "failed", "ids", "output_bytes")
@@ -71,10 +71,10 @@ class Removed:
 
 
 def purge(spool: SpoolContext, chosen: Iterable[Chosen], *, output_only: bool = False) -> Iterator[Removed]:
-    """Remove jobs, or with `output_only` only what they wrote.
+    """Remove jobs, or with `output_only` only their output.
 
     Yields:
-        What became of each group, once that is durable.
+        The result of each group, once it is durable.
 
     Crash: each job is there, perhaps without some of its output, or gone.
     Cost: some 80 µs a job, most of which is opening and reading it, and the syncs.

@@ -1,8 +1,8 @@
-"""recovery: what a crash left in processing/, and how it is mended.
+"""recovery: finishes what a crash interrupted in processing/.
 
-Owns:       processing/ at a time when the one who claimed is gone.
+Owns:       files in processing/ whose worker has ended.
 Guarantees: idempotent; may die at any instant and be run again; done/ and dead/ are not listed; a job is put
-            back only when its run is proved to have ended; one bad file costs the others nothing.
+            back only when its run is proved to have ended; an invalid file does not affect the others.
 Source:     spool/FORMAT.md § Recovery.
 """
 
@@ -72,10 +72,10 @@ class Recovered:
 
 
 def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Recovered]:
-    """Go through processing/ and finish what was begun.
+    """Read all of processing/ and finish what was interrupted.
 
     Args:
-        is_alive: told a job whose last event is `started`, says whether any process of that attempt may still run.
+        is_alive: returns for a job whose last event is `started` whether a process of that attempt may still run.
     """
     for name in list(spool.files.names(spool.layout.directory(PROCESSING))):
         job_id = job_id_of(name)
@@ -86,9 +86,9 @@ def recover(spool: SpoolContext, is_alive: RunIsAlive) -> Iterator[Recovered]:
 
 
 def reclaim(spool: SpoolContext, job_id: str, is_alive: RunIsAlive) -> Recovered:
-    """Mend one job of processing/; see `recover`.
+    """Recover one job of processing/; see `recover`.
 
-    Crash: each step is a growth or a move that the next call continues from.
+    Crash: each step is an append or a move; the next call continues after it.
     """
     try:
         claim = take_in(spool, PROCESSING, job_id)
@@ -176,5 +176,7 @@ def _reject(spool: SpoolContext, name: str, reason: str, excerpt: str | None = N
     except FileNotFoundError:
         return Recovered(job_id, RecoveryResult.GONE)
     except OSError as error:
-        return Recovered(job_id, RecoveryResult.OWNED, detail=f"{shown(name)} cannot be set aside: {error.strerror}")
+        return Recovered(
+            job_id, RecoveryResult.OWNED, detail=f"{shown(name)} cannot be moved to rejected/: {error.strerror}"
+        )
     return Recovered(job_id, RecoveryResult.REJECTED, detail=f"rejected/{kept}: {reason}")

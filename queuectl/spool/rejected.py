@@ -1,7 +1,7 @@
-"""aside: files that are no jobs, or that lie where another job has to go.
+"""rejected: files that are not valid jobs, and files that occupy the name of another job.
 
-Guarantees: nothing is thrown away and nothing is overwritten; the entry itself is moved, never what it points to; a
-            file that somebody has locked is left to him for a while, never for ever.
+Guarantees: nothing is deleted or overwritten; the entry itself is moved, never its link target. A file that another
+            process has locked is waited for, but not indefinitely.
 Fails with: OSError.
 Source:     spool/FORMAT.md § Rejected files, § Moving.
 """
@@ -26,7 +26,7 @@ NAME_BYTES = 200  # a longer name leaves no room for REASON
 
 
 def reject(spool: SpoolContext, directory: str, name: str, reason: str) -> str:
-    """Move an entry that is no job to rejected/, with the reason beside it.
+    """Move an entry that is not a valid job to rejected/ and write the reason into a file next to it.
 
     Returns:
         Its name there, printable.
@@ -52,7 +52,7 @@ def reject(spool: SpoolContext, directory: str, name: str, reason: str) -> str:
 
 
 def rejected_files(names: Iterable[str]) -> list[str]:
-    """Return those of the names in rejected/ that are files set aside, not notes on them."""
+    """Return those of the names in rejected/ that are rejected files, not their .reason files."""
     there = set(names)
     return [name for name in sorted(there) if not name.endswith(REASON) or f"{name}{REASON}" in there]
 
@@ -68,7 +68,7 @@ def _write_reason(spool: SpoolContext, path: str, text: bytes) -> None:
     try:
         fd = spool.files.open(path, CREATE)
     except OSError:
-        return  # the log tells as well; a full disk is no reason to leave the entry in the way
+        return  # the log has the reason too; the entry is moved even if the disk is full
     try:
         spool.files.write(fd, text, 0)
     except OSError:
@@ -78,10 +78,10 @@ def _write_reason(spool: SpoolContext, path: str, text: bytes) -> None:
 
 
 def move_conflicting_file(spool: SpoolContext, directory: str, job_id: str) -> None:
-    """Move whoever has taken the name of a job that is about to come to `directory`.
+    """Move a file that occupies the name of a job which is about to be moved to `directory`.
 
-    In pending/ it gets another name and waits its turn: there a name is a wish, and an id inside is judged when it is
-    claimed. Elsewhere it goes to rejected/.
+    In pending/ it gets another name and stays in the queue: a file name there is only a suggestion, and an id inside the
+    file is checked when the job is claimed. Elsewhere it is moved to rejected/.
     """
     path = spool.layout.job(directory, job_id)
     fd = _lock(spool, path)
@@ -97,7 +97,7 @@ def move_conflicting_file(spool: SpoolContext, directory: str, job_id: str) -> N
 
 
 def restore_file(spool: SpoolContext, directory: str, job_id: str, name: str) -> None:
-    """Return a stranger to pending/`name` that was moved to `directory`/`job_id` in the place of the job that was meant."""
+    """Move a foreign file that was moved instead of the job back to pending/`name`."""
     path = spool.layout.job(directory, job_id)
     fd = _lock(spool, path)
     try:
@@ -109,7 +109,7 @@ def restore_file(spool: SpoolContext, directory: str, job_id: str, name: str) ->
 
 
 def unpublish(spool: SpoolContext, job_id: str, inode: int) -> None:
-    """Remove a job from pending/, and nobody else who may have taken its name this very moment."""
+    """Remove a job from pending/, but not another file that has just taken its name."""
     aside = spool.files.fresh_name(spool.layout.tmp)
     try:
         spool.files.move(spool.layout.job(PENDING, job_id), aside, is_fresh=True)
@@ -123,12 +123,12 @@ def unpublish(spool: SpoolContext, job_id: str, inode: int) -> None:
 
 
 def spare_id(spool: SpoolContext, job_id: str) -> str:
-    """Return an id for a job whose name is taken: the name, and when it came."""
+    """Return an id for a job whose name is taken: the name and a time stamp."""
     return f"{job_id[: ID_MAX - 17]}-{new_id(spool.clock.now())}"
 
 
 def pause_for_lock() -> None:
-    """Wait until a lock that is held for moments only may be free."""
+    """Wait before a lock that is held only briefly is tried again."""
     import time
 
     time.sleep(NAP_S)
@@ -142,7 +142,7 @@ def _move_back(spool: SpoolContext, path: str, job_id: str) -> None:
 
 
 def _lock(spool: SpoolContext, path: str) -> int | None:
-    """Open and lock what has a name; None when it cannot be opened, unlocked when its holder does not let go."""
+    """Open and lock a file; returns None if it cannot be opened, and an unlocked descriptor if its lock stays held."""
     try:
         fd = spool.files.open(path, READ)
     except OSError:
@@ -153,7 +153,7 @@ def _lock(spool: SpoolContext, path: str) -> int | None:
                 break
             pause_for_lock()
     except OSError:
-        pass  # a file system that cannot lock it cannot have it locked either
+        pass  # where a file system cannot lock files, no other process has locked it
     return fd
 
 

@@ -39,7 +39,7 @@ class Spool(SpoolContext):
         Raises:
             InvalidData, Conflict (the id exists), Busy (too little disk space).
 
-        Crash: before the link, nothing (where unnamed files exist; else litter in tmp/); between the link and the last
+        Crash: before the link, nothing (where unnamed files exist; else a temporary file in tmp/); between the link and the last
             sync, the job may or may not survive a power cut: it was not acknowledged.
         """
         enqueue.refuse_when_full(self)
@@ -51,7 +51,7 @@ class Spool(SpoolContext):
         """Publish many jobs, in groups that are synced together.
 
         Args:
-            jobs: None among them ends a group: nothing more comes for the time being. An error is yielded in its place.
+            jobs: None ends a group: no more jobs are available for now. An error is yielded in its place.
 
         Yields:
             The id, once the job is durable, or the reason why it was refused, in the order given.
@@ -59,7 +59,7 @@ class Spool(SpoolContext):
         Raises:
             Busy: the disk is full; those of the last group may be in the queue.
 
-        Crash: those whose ids were yielded are there; of the group under way each is there, whole, or not.
+        Crash: those whose ids were yielded are there; of the current group, each job is there and whole, or not there.
 
         Cost: memory of one group: 512 jobs, 8 MiB.
         """

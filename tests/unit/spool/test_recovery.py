@@ -215,7 +215,7 @@ def test_an_entry_that_cannot_be_set_aside_is_reported(spool: Home, monkeypatch:
 
     monkeypatch.setattr(Files, "move", refuse)
     for found in recover(spool, ended):
-        assert (found.result, "cannot be set aside" in found.detail) == ("owned", True)
+        assert (found.result, "cannot be moved to rejected/" in found.detail) == ("owned", True)
 
 
 def test_done_and_dead_are_never_read_or_moved(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:

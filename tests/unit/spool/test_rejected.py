@@ -185,7 +185,7 @@ def test_what_cannot_be_set_aside_is_reported_and_left(spool: Home, monkeypatch:
         reason, answer = look(spool, name)
         assert isinstance(answer, ClaimRefused)
         assert (reason, answer.again_s) == ("unreadable", 30.0)
-        assert "cannot be set aside" in answer.detail
+        assert "cannot be moved to rejected/" in answer.detail
 
 
 def test_a_reason_that_cannot_be_written_does_not_leave_the_entry_in_the_way(
