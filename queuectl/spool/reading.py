@@ -132,5 +132,5 @@ def open_checked(spool: SpoolContext, directory: str, job_id: str, flags: int) -
 
 def with_path(error: InvalidData, directory: str, job_id: str) -> InvalidData:
     """Return the error of an invalid job file with the path of the file."""
-    hint = "mend the file, or move it out of the spool"
+    hint = "repair the file, or move it out of the spool"
     return InvalidData(f"spool/{directory}/{job_id}{SUFFIX}: {error}", hint, error.excerpt)
