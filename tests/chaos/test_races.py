@@ -108,13 +108,14 @@ def test_of_many_who_enqueue_one_id_at_once_one_wins(supervised: Make, tmp_path:
         assert sum(what == "start" for what, _, _ in journal.lines()) == IDS
 
 
-def test_of_many_who_enqueue_one_unique_key_at_once_one_wins(supervised: Make) -> None:
+def test_of_many_who_enqueue_one_unique_key_at_once_one_wins(supervised: Make, tmp_path: Path) -> None:
     """`unique_key` holds as long as the job has not ended, with a supervisor and without."""
     s = supervised(durability="relaxed")
+    gate = tmp_path / "gate"
 
     def enqueue(key: str) -> str:
         try:
-            Queue(s.home).enqueue("sleep 0.5", unique_key=key)
+            Queue(s.home).enqueue(f"until [ -e {gate} ]; do sleep 0.05; done", unique_key=key)
         except Conflict:
             return "refused"
         return "enqueued"
@@ -125,6 +126,7 @@ def test_of_many_who_enqueue_one_unique_key_at_once_one_wins(supervised: Make) -
                 s.start(2)
             assert Counter(race(8, lambda _, n=n: enqueue(f"key {n}"))) == {"enqueued": 1, "refused": 7}
             tally.add("keys")
+        gate.touch()
         s.wait_until(lambda: ended(s) == 6, "all have run")
 
 

@@ -22,7 +22,7 @@ DEEDS: dict[str, dict[str, str]] = {
     "gone": {"enqueue": "pending"},
     "pending": {"claim": RUNNING, "hold": "held", "cancel": "cancelled", "edit": "pending/mail", "delete": "gone"},
     "failed": {"claim": RUNNING, "hold": "held", "cancel": "cancelled", "run_now": "pending", "delete": "gone"},
-    "held": {"release": "pending", "cancel": "cancelled", "edit_much": "pending/mail", "delete": "gone"},
+    "held": {"release": "pending", "cancel": "cancelled", "edit_much": "held/mail", "delete": "gone"},
     RUNNING: {"finish": "completed", "fail": "failed", "bury": "dead", "cancel_run": "cancelled", "give_up": "pending"},
     "completed": {"revive": "pending", "delete": "gone"},
     "cancelled": {"revive": "pending", "delete": "gone"},
