@@ -229,6 +229,11 @@ def attention(overview: Overview) -> list[Verdict]:
     return sorted(wrong, key=lambda found: LEVELS.index(found.level))
 
 
+def attention_lines(overview: Overview) -> list[str]:
+    """Return `attention` as text, each with its hint."""
+    return [f"{need.text}: {need.hint}" if need.hint else need.text for need in attention(overview)]
+
+
 def blocked(overview: Overview) -> list[Verdict]:
     """Return what keeps jobs from being accepted or run, workers aside."""
     found = examine(overview)

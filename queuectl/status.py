@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import time
 
-from queuectl import health
 from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
@@ -194,8 +193,8 @@ def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **instants}
 
 
-def to_dict(overview: Overview) -> dict[str, Any]:
-    """Return what JSON has."""
+def to_dict(overview: Overview, attention: list[str]) -> dict[str, Any]:
+    """Return the JSON object of `status`; `attention` is that of health.attention_lines."""
     supervisor = overview.supervisor
     return {
         "version": __version__,
@@ -214,5 +213,5 @@ def to_dict(overview: Overview) -> dict[str, Any]:
         "workers": [worker_as_dict(row) for row in overview.workers],
         "rejected": overview.rejected,
         "disk": {"free_bytes": overview.free_bytes, "total_bytes": overview.disk_bytes},
-        "attention": [f"{need.text}: {need.hint}" if need.hint else need.text for need in health.attention(overview)],
+        "attention": attention,
     }

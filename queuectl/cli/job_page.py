@@ -41,7 +41,7 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     rows = attempts_of(job.history, job.created_at, _wanted_at(job))
     if rows:
         screen.line()
-        emit(screen, [{**row, "lines": lines_of(queue, job, row["attempt"])} for row in rows], _columns(now), ())
+        emit(screen, [{**row, "lines": lines_of(queue.layout, job, row["attempt"])} for row in rows], _columns(now), ())
     for row in rows:
         if row.get("leftovers"):
             screen.line(
@@ -66,7 +66,7 @@ def _situation(queue: Queue, job: Job, now: float) -> str:
     when = f"{ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "now"
     if job.state == "processing":
         running = f"attempt {number} of {limit}, running for {spell_duration(now - (job.started_at or now))}"
-        progress = progress_of(queue, job)
+        progress = progress_of(queue.layout, job)
         return f"{running} on {job.worker}" + (f", {progress}" if progress else "")
     if job.state == "failed":
         return f"attempt {number} of {limit} failed, next {when}"
@@ -113,7 +113,7 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
         yield "note", describe_misspelt(field, meant)
     yield "enqueued", f"{full(job.created_at)} ({ago(job.created_at, now)})"
     yield "file", shorten(queue.layout.job(job.directory, job.id))
-    result = result_of(queue, job)
+    result = result_of(queue.layout, job)
     if result.error is not None:
         yield "result", f"not valid: {result.error} ({shorten(queue.layout.output_of(job.id, job.attempts, 'result'))})"
     elif result.value is not None:
@@ -145,7 +145,7 @@ def _hint(queue: Queue, screen: Screen, job: Job) -> None:
         screen.line()
         screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={path}"))
         screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")
-    has_output = job.attempts and lines_of(queue, job, job.attempts) not in ("none", "removed")
+    has_output = job.attempts and lines_of(queue.layout, job, job.attempts) not in ("none", "removed")
     hints = [f"Full output: queuectl logs {job.id}"] if has_output else []
     if job.state in ("failed", "dead"):
         hints.append(f"Try now:     queuectl retry {job.id}")

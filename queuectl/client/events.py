@@ -23,10 +23,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from queuectl.client.queue import Queue
     from queuectl.control_client import Feed
     from queuectl.index.reader import Reader
     from queuectl.job.job import Job
+    from queuectl.spool.spool import Spool
 
     Happened = dict[str, Any]
     Key = tuple[str, str, int | None]
@@ -104,7 +104,7 @@ class EventStream:
     Args:
         kinds: only these; empty for all.
         limit: of the past, only so many, the newest.
-        open_reader: opens the index; default: that of the queue.
+        open_reader: opens the index.
         pause: waits until a descriptor (-1: none) can be read, or some seconds have passed.
         say, warn: given what there is to tell beside events.
 
@@ -114,19 +114,19 @@ class EventStream:
 
     def __init__(
         self,
-        queue: Queue,
+        spool: Spool,
+        open_reader: Callable[[], Reader],
         kinds: Collection[str] = (),
         limit: int | None = None,
         *,
-        open_reader: Callable[[], Reader] | None = None,
         pause: Callable[[int, float], object] | None = None,
         say: Callable[[str], None] = lambda _words: None,
         warn: Callable[[str], None] = lambda _words: None,
     ) -> None:
-        self._queue = queue
+        self._spool = spool
         self._kinds = kinds
         self.limit = limit
-        self._open_reader = open_reader or queue.reader
+        self._open_reader = open_reader
         self._pause = pause or wait_for_input
         self._say = say
         self._warn = warn
@@ -139,9 +139,9 @@ class EventStream:
         with self._open_reader() as reader:
             found: Iterable[Happened]
             if self.limit is None:
-                found = all_since(self._queue, reader, since, self._kinds)
+                found = all_since(self._spool, reader, since, self._kinds)
             else:
-                found, self.is_cut = newest(self._queue, reader, since, self.limit, self._kinds)
+                found, self.is_cut = newest(self._spool, reader, since, self.limit, self._kinds)
             for happened in found:
                 key, at = _key(happened), parse_instant(happened["at"])
                 is_new = self._from_histories.get(key) != at
@@ -156,14 +156,14 @@ class EventStream:
         seen_at, is_alone = since, False
         while True:
             try:
-                feed: Feed | None = Feed(self._queue.layout)
+                feed: Feed | None = Feed(self._spool.layout)
             except NoSupervisor:
                 feed = None
             if is_alone is not (feed is None):
                 is_alone = feed is None
                 self._say(ALONE if is_alone else AGAIN)
             try:
-                now = self._queue.spool.clock.now()
+                now = self._spool.clock.now()
                 try:
                     yield from self.past(max(since, seen_at - OVERLAP_S))
                 except QueueError as error:
@@ -178,7 +178,7 @@ class EventStream:
             finally:
                 if feed is not None:
                     feed.close()
-                    seen_at = self._queue.spool.clock.now()
+                    seen_at = self._spool.clock.now()
 
     def _reported(self, feed: Feed) -> Iterator[Happened | None]:
         """Yield what the supervisor reports, unless the histories have said it just before, until it has gone."""
@@ -220,7 +220,7 @@ def _remember(known: dict[Key, float], key: Key, at: float) -> None:
 
 
 def newest(
-    queue: Queue, reader: Reader, since: float, limit: int, kinds: Collection[str] = ()
+    spool: Spool, reader: Reader, since: float, limit: int, kinds: Collection[str] = ()
 ) -> tuple[list[Happened], bool]:
     """Return the newest events since then, oldest first, and whether there are more.
 
@@ -234,13 +234,13 @@ def newest(
     for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
         if len(kept) >= limit and row["updated_at"] < kept[0][0]:
             break
-        for at, happened in _since(queue, row["id"], since, kinds):
+        for at, happened in _since(spool, row["id"], since, kinds):
             count += 1
             (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, (at, count, happened))
     return [happened for _, _, happened in sorted(kept)], count > limit
 
 
-def all_since(queue: Queue, reader: Reader, since: float, kinds: Collection[str] = ()) -> Iterator[Happened]:
+def all_since(spool: Spool, reader: Reader, since: float, kinds: Collection[str] = ()) -> Iterator[Happened]:
     """Yield all events since then, oldest first; beyond some thousand they are sorted on disk."""
     from queuectl.index.external_sort import Sorter
     from queuectl.index.reader import Query
@@ -248,7 +248,7 @@ def all_since(queue: Queue, reader: Reader, since: float, kinds: Collection[str]
     sorter = Sorter(None)
     try:
         for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
-            for at, happened in _since(queue, row["id"], since, kinds):
+            for at, happened in _since(spool, row["id"], since, kinds):
                 sorter.add(f"{at:020.6f} {sorter.count:012d} {json.dumps(happened)}")
         for line in sorter:
             yield json.loads(line.split(" ", 2)[2])
@@ -256,10 +256,10 @@ def all_since(queue: Queue, reader: Reader, since: float, kinds: Collection[str]
         sorter.close()
 
 
-def _since(queue: Queue, job_id: str, since: float, kinds: Collection[str]) -> Iterator[tuple[float, Happened]]:
+def _since(spool: Spool, job_id: str, since: float, kinds: Collection[str]) -> Iterator[tuple[float, Happened]]:
     """Yield the events of one job since then, each with its instant; none when it was deleted, or damaged, meanwhile."""
     try:
-        job = queue.spool.read(job_id)
+        job = spool.read(job_id)
     except QueueError:
         return
     for happened in events_of(job):

@@ -1,4 +1,4 @@
-"""beside: what lies beside a job in output/: what it wrote, its result, its progress."""
+"""job_output: the files that a job writes to output/: its output, its result and its progress."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from queuectl.job.strict_json import read_value
 from queuectl.units import plural, spell_size
 
 if TYPE_CHECKING:
-    from queuectl.client.queue import Queue
     from queuectl.job.job import Job
+    from queuectl.spool.layout import Layout
 
 LARGEST_RESULT = 64 << 10
 PROGRESS_BYTES = 4096  # its last line is shown
 LARGEST_COUNTED = 16 << 20  # bytes of output whose lines are counted
 
 
-def lines_of(queue: Queue, job: Job, attempt: int) -> str:
+def lines_of(layout: Layout, job: Job, attempt: int) -> str:
     """Say how much an attempt wrote: "18 lines", or its size when counting would take long."""
-    path = queue.layout.output_of(job.id, attempt)
+    path = layout.output_of(job.id, attempt)
     try:
         size = os.stat(path).st_size
         if size > LARGEST_COUNTED:
@@ -42,12 +42,12 @@ class Result(NamedTuple):
     error: str | None = None
 
 
-def result_of(queue: Queue, job: Job) -> Result:
+def result_of(layout: Layout, job: Job) -> Result:
     """Return what the newest attempt wrote to $QUEUECTL_RESULT, read as strictly as a job; nothing when it is empty."""
     if not job.attempts:
         return Result()
     try:
-        data = _read(queue.layout.output_of(job.id, job.attempts, "result"), LARGEST_RESULT + 1)
+        data = _read(layout.output_of(job.id, job.attempts, "result"), LARGEST_RESULT + 1)
         if len(data) > LARGEST_RESULT:
             return Result(error=f"it is larger than {LARGEST_RESULT >> 10} KiB")
         return Result(read_value(data) if data.strip() else None)
@@ -59,12 +59,12 @@ def result_of(queue: Queue, job: Job) -> Result:
         return Result(error=str(error).removeprefix("not a valid job: "))
 
 
-def progress_of(queue: Queue, job: Job) -> str:
+def progress_of(layout: Layout, job: Job) -> str:
     """Return what a running job last wrote to $QUEUECTL_PROGRESS: "40% converting"; why it cannot be read; or nothing."""
     if job.state != "processing" or not job.attempts:
         return ""
     try:
-        data = _read(queue.layout.output_of(job.id, job.attempts, "progress"), -PROGRESS_BYTES)
+        data = _read(layout.output_of(job.id, job.attempts, "progress"), -PROGRESS_BYTES)
     except FileNotFoundError:
         return ""
     except OSError as error:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from queuectl.client.queue import Queue
+    from queuectl.config.settings import Settings
+    from queuectl.spool.layout import Layout
 
 ROW = (
     *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
@@ -82,12 +83,13 @@ class Job(StoredJob):
         history: every event, oldest first (FORMAT.md § History).
     """
 
-    __slots__ = ("_queue",)
+    __slots__ = ("_layout", "_settings")
 
-    def __init__(self, stored: StoredJob, queue: Queue) -> None:
+    def __init__(self, stored: StoredJob, layout: Layout, settings: Settings) -> None:
         for name in StoredJob.__slots__:
             setattr(self, name, getattr(stored, name))
-        self._queue = queue
+        self._layout = layout
+        self._settings = settings
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.state}: {self.command[:60]}>"
@@ -95,17 +97,17 @@ class Job(StoredJob):
     @property
     def result(self) -> Any:
         """What the newest attempt wrote to $QUEUECTL_RESULT, as JSON; None when that is nothing, or not valid."""
-        return result_of(self._queue, self).value
+        return result_of(self._layout, self).value
 
     @property
     def result_error(self) -> str | None:
         """What is wrong with what the newest attempt wrote to $QUEUECTL_RESULT; None when nothing is."""
-        return result_of(self._queue, self).error
+        return result_of(self._layout, self).error
 
     @property
     def progress(self) -> str | None:
         """What a running job last wrote to $QUEUECTL_PROGRESS: "40% converting"."""
-        return progress_of(self._queue, self) or None
+        return progress_of(self._layout, self) or None
 
     def output_path(self, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
@@ -120,7 +122,7 @@ class Job(StoredJob):
                 if self.attempts
                 else f"job {self.id} has not run yet"
             )
-        return self._queue.layout.output_of(self.id, number)
+        return self._layout.output_of(self.id, number)
 
     def output_text(self, attempt: int | None = None) -> str:
         r"""Return what an attempt (default: the newest) wrote; bytes that are not UTF-8 as `\x9b`.
@@ -138,7 +140,7 @@ class Job(StoredJob):
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote."""
-        fields, expires_at, result = self.fields, self.expires_at, result_of(self._queue, self)
+        fields, expires_at, result = self.fields, self.expires_at, result_of(self._layout, self)
         made = {
             "id": self.id,
             "state": self.state,
@@ -156,7 +158,7 @@ class Job(StoredJob):
             "finished_at": _spelled(self.finished_at),
             "attempts": self.attempts,
             "failures": self.failures,
-            "max_retries": fields.get("max_retries", self._queue.settings.max_retries_default),
+            "max_retries": fields.get("max_retries", self._settings.max_retries_default),
             "exit_code": self.exit_code,
             "outcome": self.outcome,
             "last_error": self.last_error,
@@ -197,7 +199,7 @@ class Job(StoredJob):
             **{name: row.get(name) for name in DETAILS_OF_AN_END},
             **{name: bool(row.get(name)) for name in FLAGS_OF_AN_END},
             "retry_at": None if retry is None else spell(parse_instant(retry)),
-            "output_bytes": _size(self._queue.layout.output_of(self.id, row["attempt"])),
+            "output_bytes": _size(self._layout.output_of(self.id, row["attempt"])),
         }
 
 

@@ -207,7 +207,7 @@ class Queue(JobActions):
     def _job(self, stored: StoredJob) -> Job:
         from queuectl.client.job_view import Job
 
-        return Job(stored, self)
+        return Job(stored, self.layout, self.settings)
 
     def resolve(self, text: str, *, is_whole: bool = False, to_change: bool = False) -> str:
         """Return the id that `text` names: an id, or a unique prefix of one.
@@ -267,7 +267,7 @@ class Queue(JobActions):
 
         now, wanted = self.spool.clock.now(), kinds_of(kinds)
         start = instant("since", since, now) if since is not None else now if follow else now - 3600
-        stream = EventStream(self, wanted)
+        stream = EventStream(self.spool, self.reader, wanted)
         found: Iterable[dict[str, Any] | None] = stream.follow(start) if follow else stream.past(start)
         return (Event.of(happened) for happened in found if happened is not None)
 

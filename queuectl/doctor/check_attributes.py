@@ -5,34 +5,16 @@ Source:     ioctl_iflags(2).
 
 from __future__ import annotations
 
-import errno
 import os
-import struct
-from fcntl import ioctl
 from typing import TYPE_CHECKING
 
-from queuectl.doctor.context import quoted
-from queuectl.doctor.result import ERROR, Finding, few
+from queuectl.doctor.home import is_kept
+from queuectl.doctor.result import ERROR, Finding, few, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from queuectl.doctor.context import Context
-
-GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
-IMMUTABLE, APPEND_ONLY = 0x10, 0x20
-UNKNOWN = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # file systems without, and other systems
-
-
-def is_kept(fd: int) -> bool:
-    """Tell whether an open file, or directory, cannot be changed, renamed or removed."""
-    try:
-        (flags,) = struct.unpack("l", ioctl(fd, GET_FLAGS, bytes(struct.calcsize("l"))))
-    except OSError as error:
-        if error.errno in UNKNOWN:
-            return False
-        raise
-    return bool(flags & (IMMUTABLE | APPEND_ONLY))
 
 
 def kept(context: Context) -> Iterator[Finding]:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.config import config_file
 from queuectl.config.settings import ALIASES, SETTINGS
-from queuectl.doctor.context import quoted
-from queuectl.doctor.result import ERROR, WARN, Finding
+from queuectl.doctor.result import ERROR, WARN, Finding, quoted
 from queuectl.errors import QueueError
 
 if TYPE_CHECKING:

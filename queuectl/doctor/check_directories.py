@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from queuectl.atomic_file import make_directory
-from queuectl.doctor.context import quoted
-from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few
+from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few, quoted
 from queuectl.maintenance.temp_files import HALF_WRITTEN
 from queuectl.spool.layout import FOLDERS
 from queuectl.spool.reading import KINDS

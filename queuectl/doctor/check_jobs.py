@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
-from queuectl.doctor.context import quoted
-from queuectl.doctor.result import ERROR, INFO, WARN, Finding, few
+from queuectl.doctor.result import ERROR, INFO, WARN, Finding, few, quoted
 from queuectl.errors import Busy
 from queuectl.health import START
 from queuectl.job.fields import describe_misspelt

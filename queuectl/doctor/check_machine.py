@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import queuectl
 from queuectl.clock import spell
-from queuectl.doctor.context import quoted
-from queuectl.doctor.result import ERROR, WARN, Finding, few
+from queuectl.doctor.result import ERROR, WARN, Finding, few, quoted
 from queuectl.health import LOW_SHARE, MORE_FILES
 from queuectl.spool import outputs
 from queuectl.spool.context import BALLAST_BYTES

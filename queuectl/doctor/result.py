@@ -5,6 +5,8 @@ Guarantees: a finding that `doctor --fix` can mend carries the function that doe
 
 from __future__ import annotations
 
+import shlex
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,3 +53,8 @@ def few(names: Sequence[str], *, is_cut: bool = False) -> str:
     more = len(names) - min(len(names), SHOWN)
     listed = ", ".join(names[:SHOWN])
     return f"{listed} and {'at least ' if is_cut else ''}{more:,} more" if more > 0 else listed
+
+
+def quoted(path: str) -> str:
+    """Write a path as a shell reads it."""
+    return shlex.quote(path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from queuectl.doctor.check_attributes import is_kept
+from queuectl.doctor.home import is_kept
 from queuectl.doctor.result import few
 from queuectl.errors import InvalidData
 from queuectl.job.fields import misspelt
@@ -24,7 +24,8 @@ from queuectl.spool.reading import read_record, wrong_with_inode
 if TYPE_CHECKING:
     import os
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.comparison import Comparison
+    from queuectl.doctor.home import ExaminedHome
 
     Mark = tuple[int, ...]
     Kinds = dict[str, str]  # what is wrong, and a detail
@@ -102,8 +103,9 @@ class Scan:
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, home: ExaminedHome, comparison: Comparison) -> None:
+        self._home = home
+        self._comparison = comparison
         self._found: dict[str, list[SuspectEntry]] = {}
         self.jobs = self.due = self.ahead = self.far = 0
         self.ahead_s = 0.0
@@ -112,10 +114,10 @@ class Scan:
         self.first_misspelt: tuple[str, str, str] | None = None
         self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
-            for number, name in enumerate(context.each_name(f"spool/{directory}"), 1):
+            for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
                 self._add(directory, name)
                 if number % 500 == 0:
-                    context.on_step(500)
+                    home.on_step(500)
         self._found = {kind: self._confirmed(found) for kind, found in self._found.items()}
 
     def of(self, kind: str, *directories: str) -> list[SuspectEntry]:
@@ -132,7 +134,7 @@ class Scan:
             self._count(state.job)
         if state.age_s < -FUTURE_S:
             self.ahead, self.ahead_s = self.ahead + 1, max(self.ahead_s, -state.age_s)
-        path = f"{self._context.layout.directory(directory)}/{name}"
+        path = f"{self._home.layout.directory(directory)}/{name}"
         for kind, detail in state.kinds.items():
             found = self._found.setdefault(kind, [])
             if len(found) < LIMIT:
@@ -141,9 +143,9 @@ class Scan:
                 self._cut.add(kind)
 
     def _count(self, job: Job) -> None:
-        context = self._context
+        home = self._home
         self.jobs += 1
-        context.comparison.compare_job(job)
+        self._comparison.compare_job(job)
         for field, meant in misspelt(job.fields).items():
             self.misspelt += 1
             self.misspelt_to_run += job.directory != DONE
@@ -151,22 +153,22 @@ class Scan:
             break
         if job.directory != PENDING or job.is_held:
             return
-        due_at = job.due_at(context.now, context.settings.backoff_max)
-        self.due += due_at <= context.now
-        if due_at - context.now > FAR_S:
+        due_at = job.due_at(home.now, home.settings.backoff_max)
+        self.due += due_at <= home.now
+        if due_at - home.now > FAR_S:
             self.far += 1
             self.first_far = self.first_far or (job.id, due_at)
 
     # --- one entry
 
     def _entry_state(self, directory: str, name: str) -> EntryState:
-        context, path = self._context, f"{self._context.layout.directory(directory)}/{name}"
-        status = context.lstat(path)
+        home, path = self._home, f"{self._home.layout.directory(directory)}/{name}"
+        status = home.lstat(path)
         if status is None:
             return EntryState()
-        state = EntryState((status.st_ino, status.st_size, status.st_ctime_ns), age_s=context.now - status.st_mtime)
+        state = EntryState((status.st_ino, status.st_size, status.st_ctime_ns), age_s=home.now - status.st_mtime)
         if directory == PENDING and is_ignored(name):
-            state.kinds = {"ignored": ""} if context.age_s(status) > FORGOTTEN_S else {}
+            state.kinds = {"ignored": ""} if home.age_s(status) > FORGOTTEN_S else {}
             return state
         state.kinds = _wrong_with_entry(directory, name, status)
         if state.kinds.keys() - {"mode"}:
@@ -177,7 +179,7 @@ class Scan:
         except FileNotFoundError:
             return EntryState()
         except InvalidData as error:
-            if directory != PENDING or state.age_s >= context.settings.drop_grace:
+            if directory != PENDING or state.age_s >= home.settings.drop_grace:
                 state.kinds["stranger"] = str(error)
         except OSError as error:
             if "mode" not in state.kinds:
@@ -185,7 +187,7 @@ class Scan:
         return state
 
     def _read(self, directory: str, name: str, kinds: Kinds) -> Job:
-        files, layout = self._context.files, self._context.layout
+        files, layout = self._home.files, self._home.layout
         fd = files.open(f"{layout.directory(directory)}/{name}", READ)
         try:
             record = read_record(files.read(fd, MAX_FILE_BYTES), directory, files.fstat(fd).st_mode)
@@ -199,21 +201,21 @@ class Scan:
 
     def _check_job(self, job: Job, status: os.stat_result, kinds: Kinds) -> None:
         """Say what is wrong with a file that is a job."""
-        context = self._context
+        home = self._home
         if job.is_torn:
             kinds["torn"] = ""
         if job.directory == PENDING and leads_to(job.history) in (DONE, DEAD):
             kinds["unfiled"] = job.last_event
         for directory in LATER[job.directory]:
-            other = context.lstat(context.layout.job(directory, job.id))
+            other = home.lstat(home.layout.job(directory, job.id))
             if other is not None:
                 kinds["linked" if other.st_ino == status.st_ino else "twice"] = directory
         if (
             status.st_nlink > 1
             and job.directory != PROCESSING
-            and context.now - status.st_ctime > context.settings.drop_grace
+            and home.now - status.st_ctime > home.settings.drop_grace
         ):
-            places = (context.lstat(context.layout.job(directory, job.id)) for directory in DIRECTORIES)
+            places = (home.lstat(home.layout.job(directory, job.id)) for directory in DIRECTORIES)
             if status.st_nlink > sum(place is not None and place.st_ino == status.st_ino for place in places):
                 kinds["shared"] = ""
 
@@ -222,7 +224,7 @@ class Scan:
     def _confirmed(self, found: list[SuspectEntry]) -> list[SuspectEntry]:
         """Keep what is still there as it was."""
         if found:
-            self._context.wait()
+            self._home.wait()
         return [seen for seen in found if self._is_still_wrong(seen)]
 
     def _is_still_wrong(self, seen: SuspectEntry) -> bool:
@@ -232,7 +234,7 @@ class Scan:
         return seen.kind not in PASSING or not self._is_locked(seen.path)
 
     def _is_locked(self, path: str) -> bool:
-        files = self._context.files
+        files = self._home.files
         try:
             fd = files.open(path, READ)
         except OSError:

@@ -132,7 +132,7 @@ class Connection:
         """Leave a line about a write, and about who was not let in; never a token, a query or a body."""
         is_write = operation is not None and operation.is_write
         if is_write:
-            self._app.note_write()
+            self._app.writes.note_write()
         if is_write or response.status in (401, 403, 421, 429):
             log_fields = " ".join(f"{key}={value}" for key, value in (request.log_fields if request else {}).items())
             words = f"{head.method} {head.path[:200]} {response.status} client={self._peer} auth={how} action=web {log_fields}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import status as queue_status
 from queuectl.client.job_view import row_as_dict
+from queuectl.health import attention_lines
 from queuectl.index.database import IndexUnavailable
 from queuectl.web import jobs, workers
 from queuectl.web.response import JSON, Response, Stream, encode, ok, without_home
@@ -31,7 +32,7 @@ def status(request: Request) -> Response:
             queue_status.add_index_figures(made, reader)
     except IndexUnavailable as error:
         made.unavailable = without_home(error, request.app.home)
-    return ok(queue_status.to_dict(made))
+    return ok(queue_status.to_dict(made, attention_lines(made)))
 
 
 def list_jobs(request: Request) -> Response:

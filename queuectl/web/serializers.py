@@ -8,6 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from queuectl.clock import spell
+from queuectl.status import SUPERVISOR
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -79,3 +82,10 @@ def command_line_of(fields: Mapping[str, Any]) -> str:
     if "argv" in said:
         return join([*words, "--", *said["argv"]])
     return join([*words, "--command", said["command"]])
+
+
+def supervisor_as_dict(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a supervisor's `status` reply as JSON has it; None when none runs."""
+    if reply is None:
+        return None
+    return {**{name: reply[name] for name in SUPERVISOR}, "started_at": spell(reply["started_at"])}

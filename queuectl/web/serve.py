@@ -14,9 +14,6 @@ from queuectl.web.app import App
 from queuectl.web.auth import AccessControl, names_of
 from queuectl.web.http_server import Server, listen
 from queuectl.web.routes import Routes
-from queuectl.web.snapshot import SnapshotCache
-from queuectl.web.state import StatusCache
-from queuectl.web.stats import StatsCache
 from queuectl.web.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -84,9 +81,7 @@ def build(queue: Queue, options: ServeOptions) -> Server:
     host, port = server.address or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
     access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
-    app = App(queue, access, Routes(), secrets.token_hex(4))
-    app.status_cache, app.snapshot_cache, app.stats_cache = StatusCache(app), SnapshotCache(app), StatsCache()
-    server.app = app
+    server.app = App(queue, access, Routes(), secrets.token_hex(4))
     return server
 
 

@@ -16,22 +16,21 @@ from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
-from queuectl.health import attention
+from queuectl.health import ERROR, INFO, OK, WARN, attention, examine
 from queuectl.spool.layout import shorten
 from queuectl.status import worker_as_dict
 from queuectl.version import __version__
-from queuectl.web.health import health_of
-from queuectl.web.output import open_in, tail_of
-from queuectl.web.response import JSON, Response, encode
-from queuectl.web.workers import supervisor_as_dict
+from queuectl.web.plain_file import open_in, tail_of
+from queuectl.web.response import encode, without_home
+from queuectl.web.serializers import supervisor_as_dict
 
 if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.client.queue import Queue
+    from queuectl.clock import Clock
     from queuectl.job.job import Job
-    from queuectl.web.app import App, Request
-    from queuectl.web.state import IndexState, QueueState
+    from queuectl.web.state import IndexState, QueueState, StatusCache, WriteCounter
 
 FRESH_S = 0.5
 DISK_STEP = 16 << 20
@@ -40,37 +39,46 @@ ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|
 FROM_ROW = ("id", "name", "queue", "priority", "command", "tags", "attempts", "worker")
 
 
+STATUS_OF = {OK: "pass", INFO: "pass", WARN: "warn", ERROR: "fail"}
+ORDER = ("pass", "warn", "fail")
+
+
 class SnapshotCache:
     """The newest snapshot."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(
+        self, status_cache: StatusCache, writes: WriteCounter, boot: str, clock: Clock, *, read_only: bool
+    ) -> None:
+        self._status_cache = status_cache
+        self._writes = writes
+        self._boot = boot
+        self._clock = clock
+        self._read_only = read_only
         self._lock = Lock()
         self._made_at = -FRESH_S
-        self._writes = -1
+        self._made_after_write = -1
         self._jobs: dict[tuple[str, int], Job] = {}
         self._etag = ""
         self._body = b""
 
     def newest(self) -> tuple[str, bytes]:
         """Return its ETag and its text."""
-        app = self._app
         with self._lock:
-            now, writes = app.clock.monotonic(), app.writes
-            if now - self._made_at >= FRESH_S or self._writes != writes:
-                self._body = encode(self._make(app.status_cache.current()))
-                self._etag = f'"{app.boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
-                self._made_at, self._writes = now, writes
+            now, writes = self._clock.monotonic(), self._writes.value
+            if now - self._made_at >= FRESH_S or self._made_after_write != writes:
+                self._body = encode(self._make(self._status_cache.current()))
+                self._etag = f'"{self._boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
+                self._made_at, self._made_after_write = now, writes
             return self._etag, self._body
 
     def _make(self, state: QueueState) -> dict[str, Any]:
-        overview, index_state, app = state.overview, state.index_state, self._app
+        overview, index_state = state.overview, state.index_state
         return {
             "version": __version__,
             "changes": state.changes,
             "home": shorten(overview.home),
             "hostname": os.uname().nodename,
-            "read_only": app.access.read_only,
+            "read_only": self._read_only,
             "health": health_of(state),
             "attention": [
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
@@ -112,7 +120,7 @@ class SnapshotCache:
             self._jobs[key] = job
             worker = by_job.get(row["id"], {})
             line, size = _last_line(queue, job)
-            progress = progress_of(queue, job)
+            progress = progress_of(queue.layout, job)
             made.append(
                 {
                     **{name: row[name] for name in FROM_ROW},
@@ -184,10 +192,12 @@ def _last_line(queue: Queue, job: Job) -> tuple[str | None, int | None]:
     return text.rpartition("\r")[2][-LAST_LINE_CHARS:] or None, size
 
 
-def snapshot(request: Request) -> Response:
-    """Return the newest snapshot."""
-    etag, body = request.app.snapshot_cache.newest()
-    headers = {"ETag": etag}
-    if request.head.headers.get("if-none-match") == etag:
-        return Response(304, headers=headers)
-    return Response(200, body, JSON, headers)
+def health_of(state: QueueState) -> dict[str, Any]:
+    """Return every check, and the worst of them; what only the index knows is unknown without one."""
+    checks = {}
+    for name, found in examine(state.overview).items():
+        hint = {"hint": found.hint} if found.hint else {}
+        detail = without_home(found.text, state.overview.home)
+        checks[name] = {"status": STATUS_OF[found.level], "detail": detail, **hint, **found.figures}
+    worst = max((str(check["status"]) for check in checks.values()), key=ORDER.index)
+    return {"status": worst, "version": __version__, "checks": checks}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
@@ -16,25 +15,6 @@ if TYPE_CHECKING:
     from queuectl.web.response import Response
 
 WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
-KEPT = 16
-
-
-class StatsCache:
-    """What was answered for this state of the index, shared by all pages."""
-
-    def __init__(self) -> None:
-        self.lock = Lock()
-        self._made: dict[tuple[Any, ...], dict[str, Any]] = {}
-
-    def get(self, key: tuple[Any, ...]) -> dict[str, Any] | None:
-        """Return what was answered for this key."""
-        return self._made.get(key)
-
-    def put(self, key: tuple[Any, ...], made: dict[str, Any]) -> None:
-        """Keep an answer, and not many."""
-        if len(self._made) >= KEPT:
-            self._made.clear()
-        self._made[key] = made
 
 
 def stats(request: Request) -> Response:

@@ -6,27 +6,19 @@ import os
 from typing import TYPE_CHECKING
 
 from queuectl import control_client
-from queuectl.clock import spell
 from queuectl.errors import NoSupervisor, PartlyFailed
-from queuectl.status import SUPERVISOR, with_usage, worker_as_dict
+from queuectl.status import with_usage, worker_as_dict
 from queuectl.supervisor.startup import start_workers
-from queuectl.web.output import open_in, tail_of
+from queuectl.web.plain_file import open_in, tail_of
 from queuectl.web.response import TEXT, Response, ok
+from queuectl.web.serializers import supervisor_as_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Any
 
     from queuectl.web.app import Request
 
 LOG_LINES = 200
-
-
-def supervisor_as_dict(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return a supervisor's `status` reply as JSON has it; None when none runs."""
-    if reply is None:
-        return None
-    return {**{name: reply[name] for name in SUPERVISOR}, "started_at": spell(reply["started_at"])}
 
 
 def workers_as_dicts(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from queuectl.index.statistics import BOUNDS
 from queuectl.status import Overview
 from queuectl.web import metrics
-from queuectl.web.health import health_of
+from queuectl.web.snapshot import health_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def _snapshot(web: Served) -> dict[str, Any]:
-    web.server.app.note_write()  # now, not half a second ago
+    web.server.app.writes.note_write()  # now, not half a second ago
     found: dict[str, Any] = web.get("/api/v1/snapshot")
     return found
 

@@ -45,10 +45,10 @@ def run(args: Arguments, screen: Screen) -> int:
         screen.line("\t".join(MEMBERS))
     limit = LINES if args.limit is None and screen.is_table else args.limit
     stream = EventStream(
-        queue,
+        queue.spool,
+        lambda: open_index(queue, screen),
         kinds,
         limit,
-        open_reader=lambda: open_index(queue, screen),
         pause=wait_for_input_or_end,
         say=screen.message,
         warn=screen.warn,

@@ -9,6 +9,7 @@ from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import short_line, write
 from queuectl.cli.times import duration
 from queuectl.errors import Busy, TimedOut, UsageError
+from queuectl.health import attention_lines
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
 
@@ -39,7 +40,7 @@ def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
     """Show how things stand now."""
     made = look(queue, screen, usage=not (is_short and screen.is_table))
     if screen.format in ("json", "jsonl"):
-        screen.json(status.to_dict(made))
+        screen.json(status.to_dict(made, attention_lines(made)))
     elif not screen.is_table:
         for state, count in made.counts.items():
             screen.line(f"{state}\t{count}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -22,8 +20,7 @@ def spool(tmp_path: Path) -> Home:
 
 
 def view(spool: Home, job_id: str) -> Job:
-    queue: Any = SimpleNamespace(layout=spool.layout, settings=spool.settings)
-    return Job(spool.job(job_id), queue)
+    return Job(spool.job(job_id), spool.layout, spool.settings)
 
 
 def test_every_field_of_an_author_has_its_place() -> None:

@@ -1,0 +1,142 @@
+"""index_access: the index, read by the threads of the web server.
+
+Guarantees: any number of threads read at the same time, one connection each. No request waits for a writer: what the
+            index does not contain yet is reported in `syncing`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+from queuectl import control_client
+from queuectl.client.queue import Queue
+from queuectl.errors import NoSupervisor, QueueError, TimedOut
+from queuectl.index.database import IndexUnavailable
+from queuectl.index.reader import Reader
+from queuectl.web.response import without_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queuectl.clock import Clock
+    from queuectl.spool.layout import Layout
+
+KEPT_READERS = 8
+PATIENCE_S = 2.0  # for a busy supervisor, and for an index that is being updated
+SILENT_S, SILENT_PATIENCE_S = 5.0, 0.2  # after a timeout, wait this much less for this long
+
+
+class Index:
+    """The index, read by many threads."""
+
+    def __init__(self, layout: Layout, boot: str, clock: Clock) -> None:
+        self._clock = clock
+        self._silent_until = 0.0
+        self._home = layout.home
+        self._path = layout.index
+        self._boot = boot
+        self._lock = Lock()
+        self._idle: list[Reader] = []
+        self._judge: Reader | None = None
+        self._seen: tuple[int, int] | None = None
+        self._count = 0
+        self._worker: Thread | None = None
+        self.syncing: str | None = None
+
+    @property
+    def patience_s(self) -> float:
+        """How long to wait for the supervisor; not long once it has let us wait."""
+        return PATIENCE_S if self._clock.monotonic() >= self._silent_until else SILENT_PATIENCE_S
+
+    def catch_up(self) -> None:
+        """Let the index show what has happened until now, as far as that takes no longer than PATIENCE_S."""
+        if self.patience_s < PATIENCE_S:
+            return
+        queue = queue_for_reading(self._home)
+        try:
+            reply = control_client.ask(queue.layout, {"do": "flush"}, timeout_s=PATIENCE_S)
+            self.syncing = reply.get("degraded") or reply.get("syncing")
+            return
+        except TimedOut:
+            self.syncing = "the supervisor does not answer"
+            self._silent_until = self._clock.monotonic() + SILENT_S
+            return
+        except NoSupervisor:
+            pass
+        for _ in range(2):  # one that runs already may have looked before what is to be seen happened
+            with self._lock:
+                is_new = self._worker is None
+                if self._worker is None:
+                    self._worker = Thread(target=self._sync, args=(queue,), daemon=True)
+                    self._worker.start()
+                worker = self._worker
+            worker.join(PATIENCE_S)
+            if is_new or worker.is_alive():
+                return
+
+    def _sync(self, queue: Queue) -> None:
+        """Bring it up to date here, while no supervisor does."""
+        try:
+            queue.catch_up(on_step=lambda words: setattr(self, "syncing", words))
+            self.syncing = None
+        except QueueError as error:
+            self.syncing = without_home(error, self._home)
+        finally:
+            with self._lock:
+                self._worker = None
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Lend a reader.
+
+        Raises:
+            IndexUnavailable: there is no index yet, or it is damaged.
+        """
+        with self._lock:
+            reader = self._idle.pop() if self._idle else None
+        if reader is None:
+            reader = Reader(self._path)
+        try:
+            yield reader
+        except IndexUnavailable:
+            reader.close()
+            raise
+        finally:
+            self._keep(reader)
+
+    def _keep(self, reader: Reader) -> None:
+        with self._lock:
+            if len(self._idle) < KEPT_READERS and reader.is_open:
+                self._idle.append(reader)
+                return
+        reader.close()
+
+    def close(self) -> None:
+        """Give up what is open; only when nobody asks any more."""
+        with self._lock:
+            for reader in [*self._idle, *([self._judge] if self._judge else [])]:
+                reader.close()
+            self._idle, self._judge = [], None
+
+    def changes(self) -> str:
+        """Return what is another text whenever the index has changed. Cost: microseconds."""
+        with self._lock:
+            try:
+                if self._judge is None:
+                    self._judge = Reader(self._path)
+                seen: tuple[int, int] | None = self._judge.changes()
+            except IndexUnavailable:
+                if self._judge is not None:
+                    self._judge.close()
+                self._judge = seen = None
+            if seen != self._seen or seen is None:
+                self._seen = seen
+                self._count += 1
+            return f"{self._boot}.{self._count}"
+
+
+def queue_for_reading(home: str) -> Queue:
+    """Return the queue of a home with the settings of this moment; a broken configuration hides nothing."""
+    return Queue(home, warn=lambda _words: None)
