@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import queuectl.doctor.context
+import queuectl.doctor.home
 from queuectl.doctor.checks import examine, repair_all
 from queuectl.doctor.context import Context
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
@@ -76,8 +76,8 @@ def test_a_cure_that_is_cut_short_loses_nothing(
     ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int | None
 ) -> None:
     """Proves G9. At each change the process dies, or the change fails; afterwards --fix leaves what it would have."""
-    monkeypatch.setattr(queuectl.doctor.context, "LOOK_AGAIN_S", 0.0001)
-    monkeypatch.setattr(queuectl.doctor.context, "SETTLE_S", 0.0001)
+    monkeypatch.setattr(queuectl.doctor.home, "LOOK_AGAIN_S", 0.0001)
+    monkeypatch.setattr(queuectl.doctor.home, "SETTLE_S", 0.0001)
     hurt(ward)
     whole = tmp_path / "whole"
     _copy(ward.home, whole)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.doctor.check_attributes import GET_FLAGS, IMMUTABLE
+from queuectl.doctor.home import GET_FLAGS, IMMUTABLE
 from queuectl.job.job import DEAD, DONE, PENDING
 from tests.support.damaged_home import Ward
 

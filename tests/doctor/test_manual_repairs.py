@@ -184,7 +184,7 @@ def test_a_supervisor_that_does_not_answer_is_told_from_one_that_does(
     """Stopped by a signal, it holds its lock and listens; nothing in its home is taken for left behind."""
     process = ward.supervised.start(0)
     assert ward.findings("supervisor") == []
-    monkeypatch.setattr("queuectl.doctor.context.ANSWER_S", 0.3)
+    monkeypatch.setattr("queuectl.doctor.home.ANSWER_S", 0.3)
     os.kill(process.pid, signal.SIGSTOP)
     try:
         [found] = ward.findings("supervisor")

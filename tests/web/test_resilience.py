@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.rebuild import rebuild
-from queuectl.web import app
+from queuectl.web import index_access
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ def test_an_index_that_cannot_be_read_is_said_and_the_queue_works(
     def refuse(path: str) -> Reader:
         raise IndexUnavailable(f"the index {path} cannot be used: disk I/O error", is_passing=True)
 
-    monkeypatch.setattr(app, "Reader", refuse)
+    monkeypatch.setattr(index_access, "Reader", refuse)
     assert web.ask("POST", "/api/v1/jobs", {"command": "true", "id": "j"}).status == 201
     seen = _snapshot(web)
     assert (seen["counts"], seen["index"]["available"]) == (None, False)
