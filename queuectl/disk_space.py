@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 LOOK_AGAIN_S = 1.0
 LEAST_FREE_BYTES = 2 * BALLAST_BYTES  # the space of the ballast does not count
 LEAST_FREE_INODES = 8
+LOW_SHARE = 0.05  # of the disk: below this free share, health warns
 
 
 def why_no_space(spool: Spool) -> str | None:

@@ -7,6 +7,7 @@ Guarantees: pure; what is said are facts and instants, so that an overview in wh
 from __future__ import annotations
 
 from queuectl.clock import spell
+from queuectl.disk_space import LOW_SHARE
 from queuectl.spool.layout import ENQUEUE, RUN, shorten
 from queuectl.spool.layout import START as START_WORKERS
 from queuectl.units import plural, spell_size
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 OK, INFO, WARN, ERROR = LEVELS = ("ok", "info", "warn", "error")
 LATE_S = 300.0
-LOW_SHARE = 0.05  # of a disk that is free
 START = "queuectl worker start --count 2"
 CHECK_CONFIG = "queuectl config check"
 STOPPED = {

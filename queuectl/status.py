@@ -10,6 +10,7 @@ import time
 
 from queuectl.clock import spell
 from queuectl.config import config_file
+from queuectl.disk_space import LOW_SHARE
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.spool.enqueue import least_free
 from queuectl.spool.outputs import SEARCHED_FILES, how_to_free
@@ -130,7 +131,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
     try:
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
         made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
-        if made.free_bytes < max(made.least_free_bytes, health.LOW_SHARE * made.disk_bytes):
+        if made.free_bytes < max(made.least_free_bytes, LOW_SHARE * made.disk_bytes):
             _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import queuectl
 from queuectl.clock import spell
+from queuectl.disk_space import LOW_SHARE
 from queuectl.doctor.result import ERROR, WARN, Finding, few, quoted
-from queuectl.health import LOW_SHARE, MORE_FILES
+from queuectl.health import MORE_FILES
 from queuectl.spool import outputs
 from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.enqueue import least_free
