@@ -340,9 +340,8 @@ def test_with_few_descriptors_the_jobs_go_on(supervised: Make, tmp_path: Path, l
         try:
             for _ in range(90):
                 one = socket.socket(socket.AF_UNIX)
-                one.settimeout(60)
-                one.connect(f"{s.home}/run/control.sock")
                 idle.append(one)
+                one.connect(f"{s.home}/run/control.sock")  # waits while the supervisor has not accepted the others
                 tally.add("connections")
             ids += [s.queue.enqueue(journal.command("flaky")) for _ in range(20)]
             worker = next(p for p in s.survivors() if p.ppid() == supervisor.pid)
