@@ -1,13 +1,13 @@
-"""readers: processes that read job files for an index that is built anew, so that both processors have work.
+"""rebuild_readers: processes that read job files while the index is rebuilt, so that all processors are used.
 
-Owns:       forking them, and their pipes.
-Guarantees: what comes back is what `sync` would have read, in the order in which it was asked for. A reader that dies, or
-            is not sure of a file, is not believed: that file is read by whoever asked. Memory is bounded. A reader
-            ends when whoever forked it ends or is killed; it holds none of its locks and touches no index.
-Fails with: nothing; without readers there are no rows, and all is read by whoever asked.
+Owns:       forking these processes, and their pipes.
+Guarantees: the answers are what `sync` would read, in the order of the requests. If a reader dies or is not sure of a file,
+            the caller reads the file itself. Memory is bounded. A reader ends when its parent ends or is killed; it holds
+            no lock of its parent and does not open the index.
+Fails with: nothing; without readers the caller reads all files.
 
-They are forked when the first files are asked for, by a command with one thread. The index may be open then: a reader
-closes every descriptor but its pipes and never uses the connection.
+The readers are forked at the first request, by a command with one thread. The index may be open then: a reader closes every
+descriptor except its pipes and never uses the connection.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 MOST = 3  # one process writes what three read
-CHUNK = 128  # ids at once: two chunks of the longest fit into a pipe, so that asking never waits
-AHEAD = 2  # chunks that a reader is asked for before its first answer is needed
+CHUNK = 128  # ids in one request; two requests of the longest ids fit into a pipe, so that sending never blocks
+AHEAD = 2  # requests to a reader before its first answer is needed
 LENGTH_BYTES = 4
 
 
 class Readers:
-    """As many as there are processors; a context manager that ends them."""
+    """One reader for each processor, at most MOST; a context manager that ends them."""
 
     def __init__(self, spool: Spool, count: int | None = None) -> None:
         processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -47,11 +47,11 @@ class Readers:
         self._readers: list[_Reader] = []
 
     def start(self) -> None:
-        """Fork them; done at the latest when the first files are asked for."""
+        """Fork the readers; called at the first request if not before."""
         while len(self._readers) < self._count:
             try:
                 self._readers.append(_Reader(self._spool))
-            except OSError:  # no process or descriptor is left: with fewer, then
+            except OSError:  # no process or descriptor is left: use fewer
                 self._count = len(self._readers)
 
     def __call__(self, job_ids: Iterable[str]) -> Iterator[Answers]:
@@ -109,18 +109,18 @@ class _Reader:
         os.close(tell)
 
     def ask(self, job_ids: list[str]) -> None:
-        """Have these read."""
+        """Request the rows of these jobs."""
         try:
             _send(self._ask, job_ids)
         except OSError:
-            return  # it is dead, and answers nothing
+            return  # it is dead and gives no answer
 
     def answer(self) -> list[Row | None] | None:
-        """Return the rows of the oldest question; None when the reader is dead."""
+        """Return the rows of the oldest request; None if the reader is dead."""
         return _receive(self._answers)
 
     def close(self) -> None:
-        """Have it end; what it still wants to say goes nowhere."""
+        """End it; its remaining answers are discarded."""
         os.close(self._ask)
         os.close(self._answers)
         try:
@@ -130,7 +130,7 @@ class _Reader:
 
 
 def _serve(spool: Spool, questions: int, answers: int) -> None:
-    """Answer until nobody asks any more."""
+    """Answer requests until the pipe is closed."""
     while (job_ids := _receive(questions)) is not None:
         _send(answers, rows_at_once(spool, job_ids))
 
