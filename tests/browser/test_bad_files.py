@@ -10,7 +10,7 @@ from queuectl.job.job import STATES
 from queuectl.spool.layout import job_id_of
 from queuectl.web.routes import Routes
 from tests.support.bad_entries import BAD_NAMES
-from tests.support.home_with_bad_entries import Scene
+from tests.support.home_with_bad_entries import HomeWithBadEntries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ VIEWS = ("overview", "jobs", "jobs?state=dead", "jobs/good-001", "jobs/x-bom", "
 WIDTHS = (1280, 320)
 
 
-def _answers(web: Served, scene: Scene) -> int:
+def _answers(web: Served, scene: HomeWithBadEntries) -> int:
     """Ask everything that can be read; the client holds every answer against the document, and refuses a 500."""
     asked = 0
     for each in PLAIN:
@@ -59,7 +59,7 @@ def test_the_page_is_unharmed_by_bad_files(
     base = tmp_path / "corpus"
     base.mkdir()
     watched = supervised(durability="relaxed", drop_grace=0.2, kill_after=0.2, backoff_base=0.1)
-    scene = Scene(watched, base)
+    scene = HomeWithBadEntries(watched, base)
     scene.put_good(scene.good)
     scene.put(scene.entries)
     asked = _answers(web, scene)

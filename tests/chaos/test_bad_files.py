@@ -9,7 +9,7 @@ from queuectl.job.job import PENDING, PROCESSING
 from queuectl.supervisor.inotify import open_watch
 from tests.support.bad_entries import REJECTED
 from tests.support.chaos import Tally
-from tests.support.home_with_bad_entries import GOOD, Scene
+from tests.support.home_with_bad_entries import GOOD, HomeWithBadEntries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ TOUCHED = 0x1 | 0x2 | 0x4 | 0x20 | 0x200 | 0x40 | 0x100 | 0x80  # inotify: read,
 def test_bad_files_are_set_aside_and_the_good_jobs_run(supervised: Make, tmp_path: Path) -> None:
     """What lies there at the start, and what comes while it runs; once more from nothing, with the index gone."""
     s = supervised(durability="relaxed", drop_grace=0.2, kill_after=0.2, backoff_base=0.1)
-    scene = Scene(s, tmp_path)
+    scene = HomeWithBadEntries(s, tmp_path)
     entries = scene.entries
     watch = open_watch()
     with Tally("bad files", "entries", f"{PENDING}: {REJECTED}", f"{PROCESSING}: {REJECTED}") as tally:

@@ -20,7 +20,7 @@ from queuectl.spool.fs import FULL
 from tests.support import audit, scenarios
 from tests.support.disk_model import Disk, Recorder, lay_out
 from tests.support.fault_injection import REFUSE, SYNCING, Interrupted, Noted, failing
-from tests.support.scenarios import IS_FULL, PLAYS, Book, Play, of_size
+from tests.support.scenarios import IS_FULL, SCENARIOS, Acknowledgements, Scenario, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
@@ -46,15 +46,15 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def refusals(folder: Path, play: Play) -> list[tuple[int, str, int]]:
-    """Play without a fault, and return all (number, operation, error) that could have been one."""
-    spool = scenarios.raise_curtain(folder / "rehearsal", play)
-    noted, book = Noted(), Book()
+def refusals(folder: Path, scenario: Scenario) -> list[tuple[int, str, int]]:
+    """Run a scenario without a fault, and return all (number, operation, error) that could have been one."""
+    spool = scenarios.set_up_scenario(folder / "without-faults", scenario)
+    noted, book = Noted(), Acknowledgements()
     try:
-        play.verb(scenarios.seen_by(spool, noted), book)
+        scenario.verb(scenarios.seen_by(spool, noted), book)
     except QueueError:
         pass
-    scenarios.judge(spool, play, book.reached, index=True)
+    scenarios.judge(spool, scenario, book.reached, index=True)
     shutil.rmtree(spool.layout.home)
     return list(noted.refusals())
 
@@ -73,49 +73,49 @@ def faults(name: str, found: list[tuple[int, str, int]]) -> Iterator[tuple[int, 
             yield number, failing(number, error, again=chance.randint(2, 12))
 
 
-@pytest.mark.parametrize("name", PLAYS)
+@pytest.mark.parametrize("name", SCENARIOS)
 def test_any_operation_may_fail_with_any_error(folder: Path, name: str) -> None:
     """Once, twice, and from some operation on until somebody mends the disk; a write perhaps after half of it.
 
     Proves G16.
     """
-    play = PLAYS[name]
+    scenario = SCENARIOS[name]
     tried = 0
-    for number, act in faults(name, refusals(folder, play)):
-        fail(folder / "home", play, number, act)
+    for number, act in faults(name, refusals(folder, scenario)):
+        fail(folder / "home", scenario, number, act)
         tried += 1
     print(f"{name}: {tried} faults")
     assert tried
 
 
-def fail(path: Path, play: Play, number: int, act: Act) -> None:
-    spool = scenarios.raise_curtain(path, play)
+def fail(path: Path, scenario: Scenario, number: int, act: Act) -> None:
+    spool = scenarios.set_up_scenario(path, scenario)
     files = Recorder(spool.layout.home, act)
-    book = Book()
+    book = Acknowledgements()
     book.listener = lambda note, step: files.log.append(("acknowledged", note, step))
     before = audit.open_descriptors()
     error: BaseException | None = None
     what = "the verb"
     try:
         try:
-            play.verb(scenarios.seen_by(spool, files), book)
+            scenario.verb(scenarios.seen_by(spool, files), book)
         except (QueueError, OSError) as raised:
             error = raised.with_traceback(None)
         assert files.happened, "the fault did not happen"
         assert audit.open_descriptors() <= before, "a descriptor was left open"
         is_full = files.error in FULL
         what = "the disk is well again"
-        scenarios.judge(spool, play, book.reached, may_lose_details=is_full, index=number % 7 == 0)
+        scenarios.judge(spool, scenario, book.reached, may_lose_details=is_full, index=number % 7 == 0)
         if book.reached and set(files.trace) & SYNCING:
             what = "then the power went"
-            check_durable(path.with_name("disk"), files, play, may_lose_details=is_full)
+            check_durable(path.with_name("disk"), files, scenario, may_lose_details=is_full)
     except BaseException as problem:
         point = f"{errno.errorcode[files.error or 0]} at operation {number} ({files.trace[number - 1]})"
         raise AssertionError(f"{point}, the verb said {error!r}, {what}: {problem!r}") from problem
     shutil.rmtree(path)
 
 
-def check_durable(path: Path, files: Recorder, play: Play, *, may_lose_details: bool) -> None:
+def check_durable(path: Path, files: Recorder, scenario: Scenario, *, may_lose_details: bool) -> None:
     """What was acknowledged is there although all is lost that was never synced, or not for certain."""
     disk, reached = Disk(), dict[str, int]()
     for step in files.log:
@@ -123,13 +123,13 @@ def check_durable(path: Path, files: Recorder, play: Play, *, may_lose_details: 
             reached[step[1]] = step[2]
         disk.follow(step)
     lay_out(disk.worst(), str(path))
-    scenarios.judge(Home(path), play, reached, may_lose_details=may_lose_details)
+    scenarios.judge(Home(path), scenario, reached, may_lose_details=may_lose_details)
     shutil.rmtree(path)
 
 
 def test_the_sweep_is_as_wide_as_it_says(folder: Path) -> None:
     """Every error and every operation of the spool is part of it."""
-    found = {name: refusals(folder, play) for name, play in PLAYS.items()}
+    found = {name: refusals(folder, scenario) for name, scenario in SCENARIOS.items()}
     count = sum(1 for name, points in found.items() for _ in faults(name, points))
     print(count, "faults in all")
     assert count >= LEAST_POINTS
@@ -138,25 +138,25 @@ def test_the_sweep_is_as_wide_as_it_says(folder: Path) -> None:
     assert {method for methods in REFUSE.values() for method in methods} - {method for method, _ in every} <= RARE
 
 
-@pytest.mark.parametrize("name", [name for name in PLAYS if "index" not in name])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if "index" not in name])
 def test_a_rename_that_is_interrupted_is_made_again(folder: Path, name: str) -> None:
     """EINTR from renameat2 itself, which Python does not see: the verb notices nothing."""
-    play, book, files = PLAYS[name], Book(), Interrupted()
-    spool = scenarios.raise_curtain(folder / "home", play)
+    scenario, book, files = SCENARIOS[name], Acknowledgements(), Interrupted()
+    spool = scenarios.set_up_scenario(folder / "home", scenario)
     try:
-        play.verb(scenarios.seen_by(spool, files), book)
+        scenario.verb(scenarios.seen_by(spool, files), book)
     except QueueError:
         pass
-    scenarios.judge(spool, play, book.reached)
-    moving = seen_moves(folder / "again", play)
+    scenarios.judge(spool, scenario, book.reached)
+    moving = seen_moves(folder / "again", scenario)
     print(files.interruptions, "interruptions")
     assert files.interruptions == files.times * moving
 
 
-def seen_moves(path: Path, play: Play) -> int:
-    spool, noted = scenarios.raise_curtain(path, play), Noted()
+def seen_moves(path: Path, scenario: Scenario) -> int:
+    spool, noted = scenarios.set_up_scenario(path, scenario), Noted()
     try:
-        play.verb(scenarios.seen_by(spool, noted), Book())
+        scenario.verb(scenarios.seen_by(spool, noted), Acknowledgements())
     except QueueError:
         pass
     return sum(method in ("move", "exchange") for method in noted.trace)

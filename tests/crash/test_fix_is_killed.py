@@ -16,8 +16,8 @@ from queuectl.doctor.checks import examine, repair_all
 from queuectl.doctor.context import Context
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.spool.layout import Layout
-from tests.doctor.conftest import ward as ward
-from tests.support.damaged_home import Ward
+from tests.doctor.conftest import damaged as damaged
+from tests.support.damaged_home import DamagedHome
 from tests.support.faulty_fs import DIED, Faulty, Point
 
 CHANGES = (
@@ -35,24 +35,24 @@ class Changing(Faulty):
             super().at(method, *args)
 
 
-def hurt(ward: Ward) -> None:
+def hurt(damaged: DamagedHome) -> None:
     """Plant one fault for each cure that touches a job, and some more."""
-    ward.run("interrupted")
-    os.rename(ward.end("unfiled", "completed"), ward.file(PENDING, "unfiled"))
-    os.rename(ward.end("verdict", "dead"), ward.file(PROCESSING, "verdict"))
-    os.link(ward.end("linked", "completed"), ward.file(PENDING, "linked"))
-    torn = ward.end("torn", "completed")
+    damaged.run("interrupted")
+    os.rename(damaged.end("unfiled", "completed"), damaged.file(PENDING, "unfiled"))
+    os.rename(damaged.end("verdict", "dead"), damaged.file(PROCESSING, "verdict"))
+    os.link(damaged.end("linked", "completed"), damaged.file(PENDING, "linked"))
+    torn = damaged.end("torn", "completed")
     data = torn.read_bytes().rstrip()
     torn.write_bytes(data[: data.rindex(b"]")] + b',{"event":"can\0')
-    ward.file(DEAD, "done").write_bytes(ward.file(DEAD, "gone").read_bytes().replace(b"gone", b"done"))
-    ward.file(DEAD, "done").chmod(0o600)
-    ward.write("spool/pending/gone.json", json.dumps({"id": "gone", "command": "echo duplicate"}))
-    ward.write("spool/done/junk.json", "{")
-    ward.write("spool/pending/junk.json", "{")
-    ward.write("spool/tmp/1.2.ab", "x")
-    ward.write("output/ghost.1.log", "x")
-    ward.write("spool/rejected/x.reason", "because")
-    ward.file(DONE, "torn").chmod(0o400)
+    damaged.file(DEAD, "done").write_bytes(damaged.file(DEAD, "gone").read_bytes().replace(b"gone", b"done"))
+    damaged.file(DEAD, "done").chmod(0o600)
+    damaged.write("spool/pending/gone.json", json.dumps({"id": "gone", "command": "echo duplicate"}))
+    damaged.write("spool/done/junk.json", "{")
+    damaged.write("spool/pending/junk.json", "{")
+    damaged.write("spool/tmp/1.2.ab", "x")
+    damaged.write("output/ghost.1.log", "x")
+    damaged.write("spool/rejected/x.reason", "because")
+    damaged.file(DONE, "torn").chmod(0o400)
 
 
 def home_of(path: Path, point: Point | None = None) -> tuple[Context, Changing]:
@@ -73,14 +73,14 @@ def where(path: Path) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("error", [None, errno.EIO, errno.ENOSPC, errno.EACCES])
 def test_a_cure_that_is_cut_short_loses_nothing(
-    ward: Ward, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int | None
+    damaged: DamagedHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int | None
 ) -> None:
     """Proves G9. At each change the process dies, or the change fails; afterwards --fix leaves what it would have."""
     monkeypatch.setattr(queuectl.doctor.home, "LOOK_AGAIN_S", 0.0001)
     monkeypatch.setattr(queuectl.doctor.home, "SETTLE_S", 0.0001)
-    hurt(ward)
+    hurt(damaged)
     whole = tmp_path / "whole"
-    _copy(ward.home, whole)
+    _copy(damaged.home, whole)
     home, files = home_of(whole)
     assert all(done.is_done for done in repair_all(home))
     expected, points = where(whole), len(files.trace)
@@ -88,7 +88,7 @@ def test_a_cure_that_is_cut_short_loses_nothing(
     assert points > 30, files.trace
     for number in range(1, points + 1):
         copy = tmp_path / f"at-{number}"
-        _copy(ward.home, copy)
+        _copy(damaged.home, copy)
         point = Point(number, error)
         if error is None:
             assert _in_a_child(copy, point), f"did not die at {number}"

@@ -18,10 +18,10 @@ import pytest
 from queuectl.errors import QueueError
 from queuectl.index import sync as sync_module
 from tests.support import audit, scenarios
-from tests.support.fault_injection import Noted, Sabotaged, killing
+from tests.support.fault_injection import FaultInjector, Noted, killing
 from tests.support.faulty_fs import make_old
-from tests.support.random_scenario import market
-from tests.support.scenarios import IS_FULL, PLAYS, Book, Play, enqueuing_many, nothing, of_size
+from tests.support.random_scenario import random_scenario
+from tests.support.scenarios import IS_FULL, SCENARIOS, Acknowledgements, Scenario, enqueuing_many, nothing, of_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,21 +31,28 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 BULK = tuple({"note": f"b{number}"} for number in range(30))
-BULK_PLAY = Play(nothing, enqueuing_many(*BULK), **{job["note"]: ("gone", "pending") for job in BULK})
-SCENES = {
+BULK_PLAY = Scenario(nothing, enqueuing_many(*BULK), **{job["note"]: ("gone", "pending") for job in BULK})
+ALL_SCENARIOS = {
     "bulk": BULK_PLAY,
-    "a whole life": PLAYS["a whole life"],
-    "enqueue many with ids": PLAYS["enqueue many with ids"],
-    "claim and sync the start": PLAYS["claim and sync the start"],
-    "snooze": PLAYS["snooze"],
-    "compact at a finish": PLAYS["compact at a finish"],
-    "compact at a claim": PLAYS["compact at a claim"],
-    "compact at a hold": PLAYS["compact at a hold"],
-    "index anew": PLAYS["index anew"],
-    "index what changed": PLAYS["index what changed"],
-    **{f"market {number}": market(random.Random(f"{SEED} {number}"), deeds=16) for number in range(of_size(1, 6))},
+    "a whole life": SCENARIOS["a whole life"],
+    "enqueue many with ids": SCENARIOS["enqueue many with ids"],
+    "claim and sync the start": SCENARIOS["claim and sync the start"],
+    "snooze": SCENARIOS["snooze"],
+    "compact at a finish": SCENARIOS["compact at a finish"],
+    "compact at a claim": SCENARIOS["compact at a claim"],
+    "compact at a hold": SCENARIOS["compact at a hold"],
+    "index anew": SCENARIOS["index anew"],
+    "index what changed": SCENARIOS["index what changed"],
+    **{
+        f"random_scenario {number}": random_scenario(random.Random(f"{SEED} {number}"), deeds=16)
+        for number in range(of_size(1, 6))
+    },
 }
-RECOVERED = {name: play for name, play in {**PLAYS, **SCENES}.items() if "index" not in name and name != "bulk"}
+RECOVERED = {
+    name: scenario
+    for name, scenario in {**SCENARIOS, **ALL_SCENARIOS}.items()
+    if "index" not in name and name != "bulk"
+}
 
 # Without renameat2 a kill in the midst of a rename within pending/ leaves two names there, which become two jobs.
 RENAMED = {
@@ -62,25 +69,25 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def length_of(path: Path, play: Play, **settings: Any) -> int:
+def length_of(path: Path, scenario: Scenario, **settings: Any) -> int:
     """Return how many operations the verb has."""
-    spool, noted = scenarios.raise_curtain(path, play), Noted()
+    spool, noted = scenarios.set_up_scenario(path, scenario), Noted()
     try:
-        play.verb(scenarios.seen_by(spool, noted, **settings), Book())
+        scenario.verb(scenarios.seen_by(spool, noted, **settings), Acknowledgements())
     except QueueError:
         pass
     shutil.rmtree(path)
     return len(noted.calls)
 
 
-def kill(spool: Home, verb: scenarios.Verb, files: Sabotaged, notes: Path, **settings: Any) -> None:
-    """Have another process play until it is killed; what it acknowledged is in `notes`."""
+def kill(spool: Home, verb: scenarios.Verb, files: FaultInjector, notes: Path, **settings: Any) -> None:
+    """Have another process run a scenario until it is killed; what it acknowledged is in `notes`."""
     fd = os.open(notes, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         pid = os.fork()
         if pid == 0:
             try:
-                verb(scenarios.seen_by(spool, files, **settings), Book(fd))
+                verb(scenarios.seen_by(spool, files, **settings), Acknowledgements(fd))
             except QueueError:
                 pass
             finally:
@@ -93,25 +100,30 @@ def kill(spool: Home, verb: scenarios.Verb, files: Sabotaged, notes: Path, **set
 
 
 def acknowledged(notes: Path) -> dict[str, int]:
-    reached = Book().read(notes).reached
+    reached = Acknowledgements().read(notes).reached
     notes.unlink()
     return reached
 
 
 @pytest.mark.parametrize(
     ("name", "durability"),
-    [(name, how) for name in SCENES for how in ("full", "relaxed") if how == "full" or IS_FULL or "market" not in name],
+    [
+        (name, how)
+        for name in ALL_SCENARIOS
+        for how in ("full", "relaxed")
+        if how == "full" or IS_FULL or "random_scenario" not in name
+    ],
 )
 def test_a_process_may_be_killed_at_any_operation(folder: Path, name: str, durability: str) -> None:
     """What it acknowledged is there, whether it syncs or not; the locks it held are free. Proves G1."""
-    play, notes, tried = SCENES[name], folder / "notes", 0
-    for number in range(1, length_of(folder / "home", play, durability=durability) + 1):
-        spool = scenarios.raise_curtain(folder / "home", play)
-        kill(spool, play.verb, Sabotaged(killing(number)), notes, durability=durability)
+    scenario, notes, tried = ALL_SCENARIOS[name], folder / "notes", 0
+    for number in range(1, length_of(folder / "home", scenario, durability=durability) + 1):
+        spool = scenarios.set_up_scenario(folder / "home", scenario)
+        kill(spool, scenario.verb, FaultInjector(killing(number)), notes, durability=durability)
         try:
-            if not play.is_messy:
+            if not scenario.is_messy:
                 audit.check_live(spool)
-            scenarios.judge(spool, play, acknowledged(notes), index=number % 5 == 0 or "index" in name)
+            scenarios.judge(spool, scenario, acknowledged(notes), index=number % 5 == 0 or "index" in name)
         except AssertionError as error:
             raise AssertionError(f"killed at operation {number}: {error}") from None
         shutil.rmtree(folder / "home")
@@ -120,7 +132,7 @@ def test_a_process_may_be_killed_at_any_operation(folder: Path, name: str, durab
     assert tried
 
 
-def mending(spool: Home, book: Book) -> None:
+def mending(spool: Home, book: Acknowledgements) -> None:
     audit.mend(spool)
 
 
@@ -129,26 +141,26 @@ def test_recovery_may_be_killed_again_and_again(folder: Path, is_old: bool) -> N
     """Each verb is killed anywhere, then who mends it, then who mends that, until one comes to the end."""
     chance = random.Random(f"{SEED} {is_old}")
     notes, tried, depths = folder / "notes", 0, [0, 0, 0, 0]
-    for name, play in RECOVERED.items():
+    for name, scenario in RECOVERED.items():
         if is_old and name in RENAMED:
             continue
-        length = length_of(folder / "home", play)
+        length = length_of(folder / "home", scenario)
         points = range(1, length + 1)
         for number in chance.sample(points, min(length, of_size(2, 25))):
-            spool = scenarios.raise_curtain(folder / "home", play)
-            kill(spool, play.verb, Sabotaged(killing(number)), notes)
+            spool = scenarios.set_up_scenario(folder / "home", scenario)
+            kill(spool, scenario.verb, FaultInjector(killing(number)), notes)
             killed = [number]
             while len(killed) < len(depths):
                 long = length_of_mending(folder / "copy", spool)
                 killed.append(chance.randint(1, long))
-                files = Sabotaged(killing(killed[-1]))
+                files = FaultInjector(killing(killed[-1]))
                 if is_old:
                     make_old(files)
                 kill(spool, mending, files, notes)
                 tried += 1
             depths[len(killed) - 1] += 1
             try:
-                scenarios.judge(spool, play, acknowledged(notes))
+                scenarios.judge(spool, scenario, acknowledged(notes))
             except AssertionError as error:
                 raise AssertionError(f"seed {SEED}, {name}, killed at {killed}: {error}") from None
             shutil.rmtree(folder / "home")
@@ -183,11 +195,11 @@ def test_whoever_writes_the_index_may_be_killed_between_any_two_pieces(
 ) -> None:
     """Also in the midst of its transactions: the next one finds out and makes it equal to the spool again."""
     monkeypatch.setattr(sync_module, "STEP", 1e-9)  # a piece is as small as can be
-    play, notes, tried = PLAYS[name], folder / "notes", 0
+    scenario, notes, tried = SCENARIOS[name], folder / "notes", 0
     number = 0
     while True:
         number += 1
-        spool = scenarios.raise_curtain(folder / "home", play)
+        spool = scenarios.set_up_scenario(folder / "home", scenario)
         pid = os.fork()
         if pid == 0:
             try:
@@ -197,7 +209,7 @@ def test_whoever_writes_the_index_may_be_killed_between_any_two_pieces(
             finally:
                 os._exit(0)
         _, status = os.waitpid(pid, 0)
-        scenarios.judge(spool, play, {}, index=True)
+        scenarios.judge(spool, scenario, {}, index=True)
         shutil.rmtree(folder / "home")
         if not os.WIFSIGNALED(status):
             break
@@ -220,23 +232,23 @@ def test_a_full_disk_and_a_kill_together_lose_no_verdict(folder: Path) -> None:
     """Where the ballast is given up for a verdict, at every operation of that."""
     from tests.support.faulty_fs import FullDisk
 
-    class Both(Sabotaged, FullDisk):
+    class Both(FaultInjector, FullDisk):
         """A full disk, and a kill."""
 
-    play, notes, tried = PLAYS["finish"], folder / "notes", 0
+    scenario, notes, tried = SCENARIOS["finish"], folder / "notes", 0
     number = 0
     while True:
         number += 1
-        spool = scenarios.raise_curtain(folder / "home", play)
+        spool = scenarios.set_up_scenario(folder / "home", scenario)
         spool.keep_ballast()
         files = Both(killing(number))
         files.full = files.ballast_helps = True
         files.short = 20
         try:
-            kill(spool, play.verb, files, notes)
+            kill(spool, scenario.verb, files, notes)
         except AssertionError:
             break
-        scenarios.judge(spool, play, acknowledged(notes), may_lose_details=True)
+        scenarios.judge(spool, scenario, acknowledged(notes), may_lose_details=True)
         shutil.rmtree(folder / "home")
         tried += 1
     print(f"full disk: {tried} kills")
@@ -247,10 +259,10 @@ def test_a_lock_is_free_the_moment_its_holder_is_killed(folder: Path) -> None:
     """No heartbeat and no lease: whoever asks next gets it, wherever the holder was killed."""
     tried = 0
     for name in ("claim", "hold", "edit much", "revive the dead", "cancel"):
-        play = PLAYS[name]
-        for number in range(1, length_of(folder / "home", play) + 1):
-            spool = scenarios.raise_curtain(folder / "home", play)
-            kill(spool, play.verb, Sabotaged(killing(number)), folder / "notes")
+        scenario = SCENARIOS[name]
+        for number in range(1, length_of(folder / "home", scenario) + 1):
+            spool = scenarios.set_up_scenario(folder / "home", scenario)
+            kill(spool, scenario.verb, FaultInjector(killing(number)), folder / "notes")
             where = spool.where("a")
             locked = [directory for directory in where if not is_free(spool, directory)]
             assert not locked, f"{name}, killed at operation {number}: locked in {locked}"

@@ -18,52 +18,55 @@ import pytest
 
 from queuectl.errors import QueueError
 from tests.support import scenarios
-from tests.support.background_load import Crowd
-from tests.support.fault_injection import Noted, Sabotaged, at_number
+from tests.support.background_load import BackgroundLoad
+from tests.support.fault_injection import FaultInjector, Noted, at_number
 from tests.support.loop_device import LoopDisk, require
-from tests.support.random_scenario import market
-from tests.support.scenarios import CROWD, IS_FULL, PLAYS, Book, Play, of_size
+from tests.support.random_scenario import random_scenario
+from tests.support.scenarios import CROWD, IS_FULL, SCENARIOS, Acknowledgements, Scenario, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.root
-SCENES = {**PLAYS, **{f"market {n}": market(random.Random(n)) for n in range(of_size(1, 4))}}
+ALL_SCENARIOS = {
+    **SCENARIOS,
+    **{f"random_scenario {n}": random_scenario(random.Random(n)) for n in range(of_size(1, 4))},
+}
 # How many cuts: all in full size, where it is not said that only those before a change count; else a sample.
 ALONE = {"ext4": of_size(400, 100_000), "xfs": of_size(40, 100_000), "btrfs": of_size(30, 1_200)}
 CROWDED = {"ext4": of_size(40, 400), "xfs": of_size(12, 400), "btrfs": of_size(8, 150)}
 
 
-class Stage:
-    """A disk on which one play after another is cut off."""
+class SpoolStateMachine:
+    """A disk on which one scenario after another is cut off."""
 
     def __init__(self, disk: LoopDisk, notes: Path) -> None:
         self.disk = disk
         self._notes = notes
 
-    def points(self, play: Play, *, all_of_them: bool) -> list[int]:
+    def points(self, scenario: Scenario, *, all_of_them: bool) -> list[int]:
         """Return before which operations to cut; the last is when all is over."""
-        spool, noted = scenarios.raise_curtain(self.disk.path / "rehearsal", play), Noted()
+        spool, noted = scenarios.set_up_scenario(self.disk.path / "without-faults", scenario), Noted()
         try:
-            play.verb(scenarios.seen_by(spool, noted), Book())
+            scenario.verb(scenarios.seen_by(spool, noted), Acknowledgements())
         except QueueError:
             pass
         shutil.rmtree(spool.layout.home)
         before = range(1, len(noted.calls) + 1) if all_of_them else noted.changes()
         return [*before, len(noted.calls) + 1]
 
-    def cut(self, play: Play, point: int, *, is_aged: bool, has_crowd: bool = False) -> None:
-        """Play until `point`, cut the power, start again, judge."""
-        spool = scenarios.raise_curtain(self.disk.path / "home", play, self.disk.sync)
+    def cut(self, scenario: Scenario, point: int, *, is_aged: bool, has_crowd: bool = False) -> None:
+        """Run a scenario until `point`, cut the power, start again, judge."""
+        spool = scenarios.set_up_scenario(self.disk.path / "home", scenario, self.disk.sync)
         if is_aged:
             self.disk.sync()
         self._notes.write_bytes(b"")
         fd = os.open(self._notes, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         crowd = None
         try:
-            crowd = Crowd(spool, fd) if has_crowd else None
-            pid = self._perform(spool, play, point, fd)
+            crowd = BackgroundLoad(spool, fd) if has_crowd else None
+            pid = self._perform(spool, scenario, point, fd)
             try:
                 if crowd is not None and self.disk.kind == "btrfs":
                     crowd.freeze()
@@ -77,19 +80,19 @@ class Stage:
             os.close(fd)
         self.disk.restart()
         spool.layout.ensure()
-        reached = Book().read(self._notes).reached
+        reached = Acknowledgements().read(self._notes).reached
         if has_crowd:
             assert any(note.startswith(CROWD) for note in reached), "nobody else was at work"
-        scenarios.judge(scenarios.seen_by(spool, durability="relaxed"), play, reached, index=point % 5 == 0)
+        scenarios.judge(scenarios.seen_by(spool, durability="relaxed"), scenario, reached, index=point % 5 == 0)
         shutil.rmtree(spool.layout.home)
 
-    def _perform(self, spool: Home, play: Play, point: int, fd: int) -> int:
-        """Return the process that plays, once it waits before `point`, or after its last operation."""
+    def _perform(self, spool: Home, scenario: Scenario, point: int, fd: int) -> int:
+        """Return the process that runs the scenario, once it waits before `point`, or after its last operation."""
         read, write = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(read)
-            _play_until(spool, play, point, fd, write)
+            _play_until(spool, scenario, point, fd, write)
         os.close(write)
         try:
             word = os.read(read, 1)
@@ -101,8 +104,8 @@ class Stage:
         return pid
 
 
-def _play_until(spool: Home, play: Play, point: int, fd: int, write: int) -> None:
-    """Play, and wait for the end of the world at `point`; never returns."""
+def _play_until(spool: Home, scenario: Scenario, point: int, fd: int, write: int) -> None:
+    """Run a scenario and wait at `point` for the power cut; never returns."""
 
     def wait() -> None:
         os.write(write, b".")
@@ -111,7 +114,7 @@ def _play_until(spool: Home, play: Play, point: int, fd: int, write: int) -> Non
 
     try:
         try:
-            play.verb(scenarios.seen_by(spool, Sabotaged(at_number(point, wait))), Book(fd))
+            scenario.verb(scenarios.seen_by(spool, FaultInjector(at_number(point, wait))), Acknowledgements(fd))
         except QueueError:
             pass
         wait()
@@ -126,23 +129,23 @@ def notes() -> Iterator[Path]:
         yield Path(path, "book")
 
 
-def script(stage: Stage, most: int, seed: str, *, all_of_them: bool) -> list[tuple[str, int, bool]]:
-    """Return the cuts to make, as (play, point, aged): all, or a sample in which each play has its share."""
+def script(stage: SpoolStateMachine, most: int, seed: str, *, all_of_them: bool) -> list[tuple[str, int, bool]]:
+    """Return the cuts to make, as (scenario, point, aged): all, or a sample in which each scenario has its share."""
     found = [
         (name, point, is_aged)
-        for name, play in SCENES.items()
-        for point in stage.points(play, all_of_them=all_of_them)
-        for is_aged in ((True,) if play.is_foreign else (False, True))
+        for name, scenario in ALL_SCENARIOS.items()
+        for point in stage.points(scenario, all_of_them=all_of_them)
+        for is_aged in ((True,) if scenario.is_foreign else (False, True))
     ]
     return found if len(found) <= most else sorted(random.Random(seed).sample(found, most))
 
 
-def cut_all(stage: Stage, most: int, *, has_crowd: bool) -> None:
+def cut_all(stage: SpoolStateMachine, most: int, *, has_crowd: bool) -> None:
     kind = stage.disk.kind
     chosen = script(stage, most, f"{kind} {has_crowd}", all_of_them=IS_FULL and kind != "btrfs" and not has_crowd)
     for name, point, is_aged in chosen:
         try:
-            stage.cut(SCENES[name], point, is_aged=is_aged, has_crowd=has_crowd)
+            stage.cut(ALL_SCENARIOS[name], point, is_aged=is_aged, has_crowd=has_crowd)
         except AssertionError as error:
             age = "aged" if is_aged else "fresh"
             raise AssertionError(f"{kind}, {age}, {name}, cut before operation {point}: {error}") from None
@@ -155,7 +158,7 @@ def test_a_power_cut_takes_nothing_that_was_acknowledged(kind: str, notes: Path)
     """Nothing is lost, doubled or unreadable either, and no job has two names once it is recovered. Proves G1, G8."""
     require(kind)
     with LoopDisk(kind) as disk:
-        cut_all(Stage(disk, notes), ALONE[kind], has_crowd=False)
+        cut_all(SpoolStateMachine(disk, notes), ALONE[kind], has_crowd=False)
 
 
 @pytest.mark.parametrize("kind", CROWDED)
@@ -163,7 +166,7 @@ def test_a_power_cut_takes_nothing_while_many_are_at_work(kind: str, notes: Path
     """Two producers and two workers go on until the very moment; what any of them acknowledged holds."""
     require(kind)
     with LoopDisk(kind) as disk:
-        cut_all(Stage(disk, notes), CROWDED[kind], has_crowd=True)
+        cut_all(SpoolStateMachine(disk, notes), CROWDED[kind], has_crowd=True)
 
 
 @pytest.mark.parametrize("kind", ALONE)
@@ -171,9 +174,9 @@ def test_the_first_job_of_a_new_home_survives(kind: str, notes: Path) -> None:
     """The directories are as new as the job: what was acknowledged is there with all that it lies in."""
     require(kind)
     with LoopDisk(kind) as disk:
-        (disk.path / "rehearsal").mkdir()
+        (disk.path / "without-faults").mkdir()
         disk.sync()
-        new = disk.path / "rehearsal" / "home"
+        new = disk.path / "without-faults" / "home"
         pid = os.fork()
         if pid == 0:
             try:
@@ -190,15 +193,15 @@ def test_the_first_job_of_a_new_home_survives(kind: str, notes: Path) -> None:
 def test_the_cut_is_a_real_one(kind: str, notes: Path) -> None:
     """Without its syncs an acknowledged job is gone: else the disk would forgive everything."""
     require(kind)
-    careless = Play(scenarios.nothing, _enqueue_carelessly, a=("gone", "pending"))
+    careless = Scenario(scenarios.nothing, _enqueue_carelessly, a=("gone", "pending"))
     with LoopDisk(kind) as disk:
-        stage = Stage(disk, notes)
+        stage = SpoolStateMachine(disk, notes)
         last = stage.points(careless, all_of_them=True)[-1]
         with pytest.raises(AssertionError, match="a is gone"):
             stage.cut(careless, last, is_aged=False)
 
 
-def _enqueue_carelessly(spool: Home, book: Book) -> None:
+def _enqueue_carelessly(spool: Home, book: Acknowledgements) -> None:
     relaxed = scenarios.seen_by(spool, spool.files, durability="relaxed")
     relaxed.enqueue({"id": "a", "command": "true", "note": "a"})
     spool.files.exists(spool.layout.spool)

@@ -1,7 +1,7 @@
 """The power goes at any operation of any verb, on a disk that keeps as little as a disk may.
 
 No root and no real disk is needed: what was done to names and bytes is written down, tests/support/disk_model.py tells what may
-be left of it, and that is laid out, recovered and audited. The seed is printed; QUEUECTL_SEED plays it again.
+be left of it, and that is laid out, recovered and audited. The seed is printed; QUEUECTL_SEED repeats it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 from queuectl.errors import QueueError
 from tests.support import audit, scenarios
 from tests.support.disk_model import Disk, Recorder, lay_out
-from tests.support.random_scenario import market
-from tests.support.scenarios import PLAYS, Book, Play, of_size
+from tests.support.random_scenario import random_scenario
+from tests.support.scenarios import SCENARIOS, Acknowledgements, Scenario, of_size
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 AT_RANDOM = of_size(3, 12)  # states drawn at each operation, besides the extreme ones
-AT_MOST = of_size(150, 500)  # of one play
-OF_RECOVERY = of_size(5, 20)  # cuts of each play whose recovery is cut off as well
+AT_MOST = of_size(150, 500)  # of one scenario
+OF_RECOVERY = of_size(5, 20)  # cuts of each scenario whose recovery is cut off as well
 QUIET = {"enqueue what exists"}  # changes nothing
-SCENES = {
-    **{name: play for name, play in PLAYS.items() if not name.startswith("index")},
-    **{f"market {n}": market(random.Random(f"{SEED} {n}")) for n in range(of_size(12, 40))},
+ALL_SCENARIOS = {
+    **{name: scenario for name, scenario in SCENARIOS.items() if not name.startswith("index")},
+    **{f"random_scenario {n}": random_scenario(random.Random(f"{SEED} {n}")) for n in range(of_size(12, 40))},
 }
 
 
@@ -62,12 +62,12 @@ class Cut:
         self.where = where
 
 
-def record(spool: Home, play: Play) -> Log:
-    """Play, and return what the disk was told, and when what was acknowledged."""
-    files, book = Recorder(spool.layout.home), Book()
+def record(spool: Home, scenario: Scenario) -> Log:
+    """Run a scenario, and return what the disk was told, and when what was acknowledged."""
+    files, book = Recorder(spool.layout.home), Acknowledgements()
     book.listener = lambda note, step: files.log.append(("acknowledged", note, step))
     try:
-        play.verb(scenarios.seen_by(spool, files), book)
+        scenario.verb(scenarios.seen_by(spool, files), book)
     except QueueError:
         pass
     return files.log
@@ -90,25 +90,25 @@ def cuts(log: Log, chance: random.Random, reached: dict[str, int] | None = None)
     return list(found.values())
 
 
-def check(path: Path, play: Play, cut: Cut) -> None:
+def check(path: Path, scenario: Scenario, cut: Cut) -> None:
     lay_out(cut.files, str(path))
-    scenarios.judge(Home(path, durability="full"), play, cut.reached)
+    scenarios.judge(Home(path, durability="full"), scenario, cut.reached)
     shutil.rmtree(path)
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", ALL_SCENARIOS)
 def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
     """What was acknowledged is there; nothing is lost, doubled or unreadable; everything runs to its end.
 
     Proves G1, G7, G8.
     """
-    play, chance = SCENES[name], random.Random(f"{SEED} {name}")
-    log = record(scenarios.raise_curtain(folder / "stage", play), play)
+    scenario, chance = ALL_SCENARIOS[name], random.Random(f"{SEED} {name}")
+    log = record(scenarios.set_up_scenario(folder / "stage", scenario), scenario)
     found = cuts(log, chance)
     chosen = found if len(found) <= AT_MOST else chance.sample(found, AT_MOST)
     for cut in chosen:
         try:
-            check(folder / "home", play, cut)
+            check(folder / "home", scenario, cut)
         except AssertionError as error:
             raise AssertionError(f"seed {SEED}, after step {cut.where} ({log[cut.where][:2]}): {error}") from None
     print(f"seed {SEED}, {name}: {len(chosen)} states of {len(found)}")
@@ -118,9 +118,9 @@ def test_the_power_may_go_at_any_operation(folder: Path, name: str) -> None:
 def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
     """Recovery from a cut is cut off anywhere itself, and what that leaves is recovered."""
     tried = 0
-    for name, play in SCENES.items():
+    for name, scenario in ALL_SCENARIOS.items():
         chance = random.Random(f"{SEED} again {name}")
-        log = record(scenarios.raise_curtain(folder / "stage", play), play)
+        log = record(scenarios.set_up_scenario(folder / "stage", scenario), scenario)
         shutil.rmtree(folder / "stage")
         found = cuts(log, chance)
         for first in chance.sample(found, min(len(found), OF_RECOVERY)):
@@ -132,7 +132,7 @@ def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
             for second in chance.sample(seconds, min(len(seconds), 4)):
                 tried += 1
                 try:
-                    check(folder / "home", play, second)
+                    check(folder / "home", scenario, second)
                 except AssertionError as error:
                     where = (
                         f"{name}, after step {first.where} ({log[first.where][:2]}), then {second.where} of recovery"
@@ -157,14 +157,14 @@ def test_the_power_may_go_again_while_that_is_mended(folder: Path) -> None:
 )
 def test_the_simulator_notices_what_is_left_out(folder: Path, left_out: str, name: str) -> None:
     """Without this sync a cut breaks the promise: the audit has to see that, or it sees nothing."""
-    play, chance = PLAYS[name], random.Random(SEED)
-    log = record(scenarios.raise_curtain(folder / "stage", play), play)
+    scenario, chance = SCENARIOS[name], random.Random(SEED)
+    log = record(scenarios.set_up_scenario(folder / "stage", scenario), scenario)
     words = {"sync": "synced", "sync_data": "synced", "sync_directory": "directory synced"}
     careless = [step for step in log if step[0] != words[left_out]]
     broken = 0
     for cut in cuts(careless, chance):
         try:
-            check(folder / "home", play, cut)
+            check(folder / "home", scenario, cut)
         except AssertionError:
             broken += 1
             shutil.rmtree(folder / "home")

@@ -1,4 +1,4 @@
-"""A ward for each test, and nothing of the surroundings that could be found wrong."""
+"""A home to damage for each test, and nothing of the surroundings that could be found wrong."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.doctor.context import Context
-from tests.support.damaged_home import Ward
+from tests.support.damaged_home import DamagedHome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def ward(
+def damaged(
     home: Path,
     capfd: pytest.CaptureFixture[str],
     supervised: Callable[..., Supervised],
     monkeypatch: pytest.MonkeyPatch,
-) -> Ward:
+) -> DamagedHome:
     """A home with jobs, whose files are judged at once, and are as old as their mtime says, for no test can set a ctime."""
     monkeypatch.setattr(Context, "age_s", lambda self, status: self.now - status.st_mtime)
     for name in [name for name in os.environ if name.startswith("QUEUECTL_") and name != "QUEUECTL_HOME"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QUEUECTL_DROP_GRACE", "0.05")
     monkeypatch.setenv("COLUMNS", "500")
-    return Ward(home, capfd, supervised)
+    return DamagedHome(home, capfd, supervised)

@@ -20,7 +20,7 @@ from queuectl.config.settings import Settings
 from queuectl.doctor.checks import CHECKS
 from queuectl.job.job import DONE, PENDING
 from tests.support.chaos import need_root
-from tests.support.damaged_home import Ward, make_index
+from tests.support.damaged_home import DamagedHome, make_index
 from tests.support.supervised import ROOT
 
 JOBS = 10_000
@@ -139,9 +139,9 @@ def test_what_is_no_directory_is_refused(home: Path, queuectl: Callable[..., tup
     )
 
 
-def test_a_queue_at_work_raises_no_alarm(ward: Ward) -> None:
+def test_a_queue_at_work_raises_no_alarm(damaged: DamagedHome) -> None:
     """Fifty times, while jobs are enqueued, run, fail, are retried, cancelled, revived and deleted all the time."""
-    s = ward.supervised
+    s = damaged.supervised
     s.environ.update(QUEUECTL_BACKOFF_BASE="0.05", QUEUECTL_DURABILITY="relaxed")
     s.start(3)
     user = subprocess.Popen(
@@ -155,28 +155,28 @@ def test_a_queue_at_work_raises_no_alarm(ward: Ward) -> None:
             user.stdin.write("\n" * 20)
             user.stdin.flush()
             assert user.stdout.readline()
-            alarms += ward.findings()
+            alarms += damaged.findings()
             examined += 1
     finally:
         user.communicate()
     assert user.returncode == 0
     assert alarms == [], json.dumps(alarms, indent=1)
-    for job_id in [*ward.spool.ids(PENDING)]:
-        ward.queue.cancel(job_id)
+    for job_id in [*damaged.spool.ids(PENDING)]:
+        damaged.queue.cancel(job_id)
 
 
 def test_a_terminal_gets_colour_and_lines_that_fit_and_commands_that_are_whole(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At 60 columns every line fits but those that are to be copied; words of files cannot command the terminal."""
-    ward.write("spool/pending/\x1b[31mred.jsn", "{}")
+    damaged.write("spool/pending/\x1b[31mred.jsn", "{}")
     monkeypatch.setenv("COLUMNS", "60")
-    shown = ward.doctor("--verbose", "--color", "never").out
+    shown = damaged.doctor("--verbose", "--color", "never").out
     assert "\x1b" not in shown
     assert "\\x1b[31mred.jsn" in shown
     long = [line for line in shown.splitlines() if len(line) > 60]
     assert all(line.lstrip().startswith("cure: ") for line in long), long
-    assert "\x1b[33mwarn" in ward.doctor("--color", "always").out
+    assert "\x1b[33mwarn" in damaged.doctor("--color", "always").out
 
 
 def test_the_page_on_troubles_knows_every_check_and_no_other() -> None:

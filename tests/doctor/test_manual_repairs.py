@@ -17,9 +17,9 @@ import queuectl
 from queuectl.job.job import PENDING, PROCESSING
 from queuectl.supervisor import supervisor_lock
 from tests.support.chaos import need_root
-from tests.support.damaged_home import Ward
+from tests.support.damaged_home import DamagedHome
 
-Plant = Callable[[Ward], object]
+Plant = Callable[[DamagedHome], object]
 
 
 class Fault:
@@ -39,30 +39,30 @@ class Fault:
 
 
 def write(name: str, text: str = "", *, age_s: float = 7200) -> Plant:
-    return lambda ward: ward.write(name, text, age_s=age_s)
+    return lambda damaged: damaged.write(name, text, age_s=age_s)
 
 
-def moved_away(ward: Ward) -> None:
-    os.rename(ward.path("spool/dead"), ward.home.parent / "dead")
-    ward.path("spool/dead").symlink_to(ward.home.parent / "dead")
+def moved_away(damaged: DamagedHome) -> None:
+    os.rename(damaged.path("spool/dead"), damaged.home.parent / "dead")
+    damaged.path("spool/dead").symlink_to(damaged.home.parent / "dead")
 
 
-def output_nowhere(ward: Ward) -> None:
-    os.rename(ward.path("output"), ward.home.parent / "output")
-    ward.path("output").symlink_to(ward.home.parent / "nowhere")
+def output_nowhere(damaged: DamagedHome) -> None:
+    os.rename(damaged.path("output"), damaged.home.parent / "output")
+    damaged.path("output").symlink_to(damaged.home.parent / "nowhere")
 
 
-def pending_loop(ward: Ward) -> None:
-    os.rename(ward.path("spool/pending"), ward.home.parent / "pending")
-    ward.path("spool/pending").symlink_to("pending")
+def pending_loop(damaged: DamagedHome) -> None:
+    os.rename(damaged.path("spool/pending"), damaged.home.parent / "pending")
+    damaged.path("spool/pending").symlink_to("pending")
 
 
-def huge_log(ward: Ward) -> None:
-    os.truncate(ward.write("logs/worker-1.log"), 60 << 20)
+def huge_log(damaged: DamagedHome) -> None:
+    os.truncate(damaged.write("logs/worker-1.log"), 60 << 20)
 
 
-def rejected(ward: Ward) -> None:
-    ward.spool.reject(PENDING, "junk.json", "no job") if ward.write("spool/pending/junk.json") else None
+def rejected(damaged: DamagedHome) -> None:
+    damaged.spool.reject(PENDING, "junk.json", "no job") if damaged.write("spool/pending/junk.json") else None
 
 
 FAULTS = {
@@ -83,16 +83,16 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_for_a_person_is_explained_and_left_alone(name: str, ward: Ward) -> None:
+def test_a_fault_for_a_person_is_explained_and_left_alone(name: str, damaged: DamagedHome) -> None:
     """It is found at its level, with a cure; --fix changes nothing about it, and exits with 7 for an error only."""
     fault = FAULTS[name]
-    fault.plant(ward)
-    [found] = ward.findings(fault.check)
+    fault.plant(damaged)
+    [found] = damaged.findings(fault.check)
     assert (found["level"], found["fixable"]) == (fault.level, False)
     assert re.search(fault.text, found["text"]), found
     assert re.search(fault.cure, found["cure"]), found
-    assert ward.doctor("--fix").code == (7 if fault.level == "error" else 0)
-    assert ward.findings(fault.check) == [found]
+    assert damaged.doctor("--fix").code == (7 if fault.level == "error" else 0)
+    assert damaged.findings(fault.check) == [found]
 
 
 @pytest.mark.parametrize(
@@ -104,121 +104,125 @@ def test_a_fault_for_a_person_is_explained_and_left_alone(name: str, ward: Ward)
     ],
 )
 def test_a_variable_that_is_wrong_is_named(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch, name: str, value: str, level: str, words: str
+    damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch, name: str, value: str, level: str, words: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    [found] = ward.findings("environment")
+    [found] = damaged.findings("environment")
     assert found["level"] == level
     assert re.search(words, found["text"]), found
 
 
-def test_variables_of_others_and_valid_ones_are_no_finding(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_others_and_valid_ones_are_no_finding(
+    damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("QUEUECTL_JOB_ID", "QUEUECTL_RUN_ID", "QUEUECTL_SOMETHING", "QUEUECTL_KILL_AFTER"):
         monkeypatch.setenv(name, "5")
-    assert ward.findings("environment") == []
+    assert damaged.findings("environment") == []
 
 
-def test_what_belongs_to_another_user_is_named_with_the_cure(ward: Ward) -> None:
+def test_what_belongs_to_another_user_is_named_with_the_cure(damaged: DamagedHome) -> None:
     """Left by a command that was once run as somebody else; the job files of others are never run."""
     need_root("giving files away")
-    os.chown(ward.file("done", "done"), 12345, -1)
-    os.chown(ward.path("run"), 12345, -1)
-    os.chown(ward.write("logs/worker-1.log"), 12345, -1)
-    [found] = ward.findings("owners")
+    os.chown(damaged.file("done", "done"), 12345, -1)
+    os.chown(damaged.path("run"), 12345, -1)
+    os.chown(damaged.write("logs/worker-1.log"), 12345, -1)
+    [found] = damaged.findings("owners")
     assert found["level"] == "error"
     assert "logs/worker-1.log, run, spool/done/done.json" in found["text"]
-    assert found["cure"] == f"sudo chown -R {os.geteuid()} {ward.home}"
+    assert found["cure"] == f"sudo chown -R {os.geteuid()} {damaged.home}"
     assert subprocess.run(found["cure"].removeprefix("sudo "), shell=True, check=False).returncode == 0
-    assert ward.findings("owners") == []
+    assert damaged.findings("owners") == []
 
 
 @pytest.mark.parametrize(
     ("kind", "level"), [("nfs4", "error"), ("tmpfs", "warn"), ("zfs", "info"), ("ext4", ""), ("", "")]
 )
-def test_file_systems_are_judged(ward: Ward, monkeypatch: pytest.MonkeyPatch, kind: str, level: str) -> None:
+def test_file_systems_are_judged(damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch, kind: str, level: str) -> None:
     monkeypatch.setattr(supervisor_lock, "file_system_of", lambda path: kind)
-    assert [found["level"] for found in ward.findings("file-system")] == ([level] if level else [])
+    assert [found["level"] for found in damaged.findings("file-system")] == ([level] if level else [])
 
 
-def test_a_disk_without_room_and_without_inodes(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_and_without_inodes(damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures are the disk's and the setting's."""
-    real = os.statvfs(ward.home)
+    real = os.statvfs(damaged.home)
     mib = (1 << 20) // real.f_frsize
 
     def fake(_path: object) -> os.statvfs_result:
         return os.statvfs_result((real.f_bsize, real.f_frsize, 10_000 * mib, mib, mib, 1000_000, 50, 50, 0, 255))
 
     monkeypatch.setattr(os, "statvfs", fake)
-    [disk], [inodes] = ward.findings("disk"), ward.findings("inodes")
+    [disk], [inodes] = damaged.findings("disk"), damaged.findings("inodes")
     assert (disk["level"], inodes["level"]) == ("error", "error")
     assert "has 1 MB left: below 64 MB (min_free)" in disk["text"]
     assert "only 50 more files" in inodes["text"]
 
 
-def test_a_disk_that_is_full_of_one_output(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = os.statvfs(ward.home)
+def test_a_disk_that_is_full_of_one_output(damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs(damaged.home)
     mib = (1 << 20) // real.f_frsize
-    job_id = ward.jobs.failed("big", b"x" * (5 << 20))
-    path = ward.home / f"output/{job_id}.1.log"
+    job_id = damaged.jobs.failed("big", b"x" * (5 << 20))
+    path = damaged.home / f"output/{job_id}.1.log"
     for free, level in ((mib // 2, "error"), (4 * mib, "warn")):
         disk_now = os.statvfs_result((real.f_bsize, real.f_frsize, 100 * mib, free, free, 9, 9, 9, 0, 9))
         monkeypatch.setattr(os, "statvfs", lambda _path, now=disk_now: now)
-        [disk] = ward.findings("disk")
+        [disk] = damaged.findings("disk")
         assert (disk["level"], disk["cure"]) == (level, f"queuectl purge --output-only {job_id}")
         assert f"; the largest output: job {job_id}, 5 MB ({path})" in disk["text"]
 
 
-def test_a_low_limit_on_open_files_and_a_clock_that_is_behind(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_low_limit_on_open_files_and_a_clock_that_is_behind(
+    damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (128, 256))
-    assert ward.findings("limits")[0]["cure"].startswith("ulimit -n 256;")
+    assert damaged.findings("limits")[0]["cure"].startswith("ulimit -n 256;")
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (128, 128))
-    assert "LimitNOFILE" in ward.findings("limits")[0]["cure"]
+    assert "LimitNOFILE" in damaged.findings("limits")[0]["cure"]
     stamp = Path(queuectl.__file__).stat().st_mtime
     monkeypatch.setattr("queuectl.clock.Clock.now", lambda self: stamp - 7200)
-    assert "2h 00m before QueueCTL was installed" in ward.findings("clock")[-1]["text"]
+    assert "2h 00m before QueueCTL was installed" in damaged.findings("clock")[-1]["text"]
 
 
 def test_a_supervisor_that_does_not_answer_is_told_from_one_that_does(
-    ward: Ward, monkeypatch: pytest.MonkeyPatch
+    damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped by a signal, it holds its lock and listens; nothing in its home is taken for left behind."""
-    process = ward.supervised.start(0)
-    assert ward.findings("supervisor") == []
+    process = damaged.supervised.start(0)
+    assert damaged.findings("supervisor") == []
     monkeypatch.setattr("queuectl.doctor.home.ANSWER_S", 0.3)
     os.kill(process.pid, signal.SIGSTOP)
     try:
-        [found] = ward.findings("supervisor")
+        [found] = damaged.findings("supervisor")
         assert (found["level"], f"(pid {process.pid}) does not answer" in found["text"]) == ("error", True)
         assert (found["cure"], "SIGSTOP" in found["text"]) == (f"kill -CONT {process.pid}", True)
-        assert ward.findings("traces") == []
-        assert ward.doctor("--fix").code == 7
+        assert damaged.findings("traces") == []
+        assert damaged.doctor("--fix").code == 7
     finally:
         os.kill(process.pid, signal.SIGCONT)
-    assert ward.findings("supervisor") == []
+    assert damaged.findings("supervisor") == []
 
 
-def test_a_supervisor_of_another_version_is_named(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
-    ward.supervised.start(1)
+def test_a_supervisor_of_another_version_is_named(damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged.supervised.start(1)
     monkeypatch.setattr("queuectl.doctor.check_supervisor.__version__", "9.9.9")
-    [found] = ward.findings("version")
+    [found] = damaged.findings("version")
     assert f"is version {queuectl.__version__}; installed is 9.9.9" in found["text"]
 
 
-def test_beside_a_supervisor_what_is_its_business_is_left_to_it(ward: Ward) -> None:
+def test_beside_a_supervisor_what_is_its_business_is_left_to_it(damaged: DamagedHome) -> None:
     """A job put into processing/ by hand is told of, with what helps; --fix does not touch it."""
-    ward.supervised.start(0)
-    ward.end("odd", "completed")
-    os.rename(ward.file("done", "odd"), ward.file(PROCESSING, "odd"))
-    [found] = ward.findings("stranded")
+    damaged.supervised.start(0)
+    damaged.end("odd", "completed")
+    os.rename(damaged.file("done", "odd"), damaged.file(PROCESSING, "odd"))
+    [found] = damaged.findings("stranded")
     assert (found["fixable"], "the supervisor looks there when it starts" in found["text"]) == (False, True)
-    assert ward.doctor("--fix").code == 0
-    assert ward.spool.find("odd") == PROCESSING
+    assert damaged.doctor("--fix").code == 0
+    assert damaged.spool.find("odd") == PROCESSING
 
 
-def test_json_tells_every_check_and_what_was_mended(ward: Ward) -> None:
-    ward.write("spool/tmp/1", "x")
-    told = json.loads(ward.doctor("--fix", "--json").out)
-    assert told["home"] == str(ward.home)
+def test_json_tells_every_check_and_what_was_mended(damaged: DamagedHome) -> None:
+    damaged.write("spool/tmp/1", "x")
+    told = json.loads(damaged.doctor("--fix", "--json").out)
+    assert told["home"] == str(damaged.home)
     assert len(told["checks"]) > 20
     assert {check["level"] for check in told["checks"]} == {"ok", "warn"}
     assert [done["check"] for done in told["mended"]] == ["litter"]

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
-from tests.support.damaged_home import Ward
+from tests.support.damaged_home import DamagedHome
 
-Plant = Callable[[Ward], object]
+Plant = Callable[[DamagedHome], object]
 FIX, SUPERVISOR = "doctor --fix", "supervisor"
 
 
@@ -38,50 +38,50 @@ class Fault:
 
 
 def mode(name: str, number: int) -> Plant:
-    return lambda ward: ward.path(name).chmod(number)
+    return lambda damaged: damaged.path(name).chmod(number)
 
 
 def then(*steps: Plant) -> Plant:
-    def plant(ward: Ward) -> None:
+    def plant(damaged: DamagedHome) -> None:
         for step in steps:
-            step(ward)
+            step(damaged)
 
     return plant
 
 
 def write(name: str, text: str = "", **more: float) -> Plant:
-    return lambda ward: ward.write(name, text, **more)
+    return lambda damaged: damaged.write(name, text, **more)
 
 
 def missing(*names: str) -> Plant:
-    return then(*(lambda ward, name=name: ward.path(name).rmdir() for name in names))
+    return then(*(lambda damaged, name=name: damaged.path(name).rmdir() for name in names))
 
 
-def file_for_directory(ward: Ward) -> None:
-    ward.path("input").rmdir()
-    ward.path("input").write_text("kept")
+def file_for_directory(damaged: DamagedHome) -> None:
+    damaged.path("input").rmdir()
+    damaged.path("input").write_text("kept")
 
 
-def killed_supervisor(ward: Ward) -> None:
-    process = ward.supervised.start(0)
+def killed_supervisor(damaged: DamagedHome) -> None:
+    process = damaged.supervised.start(0)
     process.kill()
     process.wait()
 
 
-def started_and_left(ward: Ward) -> None:
-    ward.run("left")
+def started_and_left(damaged: DamagedHome) -> None:
+    damaged.run("left")
 
 
-def claimed_and_left(ward: Ward) -> None:
-    os.rename(ward.wait("left"), ward.file(PROCESSING, "left"))
+def claimed_and_left(damaged: DamagedHome) -> None:
+    os.rename(damaged.wait("left"), damaged.file(PROCESSING, "left"))
 
 
-def completed_and_left(ward: Ward) -> None:
-    os.rename(ward.end("left", "completed"), ward.file(PROCESSING, "left"))
+def completed_and_left(damaged: DamagedHome) -> None:
+    os.rename(damaged.end("left", "completed"), damaged.file(PROCESSING, "left"))
 
 
-def dead_and_left(ward: Ward) -> None:
-    os.rename(ward.end("left", "dead"), ward.file(PENDING, "left"))
+def dead_and_left(damaged: DamagedHome) -> None:
+    os.rename(damaged.end("left", "dead"), damaged.file(PENDING, "left"))
 
 
 def tear(path: Path, tail: bytes = b',{"event":"failed","at":"20\0\0') -> None:
@@ -89,82 +89,82 @@ def tear(path: Path, tail: bytes = b',{"event":"failed","at":"20\0\0') -> None:
     path.write_bytes(data[: data.rindex(b"]")] + tail)
 
 
-def torn_waiting(ward: Ward) -> None:
-    ward.wait("cut")
-    with ward.spool.take("cut") as claim:
+def torn_waiting(damaged: DamagedHome) -> None:
+    damaged.wait("cut")
+    with damaged.spool.take("cut") as claim:
         claim.run_now()
-    path = ward.file(PENDING, "cut")
+    path = damaged.file(PENDING, "cut")
     tear(path)
-    ward.age(path)
+    damaged.age(path)
 
 
-def twice_ended(ward: Ward) -> None:
-    ward.file(DEAD, "done").write_bytes(ward.file(DEAD, "gone").read_bytes().replace(b"gone", b"done"))
-    ward.file(DEAD, "done").chmod(0o600)
+def twice_ended(damaged: DamagedHome) -> None:
+    damaged.file(DEAD, "done").write_bytes(damaged.file(DEAD, "gone").read_bytes().replace(b"gone", b"done"))
+    damaged.file(DEAD, "done").chmod(0o600)
 
 
-def promised_again(ward: Ward) -> None:
-    ward.write("spool/pending/done.json", json.dumps({"id": "done", "command": ward.command}))
+def promised_again(damaged: DamagedHome) -> None:
+    damaged.write("spool/pending/done.json", json.dumps({"id": "done", "command": damaged.command}))
 
 
-def named_again(ward: Ward) -> None:
-    command = ward.command.replace("$QUEUECTL_JOB_ID", "nightly")  # its id will be "gone-" and a fresh one
-    ward.nameless.add("nightly")
-    ward.write("spool/pending/gone.json", json.dumps({"command": command}))
+def named_again(damaged: DamagedHome) -> None:
+    command = damaged.command.replace("$QUEUECTL_JOB_ID", "nightly")  # its id will be "gone-" and a fresh one
+    damaged.nameless.add("nightly")
+    damaged.write("spool/pending/gone.json", json.dumps({"command": command}))
 
 
-def linked(ward: Ward) -> None:
-    os.link(ward.file(DONE, "done"), ward.file(PENDING, "done"))
+def linked(damaged: DamagedHome) -> None:
+    os.link(damaged.file(DONE, "done"), damaged.file(PENDING, "done"))
 
 
-def linked_while_running(ward: Ward) -> None:
-    os.link(ward.run("left"), ward.file(PENDING, "left"))
+def linked_while_running(damaged: DamagedHome) -> None:
+    os.link(damaged.run("left"), damaged.file(PENDING, "left"))
 
 
-def left_by_its_producer(ward: Ward) -> None:
-    path = ward.wait("dropped")
-    os.link(path, ward.path("spool/tmp/4711"))
-    ward.age(path)
+def left_by_its_producer(damaged: DamagedHome) -> None:
+    path = damaged.wait("dropped")
+    os.link(path, damaged.path("spool/tmp/4711"))
+    damaged.age(path)
 
 
-def symbolic_link(ward: Ward) -> None:
-    ward.path("spool/pending/link.json").symlink_to(ward.journal)
+def symbolic_link(damaged: DamagedHome) -> None:
+    damaged.path("spool/pending/link.json").symlink_to(damaged.journal)
 
 
-def directory(ward: Ward) -> None:
-    ward.path("spool/pending/folder.json").mkdir()
+def directory(damaged: DamagedHome) -> None:
+    damaged.path("spool/pending/folder.json").mkdir()
 
 
-def garbage_index(ward: Ward) -> None:
-    ward.index()
-    ward.path("index.sqlite3").write_bytes(b"not a database" * 1000)
+def garbage_index(damaged: DamagedHome) -> None:
+    damaged.index()
+    damaged.path("index.sqlite3").write_bytes(b"not a database" * 1000)
 
 
-def index_of_another_version(ward: Ward) -> None:
-    ward.index()
-    with contextlib.closing(sqlite3.connect(ward.path("index.sqlite3"))) as database:
+def index_of_another_version(damaged: DamagedHome) -> None:
+    damaged.index()
+    with contextlib.closing(sqlite3.connect(damaged.path("index.sqlite3"))) as database:
         database.execute("PRAGMA user_version = 7")
 
 
-def wrong_row(ward: Ward) -> None:
-    ward.index()
-    with contextlib.closing(sqlite3.connect(ward.path("index.sqlite3"))) as database, database:
+def wrong_row(damaged: DamagedHome) -> None:
+    damaged.index()
+    with contextlib.closing(sqlite3.connect(damaged.path("index.sqlite3"))) as database, database:
         database.execute("UPDATE jobs SET priority = 77 WHERE id = 'first'")
 
 
-def row_of_nothing(ward: Ward) -> None:
-    ward.index()
-    with contextlib.closing(sqlite3.connect(ward.path("index.sqlite3"))) as database, database:
+def row_of_nothing(damaged: DamagedHome) -> None:
+    damaged.index()
+    with contextlib.closing(sqlite3.connect(damaged.path("index.sqlite3"))) as database, database:
         database.execute("UPDATE jobs SET id = 'nobody' WHERE id = 'first'")
 
 
-def no_ballast(ward: Ward) -> None:
-    ward.supervised.start(1)
-    ward.path("run/ballast").unlink()
+def no_ballast(damaged: DamagedHome) -> None:
+    damaged.supervised.start(1)
+    damaged.path("run/ballast").unlink()
 
 
-def from_the_future(ward: Ward) -> None:
-    ward.age(ward.wait("later"), -7200)
+def from_the_future(damaged: DamagedHome) -> None:
+    damaged.age(damaged.wait("later"), -7200)
 
 
 FAULTS = {
@@ -225,24 +225,24 @@ def test_there_are_twenty_faults_at_least() -> None:
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_found_explained_and_cured_and_no_job_is_lost(name: str, ward: Ward) -> None:
+def test_a_fault_is_found_explained_and_cured_and_no_job_is_lost(name: str, damaged: DamagedHome) -> None:
     """Before: nothing is found. Then it is, in these words. Cured, it is not any more, and every job has run once."""
     fault = FAULTS[name]
-    assert {finding["check"] for finding in ward.findings()} <= ALWAYS
-    fault.plant(ward)
+    assert {finding["check"] for finding in damaged.findings()} <= ALWAYS
+    fault.plant(damaged)
 
-    [found] = ward.findings(fault.check)
+    [found] = damaged.findings(fault.check)
     text = f"{found['text']} | {found['cure']}"
     assert all(word in text for word in fault.words), text
-    shown = ward.doctor()
+    shown = damaged.doctor()
     assert fault.check in shown.out
     assert shown.code == (1 if found["level"] == "error" else 0)
 
     if fault.cured_by == FIX:
-        mended = ward.doctor("--fix")
+        mended = damaged.doctor("--fix")
         assert (mended.code, "fixed" in mended.out) == (0, True), mended
-        assert {finding["check"] for finding in ward.findings()} <= ALWAYS | STAYS
-    ward.work()
-    left = ward.findings()
+        assert {finding["check"] for finding in damaged.findings()} <= ALWAYS | STAYS
+    damaged.work()
+    left = damaged.findings()
     assert {finding["check"] for finding in left} <= STAYS, left
-    ward.check()
+    damaged.check()

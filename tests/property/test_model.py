@@ -26,7 +26,7 @@ from queuectl.spool.claim import Claim
 from queuectl.spool.intake import ClaimRefused
 from queuectl.worker.settle import settle
 from tests.support.choices import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
-from tests.support.foreign_writers import Strangers
+from tests.support.foreign_writers import ForeignWriters
 from tests.support.reference_model import ENDED, WAITING, Died, Expected, Fault
 from tests.support.scenarios import of_size
 from tests.support.state_machine import FAULT, FAULTS, NAMES, TALLY
@@ -40,7 +40,7 @@ SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 MANY = 7  # jobs; then others have to go first
 
 
-class Model(Strangers):
+class Model(ForeignWriters):
     """What may happen."""
 
     # --- verbs

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 from queuectl.errors import QueueError
 from queuectl.job.job import DONE, PENDING
 from queuectl.spool.claim import Claim
-from tests.support.scenarios import CROWD, Book, seen_by
+from tests.support.scenarios import CROWD, Acknowledgements, seen_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.support.spools import Home
 
-    Round = Callable[[Home, Book, int], None]
+    Round = Callable[[Home, Acknowledgements, int], None]
 
 AWAKE = 3  # so many acknowledgements of each show that all are at work
 
 
-def produce(spool: Home, book: Book, number: int) -> None:
+def produce(spool: Home, book: Acknowledgements, number: int) -> None:
     note = f"{CROWD}{os.getpid()}.{number}"
     spool.enqueue({"id": note, "command": "true", "note": note})
     book.note(note, 1)
@@ -29,7 +29,7 @@ def produce(spool: Home, book: Book, number: int) -> None:
         _delete_one(spool, book)
 
 
-def _delete_one(spool: Home, book: Book) -> None:
+def _delete_one(spool: Home, book: Acknowledgements) -> None:
     for job_id in list(spool.ids(DONE))[:4]:
         if job_id.startswith(CROWD):
             with spool.take(job_id) as claim:
@@ -38,13 +38,13 @@ def _delete_one(spool: Home, book: Book) -> None:
             return
 
 
-def work(spool: Home, book: Book, number: int) -> None:
+def work(spool: Home, book: Acknowledgements, number: int) -> None:
     for job_id in list(spool.ids(PENDING)):
         if job_id.startswith(CROWD):
             _run(spool, book, job_id)
 
 
-def _run(spool: Home, book: Book, job_id: str) -> None:
+def _run(spool: Home, book: Acknowledgements, job_id: str) -> None:
     claim = spool.claim(job_id, "w")
     if not isinstance(claim, Claim):
         return
@@ -57,7 +57,7 @@ def _run(spool: Home, book: Book, job_id: str) -> None:
             book.note(job_id, 3)
 
 
-class Crowd:
+class BackgroundLoad:
     """Two of each, in processes of their own, until `stop`."""
 
     def __init__(self, spool: Home, fd: int) -> None:
@@ -68,7 +68,7 @@ class Crowd:
             pid = os.fork()
             if pid == 0:
                 os.close(read)
-                _play(spool, Book(fd), play_round, write)
+                _play(spool, Acknowledgements(fd), play_round, write)
             self.pids.append(pid)
             os.close(write)
             try:
@@ -96,7 +96,7 @@ class Crowd:
         self.pids.clear()
 
 
-def _play(spool: Home, book: Book, play_round: Round, write: int) -> None:
+def _play(spool: Home, book: Acknowledgements, play_round: Round, write: int) -> None:
     """Go on until the disk fails; never returns."""
     said = 0
 

@@ -32,7 +32,7 @@ def make_index(queue: Queue) -> None:
     queue.counts()
 
 
-class Ward:
+class DamagedHome:
     """One home.
 
     Attributes:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from queuectl.job.job_file import SECTOR_BYTES
 from queuectl.spool.layout import FOLDERS
 from queuectl.spool.reading import MARK
-from tests.support.fault_injection import Sabotaged
+from tests.support.fault_injection import FaultInjector
 
 if TYPE_CHECKING:
     import random
@@ -45,7 +45,7 @@ class Content(NamedTuple):
     is_marked: bool = False
 
 
-class Recorder(Sabotaged):
+class Recorder(FaultInjector):
     """Writes a log of all that a disk is told.
 
     Attributes:

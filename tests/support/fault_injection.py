@@ -1,6 +1,6 @@
 """Files whose operations die, fail once or from some point on, or cut the power; all of them, also those of the index.
 
-Built on faults.Faulty, which counts; here is what may happen at a count, and every error that the kernel could give.
+Built on faulty_fs.Faulty, which counts; here is what may happen at a count, and every error that the kernel could give.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.support.faulty_fs import Faulty
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    Act = Callable[["Sabotaged", str, tuple[Any, ...]], None]
+    Act = Callable[["FaultInjector", str, tuple[Any, ...]], None]
 
 LOOKING = {"open", "fstat", "lstat", "exists", "names", "read", "read_at", "free_bytes", "take", "has_writer"}
 WRITING = {"write", "truncate", "reserve", "append", "forget"}
@@ -44,7 +44,7 @@ REFUSE: dict[int, set[str]] = {
 READ_ONLY_OPEN = {errno.EROFS}  # gives it only to those who would write
 
 
-class Sabotaged(Faulty):
+class FaultInjector(Faulty):
     """Counts every operation and lets `act` do something before each."""
 
     def __init__(self, act: Act | None = None) -> None:
@@ -68,11 +68,11 @@ class Sabotaged(Faulty):
 def _instrument(method: str) -> None:
     real = getattr(Files, method)
 
-    def call(self: Sabotaged, *args: Any) -> Any:
+    def call(self: FaultInjector, *args: Any) -> Any:
         self.at(method, *args)
         return real(self, *args)
 
-    setattr(Sabotaged, method, call)
+    setattr(FaultInjector, method, call)
 
 
 for _method in ("touch", "reserve", "take", "forget"):
@@ -88,7 +88,7 @@ def failing(number: int, error: int, *, for_ever: bool = False, again: int = 0, 
         short: a write that fails has written half.
     """
 
-    def act(files: Sabotaged, method: str, args: tuple[Any, ...]) -> None:
+    def act(files: FaultInjector, method: str, args: tuple[Any, ...]) -> None:
         count = len(files.trace)
         is_point = count == number or (for_ever and count > number)
         is_second = again > 0 and count >= number + again and files.happened == 1
@@ -115,7 +115,7 @@ def can_refuse(method: str, args: tuple[Any, ...], error: int) -> bool:
 def killing(number: int) -> Act:
     """Let SIGKILL end this process before its n-th operation."""
 
-    def act(files: Sabotaged, method: str, args: tuple[Any, ...]) -> None:
+    def act(files: FaultInjector, method: str, args: tuple[Any, ...]) -> None:
         if len(files.trace) == number:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -125,7 +125,7 @@ def killing(number: int) -> Act:
 def at_number(number: int, do: Callable[[], None]) -> Act:
     """Call `do` before the n-th operation."""
 
-    def act(files: Sabotaged, method: str, args: tuple[Any, ...]) -> None:
+    def act(files: FaultInjector, method: str, args: tuple[Any, ...]) -> None:
         if len(files.trace) == number:
             files.happened += 1
             do()
@@ -133,14 +133,14 @@ def at_number(number: int, do: Callable[[], None]) -> Act:
     return act
 
 
-class Noted(Sabotaged):
+class Noted(FaultInjector):
     """Also keeps the arguments, for those who have to know whether an operation can give an error."""
 
     def __init__(self) -> None:
         super().__init__(self._keep)
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
-    def _keep(self, files: Sabotaged, method: str, args: tuple[Any, ...]) -> None:
+    def _keep(self, files: FaultInjector, method: str, args: tuple[Any, ...]) -> None:
         self.calls.append((method, args))
 
     def refusals(self) -> Iterator[tuple[int, str, int]]:

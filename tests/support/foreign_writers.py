@@ -1,4 +1,4 @@
-"""Strangers who put files into pending/: what they may do, and what has to become of their files."""
+"""Foreign programs that put files into pending/: what they may do, and what has to become of their files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis.stateful import precondition, rule
 from queuectl.job.job import PENDING
 from queuectl.spool.intake import ClaimRefused
 from tests.support.reference_model import GRACE_S, Expected, Fault, Loose, Place, places
-from tests.support.state_machine import FAULT, NAMES, TALLY, Stage
+from tests.support.state_machine import FAULT, NAMES, TALLY, SpoolStateMachine
 
 if TYPE_CHECKING:
     from tests.support.spools import Home
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NO_JOBS = ("symlink", "fifo", "bad name", "directory")
 
 
-class Strangers(Stage):
+class ForeignWriters(SpoolStateMachine):
     """Files of which it is not yet known what they will be."""
 
     def other_has(self, loose: Loose) -> bool:

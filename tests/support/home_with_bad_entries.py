@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 GOOD = 100
 
 
-class Scene:
+class HomeWithBadEntries:
     """A home with bad entries and good jobs, and what has to be true of it."""
 
     def __init__(self, s: Supervised, base: Path) -> None:

@@ -1,4 +1,4 @@
-"""Several jobs that live through all verbs at once, at random but foretold: a play whose script a seed decides."""
+"""Several jobs that live through all verbs at once, at random but foretold: a scenario whose script a seed decides."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from queuectl.errors import Busy
 from queuectl.job.job import PENDING
 from queuectl.spool.claim import Claim
 from tests.support.clock import NOON
-from tests.support.scenarios import Book, Play, nothing
+from tests.support.scenarios import Acknowledgements, Scenario, nothing
 
 if TYPE_CHECKING:
     import random
@@ -32,7 +32,7 @@ DEEDS["pending/mail"] = DEEDS["pending"]
 
 
 class _Stall:
-    """One job of the market, and the claim of whoever runs it."""
+    """One job of the random_scenario, and the claim of whoever runs it."""
 
     def __init__(self, spool: Home, job_id: str, words: str) -> None:
         self.spool = spool
@@ -77,7 +77,7 @@ class _Stall:
             getattr(claim, deed)()
 
 
-def market(chance: random.Random, *, jobs: int = 3, deeds: int = 24) -> Play:
+def random_scenario(chance: random.Random, *, jobs: int = 3, deeds: int = 24) -> Scenario:
     """Write a script: who does what, and which states each job goes through by that."""
     state = dict.fromkeys([f"j{number}" for number in range(jobs)], "gone")
     life = dict.fromkeys(state, 0)
@@ -95,7 +95,7 @@ def market(chance: random.Random, *, jobs: int = 3, deeds: int = 24) -> Play:
         script.append((job_id, deed, note, len(states) - 1, "x" * chance.choice((3, 400, 1500))))
         state[job_id] = after
 
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         stalls = {job_id: _Stall(spool, job_id, "") for job_id in state}
         try:
             for job_id, deed, note, step, words in script:
@@ -107,4 +107,4 @@ def market(chance: random.Random, *, jobs: int = 3, deeds: int = 24) -> Play:
                 if stall.claim is not None:
                     stall.claim.close()
 
-    return Play(nothing, verb, **{note: tuple(states) for note, states in fates.items()})
+    return Scenario(nothing, verb, **{note: tuple(states) for note, states in fates.items()})

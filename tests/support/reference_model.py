@@ -18,7 +18,7 @@ from queuectl.job.job import DIRECTORIES, PENDING
 from queuectl.spool.fs import Files
 from queuectl.spool.layout import job_id_of
 from queuectl.spool.recovery import recover
-from tests.support.fault_injection import Sabotaged, can_refuse
+from tests.support.fault_injection import FaultInjector, can_refuse
 
 if TYPE_CHECKING:
     from queuectl.job.job import Job
@@ -59,7 +59,7 @@ class Fault:
     mending: tuple[int, ...] = ()
 
 
-class Mortal(Sabotaged):
+class Mortal(FaultInjector):
     """The files of one process: it dies for good, and its descriptors are closed only when it is buried."""
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
-"""The verbs of the spool as little plays, each with what may have become of its jobs whenever it is cut off.
+"""The verbs of the spool as short scenarios, each with what may have become of its jobs whenever it is cut off.
 
-A play says, job by job, which states follow each other: `a=("pending", "completed")`. While it is played, a book kept
+A scenario says, job by job, which states follow each other: `a=("pending", "completed")`. While it is played, a book kept
 where no fault reaches notes how far each job was acknowledged. Whatever then happens to process or disk, each job has to
 be found in the state that was acknowledged, or in the one that was being made.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from queuectl.spool.fs import Files
 
     Step = Callable[[Home], object]
-    Verb = Callable[["Home", "Book"], object]
+    Verb = Callable[["Home", "Acknowledgements"], object]
 
 IS_FULL = os.environ.get("QUEUECTL_SWEEP") == "full"
 CROWD = "c."  # begins the notes of those who are busy meanwhile, of whom nobody knows how far they got
@@ -46,7 +46,7 @@ def of_size(ci: int, full: int) -> int:
     return full if IS_FULL else ci
 
 
-class Book:
+class Acknowledgements:
     """How far each job was acknowledged. The number of a step is that of a state in the fate of the job."""
 
     def __init__(self, fd: int | None = None) -> None:
@@ -61,7 +61,7 @@ class Book:
         if self.listener is not None:
             self.listener(note, step)
 
-    def read(self, path: Path) -> Book:
+    def read(self, path: Path) -> Acknowledgements:
         """Take in what others wrote down, each line by one write."""
         for line in path.read_text().splitlines():
             note, step = line.split()
@@ -69,7 +69,7 @@ class Book:
         return self
 
 
-class Play:
+class Scenario:
     """A verb and the fates of the jobs it touches, by the `note` that each of them carries.
 
     Args:
@@ -196,7 +196,7 @@ def long_history(directory: str) -> Step:
 
 
 def enqueuing(*jobs: dict[str, Any]) -> Verb:
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         for fields in jobs:
             spool.enqueue({"command": "true", **fields})
             book.note(fields["note"])
@@ -205,7 +205,7 @@ def enqueuing(*jobs: dict[str, Any]) -> Verb:
 
 
 def enqueuing_many(*jobs: dict[str, Any]) -> Verb:
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         for _ in spool.enqueue_many({"command": "true", **fields} for fields in jobs):
             continue
         for fields in jobs:
@@ -214,13 +214,13 @@ def enqueuing_many(*jobs: dict[str, Any]) -> Verb:
     return verb
 
 
-def claiming(spool: Home, book: Book) -> None:
+def claiming(spool: Home, book: Acknowledgements) -> None:
     answer = spool.claim("a", "w")
     if isinstance(answer, Claim):
         answer.close()
 
 
-def running(spool: Home, book: Book) -> None:
+def running(spool: Home, book: Acknowledgements) -> None:
     """What a worker does with a job that completes."""
     answer = spool.claim("a", "w")
     if isinstance(answer, Claim):
@@ -230,7 +230,7 @@ def running(spool: Home, book: Book) -> None:
             book.note("a")
 
 
-def claiming_durably(spool: Home, book: Book) -> None:
+def claiming_durably(spool: Home, book: Acknowledgements) -> None:
     answer = spool.claim("a", "w")
     if isinstance(answer, Claim):
         with answer:
@@ -241,7 +241,7 @@ def claiming_durably(spool: Home, book: Book) -> None:
 def taking(change: Callable[[Claim], object], directory: str | None = None) -> Verb:
     """Lock, change, acknowledge."""
 
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         claim = spool.take("a") if directory is None else spool.take_in(directory, "a")
         if claim is not None:
             with claim:
@@ -254,7 +254,7 @@ def taking(change: Callable[[Claim], object], directory: str | None = None) -> V
 def settling(change: Callable[[Claim], object]) -> Verb:
     """Settle what was started, as a worker does: he keeps the job and calls again as long as the disk refuses."""
 
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         claim = spool.take_in(PROCESSING, "a")
         if claim is None:
             return
@@ -271,7 +271,7 @@ def settling(change: Callable[[Claim], object]) -> Verb:
     return verb
 
 
-def settling_many(spool: Home, book: Book) -> None:
+def settling_many(spool: Home, book: Acknowledgements) -> None:
     """Settle three jobs together, as a worker does; what the disk refuses is tried again."""
     verdicts = {
         "a": lambda claim: claim.finish({}, commit=False),
@@ -300,7 +300,7 @@ def settling_many(spool: Home, book: Book) -> None:
             raise error
 
 
-def recovering(spool: Home, book: Book) -> None:
+def recovering(spool: Home, book: Acknowledgements) -> None:
     left = [found for found in recover(spool, lambda job: False) if found.result == "owned"]
     if not left:
         book.note("a")
@@ -317,7 +317,7 @@ def begun(spool: Home) -> Claim:
     return answer
 
 
-def living(spool: Home, book: Book) -> None:
+def living(spool: Home, book: Acknowledgements) -> None:
     """From the cradle to the grave: 1 pending, 2 started, 3 failed, 4 held, 5 released, 6 dead, 7 revived, 8 completed, 9 gone."""
     spool.enqueue({"id": "a", "command": "true", "note": "a"})
     book.note("a", 1)
@@ -345,7 +345,7 @@ def living(spool: Home, book: Book) -> None:
         book.note("a", 9)
 
 
-def purging(spool: Home, book: Book) -> None:
+def purging(spool: Home, book: Acknowledgements) -> None:
     found = [(job_id, spool.find(job_id)) for job_id in ("a", "b", "c")]
     chosen = [Chosen(job_id, where, spool.read(job_id).updated_at) for job_id, where in found if where]
     for group in purge(spool, chosen):
@@ -356,7 +356,7 @@ def purging(spool: Home, book: Book) -> None:
 
 
 def indexing(*, full: bool = False) -> Verb:
-    def verb(spool: Home, book: Book) -> None:
+    def verb(spool: Home, book: Acknowledgements) -> None:
         from queuectl.index.sync import catch_up
 
         for _ in catch_up(spool, full=full):
@@ -371,7 +371,7 @@ def with_changes_to_index(spool: Home) -> None:
     spool.announce = True
     spool.put("pending", id="a", note="a")
     spool.put("failed", id="b", note="b")
-    indexing()(spool, Book())
+    indexing()(spool, Acknowledgements())
     with spool.take("b") as claim:
         claim.hold()
     with spool.take("a") as claim:
@@ -385,50 +385,52 @@ FAILED = {"exit_code": 1, "error": "no"}
 JOBS = tuple({"note": f"n{number}"} for number in range(4))
 NAMED_JOBS = ({"note": "n0", "id": "a"}, {"note": "n1", "id": "b"})
 
-PLAYS: dict[str, Play] = {
-    "enqueue": Play(nothing, enqueuing({"note": "a"}), a=("gone", "pending")),
-    "enqueue with an id": Play(nothing, enqueuing({"note": "a", "id": "a"}), a=("gone", "pending")),
-    "enqueue what exists": Play(put("completed"), enqueuing({"note": "z", "id": "a"}), a=("completed",), z=("gone",)),
-    "enqueue many": Play(nothing, enqueuing_many(*JOBS), **{job["note"]: ("gone", "pending") for job in JOBS}),
-    "enqueue many with ids": Play(
+SCENARIOS: dict[str, Scenario] = {
+    "enqueue": Scenario(nothing, enqueuing({"note": "a"}), a=("gone", "pending")),
+    "enqueue with an id": Scenario(nothing, enqueuing({"note": "a", "id": "a"}), a=("gone", "pending")),
+    "enqueue what exists": Scenario(
+        put("completed"), enqueuing({"note": "z", "id": "a"}), a=("completed",), z=("gone",)
+    ),
+    "enqueue many": Scenario(nothing, enqueuing_many(*JOBS), **{job["note"]: ("gone", "pending") for job in JOBS}),
+    "enqueue many with ids": Scenario(
         nothing, enqueuing_many(*NAMED_JOBS), **{job["note"]: ("gone", "pending") for job in NAMED_JOBS}
     ),
-    "claim": Play(put("pending"), claiming, a=("pending",)),
-    "claim and sync the start": Play(put("pending"), claiming_durably, a=("pending", "pending#1")),
-    "claim a retry": Play(put("failed"), claiming, a=("failed|pending",)),
-    "claim a dropped file": Play(drop(), claiming, a=("pending",)),
-    "claim a dropped file in a sector's way": Play(
+    "claim": Scenario(put("pending"), claiming, a=("pending",)),
+    "claim and sync the start": Scenario(put("pending"), claiming_durably, a=("pending", "pending#1")),
+    "claim a retry": Scenario(put("failed"), claiming, a=("failed|pending",)),
+    "claim a dropped file": Scenario(drop(), claiming, a=("pending",)),
+    "claim a dropped file in a sector's way": Scenario(
         drop('{"command":"true","note":"a","pad":"' + "x" * 468 + '"}'), claiming, a=("pending",)
     ),
-    "claim a linked file": Play(
+    "claim a linked file": Scenario(
         then(drop(), lambda spool: os.link(spool.path(PENDING, "a"), f"{spool.layout.home}/link")),
         claiming,
         a=("pending",),
     ),
-    "claim a promise under another name": Play(
+    "claim a promise under another name": Scenario(
         drop('{"id":"b","command":"true","note":"a"}'), claiming, a=("pending",)
     ),
-    "claim what has ended": Play(then(put("completed"), renamed(DONE, PENDING)), claiming, a=("completed",)),
-    "claim what has expired": Play(put("pending", expires_at=LONG_AGO), claiming, a=("pending|dead",)),
+    "claim what has ended": Scenario(then(put("completed"), renamed(DONE, PENDING)), claiming, a=("completed",)),
+    "claim what has expired": Scenario(put("pending", expires_at=LONG_AGO), claiming, a=("pending|dead",)),
     **{
-        f"run a dropped file, {length} bytes": Play(drop(dropped_text(length)), running, a=("pending", "completed"))
+        f"run a dropped file, {length} bytes": Scenario(drop(dropped_text(length)), running, a=("pending", "completed"))
         for length in (60, 505, 511, 512, 513)
     },
-    "claim a lost start": Play(then(started, renamed(PROCESSING, PENDING)), claiming, a=("pending",)),
-    "claim one of two names": Play(then(put("completed"), linked(DONE, PENDING)), claiming, a=("completed",)),
-    "finish": Play(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),
-    "reschedule": Play(started, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")),
-    "snooze": Play(started, settling(lambda c: c.reschedule("snoozed", NOON, {})), a=("pending", "pending#1")),
-    "bury": Play(started, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
-    "cancel what runs": Play(started, settling(lambda c: c.cancel({"exit_code": 143})), a=("pending", "cancelled")),
-    "interrupt": Play(started, settling(lambda c: c.interrupt("gone")), a=("pending", "pending#1")),
-    "finish many": Play(
+    "claim a lost start": Scenario(then(started, renamed(PROCESSING, PENDING)), claiming, a=("pending",)),
+    "claim one of two names": Scenario(then(put("completed"), linked(DONE, PENDING)), claiming, a=("completed",)),
+    "finish": Scenario(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),
+    "reschedule": Scenario(started, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")),
+    "snooze": Scenario(started, settling(lambda c: c.reschedule("snoozed", NOON, {})), a=("pending", "pending#1")),
+    "bury": Scenario(started, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
+    "cancel what runs": Scenario(started, settling(lambda c: c.cancel({"exit_code": 143})), a=("pending", "cancelled")),
+    "interrupt": Scenario(started, settling(lambda c: c.interrupt("gone")), a=("pending", "pending#1")),
+    "finish many": Scenario(
         three_started, settling_many, a=("pending", "completed"), b=("pending", "failed"), c=("pending", "dead")
     ),
-    "put back": Play(
+    "put back": Scenario(
         then(put("pending"), renamed(PENDING, PROCESSING)), settling(lambda c: c.put_back()), a=("pending",)
     ),
-    "finish with somebody in the way": Play(
+    "finish with somebody in the way": Scenario(
         then(started, in_the_way(DONE)),
         settling(lambda c: c.finish({"exit_code": 0})),
         is_messy=True,
@@ -436,7 +438,7 @@ PLAYS: dict[str, Play] = {
         a=("pending|gone", "completed"),  # once it waits again, whoever lies in done/ is the earlier job of its name
         other=("completed|gone",),
     ),
-    "reschedule with somebody in the way": Play(
+    "reschedule with somebody in the way": Scenario(
         then(started, in_the_way(PENDING)),
         settling(lambda c: c.reschedule("failed", NOON, FAILED)),
         is_messy=True,
@@ -444,32 +446,32 @@ PLAYS: dict[str, Play] = {
         other=("pending|gone",),
         keeps=('"note":"other"',),
     ),
-    "compact at a finish": Play(
+    "compact at a finish": Scenario(
         long_history(PROCESSING), settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")
     ),
-    "compact at a claim": Play(long_history(PENDING), claiming, a=("failed|pending",)),
-    "compact at a hold": Play(long_history(PENDING), taking(lambda c: c.hold()), a=("failed", "held")),
-    "finish what was torn": Play(
+    "compact at a claim": Scenario(long_history(PENDING), claiming, a=("failed|pending",)),
+    "compact at a hold": Scenario(long_history(PENDING), taking(lambda c: c.hold()), a=("failed", "held")),
+    "finish what was torn": Scenario(
         then(started, torn), settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")
     ),
-    "cancel": Play(put("pending"), taking(lambda c: c.cancel()), a=("pending", "cancelled")),
-    "cancel a dropped file": Play(drop(), taking(lambda c: c.cancel()), a=("pending", "cancelled")),
-    "hold": Play(put("failed"), taking(lambda c: c.hold()), a=("failed", "held")),
-    "hold a dropped file": Play(drop(), taking(lambda c: c.hold()), a=("pending", "held")),
-    "release": Play(put("held"), taking(lambda c: c.release()), a=("held", "pending")),
-    "edit": Play(put("pending"), taking(lambda c: c.edit({"queue": "mail"})), a=("pending", "pending/mail")),
-    "edit much": Play(
+    "cancel": Scenario(put("pending"), taking(lambda c: c.cancel()), a=("pending", "cancelled")),
+    "cancel a dropped file": Scenario(drop(), taking(lambda c: c.cancel()), a=("pending", "cancelled")),
+    "hold": Scenario(put("failed"), taking(lambda c: c.hold()), a=("failed", "held")),
+    "hold a dropped file": Scenario(drop(), taking(lambda c: c.hold()), a=("pending", "held")),
+    "release": Scenario(put("held"), taking(lambda c: c.release()), a=("held", "pending")),
+    "edit": Scenario(put("pending"), taking(lambda c: c.edit({"queue": "mail"})), a=("pending", "pending/mail")),
+    "edit much": Scenario(
         put("held"),
         taking(lambda c: c.edit({"queue": "mail", "env": {"A": "x" * 3000}})),
         a=("held", "held/mail"),
     ),
-    "run now": Play(put("failed"), taking(lambda c: c.run_now()), a=("failed", "pending")),
-    "revive the dead": Play(put("dead"), taking(lambda c: c.revive()), a=("dead", "pending")),
-    "revive the completed": Play(put("completed"), taking(lambda c: c.revive()), a=("completed", "pending")),
-    "revive what has expired": Play(
+    "run now": Scenario(put("failed"), taking(lambda c: c.run_now()), a=("failed", "pending")),
+    "revive the dead": Scenario(put("dead"), taking(lambda c: c.revive()), a=("dead", "pending")),
+    "revive the completed": Scenario(put("completed"), taking(lambda c: c.revive()), a=("completed", "pending")),
+    "revive what has expired": Scenario(
         then(put("pending", expires_at=LONG_AGO), expire), taking(lambda c: c.revive()), a=("dead", "pending")
     ),
-    "revive with somebody in the way": Play(
+    "revive with somebody in the way": Scenario(
         then(put("dead"), in_the_way(PENDING)),
         taking(lambda c: c.revive(), DEAD),
         is_messy=True,
@@ -477,11 +479,11 @@ PLAYS: dict[str, Play] = {
         other=("pending|gone",),
         keeps=('"note":"other"',),
     ),
-    "delete what waits": Play(put("pending"), taking(lambda c: c.delete()), a=("pending", "gone")),
-    "delete what has ended": Play(
+    "delete what waits": Scenario(put("pending"), taking(lambda c: c.delete()), a=("pending", "gone")),
+    "delete what has ended": Scenario(
         then(put("completed"), with_belongings), taking(lambda c: c.delete()), a=("completed", "gone")
     ),
-    "purge": Play(
+    "purge": Scenario(
         then(
             put("completed"),
             with_belongings,
@@ -492,22 +494,22 @@ PLAYS: dict[str, Play] = {
         b=("dead", "gone"),
         c=("pending", "gone"),
     ),
-    "recover a start": Play(started, recovering, a=("pending", "pending#1")),
-    "recover a claim": Play(then(put("pending"), renamed(PENDING, PROCESSING)), recovering, a=("pending",)),
-    "recover a verdict": Play(then(put("completed"), renamed(DONE, PROCESSING)), recovering, a=("completed",)),
-    "recover a torn verdict": Play(then(started, torn), recovering, a=("pending", "pending#1")),
-    "recover two names": Play(then(put("completed"), linked(DONE, PROCESSING)), recovering, a=("completed",)),
-    "recover garbage": Play(
+    "recover a start": Scenario(started, recovering, a=("pending", "pending#1")),
+    "recover a claim": Scenario(then(put("pending"), renamed(PENDING, PROCESSING)), recovering, a=("pending",)),
+    "recover a verdict": Scenario(then(put("completed"), renamed(DONE, PROCESSING)), recovering, a=("completed",)),
+    "recover a torn verdict": Scenario(then(started, torn), recovering, a=("pending", "pending#1")),
+    "recover two names": Scenario(then(put("completed"), linked(DONE, PROCESSING)), recovering, a=("completed",)),
+    "recover garbage": Scenario(
         then(drop(GARBAGE), renamed(PENDING, PROCESSING)), recovering, is_messy=True, keeps=(GARBAGE,), a=("gone",)
     ),
-    "set garbage aside": Play(drop(GARBAGE), examining("a.json"), is_messy=True, keeps=(GARBAGE,), a=("gone",)),
-    "set a bad name aside": Play(
+    "set garbage aside": Scenario(drop(GARBAGE), examining("a.json"), is_messy=True, keeps=(GARBAGE,), a=("gone",)),
+    "set a bad name aside": Scenario(
         drop(GARBAGE, "a b.json"), examining("a b.json"), is_messy=True, keeps=(GARBAGE,), a=("gone",)
     ),
-    "index anew": Play(
+    "index anew": Scenario(
         then(put("dead"), lambda spool: spool.put("held", id="b", note="b")), indexing(), a=("dead",), b=("held",)
     ),
-    "index what changed": Play(
+    "index what changed": Scenario(
         with_changes_to_index,
         indexing(),
         a=("pending/mail",),
@@ -515,7 +517,7 @@ PLAYS: dict[str, Play] = {
         c=("completed",),
         d=("pending",),
     ),
-    "a whole life": Play(
+    "a whole life": Scenario(
         nothing,
         living,
         a=(
@@ -529,13 +531,13 @@ PLAYS: dict[str, Play] = {
 # --- playing
 
 
-def raise_curtain(path: Path, play: Play, settled: Callable[[], object] = bool) -> Home:
+def set_up_scenario(path: Path, scenario: Scenario, settled: Callable[[], object] = bool) -> Home:
     """Return a home in the state before the verb, everything acknowledged; `settled` is called while it is empty."""
     spool = Home(path, durability="full")
     settled()
     spool.put("pending", id="bystander", note="bystander")
     spool.put("completed", id="past", note="past")
-    play.prepare(spool)
+    scenario.prepare(spool)
     spool.clock.advance(3600)  # retries are due, and files are still
     return spool
 
@@ -550,7 +552,7 @@ def seen_by(spool: Home, files: Files | None = None, **settings: Any) -> Home:
 
 def judge(
     spool: Home,
-    play: Play,
+    scenario: Scenario,
     reached: Mapping[str, int],
     *,
     may_lose_details: bool = False,
@@ -564,19 +566,19 @@ def judge(
     audit.mend(spool)
     jobs = by_note(spool)
     crowd = {note: CROWDED for note in {*jobs, *reached} if note.startswith(CROWD)}
-    for note, states in {**play.fates, **crowd}.items():
+    for note, states in {**scenario.fates, **crowd}.items():
         step = min(reached.get(note, 0), len(states) - 1)
         job = jobs.get(note)
         allowed = states[step:] if note in crowd else states[step : step + 2]
         assert any(matches(job, word) for state in allowed for word in state.split("|")), (
             f"{note} is {described(job)}; {step} steps were acknowledged of {states}\n{tree(spool)}"
         )
-        if job is not None and job.state == "completed" and not may_lose_details and not play.is_messy:
+        if job is not None and job.state == "completed" and not may_lose_details and not scenario.is_messy:
             events = {entry["event"] for entry in job.history}
             assert events & {"completed", "compacted"}, f"{note} has lost its verdict\n{tree(spool)}"
-    unknown = set(jobs) - set(play.fates) - set(crowd)
+    unknown = set(jobs) - set(scenario.fates) - set(crowd)
     assert not unknown, f"nobody knows {unknown}\n{tree(spool)}"
-    for words in play.keeps:
+    for words in scenario.keeps:
         assert words in tree(spool, 1 << 20), f"{words} was thrown away\n{tree(spool)}"
     if index:
         check_index(spool)

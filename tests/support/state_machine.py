@@ -71,7 +71,7 @@ def is_torn(path: str) -> bool:
     return False
 
 
-class Stage(RuleBasedStateMachine):
+class SpoolStateMachine(RuleBasedStateMachine):
     """Jobs by their notes, which each of them carries from its birth to its end."""
 
     @initialize(durable=st.booleans(), is_old=st.integers(0, 4).map(lambda number: number == 0))

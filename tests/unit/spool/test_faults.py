@@ -273,7 +273,7 @@ SCENARIOS = {
 }
 
 
-class Stage:
+class SpoolStateMachine:
     """Plays scenarios, each in a home of its own."""
 
     def __init__(self, path: Path) -> None:
@@ -311,10 +311,10 @@ class Stage:
 
 
 @pytest.fixture
-def stage() -> Iterator[Stage]:
+def stage() -> Iterator[SpoolStateMachine]:
     """In memory where there is such a place: what is played here is the death of processes, not of disks."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as path:
-        yield Stage(Path(path))
+        yield SpoolStateMachine(Path(path))
 
 
 def armed(spool: Home, point: Point | None, *, is_old: bool = False) -> Home:
@@ -328,7 +328,7 @@ def armed(spool: Home, point: Point | None, *, is_old: bool = False) -> Home:
     return made
 
 
-def trace_of(stage: Stage, scenario: Scenario, *, is_old: bool = False) -> list[str]:
+def trace_of(stage: SpoolStateMachine, scenario: Scenario, *, is_old: bool = False) -> list[str]:
     spool = stage.home(scenario)
     inside = armed(spool, None, is_old=is_old)
     try:
@@ -384,7 +384,7 @@ def die(spool: Home, scenario: Scenario, point: Point, *, is_old: bool) -> None:
 
 @pytest.mark.parametrize("is_old", [False, True], ids=["new", "old"])
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_a_process_may_die_at_any_operation(stage: Stage, name: str, is_old: bool) -> None:
+def test_a_process_may_die_at_any_operation(stage: SpoolStateMachine, name: str, is_old: bool) -> None:
     """Nothing is lost, doubled or left in processing/; also where the system has no renameat2 and no unnamed files.
 
     Proves G1, G2.
@@ -410,7 +410,7 @@ def faults(trace: list[str]) -> Iterator[tuple[int, str, int, int | None]]:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_any_operation_may_fail(stage: Stage, name: str) -> None:
+def test_any_operation_may_fail(stage: SpoolStateMachine, name: str) -> None:
     """With every error: no descriptor and no lock is kept, and what can be tried again comes to its end."""
     scenario = SCENARIOS[name]
     trace = trace_of(stage, scenario)
@@ -445,7 +445,7 @@ def play(spool: Home, verb: Verb, where: str) -> bool:
 
 
 @pytest.mark.parametrize("name", ["finish", "reschedule", "claim a dropped file", "revive the dead"])
-def test_recovery_may_die_too(stage: Stage, name: str) -> None:
+def test_recovery_may_die_too(stage: SpoolStateMachine, name: str) -> None:
     """Wherever the verb was cut off, whoever mends it may be cut off as well, anywhere."""
     scenario = SCENARIOS[name]
     mending = Scenario(scenario.prepare, audit.mend)
@@ -469,7 +469,7 @@ def test_recovery_may_die_too(stage: Stage, name: str) -> None:
     assert tried > 20
 
 
-def test_the_sweep_notices_a_broken_protocol(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sweep_notices_a_broken_protocol(stage: SpoolStateMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A move before the verdict loses it: the audit has to see that, or it sees nothing."""
 
     def move_first(claim: Claim) -> None:
