@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import zlib
 from copy import copy
+from itertools import islice
 from operator import itemgetter
 
 from queuectl.errors import UsageError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     Condition = tuple[str, tuple[Any, ...]]  # SQL and its values
 
 MANY = 10_000
+GROUP = 500  # rows that are fetched together
 SEARCHED = ("id", "name", "command")
 # A reason is found as it is stored and as people are shown it: retries_exhausted, retries exhausted.
 ERROR = "coalesce(last_error, dead_reason || ' ' || replace(dead_reason, '_', ' '))"
@@ -40,6 +42,7 @@ ORDERS: dict[str, Order] = {
     "run_at": (("run_at", False), ("id", False)),
     "id": (("id", False),),
 }
+BY_INDEX = ("updated", "id")  # orders in which SQLite finds rows without sorting: each page costs the same
 
 
 class Query:
@@ -113,6 +116,11 @@ class Query:
         self.window = window or (since, until)
 
     @property
+    def is_sorted(self) -> bool:
+        """Whether each page takes a sort of all rows that match."""
+        return self.sort.removeprefix("-") not in BY_INDEX
+
+    @property
     def order(self) -> Order:
         """The columns to sort by."""
         order = ORDERS[self.sort.removeprefix("-")]
@@ -159,6 +167,31 @@ def select(database: Database, query: Query, states: Sequence[str]) -> Selection
         return selection
     finally:
         database.all("ROLLBACK")
+
+
+def in_order(database: Database, query: Query) -> tuple[int, Iterator[dict[str, Any]]]:
+    """Return how many jobs match behind the cursor, and their rows in order, sorted once and whatever the limit.
+
+    A job that meanwhile was deleted, or is in none of the states asked for, is left out.
+
+    Cost: memory of some 20 bytes a job.
+    """
+    database.all("BEGIN")
+    try:
+        chosen = Selection(_Search(database, query).matching())
+    finally:
+        database.all("ROLLBACK")
+    return len(chosen), _rows_of(database, chosen, query.states)
+
+
+def _rows_of(database: Database, chosen: Selection, states: Sequence[str]) -> Iterator[dict[str, Any]]:
+    ids = (job.id for job in chosen)
+    while group := [*islice(ids, GROUP)]:
+        marks = ", ".join("?" * len(group))
+        found = {row[0]: row for row in database.all(f"SELECT * FROM jobs WHERE id IN ({marks})", group)}
+        for row in (as_dict(found[job_id]) for job_id in group if job_id in found):
+            if row["state"] in states:
+                yield row
 
 
 def failure_groups(database: Database, query: Query, limit: int | None) -> tuple[list[dict[str, Any]], int]:
@@ -217,6 +250,14 @@ class _Search:
             return iter(())
         sql, values = self._in_states(states)
         return self.database.each(f"SELECT id, state, updated_at FROM {sql} ORDER BY {self._order_by()}", values)
+
+    def matching(self) -> Iterator[tuple[str, str, float]]:
+        """Yield id, state and last change of all that match behind the cursor, in order."""
+        sql, values = self._conditions()
+        source = self._source()
+        return self.database.each(
+            f"SELECT id, state, updated_at FROM {source} WHERE {sql} ORDER BY {self._order_by()}", values
+        )
 
     def count_by_state(self, states: Sequence[str]) -> dict[str, int]:
         if not states:
@@ -331,8 +372,8 @@ class _Search:
 
     def _rows(self, keys: list[tuple[Any, ...]]) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
-        for start in range(0, len(keys), 500):
-            rowids = [key[0] for key in keys[start : start + 500]]
+        for start in range(0, len(keys), GROUP):
+            rowids = [key[0] for key in keys[start : start + GROUP]]
             marks = ", ".join("?" * len(rowids))
             found = {
                 row[0]: row[1:]

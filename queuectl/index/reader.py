@@ -97,13 +97,21 @@ class Reader:
         return queries.select(self._database, query, states)
 
     def rows(self, query: Query) -> Iterator[dict[str, Any]]:
-        """Yield all jobs that match, fetched `query.limit` at a time; its cursor moves on with them."""
+        """Yield all jobs that match behind the cursor, fetched `query.limit` at a time; the cursor moves on with them."""
+        if query.is_sorted:
+            yield from self.in_order(query)[1]
+            query.cursor = None
+            return
         while True:
             page = self.page(query)
             yield from page.rows
             query.cursor = page.cursor
             if query.cursor is None:
                 return
+
+    def in_order(self, query: Query) -> tuple[int, Iterator[dict[str, Any]]]:
+        """Return how many jobs match behind the cursor, and their rows, which are sorted once: see query.in_order."""
+        return queries.in_order(self._database, query)
 
     def not_changed_since(self, state: str, instant: float) -> Iterator[tuple[float, str]]:
         """Yield when each job of a state last changed, and its id, of those that have not since; the oldest first.

@@ -131,6 +131,16 @@ def test_order(cli: Run, every: Jobs, order: str, first: str) -> None:
     assert ids(cli("list", f"--sort={order}", "-o", "name"))[0] == first
 
 
+@pytest.mark.parametrize("order", ["created", "-priority", "updated"])
+def test_a_long_list_is_complete_in_every_order(cli: Run, jobs: Jobs, order: str) -> None:
+    """More jobs than are fetched at a time, with a limit and without."""
+    [*jobs.queue.enqueue_many({"command": "true", "priority": number % 3} for number in range(2100))]
+    every = ids(cli("list", f"--sort={order}", "-o", "name"))
+    assert len(every) == len(set(every)) == 2100
+    ran = cli("list", f"--sort={order}", "-o", "name", "--limit", "2050")
+    assert (ids(ran), ran.err) == (every[:2050], "(2,050 of 2,100 shown)\n")
+
+
 def test_an_order_that_does_not_exist(cli: Run) -> None:
     ran = cli("list", "--sort", "colour")
     assert (ran.code, ran.err.splitlines()[0]) == (2, 'queuectl: cannot sort by "colour"')

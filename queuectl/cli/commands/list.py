@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
@@ -105,19 +107,25 @@ class Pages:
     def rows(self) -> Iterator[Row]:
         """Yield them."""
         query, is_first = self._query, True
+        if query.is_sorted and (self._left is None or self._left > PAGE):
+            self.total, rows = self._reader.in_order(query)
+            yield from map(self._with_retries, islice(rows, self._left))
+            return
         while self._left is None or self._left > 0:
             query.limit = PAGE if self._left is None else min(PAGE, self._left)
             query.is_counted = is_first  # counting takes a look at all that match: once is enough
             page = self._reader.page(query)
             if is_first:
                 self.total, self.is_exact = page.total, page.is_exact
-            for row in page.rows:
-                yield {**row, "max_retries": self.max_retries if row["max_retries"] is None else row["max_retries"]}
+            yield from map(self._with_retries, page.rows)
             query.cursor, is_first = page.cursor, False
             if self._left is not None:
                 self._left -= len(page.rows)
             if query.cursor is None or not page.rows:
                 return
+
+    def _with_retries(self, row: Row) -> Row:
+        return {**row, "max_retries": self.max_retries if row["max_retries"] is None else row["max_retries"]}
 
 
 def columns(now: float) -> list[Column]:

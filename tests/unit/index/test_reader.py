@@ -144,6 +144,43 @@ def test_pages_show_what_matches_in_order_without_gap_or_repetition(
     assert tried == 69
 
 
+@pytest.mark.parametrize("sort", [*ORDERS, *(f"-{order}" for order in ORDERS)])
+def test_all_rows_are_those_of_the_pages(index: Writer, jobs: list[list[Any]], sort: str) -> None:
+    with Reader(index.path) as reader:
+        for filters in FILTERS:
+            wanted = by_hand(jobs, Query(sort=sort, **filters))
+            assert [job["id"] for job in reader.rows(Query(sort=sort, limit=7, **filters))] == wanted, filters
+        wanted = by_hand(jobs, Query(sort=sort))
+        first = reader.page(Query(sort=sort, limit=70))
+        behind = reader.rows(Query(sort=sort, limit=70, cursor=first.cursor))
+        assert [job["id"] for job in behind] == wanted[70:]
+
+
+@pytest.mark.parametrize("sort", ["created", "-created", "priority", "run_at"])
+def test_all_rows_are_sorted_once_however_many_there_are(index: Writer, sort: str) -> None:
+    """Sorting for every page made the time grow with the square of the jobs."""
+    for number in range(1200):
+        index.put(row(f"j{number:04}", created_at=NOW + number % 7, priority=number % 5))
+    index.commit()
+    said: list[str] = []
+    with Reader(index.path) as reader:
+        reader._database._connection.set_trace_callback(said.append)
+        assert len([*reader.rows(Query(sort=sort, limit=100))]) == 1200
+    assert sum("ORDER BY" in sql for sql in said) == 1
+
+
+def test_a_job_that_no_longer_matches_is_left_out_of_rows_that_are_sorted_once(index: Writer) -> None:
+    for number in range(4):
+        index.put(row(f"j{number}", created_at=NOW - number))
+    index.commit()
+    with Reader(index.path) as reader:
+        count, rows = reader.in_order(Query(("pending",), sort="created"))
+        index.remove("j1")
+        index.put(row("j2", state="completed"))
+        index.commit()
+        assert (count, [job["id"] for job in rows]) == (4, ["j0", "j3"])
+
+
 def test_a_search_that_finds_very_many_counts_no_further(
     index: Writer, jobs: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
