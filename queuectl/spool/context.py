@@ -52,7 +52,7 @@ class SpoolContext:
         self.clock = clock or Clock()
         self.announce = announce
         self.patience = 100
-        self.quiet_timer = QuietTimer(self.clock)
+        self.quiet_timer = QuietTimer()
 
     @property
     def is_durable(self) -> bool:

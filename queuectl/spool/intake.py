@@ -262,7 +262,7 @@ def _read(
         record = parse(data)
     except InvalidData as error:
         wait_s = spool.quiet_timer.seconds_until_quiet(
-            job_id, status.st_mtime, (status.st_size, status.st_mtime_ns), spool.settings.drop_grace
+            job_id, status.st_mtime, (status.st_size, status.st_mtime_ns), spool.clock, spool.settings.drop_grace
         )
         if wait_s > 0:
             return ClaimRefused(RefusalReason.BEING_WRITTEN, wait_s, str(error))
@@ -399,7 +399,7 @@ def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
         return None
     job_id = claim.job.id
     wait_s = spool.quiet_timer.seconds_until_quiet(
-        f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,), spool.settings.drop_grace
+        f"links of {job_id}", status.st_ctime, (status.st_ctime_ns,), spool.clock, spool.settings.drop_grace
     )
     if wait_s > 0:
         again_s = SOON_S if wait_s > spool.settings.drop_grace - BUSY_S * 5 else LINKED_S

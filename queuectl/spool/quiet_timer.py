@@ -15,21 +15,22 @@ SEEN_MAX = 10_000
 class QuietTimer:
     """Measures how long files have not changed: by the wall clock where that is certain, else by observation."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._seen: dict[str, tuple[tuple[int, ...], float]] = {}
 
-    def seconds_until_quiet(self, job_id: str, changed_at: float, mark: tuple[int, ...], grace: float) -> float:
+    def seconds_until_quiet(
+        self, job_id: str, changed_at: float, mark: tuple[int, ...], clock: Clock, grace: float
+    ) -> float:
         """Return the seconds until a file has not changed for `grace` seconds; 0 when that is so now.
 
         Args:
             changed_at: the time of the last change by its inode; in the future when the clock was set back.
             mark: a value that differs after every change.
         """
-        age = self._clock.now() - changed_at
+        age = clock.now() - changed_at
         if age >= grace:
             return 0.0
-        monotonic = self._clock.monotonic()
+        monotonic = clock.monotonic()
         before = self._seen.get(job_id)
         if before is None or before[0] != mark:
             if len(self._seen) >= SEEN_MAX:

@@ -157,7 +157,7 @@ def test_somebody_in_processing_under_our_name_makes_way(spool: Home, monkeypatc
 
 def test_the_memory_of_restless_files_is_bounded(spool: Home) -> None:
     for number in range(30):
-        spool.quiet_timer.seconds_until_quiet(f"a{number}", spool.clock.now() + 10, (number,), 0.1)
+        spool.quiet_timer.seconds_until_quiet(f"a{number}", spool.clock.now() + 10, (number,), spool.clock, 0.1)
     assert len(spool.quiet_timer._seen) == 30
     spool.quiet_timer.forget("a3")
     assert len(spool.quiet_timer._seen) == 29
