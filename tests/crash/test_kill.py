@@ -1,4 +1,4 @@
-"""SIGKILL at every operation of what tests/unit/spool/test_faults.py does not kill: bulk, index, life as a whole, recovery.
+"""SIGKILL at every operation of what tests/crash/test_faults.py does not kill: bulk, index, life as a whole, recovery.
 
 Whoever comes next recovers, and is killed as well, and so is the one after him: however often, nothing is lost or doubled.
 """

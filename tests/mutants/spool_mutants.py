@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.mutants.run_mutant import Mutant
 
 CUT = "tests/crash/test_simulator.py::test_the_power_may_go_at_any_operation"
-DEATH = "tests/unit/spool/test_faults.py::test_a_process_may_die_at_any_operation"
+DEATH = "tests/crash/test_faults.py::test_a_process_may_die_at_any_operation"
 CLAIM = "tests/unit/spool/test_claim.py::test_"
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
 FILING = "tests/unit/spool/test_group_commit.py::test_"
