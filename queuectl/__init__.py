@@ -1,4 +1,4 @@
-"""QueueCTL: a local job queue in which every job is one file.
+"""QueueCTL: a local job queue that keeps each job in one file.
 
 `from queuectl import Queue` is the public Python API, with what Queue returns (Job, Event) and raises (QueueError and
 its kinds): docs/reference/python.md. Everything else in this package may change without notice.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 REMEMBERED = 4096  # directories and programs that a check has found, of a file of jobs
 SHOWN_CHARS = 200  # of a path in a message
-LATER = "to accept what is not there yet: --no-check"
+LATER = "to skip this check: --no-check"
 
 
 def here(environ: Mapping[str, str]) -> str:
@@ -37,7 +37,7 @@ def here(environ: Mapping[str, str]) -> str:
             return typed
         return os.getcwd()
     except FileNotFoundError:
-        raise QueueError("the current directory does not exist any more", "name one with --cwd") from None
+        raise QueueError("the current directory no longer exists", "name one with --cwd") from None
 
 
 def _is_here(directory: str) -> bool:
@@ -59,7 +59,7 @@ def absolute(directory: str, environ: Mapping[str, str]) -> str:
     if directory[:1] == "~":  # quoted, or behind `--cwd=`, where shells leave it as it is
         expanded = os.path.expanduser(directory)
         if expanded[:1] != "/":
-            raise _refusal(f'"{_brief(directory)}": there is no such user')
+            raise _refusal(f'"{_brief(directory)}": no such user exists')
         return expanded
     if directory[:1] == "/":
         return directory

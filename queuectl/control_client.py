@@ -134,7 +134,7 @@ def error_of(answer: Message) -> QueueError:
 def refusal(error: Exception) -> Message:
     """Return the refusal for an error; an error that is neither a QueueError nor an OSError is a bug."""
     if isinstance(error, OSError):
-        where = f"cannot use {error.filename}" if error.filename else "the system refuses something"
+        where = f"cannot use {error.filename}" if error.filename else "the system refused an operation"
         error = errors.from_os_error(error, f"the supervisor: {where}")
     if isinstance(error, QueueError):
         return {"ok": False, "error": str(error), "hint": error.hint, "exit_code": error.exit_code}

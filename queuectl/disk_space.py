@@ -34,7 +34,7 @@ def why_no_space(spool: Spool) -> str | None:
     if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES:
         return f"the disk of {home} is full"
     if disk.f_files and disk.f_favail < LEAST_FREE_INODES:  # some file systems do not count them
-        return f"the disk of {home} is full: it takes no more files"
+        return f"the disk of {home} is full: it has no free inodes"
     return None
 
 

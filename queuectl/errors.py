@@ -138,9 +138,9 @@ def from_os_error(error: OSError, doing: str) -> QueueError:
     reason = os.strerror(error.errno) if error.errno else str(error)
     message = f"{doing}: {reason}"
     if error.errno == errno.EROFS:
-        return NotAllowed(message, "dmesg says why; when the disk can be written to again, so can the queue")
+        return NotAllowed(message, "dmesg says why; the queue works again once the disk is writable")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return NotAllowed(message, _cure_of_denied(error.filename) or "ask the owner of what is named")
+        return NotAllowed(message, _cure_of_denied(error.filename) or "ask the owner of the file or directory named")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Busy(message, "free some disk space, then try again")
     if error.errno in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):

@@ -68,14 +68,14 @@ def _home(overview: Overview) -> Verdict:
 def _configuration(overview: Overview) -> Verdict:
     if overview.misconfigured is None:
         return Verdict(OK, "The configuration is valid")
-    goes_on = "; the supervisor goes on with the last good settings" if overview.supervisor else " or run"
+    goes_on = "; the supervisor continues with the last valid settings" if overview.supervisor else " or run"
     return Verdict(ERROR, f"Nothing can be enqueued{goes_on}: {overview.misconfigured}", CHECK_CONFIG)
 
 
 def _disk(overview: Overview) -> Verdict:
     free, total = overview.free_bytes, overview.disk_bytes
     if not total:
-        return Verdict(OK, "How full the disk is cannot be told")
+        return Verdict(OK, "The free space of the disk cannot be read")
     share = round(free / total, 2)
     if free < overview.least_free_bytes:
         least = spell_size(overview.least_free_bytes)
@@ -83,7 +83,7 @@ def _disk(overview: Overview) -> Verdict:
         return Verdict(ERROR, text, overview.how_to_free, free_share=share)
     if overview.free_files == 0:
         return Verdict(
-            ERROR, "The disk takes no more files: nothing can be enqueued or run", MORE_FILES, free_share=share
+            ERROR, "The disk has no free inodes: nothing can be enqueued or run", MORE_FILES, free_share=share
         )
     if free < LOW_SHARE * total:
         return Verdict(
@@ -101,7 +101,7 @@ def _supervisor(overview: Overview) -> Verdict:
             return Verdict(WARN, f"Draining: each worker stops when its job has ended{then}", pid=pid)
         return Verdict(OK, f"The supervisor is running (pid {pid})", pid=pid)
     if overview.silent:
-        text = f"The supervisor (pid {overview.silent}) does not answer: it was stopped, or has too much to do; figures may be old"
+        text = f"The supervisor (pid {overview.silent}) does not answer: it is stopped or overloaded; figures may be outdated"
         return Verdict(ERROR, text, f"kill -CONT {overview.silent}")
     killed = f"; the last one (pid {overview.died}) was killed" if overview.died else ""
     waiting = overview.due
@@ -113,7 +113,7 @@ def _supervisor(overview: Overview) -> Verdict:
         return Verdict(WARN if killed else INFO, f"{scheduled}, but no workers are running{killed}", START)
     if overview.unavailable:
         return Verdict(
-            WARN, f"No supervisor is running{killed}; without an index it is not known whether jobs wait", START
+            WARN, f"No supervisor is running{killed}; without an index it is unknown whether jobs are waiting", START
         )
     if killed:
         return Verdict(WARN, f"No supervisor is running{killed}", START)
@@ -147,9 +147,9 @@ def _oldest(overview: Overview) -> Verdict:
         return _unknown()
     since = overview.oldest_waiting
     if since is None:
-        return Verdict(OK, "No job that may start is waiting")
+        return Verdict(OK, "No job that is ready to start is waiting")
     late = overview.now - since > LATE_S
-    text = f"A job that may start has been waiting since {spell(since)[:19]}Z"
+    text = f"A job that is ready to start has been waiting since {spell(since)[:19]}Z"
     follows = not overview.workers
     hint = None if overview.workers else START
     figures = {"since": spell(since), "warn_after_s": LATE_S}
@@ -174,8 +174,8 @@ def _index(overview: Overview) -> Verdict:
         return Verdict(WARN, f"Degraded: {supervisor['degraded']}", "queuectl worker logs")
     syncing = supervisor.get("syncing") or overview.syncing
     if syncing:
-        return Verdict(WARN, f"The index is being brought up to date ({syncing}): figures may lag")
-    return Verdict(OK, "The index shows the spool as it is")
+        return Verdict(WARN, f"The index is being updated ({syncing}): figures may lag")
+    return Verdict(OK, "The index is up to date")
 
 
 def _spool(overview: Overview) -> Verdict:

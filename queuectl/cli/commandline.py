@@ -255,7 +255,7 @@ def _refuse(
         if unknown is None or tokens.index(unknown) > at:
             _refuse_command(tokens, at)
     if unknown is None and [*words] in (["worker", "stop"], ["worker", "restart"]):
-        hint = "one worker is named with --id; to have fewer: queuectl worker scale N"
+        hint = "to stop one worker: --id; to reduce the number: queuectl worker scale N"
     if unknown is None:
         raise Misuse(f'unexpected argument "{extra[0]}"', hint)
     options = (*COMMANDS[" ".join(words)].options, *COMMON) if words else COMMON
@@ -276,4 +276,4 @@ def _refuse_command(tokens: Sequence[str], at: int) -> None:
     """Name what to type instead of `enqueue echo hi`; the command begins at `at`."""
     from shlex import join
 
-    raise Misuse("the command to run is written after --", join(["queuectl", *tokens[:at], "--", *tokens[at:]]))
+    raise Misuse("write the command to run after --", join(["queuectl", *tokens[:at], "--", *tokens[at:]]))

@@ -139,10 +139,10 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
                 progress.step()
         except KeyboardInterrupt:
             progress.clear()
-            again = ", and the same command puts in the rest" if args.resume else ""
+            again = "; run the same command again to add the rest" if args.resume else ""
             done = plural(intake.queued + intake.known, "job")
             screen.message(
-                f"Stopped; {done} and perhaps some more are in the queue{again}: queuectl list --sort created"
+                f"Stopped; {done} and possibly some more are in the queue{again}: queuectl list --sort created"
             )
             intake.finish(interrupted=True)
             raise
@@ -153,7 +153,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     waits = bool(intake.ids)
     if not (waits and screen.format == "json"):  # else the one document ends with the waiting
         intake.finish()
-    notes = [f"{intake.known:,} were there already"] if intake.known else []
+    notes = [f"{intake.known:,} existed already"] if intake.known else []
     notes += [f"{len(intake.refused):,} refused"] if intake.refused else []
     if intake.queued or intake.known or not intake.refused:
         note = f" ({', '.join(notes)})" if notes else ""
@@ -200,6 +200,6 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
         if is_json:
             rest = to_json({"refused": intake.refused.as_dicts(), **interrupted})
             screen.write(f"{'' if intake.queued else begin}], {rest[1:]}\n")
-    screen.message(f"{plural(intake.queued, 'valid job')}; nothing was put into the queue")
+    screen.message(f"{plural(intake.queued, 'valid job')}; nothing was added to the queue")
     intake.raise_refusals()
     return 0

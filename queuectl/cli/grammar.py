@@ -70,21 +70,23 @@ COMMON = (
     option("--home", metavar="DIR", help="the queue's directory (default: $QUEUECTL_HOME, else ~/.queuectl)"),
     option("-o", "--output", metavar="FORMAT", choices=FORMATS, default="table", help=", ".join(FORMATS)),
     option("--json", dest="output", action="store_const", const="json", help="the same as -o json"),
-    flag("-q", "--quiet", help="no messages, only data and errors"),
+    flag("-q", "--quiet", help="print only data and errors"),
     choice("--color", "WHEN", ("auto", "always", "never"), default="auto", help="auto, always or never"),
-    flag("--debug", help="show where in the program an error arose"),
+    flag("--debug", help="show a traceback with an error"),
 )
 ID_HELP = "a job's id or a unique prefix of it; - reads ids from standard input"
 IDS = option("ids", metavar="ID", nargs="+", help=ID_HELP)
-STATE = option("--state", metavar="STATE", action="append", help=f"only {STATES}; a comma list, may be repeated")
+STATE = option("--state", metavar="STATE", action="append", help=f"only {STATES}; comma-separated, may be repeated")
 ABOUT = (  # what a job is like
     option("--queue", metavar="NAME", help="only jobs of this queue"),
     option("--tag", metavar="TAG", help="only jobs with this tag"),
     option("--batch", metavar="NAME", help="only jobs of this batch"),
     option("--error", metavar="TEXT", help="only jobs whose last error contains TEXT"),
     option("--search", metavar="TEXT", help="only jobs whose id, name or command contains TEXT"),
-    option("--since", metavar="TIME", help="only jobs that changed since then: 2h, 14:30, yesterday, 2026-11-24"),
-    option("--until", metavar="TIME", help="only jobs that did not change after then"),
+    option(
+        "--since", metavar="TIME", help="only jobs that changed at or after this time: 2h, 14:30, yesterday, 2026-11-24"
+    ),
+    option("--until", metavar="TIME", help="only jobs that did not change after this time"),
 )
 SORT = option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it")
 FILTERS = (
@@ -98,12 +100,12 @@ NAMED = option("ids", metavar="ID", nargs="*", help=ID_HELP)
 CHOSEN = (
     *ABOUT,
     SORT,
-    number("--limit", help="only the first N of them"),
-    flag("--all", help="all jobs to which the command applies"),
+    number("--limit", help="only the first N of the matching jobs"),
+    flag("--all", help="all jobs that the command can act on"),
 )
 CONSENT = (
-    flag("--dry-run", help="only say how many jobs that would be"),
-    flag("-y", "--yes", help="do not ask; needed with selectors where no terminal is"),
+    flag("--dry-run", help="only report how many jobs would be affected"),
+    flag("-y", "--yes", help="do not ask for confirmation; required with selectors where there is no terminal"),
 )
 LINES = number("-n", "--lines", help="only the last N lines")
 FOLLOW = ("-f", "--follow")

@@ -156,6 +156,6 @@ def _command(number: int, line: bytes) -> Iterator[Found]:
         yield number, InvalidData(f"byte 0x{line[error.start]:02x} is not UTF-8")
         return
     if "\0" in text:
-        yield number, InvalidData("the line holds the character NUL")
+        yield number, InvalidData("the line contains a NUL character")
     elif text and not text.startswith("#"):
         yield number, {"command": text}

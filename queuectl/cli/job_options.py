@@ -107,7 +107,7 @@ def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -
         if text is not None:
             made[option] = duration("--" + option.replace("_", "-"), text)
     if args.delay is not None and args.at is not None:
-        raise UsageError("--delay and --at exclude each other")
+        raise UsageError("--delay and --at cannot be used together")
     run_at, start = now, "now"
     if args.delay is not None:
         run_at, start = now + duration("--delay", args.delay), f'--delay "{args.delay}"'
@@ -138,12 +138,15 @@ def _environment(args: Arguments) -> dict[str, str]:
     made = {}
     for name in args.pass_env or ():
         if name not in os.environ:
-            raise UsageError(f"--pass-env {name}: there is no such variable in your environment")
+            raise UsageError(f"--pass-env {name}: this variable is not set in your environment")
         made[name] = os.environ[name]
     for pair in args.env or ():
         name, equals, value = pair.partition("=")
         if not name or not equals:
-            raise UsageError(f'--env must be NAME=VALUE, not "{pair}"', f"to pass a variable on: --pass-env {pair}")
+            raise UsageError(
+                f'--env must be NAME=VALUE, not "{pair}"',
+                f"to pass a variable from your environment: --pass-env {pair}",
+            )
         made[name] = value
     return made
 
@@ -152,7 +155,7 @@ def _check_text(value: object, field: str = "") -> None:
     """Refuse what has no UTF-8: the system's strings may hold any bytes, JSON text may not."""
     if isinstance(value, str):
         if not is_utf8(value):
-            raise InvalidData(f'"{field}" holds bytes that are not UTF-8; a job file cannot keep them')
+            raise InvalidData(f'"{field}" contains bytes that are not UTF-8; a job file cannot hold them')
     elif isinstance(value, dict):
         for key, member in value.items():
             _check_text(key, field or key)
@@ -185,11 +188,11 @@ def from_json(text: str) -> Fields:
     except InvalidData as error:
         if is_json(text):
             raise
-        hint = "did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'"
+        hint = "did the shell remove the quotes? queuectl enqueue --command 'echo \"hi\"'"
         if not text.lstrip().startswith(("{", "[", '"')):
             from shlex import quote
 
-            hint = f"a shell command goes with --command: queuectl enqueue --command {quote(text)}"
+            hint = f"to give a shell command, use --command: queuectl enqueue --command {quote(text)}"
         message = str(error).replace("the job is not valid: ", "the job is not valid JSON: ", 1)
         raise InvalidData(message, hint, error.excerpt) from None
 

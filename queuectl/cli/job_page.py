@@ -45,7 +45,9 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     for row in rows:
         if row.get("leftovers"):
             screen.line(
-                safe(f"Attempt {row['attempt']} left running, and we ended, {describe_leftovers(row['leftovers'])}")
+                safe(
+                    f"Attempt {row['attempt']} left processes running, which were ended: {describe_leftovers(row['leftovers'])}"
+                )
             )
             if row.get("event") == "completed":
                 screen.line("To keep such processes: queuectl enqueue --leftovers leave ...")

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 BUG, INTERRUPTED, CLOSED_PIPE = 70, 130, 141
 CONCISE = """\
-QueueCTL runs shell commands in the background, one file a job.
+QueueCTL runs shell commands in the background and keeps each job in one file.
 
-  queuectl enqueue --command 'sleep 2; date'   put a job into the queue
+  queuectl enqueue --command 'sleep 2; date'   add a job to the queue
   queuectl worker start --count 2              start two workers
-  queuectl status                              see how things go
+  queuectl status                              show the state of the queue
   queuectl list --state failed                 find jobs
-  queuectl logs -f ID                          read what a job writes
-  queuectl dlq list                            jobs that failed for good
-  queuectl worker stop --wait                  finish what runs, then stop
+  queuectl logs -f ID                          follow the output of a job
+  queuectl dlq list                            jobs that failed permanently
+  queuectl worker stop --wait                  let running jobs end, then stop
   queuectl web                                 the same in a browser
 
 All commands: queuectl --help     One of them: queuectl help enqueue
@@ -72,7 +72,7 @@ def _discard_stdout() -> None:
 
 
 def _read(tokens: Sequence[str]) -> Arguments:
-    """Return what was typed; without a command, say what there is."""
+    """Return what was typed; without a command, describe them."""
     args = parse(tokens, _version(tokens)) if tokens else Arguments()
     if not args.handler:
         sys.stdout.write(CONCISE)
@@ -135,6 +135,6 @@ def _known(error: Exception) -> QueueError | None:
         if error.filename:
             return from_os_error(error, f"cannot use {error.filename}")
         known = from_os_error(error, "cannot write the result")
-        known.hint = "only the answer is lost: what was asked for has been done"
+        known.hint = "only the output is lost: the operation itself has been done"
         return known
     return error if isinstance(error, QueueError) else None

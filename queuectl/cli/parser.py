@@ -40,7 +40,7 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
             words = _plain_message(message)
             name, _, rest = words.partition(": ")
             if rest == "expected one argument" and name[:2] == "--":
-                words = f'{name} needs a value; one that begins with "-" is written {name}=VALUE'
+                words = f'{name} needs a value; write a value that begins with "-" as {name}=VALUE'
             raise Misuse(words, f"{self.prog} --help")
 
     def make(
@@ -81,7 +81,7 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
     root = make(
         Parser,
         "queuectl",
-        "a local job queue in which every job is one file",
+        "a local job queue that keeps each job in one file",
         "%(prog)s [options] COMMAND ...",
         BELOW,
     )

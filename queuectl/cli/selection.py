@@ -73,14 +73,12 @@ def is_bulk(args: Arguments, command: str) -> bool:
     """
     has_selectors = bool(getattr(args, "all", False) or given(args, ("state", *FILTERS)))
     if has_selectors and args.ids:
-        raise UsageError(
-            "ids and selectors exclude each other: name jobs, or choose them", f"queuectl {command} --help"
-        )
+        raise UsageError("give ids or selectors, not both", f"queuectl {command} --help")
     if given(args, ORDER) and not has_selectors:
-        raise UsageError("--limit and --sort go with selectors, for instance --all", f"queuectl {command} --help")
+        raise UsageError("--limit and --sort need a selector, for instance --all", f"queuectl {command} --help")
     if not has_selectors and not args.ids:
-        hint = f"name ids (- reads them from standard input), or choose: --queue NAME, --all ... (queuectl {command} --help)"
-        raise UsageError("which jobs?", hint)
+        hint = f"give ids (- reads them from standard input) or selectors: --queue NAME, --all ... (queuectl {command} --help)"
+        raise UsageError("no jobs given", hint)
     return has_selectors
 
 
@@ -102,7 +100,7 @@ def states_of(args: Arguments, verb: Verb) -> tuple[str, ...]:
     usual, possible = verb.states()
     impossible = [state for state in named if state not in possible]
     if impossible:
-        hint = f"it acts on jobs that are {', '.join(possible)}"
+        hint = f"it acts only on jobs that are {', '.join(possible)}"
         raise UsageError(f"{' and '.join(impossible)} jobs cannot be {verb.done}", hint)
     return named or tuple(usual)
 
@@ -205,7 +203,7 @@ def _none(states: Sequence[str], left_out: Mapping[str, int]) -> str:
     return f"No job matches that is {' or '.join(states)}; in other states {describe(left_out)} would"
 
 
-CHANGED = "had changed meanwhile"
+CHANGED = "had changed in the meantime"
 
 
 def _running_last(chosen: Selection) -> Iterator[Selected]:

@@ -126,7 +126,7 @@ def _wait(
                 if rest <= 0:
                     ended = "stopped" if what == "stop" else "restarted"
                     raise TimedOut(
-                        f"not {ended} after {spell_duration(timeout_s or 0)}: {words}; the {what} goes on", hint
+                        f"not {ended} after {spell_duration(timeout_s or 0)}: {words}; the {what} continues", hint
                     )
                 progress.step(0, words)
                 is_job = "(" in words  # which may take long; all else mostly takes milliseconds
@@ -135,7 +135,7 @@ def _wait(
                     told = words
                 watch.wait(rest if watch.is_open else min(rest, LOOK_SOON_S))
     except KeyboardInterrupt:
-        screen.message(f"Not waiting any more; the {what} goes on")
+        screen.message(f"Stopped waiting; the {what} continues")
         raise
     finally:
         watch.close()

@@ -116,7 +116,7 @@ def _of_one(job: Job, own: list[Reason], general: Reason | None, now: float) -> 
     reasons = [*own, *([general] if general is not None else [])]
     parts = [_with_hint(reason.words(now), reason, job.id) for reason in reasons]
     key = (*(reason.why for reason in reasons), *(reason.until for reason in own))
-    verb = "does not go on" if job.state in ("processing", "failed") else "waits to be started"
+    verb = "does not continue" if job.state in ("processing", "failed") else "is waiting to be started"
     return key, f"{job.id} {verb}: {'; '.join(parts)}"
 
 

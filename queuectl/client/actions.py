@@ -70,7 +70,7 @@ class JobActions:
             else:
                 job = self.get(job_id)
                 return job, was_waited_for and job.state == "cancelled"
-        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
+        raise Busy(f"job {job_id} keeps being started or moved by other processes", "try again")
 
     def _cancel_waiting(self, job_id: str, check: Callable[[Job], None] | None) -> Job | None:
         """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
@@ -100,7 +100,7 @@ class JobActions:
 
             if reclaim_now(self.spool, job_id) == "owned":
                 raise Busy(
-                    f"job {job_id} is being finished by a worker whose supervisor has gone",
+                    f"job {job_id} is being finished by a worker whose supervisor has ended",
                     "start a supervisor: queuectl worker start",
                 ) from None
 
@@ -218,7 +218,7 @@ class JobActions:
                 check(self.get(job_id))
             self._cancel_running(job_id)
             was_waited_for = True
-        raise Busy(f"job {job_id} was started, or moved, again and again", "try again")
+        raise Busy(f"job {job_id} keeps being started or moved by other processes", "try again")
 
     def _delete_unless_running(self, job_id: str, check: Callable[[Job], None] | None) -> bool:
         try:

@@ -34,7 +34,7 @@ def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = N
     layout, step = spool.layout, on_step or (lambda _words: None)
     refused = layout.refuse_writing("", "run")
     if refused is not None and warn is not None:
-        warn(f"{refused}: jobs can be looked at, not changed")
+        warn(f"{refused}: jobs can be read but not changed")
     if not layout.has_spool or (refused is not None and not _is_kept_up_to_date(spool, warn)):
         return build_temporary(spool, step)
     if refused is None:
@@ -77,7 +77,7 @@ def _ask_to_flush(spool: Spool, warn: Tell | None, *, doubt: bool = False) -> No
     answer = control_client.ask(spool.layout, {"do": "flush", "doubt": doubt})
     why = answer.get("degraded") or answer.get("syncing")
     if why and warn is not None:
-        warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown as they were")
+        warn(f"the index is not up to date yet ({why}); some jobs may be missing or shown in an old state")
 
 
 def _is_current(spool: Spool) -> bool:

@@ -94,7 +94,7 @@ def kinds_of(given: str | Iterable[str]) -> tuple[str, ...]:
     for word in kinds:
         if word not in KINDS:
             hint = f"there are {', '.join(KINDS)}"
-            raise UsageError(f'no kind of event is called "{word}"{did_you_mean(word, KINDS)}', hint)
+            raise UsageError(f'there is no event "{word}"{did_you_mean(word, KINDS)}', hint)
     return tuple(dict.fromkeys(kinds))
 
 

@@ -196,7 +196,7 @@ def check_order(value: object, label: Callable[[str], str] = quote) -> None:
     """Raise InvalidFilter for an order that does not exist."""
     if not isinstance(value, str) or value.removeprefix("-") not in ORDERS:
         meant = did_you_mean(value.removeprefix("-"), ORDERS) if isinstance(value, str) else ""
-        hint = f"choose from {', '.join(ORDERS)}; a - in front reverses"
+        hint = f"choose from {', '.join(ORDERS)}; a leading - reverses the order"
         raise InvalidFilter("sort", f"cannot sort by {quote(value)}{meant}", hint)
 
 
@@ -213,9 +213,11 @@ def _text(name: str, value: object, label: Callable[[str], str]) -> str:
     if not isinstance(value, str):
         raise InvalidFilter(name, f"{label(name)} must be text, not {quote(value)}")
     if not value:
-        raise InvalidFilter(name, f"{label(name)} must not be empty", "is a variable empty? leave the filter out")
+        raise InvalidFilter(name, f"{label(name)} must not be empty", "is a variable empty? omit the filter")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise InvalidFilter(name, f"{label(name)} holds bytes that are not UTF-8; no job holds such") from None
+        raise InvalidFilter(
+            name, f"{label(name)} contains bytes that are not UTF-8; no job contains such bytes"
+        ) from None
     return value

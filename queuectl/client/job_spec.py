@@ -115,7 +115,7 @@ class Template:
             try:
                 self._check.check(made)
             except InvalidField as error:
-                error.hint = "to accept what is not there yet: check=False"
+                error.hint = "to skip this check: check=False"
                 raise
         return made
 
@@ -141,7 +141,7 @@ def check_names(names: Iterable[object]) -> None:
         if name not in KNOWN:
             meant = MEANT.get(str(name))
             near = f'; did you mean "{meant}"?' if meant else did_you_mean(str(name), KNOWN)
-            hint = None if near else "a field of your own goes into a mapping of fields, beside its command"
+            hint = None if near else "to add a custom field, pass a mapping of fields that includes the command"
             raise UnknownField(str(name), f'unknown field "{name}"{near}', hint)
 
 
@@ -173,7 +173,7 @@ def converted(given: Mapping[str, Any], now: float, environ: Mapping[str, str]) 
         if name in given:
             if field in made:
                 both = next(other for other in (*SHORT, field) if other != name and other in given)
-                raise InvalidField(name, f'"{name}" and "{both}" exclude each other')
+                raise InvalidField(name, f'"{name}" and "{both}" cannot be used together')
             value = given[name]
             made[field] = value if value is None else _delayed(value, now) if name == "delay" else value
             if name != "delay" and isinstance(value, str):

@@ -228,7 +228,7 @@ class Queue(JobActions):
             if len(begun) == 1:
                 return begun[0]
             if begun:
-                raise Conflict(f'"{text}" is the beginning of several ids: {", ".join(begun[:3])} ...')
+                raise Conflict(f'"{text}" is a prefix of several ids: {", ".join(begun[:3])} ...')
             near = [f"{found} ({state})" for found, state in reader.near(asked)]
         meant = f". Did you mean {' or '.join(near)}?" if near else ""
         raise NotFound(f'no job "{text}"{meant}')
@@ -387,8 +387,8 @@ class Queue(JobActions):
         job = calling_job(self.spool, os.environ)
         if job is not None and job.id in job_ids:
             raise Conflict(
-                f"this command runs in job {job.id}, whose end it would wait for: it would wait for itself",
-                "name other jobs; a job is told of its own id by $QUEUECTL_JOB_ID",
+                f"this command runs in job {job.id}: it would wait for itself",
+                "exclude this job; its id is in $QUEUECTL_JOB_ID",
             )
 
     def _looks(self, deadline: float | None) -> Iterator[bool]:

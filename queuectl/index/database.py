@@ -56,9 +56,9 @@ class IndexUnavailable(Busy):
     title = "index unavailable"
 
     def __init__(self, message: str, *, is_lost: bool = False, is_passing: bool = False) -> None:
-        hint = "it is derived from the job files; to build it anew: queuectl index rebuild"
+        hint = "it is derived from the job files; to rebuild it: queuectl index rebuild"
         if message.endswith(FULL):
-            hint = "free some disk space; what has ended can go: queuectl purge"
+            hint = "free some disk space; to remove finished jobs: queuectl purge"
         super().__init__(message, hint)
         self.is_lost = is_lost
         self.is_passing = is_passing
@@ -127,10 +127,10 @@ class Database:
                     self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
                 self._connection.execute("PRAGMA synchronous = NORMAL")
             if (found := self.one("PRAGMA user_version")) != (version,):
-                what = "is no complete index" if found == (0,) else "was made by another version of QueueCTL"
+                what = "is not a complete index" if found == (0,) else "was made by another version of QueueCTL"
                 raise IndexUnavailable(f"{self.path} {what}", is_lost=True)
             if self._is_cut_short():
-                raise IndexUnavailable(f"{self.path} has lost its end", is_lost=True)
+                raise IndexUnavailable(f"{self.path} is truncated", is_lost=True)
             for probe in PROBES:
                 self._connection.execute(probe).fetchall()
             self._beside = _inodes_beside(self.path) if for_writing and self.path != TEMPORARY else None

@@ -99,7 +99,9 @@ class Query:
         window: object = None,
     ) -> None:
         if sort.removeprefix("-") not in ORDERS:
-            raise UsageError(f'cannot sort by "{sort}"', f"choose from {', '.join(ORDERS)}; a - in front reverses")
+            raise UsageError(
+                f'cannot sort by "{sort}"', f"choose from {', '.join(ORDERS)}; a leading - reverses the order"
+            )
         self.states = tuple(dict.fromkeys(states)) or STATES
         self.queue = queue
         self.batch = batch

@@ -419,7 +419,7 @@ class _Sync:
 
     def _piece(self) -> Progress:
         if self.writer.epoch != self.epoch:
-            raise IndexUnavailable("the index was opened anew while it was compared with the spool")
+            raise IndexUnavailable("the index was reopened while it was compared with the spool")
         self.spent = 0.0
         if self.writer.waiting >= COMMIT_ROWS:
             self.writer.commit()

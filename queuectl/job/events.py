@@ -24,7 +24,7 @@ SENTENCES = {
     "released": "is released",
     "edited": "was edited",
     "cancelled": "cancelled",
-    "rejected": "set aside: {detail}",
+    "rejected": "rejected: {detail}",
     "moved": "moved to where its last event leads",
     "removed": "is gone",
     "adopted": "its worker died; the command goes on as process {pid}",

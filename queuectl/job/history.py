@@ -81,7 +81,7 @@ def _changes(value: object) -> str | None:
     if not isinstance(value, dict):
         return "an object of members"
     fixed = next((key for key in value if key == "history" or (key in FIELDS and key not in EDITABLE)), None)
-    return None if fixed is None else f'without "{fixed}", which no edit may touch'
+    return None if fixed is None else f'without "{fixed}", which cannot be edited'
 
 
 def _leftovers(value: object) -> str | None:

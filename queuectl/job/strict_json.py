@@ -28,7 +28,7 @@ WORDS = {
     "Expecting value": "expected a JSON value",
     "Unterminated string starting at": "this string has no closing quote",
     "Invalid control character at": "a control character in a string; write it as \\n, \\t or \\u00..",
-    "Invalid \\escape": "an escape that JSON does not know",
+    "Invalid \\escape": "an escape that JSON does not have",
     "Invalid \\uXXXX escape": "an incomplete \\u escape",
 }
 
@@ -48,7 +48,7 @@ class _Fault(Exception):
 def _unique(pairs: list[tuple[str, Any]]) -> Fields:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _Refused("a key stands twice in one object")
+        raise _Refused("a key occurs twice in one object")
     return made
 
 
@@ -87,7 +87,7 @@ def encode(value: object) -> bytes:
     try:
         return _encode(value).encode()
     except UnicodeEncodeError:
-        raise InvalidData("not a valid job: a text holds half of a surrogate pair, which is not Unicode") from None
+        raise InvalidData("not a valid job: a text contains half of a surrogate pair, which is not Unicode") from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidData(f"not a valid job: it cannot be written as JSON ({error})") from None
 
@@ -306,7 +306,7 @@ def _walk_key(text: str, at: int, keys: set[str]) -> int:
     end = _walk_scalar(text, at)
     key, _ = _scan(text, at)
     if key in keys:
-        raise _Fault(at, f"the key {_shown(text[at:end])} stands twice in one object")
+        raise _Fault(at, f"the key {_shown(text[at:end])} occurs twice in one object")
     keys.add(key)
     colon = skip(text, end)
     if text[colon : colon + 1] != ":":
@@ -324,7 +324,7 @@ def _walk_scalar(text: str, at: int) -> int:
         raise _Fault(getattr(error, "pos", at), WORDS.get(words, words)) from None
     if isinstance(value, str):
         if "\0" in value:
-            raise _Fault(at, "this string holds the character NUL")
+            raise _Fault(at, "this string contains the character NUL")
         if any("\ud800" <= char <= "\udfff" for char in value):
-            raise _Fault(at, "this string holds half of a surrogate pair, which is not text")
+            raise _Fault(at, "this string contains half of a surrogate pair, which is not text")
     return end

@@ -67,7 +67,7 @@ def run(context: TaskContext, names: Sequence[str] = ()) -> Iterator[Done]:
     try:
         lock.acquire()
     except Timeout:
-        raise Busy("maintenance is under way already") from None
+        raise Busy("maintenance is already running") from None
     try:
         log = open_log(context.layout, "maintenance")
         for name in [task for task in TASKS if task in names] if names else TASKS:

@@ -66,7 +66,7 @@ class Reason(Value):
             Why.HELD: "it is held",
             Why.SCHEDULED: f"it is scheduled to run{wait}",
             Why.RETRY: f"attempt {self.detail} failed, the next one is{wait}",
-            Why.SNOOZED: f"it asked to be run again{wait}",
+            Why.SNOOZED: f"it asked to run again{wait}",
             Why.NO_SUPERVISOR: "no supervisor is running",
             Why.NO_ANSWER: f"the supervisor{self.detail} does not answer",
             Why.STOPPING: f"the supervisor is {self.detail}",
@@ -173,5 +173,5 @@ def _all_busy(workers: Sequence[Worker], caller: str) -> str:
     count = len(workers)
     ours = any(worker["job_id"] == caller for worker in workers)
     if count == 1:
-        return "the only worker runs this very job, which waits here" if ours else "the only worker is busy"
-    return f"all {count:,} workers are busy" + (", one of them with the job that waits here" if ours else "")
+        return "the only worker runs the very job that is waiting here" if ours else "the only worker is busy"
+    return f"all {count:,} workers are busy" + (", one of them with the job that is waiting here" if ours else "")

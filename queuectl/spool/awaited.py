@@ -46,7 +46,7 @@ class AwaitedJobs:
         elif now - self._missing_since.setdefault(job_id, now) >= SETTLED_S:
             when = "while it ran" if job.state == "processing" else f"while it was {job.state}"
             raise JobFailed(
-                f"job {job_id} was removed {when}: no directory of {self._spool.layout.spool} has its file any more",
-                "if it is still wanted, enqueue it again",
+                f"job {job_id} was removed {when}: no directory of {self._spool.layout.spool} has its file",
+                "to run it, enqueue it again",
             )
         return job

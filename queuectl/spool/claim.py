@@ -272,7 +272,7 @@ class Claim:
     def remove_output(self) -> int:
         """Remove what the job's attempts wrote and keep the job; returns how many bytes that was. Not made durable."""
         if self.directory == PROCESSING:
-            raise Conflict(f"job {self.job.id} is running; it writes its output now")
+            raise Conflict(f"job {self.job.id} is running; it is writing its output")
         layout, attempts = self._spool.layout, range(1, self.job.attempts + 1)
         return sum(self._unlink(layout.output_of(self.job.id, n, kind)) for n in attempts for kind in OUTPUT_KINDS)
 
@@ -315,7 +315,7 @@ class Claim:
 
     def _check_pending(self) -> None:
         if self.directory != PENDING:
-            raise Conflict(f"job {self.job.id} is {self.job.state}; this can be done to a waiting job only")
+            raise Conflict(f"job {self.job.id} is {self.job.state}; only waiting jobs can be changed in this way")
 
     def _grow_in_pending(self, entry: Entry) -> None:
         self._check_pending()

@@ -221,7 +221,7 @@ def _publish_promised(spool: SpoolContext, new: New) -> None:
 
 def _refuse_known(job_id: str, directory: str | None) -> None:
     if directory is not None:
-        raise Conflict(f"job {job_id} exists already, in {directory}/", "leave the id out to get a fresh one")
+        raise Conflict(f"job {job_id} exists already, in {directory}/", "omit the id to have one generated")
 
 
 def _link(spool: SpoolContext, new: New) -> None:

@@ -16,7 +16,7 @@ from queuectl.job.fields import ID_GRAMMAR, is_id
 
 FORMAT = 1  # of the spool: FORMAT.md § Versions
 SUFFIX = ".json"
-BAD_NAME = f"bad name: a job file is called ID.json, where ID is {ID_GRAMMAR}"
+BAD_NAME = f"bad name: a job file must be called ID.json, where ID is {ID_GRAMMAR}"
 IGNORED_SUFFIXES = (".tmp", ".part", "~")
 # The directories of a home, each with the first thing that stops when it cannot be written to: ENQUEUE needs few of them,
 # RUN (of each job) more, START (of workers) all. The home itself is needed to RUN: the index lies there.
@@ -166,7 +166,7 @@ class Layout:
             if not os.path.isdir(self.home):
                 raise NotAllowed(f"{self.home} is not a directory") from None
         except NotADirectoryError:
-            raise NotAllowed(f"{self.home} lies in what is not a directory") from None
+            raise NotAllowed(f"{self.home} has a parent that is not a directory") from None
         self.check()
         for folder in FOLDERS:
             path = f"{self.home}/{folder}"
@@ -181,7 +181,9 @@ class Layout:
         _refuse_foreign(path, status)
         _refuse_closed(path, status, os.R_OK | os.W_OK | os.X_OK)
         if moves and status.st_dev != os.stat(self.spool).st_dev:
-            raise NotAllowed(f"{path} lies on another file system than {self.spool}", "jobs are moved, never copied")
+            raise NotAllowed(
+                f"{path} is on another file system than {self.spool}", "jobs are moved by rename, never copied"
+            )
 
     def check(self) -> None:
         """Raise NotAllowed unless the home is ours alone and we may look into it, InvalidData if it is newer."""
@@ -210,14 +212,14 @@ def _refuse_foreign(path: str, status: os.stat_result) -> None:
             "run queuectl as its owner, or set QUEUECTL_HOME to a directory of your own",
         )
     if status.st_mode & 0o022:
-        raise NotAllowed(f"{path} may be written by others, who could then run commands as you", f"chmod 700 {path}")
+        raise NotAllowed(f"{path} is writable by other users, who could run commands as you", f"chmod 700 {path}")
 
 
 def _refuse_closed(path: str, status: os.stat_result, access: int) -> None:
     """Refuse a directory of ours whose mode keeps us out."""
     mode = stat.S_IMODE(status.st_mode)
     if not os.access(path, access) and ~mode & (access << 6):
-        raise NotAllowed(f"the mode of {path} ({mode:04o}) keeps its own owner out", f"chmod 700 {path}")
+        raise NotAllowed(f"the mode of {path} ({mode:04o}) denies access to its owner", f"chmod 700 {path}")
 
 
 def _at_once(path: str, flags: int) -> int:
@@ -238,7 +240,7 @@ def refuse_newer(home: str) -> None:
 
     raise InvalidData(
         f"{home} has spool format {shown(said) or 'unknown'}; queuectl {__version__} knows format {FORMAT}",
-        "use the queuectl that made it, or a later one; nothing was changed",
+        "use the version of queuectl that created it, or a later one; nothing was changed",
     )
 
 

@@ -322,7 +322,7 @@ class LockedFile:
                 if not spool.files.exists(spool.layout.directory(target)):
                     raise
                 if self.directory != PROCESSING:
-                    raise Replaced(f"job {self.job_id} was taken away by another program") from None
+                    raise Replaced(f"job {self.job_id} was moved or removed by another program") from None
                 source_path = self._restore()
         if self.directory == PENDING:  # where other programs write
             self._check_caught(target, self.job_id)
@@ -357,7 +357,7 @@ class LockedFile:
                 raise
             files.unlink(self.path)
         except FileNotFoundError:
-            raise Replaced(f"job {self.job_id} was taken away by another program") from None
+            raise Replaced(f"job {self.job_id} was moved or removed by another program") from None
         self._check_caught(PENDING, job_id)
         self.job_id = job_id
 

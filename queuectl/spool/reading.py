@@ -39,9 +39,7 @@ def wrong_with_inode(status: os.stat_result) -> str | None:
     if status.st_uid != os.geteuid():
         return f"belongs to user {status.st_uid}, not to the owner of the queue ({os.geteuid()})"
     if status.st_mode & stat.S_IWOTH:
-        return (
-            f"may be written by everybody (mode {stat.S_IMODE(status.st_mode):04o}); to make it yours alone: chmod 600"
-        )
+        return f"is writable by all users (mode {stat.S_IMODE(status.st_mode):04o}); to fix it: chmod 600"
     if status.st_size > MAX_FILE_BYTES:
         return f"{status.st_size} bytes; at most {MAX_FILE_BYTES} are accepted"
     return None

@@ -162,7 +162,7 @@ def _repair(spool: SpoolContext, claim: Claim, is_alive: RunIsAlive) -> Recovere
     if job.last_event == "started":
         if is_alive(job):
             return Recovered(job.id, RecoveryResult.ALIVE, claim=claim, job=job)
-        claim.interrupt("its worker died before the end was seen")
+        claim.interrupt("its worker died before the command's end was recorded")
         return Recovered(job.id, RecoveryResult.INTERRUPTED, job=job)
     if not claim.finish_move():
         claim.put_back()

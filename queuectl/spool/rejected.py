@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from queuectl.spool.context import SpoolContext
 
 NAP_S = 0.02
-HINT = "hint: repair it and move it back to pending/, or delete it together with this file"
+HINT = "hint: correct it and move it back to pending/, or delete it together with this file"
 NAME_BYTES = 200  # a longer name leaves no room for REASON
 
 

@@ -88,8 +88,8 @@ class AccessControl:
             name = "".join(c if c.isalnum() or c in ".:-[]_" else "?" for c in host[:100])
             raise Problem(
                 421,
-                f'this server does not answer to the name "{name}"',
-                f"if it should: queuectl web --allow-host {name}",
+                f'this server does not accept the host name "{name}"',
+                f"to allow it: queuectl web --allow-host {name}",
             )
 
     def admit(self, head: RequestHead, operation: Operation) -> str:
@@ -113,7 +113,7 @@ class AccessControl:
         origin = head.headers.get("origin")
         ours = [f"{scheme}://{head.headers['host'].lower()}" for scheme in ("http", "https")]
         if (origin is not None and origin.lower() not in ours) or site not in SAME:
-            raise Problem(403, "this request comes from the page of another site", title="other origin")
+            raise Problem(403, "this request comes from another site", title="other origin")
 
     def _check_type(self, head: RequestHead, operation: Operation) -> None:
         if not operation.is_write:
@@ -136,8 +136,8 @@ class AccessControl:
         if cookie is not None:
             if keys is not None and are_equal(cookie, keys.cookie):
                 return "cookie"
-            raise self.refused("the cookie is of another token; sign in again")
-        raise self.refused("a token is needed", is_wrong=False)
+            raise self.refused("the cookie belongs to another token; sign in again")
+        raise self.refused("a token is required", is_wrong=False)
 
     def _cookie(self, head: RequestHead) -> str | None:
         for pair in head.headers.get("cookie", "").split(";"):

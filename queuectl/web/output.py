@@ -106,7 +106,7 @@ class _Followed:
         return fd if fd >= 0 else open_in(path, "it has been removed")
 
     def _restarted(self, words: str) -> None:
-        self._words = f"\n--- the output {words}: it goes on from the new beginning ---\n"
+        self._words = f"\n--- the output {words}: showing it from its new start ---\n"
 
     def added(self, queue: Queue, job_id: str, number: int) -> Iterator[bytes]:
         """Yield what is added until the attempt has ended, and a line where the file was begun anew."""

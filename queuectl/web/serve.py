@@ -62,7 +62,7 @@ class ServeOptions:
             return
         if not self.is_local:
             raise UsageError(
-                f"refusing to listen on {self.host} without authentication: anyone who reaches the port could look into jobs",
+                f"refusing to listen on {self.host} without authentication: anyone who reaches the port could read jobs",
                 "queuectl config set web_auth token",
             )
         if not self.read_only:

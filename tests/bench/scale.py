@@ -31,7 +31,7 @@ READINGS = (
 )
 
 
-@bench("reading", "status and list on top of a start of queuectl, at every size; no supervisor runs")
+@bench("reading", "status and list on top of a start of queuectl, at every size; no supervisor is running")
 def reading(context: Context) -> Iterator[Case]:
     """Whole processes, above `queuectl --version`. As many jobs have finished as wait."""
     start = "queuectl --version"

@@ -195,7 +195,7 @@ def test_output_that_is_truncated_goes_on_from_its_new_beginning(person: Person,
         person.sign_in("jobs/j")
         person.see("pre.out", "old and longer")
         path.write_bytes(b"new\n")
-        person.see("pre.out", "--- the output was truncated: it goes on from the new beginning ---\nnew")
+        person.see("pre.out", "--- the output was truncated: showing it from its new start ---\nnew")
         claim.finish({"exit_code": 0})
 
 

@@ -296,7 +296,7 @@ def test_a_home_that_others_can_write_to_is_refused(supervised: Make, folder: st
     path.chmod(mode)
     code, said = _start(s)
     assert code == NotAllowed.exit_code
-    assert f"{path} may be written by others" in said
+    assert f"{path} is writable by other users" in said
     path.chmod(0o700)
     s.start(1)
 

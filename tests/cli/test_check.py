@@ -156,14 +156,14 @@ def test_json_has_every_figure(cli: Run, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        (("-w", "oldst=5"), 'there is no figure "oldst"; did you mean "oldest"?; there are oldest, waiting'),
+        (("-w", "oldst=5"), 'there is no metric "oldst"; did you mean "oldest"?; there are oldest, waiting'),
         (("-w", "oldest=soon"), '-w oldest: "soon" is not a range, as "10"'),
         (("-w", "dead_today=/root:"), '-w dead_today: "/root:" is not a range, as "10"'),
         (("-c", "oldest"), '-c must be KEY=RANGE, not "oldest"'),
         (("--timeout", "0"), "--timeout must be more than 0"),
         (("--bogus",), "unknown option --bogus"),
         (("extra",), 'unexpected argument "extra"'),
-        (("-w", "a|b=1"), 'there is no figure "a/b"'),
+        (("-w", "a|b=1"), 'there is no metric "a/b"'),
     ],
 )
 def test_misuse_is_unknown_and_never_2(cli: Run, jobs: Jobs, line: tuple[str, ...], says: str) -> None:

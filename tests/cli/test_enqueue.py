@@ -102,7 +102,7 @@ def test_a_tilde_that_no_shell_has_expanded_is_the_home_directory(
     refused(
         cli("enqueue", "--command", "true", "--cwd", "~nobody-at-all/x"),
         6,
-        'queuectl: "~nobody-at-all/x": there is no such user',
+        'queuectl: "~nobody-at-all/x": no such user exists',
     )
 
 
@@ -196,7 +196,7 @@ def test_entries_of_path_that_are_not_utf_8_are_left_out_and_said(
     refused(
         queuectl("enqueue", "--command", "true", "--pass-env", "OTHER"),
         6,
-        'queuectl: "env" holds bytes that are not UTF-8; a job file cannot keep them',
+        'queuectl: "env" contains bytes that are not UTF-8; a job file cannot hold them',
     )
     monkeypatch.setenv("PATH", "\udcff")
     assert stored(home, queuectl("enqueue", "--command", "true").out)["env"] == {}
@@ -288,7 +288,7 @@ def test_a_name_is_any_text_of_one_line(cli: Run, home: Path, typed: str, kept: 
 def test_dry_run_shows_the_job_and_stores_nothing(cli: Run, home: Path) -> None:
     ran = cli("enqueue", '{"command":"true"}', "--priority", "3", "--dry-run")
     assert (ran.code, json.loads(ran.out)["priority"]) == (0, 3)
-    assert "nothing was put into the queue" in ran.err
+    assert "nothing was added to the queue" in ran.err
     assert not list(home.glob("spool/pending/*"))
 
 
@@ -307,13 +307,13 @@ def test_quotes_that_the_shell_ate_are_shown_with_a_caret_and_a_way_out(cli: Run
         "queuectl: the job is not valid JSON: line 1, column 20: expected ',' or '}'\n"
         '            {"command": "echo "hi""}\n'
         "                               ^\n"
-        "          hint: did the shell eat the quotes? queuectl enqueue --command 'echo \"hi\"'\n"
+        "          hint: did the shell remove the quotes? queuectl enqueue --command 'echo \"hi\"'\n"
     )
 
 
 def test_a_bare_command_is_told_where_it_goes(cli: Run) -> None:
     ran = cli("enqueue", "echo it's me")
-    hint = """a shell command goes with --command: queuectl enqueue --command 'echo it'"'"'s me'"""
+    hint = """to give a shell command, use --command: queuectl enqueue --command 'echo it'"'"'s me'"""
     refused(ran, 6, f"          hint: {hint}")
 
 
@@ -324,13 +324,13 @@ def test_a_bare_command_is_told_where_it_goes(cli: Run) -> None:
             '{"command":"x","max_retries":"three"}',
             'line 1, column 16: "max_retries" must be an integer from 0 to 1000, not "three"',
         ),
-        ('{"command":"x","command":"y"}', 'line 1, column 16: the key "command" stands twice in one object'),
+        ('{"command":"x","command":"y"}', 'line 1, column 16: the key "command" occurs twice in one object'),
         ('{"command":"x","history":[]}', 'a new job has no "history"'),
         ('["x"]', 'line 1, column 1: expected an object, as {"command": "..."}'),
         ('{"id":"../x","command":"x"}', 'line 1, column 2: "id" must be letters, digits, '),
         ('{"queue":"q"}', 'line 1, column 1: a job has exactly one of "command" and "argv"; this one has neither'),
         ('{"command":"x","cwd":"here"}', 'line 1, column 16: "cwd" must be an absolute path, not "here"'),
-        ('{"command":"a\\u0000b"}', "line 1, column 12: this string holds the character NUL"),
+        ('{"command":"a\\u0000b"}', "line 1, column 12: this string contains the character NUL"),
     ],
 )
 def test_a_field_that_does_not_hold_is_named_with_its_place(cli: Run, text: str, message: str) -> None:
@@ -345,7 +345,7 @@ def test_a_taken_id_is_a_conflict(cli: Run, jobs: Jobs) -> None:
         cli("enqueue", "--command", "true", "--id", "a"),
         4,
         "queuectl: job a exists already, in done/",
-        "          hint: leave the id out to get a fresh one",
+        "          hint: omit the id to have one generated",
     )
 
 
@@ -361,7 +361,7 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
     for line in (["--command", "echo \udcff"], ["--", "ls", "\udcff"], ["--command", "true", "--env", "A=\udcff"]):
         ran = queuectl("enqueue", *[os.fsencode(word) for word in line])  # type: ignore[arg-type]
         assert ran.code == 6
-        assert "holds bytes that are not UTF-8" in ran.err
+        assert "contains bytes that are not UTF-8" in ran.err
     assert not list(home.glob("spool/pending/*"))
 
 
@@ -376,7 +376,7 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
             ["--command", "x", "--at", "25:00"],
             '--at must be a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339, not "25:00"',
         ),
-        (["--command", "x", "--delay", "1m", "--at", "2m"], "--delay and --at exclude each other"),
+        (["--command", "x", "--delay", "1m", "--at", "2m"], "--delay and --at cannot be used together"),
         (
             ["--command", "x", "--delay", "2h", "--expires", "1h"],
             '--expires "1h" is not after --delay "2h": the job could never start',
@@ -389,16 +389,16 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
             ["--command", "x", "--expires", "2020-01-01"],
             '--expires "2020-01-01" is not after now (2519d 14h ago): the job could never start',
         ),
-        (["--command", "x", "--", "y"], "--command and -- PROGRAM exclude each other"),
+        (["--command", "x", "--", "y"], "--command and -- PROGRAM cannot be used together"),
         (["--command", "x", "--env", "A"], '--env must be NAME=VALUE, not "A"'),
         (
             ["--command", "x", "--pass-env", "NOT_THERE"],
-            "--pass-env NOT_THERE: there is no such variable in your environment",
+            "--pass-env NOT_THERE: this variable is not set in your environment",
         ),
         (["--command", "x", "--backoff-base", "two"], '--backoff-base must be a number, not "two"'),
-        (["-", "--command", "x"], "the jobs come from a file here; JSON, --command and -- PROGRAM do not go with that"),
-        (["-", "--id", "x"], "--id and --unique name one job; in a file each job has its own"),
-        (["-", "--follow"], "--follow shows one job's output; for several there is --wait"),
+        (["-", "--command", "x"], "jobs are read from a file; JSON, --command and -- PROGRAM cannot be used with it"),
+        (["-", "--id", "x"], "--id and --unique apply to one job; in a file each job has its own"),
+        (["-", "--follow"], "--follow shows the output of one job; for several use --wait"),
         ([], "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM"),
     ],
 )
@@ -499,7 +499,7 @@ def test_nothing_is_imported_that_a_plain_enqueue_does_not_need(home: Path) -> N
 def test_a_terminal_is_told_how_many_wait_and_that_nobody_works(terminal: Callable[..., Ran], jobs: Jobs) -> None:
     jobs.pending("a")
     ran = terminal("enqueue", "--command", "true", "--id", "b")
-    assert ran.out == "b\nQueued b (1 ahead), but no worker runs\nStart some: queuectl worker start --count 2\n"
+    assert ran.out == "b\nQueued b (1 ahead), but no worker is running\nStart some: queuectl worker start --count 2\n"
     assert terminal("enqueue", "--command", "true", "--id", "c", "-q").out == "c\n"
     later = terminal("enqueue", "--command", "true", "--id", "d", "--delay", "10m")
     assert "Queued d, runs in 10m 00s, but" in later.out

@@ -92,7 +92,7 @@ def test_a_dry_run_checks_every_line(cli: Run, home: Path) -> None:
 def test_a_command_with_bytes_that_are_no_text_is_refused(cli: Run) -> None:
     ran = cli("enqueue", "--lines", "-", stdin=b"echo a\0b\necho \xff\necho ok\n")
     assert ran.code == 7
-    assert "queuectl: line 1: the line holds the character NUL" in ran.err.splitlines()
+    assert "queuectl: line 1: the line contains a NUL character" in ran.err.splitlines()
     assert "queuectl: line 2: byte 0xff is not UTF-8" in ran.err.splitlines()
 
 
@@ -100,7 +100,7 @@ def test_a_directory_that_has_gone_is_told(cli: Run, tmp_path: Path, monkeypatch
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    message = "queuectl: the current directory does not exist any more"
+    message = "queuectl: the current directory no longer exists"
     refused(cli("enqueue", "--command", "true"), 1, message, "          hint: name one with --cwd")
     assert cli("enqueue", "--command", "true", "--cwd", "/").code == 0
 
@@ -151,7 +151,7 @@ def test_ctrl_c_while_many_are_put_in_says_what_has_become_of_them(
     monkeypatch.setattr(Queue, "submit_many", interrupted)
     ran = cli("enqueue", "-", stdin=b'{"command":"a"}\n{"command":"b"}\n')
     assert (ran.code, ran.out) == (130, "a\n")  # which is durable
-    assert ran.err == "Stopped; 1 job and perhaps some more are in the queue: queuectl list --sort created\n"
+    assert ran.err == "Stopped; 1 job and possibly some more are in the queue: queuectl list --sort created\n"
 
 
 def waiting(home: Path) -> set[str]:
@@ -241,7 +241,7 @@ def test_a_resumed_file_may_have_been_edited(cli: Run, home: Path) -> None:
     ran = cli(*RESUME, stdin=b"echo new\n\necho b\necho a\necho b\n   echo b  \n")
     assert ran.code == 0
     assert "Queued 2 jobs" in ran.err
-    assert "(3 were there already)" in ran.err
+    assert "(3 existed already)" in ran.err
     assert commands(home) == ["echo a", "echo b", "echo b", "echo b", "echo new"]
     assert len({*ran.out.split()}) == 5
 
@@ -340,7 +340,7 @@ def test_of_many_refusals_ten_are_told_and_how_many_more_there_are(cli: Run) -> 
 def test_a_hint_that_several_share_is_told_once(cli: Run) -> None:
     ran = cli("enqueue", "-", stdin=b'{"command":"a","id":"a"}\n' * 5)
     assert ran.err.count("already, in pending/") == 4
-    assert ran.err.count("hint: leave the id out") == 1
+    assert ran.err.count("hint: omit the id") == 1
 
 
 def test_a_dry_run_of_a_file_is_one_object_with_json(cli: Run) -> None:
@@ -356,9 +356,9 @@ def test_a_byte_order_mark_is_no_part_of_the_first_command(cli: Run, home: Path)
 
 def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
     refused = cli("enqueue", "--command", "true", "--resume", "a")
-    assert (refused.code, "--resume goes with jobs from a file" in refused.err) == (2, True)
+    assert (refused.code, "--resume needs jobs from a file" in refused.err) == (2, True)
     refused = cli("enqueue", "--lines", "-", "--resume", "a b", stdin=b"true\n")
-    assert (refused.code, "cannot begin an id" in refused.err) == (2, True)
+    assert (refused.code, "cannot start an id" in refused.err) == (2, True)
 
 
 def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:

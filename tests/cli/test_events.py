@@ -113,7 +113,7 @@ def test_what_only_a_supervisor_tells_is_said_so(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     ran = cli("events", "--type", "rejected,enqueued", "-o", "jsonl")
     assert kinds(ran.out) == [("a", "enqueued")]
-    assert ran.err == "(rejected: told only while it happens, with -f)\n"
+    assert ran.err == "(rejected: shown only as it happens, with -f)\n"
 
 
 def test_other_formats(cli: Run, jobs: Jobs, now: Passes) -> None:
@@ -127,7 +127,7 @@ def test_other_formats(cli: Run, jobs: Jobs, now: Passes) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--type", "complete"], 'no kind of event is called "complete"; did you mean "completed"?'),
+        (["--type", "complete"], 'there is no event "complete"; did you mean "completed"?'),
         (["--type", "xyzzy"], "hint: there are enqueued, started"),
         (["--since", "soon"], "--since must be a time"),
         (["--limit", "0"], "--limit must be 1 or more"),

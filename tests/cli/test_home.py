@@ -168,7 +168,7 @@ def test_where_nothing_can_be_written_it_is_read_all_the_same(read_only: list[st
     before = contents(home)
     listed = run(read_only, "list", "-o", "name", "--sort", "id")
     assert (listed.returncode, listed.stdout) == (0, "done\nlate\n"), listed
-    assert "jobs can be looked at, not changed" in listed.stderr
+    assert "jobs can be read but not changed" in listed.stderr
     assert run(read_only, "logs", "do").stdout == "hello\n"
     assert '"completed"' in run(read_only, "show", "done", "--json").stdout
     assert run(read_only, "status").returncode == 0

@@ -46,7 +46,7 @@ def test_what_differs_is_shown_and_an_error(cli: Run, jobs: Jobs, home: Path) ->
     ran = cli("index", "verify")
     assert ran.code == 1
     assert ran.out.splitlines()[1].split()[:2] == ["a", "stale"]
-    assert ran.err == "queuectl: 1 of 2 jobs differ\n          hint: to build it anew: queuectl index rebuild\n"
+    assert ran.err == "queuectl: 1 of 2 jobs differ\n          hint: to rebuild it: queuectl index rebuild\n"
     told = json.loads(cli("index", "verify", "--json").out)
     assert told["differences"] == [
         *[{"id": "a", "kind": "stale", "spool": {"command": "true"}, "index": {"command": "other"}}]

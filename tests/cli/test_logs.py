@@ -153,11 +153,11 @@ def test_following_a_job_that_waits_says_so_and_ctrl_c_ends_it(jobs: Jobs) -> No
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline() == (
-        "a waits to be started: no supervisor is running (queuectl worker start --count 2)\n"
+        "a is waiting to be started: no supervisor is running (queuectl worker start --count 2)\n"
     )
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
-    assert (process.returncode, out, err) == (130, "", "Not following any more; a goes on\n")
+    assert (process.returncode, out, err) == (130, "", "Stopped following; a continues\n")
 
 
 def test_a_file_that_is_rotated_is_followed_into_its_successor(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_following_says_that_the_output_was_begun_anew(jobs: Jobs) -> None:
         claim.finish({"exit_code": 0})
     out, err = process.communicate()
     assert (process.returncode, out) == (0, b"")
-    assert b"--- the output of a was truncated: it goes on from the new beginning ---\n" in err
+    assert b"--- the output of a was truncated: showing it from its new start ---\n" in err
 
 
 def test_an_escape_sequence_in_two_pieces_is_one(

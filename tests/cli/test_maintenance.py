@@ -106,7 +106,7 @@ def test_beside_another_run_there_is_nothing_to_do(queuectl: Run, jobs: Jobs, ho
         assert (ran.code, ran.out, ran.err) == (0, "", "")
         ran = queuectl("maintenance", "--verbose")
         assert (ran.code, ran.out) == (0, "")
-        assert ran.err == "Maintenance is under way already; there is nothing to do\n"
+        assert ran.err == "Maintenance is already running; nothing to do\n"
         assert json.loads(queuectl("maintenance", "--json").out) == []
 
 

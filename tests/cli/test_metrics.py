@@ -113,7 +113,7 @@ def test_a_file_that_cannot_be_written_leaves_the_last_one_and_nothing_else(
         (["--textfile", "nowhere/q.prom"], 1, "cannot write nowhere/q.prom: No such file or directory"),
         (["--textfile", "."], 1, "it is a directory"),
         (["--textfile="], 2, "--textfile must name a file"),
-        (["--textfile", "q.prom", "--json"], 2, "does not go with JSON"),
+        (["--textfile", "q.prom", "--json"], 2, "cannot be used with JSON"),
         (["--textfile", "q.txt"], 0, "reads only files that end in .prom"),
     ],
 )

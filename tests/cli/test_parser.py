@@ -122,7 +122,7 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("list --limt 5", 'unknown option --limt; did you mean "--limit"?'),
         ("list --lim 5", 'unknown option --lim; did you mean "--limit"?'),
         ("list --limit five", '--limit must be an integer, not "five"'),
-        ("list --limit", '--limit needs a value; one that begins with "-" is written --limit=VALUE'),
+        ("list --limit", '--limit needs a value; write a value that begins with "-" as --limit=VALUE'),
         ("list pending", 'unexpected argument "pending"'),
         ("enqueue --after x --command true", "unknown option --after"),
         ("enqueue --kil-after 3 --command true", 'unknown option --kil-after; did you mean "--kill-after"?'),
@@ -201,7 +201,7 @@ def test_an_alias_is_the_command_and_help_tells_of_it(alias: str, command: str, 
 def test_a_command_typed_as_to_a_shell_is_told_where_it_goes(line: str, hint: str) -> None:
     with pytest.raises(Misuse) as caught:
         parse(shlex.split(line))
-    assert (str(caught.value), caught.value.hint) == ("the command to run is written after --", hint)
+    assert (str(caught.value), caught.value.hint) == ("write the command to run after --", hint)
 
 
 def test_nothing_but_the_standard_library_is_imported() -> None:

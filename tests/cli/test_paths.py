@@ -38,7 +38,7 @@ def test_a_home_that_is_not_utf_8_is_shown_so_that_it_can_be_typed_again(odd: by
     os.chmod(odd, 0o777)
     code, out, err = run(odd, "enqueue", "--command", "true")
     assert (code, out) == (8, b"")
-    assert err.startswith(b"queuectl: " + shown + b" may be written by others")
+    assert err.startswith(b"queuectl: " + shown + b" is writable by other users")
     assert b"chmod 700 " + shown in err
 
 

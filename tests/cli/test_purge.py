@@ -93,7 +93,7 @@ def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, job
     ran = cli("purge")
     assert ran.code == 2
     assert ran.err == (
-        "queuectl: this would remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good:"
+        "queuectl: this would remove 3 jobs (2 completed, 1 cancelled) and their output, permanently:"
         " without a terminal it needs --yes\n"
         "          hint: queuectl purge --yes   (--dry-run only counts)\n"
     )
@@ -104,7 +104,7 @@ def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, job
 def test_a_trial_counts_by_state_and_removes_nothing(cli: Run, jobs: Jobs, home: Path) -> None:
     some(jobs)
     ran = cli("purge", "--state", "completed,dead", "--dry-run")
-    assert ran.err == "Would remove 3 jobs (2 completed, 1 dead) and what they wrote; nothing was done\n"
+    assert ran.err == "Would remove 3 jobs (2 completed, 1 dead) and their output; nothing was done\n"
     assert ran.code == 0
     made = json.loads(cli("purge", "--dry-run", "--json").out)
     assert made == {"action": "purge", "dry_run": True, "matched": 3, "by_state": {"completed": 2, "cancelled": 1}}
@@ -182,7 +182,7 @@ def ask(answer: bytes, *argv: str) -> Ran:
 def test_on_a_terminal_it_asks(jobs: Jobs, home: Path, answer: bytes, code: int, count: int) -> None:
     some(jobs)
     ran = ask(answer)
-    assert "Remove 3 jobs (2 completed, 1 cancelled) and what they wrote, for good? [y/N]" in ran.out
+    assert "Remove 3 jobs (2 completed, 1 cancelled) and their output, permanently? [y/N]" in ran.out
     assert (ran.code, len(left(home))) == (code, count)
 
 

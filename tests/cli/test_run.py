@@ -14,8 +14,8 @@ from tests.support.supervised import Supervised
     ("line", "lines"),
     [
         ([], ["queuectl: nothing to run: give -- PROGRAM, --command or a JSON object"]),
-        (["-"], ["queuectl: run takes one job", "          hint: many jobs: queuectl enqueue -"]),
-        (["--command", "true", "--", "true"], ["queuectl: --command and -- PROGRAM exclude each other"]),
+        (["-"], ["queuectl: run accepts one job", "          hint: many jobs: queuectl enqueue -"]),
+        (["--command", "true", "--", "true"], ["queuectl: --command and -- PROGRAM cannot be used together"]),
         (["--wait", "--", "true"], ["          hint: queuectl run --help"]),
     ],
 )

@@ -111,7 +111,7 @@ def test_what_was_counted_is_acted_on_and_nothing_else(cli: Run, jobs: Jobs, mon
     monkeypatch.setattr(selection, "is_agreed", agree)
     ran = cli("retry", "--state", "dead")
     assert ran.code == 0
-    assert ran.err == "Put back 2 jobs; 2 had changed meanwhile (1 deleted, 1 completed)\n"
+    assert ran.err == "Put back 2 jobs; 2 had changed in the meantime (1 deleted, 1 completed)\n"
     found = states(jobs)
     assert {found["dead-1"], found["dead-3"]} == {"pending"}
     assert (found["late"], found["gone-too"], found["dead-2"]) == ("dead", "dead", "completed")
@@ -135,7 +135,7 @@ def test_a_job_that_has_changed_though_its_state_would_do_is_left_alone(
 
     monkeypatch.setattr(selection, "is_agreed", agree)
     ran = cli("retry", "--state", "dead,failed,completed")
-    assert ran.err == "Put back 1 job; 2 had changed meanwhile (1 completed, 1 dead)\n"
+    assert ran.err == "Put back 1 job; 2 had changed in the meantime (1 completed, 1 dead)\n"
     assert states(jobs) == {"again": "dead", "better": "completed", "fine": "pending"}
 
 
@@ -193,11 +193,11 @@ def test_a_trial_of_named_jobs_changes_nothing(cli: Run, jobs: Jobs, verb: str) 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "queuectl: which jobs?"),
-        ("a --all", "queuectl: ids and selectors exclude each other: name jobs, or choose them"),
-        ("a --queue q", "queuectl: ids and selectors exclude each other: name jobs, or choose them"),
-        ("--limit 3", "queuectl: --limit and --sort go with selectors, for instance --all"),
-        ("--sort id", "queuectl: --limit and --sort go with selectors, for instance --all"),
+        ("", "queuectl: no jobs given"),
+        ("a --all", "queuectl: give ids or selectors, not both"),
+        ("a --queue q", "queuectl: give ids or selectors, not both"),
+        ("--limit 3", "queuectl: --limit and --sort need a selector, for instance --all"),
+        ("--sort id", "queuectl: --limit and --sort need a selector, for instance --all"),
         ("--queue ''", "queuectl: --queue must not be empty"),
         ("--since soon", "queuectl: --since must be a time"),
     ],
@@ -283,7 +283,7 @@ def test_a_terminal_is_asked(jobs: Jobs, home: Path) -> None:
     assert "Cancel 2 jobs (1 pending, 1 held)? [y/N] n\nNothing was done\n" in ran.out
     assert (ran.code, states(jobs)) == (1, before)
     ran = answer(b"y\n", "dlq", "delete", "--all")
-    assert "Delete 1 job (dead) and what they wrote, for good? [y/N] y\nDeleted dead\n" in ran.out
+    assert "Delete 1 job (dead) and their output, permanently? [y/N] y\nDeleted dead\n" in ran.out
     assert (ran.code, "dead" in states(jobs)) == (0, False)
     assert "[y/N]" not in answer(b"", "cancel", "pending").out
 
@@ -309,9 +309,9 @@ def test_logs_of_several_jobs(cli: Run, jobs: Jobs) -> None:
     assert (ran.code, ran.out) == (0, "==> a, attempt 1 <==\ntwo\n\n==> c, attempt 1 <==\nthree")
     ran = cli("logs", "--batch", "b", "--sort", "id")
     assert (ran.code, ran.out) == (0, "==> a, attempt 1 <==\none\ntwo\n\n==> c, attempt 1 <==\nthree")
-    assert ran.err == "(2 of 3 jobs wrote something that is still there)\n"
+    assert ran.err == "(2 of 3 jobs have output that has not been removed)\n"
     assert [row["output"] for row in json.loads(cli("logs", "--batch", "b", "--sort", "id", "--json").out)] == [
         *("one\ntwo\n", "three")
     ]
     assert cli("logs", "a", "p").code == 7
-    refused(cli("logs", "-f", "--batch", "b"), 2, "queuectl: -f follows one job")
+    refused(cli("logs", "-f", "--batch", "b"), 2, "queuectl: -f needs exactly one job")

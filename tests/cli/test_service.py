@@ -125,17 +125,17 @@ def test_install_writes_once_and_replaces_only_when_told(cli: Run, user: Path) -
     (folder / "queuectl.service").write_text("mine\n")
     ran = cli("service", "install", "--user", "--web")
     assert (ran.code, [path.name for path in folder.iterdir()]) == (4, ["queuectl.service"])
-    assert "says something else; nothing was written" in ran.err
+    assert "exists with other content; nothing was written" in ran.err
     ran = cli("service", "install", "--user", "--web", "--force", "--json")
     assert [*json.loads(ran.out)["files"].values()] == ["replaced", "written"]
     assert (folder / "queuectl.service").read_text() == cli("service", "print", "--user").out
 
 
 def test_what_cannot_be_is_refused(cli: Run, user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "--user and --system exclude each other" in cli("service", "print", "--user", "--system").err
+    assert "--user and --system cannot be used together" in cli("service", "print", "--user", "--system").err
     assert "--workers must be an integer from 1 to 1024, not 0" in cli("service", "print", "--workers", "0").err
     monkeypatch.setattr(sys, "executable", "/it's/python")
-    assert "systemd starts no program whose path holds quotes" in cli("service", "print", "--user").err
+    assert "systemd cannot start a program whose path contains quotes" in cli("service", "print", "--user").err
     assert cli("service", "print", "--launchd").code == 0
     (user / ".config").write_text("in the way")
     monkeypatch.undo()

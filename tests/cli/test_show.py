@@ -53,7 +53,7 @@ def test_a_dead_job_with_all_its_attempts(cli: Run, jobs: Jobs, now: Passes, gol
             now(3700)
             claim.reschedule("failed", claim.job.updated_at + 3704, {"error": "", "max_rss_bytes": 8 << 30, **details})
     with jobs.start("d") as claim:
-        claim.interrupt("its worker died before the end was seen")
+        claim.interrupt("its worker died before the command's end was recorded")
     with jobs.start("d") as claim:
         claim.bury("retries_exhausted", {"exit_code": 3, "error": "no\ngood"})
     now(60)
@@ -142,7 +142,7 @@ def test_an_unambiguous_beginning_will_do(cli: Run, jobs: Jobs) -> None:
     ran = cli("show", "alpha")
     assert (ran.code, ran.err.splitlines()[0]) == (
         4,
-        'queuectl: "alpha" is the beginning of several ids: alpha-1, alpha-2 ...',
+        'queuectl: "alpha" is a prefix of several ids: alpha-1, alpha-2 ...',
     )
 
 
@@ -176,7 +176,10 @@ def test_leftovers_that_were_ended_are_named_with_how_to_keep_them(cli: Run, job
     with jobs.running("left") as claim:
         claim.finish({"exit_code": 0, "leftovers": {"count": 3, "processes": processes}})
     out = cli("show", "left").out
-    assert "Attempt 1 left running, and we ended, 3 processes: sleep 600 (pid 4711), \\x1b[31msh (pid 4712), …\n" in out
+    assert (
+        "Attempt 1 left processes running, which were ended: 3 processes: sleep 600 (pid 4711), \\x1b[31msh (pid 4712), …\n"
+        in out
+    )
     assert "To keep such processes: queuectl enqueue --leftovers leave" in out
     assert json.loads(cli("show", "left", "--json").out)[0]["history"][-1]["leftovers"]["count"] == 3
     assert "ended 3 processes: sleep 600 (pid 4711)" in cli("events").out
@@ -187,7 +190,7 @@ def test_leftovers_of_a_failed_attempt_are_named_without_advice_that_would_not_h
     with jobs.running("left") as claim:
         claim.bury("retries_exhausted", {"exit_code": 1, "leftovers": {"count": 1, "processes": []}})
     out = cli("show", "left").out
-    assert "Attempt 1 left running, and we ended, 1 process" in out
+    assert "Attempt 1 left processes running, which were ended: 1 process" in out
     assert "--leftovers" not in out
 
 
@@ -195,7 +198,7 @@ def test_leftovers_of_a_failed_attempt_are_named_without_advice_that_would_not_h
     ("data", "error"),
     [
         (b"rows: 12\n", "line 1, column 1: expected a JSON value"),
-        (b'{"a": 1,\n "a": 2}', 'line 2, column 2: the key "a" stands twice in one object'),
+        (b'{"a": 1,\n "a": 2}', 'line 2, column 2: the key "a" occurs twice in one object'),
         (b'{"loss": NaN}', "line 1, column 10: expected a JSON value, found NaN"),
         (b"1 2", "line 1, column 3: expected the end of the file after the value"),
         (b'"caf\xe9"', "line 1, column 5: byte 0xe9 is not UTF-8"),

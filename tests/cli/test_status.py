@@ -182,7 +182,7 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
     ]
     overview.supervisor["degraded"], overview.counts = None, {}
     assert told(overview)[:2] == [
-        "The index is being brought up to date (5 of 10 files): figures may lag",
+        "The index is being updated (5 of 10 files): figures may lag",
         "1 job whose worker died runs on under the supervisor",
     ]
 
@@ -282,7 +282,7 @@ def test_a_supervisor_that_does_not_answer_is_told_of_with_what_the_index_knows(
     seen = cli("status")
     assert seen.code == 0
     assert "supervisor does not answer (pid 4121)" in seen.out
-    assert seen.out.splitlines()[-1].endswith("figures may be old: kill -CONT 4121")
+    assert seen.out.splitlines()[-1].endswith("figures may be outdated: kill -CONT 4121")
     assert json.loads(cli("status", "--json").out)["counts"]["pending"] == 1
 
 

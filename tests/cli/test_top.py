@@ -153,12 +153,12 @@ def test_a_terminal_that_cannot_do_it_is_told_with_a_way_out(jobs: Jobs, term: s
 def test_where_there_is_no_terminal_it_is_misuse(queuectl: Run) -> None:
     ran = queuectl("top")
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == ("queuectl: top needs a terminal that it can draw on\n          hint: queuectl status --watch\n")
+    assert ran.err == ("queuectl: top needs a terminal with cursor control\n          hint: queuectl status --watch\n")
 
 
 def test_mistakes_are_told(queuectl: Run) -> None:
     assert "--every must be" in queuectl("top", "--every", "0").err
-    assert "it does not go with -o" in queuectl("top", "--json").err
+    assert "cannot be used with -o" in queuectl("top", "--json").err
 
 
 def test_nothing_is_left_running(jobs: Jobs) -> None:

@@ -112,12 +112,12 @@ def test_why_nothing_moves_is_said_once_and_again_when_it_changes(cli: Run, jobs
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     assert process.stderr.readline() == (
-        "a waits to be started: no supervisor is running (queuectl worker start --count 2)\n"
+        "a is waiting to be started: no supervisor is running (queuectl worker start --count 2)\n"
     )
     with jobs.spool.take("a") as claim:
         claim.hold()
     assert process.stderr.readline() == (
-        "a waits to be started: it is held (queuectl retry a); no supervisor is running (queuectl worker start --count 2)\n"
+        "a is waiting to be started: it is held (queuectl retry a); no supervisor is running (queuectl worker start --count 2)\n"
     )
     jobs.queue.cancel("a")
     _, err = process.communicate()
@@ -140,7 +140,7 @@ def test_a_job_does_not_wait_for_itself(cli: Run, jobs: Jobs, monkeypatch: pytes
         monkeypatch.setenv("QUEUECTL_RUN_ID", "a.1")
         for words in (["wait", "a"], ["logs", "-f", "a"]):
             ran = cli(*words)
-            assert (ran.code, "this command runs in job a, whose end it would wait for" in ran.err) == (4, True)
+            assert (ran.code, "this command runs in job a: it would wait for itself" in ran.err) == (4, True)
         with pytest.raises(Conflict):
             jobs.queue.wait(["a"])
         monkeypatch.setenv("QUEUECTL_RUN_ID", "a.2")  # what has outlived an attempt may wait for the next one
@@ -174,7 +174,7 @@ def test_ctrl_c_ends_the_waiting_not_the_job(jobs: Jobs) -> None:
     assert process.stderr.readline().startswith("a completed")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate()
-    assert (process.returncode, err) == (130, "Not waiting any more; 1 job goes on\n")
+    assert (process.returncode, err) == (130, "Stopped waiting; 1 job continues\n")
 
 
 NO_PROGRAM = {"exit_code": 127, "failed_to_start": True, "error": "nosuch: no such program in PATH=/bin"}

@@ -82,7 +82,7 @@ def test_restarting_when_none_runs_needs_a_supervisor(cli: Run) -> None:
     [
         (["start", "--count", "0"], "--count must be 1 or more, not 0"),
         (["start", "0"], "--count must be 1 or more, not 0"),
-        (["start", "2", "--count", "3"], "N and --count are the same: give one of them"),
+        (["start", "2", "--count", "3"], "N and --count have the same meaning: give only one"),
         (["start", "--count", "two"], '--count must be an integer, not "two"'),
         (["scale", "-1"], "the number of workers must be an integer from 0 to 1024, not -1"),
         (
@@ -161,7 +161,7 @@ def test_a_stop_that_takes_too_long_is_exit_124_and_goes_on(cli: Run, jobs: Jobs
     assert ran.code == 124
     assert ran.err == (
         f"Waiting for worker-1 (long: {LONG})\n"
-        f"queuectl: not stopped after 0.1s: worker-1 (long: {LONG}); the stop goes on\n"
+        f"queuectl: not stopped after 0.1s: worker-1 (long: {LONG}); the stop continues\n"
         "          hint: queuectl worker stop --now kills their commands and puts the jobs back\n"
     )
     assert json.loads(cli("worker", "list", "--json").out)[0]["state"] == "stopping"
@@ -296,8 +296,8 @@ def test_the_wait_has_a_timeout_of_its_own(cli: Run) -> None:
     assert (ran.code, json.loads(ran.out)["state"], json.loads(ran.out)["timeout"]) == (124, "pending", 7)
     ran = cli("enqueue", "--follow", "--wait-timeout", "0.5", "--id", "a", "--command", "true")
     assert (ran.code, ran.out) == (124, "")
-    assert "a waits to be started: no supervisor is running (queuectl worker start --count 2)" in ran.err
-    assert "job a had not ended after 0.5s; it goes on" in ran.err
+    assert "a is waiting to be started: no supervisor is running (queuectl worker start --count 2)" in ran.err
+    assert "job a had not ended after 0.5s; it continues" in ran.err
     assert cli("enqueue", "--wait-timeout", "soon", "--command", "true").code == 2
     assert cli("enqueue", "--lines", "--wait-timeout", "0.1", "-", stdin=b"true\n").code == 124
 
@@ -319,10 +319,10 @@ def test_whoever_waits_for_a_busy_worker_is_told_so_also_inside_the_job_that_kee
     ).code
     assert code == 10
     said = cli("logs", "outer").out
-    assert "inner waits to be started: the only worker runs this very job, which waits here" in said
+    assert "inner is waiting to be started: the only worker runs the very job that is waiting here" in said
     running(jobs, "long")
     ran = cli("enqueue", "--id", "next", "--wait-timeout", "0.1", "--command", "true")
-    assert "next waits to be started: the only worker is busy (queuectl worker list)" in ran.err
+    assert "next is waiting to be started: the only worker is busy (queuectl worker list)" in ran.err
 
 
 def test_many_jobs_are_waited_for(cli: Run) -> None:
@@ -344,7 +344,7 @@ def test_a_running_job_is_cancelled_and_deleted(cli: Run, jobs: Jobs) -> None:
 
 def test_a_terminal_is_told_what_to_type_next(terminal: Callable[..., Ran]) -> None:
     shown = terminal("worker", "start").out
-    assert "worker-1\nStarted 1 worker\nSee what they do: queuectl status\n" in shown
+    assert "worker-1\nStarted 1 worker\nTo see what they are doing: queuectl status\n" in shown
     assert (
         "Queued a (0 ahead).  Follow: queuectl logs -f a"
         in terminal(*("enqueue", "--id", "a", "--command", "exec sleep 1000")).out

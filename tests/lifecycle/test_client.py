@@ -141,7 +141,7 @@ def test_an_id_may_be_abbreviated_and_a_wrong_one_gets_a_proposal(queue: Queue) 
     queue.enqueue("true", id="backup-monday")
     queue.enqueue("true", id="backup-tuesday")
     assert queue.resolve("backup-m") == "backup-monday"
-    with pytest.raises(Conflict, match="beginning of several ids"):
+    with pytest.raises(Conflict, match="prefix of several ids"):
         queue.resolve("backup")
     with pytest.raises(NotFound, match="Did you mean backup-monday"):
         queue.resolve("backup-munday")
@@ -308,7 +308,7 @@ def test_a_misspelt_name_raises_with_the_likely_one(home: Path) -> None:
         ({"delay": "soon"}, '"delay" must be a duration'),
         ({"delay": -1}, '"delay" must be'),
         ({"delay": True}, '"delay" must be'),
-        ({"delay": 5, "at": "1h"}, '"at" and "delay" exclude each other'),
+        ({"delay": 5, "at": "1h"}, '"at" and "delay" cannot be used together'),
         ({"run_at": 60}, '"run_at" must be a datetime'),
         ({"run_at": [1]}, '"run_at" must be a datetime'),
         ({"at": "sometime"}, '"at" must be a time'),

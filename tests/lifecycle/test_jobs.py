@@ -229,9 +229,7 @@ def test_the_record_the_log_and_the_event_say_which_leftovers_were_ended(supervi
     leftovers = {"count": 1, "processes": [{"pid": pid, "command": "sleep 600"}]}
     assert _last(s, job_id)["leftovers"] == happened["leftovers"] == leftovers
     assert "leftovers" not in _last(s, plain)
-    words = (
-        f"job {job_id} attempt 1 left running, and we ended, 1 process: sleep 600 (pid {pid}); --leftovers leave keeps"
-    )
+    words = f"job {job_id} attempt 1 left processes running, which were ended: 1 process: sleep 600 (pid {pid}); --leftovers leave keeps"
     s.wait_until(lambda: words in (s.home / "logs/worker-1.log").read_text(), "the log says so")
 
 

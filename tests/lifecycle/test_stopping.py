@@ -216,11 +216,11 @@ def test_a_job_that_would_wait_for_its_own_end_or_be_put_back_for_ever_is_refuse
     s = supervised()
     s.start(1)
     for line, words in {
-        "stop --now": "would be killed with it, put back, and do the same again",
-        "stop --now --wait": "would be killed with it, put back, and do the same again",
-        "stop --id worker-1 --now": "would be killed with it, put back, and do the same again",
-        "stop --wait": "whose end the stop waits for",
-        "stop --id 1 --timeout 50": "whose end the stop waits for",
+        "stop --now": "which it would kill and requeue",
+        "stop --now --wait": "which it would kill and requeue",
+        "stop --id worker-1 --now": "which it would kill and requeue",
+        "stop --wait": "and the stop waits for this job to end",
+        "stop --id 1 --timeout 50": "and the stop waits for this job to end",
         "restart --wait": "whose end the restart waits for",
     }.items():
         code, said = job(s, f"queuectl worker {line}")
@@ -250,7 +250,7 @@ def test_a_plain_stop_and_another_worker_are_allowed(supervised: Make) -> None:
     code, said = job(s, f"queuectl worker stop --now --wait --id $((3 - $({own})))")
     assert (code, said.splitlines()[-1]) == (0, "Stopped 1 worker")
     code, said = job(s, "queuectl worker stop && echo goes on")
-    assert (code, said.endswith("goes on\n")) == (0, True)
+    assert (code, said.endswith("continues\n")) == (0, True)
     assert supervisor.wait(PATIENCE_S) == 0
 
 

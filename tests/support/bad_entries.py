@@ -184,7 +184,7 @@ class Corpus:
 
     def _owners(self) -> Iterator[Bad]:
         for mode in (0o602, 0o606, 0o622, 0o666, 0o777, 0o1666, 0o4777):
-            words = ("may be written by everybody", f"mode {mode:04o}", "chmod 600")
+            words = ("is writable by all users", f"mode {mode:04o}", "chmod 600")
             make = self._job(f"mode-{mode:o}", mode)
             for directory, fate in ((PENDING, REJECTED), (PROCESSING, REJECTED), (DEAD, STAYS)):
                 yield Bad(f"mode-{mode:o}", directory, f"m-{mode:o}.json".encode(), make, fate, words)

@@ -214,9 +214,9 @@ def _syntax(mark: Mark) -> Iterator[Text]:
     yield text("syntax-surrogate", '{"command":COMMAND,\n"x":"\\ud800"}', "line 2, column 5", "half of a surrogate")
     yield text("syntax-nul", '{"command":COMMAND,\n"x":"a\\u0000b"}', "line 2, column 5", "the character NUL")
     yield text("syntax-nul-command", '{"command":"touch\\u0000"}', "line 1, column 12", "the character NUL")
-    yield text("syntax-twice", '{"command":COMMAND,\n"command":"true"}', "line 2, column 1", '"command" stands twice')
-    yield text("syntax-twice-deep", '{"command":COMMAND,\n"x":{"a":1,"a":1}}', "line 2, column 12", '"a" stands twice')
-    yield text("syntax-twice-escaped", '{"command":COMMAND,\n"comm\\u0061nd":""}', "line 2, column 1", "stands twice")
+    yield text("syntax-twice", '{"command":COMMAND,\n"command":"true"}', "line 2, column 1", '"command" occurs twice')
+    yield text("syntax-twice-deep", '{"command":COMMAND,\n"x":{"a":1,"a":1}}', "line 2, column 12", '"a" occurs twice')
+    yield text("syntax-twice-escaped", '{"command":COMMAND,\n"comm\\u0061nd":""}', "line 2, column 1", "occurs twice")
     for word in ("NaN", "Infinity", "-Infinity"):
         yield text(f"number-{word}", f'{{"command":COMMAND,\n"x":{word}}}', "line 2, column 5", f"found {word}")
     for number, spelled in enumerate(("1e999", "-1e999", "1e400", "9" * 400 + ".0e0", "1E+4000")):

@@ -30,7 +30,7 @@ SETTINGS = {"snooze_exit_code": SNOOZE, "permanent_exit_codes": [PERMANENT], "ba
 WAITING = ("pending", "failed", "held")
 ENDED = ("completed", "cancelled", "dead")
 LIES_IN = {"processing": "processing", "completed": "done", "cancelled": "done", "dead": "dead"}
-INTERRUPTED = "its worker died before the end was seen"
+INTERRUPTED = "its worker died before the command's end was recorded"
 CLOSE_ENOUGH_S = 1e-5  # files keep microseconds
 NOTE = re.compile(r"n\d{4}")
 

@@ -60,7 +60,7 @@ def test_the_url_is_printed_and_leads_in(start: Start, home: Path) -> None:
         assert json.load(answer)["total"] == 0
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, errors) == (0, "Stopped; jobs and workers go on\n")
+    assert (process.returncode, errors) == (0, "Stopped; jobs and workers continue\n")
 
 
 def test_json_and_the_setting_of_the_port(start: Start, home: Path) -> None:
@@ -123,9 +123,9 @@ def test_the_token_is_printed_and_made_anew(home: Path, monkeypatch: pytest.Monk
         (["--host", "192.0.2.1"], {}, 2, "cannot listen"),
         (["--port", "70000"], {}, 2, "--port must be from 0 to 65535"),
         (["--port", "x"], {}, 2, "must be an integer"),
-        (["--socket", "web.sock", "--host", "127.0.0.1"], {}, 2, "--host does not go with --socket"),
-        (["--socket", "web.sock", "--port", "5000"], {}, 2, "--port does not go with --socket"),
-        (["--socket", "web.sock", "--open"], {}, 2, "--open does not go with --socket"),
+        (["--socket", "web.sock", "--host", "127.0.0.1"], {}, 2, "--host cannot be used with --socket"),
+        (["--socket", "web.sock", "--port", "5000"], {}, 2, "--port cannot be used with --socket"),
+        (["--socket", "web.sock", "--open"], {}, 2, "--open cannot be used with --socket"),
         (["--socket", "/tmp/" + "x" * 103], {}, 2, "108 bytes are too many for the path of a socket; at most 107"),
         (["--socket", ""], {}, 2, "--socket needs a path"),
         (["--rotate"], {}, 2, "goes with `token`"),

@@ -79,7 +79,7 @@ def test_whatever_bytes_are_written_arrive(web: Served, jobs: Jobs) -> None:
 
 
 def test_it_is_followed_until_the_attempt_has_ended(web: Served, supervised: Callable[..., Supervised]) -> None:
-    """Chunked to the end, so that a broken connection can be told from the end; it goes on where another left off."""
+    """Chunked to the end, so that a broken connection can be told from the end; it continues where another left off."""
     watched = supervised()
     watched.start(1)
     script = "echo one; while [ ! -e go ]; do sleep 0.05; done; echo two"
@@ -120,7 +120,7 @@ def test_following_goes_on_when_the_file_is_truncated(web: Served, jobs: Jobs) -
     with open(path, "ab") as log:
         log.write(b"new\n")
     assert answer.readline() == b"\n"
-    assert answer.readline() == b"--- the output was truncated: it goes on from the new beginning ---\n"
+    assert answer.readline() == b"--- the output was truncated: showing it from its new start ---\n"
     assert answer.readline() == b"new\n"
     with claim:
         claim.finish({"exit_code": 0})

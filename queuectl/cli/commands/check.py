@@ -80,7 +80,7 @@ def ranges_of(option: str, texts: Iterable[str] | None) -> Ranges:
             from queuectl.cli.commandline import did_you_mean
 
             hint = f"there are {', '.join(MEASURES)}"
-            raise UsageError(f"there is no figure {quote(key)}{did_you_mean(key, [*MEASURES])}", hint)
+            raise UsageError(f"there is no metric {quote(key)}{did_you_mean(key, [*MEASURES])}", hint)
         try:
             made[key] = parse_range(wanted)
         except ValueError as error:
@@ -93,7 +93,7 @@ def look(queue: Queue, screen: Screen, *, patience_s: float) -> Seen:
     """Find the figures out.
 
     A supervisor that has not answered within `patience_s` does not bring the index up to date either, which is taken as
-    it is: that nobody works is what there is to tell.
+    it is: the missing workers are what is to be reported.
     """
     made = status.read_overview(queue, usage=False, patience_s=patience_s)
     try:

@@ -14,5 +14,5 @@ if TYPE_CHECKING:
 def run(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
     queue = queue_to_change(args, screen)
-    verb = Verb("delete", "delete", "deleted", with_what=" and what they wrote, for good")
+    verb = Verb("delete", "delete", "deleted", with_what=" and their output, permanently")
     return act_on(args, screen, queue, verb, queue.delete)

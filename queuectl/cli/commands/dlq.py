@@ -1,4 +1,4 @@
-"""dlq: the dead letter queue: jobs that failed for good."""
+"""dlq: the dead letter queue: jobs that failed permanently."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
         screen.message(
             f"({shown:,} of {total:,} errors shown{', --all for the rest' if screen.is_interactive else ''})"
         )
-    screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else "No such job")
+    screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else "No job matches")
     return 0
 
 
@@ -87,7 +87,7 @@ def run_delete(args: Arguments, screen: Screen) -> int:
         hint = f"to delete it all the same: queuectl delete {job_id}"
         queue.delete(job_id, check or (lambda job: _check(job, hint)))
 
-    verb = Verb("dlq delete", "delete", "deleted", " and what they wrote, for good", DEAD)
+    verb = Verb("dlq delete", "delete", "deleted", " and their output, permanently", DEAD)
     return act_on(args, screen, queue, verb, remove)
 
 

@@ -86,7 +86,7 @@ def _write(
             _paragraph(screen, finding.level, finding.level, finding.check, finding.text, finding.cure)
     for names in untold.values():
         if len(names) > 1:
-            text = f"for the same reason it cannot be told how it is with {', '.join(names[1:])}"
+            text = f"for the same reason these checks could not be made: {', '.join(names[1:])}"
             _paragraph(screen, ERROR, ERROR, names[0], text)
 
 
@@ -110,13 +110,15 @@ def _sum_up(screen: Screen, findings: list[Finding], repairs: list[Repair], *, f
     left = ", ".join(words)
     failed = [done for done in repairs if not done.is_done]
     if fix and (failed or ERROR in levels):
-        raise PartlyFailed(f"not everything could be mended; left: {left or failed[0].text}", "do what is said above")
+        raise PartlyFailed(
+            f"not everything could be repaired; left: {left or failed[0].text}", "follow the advice above"
+        )
     if ERROR in levels:
         raise QueueError(
             f"{len(CHECKS)} checks: {left}",
-            FIX if any(finding.repair for finding in findings) else "do what is said above",
+            FIX if any(finding.repair for finding in findings) else "follow the advice above",
         )
-    screen.message(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, all well")
+    screen.message(f"{len(CHECKS)} checks: {left}" if left else f"{len(CHECKS)} checks, no problems found")
 
 
 WORDS = ((ERROR, "error"), (WARN, "warning"), (INFO, "note"))

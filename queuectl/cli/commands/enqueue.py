@@ -1,4 +1,4 @@
-"""enqueue: put jobs into the queue.
+"""enqueue: add jobs to the queue.
 
 Guarantees: exit 0 only once every job is durable. Without a terminal nothing is imported that it does not need; a test
             counts what is.
@@ -33,7 +33,7 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.file is not None or args.job == "-" or args.lines:
         return _many(args, screen)
     if args.resume is not None:
-        raise UsageError("--resume goes with jobs from a file: --file, --lines or -")
+        raise UsageError("--resume needs jobs from a file: --file, --lines or -")
     if args.job is None and args.command is None and not args.argv:
         if args.argv is None and is_terminal(sys.stdin):
             from queuectl.cli.commandline import parse
@@ -43,7 +43,7 @@ def run(args: Arguments, screen: Screen) -> int:
             "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM", "queuectl enqueue --help"
         )
     if args.command is not None and args.argv:
-        raise UsageError("--command and -- PROGRAM exclude each other")
+        raise UsageError("--command and -- PROGRAM cannot be used together")
     return _one(args, screen)
 
 
@@ -60,7 +60,7 @@ def _one(args: Arguments, screen: Screen) -> int:
         validate(fields)
         refuse_expired(fields, queue.spool.clock.now())
         screen.json(fields)
-        screen.message("Valid; nothing was put into the queue")
+        screen.message("Valid; nothing was added to the queue")
         return 0
     job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
     waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
@@ -125,7 +125,7 @@ def _report_queued(screen: Screen, queue: Queue, job_id: str, fields: Fields, *,
     try:
         control_client.connect(queue.layout).close()
     except NoSupervisor:
-        screen.message(f"{text}, but no worker runs\nStart some: queuectl worker start --count 2")
+        screen.message(f"{text}, but no worker is running\nStart some: queuectl worker start --count 2")
         return
     screen.message(f"{text}.  Follow: queuectl logs -f {job_id}")
 
@@ -144,14 +144,14 @@ def _many(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.enqueue_file import enqueue_file
 
     if args.job not in (None, "-") or args.command is not None or args.argv:
-        raise UsageError("the jobs come from a file here; JSON, --command and -- PROGRAM do not go with that")
+        raise UsageError("jobs are read from a file; JSON, --command and -- PROGRAM cannot be used with it")
     if args.id is not None or args.unique is not None:
-        raise UsageError("--id and --unique name one job; in a file each job has its own")
+        raise UsageError("--id and --unique apply to one job; in a file each job has its own")
     if args.follow:
-        raise UsageError("--follow shows one job's output; for several there is --wait")
+        raise UsageError("--follow shows the output of one job; for several use --wait")
     if args.resume is not None and not is_id(args.resume + "-" * RESUMED_CHARACTERS):
         raise UsageError(
-            f'--resume "{args.resume}" cannot begin an id: {ID_GRAMMAR}, {RESUMED_CHARACTERS} of which follow'
+            f'--resume "{args.resume}" cannot start an id: {ID_GRAMMAR}, {RESUMED_CHARACTERS} of which follow'
         )
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())

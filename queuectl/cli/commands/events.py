@@ -69,7 +69,7 @@ def run(args: Arguments, screen: Screen) -> int:
     _report_more(screen, stream)
     unseen = [kind for kind in kinds if kind not in TOLD]
     if unseen:
-        screen.message(f"({', '.join(unseen)}: told only while it happens, with -f)")
+        screen.message(f"({', '.join(unseen)}: shown only as it happens, with -f)")
     return 0
 
 

@@ -65,7 +65,7 @@ def run_verify(args: Arguments, screen: Screen) -> int:
         emit(screen, different, COLUMNS, ("id", "kind", "spool", "index"))
     if different:
         raise QueueError(
-            f"{len(different):,} of {plural(count, 'job')} differ", "to build it anew: queuectl index rebuild"
+            f"{len(different):,} of {plural(count, 'job')} differ", "to rebuild it: queuectl index rebuild"
         )
     screen.message(f"The index agrees with the files of {plural(count, 'job')}")
     return 0

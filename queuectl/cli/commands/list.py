@@ -78,7 +78,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
         screen.message(
             f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.is_interactive else ''})"
         )
-    screen.hint(hint if shown else "No such job")
+    screen.hint(hint if shown else "No job matches")
     return 0
 
 

@@ -32,7 +32,7 @@ def run(args: Arguments, screen: Screen) -> int:
     """Show the output of an attempt, or of several jobs one after the other; with -f until the job has ended."""
     as_json = screen.format in ("json", "jsonl")
     if args.follow and as_json:
-        raise UsageError("-f shows output as it comes; it does not go with JSON")
+        raise UsageError("-f shows output as it is written and cannot be used with JSON")
     if args.lines is not None and args.lines < 0:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     queue = queue_to_read(args, screen)
@@ -75,7 +75,7 @@ def _open(queue: Queue, job_id: str, attempt: int | None, lines: int | None) -> 
 def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
     """Show what several jobs wrote, each below a line with its id."""
     if args.follow:
-        raise UsageError("-f follows one job", "queuectl logs -f ID")
+        raise UsageError("-f needs exactly one job", "queuectl logs -f ID")
     failures = Failures(screen)
     chooses = is_bulk(args, "logs")
     ids = ids_of(args, screen, queue, failures, "logs", STATES)
@@ -102,7 +102,7 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
         rows = (dict(zip(FIELDS, (*each[:3], read_all(each[3])), strict=True)) for each in outputs())
         shown = emit(screen, rows, (), FIELDS)
     if chooses and shown < len(ids):
-        screen.message(f"({shown:,} of {plural(len(ids), 'job')} wrote something that is still there)")
+        screen.message(f"({shown:,} of {plural(len(ids), 'job')} have output that has not been removed)")
     failures.finish(shown + len(failures), "could not be shown")
     return 0
 
@@ -130,7 +130,7 @@ def follow_job(
     try:
         return following.run(attempt, lines)
     except KeyboardInterrupt:
-        screen.message(f"Not following any more; {job_id} goes on")
+        screen.message(f"Stopped following; {job_id} continues")
         raise
     finally:
         following.close()
@@ -181,7 +181,7 @@ class _Following:
             self._screen.message(f"--- attempt {number} ---")
 
         def restarted(words: str) -> None:
-            self._screen.message(f"--- the output of {self._id} {words}: it goes on from the new beginning ---")
+            self._screen.message(f"--- the output of {self._id} {words}: showing it from its new start ---")
 
         with GrowingFile(self._queue.layout.output_of(self._id, number), restarted) as source:
             if lines is not None:
@@ -201,7 +201,7 @@ class _Following:
         if pause_s <= 0:
             why = self._waiting.explain([job])
             raise TimedOut(
-                f"job {self._id} had not ended after {spell_duration(self._timeout_s or 0)}; it goes on", why
+                f"job {self._id} had not ended after {spell_duration(self._timeout_s or 0)}; it continues", why
             )
         self._watch.wait(pause_s)
         return self._queue.get(self._id)

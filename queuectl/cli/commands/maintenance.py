@@ -74,7 +74,7 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
             yield _row(done, failed)
     except Busy as error:
         if args.verbose or screen.is_interactive:
-            screen.message(f"{str(error).capitalize()}; there is nothing to do")
+            screen.message(f"{str(error).capitalize()}; nothing to do")
 
 
 def _ensure_workers(args: Arguments, queue: Queue, failed: list[tuple[str, QueueError]]) -> Row:

@@ -31,7 +31,7 @@ def run(args: Arguments, screen: Screen) -> int:
     """Print every figure, or write it to a file."""
     as_json = screen.format in ("json", "jsonl")
     if args.textfile is not None and as_json:
-        raise UsageError("--textfile writes Prometheus's format; it does not go with JSON")
+        raise UsageError("--textfile writes Prometheus's format; it cannot be used with JSON")
     if args.textfile == "":
         raise UsageError("--textfile must name a file")
     page = look(queue_to_read(args, screen), screen)
@@ -108,5 +108,5 @@ def write(path: str, text: str) -> None:
         if temporary is not None:
             os.unlink(temporary)
         known = from_os_error(error, f"cannot write {path}")
-        known.hint = f"the directory has to exist, and to be writable for us: {folder or '.'}"
+        known.hint = f"the directory must exist and be writable: {folder or '.'}"
         raise known from None

@@ -61,7 +61,7 @@ def _purge(args: Arguments, screen: Screen, queue: Queue, chosen: Selection) -> 
     sentence = _sentence(args, chosen.by_state)
     if args.dry_run:
         return show_trial(screen, "purge", sentence, chosen.by_state, (job.id for job in chosen))
-    if not is_agreed(args, "purge", f"{sentence}, for good", len(chosen)):
+    if not is_agreed(args, "purge", f"{sentence}, permanently", len(chosen)):
         return NOT_CONFIRMED
     rows = (Chosen(job.id, DIRECTORY_OF[job.state], job.updated_at) for job in chosen)
     return _remove(args, screen, queue, rows, len(chosen))
@@ -69,14 +69,14 @@ def _purge(args: Arguments, screen: Screen, queue: Queue, chosen: Selection) -> 
 
 def _sentence(args: Arguments, by_state: Mapping[str, int]) -> str:
     jobs = describe(by_state)
-    return f"remove what {jobs} wrote" if args.output_only else f"remove {jobs} and what they wrote"
+    return f"remove the output of {jobs}" if args.output_only else f"remove {jobs} and their output"
 
 
 def _purge_named(args: Arguments, screen: Screen) -> int:
     """Remove the jobs that are named, or what they wrote; without the index, which a full disk may keep from being read."""
     if selectors := given(args, ("state", "older_than", *FILTERS, "limit")):
         name = next(iter(selectors)).replace("_", "-")
-        raise UsageError(f"name jobs, or choose them by --{name}, not both")
+        raise UsageError(f"give ids or --{name}, not both")
     queue = queue_to_change(args, screen)
     failures = Failures(screen)
     found: list[Job] = []
@@ -134,12 +134,12 @@ def _remove(
                 progress.step(len(group.ids) + len(group.changed) + len(group.failed))
         except KeyboardInterrupt:
             progress.clear()
-            screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were left alone")
+            screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were not changed")
             raise
     if is_json:
         made = bulk_result("purge", total, ids, unchanged, failures)
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
-    left = f"; {plural(len(unchanged), 'job')} had changed meanwhile and stayed" if unchanged else ""
+    left = f"; {plural(len(unchanged), 'job')} had changed in the meantime and were kept" if unchanged else ""
     if args.output_only:
         screen.message(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:

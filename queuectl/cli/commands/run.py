@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run(args: Arguments, screen: Screen) -> int:
     """Enqueue the job, follow it, and return its exit code."""
     if args.job == "-":
-        raise UsageError("run takes one job", "many jobs: queuectl enqueue -")
+        raise UsageError("run accepts one job", "many jobs: queuectl enqueue -")
     if args.job is None and args.command is None and not args.argv:
         raise UsageError("nothing to run: give -- PROGRAM, --command or a JSON object", "queuectl run --help")
     for names, more in JOBS["enqueue"].options:

@@ -54,7 +54,7 @@ def run_print(args: Arguments, screen: Screen) -> int:
         if len(files) > 1:
             screen.line(f"# {file.path}")
         screen.write(file.text)
-    screen.hint("To write it where it belongs: queuectl service install")
+    screen.hint("To install it: queuectl service install")
     return 0
 
 
@@ -66,8 +66,8 @@ def run_install(args: Arguments, screen: Screen) -> int:
         differing = [file.path for file in files if before[file.path] not in (None, file.text)]
         if differing and not (args.force or args.dry_run):
             raise Conflict(
-                f"{shorten(differing[0])} is there and says something else; nothing was written",
-                "--force replaces it; queuectl service print shows what it would say",
+                f"{shorten(differing[0])} exists with other content; nothing was written",
+                "--force replaces it; queuectl service print shows the new content",
             )
         states = {file.path: _state(before[file.path], file.text) for file in files}
         for file in files:
@@ -76,7 +76,7 @@ def run_install(args: Arguments, screen: Screen) -> int:
     except OSError as error:
         known = from_os_error(error, f"cannot write {error.filename}")
         if isinstance(known, NotAllowed) and kind == "system":
-            known.hint = "services of the system are written by root; for one of your own: --user"
+            known.hint = "system services are written by root; for a user service: --user"
         raise known from None
     screen.result({"action": "install", "dry_run": args.dry_run, "files": states}, states)
     for path, state in states.items():
@@ -96,7 +96,7 @@ def _write_next_steps(screen: Screen, kind: str, files: list[File], args: Argume
     """Name the commands that start it."""
     from queuectl import control_client
 
-    screen.message("Nothing was started. To start it now and from now on:")
+    screen.message("Nothing was started. To start it now and at each login or boot:")
     try:
         control_client.ask(_layout(args), {"do": "hello"})
         screen.message("  queuectl worker stop --wait    # the supervisor that runs now owns the queue")
@@ -116,7 +116,7 @@ def _write_next_steps(screen: Screen, kind: str, files: list[File], args: Argume
 def _kind(args: Arguments) -> str:
     chosen = [kind for kind in KINDS if getattr(args, kind)]
     if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be used together")
     if chosen:
         return chosen[0]
     if sys.platform == "darwin":
@@ -131,7 +131,7 @@ def _files(args: Arguments) -> list[File]:
     check_count(args.workers, 1, "--workers")
     words = program()
     if kind != "launchd" and not service_units.UNSAFE.isdisjoint(words[0]):
-        raise UsageError(f"systemd starts no program whose path holds quotes or backslashes: {words[0]}")
+        raise UsageError(f"systemd cannot start a program whose path contains quotes or backslashes: {words[0]}")
     about = service_units.Service(
         words,
         _layout(args).home,

@@ -40,9 +40,9 @@ FIELDS = ("enqueued", "completed", "failed_attempts", "dead", "dead_share", "can
 def run(args: Arguments, screen: Screen) -> int:
     """Show what happened since then."""
     if args.by == "queue" and args.queue is not None:
-        raise UsageError("--by queue and --queue exclude each other")
+        raise UsageError("--by queue and --queue cannot be used together")
     if not is_text(args.queue):
-        raise UsageError("--queue holds bytes that are not UTF-8; no queue is called so")
+        raise UsageError("--queue contains bytes that are not UTF-8; no queue has such a name")
     queue = queue_to_read(args, screen)
     now = queue.spool.clock.now()
     start = start_of(args, screen, now)
@@ -75,13 +75,13 @@ def start_of(args: Arguments, screen: Screen, now: float) -> int:
         raise UsageError(f"--since must lie in the past, not {args.since}")
     minute, today = int(since / 60), int(now / 60)
     if minute < today - KEPT_HOURS:
-        screen.warn("figures are kept by time for 31 days; all that is older is in the totals of: queuectl metrics")
+        screen.warn("figures by time are kept for 31 days; totals over all time: queuectl metrics")
         minute = today - KEPT_HOURS
     if args.by == "day":
         return int(time.mktime((*time.localtime(minute * 60)[:3], 0, 0, 0, 0, 0, -1)) / 60)
     if args.by == "hour" or minute < today - KEPT_MINUTES:
         if args.by == "minute":
-            screen.warn("figures are kept by the minute for 48 hours, by the hour before that")
+            screen.warn("figures by the minute are kept for 48 hours; older ones are by the hour")
         return minute // 60 * 60
     return minute
 

@@ -24,9 +24,9 @@ def run(args: Arguments, screen: Screen) -> int:
     if every_s < SHORTEST_S:
         raise UsageError(f"--every must be {SHORTEST_S:g}s or more, not {args.every}")
     if not screen.is_table:
-        raise UsageError("top is for people; it does not go with -o", "queuectl status --watch --json")
+        raise UsageError("top draws on a terminal and cannot be used with -o", "queuectl status --watch --json")
     if not screen.is_terminal or not is_terminal(sys.stdin) or os.environ.get("TERM", "dumb") == "dumb":
-        raise UsageError("top needs a terminal that it can draw on", "queuectl status --watch")
+        raise UsageError("top needs a terminal with cursor control", "queuectl status --watch")
     from queuectl.cli.top.loop import Loop
     from queuectl.cli.top.terminal import Terminal
 

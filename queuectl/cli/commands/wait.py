@@ -112,7 +112,7 @@ def await_jobs(
         except KeyboardInterrupt:
             progress.clear()
             left = len(ids) - progress.done
-            screen.message(f"Not waiting any more; {plural(left, 'job')} {'goes' if left == 1 else 'go'} on")
+            screen.message(f"Stopped waiting; {plural(left, 'job')} {'continues' if left == 1 else 'continue'}")
             raise
         except TimedOut as error:
             if timeout_s:

@@ -47,7 +47,7 @@ def run(args: Arguments, screen: Screen) -> int:
         _write_address(args, screen, server, is_local=options.is_local)
         server.serve_forever(poll_interval=3600)
     except KeyboardInterrupt:
-        screen.message("Stopped; jobs and workers go on")
+        screen.message("Stopped; jobs and workers continue")
     finally:
         server.server_close()
         if args.socket is not None:
@@ -61,7 +61,7 @@ def _check_socket(args: Arguments) -> None:
         return
     for flag, value in (("--host", args.host), ("--port", args.port), ("--open", args.open or None)):
         if value is not None:
-            raise UsageError(f"{flag} does not go with --socket", "leave one of them out")
+            raise UsageError(f"{flag} cannot be used with --socket", "leave one of them out")
     size = len(os.fsencode(args.socket))
     if size > SOCKET_PATH_MAX:
         raise UsageError(
@@ -81,8 +81,10 @@ def _write_address(args: Arguments, screen: Screen, server: Server, *, is_local:
     if access.has_token:
         url += f"#token={read(args.token_file or server.app.layout.web_token)}"
     if not is_local:
-        screen.warn(f"{args.host} is reached from other machines, and there is no TLS: the token travels in the clear")
-        screen.warn("a name by which they call this host has to be allowed: --allow-host NAME")
+        screen.warn(
+            f"{args.host} can be reached from other machines, and there is no TLS: the token is sent unencrypted"
+        )
+        screen.warn("host names other than the address must be allowed: --allow-host NAME")
     shown = {"url": url, "socket": args.socket, "read_only": access.read_only}
     screen.result(shown, [url if args.socket is None else args.socket])
     screen.flush()
@@ -115,6 +117,6 @@ def _token(args: Arguments, screen: Screen) -> int:
     token = tokens.make(path) if args.rotate else tokens.read(path, create=True)
     screen.result({"token": token, "file": path, "rotated": args.rotate}, [token])
     if args.rotate:
-        screen.message("Everybody has to sign in again with the new token")
-    screen.hint(f"It is kept in {shorten(path)}; a running page takes it from there")
+        screen.message("All users must sign in again with the new token")
+    screen.hint(f"It is stored in {shorten(path)}; a running page reads it from there")
     return 0

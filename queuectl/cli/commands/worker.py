@@ -35,7 +35,7 @@ def _name(text: str) -> str:
 def run_start(args: Arguments, screen: Screen) -> int:
     """Add workers; return when they are ready, or with --foreground when the last one has stopped."""
     if args.workers is not None and args.count is not None:
-        raise UsageError("N and --count are the same: give one of them")
+        raise UsageError("N and --count have the same meaning: give only one")
     count = next((given for given in (args.workers, args.count) if given is not None), 1)
     if args.foreground:
         return _run_supervisor(args, count)
@@ -51,14 +51,14 @@ def run_start(args: Arguments, screen: Screen) -> int:
     if len(names) < count:
         raise PartlyFailed(f"{count - len(names)} of {count} workers did not start", "queuectl worker logs")
     screen.message(f"Started {plural(len(names), 'worker')}")
-    screen.hint("See what they do: queuectl status")
+    screen.hint("To see what they are doing: queuectl status")
     return 0
 
 
 def _warn_of_end(screen: Screen, job_id: str | None) -> None:
     if job_id is not None:
         screen.warn(
-            f"this was started by job {job_id}, and is ended with it unless that job has leftovers: leave"
+            f"this was started by job {job_id} and ends with it, unless that job has leftovers: leave"
             " (queuectl enqueue --leftovers leave)"
         )
 
@@ -98,7 +98,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     if args.id is not None:
         names = control_client.ask(layout, {"do": "restart", "id": _name(args.id)})["restarting"]
         screen.result({"action": "restart", "workers": names}, names)
-        screen.message(f"{names[0]} is replaced when its job has ended")
+        screen.message(f"{names[0]} will be replaced once its job has ended")
         return 0
     timeout_s = _timeout(args)
     job = _calling_job(layout)
@@ -111,7 +111,7 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     screen.result({"action": "restart", "workers": names}, names)
     if job is not None or args.no_wait:
         when = f"this job ({job.id}) and all others have" if job is not None else "all running jobs have"
-        screen.message(f"The supervisor restarts, with {plural(len(names), 'worker')}, when {when} ended")
+        screen.message(f"The supervisor restarts, with {plural(len(names), 'worker')}, once {when} ended")
         return 0
     from queuectl.cli.stopping import await_restart
 
@@ -188,14 +188,14 @@ def _refuse_to_stop(job: Job, *, now: bool) -> NoReturn:
     if not now:
         raise _waits_for_itself(job, "stop", "queuectl worker stop, without --wait and --timeout")
     raise Conflict(
-        f"this command runs in job {job.id}, which would be killed with it, put back, and do the same again when it runs next",
-        "queuectl worker stop, without --now, lets it end first; to load new code: queuectl worker restart",
+        f"this command runs in job {job.id}, which it would kill and requeue; the job would do the same again when it runs next",
+        "queuectl worker stop, without --now, lets the job end first; to load new code: queuectl worker restart",
     )
 
 
 def _waits_for_itself(job: Job, what: str, hint: str) -> Conflict:
     return Conflict(
-        f"this command runs in job {job.id}, whose end the {what} waits for: it would wait for itself", hint
+        f"this command runs in job {job.id}, and the {what} waits for this job to end: it would wait for itself", hint
     )
 
 
@@ -227,12 +227,12 @@ def run_logs(args: Arguments, screen: Screen) -> int:
         raise UsageError(f"--lines must be 0 or more, not {args.lines}")
     layout, name = home_that_exists(args, screen), _name(args.id)
     if name != "supervisor" and not name.removeprefix("worker-").isdigit():
-        raise NotFound(f'no worker "{args.id}"', "logs are of worker-1, worker-2 ... and supervisor")
+        raise NotFound(f'no worker "{args.id}"', "logs exist for worker-1, worker-2 ... and supervisor")
     with GrowingFile(
-        layout.log(name), lambda what: screen.message(f"--- {name}.log {what}: it goes on from the new beginning ---")
+        layout.log(name), lambda what: screen.message(f"--- {name}.log {what}: showing it from its new start ---")
     ) as source:
         if source.is_missing:
-            raise NotFound(f"{name} has no log yet", f"it would be {layout.log(name)}")
+            raise NotFound(f"{name} has no log yet", f"its file will be {layout.log(name)}")
         is_for_people = args.follow or (screen.is_terminal and screen.is_table)
         lines = LOG_LINES if args.lines is None and is_for_people else args.lines
         if lines is not None and source.skip_to_last(lines) and args.lines is None:

@@ -9,7 +9,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ORDERS = {"auto": "", "priority": "as they start", "-created": "oldest first", "updated": "last changed first"}
+ORDERS = {
+    "auto": "",
+    "priority": "in start order",
+    "-created": "oldest first",
+    "updated": "most recently changed first",
+}
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -10, "pgdn": 10, "home": -(10**9), "g": -(10**9)}
 MOVES |= {"end": 10**9, "G": 10**9}
 BACK = ("q", "esc", "l")

@@ -58,7 +58,7 @@ class Terminal:
         try:
             curses.setupterm()
             if not curses.tigetstr("cup"):
-                raise curses.error("it cannot place the cursor")
+                raise curses.error("it has no cursor control")
         except curses.error as error:
             term = os.environ.get("TERM", "")
             raise UsageError(f'the terminal "{term}" is not known: {error}', "queuectl status --watch") from None

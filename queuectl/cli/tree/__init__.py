@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GROUPS = {
-    "worker": "start, stop and watch the workers that run jobs",
-    "dlq": "the dead letter queue: jobs that failed for good",
+    "worker": "start, stop and inspect the workers that run jobs",
+    "dlq": "the dead letter queue: jobs that failed permanently",
     "config": "settings: show, change and check them",
-    "index": "the index, which is derived from the job files",
-    "service": "run the queue by systemd or launchd",
+    "index": "rebuild or verify the index (derived from the job files)",
+    "service": "run the queue under systemd or launchd",
 }
 
 COMMANDS: dict[str, Command] = {**JOBS, **WORKERS, **WATCHING, **UPKEEP, **INSTALLING}

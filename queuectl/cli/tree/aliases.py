@@ -48,7 +48,10 @@ MEANT = {
 ABSENT = {
     **dict.fromkeys(
         ("pause", "resume"),
-        ("a queue cannot be paused yet", "queuectl worker stop starts no more jobs; queuectl worker start goes on"),
+        (
+            "queues cannot be paused in this version",
+            "queuectl worker stop starts no more jobs; queuectl worker start continues",
+        ),
     ),
     **dict.fromkeys(
         ("hold", "release", "edit", "priority"),
@@ -73,9 +76,12 @@ MEANT_OPTIONS = {
     ("", "--force"): "--yes",
 }
 ABSENT_OPTIONS = {
-    ("enqueue", "--after"): "a job cannot wait for another one yet; do: queuectl wait ID && queuectl enqueue ...",
-    ("enqueue", "--cron"): "for jobs that come again: queuectl help cron",
-    ("enqueue", "--every"): "for jobs that come again: queuectl help cron",
+    (
+        "enqueue",
+        "--after",
+    ): "a job cannot depend on another one in this version; use: queuectl wait ID && queuectl enqueue ...",
+    ("enqueue", "--cron"): "for recurring jobs: queuectl help cron",
+    ("enqueue", "--every"): "for recurring jobs: queuectl help cron",
     ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",
     ("worker stop", "--all"): "without --id it stops all workers",
     ("worker restart", "--all"): "without --id it restarts all workers",

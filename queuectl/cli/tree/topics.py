@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TOPICS = {
     "cron": "maintenance and jobs from cron",
-    "environment": "variables that queuectl reads, and variables that a command gets",
+    "environment": "variables that queuectl reads and that a command gets",
     "examples": "examples of every command",
     "exit-codes": "meaning of the exit codes",
     "selectors": "how to select many jobs, and when a command asks",

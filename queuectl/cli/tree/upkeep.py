@@ -8,7 +8,7 @@ TASKS = ("reclaim", "retention", "output", "litter", "logs", "statistics", "inde
 
 UPKEEP: dict[str, Command] = {
     "config list": Command(
-        "show every setting, its value and where that comes from",
+        "list settings, their values and where these come from",
         examples=("queuectl config list", "queuectl config list --json"),
     ),
     "config get": Command(
@@ -17,13 +17,13 @@ UPKEEP: dict[str, Command] = {
         examples=("queuectl config get max_retries_default", "queuectl config get backoff_base"),
     ),
     "config set": Command(
-        "change a setting; running workers follow at once",
+        "change a setting; running workers apply it at once",
         option("key", metavar="KEY", help="the setting's name"),
         option("value", metavar="VALUE", help="its new value"),
         examples=("queuectl config set max_retries_default 5", "queuectl config set timeout 2h30m"),
     ),
     "config unset": Command(
-        "go back to the default of a setting",
+        "remove a setting from the file, so that its default applies",
         option("key", metavar="KEY", help="the setting's name"),
         examples=("queuectl config unset timeout", "queuectl config unset max-retries"),
     ),
@@ -31,11 +31,11 @@ UPKEEP: dict[str, Command] = {
         "print where config.yaml is", examples=("queuectl config path", "$EDITOR $(queuectl config path)")
     ),
     "config check": Command(
-        "tell whether the configuration is valid; exit with 6 if not",
+        "check whether the configuration is valid; exit with 6 if not",
         examples=("queuectl config check", "queuectl config check --json"),
     ),
     "index rebuild": Command(
-        "make the index anew from the job files",
+        "rebuild the index from the job files",
         examples=("queuectl index rebuild", "queuectl index rebuild --json"),
     ),
     "index verify": Command(
@@ -43,17 +43,17 @@ UPKEEP: dict[str, Command] = {
         examples=("queuectl index verify", "queuectl index verify --json"),
     ),
     "doctor": Command(
-        "tell what is wrong and what helps; exit with 1 for errors, not for warnings",
-        flag("--fix", help="mend what loses no job; exit with 7 if an error is left"),
-        flag("-v", "--verbose", help="list the checks that found nothing as well"),
+        "report problems and how to fix them; exit with 1 for errors, not for warnings",
+        flag("--fix", help="repair what can be repaired without losing a job; exit with 7 if an error is left"),
+        flag("-v", "--verbose", help="also list the checks that found no problem"),
         examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
     ),
     "maintenance": Command(
-        "mend and tidy what has to be, now and then; silent when all is well",
+        "repair and clean up the queue; prints nothing when all is well",
         option("tasks", metavar="TASK", nargs="*", help="only these tasks: " + ", ".join(TASKS)),
         flag("-v", "--verbose", help="show what each task did"),
-        flag("--dry-run", help="change nothing, only show what would be done"),
-        number("--ensure-workers", help="first start N workers if no supervisor runs, as after a reboot"),
+        flag("--dry-run", help="change nothing; show what would be done"),
+        number("--ensure-workers", help="first start N workers if no supervisor is running, as after a reboot"),
         examples=(
             "queuectl maintenance",
             "queuectl maintenance --verbose --dry-run",

@@ -12,25 +12,25 @@ WATCHING: dict[str, Command] = {
             metavar="TIME",
             nargs="?",
             const="2s",
-            help="go on until Ctrl-C, with a look every TIME (default: 2s)",
+            help="repeat every TIME until Ctrl-C (default: 2s)",
         ),
         flag("--short", help="one line, for a prompt: 128 waiting (oldest 42s), 3/4 busy, 7 dead"),
         examples=("queuectl status", "queuectl status --watch 5", "queuectl status --short", "queuectl status --json"),
     ),
     "top": Command(
-        "watch workers and jobs on a full screen; cancel, retry, read logs",
-        option("--every", metavar="TIME", default="2s", help="look again after this long (default: 2s)"),
+        "show workers and jobs on a full screen, live; cancel, retry, read logs",
+        option("--every", metavar="TIME", default="2s", help="time between updates (default: 2s)"),
         examples=("queuectl top", "queuectl top --every 0.5"),
     ),
     "stats": Command(
-        "show throughput, failures, waiting and run times, also of deleted jobs",
-        option("--since", metavar="TIME", default="24h", help="from then on: 2h, 14:30, yesterday (default: 24h)"),
+        "show throughput, failures, wait and run times, including deleted jobs",
+        option("--since", metavar="TIME", default="24h", help="from this time on: 2h, 14:30, yesterday (default: 24h)"),
         choice(
             "--by",
             "WHAT",
             ("queue", "minute", "hour", "day"),
             default="hour",
-            help="a row for each queue, minute, hour (default) or day",
+            help="one row per queue, minute, hour (default) or day",
         ),
         option("--queue", metavar="NAME", help="only this queue"),
         examples=(
@@ -40,16 +40,21 @@ WATCHING: dict[str, Command] = {
         ),
     ),
     "events": Command(
-        "tell what happened to jobs, and with -f what happens",
+        "show events of jobs; with -f also new ones as they happen",
         flag(
             *FOLLOW,
-            help="go on until Ctrl-C, also when the supervisor is started again; --json then is an object a line",
+            help="show new events until Ctrl-C, also after the supervisor restarts; --json then writes one object per line",
         ),
-        option("--since", metavar="TIME", help="from then on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
+        option("--since", metavar="TIME", help="from this time on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
         option(
-            "--type", metavar="KIND", action="append", help="only these: failed,died; a comma list, may be repeated"
+            "--type",
+            metavar="KIND",
+            action="append",
+            help="only events of these kinds: failed,died; comma-separated, may be repeated",
         ),
-        number("-n", "--limit", help="of the past, the newest N (default: 1000 as lines for people, else all)"),
+        number(
+            "-n", "--limit", help="at most the newest N past events (default: 1000 in a table, all in other formats)"
+        ),
         examples=(
             "queuectl events --since 10m",
             "queuectl events -f --type failed,died -o jsonl",
@@ -57,12 +62,12 @@ WATCHING: dict[str, Command] = {
         ),
     ),
     "check": Command(
-        "tell a monitoring system how things stand, with perfdata and exit 0 to 3",
+        "check the queue as a Nagios plugin: one line with perfdata, exit 0 to 3",
         option(
             *("-w", "--warning"),
             metavar="KEY=RANGE",
             action="append",
-            help="warn when the figure KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
+            help="warn when the metric KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
             " disk_free=10:); may be repeated; 'KEY=~:', in quotes, switches a default off",
         ),
         option(
@@ -75,7 +80,7 @@ WATCHING: dict[str, Command] = {
             " disk), rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
             " @10:20 (not inside)",
         ),
-        option("--timeout", metavar="TIME", default="10s", help="give up after this long (default: 10s)"),
+        option("--timeout", metavar="TIME", default="10s", help="time limit of the check (default: 10s)"),
         examples=(
             "queuectl check",
             "queuectl check -w oldest=30m -c oldest=2h -w 'dead_today=~:'",
@@ -83,23 +88,21 @@ WATCHING: dict[str, Command] = {
         ),
     ),
     "metrics": Command(
-        "print figures for Prometheus, or write them to a file for node_exporter",
-        option(
-            "--textfile", metavar="FILE", help="write them to FILE, whole or not at all; its name should end in .prom"
-        ),
+        "print metrics for Prometheus, or write them to a file for node_exporter",
+        option("--textfile", metavar="FILE", help="write them to FILE atomically; its name must end in .prom"),
         examples=("queuectl metrics", "queuectl metrics --textfile queuectl.prom", "queuectl metrics --json"),
     ),
     "web": Command(
         "serve the status page, its API and metrics until Ctrl-C",
         choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
-        option("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)"),
-        number("--port", help="which port (default: the setting web_port, 5000); 0 takes a free one"),
-        option("--socket", metavar="PATH", help="listen on a socket in the file system instead, for a proxy"),
-        option("--token-file", metavar="FILE", help="where the token is (default: web.token in the home)"),
-        flag("--read-only", help="let nothing be changed"),
-        option("--allow-host", metavar="NAME", action="append", help="a name that it answers to; may be repeated"),
+        option("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)"),
+        number("--port", help="port to listen on (default: the setting web_port, 5000); 0 picks a free one"),
+        option("--socket", metavar="PATH", help="listen on a Unix socket instead, for a proxy"),
+        option("--token-file", metavar="FILE", help="file with the token (default: web.token in the home)"),
+        flag("--read-only", help="allow no changes"),
+        option("--allow-host", metavar="NAME", action="append", help="a host name to accept; may be repeated"),
         flag("--open", help="open the page in a browser"),
-        flag("--rotate", help="with token: make a new one, which signs everybody out"),
+        flag("--rotate", help="with token: create a new token, which signs all users out"),
         examples=("queuectl web", "queuectl web --read-only --port 8080", "queuectl web token"),
     ),
 }

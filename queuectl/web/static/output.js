@@ -83,7 +83,7 @@ class Tail {
   /* Tells whether the file is shorter than what was read; then it is read from its new beginning. (A stream says so itself.) */
   restarted(answer) {
     if (+answer.headers.get('x-queuectl-size') >= this.at) return false;
-    this.take(new TextEncoder().encode('\n--- the output was truncated: it goes on from the new beginning ---\n'));
+    this.take(new TextEncoder().encode('\n--- the output was truncated: showing it from its new start ---\n'));
     this.at = 0;
     return true;
   }

@@ -83,7 +83,7 @@ def test_instants_are_read(given: Any, instant: float) -> None:
         ({"queue": 7}, '"queue" must be text, not 7'),
         ({"tag": ["a"]}, '"tag" must be text'),
         ({"search": ""}, '"search" must not be empty'),
-        ({"error": "\udcff"}, '"error" holds bytes that are not UTF-8'),
+        ({"error": "\udcff"}, '"error" contains bytes that are not UTF-8'),
     ],
 )
 def test_a_mistake_names_the_filter(given: dict[str, Any], words: str) -> None:

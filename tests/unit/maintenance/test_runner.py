@@ -67,7 +67,7 @@ def test_what_was_done_is_in_the_log(spool: Home) -> None:
 
 
 def test_a_second_run_at_once_is_refused_and_does_nothing(spool: Home) -> None:
-    with FileLock(f"{spool.layout.run}/maintenance.lock"), pytest.raises(Busy, match="under way already"):
+    with FileLock(f"{spool.layout.run}/maintenance.lock"), pytest.raises(Busy, match="already running"):
         do_all(spool)
     do_all(spool)
 

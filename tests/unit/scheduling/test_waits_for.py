@@ -75,11 +75,11 @@ def test_a_job_that_runs_has_ended_or_is_about_to_start_waits_for_nothing(of: Jo
         (answering(*[worker("busy", "b")] * 3), Why.WORKERS_BUSY, "all 3 workers are busy"),
         (
             *(answering(worker("busy", "b"), caller="b"), Why.WORKERS_BUSY),
-            "the only worker runs this very job, which waits here",
+            "the only worker runs the very job that is waiting here",
         ),
         (
             *(answering(worker("busy", "b"), worker("busy", "c"), caller="c"), Why.WORKERS_BUSY),
-            "all 2 workers are busy, one of them with the job that waits here",
+            "all 2 workers are busy, one of them with the job that is waiting here",
         ),
     ],
 )
@@ -93,7 +93,7 @@ def test_what_holds_every_job_up(supervision: Supervision, why: Why, words: str)
         (job(HELD), Why.HELD, "it is held"),
         (job(run_at=spell(NOW + 7500)), Why.SCHEDULED, "it is scheduled to run in 2h 05m"),
         (job(STARTED, FAILED), Why.RETRY, "attempt 1 failed, the next one is in 38s"),
-        (job(STARTED, SNOOZED), Why.SNOOZED, "it asked to be run again in 1m 00s"),
+        (job(STARTED, SNOOZED), Why.SNOOZED, "it asked to run again in 1m 00s"),
     ],
 )
 def test_what_the_job_itself_waits_for(of: Job, why: Why, words: str) -> None:

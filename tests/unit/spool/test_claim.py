@@ -32,7 +32,7 @@ def test_what_can_be_held(spool: Home, state: str) -> None:
             claim.hold()
             assert spool.job(job_id).state == "held"
         else:
-            with pytest.raises(Conflict, match=f"is {state}; this can be done to a waiting job only"):
+            with pytest.raises(Conflict, match=f"is {state}; only waiting jobs can be changed in this way"):
                 claim.hold()
             assert spool.job(job_id).state == state
 

@@ -485,7 +485,7 @@ def test_garbage_is_told_from_a_job_wherever_it_lies(spool: Home, directory: str
         "fifo": "a FIFO",
         "directory": "a directory",
         "link": "a symbolic link",
-        "open": "written by everybody",
+        "open": "writable by all users",
     }.items():
         for ask in (spool.read_in, spool.take_in):
             with pytest.raises(InvalidData, match=words):

@@ -117,7 +117,7 @@ def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -
     os.chmod(layout.home, 0o755)
     layout.ensure()
     os.chmod(layout.directory("pending"), mode)
-    with pytest.raises(NotAllowed, match="pending may be written by others"):
+    with pytest.raises(NotAllowed, match="pending is writable by other users"):
         layout.ensure()
 
 
@@ -160,7 +160,7 @@ def test_the_directories_of_jobs_lie_on_one_file_system(tmp_path: Path, monkeypa
         return os.stat_result([*status[:2], status.st_dev + 1, *status[3:]]) if path.endswith("/dead") else status
 
     monkeypatch.setattr(os, "lstat", elsewhere)
-    with pytest.raises(NotAllowed, match="dead lies on another file system"):
+    with pytest.raises(NotAllowed, match="dead is on another file system"):
         layout.ensure()
 
 

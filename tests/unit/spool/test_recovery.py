@@ -38,7 +38,7 @@ def test_an_attempt_nobody_saw_the_end_of_is_an_interruption(spool: Home) -> Non
     assert (found.job_id, found.result) == (job_id, "interrupted")
     job = spool.job(job_id)
     assert (job.state, job.attempts, job.failures, job.interruptions, job.run_at) == ("pending", 1, 0, 1, NOON)
-    assert job.last_error == "its worker died before the end was seen"
+    assert job.last_error == "its worker died before the command's end was recorded"
 
 
 def test_a_job_that_keeps_crashing_is_buried(spool: Home) -> None:

@@ -31,10 +31,10 @@ BROKEN: list[tuple[str | bytes, str]] = [
     (b'{"command":"\xff"}', "line 1, column 13: byte 0xff is not UTF-8"),
     (b'\xef\xbb\xbf{"command":"true"}', "byte order mark"),
     (b'{"command":"a\0"}', "byte 13 is NUL"),
-    ('{"command":"a\\u0000"}', "line 1, column 12: this string holds the character NUL"),
+    ('{"command":"a\\u0000"}', "line 1, column 12: this string contains the character NUL"),
     ('{"command":"true","x":NaN}', "line 1, column 23: expected a JSON value, found NaN"),
     ('{"command":"true","x":1e999}', "the number 1e999 is too large"),
-    ('{"command":"a","command":"b"}', 'line 1, column 16: the key "command" stands twice'),
+    ('{"command":"a","command":"b"}', 'line 1, column 16: the key "command" occurs twice'),
     ('{"command":"\\ud800"}', "half of a surrogate pair"),
     ('{"command":"true","x":' + "[" * 40 + "]" * 40 + "}", "nested more than 32 deep"),
     ('{"command":"true","x":' + "[" * 100_000, "nested more than 32 deep"),
@@ -102,7 +102,7 @@ ENTRIES: dict[str, tuple[Callable[[Path], object], str]] = {
     "FIFO": (os.mkfifo, "a FIFO, not a regular file"),
     "directory": (lambda path: (path / "inside").mkdir(parents=True), "a directory, not a regular file"),
     "socket": (make_socket, "a socket, not a regular file"),
-    "world-writable": (make_open, "may be written by everybody (mode 0606)"),
+    "world-writable": (make_open, "is writable by all users (mode 0606)"),
     "sparse giant": (make_giant, f"{10 << 30} bytes; at most {MAX_FILE_BYTES} are accepted"),
 }
 if IS_ROOT:
