@@ -64,7 +64,10 @@ def test_a_full_file_is_set_aside_and_the_oldest_dropped(tmp_path: Path, monkeyp
         log.info(f"line {number} " + "x" * 100)
         log.flush()
     kept = sorted(tmp_path.iterdir())
-    assert [p.name for p in kept] == ["worker-1.log", *(f"worker-1.log.{n}" for n in range(1, log_module.KEPT_FILES + 1))]
+    assert [p.name for p in kept] == [
+        "worker-1.log",
+        *(f"worker-1.log.{n}" for n in range(1, log_module.KEPT_FILES + 1)),
+    ]
     assert "line 19 " in path.read_text()
     assert "line 18 " in (tmp_path / "worker-1.log.1").read_text()
     assert all(p.stat().st_size <= 200 for p in kept)
