@@ -198,7 +198,7 @@ def _count(name: str, default: int, help: str) -> Setting:
 
 
 SETTINGS: tuple[Setting, ...] = (
-    Setting("max_retries_default", "integer", 3, 0, 1000, "", "how often a failed job is tried again"),
+    Setting("max_retries_default", "integer", 3, 0, 1000, "", "how many times a failed job is retried"),
     Setting(
         "backoff_base",
         "number",
@@ -208,9 +208,9 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "after failed attempt n a job waits backoff_base ** n seconds: 2, 4, 8 ...",
     ),
-    _duration("backoff_max", 3600, ABOVE_ZERO, "the longest wait before a retry"),
+    _duration("backoff_max", 3600, ABOVE_ZERO, "longest wait before a retry"),
     Setting("backoff_jitter", "number", 0, 0, 1, "", "share of the wait that is random, so that retries spread out"),
-    _duration("timeout", 3600, 0, "how long one attempt may take; 0 is no limit"),
+    _duration("timeout", 3600, 0, "time limit of one attempt; 0 means no limit"),
     _duration("kill_after", 10, ABOVE_ZERO, "time between SIGTERM and SIGKILL when a command has to end"),
     Setting(
         "permanent_exit_codes",
@@ -219,7 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         255,
         "",
-        "exit codes after which a retry is pointless: the job goes to the dead letter queue at once",
+        "exit codes that are not retried: the job moves to the dead letter queue at once",
     ),
     Setting(
         "snooze_exit_code",
@@ -228,22 +228,22 @@ SETTINGS: tuple[Setting, ...] = (
         1,
         255,
         "",
-        "exit code by which a command asks to be run again later, at no cost in retries; customary is 75",
+        "exit code with which a command asks to run again later without using a retry; usually 75",
     ),
-    _duration("snooze_delay", 60, ABOVE_ZERO, "how long a job waits that asked to be run later"),
+    _duration("snooze_delay", 60, ABOVE_ZERO, "delay of a job that asked to run again later"),
     _duration(
         "poll_interval",
         2.0,
         0.05,
-        "rescan of the spool where file-system events are missing; with events, pick-up is immediate",
+        "interval between scans of the spool without file-system events; with events, jobs start at once",
         3600,
     ),
     _choice(
         "durability",
         ("full", "relaxed"),
-        "full: what was acknowledged survives a power cut; relaxed: a power cut may lose the last seconds",
+        "full: acknowledged changes survive a power cut; relaxed: a power cut can lose the last seconds",
     ),
-    _duration("drop_grace", 5, 0, "how long a file dropped into pending/ must be still before it is judged broken"),
+    _duration("drop_grace", 5, 0, "how long an invalid file in pending/ must be unchanged before it is rejected"),
     Setting(
         "max_interruptions",
         "integer",
@@ -253,25 +253,34 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "crashes in a row (of worker or machine) after which a job goes to the dead letter queue",
     ),
-    _choice("on_interrupt", ("requeue", "bury"), "what becomes of a job that a crash interrupted"),
-    _choice("orphans", ("kill", "wait"), "commands that outlived both worker and supervisor: end or await them"),
-    _choice("leftovers", ("end", "leave"), "processes that a finished command left behind: end them or leave them"),
-    _size("max_output", 1 << 30, 1, "a command that writes more is ended and fails; looked at each second and its end"),
-    _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
-    _duration("retention_done", 604800, 0, "how long completed and cancelled jobs are kept (7 days); 0 is for ever"),
-    _duration("retention_dead", 0, 0, "how long dead jobs are kept; 0 is for ever"),
-    _count("retention_jobs", 1_000_000, "how many completed and cancelled jobs are kept, the newest; 0 is all"),
+    _choice("on_interrupt", ("requeue", "bury"), "what happens to a job that a crash interrupted"),
+    _choice(
+        "orphans", ("kill", "wait"), "commands that outlived both worker and supervisor: end them or wait for them"
+    ),
+    _choice("leftovers", ("end", "leave"), "processes that a finished command left running: end them or leave them"),
     _size(
-        "retention_output", 10 << 30, 0, "room for all output; the oldest of completed jobs goes first; 0 is no limit"
+        "max_output", 1 << 30, 1, "a command that writes more is ended and fails; checked every second and at its end"
+    ),
+    _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
+    _duration("retention_done", 604800, 0, "how long completed and cancelled jobs are kept (7 days); 0 means for ever"),
+    _duration("retention_dead", 0, 0, "how long dead jobs are kept; 0 means for ever"),
+    _count(
+        "retention_jobs", 1_000_000, "how many completed and cancelled jobs are kept, the newest first; 0 means all"
+    ),
+    _size(
+        "retention_output",
+        10 << 30,
+        0,
+        "size limit of all output; the oldest of completed jobs is deleted first; 0 means no limit",
     ),
     _duration(
         "maintenance_interval",
         3600,
         0,
-        "how often the supervisor runs maintenance, once a minute at most; 0 leaves it to cron",
+        "how often the supervisor runs maintenance, at most once a minute; 0 turns it off",
     ),
-    Setting("web_port", "integer", 5000, 0, 65535, "", "where `queuectl web` listens; 0 takes a free port"),
-    _choice("web_auth", ("token", "none"), "none: no token is asked for, which only a page that is read-only may do"),
+    Setting("web_port", "integer", 5000, 0, 65535, "", "port of `queuectl web`; 0 takes a free port"),
+    _choice("web_auth", ("token", "none"), "none: no token is required; allowed only for a read-only page"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
 )
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
