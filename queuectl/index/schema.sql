@@ -153,6 +153,22 @@ WHEN new.finished_at IS NOT NULL AND (new.finished_at IS NOT old.finished_at OR 
             THEN new.finished_at - new.started_at END);
 END;
 
+-- Failed attempts between two states of a row, when a job was retried faster than the index was written. The attempt
+-- that ended last is counted by jobs_ended; so is one whose file has its verdict and has not been moved yet.
+CREATE TRIGGER jobs_failed_unseen AFTER UPDATE OF failures ON jobs
+WHEN new.failures > old.failures + (
+    (new.state IN ('failed', 'dead') AND new.dead_reason IS NOT 'expired')
+    OR (new.state = 'processing' AND new.finished_at IS NOT NULL)
+) BEGIN
+    INSERT INTO minutes VALUES (
+        max(1, CAST(new.updated_at / 60 AS INTEGER)), new.queue, 'failed', -1,
+        new.failures - old.failures - (
+            (new.state IN ('failed', 'dead') AND new.dead_reason IS NOT 'expired')
+            OR (new.state = 'processing' AND new.finished_at IS NOT NULL)
+        ), 0.0
+    ) ON CONFLICT DO UPDATE SET n = n + excluded.n;
+END;
+
 -- What the index knows about itself.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL, -- seal: see seal.py

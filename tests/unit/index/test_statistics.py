@@ -109,6 +109,18 @@ def test_the_schema_and_the_bounds_say_the_same(writer: Writer, number: int) -> 
         assert (bucket,) in rows, s
 
 
+def test_attempts_that_failed_between_two_looks_are_counted(writer: Writer) -> None:
+    """A job with a short backoff fails more often than the index is written; none is counted twice."""
+    times = {"started_at": START, "finished_at": START + 1}
+    put(writer, row("a", state="failed", attempts=1, failures=1, **times))
+    put(writer, row("a", state="dead", attempts=4, failures=4, started_at=START, finished_at=START + 2))
+    put(writer, row("b"), row("b", state="completed", attempts=3, failures=2, **times))
+    put(writer, row("c"), row("c", state="processing", attempts=1, failures=1, **times))
+    put(writer, row("c", state="failed", attempts=1, failures=1, **times))
+    found = Figures(asked(writer.path, "SELECT what, bucket, n, total_s FROM minutes"))
+    assert (found.failed_attempts, found.counts["dead"], found.counts["completed"]) == (4 + 2 + 1, 1, 1)
+
+
 def test_what_never_ran_has_no_duration(writer: Writer) -> None:
     waited = row("a", state="failed", started_at=START, finished_at=START + 1, attempts=1, run_at=START + 9)
     put(writer, waited, row("a", state="cancelled", started_at=START, finished_at=START + 70, attempts=1))
