@@ -23,7 +23,7 @@ def kept(context: Context) -> Iterator[Finding]:
     paths += [seen.path for seen in context.scan.of("kept")]
     if paths:
         named = few([context.within(path) for path in paths])
-        text = f"{named} cannot be changed, not even by you (chattr +i or +a): jobs neither come in there nor leave"
+        text = f"{named} cannot be changed, even by you (chattr +i or +a): jobs cannot be moved into or out of it"
         yield Finding(ERROR, text, f"sudo chattr -i -a {' '.join(quoted(path) for path in paths[:MOST])}")
 
 

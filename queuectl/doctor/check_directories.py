@@ -94,7 +94,7 @@ def strangers(context: Context) -> Iterator[Finding]:
             "move job files to spool/pending, and the rest out of the spool",
         )
     if unknown:
-        yield Finding(INFO, f"{few(unknown)} in {context.layout.home} is nothing of QueueCTL's", "move it elsewhere")
+        yield Finding(INFO, f"{few(unknown)} in {context.layout.home} does not belong to QueueCTL", "move it elsewhere")
 
 
 def modes(context: Context) -> Iterator[Finding]:

@@ -21,7 +21,7 @@ def index(context: Context) -> Iterator[Finding]:
     context.scan  # noqa: B018  # it compares as it goes
     trouble, differences = context.comparison.trouble, context.comparison.differences()
     if trouble is not None:
-        text = f"{trouble}; it is derived, and is made anew from the job files"
+        text = f"{trouble}; it is derived, and will be rebuilt from the job files"
         if trouble.is_passing:
             yield Finding(WARN, str(trouble), "try again; if it stays: queuectl index rebuild")
         else:
@@ -51,7 +51,7 @@ def _rebuild(context: Context) -> str:
 
     try:  # a running supervisor keeps it, and opens it anew
         control_client.ask(context.layout, {"do": "flush", "doubt": True}, timeout_s=PATIENCE_S)
-        return "had the supervisor make the index anew"
+        return "the supervisor rebuilt the index"
     except NoSupervisor:
         pass
     listed = 0

@@ -116,4 +116,4 @@ def logs(context: Context) -> Iterator[Finding]:
     if huge:
         paths = " ".join(quoted(f"{context.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
         text = f"logs/ is larger than rotation keeps it: {few(huge)}"
-        yield Finding(WARN, text, f"look at its end for what repeats, then: truncate -s 0 {paths}")
+        yield Finding(WARN, text, f"see what repeats at its end; then: truncate -s 0 {paths}")

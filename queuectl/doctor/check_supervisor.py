@@ -22,8 +22,8 @@ def supervisor(context: Context) -> Iterator[Finding]:
     if running is not None:
         pid = running["pid"]
         if running["degraded"]:
-            text = f"the supervisor (pid {pid}) does without something it needs: {running['degraded']}"
-            yield Finding(ERROR, text, "queuectl worker logs; it goes on by itself once that is mended")
+            text = f"the supervisor (pid {pid}) is degraded: {running['degraded']}"
+            yield Finding(ERROR, text, "queuectl worker logs; it continues when the cause is removed")
         if running["draining"]:
             yield Finding(
                 INFO, f"the supervisor (pid {pid}) drains: no new job is started", f"when it has gone: {START}"
@@ -35,18 +35,18 @@ def supervisor(context: Context) -> Iterator[Finding]:
 
     pid = context.holder
     if is_stopped(pid):
-        text = f"the supervisor (pid {pid}) does not answer, for it was stopped (SIGSTOP)"
+        text = f"the supervisor (pid {pid}) does not answer: it was stopped (SIGSTOP)"
         yield Finding(ERROR, text, f"kill -CONT {pid}")
     elif context.is_silent:
         text = f"the supervisor (pid {pid}) does not answer"
-        yield Finding(ERROR, text, f"queuectl worker logs; if it stays so: kill {pid}, then: {START}")
+        yield Finding(ERROR, text, f"queuectl worker logs; if it still does not answer: kill {pid}, then: {START}")
     else:
         text = f"process {pid} holds run/supervisor.lock and listens on no socket: no other supervisor can start"
         yield Finding(ERROR, text, f"see what it is: ps -fp {pid}; then: kill {pid}")
 
 
 def version(context: Context) -> Iterator[Finding]:
-    """Whether the supervisor is of the version that is installed."""
+    """Whether the supervisor has the installed version."""
     running = context.supervisor
     if running is not None and running["version"] != __version__:
         text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
@@ -87,7 +87,7 @@ def workers(context: Context) -> Iterator[Finding]:
     if not due or context.holder is not None or (running and (running["workers"] or running["draining"])):
         return
     who = "the supervisor has no workers" if running else "no supervisor runs"
-    yield Finding(WARN, f"{plural(due, 'job')} could run now, but {who}", START)
+    yield Finding(WARN, f"{plural(due, 'job')} can run now, but {who}", START)
 
 
 def traces(context: Context) -> Iterator[Finding]:

@@ -111,7 +111,7 @@ def _move_aside(context: Context, folder: str, names: Sequence[str]) -> str:
                 kept = f"{name}.{number}"
             context.files.move(f"{context.layout.home}/{folder}/{name}", f"{target}/{kept}")
             moved += 1
-    return f"moved {plural(moved, 'file')} to {folder}/{ORPHANS}/; when nobody wants them: rm -r {quoted(target)}"
+    return f"moved {plural(moved, 'file')} to {folder}/{ORPHANS}/; to delete them: rm -r {quoted(target)}"
 
 
 def rejected(context: Context) -> Iterator[Finding]:
@@ -121,7 +121,7 @@ def rejected(context: Context) -> Iterator[Finding]:
         first = _reason(context, found[0]) or "no reason was noted"
         count = "1 file is" if len(found) == 1 else f"{len(found):,} files are"
         text = f"{count} set aside as no job: {few([shown(name) for name in found])} ({first})"
-        cure = "mend it and move it to pending/, or delete it with its reason"
+        cure = "repair it and move it to pending/, or delete it and its .reason file"
         yield Finding(WARN, text, f"less {quoted(f'{context.layout.rejected}/{found[0]}{REASON}')}; {cure}")
 
 

@@ -40,7 +40,7 @@ class Streams:
         """Be one more; raises Problem when there are too many."""
         with self._lock:
             if self.open >= STREAMS:
-                hint = "ask again and again instead"
+                hint = "poll instead"
                 raise Problem(503, f"there are {STREAMS} streams already", hint, title="streams full")
             self.open += 1
 

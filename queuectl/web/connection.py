@@ -99,10 +99,10 @@ class Connection:
             response = problem_of(error, self._app.home).response()
         except OSError as error:
             self._app.note("error", f"{head.method} {head.path[:200]} failed: {error} action=disk")
-            response = Problem(503, f"the disk does not do what was asked: {error.strerror}").response()
+            response = Problem(503, f"the disk refused the operation: {error.strerror}").response()
         except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
             self._app.note("exception", f"{head.method} {head.path[:200]} failed action=bug")
-            response = Problem(500, "this is a bug in queuectl", "logs/web.log tells more").response()
+            response = Problem(500, "this is a bug in queuectl", "see logs/web.log").response()
         self._note(head, operation, request, how, response)
         return response
 
@@ -121,7 +121,7 @@ class Connection:
         except InvalidData as error:
             raise Problem(400, _about_body(str(error), is_object=is_object), error.hint) from None
         if not is_object and len(value) != 1:
-            raise Problem(400, "the body is not valid JSON: something follows its end")
+            raise Problem(400, "the body is not valid JSON: data follows its end")
         body = value if is_object else value[""]
         self._app.routes.check_body(operation, body)
         return body

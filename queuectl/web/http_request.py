@@ -148,10 +148,10 @@ def parse_head(data: bytes) -> RequestHead:
     first, *lines = data.split(b"\r\n")
     line = LINE.fullmatch(first)
     if line is None:
-        raise Problem(400, "this is no HTTP request line")
+        raise Problem(400, "not a valid HTTP request line")
     method, target, major, minor = (part.decode("ascii") for part in line.groups())
     if major != "1":
-        raise Problem(505, "only HTTP/1.1 and 1.0 are spoken here")
+        raise Problem(505, "only HTTP/1.1 and HTTP/1.0 are supported")
     if len(target) > MAX_TARGET_CHARS:
         raise Problem(414, f"the target is longer than {MAX_TARGET_CHARS} characters")
     if target[0] != "/" or "#" in target:
@@ -160,7 +160,7 @@ def parse_head(data: bytes) -> RequestHead:
     if "transfer-encoding" in headers:
         raise Problem(411, "Transfer-Encoding is not accepted", "send a Content-Length")
     if headers.get("expect", "100-continue").lower() != "100-continue":
-        raise Problem(417, "this cannot be expected")
+        raise Problem(417, "this expectation is not supported")
     connection = headers.get("connection", "keep-alive" if minor != "0" else "close").lower()
     is_last = "close" in connection or (minor == "0" and "keep-alive" not in connection)
     return RequestHead(method, target, headers, is_last=is_last, is_http10=minor == "0", length=_length(headers))

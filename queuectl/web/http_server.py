@@ -145,7 +145,7 @@ def _bind(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError, OverflowError):
-        raise UsageError(f'"{host}" is no address of this host', "queuectl web --host 127.0.0.1") from None
+        raise UsageError(f'"{host}" is not an address of this host', "queuectl web --host 127.0.0.1") from None
     made = socket.socket(family, socket.SOCK_STREAM)
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -160,7 +160,7 @@ def _refusal(error: OSError, host: str, port: int) -> QueueError:
     if error.errno == errno.EADDRINUSE:
         return Conflict(f"port {port} of {host} is taken by another program", f"queuectl web --port {port + 1}")
     if error.errno == errno.EACCES:
-        return NotAllowed(f"port {port} is for root only", "queuectl web --port 5000")
+        return NotAllowed(f"port {port} can be used by root only", "queuectl web --port 5000")
     return UsageError(f'cannot listen on "{host}": {error.strerror}', "queuectl web --host 127.0.0.1")
 
 

@@ -90,7 +90,9 @@ class Routes:
                     return operation, places
             allowed = [operation.method for operation in operations]
             allow = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
-            raise Problem(405, f"{method} cannot be done here", f"allowed: {allow}", headers={"Allow": allow})
+            raise Problem(
+                405, f"{method} is not allowed for this address", f"allowed: {allow}", headers={"Allow": allow}
+            )
         raise Problem(404, "there is nothing at this address", "the API is described at /api/v1/openapi.json")
 
     def query(self, operation: Operation, text: str) -> dict[str, Any]:

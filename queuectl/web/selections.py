@@ -93,7 +93,7 @@ class Selections:
             self._kept = {key: each for key, each in self._kept.items() if now - each.used_at <= KEPT_S}
             kept = self._kept.get(selection_id)
             if kept is None:
-                words = "there is no such selection; it is kept until it was not used for "
+                words = "there is no such selection; a selection is deleted when it has not been used for "
                 hint = 'count again with "dry_run", and confirm the new number'
                 words += f"{spell_duration(KEPT_S)}, or until the server restarts"
                 raise Problem(410, words, hint, title="selection gone")
@@ -101,7 +101,7 @@ class Selections:
                 words = f'this selection was made for "{kept.action}", not for "{action}"'
                 raise Problem(409, words, "count again for this action", title="other action")
             if not kept.lock.acquire(blocking=False):
-                hint = "wait until that request is answered, then go on"
+                hint = "wait until that request has ended, then continue"
                 raise Problem(409, "another request is carrying out this selection", hint, title="selection in use")
             self._use(kept)
         try:

@@ -157,7 +157,7 @@ def test_fail_retry_die_and_be_revived(
     person.press("Retry")
     person.see("section.card", "1 job tried again")
     person.see("section.card .state", "Completed")
-    person.see(".empty", "Nothing is dead")
+    person.see(".empty", "No dead jobs")
     watched.wait_for("lame", "completed")
     assert page.title() == "Dead letters · QueueCTL"
 
@@ -173,7 +173,7 @@ def test_dead_letters_one_then_ten_then_all(person: Person, jobs: Jobs) -> None:
     person.press("Retry 10 more")
     person.see("section.card", "10 jobs tried again")
     person.press("Retry the other 4")
-    person.see(".empty", "Nothing is dead")
+    person.see(".empty", "No dead jobs")
     assert {jobs.queue.get(f"d{number:02}").state for number in range(15)} == {"pending"}
     assert not page.locator(".toast.error").count()
 

@@ -176,7 +176,7 @@ def test_a_check_that_cannot_be_made_keeps_no_other_from_being_made(
     monkeypatch.setattr(os, "statvfs", broken)
     found = damaged.findings()
     assert [each["check"] for each in found] == ["workers", "disk", "inodes"]
-    assert "it cannot be told whether there is room on the disk: Input/output error" in found[1]["text"]
+    assert "it cannot be told whether the disk has free space: Input/output error" in found[1]["text"]
     assert repair_all(Context(damaged.layout, {}, lambda _count: None)) == []
 
 

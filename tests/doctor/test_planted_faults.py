@@ -213,7 +213,7 @@ FAULTS = {
     "index with a row too many": Fault("index", ("nobody: extra",), row_of_nothing),
     "ballast that is gone": Fault("ballast", ("run/ballast", "missing"), no_ballast),
     "job from the future": Fault("clock", ("1 job file", "2h 00m"), from_the_future, SUPERVISOR),
-    "jobs, and nobody to run them": Fault("workers", ("3 jobs could run now",), lambda w: None, SUPERVISOR),
+    "jobs, and nobody to run them": Fault("workers", ("3 jobs can run now",), lambda w: None, SUPERVISOR),
 }  # fmt: skip
 ALWAYS = {"workers"}  # jobs wait, until they are run at the end
 STAYS = {"rejected", "strangers"}  # what was set aside is for people

@@ -119,7 +119,7 @@ def test_the_token_is_printed_and_made_anew(home: Path, monkeypatch: pytest.Monk
         (["--host", "0.0.0.0"], {"WEB_AUTH": "none"}, 2, "refusing to listen on 0.0.0.0 without authentication"),
         (["--host", "0.0.0.0", "--read-only"], {"WEB_AUTH": "none"}, 2, "refusing to listen on 0.0.0.0"),
         ([], {"WEB_AUTH": "none"}, 2, "refusing to serve without authentication"),
-        (["--host", "no.such.host.invalid"], {}, 2, "is no address of this host"),
+        (["--host", "no.such.host.invalid"], {}, 2, "is not an address of this host"),
         (["--host", "192.0.2.1"], {}, 2, "cannot listen"),
         (["--port", "70000"], {}, 2, "--port must be from 0 to 65535"),
         (["--port", "x"], {}, 2, "must be an integer"),

@@ -183,7 +183,7 @@ export function doAll(target, note) {
     ],
     fields: isGrave ? [{ name: 'count', label: `Type ${count} to go on`, required: true, inputmode: 'numeric' }] : [],
     onsubmit: async (values) => {
-      if (isGrave && values.count.replace(/\D/g, '') !== String(count)) throw wrong('count', 'That is another number', `type ${count}`);
+      if (isGrave && values.count.replace(/\D/g, '') !== String(count)) throw wrong('count', 'The number does not match', `type ${count}`);
       try {
         if (action === 'delete') remove(target);
         else await bulk(target);
@@ -193,7 +193,7 @@ export function doAll(target, note) {
       }
       if (!again && !(action === 'delete' && S.all)) clear();
     },
-    onclose: () => again && doAll(again, 'The server has forgotten what was selected, and has counted again.'),
+    onclose: () => again && doAll(again, 'The server no longer has this selection. It counted the jobs again.'),
   });
 }
 

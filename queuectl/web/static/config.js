@@ -11,7 +11,7 @@ export function config() {
   const { path, problem, settings } = S.config;
   return [
     h('div.row.apart', h('h1', 'Config'), h('code.soft', path)),
-    problem && banner('problem', 'error', `${problem}. Until it is mended, the defaults are in force.`),
+    problem && banner('problem', 'error', `${problem}. Until it is repaired, the defaults apply.`),
     h('section.card', h('div.wide.stack', table(['Setting', 'Value', 'From', h('span.unseen', 'Change')], settings.map((each) => [each.name, [
       h('th.full', { scope: 'row' }, h('code', each.name), soft(each.help)),
       h('td.mono', { 'data-label': 'Value' }, each.spelled || 'none'),
@@ -29,11 +29,11 @@ const change = (setting) => form({
   }],
   onsubmit: async ({ value }) => {
     const made = await write('PUT', `/api/v1/config/${setting.name}`, { value });
-    toast(made.overridden_by ? `Saved, but ${made.overridden_by} goes before it` : `${setting.name} is set`);
+    toast(made.overridden_by ? `Saved, but ${made.overridden_by} overrides it` : `${setting.name} is set`);
   },
 });
 
 const reset = ({ name }) => act(`unset ${name}`, async () => {
   await write('DELETE', `/api/v1/config/${name}`);
-  toast(`${name} is as it was by default`);
+  toast(`${name} has its default again`);
 });

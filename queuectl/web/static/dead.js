@@ -15,7 +15,7 @@ export function dead() {
     h('div.row.apart', h('h1', 'Dead letters'), link(jobsOf({ state: 'dead' }), `All ${many(groups.total, 'dead job')}`)),
     trials.map(trialCard),
     groups.groups.length ? groups.groups.map(groupCard)
-      : empty('completed', 'Nothing is dead', soft('Jobs come here when they have failed and no retry is left.')),
+      : empty('completed', 'No dead jobs', soft('Jobs are moved here when they have failed and no retry is left.')),
     groups.has_more && soft(`Only the ${groups.groups.length} most frequent errors are shown.`),
   ];
 }

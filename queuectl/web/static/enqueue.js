@@ -72,7 +72,7 @@ export function enqueue() {
       found?.command_line ? h('div.row', h('pre.code.grow', found.command_line), copier(found.command_line, 'Copy the command line'))
         : h('pre.code', found ? `${found.count} jobs` : 'queuectl enqueue …')),
     async onsubmit(values) {
-      if (!values.command.trim()) throw wrong('command', 'A command is needed', 'type what is to be run');
+      if (!values.command.trim()) throw wrong('command', 'A command is needed', 'type the command to run');
       const { ids, refused } = await write('POST', '/api/v1/jobs', toBody(values));
       keepDraft({});
       const bad = refused.length ? `; ${many(refused.length, 'job')} refused: ${refused[0].detail}` : '';

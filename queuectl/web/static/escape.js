@@ -6,8 +6,8 @@ export const STATES = {
   failed: ['Failed', 'failed; it will be tried again'],
   processing: ['Processing', 'a worker is running it now'],
   completed: ['Completed', 'the last attempt exited with 0'],
-  cancelled: ['Cancelled', 'stopped by a person'],
-  dead: ['Dead', 'gave up; needs a person'],
+  cancelled: ['Cancelled', 'cancelled by a user'],
+  dead: ['Dead', 'has no retries left; retry or delete it'],
 };
 export const COUNTED = ['pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead'];
 export const VIEWS = { overview: 'Overview', jobs: 'Jobs', dead: 'Dead letters', workers: 'Workers', config: 'Config', health: 'Health' };

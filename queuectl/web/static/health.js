@@ -14,6 +14,6 @@ export function health() {
       h('th.tight', { scope: 'row' }, name.replaceAll('_', ' ')),
       h('td.tight', verdict(check.status)),
       h('td.full', check.detail, check.hint && [' ', type(check.hint)])]]), 'Checks'))),
-    soft(`QueueCTL ${version}. Monitors ask /healthz, Prometheus /metrics.`),
+    soft(`QueueCTL ${version}. For monitors: /healthz. For Prometheus: /metrics.`),
   ];
 }

@@ -20,7 +20,7 @@ export function jobs() {
   const rows = list.order.map((id) => list.rows.get(id)), page = +params.page || 1;
   const first = (page - 1) * (+params.limit || PAGE) + 1, last = first + rows.length - 1;
   const isNew = list.fresh?.every((job) => at(job.created_at) >= list.at - 3000);
-  const news = (n) => (page > 1 ? 'This page has moved on: show it anew' : `${many(n, isNew ? 'new job' : 'new or changed job')}: show`);
+  const news = (n) => (page > 1 ? 'The list has changed: show it again' : `${many(n, isNew ? 'new job' : 'new or changed job')}: show`);
   return [
     h('div.row.apart', h('h1', 'Jobs'),
       list.total != null && h('p.soft', `${rows.length ? `${number(first)}–${number(last)}` : '0'} of ${total(list)}`)),

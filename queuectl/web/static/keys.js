@@ -10,7 +10,7 @@ const GO = { o: 'overview', j: 'jobs', d: 'dead', w: 'workers', c: 'config', h: 
 const GO_MS = 3000;
 const HELP = [
   ['/', 'search'], ['g o, g j, g d, g w, g c, g h', 'go to a view'], ['n', 'enqueue'], ['j k', 'next, previous job'], ['x', 'tick the job'],
-  ['r c e', 'retry, cancel, edit'], ['Del', 'delete'], ['u', 'undo'], ['p', 'stop or go on refreshing'], ['?', 'this help'],
+  ['r c e', 'retry, cancel, edit'], ['Del', 'delete'], ['u', 'undo'], ['p', 'stop or start refreshing'], ['?', 'this help'],
 ];
 let lastG = 0;
 
@@ -67,7 +67,7 @@ export function help() {
   form({
     title: 'Keys', submit: 'Keep',
     intro: h('dl', HELP.map(([key, what]) => [h('dt', keys(key)), h('dd', what)])),
-    fields: [{ name: 'keys', label: 'Single keys do something', options: ['on', 'off'], value: S.keys ? 'on' : 'off' }],
+    fields: [{ name: 'keys', label: 'Use single-key shortcuts', options: ['on', 'off'], value: S.keys ? 'on' : 'off' }],
     onsubmit: async ({ keys: value }) => {
       keep('keys', value);
       S.keys = value === 'on';

@@ -162,7 +162,7 @@ export function letGo(id) {
 }
 
 export function output(job, attempt) {
-  if (!attempt) return [h('h2', 'Output'), soft('What it writes appears here as soon as it runs.')];
+  if (!attempt) return [h('h2', 'Output'), soft('Its output appears here when it runs.')];
   if (S.tail?.id !== job.id || S.tail.attempt !== attempt) {
     S.tail?.stop();
     S.tail = new Tail(job.id, attempt);
