@@ -1,4 +1,4 @@
-"""overview: how things stand at one moment, gathered for `status` and for the page.
+"""status: the state of the queue at one moment, gathered for `status` and for the page.
 
 Fails with: nothing that can be told as well: an index that cannot be read, a supervisor that does not run.
 """

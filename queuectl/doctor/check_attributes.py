@@ -1,4 +1,4 @@
-"""attributes: what keeps even its owner from changing a file or a directory (chattr +i, +a).
+"""check_attributes: what keeps even its owner from changing a file or a directory (chattr +i, +a).
 
 Source:     ioctl_iflags(2).
 """

@@ -1,4 +1,4 @@
-"""configuration: config.yaml and the environment, as they would be read now."""
+"""check_configuration: config.yaml and the environment, as they would be read now."""
 
 from __future__ import annotations
 

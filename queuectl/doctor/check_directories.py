@@ -1,4 +1,4 @@
-"""places: the directories of a home, whose they are, who may write there, and on what they lie."""
+"""check_directories: the directories of a home, whose they are, who may write there, and on what they lie."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""jobs: checks of the job files, from what the survey saw, and their cures by the spool's own verbs.
+"""check_jobs: checks of the job files, from what the survey saw, and their cures by the spool's own verbs.
 
 Guarantees: every cure takes the job's lock and is a verb of the spool or a step of its recovery, so that it may die at
             any instant and be done beside a supervisor; no job is deleted, none is put back while its run may live.

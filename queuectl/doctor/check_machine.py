@@ -1,4 +1,4 @@
-"""machine: the disk, the clock and the limits that the queue has to live with."""
+"""check_machine: the disk, the clock and the limits that the queue has to live with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""supervision: whether somebody runs the jobs, and is who he should be."""
+"""check_supervisor: whether somebody runs the jobs, and is who he should be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""leftovers: what processes that died, and deletions by hand, have left lying about.
+"""check_temp_files: what processes that died, and deletions by hand, have left lying about.
 
 Guarantees: only what this program makes for itself and never reads again is removed: files in tmp/ that nobody holds,
             half-written copies, notes about files that have gone. What a job wrote is kept, only moved aside.

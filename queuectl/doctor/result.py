@@ -1,4 +1,4 @@
-"""finding: what a check has found, how bad it is, and what helps.
+"""result: what a check has found, how bad it is, and what helps.
 
 Guarantees: a finding that `doctor --fix` can mend carries the function that does it; every other says what to do.
 """

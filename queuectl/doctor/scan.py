@@ -1,4 +1,4 @@
-"""survey: one look at every job file, and a second at each that looked wrong.
+"""scan: reads every job file once, and each suspect file a second time.
 
 Guarantees: changes nothing. What is reported lay there, unchanged and in nobody's hand, at two moments: a job on its way
             has another ctime, or is locked, so that a queue at work raises no alarm. Memory is bounded.

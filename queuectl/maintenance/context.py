@@ -1,4 +1,4 @@
-"""work: what a task of maintenance is given, and what it says of what it did.
+"""context: what a maintenance task is given, and its report.
 
 Guarantees: a task that goes through many jobs rests between groups of them, the longer when a supervisor has to take
             note of each; what is done once a day is done at once when its task is named.

@@ -1,4 +1,4 @@
-"""tasks: what maintenance consists of, and how a run of it goes.
+"""runner: what maintenance consists of, and how a run of it goes.
 
 Owns:       run/maintenance.lock, logs/maintenance.log, and the order of the tasks.
 Guarantees: one run at a time a home; a task that fails does not keep the others from running; what was changed is in the

@@ -1,4 +1,4 @@
-"""litter: files that a crash has left and that nobody will look for again.
+"""temp_files: temporary files that a crash has left and that nothing reads again.
 
 Guarantees: goes by what FORMAT.md says of tmp/ and by the names that this program gives; anything else stays, and nothing
             in rejected/ is ever touched. What might still be in use (changed within LEFT_S, locked) stays as well.

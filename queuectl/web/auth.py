@@ -1,4 +1,4 @@
-"""guard: who may ask for what.
+"""auth: which requests are allowed: Host, Origin, token, read-only.
 
 Guarantees: nothing is answered to a Host that is not ours (DNS rebinding), nothing but the page to who does not know the
             token, and nothing is changed for a browser that stands on another origin, by whatever kind of request.

@@ -1,4 +1,4 @@
-"""head: reading a request from a connection, strictly.
+"""http_request: reads a request from a connection, strictly.
 
 Guarantees: a request is understood in one way only: what is ambiguous (two lengths, folded lines, bare newlines,
             transfer codings) is refused, and nothing after it on the connection is read. Memory is bounded by

@@ -1,4 +1,4 @@
-"""server: listening, and a thread for each connection, of which there are a bounded number.
+"""http_server: listening, and a thread for each connection, of which there are a bounded number.
 
 Owns:       the listening socket, TCP or (--socket) in the file system.
 Guarantees: never more than CONNECTIONS; when they are all taken, the one that has been idle for longest makes room, so

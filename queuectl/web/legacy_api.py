@@ -1,4 +1,4 @@
-"""original: the addresses under /api that the original had; they answer what the command line's --json does."""
+"""legacy_api: the paths under /api of the original version; they return the same JSON as the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""answer: what goes back: status, headers, bytes or a stream; errors as RFC 9457 problems.
+"""response: status, headers, and bytes or a stream; errors as RFC 9457 problems.
 
 Guarantees: no traceback and no path of this machine is in an answer.
 """

@@ -1,4 +1,4 @@
-"""contract: openapi.json, read at start: which routes there are, and what a request may hold.
+"""routes: openapi.json, read at start: the routes, and what a request may contain.
 
 Owns:       openapi.json; matching paths; checking parameters and bodies.
 Guarantees: what is not documented does not exist: every route, parameter and member of a body comes from that file.

@@ -1,4 +1,4 @@
-"""rows: jobs as JSON: the same members as --json of the command line, and what a page needs beside.
+"""serializers: jobs as JSON: the same members as --json of the command line, and what a page needs beside.
 
 Guarantees: the values of a job's env leave this process nowhere, also not in its history.
 """

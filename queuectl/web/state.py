@@ -1,4 +1,4 @@
-"""picture: how things stand, gathered for the snapshot, the health checks and the metrics.
+"""state: the state of the queue, gathered for the snapshot, the health checks and the metrics.
 
 Guarantees: what comes from the index is asked for once for each change of it, and the costly part of that no more often
             than every FAILURES_S, however many pages are open. A stopped supervisor, and an index that is missing or

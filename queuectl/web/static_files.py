@@ -1,4 +1,4 @@
-"""door: the page itself, signing in and out, the document of the API, and what happens as it happens."""
+"""static_files: the page itself, sign-in and sign-out, openapi.json, and the event stream."""
 
 from __future__ import annotations
 
