@@ -29,11 +29,11 @@ import select
 import socket
 import sys
 import time
-from typing import TYPE_CHECKING
 
 from queuectl import errors
 from queuectl.errors import NoSupervisor, QueueError, UsageError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any

@@ -86,8 +86,6 @@ EXEMPT = (
     ("supervisor/supervisor_lock.py", {"os.unlink"}, "what in run/ tells of a supervisor goes when it goes"),
     ("log.py", {"os.rename", "os.replace", "os.unlink"}, "rotates its own log files"),
 )
-# Rooms whose modules may still import each other in circles inside functions and annotations.
-CIRCULAR_ROOMS = {"cli"}
 LONGEST_FILE = 500
 SOURCES = {".py", ".sql", ".js", ".css", ".html"}
 NAMES_THAT_SAY_NOTHING = {"base", "common", "core", "helper", "helpers", "manager", "managers", "misc", "util", "utils"}
@@ -231,17 +229,14 @@ def strangers(source: Source) -> Iterator[str]:
                 yield f"{source.place}:{node.lineno}: uses {used}, which only {OWNERS_OF_CALL[used]} may"
 
 
-def circles(sources: list[Source], modules: set[str], exempt: set[str] = CIRCULAR_ROOMS) -> list[str]:
+def circles(sources: list[Source], modules: set[str]) -> list[str]:
     """Return the first circle among the imports; those in functions and annotations count as well.
 
-    `queuectl/__init__.py` imports its public names when they are asked for, and a few rooms are exempt: of these only
-    imports that happen when a module is imported count.
+    `queuectl/__init__.py` imports its public names when they are asked for: of it only imports at import time count.
     """
     graph = {
         source.module: {
-            target_of(found.name, modules)
-            for found in imports(source)
-            if found.at_import or (source.module != PACKAGE and room_of(source.module) not in exempt)
+            target_of(found.name, modules) for found in imports(source) if found.at_import or source.module != PACKAGE
         }
         - {None, source.module}
         for source in sources
@@ -394,12 +389,3 @@ def test_a_planted_violation_is_found(tmp_path: Path, name: str, text: str, prob
     found = problems(plant(tmp_path, **circle, **{name: text}))
     assert [line for line in found if problem in line] == found
     assert found
-
-
-@pytest.mark.parametrize("room", sorted(CIRCULAR_ROOMS))
-def test_a_room_that_is_exempt_still_has_circles(room: str) -> None:
-    """An exemption that nothing needs any more is removed."""
-    package = ROOT / PACKAGE
-    sources = [Source(ROOT, path) for path in sorted(package.rglob("*.py"))]
-    modules = {source.module for source in sources}
-    assert circles(sources, modules, CIRCULAR_ROOMS - {room})

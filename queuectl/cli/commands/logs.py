@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.cli.attempts import describe_end
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
 from queuectl.cli.selection import ids_of, is_bulk
@@ -43,8 +44,6 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.follow:
         job = follow_job(queue, screen, job_id, attempt=args.attempt, lines=args.lines)
         if job.state in ENDED:
-            from queuectl.cli.commands.wait import describe_end
-
             screen.message(safe(describe_end(job, shows_output=True)))
         return 0
     number, path, source = _open(queue, job_id, args.attempt, args.lines)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from queuectl.cli.attempts import describe_end, describe_failure, last_error_line
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress
 from queuectl.cli.selection import FILTERS, given, ids_of
-from queuectl.cli.text import cut, safe
+from queuectl.cli.text import safe
 from queuectl.client.queue import ENDED
 from queuectl.errors import JobFailed, TimedOut
 from queuectl.job.job import STATES
-from queuectl.units import plural, spell_duration
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
 REPORTED_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
 GROUPS = 5
 ONE_DOCUMENT = ("json", "jsonl", "name")
-LONGEST_ERROR = 100
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -193,10 +193,11 @@ def grouped(failed: Sequence[Job]) -> list[str]:
 
     groups: dict[str, list[Job]] = {}
     for job in failed:
-        groups.setdefault(fingerprint(_how(job), job.command, job.last_error), []).append(job)
+        groups.setdefault(fingerprint(describe_failure(job), job.command, job.last_error), []).append(job)
     found = sorted(groups.values(), key=len, reverse=True)
     lines = [
-        f"{len(jobs):,} × {_how(jobs[0])}{_last_line(jobs[0], ': ')}; e.g. {jobs[0].id}" for jobs in found[:GROUPS]
+        f"{len(jobs):,} × {describe_failure(jobs[0])}{last_error_line(jobs[0], ': ')}; e.g. {jobs[0].id}"
+        for jobs in found[:GROUPS]
     ]
     if len(found) > GROUPS:
         rest = sum(map(len, found[GROUPS:]))
@@ -211,48 +212,3 @@ def where_to_read(queue: Queue, failed: Sequence[Job]) -> str:
         if status is not None and status.st_size:
             return f"queuectl logs {job.id}"
     return f"queuectl show {failed[0].id}"
-
-
-def _how(job: Job) -> str:
-    if job.state == "cancelled":
-        return "cancelled"
-    return describe_outcome(job) or (job.dead_reason or "unknown").replace("_", " ")
-
-
-def _last_line(job: Job, before: str) -> str:
-    """Return the last line of the error, unless it only repeats how the attempt ended."""
-    lines = [line.strip() for line in (job.last_error or "").splitlines()]
-    lines = [line for line in lines if line and not line.startswith("hint:")]
-    last = lines[-1] if lines and job.state == "dead" else ""
-    return f"{before}{cut(last, LONGEST_ERROR)}" if last and last != _how(job) else ""
-
-
-def describe_end(job: Job, *, shows_output: bool = False) -> str:
-    """Say how a job ended, and why: "01J... completed in 3.2s", "01J... is dead after 4 attempts: exit code 1: no disk".
-
-    Args:
-        shows_output: what the command wrote was just shown; then only the error of one that was not started is added.
-    """
-    if job.state == "completed":
-        took = f" in {spell_duration(job.finished_at - job.started_at)}" if job.finished_at and job.started_at else ""
-        return f"{job.id} completed{took}"
-    if job.state == "cancelled":
-        return f"{job.id} was cancelled"
-    how = describe_outcome(job)
-    tries = f" after {plural(job.attempts, 'attempt')}" if job.attempts else ""
-    why = "" if shows_output and job.outcome != "failed_to_start" else _last_line(job, ": ")
-    return f"{job.id} is {job.state}{tries}: {how or job.dead_reason or 'unknown'}{why}"
-
-
-def describe_outcome(job: Job) -> str:
-    """Say how the last attempt ended, in a few words; empty when none did."""
-    last = next((e for e in reversed(job.history) if "exit_code" in e), None)
-    if last is None:
-        return ""
-    if "signal" in last:
-        return f"killed by {last['signal']}"
-    if last.get("timed_out"):
-        return "timed out"
-    if last.get("output_limit"):
-        return "wrote too much"
-    return f"exit code {last['exit_code']}"
