@@ -164,8 +164,6 @@ Read by queuectl:
   NO_COLOR         if not empty: no colour
   TERM             if "dumb": no colour
   COLUMNS          width of tables; default: the width of the terminal
-  PAGER            program that shows long texts on a terminal; default less;
-                   if empty: none
   NOTIFY_SOCKET    set by systemd; the supervisor reports its state there
 
 Each setting has a variable, which overrides config.yaml. For jobs, the

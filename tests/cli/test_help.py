@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from queuectl.cli.tree import COMMANDS
 from queuectl.cli.tree.topics import TOPICS
 from queuectl.executor.environment import PASSED, command_environment
 from queuectl.job.job import STATES
-from tests.cli.support import NOW, Jobs, Ran, Run
+from tests.cli.support import NOW, Jobs, Run
 
 WIDEST = 80
 
@@ -109,32 +108,6 @@ def test_the_lines_for_cron_are_command_lines() -> None:
     for line in lines:
         args = parse(shlex.split(line.removesuffix(">/dev/null"))[1:])
         assert args.quiet or args.handler.endswith("maintenance:run")
-
-
-@pytest.mark.parametrize(("pager", "is_paged"), [("sed s/^/paged:/", True), ("", False), ("no-such-pager", False)])
-def test_a_long_text_is_paged_on_a_terminal(
-    terminal: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, pager: str, is_paged: bool
-) -> None:
-    """By $PAGER; without one it is written as it is."""
-    monkeypatch.setenv("PAGER", pager)
-    shown = terminal("help", "environment").out
-    assert shown.startswith("paged:Read by" if is_paged else "Read by")
-    assert shown.count("paged:") == (shown.count("\n") if is_paged else 0)
-
-
-def test_what_fits_or_goes_into_a_pipe_is_not_paged(
-    terminal: Callable[..., Ran], queuectl: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PAGER", "sed s/^/paged:/")
-    assert "paged:" not in terminal("help", "cron").out
-    assert "paged:" not in queuectl("help", "environment").out
-
-
-def test_a_pager_that_is_left_early_is_no_failure(
-    terminal: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PAGER", "true")
-    assert terminal("help", "spool-format").code == 0
 
 
 def test_the_format_is_the_document_itself(cli: Run) -> None:

@@ -28,12 +28,11 @@ def run(args: Arguments, screen: Screen) -> int:
 
 
 def _show_topic(screen: Screen, name: str) -> int:
-    from queuectl.cli.pager import show
     from queuectl.cli.topics import TEXTS
 
     text = TEXTS[name]()
     if screen.format in ("json", "jsonl"):
         screen.json({"topic": name, "summary": TOPICS[name], "text": text})
     else:
-        show(screen, text)
+        screen.write(text)
     return 0
