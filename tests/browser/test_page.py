@@ -413,7 +413,7 @@ def test_a_server_that_was_restarted_counts_again_and_asks_again(person: Person,
     jobs.dead("d3")
     person.press("Retry 3 jobs")
     person.see("dialog", "Retry 4 jobs?")
-    person.see("dialog", "has counted again")
+    person.see("dialog", "counted the jobs again")
     assert jobs.queue.counts()["dead"] == 4
     person.press("Retry 4 jobs")
     person.see(".toast", "4 jobs queued again")
