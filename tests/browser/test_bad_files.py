@@ -70,7 +70,7 @@ def test_the_page_is_unharmed_by_bad_files(
     (web.home / "index.sqlite3").unlink()
     watched.wait_until(lambda: web.ask("GET", "/api/v1/jobs").status == 200, "there is an index again")
     asked += _answers(web, scene)
-    web.server.app.note_write()
+    web.server.app.writes.note_write()
     seen = web.get("/api/v1/snapshot")
     assert {state: count for state, count in seen["counts"].items() if count} == scene.real_counts()
     rejected = seen["rejected"]
