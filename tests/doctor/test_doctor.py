@@ -75,7 +75,7 @@ def test_a_healthy_home_of_ten_thousand_jobs_is_found_well(
 ) -> None:
     """Nothing on stdout, one line on stderr, exit 0; that every job was compared with the index shows in one that is wrong."""
     many_jobs(home)
-    assert queuectl() == (0, "", f"{len(CHECKS)} checks, all well\n")
+    assert queuectl() == (0, "", f"{len(CHECKS)} checks, no problems found\n")
     assert queuectl("-q") == (0, "", "")
     with contextlib.closing(sqlite3.connect(home / "index.sqlite3")) as database, database:
         database.execute("UPDATE jobs SET attempts = 2 WHERE id = 'ended-4711'")

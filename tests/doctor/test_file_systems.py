@@ -41,7 +41,7 @@ def set_flags(path: Path, flags: int) -> None:
 
 @pytest.mark.parametrize("name", ["spool/pending/first.json", "spool/done/done.json", "spool/dead"])
 def test_what_was_made_immutable_is_found(damaged: DamagedHome, name: str) -> None:
-    """A job that is due and can never be claimed is not "all well"."""
+    """A job that is due and can never be claimed is a problem."""
     path = damaged.path(name)
     assert damaged.findings("attributes") == []
     try:
@@ -104,7 +104,7 @@ def test_one_reason_is_told_once(damaged: DamagedHome, monkeypatch: pytest.Monke
     ran = damaged.doctor()
     assert ran.code == 1
     assert ran.out.count("spool/pending: Permission denied") == 1
-    assert "for the same reason it cannot be told" in " ".join(ran.out.split())
+    assert "for the same reason these checks could not be made" in " ".join(ran.out.split())
     assert "stranded, no-jobs" in " ".join(ran.out.split())
     checks = json.loads(damaged.doctor("--json").out)["checks"]
     assert {check["level"] for check in checks if check["name"] in ("stranded", "torn", "links")} == {"error"}
