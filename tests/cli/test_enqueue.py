@@ -374,7 +374,7 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
         ),
         (
             ["--command", "x", "--at", "25:00"],
-            '--at must be a time: "10m", "14:30", "tomorrow 02:00", "2026-11-24 14:30" or RFC 3339, not "25:00"',
+            '--at must be a time of day that exists (there is no 25:00), not "25:00"',
         ),
         (["--command", "x", "--delay", "1m", "--at", "2m"], "--delay and --at cannot be used together"),
         (

@@ -130,7 +130,7 @@ def test_a_supervisor_that_a_job_starts_is_ended_with_it_unless_it_may_stay(
     with other:
         job_id = s.queue.enqueue(start, leftovers=leftovers, env={"PYTHONPATH": s.environ["PYTHONPATH"]})
         s.wait_for(job_id, "completed")
-        assert f"started by job {job_id}, and ends with it, unless" in s.output(job_id).decode()
+        assert f"started by job {job_id} and ends with it, unless" in s.output(job_id).decode()
         assert other.has_supervisor() is (leftovers == "leave")
         ended = s.queue.get(job_id).history[-1].get("leftovers", {"processes": []})["processes"]
         assert any("worker start" in each["command"] for each in ended) is (leftovers == "end")

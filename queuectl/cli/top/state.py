@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 ORDERS = {
     "auto": "",
-    "priority": "in start order",
+    "priority": "as they start",
     "-created": "oldest first",
-    "updated": "most recently changed first",
+    "updated": "last changed first",
 }
 MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "pgup": -10, "pgdn": 10, "home": -(10**9), "g": -(10**9)}
 MOVES |= {"end": 10**9, "G": 10**9}

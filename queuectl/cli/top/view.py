@@ -36,7 +36,7 @@ HELP = """\
   c          cancel the selected job, after a question
   r          run it again now, without waiting for its time
   l, Enter   its log, as it comes; q goes back
-  t          another order: in start order, oldest first, most recently changed first
+  t          another order: as they start, oldest first, last changed first
   /          only jobs whose id, name or command contains a text; empty for all
   q, Ctrl-C  leave; jobs and workers go on
 
