@@ -111,7 +111,7 @@ def test_a_home_that_others_may_write_to_is_refused(tmp_path: Path, mode: int) -
     layout = Layout(str(tmp_path / "home"))
     layout.ensure()
     os.chmod(layout.home, mode)
-    with pytest.raises(NotAllowed, match="written by others") as caught:
+    with pytest.raises(NotAllowed, match="is writable by other users") as caught:
         layout.ensure()
     assert caught.value.hint == f"chmod 700 {layout.home}"
     os.chmod(layout.home, 0o755)
