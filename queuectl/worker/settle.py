@@ -229,7 +229,9 @@ class Verdicts:
         log(f"job {job.id} attempt {job.attempts} {event} {how} action={event}")
         if leftovers:
             words = describe_leftovers(leftovers) + (KEEP if event == "completed" else "")
-            self._log.warning(f"job {job.id} attempt {job.attempts} left running, and we ended, {words} action=end")
+            self._log.warning(
+                f"job {job.id} attempt {job.attempts} left processes running, which were ended: {words} action=end"
+            )
 
     def _close(self, finished: FinishedAttempt) -> None:
         finished.claim.close()
