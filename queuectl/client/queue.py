@@ -12,7 +12,7 @@ import os
 from queuectl.client.actions import JobActions
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
-from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut, UsageError
 from queuectl.job.fields import is_generated, is_id, refuse_expired, validate
 from queuectl.spool.awaited import AwaitedJobs
 from queuectl.spool.layout import Layout, default_home
@@ -114,6 +114,8 @@ class Queue(JobActions):
         """
         from queuectl.client.job_spec import Template
 
+        if isinstance(jobs, str) or hasattr(jobs, "keys"):
+            raise UsageError("enqueue_many takes a list of jobs, not one job", "for one job: enqueue")
         template = Template(fields, self.spool.clock.now(), check=check)
 
         def wanted() -> Iterator[Mapping[str, Any] | InvalidData]:
@@ -300,7 +302,7 @@ class Queue(JobActions):
 
         Args:
             state: of the jobs; running ones are never among them.
-            older_than: only jobs that have not changed for so long: "30d", a timedelta; or since: a datetime.
+            older_than: only jobs that have not changed for so long: "30d", a timedelta, seconds; or since: a datetime.
             output_only: remove only what they wrote.
             filters: queue, tag, batch, search, error, since as those of `list`.
 
@@ -312,6 +314,8 @@ class Queue(JobActions):
         from queuectl.spool.purge import Chosen, Removed, purge
 
         states, now, removed = states_of(state), self.spool.clock.now(), Removed()
+        if isinstance(older_than, (int, float)):
+            older_than = f"{older_than}s"
         if not states or "processing" in states:
             raise InvalidFilter("state", "running jobs are not purged: cancel them first")
         check_names(filters, known=CHOICE)

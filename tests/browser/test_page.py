@@ -328,6 +328,17 @@ def test_filter_page_and_share_the_address(person: Person, jobs: Jobs) -> None:
     person.see(".empty", 'no state "nonsense"')
 
 
+def test_a_few_that_are_ticked_run_again_without_a_question(person: Person, jobs: Jobs) -> None:
+    for number in range(3):
+        jobs.dead(f"d{number}")
+    page = person.sign_in("jobs?state=dead")
+    page.get_by_label("Tick all on this page").check()
+    person.see(".bulk", "3 ticked")
+    person.press("Retry")
+    person.see(".toast", "3 jobs queued again")
+    assert {jobs.queue.get(f"d{number}").state for number in range(3)} == {"pending"}
+
+
 def test_all_that_match_are_ticked_retried_and_changed(person: Person, jobs: Jobs, web: Served) -> None:
     for number in range(56):
         jobs.dead(f"d{number:02}")

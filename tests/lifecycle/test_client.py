@@ -7,7 +7,7 @@ import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -465,3 +465,20 @@ def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -
     supervision = read_supervision(s.queue)
     (reason,) = waits_for(s.queue.get(job_id), supervision, s.queue.spool.clock.now(), 3600)
     assert (reason.why, reason.words(0)) == (Why.DISK, f"the disk of {s.home} is full")
+
+
+@pytest.mark.parametrize("job", ["true", {"command": "true"}])
+def test_one_job_is_not_taken_for_many(queue: Queue, job: Any) -> None:
+    before = queue.counts()
+    with pytest.raises(UsageError, match="not one job"):
+        queue.enqueue_many(job)
+    assert queue.counts() == before
+
+
+@pytest.mark.parametrize("older_than", [3600, 3600.0, "3600", "1h"])
+def test_an_age_is_a_duration_also_as_a_number(queue: Queue, older_than: Any) -> None:
+    """A number was taken for an instant of the year 1970, so that nothing was ever old enough."""
+    job_id = queue.enqueue("true")
+    queue.cancel(job_id)
+    assert queue.purge(older_than=older_than).ids == []
+    assert queue.purge(older_than=0).ids == [job_id]

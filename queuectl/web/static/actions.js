@@ -169,7 +169,7 @@ export function doAll(target, note) {
   if (action === 'edit') return askPriority(target);
   if (action === 'retry' && count <= FEW && which.ids && !states.completed) {
     clear();
-    return act('bulk', () => bulk(target));
+    return S.busy.has('bulk') ? bulk(target) : act('bulk', () => bulk(target)); // the bar of ticked jobs is busy with this
   }
   const [word, means] = WORDS[action], jobs = many(count, 'job');
   const isGrave = count > FEW && (action !== 'retry' || states.completed > 0);
