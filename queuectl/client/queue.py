@@ -315,7 +315,9 @@ class Queue(JobActions):
 
         states, now, removed = states_of(state), self.spool.clock.now(), Removed()
         if isinstance(older_than, (int, float)):
-            older_than = f"{older_than}s"
+            from datetime import timedelta
+
+            older_than = timedelta(seconds=older_than)
         if not states or "processing" in states:
             raise InvalidFilter("state", "running jobs are not purged: cancel them first")
         check_names(filters, known=CHOICE)

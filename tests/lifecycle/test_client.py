@@ -482,3 +482,5 @@ def test_an_age_is_a_duration_also_as_a_number(queue: Queue, older_than: Any) ->
     queue.cancel(job_id)
     assert queue.purge(older_than=older_than).ids == []
     assert queue.purge(older_than=0).ids == [job_id]
+    queue.cancel(again := queue.enqueue("true"))
+    assert queue.purge(older_than=1e-5).ids == [again]
