@@ -2,8 +2,8 @@
 
     python docs/reference/generate.py            # a test fails when a page differs from what this would write
 
-commands.md comes from queuectl/cli/tree, settings.md from queuectl/config/settings.py, api.md and job.md from
-queuectl/web/openapi.json.
+commands.md comes from queuectl/cli/tree, settings.md from queuectl/config/settings.py, api.md from
+queuectl/web/routes.py, job.md from queuectl/web/answers.json.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
 from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
 from queuectl.client.job_view import DETAIL, ROW  # noqa: E402
 from queuectl.config.settings import SETTINGS  # noqa: E402
+from queuectl.web.routes import document  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,7 +117,7 @@ def _settings() -> Iterator[str]:
 
 
 def _api() -> Iterator[str]:
-    document = json.loads((ROOT / "queuectl/web/openapi.json").read_text(encoding="utf-8"))
+    api = json.loads(document())
     yield "# HTTP API"
     yield ""
     yield WRITTEN
@@ -127,7 +128,7 @@ def _api() -> Iterator[str]:
     yield ""
     yield "| request | meaning | parameters | status |"
     yield "|---|---|---|---|"
-    for path, operations in document["paths"].items():
+    for path, operations in api["paths"].items():
         for method, operation in operations.items():
             if "operationId" not in operation:
                 continue
@@ -190,8 +191,8 @@ array of problems), for one job and for many. For one job there is also `id`.
 
 
 def _job() -> Iterator[str]:
-    document = json.loads((ROOT / "queuectl/web/openapi.json").read_text(encoding="utf-8"))
-    schemas = document["components"]["schemas"]
+    api = json.loads(document())
+    schemas = api["components"]["schemas"]
     yield "# A job in JSON"
     yield ""
     yield WRITTEN

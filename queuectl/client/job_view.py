@@ -3,7 +3,7 @@
 Owns:       ROW and DETAIL, the members of a job in JSON. A list has rows; whatever is about one job has the detail.
 Guarantees: every member is always there, null where it has no value; a member of a row has the same name, type and
             value in the detail, except that a row holds the first 500 characters of a command and 1,000 of an error.
-Source:     docs/reference/job.md, which is written from web/openapi.json; a test compares all three.
+Source:     docs/reference/job.md, which is written from web/answers.json; a test compares all three.
 """
 
 from __future__ import annotations

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from queuectl.web.auth import AccessControl
     from queuectl.web.http_request import RequestHead
-    from queuectl.web.routes import Operation, Routes
 
 STREAMS = 32
 
@@ -58,12 +57,11 @@ class App:
         writes: counts the changes made through this server, so that a page sees its own changes at once.
     """
 
-    def __init__(self, queue: Queue, access: AccessControl, routes: Routes, boot: str) -> None:
+    def __init__(self, queue: Queue, access: AccessControl, boot: str) -> None:
         self.home = queue.layout.home
         self.layout = queue.layout
         self.clock = Clock()
         self.access = access
-        self.routes = routes
         self.index = Index(self.layout, boot, self.clock)
         self.writes = WriteCounter()
         self.status_cache = StatusCache(self.home, self.index, self.writes, self.clock)
@@ -96,9 +94,8 @@ class Request:
         about: ids and the like for the line in the log.
     """
 
-    def __init__(self, app: App, operation: Operation, head: RequestHead, params: dict[str, Any], body: Any) -> None:
+    def __init__(self, app: App, head: RequestHead, params: dict[str, Any], body: Any) -> None:
         self.app = app
-        self.operation = operation
         self.head = head
         self.params = params
         self.body = body
@@ -107,7 +104,7 @@ class Request:
     @property
     def queue(self) -> Queue:
         """The queue with the settings in force; for changes, a broken configuration is an error."""
-        return Queue(self.app.home) if self.operation.is_write else queue_for_reading(self.app.home)
+        return Queue(self.app.home) if self.head.is_write else queue_for_reading(self.app.home)
 
     def instant(self, name: str, given: object) -> float | None:
         """Read a point in time as the command line does: RFC 3339, how long ago, a day ..."""

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from queuectl.clock import Clock
     from queuectl.web.http_request import RequestHead
-    from queuectl.web.routes import Operation
     from queuectl.web.tokens import TokenFile
 
 WRONG_TOKENS = 10  # within
@@ -92,19 +91,19 @@ class AccessControl:
                 f"to allow it: queuectl web --allow-host {name}",
             )
 
-    def admit(self, head: RequestHead, operation: Operation) -> str:
+    def admit(self, head: RequestHead, *, is_open: bool) -> str:
         """Let a request pass, and return how it has shown that it may: bearer, cookie, none or open."""
         site = head.headers.get("sec-fetch-site", "none")
-        if operation.is_write or not operation.is_open:
+        if head.is_write or not is_open:
             self._check_site(head, site)
-        if operation.is_open:
-            self._check_type(head, operation)
+        if is_open:
+            self._check_type(head)
             return "open"
         how = self._authenticate(head)
-        if operation.is_write:
+        if head.is_write:
             if self.read_only:
                 raise Problem(403, READ_ONLY, "it was started with --read-only", title="read-only")
-            self._check_type(head, operation)
+            self._check_type(head)
             if how == "cookie":
                 self._check_write_token(head)
         return how
@@ -115,11 +114,11 @@ class AccessControl:
         if (origin is not None and origin.lower() not in ours) or site not in SAME:
             raise Problem(403, "this request comes from another site", title="other origin")
 
-    def _check_type(self, head: RequestHead, operation: Operation) -> None:
-        if not operation.is_write:
+    def _check_type(self, head: RequestHead) -> None:
+        if not head.is_write:
             return
         kind = head.headers.get("content-type")
-        if kind == "application/json" or (kind is None and operation.method == "DELETE" and not head.length):
+        if kind == "application/json" or (kind is None and head.method == "DELETE" and not head.length):
             return
         raise Problem(415, "Content-Type must be exactly application/json", TYPE_HINT)
 

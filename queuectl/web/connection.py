@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from queuectl.errors import InvalidData, QueueError
 from queuectl.job.strict_json import read_object
 from queuectl.web.app import Request
-from queuectl.web.handlers import HANDLERS
 from queuectl.web.http_request import ConnectionClosed, Transport
 from queuectl.web.response import Problem, Response, problem_of
+from queuectl.web.routes import find
 
 if TYPE_CHECKING:
     import socket
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from queuectl.web.app import App
     from queuectl.web.http_request import RequestHead
-    from queuectl.web.routes import Operation
+    from queuectl.web.operation import Operation
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
@@ -88,11 +88,11 @@ class Connection:
         operation, request, how = None, None, "-"
         try:
             self._app.access.check_host(head)
-            operation, places = self._app.routes.find(head.method, head.path)
-            how = self._app.access.admit(head, operation)
-            params = {**self._app.routes.query(operation, head.query), **places}
-            request = Request(self._app, operation, head, params, self._body(operation, body))
-            response = HANDLERS[operation.id](request)
+            operation, places = find(head.method, head.path)
+            how = self._app.access.admit(head, is_open=operation.is_open)
+            params = {**operation.query(head.query), **places}
+            request = Request(self._app, head, params, self._body(operation, body))
+            response = operation.handler(request)
         except Problem as problem:
             response = problem.response()
         except QueueError as error:
@@ -123,7 +123,7 @@ class Connection:
         if not is_object and len(value) != 1:
             raise Problem(400, "the body is not valid JSON: data follows its end")
         body = value if is_object else value[""]
-        self._app.routes.check_body(operation, body)
+        operation.check_body(body)
         return body
 
     def _note(

@@ -24,6 +24,7 @@ MAX_TARGET_CHARS = 8000
 MAX_BODY_BYTES = 1 << 20
 IDLE_S = 10.0
 REQUEST_S = 30.0
+WRITES = ("POST", "PUT", "DELETE")
 LINE = re.compile(rb"([A-Z]{1,16}) ([!-~]+) HTTP/(\d)\.(\d)")
 HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t\x80-\xff]*?)[ \t]*")
 ONCE = frozenset(
@@ -62,6 +63,11 @@ class RequestHead:
         self.is_last = is_last
         self.is_http10 = is_http10  # HTTP/1.0, which knows no chunks
         self.length = length
+
+    @property
+    def is_write(self) -> bool:
+        """Change something, by its method."""
+        return self.method in WRITES
 
 
 class Transport:

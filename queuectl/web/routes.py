@@ -1,161 +1,291 @@
-"""routes: openapi.json, read at start: the routes, and what a request may contain.
+"""routes: the table of all requests that the server answers.
 
-Owns:       openapi.json; matching paths; checking parameters and bodies.
-Guarantees: what is not documented does not exist: every route, parameter and member of a body comes from that file.
-Fails with: Problem, with a pointer to each fault.
+Owns:       OPERATIONS. openapi.json and docs/reference/api.md are made from it; requests are checked by it.
+Guarantees: what is not in the table does not exist: no other path, parameter or member of a body is accepted.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import re
-from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
-from queuectl.web.response import Problem
-from queuectl.web.schema import faults
+from queuectl.job.job import STATES
+from queuectl.web import (
+    bulk,
+    configuration,
+    jobs,
+    legacy_api,
+    metrics,
+    output,
+    queue_status,
+    static_files,
+    stats,
+    workers,
+)
+from queuectl.web.openapi import document_of
+from queuectl.web.operation import (
+    CHANGES,
+    FLAG,
+    ID,
+    JOB,
+    TEXT,
+    Answer,
+    Field,
+    Operation,
+    checked,
+    choice,
+    integer,
+    list_of,
+    matching,
+    members,
+    one_or_many,
+)
+from queuectl.web.plain_file import MOST_BYTES
+from queuectl.web.response import TEXT as TEXT_TYPE
+from queuectl.web.response import Problem, Response, encode
 
 if TYPE_CHECKING:
-    from typing import Any
-
-PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "openapi.json")
+    from queuectl.web.app import Request
 
 
-class Operation:
-    """One method of one path.
-
-    Attributes:
-        is_open: needs no token.
-        is_write: changes something.
-        body: the schema of the body; None when it has none.
-    """
-
-    def __init__(self, method: str, path: str, spec: dict[str, Any]) -> None:
-        self.method = method
-        self.path = path
-        self.id: str = spec["operationId"]
-        self.is_open = spec["security"] == []
-        self.is_write = method in ("POST", "PUT", "DELETE")
-        self.parameters = {p["name"]: p for p in spec.get("parameters", ())}
-        body = spec.get("requestBody")
-        self.body: dict[str, Any] | None = body and body["content"]["application/json"]["schema"]
-        self.needs_body = bool(body and body["required"])
+def openapi(_request: Request) -> Response:
+    """Return the document of the API."""
+    return Response(200, document())
 
 
-class Routes:
-    """The whole document.
-
-    Attributes:
-        text: the file itself.
-        operations: all of them, in the order of the file.
-    """
-
-    def __init__(self, path: str = PATH) -> None:
-        with open(path, "rb") as file:
-            self.text = file.read()
-        document = json.loads(self.text)
-        self.schemas: dict[str, Any] = document["components"]["schemas"]
-        self.operations = [
-            Operation(method.upper(), path, spec)
-            for path, methods in document["paths"].items()
-            for method, spec in methods.items()
-        ]
-        # A word of its own comes before a parameter: /jobs/{id} after /jobs/search, were there one.
-        self._by_path: dict[str, list[Operation]] = {}
-        for operation in sorted(self.operations, key=lambda each: each.path.count("{")):
-            self._by_path.setdefault(operation.path, []).append(operation)
-        self._patterns = [
-            (re.compile(re.sub(r"\\\{\w+\\\}", "([^/]+)", re.escape(path))), operations)
-            for path, operations in self._by_path.items()
-        ]
-
-    def find(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
-        """Return the operation that a request means, with the parameters in its path.
-
-        Raises:
-            Problem: there is none.
-        """
-        for pattern, operations in self._patterns:
-            found = pattern.fullmatch(path)
-            if found is None:
-                continue
-            names = re.findall(r"\{(\w+)\}", operations[0].path)
-            places = dict(zip(names, (decode(part) for part in found.groups()), strict=True))
-            if any(faults(operations[0].parameters[n]["schema"], text, self.schemas) for n, text in places.items()):
-                continue
-            for operation in operations:
-                if operation.method == ("GET" if method == "HEAD" else method):
-                    return operation, places
-            allowed = [operation.method for operation in operations]
-            allow = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
-            raise Problem(
-                405, f"{method} is not allowed for this address", f"allowed: {allow}", headers={"Allow": allow}
-            )
-        raise Problem(404, "there is nothing at this address", "the API is described at /api/v1/openapi.json")
-
-    def query(self, operation: Operation, text: str) -> dict[str, Any]:
-        """Return the parameters of a query string.
-
-        Raises:
-            Problem: one is unknown, stands there twice, or holds what it may not.
-        """
-        known = {name: p["schema"] for name, p in operation.parameters.items() if p["in"] == "query"}
-        made: dict[str, Any] = {}
-        wrong: list[tuple[str, str, str | None]] = []
-        for pair in text.split("&") if text else ():
-            name, _, value = (decode(part.replace("+", " ")) for part in pair.partition("="))
-            if name not in known:
-                near = get_close_matches(name, known, 1)
-                hint = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(known) or 'none'}"
-                wrong.append((f"?{name}", f'unknown parameter "{name}"', hint))
-            elif name in made:
-                wrong.append((f"?{name}", f'"{name}" stands there twice', None))
-            else:
-                made[name] = typed(known[name], value)
-                wrong += [
-                    (f"?{name}", f'"{name}" {words}', hint) for _, words, hint in faults(known[name], made[name], {})
-                ]
-        if wrong:
-            raise Problem(400, "; ".join(detail for _, detail, _ in wrong[:3]), wrong[0][2], errors=wrong)
-        return made
-
-    def check_body(self, operation: Operation, body: object) -> None:
-        """Refuse a body that is not what the operation takes."""
-        wrong = faults(operation.body or {}, body, self.schemas)
-        if wrong:
-            told = [(pointer, f"{name_of(pointer)} {words}", hint) for pointer, words, hint in wrong]
-            raise Problem(422, "; ".join(detail for _, detail, _ in told[:3]), told[0][2], errors=told)
+@lru_cache(maxsize=1)
+def document() -> bytes:
+    """Return openapi.json."""
+    return encode(document_of(OPERATIONS))
 
 
-def name_of(pointer: str) -> str:
-    """Return what a pointer into the body leads to as a word for a sentence: priority, ids[3], the body."""
-    above, _, last = pointer.rpartition("/")
-    if last.isdigit():
-        return f"{above.rpartition('/')[2] or 'body'}[{last}]"
-    return last or "the body"
-
-
-def decode(text: str) -> str:
-    """Undo percent-encoding, once.
+def find(method: str, path: str) -> tuple[Operation, dict[str, str]]:
+    """Return the operation that a request means, with the parameters in its path.
 
     Raises:
-        Problem: what comes out is no text.
+        Problem: there is none.
     """
-    try:
-        made = unquote_to_bytes(text).decode("utf-8")
-    except UnicodeDecodeError:
-        raise Problem(400, "the address holds bytes that are not UTF-8") from None
-    if "\0" in made:
-        raise Problem(400, "the address holds the character NUL")
-    return made
+    found = [(operation, places) for operation in _BY_PLACES if (places := operation.places(path)) is not None]
+    if not found:
+        raise Problem(404, "there is nothing at this address", "the API is described at /api/v1/openapi.json")
+    for operation, places in found:
+        if operation.method == ("GET" if method == "HEAD" else method):
+            return operation, places
+    allowed = [operation.method for operation, _ in found]
+    allow = ", ".join([*allowed, "HEAD"] if "GET" in allowed else allowed)
+    raise Problem(405, f"{method} is not allowed for this address", f"allowed: {allow}", headers={"Allow": allow})
 
 
-def typed(schema: dict[str, Any], text: str) -> Any:
-    """Return a parameter's text as its type; as text where it is none."""
-    if schema["type"] == "integer" and re.fullmatch(r"-?[0-9]{1,18}", text):
-        return int(text)
-    if schema["type"] == "boolean" and text in ("true", "false"):
-        return text == "true"
-    return text
+# --- parameters and members that several operations have
+
+JOB_ID = Field("id", ID, "the job's id")
+KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
+FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
+ALL_OR = Field("limit", integer(1), "maximum number of jobs; default all. The header X-QueueCTL-Total has the total")
+ONE_QUEUE = Field("queue", TEXT, "only jobs of this queue")
+SORTS = ("updated", "-updated", "created", "-created", "priority", "-priority", "run_at", "-run_at", "id", "-id")
+FILTERS = (
+    Field("state", TEXT, "a comma list of states; pending includes held; default: all"),
+    ONE_QUEUE,
+    Field("tag", TEXT, "only jobs with this tag"),
+    Field("batch", TEXT, "only jobs of this batch"),
+    Field("q", TEXT, "only jobs whose id, name or command contains this"),
+    Field("error", FINGERPRINT, "only jobs whose last error has this fingerprint"),
+    Field(
+        "since",
+        TEXT,
+        "only jobs changed since this time: RFC 3339, a duration ago (2h), or a form of the command line (yesterday)",
+    ),
+    Field("until", TEXT, "only jobs not changed after this time"),
+)
+FILTER = members(*(field._replace(kind=TEXT) for field in FILTERS), least=1)
+IF_STATE = Field(
+    "if_state", list_of(choice(*STATES)), "states that the caller accepts; 409 if the job is in another state"
+)
+SET = Field("set", CHANGES)
+TOKEN = checked(
+    {"type": "string", "minLength": 1, "maxLength": 200},
+    lambda value: None if isinstance(value, str) and 1 <= len(value) <= 200 else "a text of 1 to 200 characters",
+)
+VALUE = Field(
+    "value",
+    checked(
+        {"type": ["string", "number", "array", "null"], "items": {"type": "integer"}},
+        lambda value: "a string, a number, a list or null" if isinstance(value, (bool, dict)) else None,
+    ),
+    is_required=True,
+)
+ABOUT_BULK = (
+    "First count: `dry_run` with `ids` or `filter` changes nothing, counts exactly and returns a `selection`. "
+    "Then act: send the same action with that `selection`. It changes only the counted jobs, at most `limit` in "
+    "one request, for about 20 seconds. Repeat the request with the selection until `left` is 0. Instead of a "
+    "selection, send `ids`, or a `filter` with `expected`, the exact number of matching jobs. If `left` is then "
+    "not 0, continue with the `selection` of the answer, so that newly matching jobs are not included. A selected "
+    "job that does not match any more is not changed; it is listed in `unchanged`. A filter without a state "
+    "selects the jobs that the action is for: retry selects failed and dead jobs, cancel selects jobs that have "
+    "not ended. A retry runs completed or cancelled jobs again only if the filter names that state, or if they "
+    "are named by id. Selections are kept in memory for half an hour after their last use. Afterwards, and after "
+    "a restart of the server, the answer is 410."
+)
+ETAG = (("ETag", "string", "send it back as If-None-Match"),)
+
+
+def json(schema: str, description: str = "OK", *, status: int = 200) -> dict[int, Answer]:
+    """JSON; `schema` is a name in answers.json."""
+    return {status: Answer(schema, description)}
+
+
+def conditional(schema: str) -> dict[int, Answer]:
+    """JSON with an ETag; 304 if the client has it."""
+    return {200: Answer(schema, headers=ETAG)}
+
+
+def text(description: str, *kinds: str) -> dict[int, Answer]:
+    """An answer that is not JSON."""
+    return {200: Answer("", description, kinds or (TEXT_TYPE,))}
+
+
+# --- the table
+
+# fmt: off
+OPERATIONS = (
+    Operation("page", "GET", "/", static_files.page, "The page",
+        answers=text("The page; it holds no data", "text/html"), problems=(404,), is_open=True),
+    Operation("asset", "GET", "/{file}", static_files.asset, "A file of the page",
+        fields=(Field("file", choice(*static_files.ASSETS), "name of a file of the page"),),
+        answers=text("A static file", "text/css", "text/javascript", "image/svg+xml"), is_open=True),
+    Operation("livez", "GET", "/livez", queue_status.livez, "Check that the web process answers", answers=json("Alive"), is_open=True),
+    Operation("healthz", "GET", "/healthz", queue_status.healthz, "Health of the queue, with every check",
+        answers={**json("Health", "pass or warn"), **json("Health", "fail", status=503)}),
+    Operation("metrics", "GET", "/metrics", metrics.metrics, "Metrics for Prometheus", answers=text("Prometheus text format 0.0.4")),
+    Operation("openapi", "GET", "/api/v1/openapi.json", openapi, "This document", answers=json("AnyObject")),
+    Operation("session", "GET", "/api/v1/session", static_files.session, "Check the cookie or token", answers=json("Session")),
+    Operation("login", "POST", "/api/v1/session", static_files.login, "Sign in with the token; sets a cookie",
+        body=members(Field("token", TOKEN, is_required=True)),
+        answers=json("SignedIn", "Sets the HttpOnly, SameSite=Strict cookie"), problems=(401, 429), is_open=True),
+    Operation("logout", "DELETE", "/api/v1/session", static_files.logout, "Sign out; deletes the cookie",
+        answers=json("SignedOut"), is_open=True),
+    Operation("snapshot", "GET", "/api/v1/snapshot", queue_status.snapshot, "All data for a refresh of the page",
+        answers=conditional("Snapshot")),
+
+    # --- jobs
+    Operation("list_jobs", "GET", "/api/v1/jobs", jobs.list_jobs, "List jobs, in pages",
+        fields=(*FILTERS, Field("sort", choice(*SORTS), "default: updated, the last changed first"),
+            Field("limit", integer(1, 500), "default 50"), Field("cursor", TEXT, "cursor from the page before")),
+        answers=conditional("JobPage")),
+    Operation("enqueue", "POST", "/api/v1/jobs", jobs.enqueue, "Enqueue one job (an object) or up to 1,000 (an array)",
+        fields=(Field("dry_run", FLAG, "only check the job; returns what would be stored, and the equivalent command"),),
+        body=one_or_many(JOB, 1000),
+        answers={
+            **json("Checked", "dry_run: the job is valid"),
+            201: Answer("Enqueued", "The jobs are durable. Of an array, some can be refused; 422 if none was accepted",
+                headers=(("Location", "string", "of the job, if there is one"),)),
+        }, problems=(409,)),
+    Operation("job", "GET", "/api/v1/jobs/{id}", jobs.show, "All details of a job", fields=(JOB_ID,), answers=conditional("Detail"), problems=(422,)),
+    Operation("delete_job", "DELETE", "/api/v1/jobs/{id}", jobs.act("delete"),
+        "Delete a job and its output; a running job is cancelled first", fields=(JOB_ID,), answers=json("Action"), problems=(409,)),
+    Operation("output", "GET", "/api/v1/jobs/{id}/output", output.output, "Output of an attempt",
+        fields=(JOB_ID, Field("attempt", integer(1, 1000000), "default: the newest"),
+            Field("lines", integer(0, 5000), "start with the last N lines, but not before `from`"),
+            Field("from", integer(0, 1 << 53), "start at this byte; default 0"),
+            Field("limit", integer(1, MOST_BYTES), f"maximum number of bytes; default {MOST_BYTES}"),
+            Field("follow", FLAG, "continue until the attempt has ended"),
+            Field("download", FLAG, "the whole file, as an attachment")),
+        answers={200: Answer("",
+            "Bytes, at most 256 KiB unless follow or download is set. With follow, a chunked stream that ends with the attempt. The bytes "
+            "are unchanged output of the command. They can be invalid UTF-8 and contain escape sequences.",
+            (TEXT_TYPE, output.BINARY),
+            (("X-QueueCTL-Attempt", "integer", "which attempt"),
+             ("X-QueueCTL-From", "integer", "offset of the first byte of this answer"),
+             ("X-QueueCTL-Size", "integer", "bytes written so far"),
+             ("X-QueueCTL-Ended", "string", "true when the attempt has ended, so that nothing will be added")))}, problems=(422,)),
+    Operation("cancel_job", "POST", "/api/v1/jobs/{id}/cancel", jobs.act("cancel"),
+        "Cancel a job: a running job is killed, a waiting job never starts. A job that has ended is not changed: `unchanged`",
+        fields=(JOB_ID,), body=members(IF_STATE), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("retry_job", "POST", "/api/v1/jobs/{id}/retry", jobs.act("retry"),
+        "Run a job now: a job that has ended gets all its retries again, a waiting job starts without delay. `set` changes fields first. "
+        "An `expires_at` that has passed is removed",
+        fields=(JOB_ID,), body=members(SET, IF_STATE), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("hold_job", "POST", "/api/v1/jobs/{id}/hold", jobs.act("hold"), "Prevent a waiting job from starting",
+        fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("release_job", "POST", "/api/v1/jobs/{id}/release", jobs.act("release"), "Release a held job",
+        fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("edit_job", "POST", "/api/v1/jobs/{id}/edit", jobs.act("edit"), "Change the fields of a waiting job",
+        fields=(JOB_ID,), body=members(SET._replace(is_required=True)), answers=json("Action"), problems=(409,)),
+    Operation("bulk", "POST", "/api/v1/bulk", bulk.bulk, "Do one action to many jobs", description=ABOUT_BULK,
+        body=members(
+            Field("action", choice("retry", "cancel", "delete", "hold", "release", "edit"), is_required=True),
+            Field("ids", list_of(ID, 10000)),
+            Field("selection", matching("^[0-9a-f]{16}$", "16 hexadecimal digits"),
+                "selection from an earlier answer: the counted jobs that are left"),
+            Field("filter", FILTER, "selects jobs, like the parameters of GET /api/v1/jobs"),
+            Field("expected", integer(0), "with a filter: exact number of matching jobs; 409 with `matched` if the number differs"),
+            Field("limit", integer(1, bulk.MOST), f"maximum number of jobs in this request; default {bulk.MOST}"),
+            SET, Field("dry_run", FLAG, "change nothing; count exactly and return a selection")),
+        answers=json("BulkAction"), problems=(409, 410)),
+    Operation("dead_groups", "GET", "/api/v1/dead/groups", jobs.dead_groups,
+        "Dead jobs grouped by similar errors, the largest group first",
+        fields=(Field("since", TEXT, "only jobs that died since this time"),
+            Field("limit", integer(1, 500), "maximum number of groups; default 50")),
+        answers=conditional("Groups")),
+
+    # --- workers
+    Operation("list_workers", "GET", "/api/v1/workers", workers.show, "The supervisor and its workers", answers=json("Workers")),
+    Operation("start_workers", "POST", "/api/v1/workers", workers.start, "Add workers; starts a supervisor if none is running",
+        description="Takes up to some seconds. The default of count is 1.", body=members(Field("count", integer(1, 64))),
+        answers=json("Started", "Ready to run jobs", status=201), problems=(409,)),
+    Operation("scale_workers", "POST", "/api/v1/workers/scale", workers.scale, "Set the number of workers",
+        body=members(Field("count", integer(0, 64), is_required=True)), answers=json("Scaled"), problems=(409,)),
+    Operation("stop_workers", "POST", "/api/v1/workers/stop", workers.stop,
+        "Stop one worker or all after their jobs have ended; with `now`, kill the commands and move the jobs back",
+        body=members(Field("id", TEXT), Field("now", FLAG)),
+        answers=json("Started", "The workers will stop after their jobs. Without a supervisor, `workers` is empty"), problems=(404,)),
+    Operation("restart_workers", "POST", "/api/v1/workers/restart", workers.restart,
+        "Replace one worker after its job has ended, or restart the supervisor after all jobs have ended",
+        body=members(Field("id", TEXT)), answers=json("Started"), problems=(404, 409)),
+    Operation("worker_log", "GET", "/api/v1/workers/{id}/log", workers.log, "The last lines of a worker's log",
+        fields=(Field("id", matching("^(supervisor|worker-[0-9]{1,4})$", "worker-1 …, or supervisor"), "worker-1 …, or supervisor"),
+            Field("lines", integer(0, 5000), f"default {workers.LOG_LINES}")),
+        answers=text("at most 256 KiB")),
+
+    # --- settings and figures
+    Operation("config", "GET", "/api/v1/config", configuration.show, "All settings with their values and sources",
+        answers=json("Settings")),
+    Operation("set_config", "PUT", "/api/v1/config/{key}", configuration.change,
+        "Change a setting in config.yaml; running workers use it at once",
+        fields=(KEY,), body=members(VALUE), answers=json("SettingChanged")),
+    Operation("unset_config", "DELETE", "/api/v1/config/{key}", configuration.unset, "Reset a setting to its default",
+        fields=(KEY,), answers=json("SettingChanged")),
+    Operation("stats", "GET", "/api/v1/stats", stats.stats, "Throughput, waiting times and run times over time",
+        fields=(Field("window", choice(*stats.WINDOWS), "default 1h; steps of 1 minute, 10 minutes, 1 hour"), ONE_QUEUE),
+        answers=conditional("Stats")),
+    Operation("events", "GET", "/api/v1/events", static_files.events, "Stream of events",
+        answers=text("A chunked stream of JSON objects, one a line: event, id, state and details. Every 10 s it sends {}, so that a "
+            "broken connection is detected. The stream ends with the supervisor.", static_files.LINES)),
+
+    # --- the paths of the original version
+    Operation("old_status", "GET", "/api/status", legacy_api.status, "As `queuectl status --json`", answers=json("AnyObject")),
+    Operation("old_jobs", "GET", "/api/jobs", legacy_api.list_jobs, "As `queuectl list --json`",
+        fields=(Field("state", TEXT, "a comma list"), ALL_OR), answers=json("Rows")),
+    Operation("old_enqueue", "POST", "/api/jobs", jobs.enqueue, "Enqueue one job", body=JOB,
+        answers=json("Enqueued", status=201), problems=(409,)),
+    Operation("old_dlq", "GET", "/api/dlq", legacy_api.dlq, "As `queuectl dlq list --json`", fields=(ALL_OR,), answers=json("Rows")),
+    Operation("old_job", "GET", "/api/jobs/{id}", jobs.show, "A job", fields=(JOB_ID,), answers=conditional("Detail"), problems=(422,)),
+    Operation("old_delete", "DELETE", "/api/jobs/{id}", jobs.act("delete"), "Delete a job",
+        fields=(JOB_ID,), answers=json("Action"), problems=(409,)),
+    Operation("old_retry", "POST", "/api/jobs/{id}/retry", jobs.act("retry"), "Run a job again",
+        fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("old_workers", "GET", "/api/workers", legacy_api.list_workers, "As `queuectl worker list --json`",
+        answers=json("WorkerRows")),
+    Operation("old_start", "POST", "/api/workers", workers.start, "Add workers", body=members(Field("count", integer(1, 64))),
+        answers=json("Started", status=201), problems=(409,)),
+    Operation("old_stop", "DELETE", "/api/workers/{id}", workers.stop_named, "Stop a worker after its job has ended",
+        fields=(Field("id", matching("^(worker-)?[0-9]{1,4}$", "worker-1, or 1"), "worker-1, or 1"),), answers=json("Started")),
+    Operation("old_config", "GET", "/api/config", configuration.by_name, "All settings by name", answers=json("AnyObject")),
+    Operation("old_set_config", "PUT", "/api/config/{key}", configuration.change, "Change a setting",
+        fields=(KEY,), body=members(VALUE), answers=json("SettingChanged")),
+)
+# fmt: on
+_BY_PLACES = sorted(
+    OPERATIONS, key=lambda operation: len(operation.in_path)
+)  # a fixed path comes before one with a parameter

@@ -13,7 +13,6 @@ from queuectl.errors import UsageError
 from queuectl.web.app import App
 from queuectl.web.auth import AccessControl, names_of
 from queuectl.web.http_server import Server, listen
-from queuectl.web.routes import Routes
 from queuectl.web.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def build(queue: Queue, options: ServeOptions) -> Server:
     host, port = server.address or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
     access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
-    server.app = App(queue, access, Routes(), secrets.token_hex(4))
+    server.app = App(queue, access, secrets.token_hex(4))
     return server
 
 

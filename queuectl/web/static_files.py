@@ -1,4 +1,4 @@
-"""static_files: the page itself, sign-in and sign-out, openapi.json, and the event stream."""
+"""static_files: the page itself, sign-in and sign-out, and the event stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from queuectl.control_client import connect
 from queuectl.errors import NoSupervisor
 from queuectl.spool.layout import shorten
 from queuectl.version import __version__
-from queuectl.web.response import JSON, Problem, Response, Stream, encode, ok
+from queuectl.web.response import Problem, Response, Stream, encode, ok
 
 if TYPE_CHECKING:
     import socket
@@ -29,12 +29,13 @@ KINDS = {
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
+ASSETS = tuple(sorted(name for name in os.listdir(STATIC) if name.rpartition(".")[2] in KINDS and name != INDEX))
 ALIVE_S = 10.0
 LINES = "application/x-ndjson"
 
 
 def _static(request: Request, name: str) -> Response:
-    """Return a file of the fixed table (the choices of /{file} in openapi.json), packed for who can unpack it."""
+    """Return INDEX or one of ASSETS, packed for who can unpack it."""
     kind = KINDS[name.rpartition(".")[2]]
     path = f"{STATIC}/{name}"
     try:
@@ -63,11 +64,6 @@ def page(request: Request) -> Response:
 def asset(request: Request) -> Response:
     """Return what the page needs."""
     return _static(request, request.params["file"])
-
-
-def openapi(request: Request) -> Response:
-    """Return the document of the API."""
-    return Response(200, request.app.routes.text, JSON)
 
 
 def session(request: Request) -> Response:

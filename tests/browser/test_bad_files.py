@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 
 from queuectl.job.job import STATES
 from queuectl.spool.layout import job_id_of
-from queuectl.web.routes import Routes
+from queuectl.web.routes import OPERATIONS
 from tests.support.bad_entries import BAD_NAMES
 from tests.support.home_with_bad_entries import HomeWithBadEntries
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.supervised import Supervised
     from tests.web.support import Served
 
-PLAIN = [each for each in Routes().operations if each.method == "GET" and "{" not in each.path and each.id != "events"]
+PLAIN = [each for each in OPERATIONS if each.method == "GET" and "{" not in each.path and each.id != "events"]
 VIEWS = ("overview", "jobs", "jobs?state=dead", "jobs/good-001", "jobs/x-bom", "dead", "workers", "config", "health")
 WIDTHS = (1280, 320)
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator
 
 from queuectl.client.queue import Queue
-from queuectl.web.routes import Routes
+from queuectl.web.routes import document
 from queuectl.web.serve import ServeOptions, build
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-DOCUMENT = json.loads(Routes().text)
+DOCUMENT = json.loads(document())
 EVERYWHERE = {400, 405, 408, 414, 421, 431}  # as the document's description says
 PATIENCE_S = 20.0
 

@@ -11,7 +11,7 @@ import pytest
 from queuectl.errors import InvalidData, NotAllowed, UsageError
 from queuectl.spool.layout import Layout
 from queuectl.web import tokens
-from queuectl.web.routes import Routes
+from queuectl.web.routes import OPERATIONS
 from queuectl.web.serve import ServeOptions
 from tests.web.support import Served
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-OPERATIONS = Routes().operations
 CLOSED = [operation for operation in OPERATIONS if not operation.is_open]
 JSON = {"Content-Type": "application/json"}
 

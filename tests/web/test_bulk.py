@@ -43,6 +43,7 @@ def test_what_is_confirmed_is_counted_exactly(home: Path, serve: Callable[..., S
     web = serve()
     wanted = [{"command": "true", "queue": "q"}] * 12_500
     assert len([*Queue(home).enqueue_many(wanted)]) == 12_500
+    web.queue.catch_up()
     shown = web.get("/api/v1/jobs?queue=q&q=true&limit=1")
     assert (shown["total"], shown["total_is_exact"]) == (10_000, False)
     target = {"action": "delete", "filter": {"queue": "q", "q": "true"}}

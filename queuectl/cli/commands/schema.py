@@ -13,9 +13,9 @@ def run(args: Arguments, screen: Screen) -> int:
     if args.what == "openapi":
         import json
 
-        from queuectl.web.routes import Routes
+        from queuectl.web.routes import document
 
-        screen.json(json.loads(Routes().text))
+        screen.json(json.loads(document()))
         return 0
     from queuectl import json_schema
 
