@@ -16,7 +16,7 @@ from queuectl.cli.job_options import wait_timeout
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
 from queuectl.errors import Conflict, InvalidData, QueueError
-from queuectl.job.fields import describe_misspelt, misspelt, refuse_expired, validate
+from queuectl.job.fields import refuse_expired, validate
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -66,8 +66,6 @@ class Intake:
             try:
                 if isinstance(found, InvalidData):
                     raise found
-                for field, meant in misspelt(found).items():
-                    self._screen.warn(f"{f'line {number}: ' if number else ''}{describe_misspelt(field, meant)}")
                 job = self._template.job(found)
                 for warning in self._template.warnings():
                     self._screen.warn(f"{f'line {number}: ' if number else ''}{warning}")

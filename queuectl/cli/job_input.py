@@ -142,7 +142,8 @@ def _job(number: int, line: bytes) -> Iterator[Found]:
     elif line.strip():
         found = _read(line)
         if isinstance(found, InvalidData):
-            found = InvalidData(str(found).replace("the job is not valid: line 1, ", "", 1), excerpt=found.excerpt)
+            message = str(found).replace("the job is not valid: line 1, ", "", 1)
+            found = InvalidData(message, found.hint, found.excerpt)
         yield number, found
 
 

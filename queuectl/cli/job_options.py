@@ -10,6 +10,7 @@ import os
 
 from queuectl.command_location import StartCheck, absolute, here, is_utf8, path_of
 from queuectl.errors import InvalidData, UsageError
+from queuectl.job.fields import refuse_misspelt
 from queuectl.job.job_file import parse
 from queuectl.job.strict_json import is_json
 from queuectl.spool.enqueue import Checked
@@ -204,7 +205,7 @@ def read(data: bytes) -> Fields:
         InvalidData: with line, column and caret.
     """
     try:
-        record = parse(data)
+        record = parse(data, refuse_misspelt)
     except InvalidData as error:
         message = str(error).replace("not a valid job: ", "the job is not valid: ", 1)
         raise InvalidData(message, error.hint, error.excerpt) from None

@@ -13,7 +13,16 @@ import os
 
 from queuectl.clock import END_S, FIRST_S, spell
 from queuectl.errors import did_you_mean
-from queuectl.job.fields import EDITABLE, FIELDS, LONGEST_S, MEANT, InvalidField, UnknownField, misspelt, spell_value
+from queuectl.job.fields import (
+    EDITABLE,
+    FIELDS,
+    LONGEST_S,
+    InvalidField,
+    UnknownField,
+    meant_by,
+    refuse_misspelt,
+    spell_value,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +148,7 @@ def check_names(names: Iterable[object]) -> None:
     """Raise UnknownField for a keyword that is no field of a job."""
     for name in names:
         if name not in KNOWN:
-            meant = MEANT.get(str(name))
+            meant = meant_by(str(name))
             near = f'; did you mean "{meant}"?' if meant else did_you_mean(str(name), KNOWN)
             hint = None if near else "to add a custom field, pass a mapping of fields that includes the command"
             raise UnknownField(str(name), f'unknown field "{name}"{near}', hint)
@@ -161,8 +170,7 @@ def _written(job: Any) -> dict[str, Any]:
 
 def _checked_mapping(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of which none looks misspelt; others that QueueCTL does not know are the author's own."""
-    for field, meant in misspelt(name for name in fields if name not in SHORT).items():
-        raise UnknownField(field, f'unknown field "{field}"; did you mean "{meant}"?')
+    refuse_misspelt({name: value for name, value in fields.items() if name not in SHORT})
     return {**fields}
 
 

@@ -17,7 +17,7 @@ from queuectl.units import LONGEST_S as LONGEST_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
     from typing import Any
 
     Fields = dict[str, Any]
@@ -277,8 +277,49 @@ FIELDS: dict[str, Check] = {
     "created_at": instant,
     "updated_at": instant,
 }
-MEANT = {"delay": "run_at", "retries": "max_retries", "unique": "unique_key", "cmd": "command"}  # not alike in letters
 EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
+
+# Names that a field is often given: those of options of `enqueue`, and those that other queues use. Written without - and _.
+OTHER_NAMES = {
+    "argv": "args arguments",
+    "backoff_base": "backoff",
+    "backoff_jitter": "jitter",
+    "command": "cmd cmdline commandline",
+    "cwd": "chdir dir directory workdir workingdir workingdirectory",
+    "env": "environ environment envs envvars passenv",
+    "expires_at": "deadline expire expires expiration expiry ttl",
+    "kill_after": "grace graceperiod",
+    "max_retries": "maxattempts maxretry maxtries retries retry tries",
+    "priority": "prio",
+    "queue": "queuename",
+    "run_at": "at delay eta notbefore runafter schedule scheduledat scheduledfor startat",
+    "tags": "label labels tag",
+    "timeout": "maxruntime timelimit",
+    "unique_key": "idempotencykey unique",
+    "after": "dependencies dependson",
+    "lock": "locks mutex",
+}
+LABELS = (
+    "id",
+    "name",
+    "batch",
+    "tags",
+    "state",
+    "attempts",
+    "created_at",
+    "updated_at",
+)  # do not change how a job runs
+RUNS = frozenset(FIELDS).difference(LABELS)
+HOW = {
+    "run_at": 'run_at is an instant, such as "2026-12-01T02:00:00Z"; on the command line: --at or --delay',
+    "expires_at": 'expires_at is an instant, such as "2026-12-01T02:00:00Z"; on the command line: --expires',
+}
+ALIKE = 0.81  # how alike two names are that differ by a slip
+_plain = {name.replace("_", ""): name for name in FIELDS}
+_other = {other: name for name, others in OTHER_NAMES.items() for other in others.split()}
+# Short names are like many words: pid and uid, block and clock. The rest of LABELS is written by other queues.
+_short = ("id", "env", "cwd", "argv", "after", "lock", *LABELS[4:])
+_fuzzy = [plain for plain, name in _plain.items() if name not in _short]
 
 
 class InvalidField(InvalidData):
@@ -305,6 +346,7 @@ def validate(fields: Mapping[str, object]) -> None:
         if expected is not None:
             raise InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}')
     if ("command" in fields) == ("argv" in fields):
+        refuse_misspelt(fields, ("command", "argv"))
         found = "both" if "command" in fields else "neither"
         raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
 
@@ -352,18 +394,40 @@ def normalized(fields: Fields) -> Fields:
 
 def unknown(fields: Iterable[str]) -> dict[str, str | None]:
     """Return the fields that QueueCTL does not know, each with the known one that it looks like, or None."""
-    found = [field for field in fields if field not in FIELDS and field != "history"]
-    if not found:
-        return {}
+    return {field: meant_by(field) for field in fields if field not in FIELDS and field != "history"}
+
+
+def meant_by(name: str) -> str | None:
+    """Return the field that an unknown name looks like: another spelling of it, another name for it, or a slip."""
+    plain = str(name).lower().replace("_", "").replace("-", "").replace(" ", "")
+    if plain in _plain:
+        return _plain[plain]
+    if plain in _other or len(plain) < 4:
+        return _other.get(plain)
     from difflib import get_close_matches
 
-    near = {field: get_close_matches(str(field).lower(), FIELDS, 1, 0.8) for field in found}
-    return {field: MEANT.get(field) or (near[field][0] if near[field] else None) for field in found}
+    near = get_close_matches(plain, _fuzzy, 1, ALIKE)
+    return _plain[near[0]] if near else None
 
 
 def misspelt(fields: Iterable[str]) -> dict[str, str]:
     """Return unknown fields that look like a misspelt known one, each with the likely spelling."""
     return {field: meant for field, meant in unknown(fields).items() if meant is not None}
+
+
+def refuse_misspelt(fields: Mapping[str, object], only: Container[str] = FIELDS) -> None:
+    """Refuse a new job with a member that looks like a misspelt field: without it the job would not do what was meant.
+
+    Args:
+        only: these fields. A dropped file is refused only for those that decide how it runs (RUNS): its author gets no
+            answer, and the job would not run.
+
+    Raises:
+        UnknownField: the first.
+    """
+    for field, meant in misspelt(fields).items():
+        if meant in only:
+            raise UnknownField(field, f'unknown field "{field}"; did you mean "{meant}"?', HOW.get(meant))
 
 
 def describe_misspelt(field: str, meant: str) -> str:

@@ -27,7 +27,7 @@ from queuectl.job.strict_json import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
     from queuectl.job.fields import Fields
@@ -200,8 +200,11 @@ def render_entry(entry: Entry) -> bytes:
     return data
 
 
-def parse(data: bytes) -> Record:
+def parse(data: bytes, refuse: Callable[[Fields], None] | None = None) -> Record:
     """Read a whole and valid job file.
+
+    Args:
+        refuse: given the members of a file without `history`; raises InvalidField for one that a new job must not have.
 
     Raises:
         InvalidData: it is not one; the message gives line, column and what was expected.
@@ -217,8 +220,12 @@ def parse(data: bytes) -> Record:
             raise _too_long(author_bytes, MAX_BYTES)
     try:
         validate(value)
+        if refuse is not None and not has_history:
+            refuse(value)
     except InvalidField as error:
-        raise invalid(text, place_of(text, error.field), str(error)) from None
+        found = invalid(text, place_of(text, error.field), str(error))
+        found.hint = error.hint
+        raise found from None
     now = edited(value, history)
     if now is not value:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from queuectl.errors import Busy, Conflict, InvalidData
-from queuectl.job.fields import InvalidField, new_id, normalized, stamp, validate
+from queuectl.job.fields import InvalidField, new_id, normalized, refuse_misspelt, stamp, validate
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.spool import rejected
@@ -167,6 +167,7 @@ def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
     """Write a job's file. Crash: nothing is left, or a file in tmp/ where unnamed files do not exist."""
     if "history" in fields:
         raise InvalidField("history", 'a new job has no "history"')
+    refuse_misspelt(fields)
     now = spool.clock.now()
     made = {**fields, "created_at": fields.get("created_at") or stamp(now)}
     if "name" in made:

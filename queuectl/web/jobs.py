@@ -11,7 +11,7 @@ from queuectl.client.filters import InvalidFilter
 from queuectl.client.job_view import group_as_dict, row_as_dict
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.job.fields import InvalidField, misspelt, refuse_expired, validate
+from queuectl.job.fields import InvalidField, misspelt, refuse_expired, refuse_misspelt, validate
 from queuectl.web.response import Problem, Response, ok, problem_of
 from queuectl.web.serializers import command_line_of, detail
 
@@ -128,10 +128,7 @@ def checked(fields: Any, now: float) -> dict[str, Any]:
     Raises:
         InvalidData: it is no job, or holds what looks like a misspelt field.
     """
-    for field, meant in misspelt(fields).items():
-        error = InvalidField(field, f'unknown field "{field}"')
-        error.hint = f'did you mean "{meant}"?'
-        raise error
+    refuse_misspelt(fields)
     validate(fields)
     refuse_expired(fields, now)
     return dict(fields)

@@ -146,7 +146,7 @@ def _fields() -> dict[str, dict[str, Any]]:
     return {
         "Fields": {
             "type": "object",
-            "description": "the fields of a job; other members are kept, unless they look like a misspelt field",
+            "description": "the fields of a job; other members are kept, unless their names look like one of these: at, delay, prio, comand",
             "properties": new,
         },
         "Edit": {

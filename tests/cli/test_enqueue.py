@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client.queue import Queue
+from queuectl.job.fields import UnknownField
 from tests.cli.support import NOW, Jobs, Ran, Run, refused, stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -349,12 +352,47 @@ def test_a_taken_id_is_a_conflict(cli: Run, jobs: Jobs) -> None:
     )
 
 
-def test_a_field_that_looks_misspelt_is_warned_of_and_kept(cli: Run, home: Path) -> None:
-    ran = cli("enqueue", '{"command":"x","max_retry":3}')
-    assert ran.code == 0
-    assert ran.err == 'queuectl: unknown field "max_retry"; did you mean "max_retries"? It has no effect\n'
-    assert stored(home, ran.out)["max_retry"] == 3
-    assert cli("enqueue", '{"command":"x","max_retry":3}', "-q").err == ""
+@pytest.mark.parametrize(
+    ("job", "member", "meant"),
+    [
+        ('{"command":"x","at":"23:00"}', "at", "run_at"),
+        ('{"command":"x","delay":60}', "delay", "run_at"),
+        ('{"command":"x","expires":"1h"}', "expires", "expires_at"),
+        ('{"command":"x","prio":3}', "prio", "priority"),
+        ('{"command":"x","max_retry":3}', "max_retry", "max_retries"),
+        ('{"command":"x","working_dir":"/"}', "working_dir", "cwd"),
+        ('{"comand":"x"}', "comand", "command"),
+        ('{"cmd":"x"}', "cmd", "command"),
+    ],
+)
+def test_a_field_that_looks_misspelt_is_refused_on_every_way_in(
+    cli: Run, home: Path, tmp_path: Path, job: str, member: str, meant: str
+) -> None:
+    """The job would run at once, or otherwise than was meant, without a word."""
+    words = f'unknown field "{member}"; did you mean "{meant}"?'
+    file = tmp_path / "jobs"
+    file.write_text(f"{job}\n")
+    for ran in (cli("enqueue", job), cli("enqueue", "-", stdin=job.encode()), cli("enqueue", "--file", str(file))):
+        assert ran.code == 6
+        assert words in ran.err
+    assert words in cli("enqueue", job, "--dry-run").err
+    assert words in cli("enqueue", "-", "--dry-run", stdin=job.encode()).err
+    with pytest.raises(UnknownField, match=re.escape(words)):
+        Queue(home).submit(json.loads(job))
+    [refused] = Queue(home).submit_many([json.loads(job)])
+    assert words in str(refused)
+    assert not list(home.glob("spool/pending/*"))
+
+
+def test_a_time_as_a_member_is_refused_with_how_to_write_it(cli: Run) -> None:
+    assert "hint: run_at is an instant" in cli("enqueue", '{"command":"x","at":"23:00"}').err
+    assert "hint: run_at is an instant" in cli("enqueue", "-", stdin=b'{"command":"x","at":"23:00"}').err
+
+
+def test_members_of_ones_own_are_kept(cli: Run, home: Path) -> None:
+    ran = cli("enqueue", '{"command":"x","pid":3,"ticket":"T-7"}')
+    assert (ran.code, ran.err) == (0, "")
+    assert stored(home, ran.out)["pid"] == 3
 
 
 def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Path) -> None:

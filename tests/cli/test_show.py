@@ -157,16 +157,12 @@ def test_an_id_that_is_nearly_right_is_suggested(cli: Run, jobs: Jobs) -> None:
 
 
 def test_a_misspelt_field_of_a_dropped_file_is_shown_with_what_was_meant(cli: Run, jobs: Jobs, home: Path) -> None:
-    (home / "spool/pending/drop.json").write_text('{"command": "echo", "priorty": 3, "ticket": 7}')
+    (home / "spool/pending/drop.json").write_text('{"command": "echo", "tag": "a", "ticket": 7}')
     shown = cli("show", "drop").out
-    assert 'note       unknown field "priorty"; did you mean "priority"? It has no effect\n' in shown
+    assert 'note       unknown field "tag"; did you mean "tags"? It has no effect\n' in shown
     assert "ticket" not in shown  # a field of the author's own
     made = json.loads(cli("show", "drop", "--json").out)[0]
-    assert (made["unknown_fields"], made["priorty"], made["priority"]) == (
-        {"priorty": "priority", "ticket": None},
-        3,
-        0,
-    )
+    assert (made["unknown_fields"], made["tag"], made["tags"]) == ({"tag": "tags", "ticket": None}, "a", [])
     jobs.pending("plain")
     assert json.loads(cli("show", "plain", "--json").out)[0]["unknown_fields"] == {}
 

@@ -77,7 +77,7 @@ FAULTS = {
     "name that is passed over": Fault("ignored", "warn", "pending/a.jsn was left there 2h", "rename to NAME.json", write("spool/pending/a.jsn", "{}")),
     "file that was set aside": Fault("rejected", "warn", "1 file is set aside.*junk.json.*no job", "less .*junk.json.reason", rejected),
     "job for the year 2999": Fault("far", "info", "1 job will not start.*far waits until 2999-01-01", "queuectl retry far", lambda w: w.wait("far", run_at="2999-01-01T00:00:00Z")),
-    "misspelt field": Fault("fields", "warn", '1 job with a misspelt field: a: unknown field "priorty"; did you mean "priority"', "queuectl show a", lambda w: w.wait("a", priorty=3)),
+    "misspelt field": Fault("fields", "warn", '1 job with a misspelt field: a: unknown field "tag"; did you mean "tags"', "queuectl show a", lambda w: w.drop("a", tag="x")),
     "log that has grown": Fault("logs", "warn", r"worker-1.log \(60 MB\)", "truncate -s 0", huge_log),
 }  # fmt: skip
 

@@ -67,6 +67,13 @@ class DamagedHome:
         self.runs.add(job_id)
         return self.file(PENDING, job_id)
 
+    def drop(self, job_id: str, **fields: Any) -> Path:
+        """Have a job that another program put in, which may say what `queuectl` refuses; returns its file."""
+        path = self.file(PENDING, job_id)
+        path.write_text(json.dumps({"command": self.command, **fields}))
+        self.runs.add(job_id)
+        return path
+
     def end(self, job_id: str, state: str) -> Path:
         """Have a job that has ended; returns its file."""
         getattr(self.jobs, state)(job_id, command=self.command)

@@ -161,7 +161,8 @@ def _shapes(mark: Mark) -> Iterator[Text]:
     none = ("line 1, column 1", 'exactly one of "command" and "argv"', "neither")
     yield Text("shape-empty-object", b"{}", none)
     yield Text("shape-no-command", b'{"name":"a"}', none)
-    yield Text("shape-misspelt", json.dumps({"comand": mark("shape-misspelt")}).encode(), none)
+    misspelt = ("line 1, column 2", 'unknown field "comand"; did you mean "command"')
+    yield Text("shape-misspelt", json.dumps({"comand": mark("shape-misspelt")}).encode(), misspelt)
     both = json.dumps({"command": mark("shape-both"), "argv": ["true"]}).encode()
     yield Text("shape-both", both, ('exactly one of "command" and "argv"', "both"))
 

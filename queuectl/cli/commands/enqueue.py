@@ -12,7 +12,7 @@ from queuectl.cli.job_options import Template, from_json, wait_timeout
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.job.fields import ID_GRAMMAR, describe_misspelt, is_id, misspelt, refuse_expired, validate
+from queuectl.job.fields import ID_GRAMMAR, is_id, refuse_expired, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,7 +53,6 @@ def _one(args: Arguments, screen: Screen) -> int:
     template = Template(args, queue.spool.clock.now())
     _warn(screen, template)
     written = {} if args.job is None else from_json(args.job)
-    _warn_of_misspelt(screen, written)
     fields = template.job(written)
     _warn(screen, template)
     if args.dry_run:
@@ -97,11 +96,6 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
 def _warn(screen: Screen, template: Template) -> None:
     for warning in template.warnings():
         screen.warn(warning)
-
-
-def _warn_of_misspelt(screen: Screen, fields: Fields, place: str = "") -> None:
-    for field, meant in misspelt(fields).items():
-        screen.warn(f"{place}{describe_misspelt(field, meant)}")
 
 
 def _words(job_id: str, is_new: bool) -> str:

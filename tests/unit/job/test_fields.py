@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from queuectl.cli.tree import COMMANDS
 from queuectl.errors import InvalidData
 from queuectl.job.fields import (
     EDITABLE,
@@ -18,13 +19,18 @@ from queuectl.job.fields import (
     INSTANTS_MAX,
     LONGEST_ARGUMENT,
     NAME_MAX,
+    RUNS,
     InvalidField,
+    UnknownField,
     command_line,
     instant_of,
     is_id,
+    meant_by,
     misspelt,
     new_id,
+    refuse_misspelt,
     stamp,
+    unknown,
     validate,
 )
 
@@ -233,6 +239,46 @@ def test_a_misspelt_field_is_noticed() -> None:
         "retries": "max_retries",
         "unique": "unique_key",
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "meant"),
+    [
+        ("at delay runAt run-at", "run_at"),
+        ("expires expire_at ttl", "expires_at"),
+        ("prio priorty Priority", "priority"),
+        ("max_retry maxRetries max_attempts", "max_retries"),
+        ("working_dir workdir", "cwd"),
+        ("comand cmd commnad", "command"),
+        ("args", "argv"),
+        ("time_limit timeouts TimeOut", "timeout"),
+        ("environment pass_env", "env"),
+        ("tag labels", "tags"),
+    ],
+)
+def test_a_new_job_must_not_have_a_member_that_looks_like_a_field(names: str, meant: str) -> None:
+    for name in names.split():
+        with pytest.raises(UnknownField, match=f'^unknown field "{name}"; did you mean "{meant}"\\?$'):
+            refuse_misspelt({"command": "x", name: 1})
+
+
+def test_every_option_of_enqueue_that_describes_a_job_is_known_as_a_member() -> None:
+    """A person who writes JSON uses the names of the options."""
+    about_the_call = {"job", "file", "lines", "on-conflict", "resume", "wait", "follow", "wait-timeout", "propagate"}
+    about_the_call |= {"no-check", "dry-run"}
+    options = {names[-1].lstrip("-") for names, _ in COMMANDS["enqueue"].options} - about_the_call
+    assert {name for name in options if name not in FIELDS and meant_by(name) is None} == set()
+
+
+def test_members_of_the_author_that_resemble_no_field_are_kept() -> None:
+    own = "pid uid block clock patch match later size user start end title script x-team created createdAt status date"
+    assert {name: meant for name, meant in unknown(own.split()).items() if meant} == {"createdAt": "created_at"}
+    refuse_misspelt({"command": "x", "tag": "a", "createdAt": "b", "ID": "c"}, RUNS)  # a dropped file runs as it would
+
+
+def test_a_misspelt_command_is_named_and_not_said_to_be_missing() -> None:
+    with pytest.raises(UnknownField, match='"comand"; did you mean "command"'):
+        validate({"comand": "x"})
 
 
 def test_a_command_is_shown_as_a_person_would_type_it() -> None:

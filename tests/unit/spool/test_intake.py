@@ -113,6 +113,36 @@ def test_what_does_not_parse_is_left_alone_until_it_has_been_still(spool: Home, 
     assert list(spool.rejected()) == ["a.json"]
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"command":"true","at":"23:00"}', 'line 1, column 19: unknown field "at"; did you mean "run_at"?'),
+        ('{"command":"true","prio":3}', 'unknown field "prio"; did you mean "priority"?'),
+        ('{"comand":"true"}', 'line 1, column 2: unknown field "comand"; did you mean "command"?'),
+    ],
+)
+def test_a_dropped_job_that_would_run_otherwise_than_was_meant_is_rejected(spool: Home, text: str, reason: str) -> None:
+    path = spool.drop("a.json", text, still_s=0)
+    assert both(spool, "a") == ("being written", "being written")  # its author may still correct it
+    spool.clock.advance(GRACE)
+    assert look(spool, "a.json")[0] == "rejected"
+    assert reason in spool.rejected()["a.json"]
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"command":"true","tag":"a","ID":"b"}',  # it runs as it was meant to
+        '{"command":"true","pid":3,"ticket":"T-7"}',  # the author's own
+        '{"command":"true","at":"23:00","history":[]}',  # enqueued by a version that only warned
+    ],
+)
+def test_other_members_keep_no_job_from_running(spool: Home, text: str) -> None:
+    spool.drop("a.json", text)
+    assert both(spool, "a") == ("job", "claimed")
+
+
 def test_every_change_begins_the_waiting_anew(spool: Home) -> None:
     path = spool.drop("a.json", '{"comm', still_s=0)
     assert look(spool, "a.json")[0] == "being written"
