@@ -52,6 +52,7 @@ class Intake:
         self._keeps_ids = bool(args.wait or args.propagate or args.wait_timeout is not None)
         self._under_way: deque[tuple[int, Fields]] = deque()  # line numbers, and jobs handed on and not yet answered
         self._printed = 0
+        self._last = ""
         self.refused = Failures(screen)
         self.queued = self.known = 0
         self.ids: list[str] = []  # only where they are needed afterwards
@@ -101,6 +102,7 @@ class Intake:
         else:
             self._screen.line(job_id)
         self._printed += 1
+        self._last = job_id
 
     @property
     def has_begun(self) -> bool:
@@ -110,7 +112,8 @@ class Intake:
     def finish(self, jobs: Sequence[Job] | None = None, *, interrupted: bool = False) -> None:
         """End the object; `jobs` are those that were waited for, as they are now; `interrupted` by Ctrl-C."""
         if self._screen.format in ("json", "jsonl"):
-            counts: dict[str, Any] = {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
+            counts: dict[str, Any] = {} if self._printed != 1 else {"id": self._last}
+            counts |= {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
             if interrupted:
                 counts["interrupted"] = True
             if jobs is not None:

@@ -106,7 +106,8 @@ class Unchanged(Exception):
     """
 
     def __init__(self, job_id: str, state: str, why: str) -> None:
-        super().__init__(f"{job_id} {why.replace('had', 'has', 1)}: it is {state}")
+        words = why.replace("had", "has", 1)
+        super().__init__(f"{job_id} {words}" if state in words else f"{job_id} {words}: it is {state}")
         self.id = job_id
         self.state = state
         self.why = why
@@ -142,6 +143,7 @@ class Failures:
         self._is_text = screen.format not in ("json", "jsonl")
         self._found: list[tuple[str, object, QueueError]] = []
         self._hints: set[str | None] = set()
+        self._is_announced = False
 
     def __len__(self) -> int:
         return len(self._found)
@@ -150,9 +152,15 @@ class Failures:
         """Note what failed: `kind` is id or line, `key` which one."""
         self._found.append((kind, key, error))
         if len(self._found) == 2:
-            self._report(self._found[0])
+            self.announce()
         if 1 < len(self._found) <= MOST_REPORTED:
             self._report(self._found[-1])
+
+    def announce(self) -> None:
+        """Tell of the first, which has not been told yet."""
+        if self._found and not self._is_announced:
+            self._is_announced = True
+            self._report(self._found[0])
 
     def _report(self, failure: tuple[str, object, QueueError]) -> None:
         kind, key, error = failure
@@ -186,8 +194,7 @@ class Failures:
                 same = next(kind for kind in type(error).__mro__ if kind in QueueError.__subclasses__())
                 raise same(f"line {key}: {error}", error.hint, error.excerpt)
             raise error
-        if len(self._found) == 1:
-            self._report(self._found[0])
+        self.announce()
         self._report_rest()
         errors = [] if self._is_text or is_listed else self.as_dicts()
         raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}", errors=errors)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Found = tuple[int, Fields | InvalidData]
 
 CHUNK_BYTES = 1 << 16
+LINES_HINT = "if the lines are shell commands and not JSON objects, add --lines"
 
 
 def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
@@ -143,7 +144,8 @@ def _job(number: int, line: bytes) -> Iterator[Found]:
         found = _read(line)
         if isinstance(found, InvalidData):
             message = str(found).replace("the job is not valid: line 1, ", "", 1)
-            found = InvalidData(message, found.hint, found.excerpt)
+            is_command = line.lstrip()[:1] not in (b"{", b"[", b'"')
+            found = InvalidData(message, LINES_HINT if is_command else found.hint, found.excerpt)
         yield number, found
 
 

@@ -13,6 +13,7 @@ from itertools import islice
 
 from queuectl.cli.ids import Failures, Unchanged, act, expand
 from queuectl.cli.terminal import is_terminal
+from queuectl.cli.times import refuse_bare_number
 from queuectl.errors import NotFound, QueueError, UsageError
 from queuectl.job.job import STATES
 from queuectl.units import plural
@@ -168,11 +169,14 @@ def act_on(
     from queuectl.client.filters import is_as_selected
 
     states = states_of(args, verb)
+    for name, text in given(args, ("since", "until")).items():
+        refuse_bare_number(f"--{name}", text)
     chosen = chosen_by(args, screen, queue, states)
     sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what}"
+    none, total = none_of(states, chosen.left_out), len(chosen)
     if args.dry_run:
-        return show_trial(screen, verb.command, sentence, chosen.by_state, (job.id for job in chosen))
-    if not is_agreed(args, verb.command, sentence, len(chosen)):
+        return show_trial(screen, verb.command, sentence, chosen.by_state, (job.id for job in chosen), none)
+    if not is_agreed(args, verb.command, sentence, total):
         return NOT_CONFIRMED
 
     current: list[Selected] = []  # the job whose id was yielded last
@@ -192,15 +196,15 @@ def act_on(
         except NotFound:
             raise Unchanged(job_id, "deleted", CHANGED) from None
 
-    none, total = _none(states, chosen.left_out), len(chosen)
     return act(screen, queue, ids(), do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
 
 
-def _none(states: Sequence[str], left_out: Mapping[str, int]) -> str:
+def none_of(states: Sequence[str], left_out: Mapping[str, int]) -> str:
     """Say that no job matches, and how many would in other states."""
     if not left_out:
         return "No job matches"
-    return f"No job matches that is {' or '.join(states)}; in other states {describe(left_out)} would"
+    named = " or ".join(filter(None, (", ".join(states[:-1]), states[-1])))
+    return f"No job matches that is {named}; in other states {describe(left_out)} would"
 
 
 CHANGED = "had changed in the meantime"
@@ -242,33 +246,31 @@ def _in_order(by_state: Mapping[str, int]) -> dict[str, int]:
 
 
 def show_trial(
-    screen: Screen, command: str, sentence: str, by_state: Mapping[str, int], ids: Iterable[str], **more: Any
+    screen: Screen, command: str, sentence: str, by_state: Mapping[str, int], ids: Iterable[str], none: str = ""
 ) -> int:
-    """Say what would be done, and return the exit code."""
+    """Say what would be done, and return the exit code; `none` is said when no job matches."""
     action = command.rpartition(" ")[2]
     if screen.format in ("json", "jsonl"):
         counts = _in_order(by_state)
-        screen.json({"action": action, "dry_run": True, "matched": sum(counts.values()), "by_state": counts, **more})
+        screen.json({"action": action, "dry_run": True, "matched": sum(counts.values()), "by_state": counts})
     elif screen.format == "name":
         for job_id in ids:
             screen.line(job_id)
-    screen.message(f"Would {sentence}; nothing was done")
+    screen.message(none if none and not any(by_state.values()) else f"Would {sentence}; nothing was done")
     return 0
 
 
 def is_agreed(args: Arguments, command: str, sentence: str, total: int) -> bool:
-    """Ask whether to do it, where a person can answer; `sentence` is "cancel 3 jobs".
+    """Ask whether to do it, where a person can answer; `sentence` is "cancel 3 jobs". Nothing to do needs no answer.
 
     Raises:
         UsageError: nobody can answer, and --yes was not given.
     """
-    if args.yes:
+    if args.yes or not total:
         return True
     if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
         hint = f"{typed(args, command)} --yes   (--dry-run only counts)"
         raise UsageError(f"this would {sentence}: without a terminal it needs --yes", hint)
-    if not total:
-        return True
     sys.stderr.write(f"{sentence[:1].upper()}{sentence[1:]}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):

@@ -84,17 +84,27 @@ def emit(
     if screen.format == "json":
         return _array(screen, rows)
     count = 0
-    if screen.format == "tsv":
-        screen.line("\t".join(fields))
+    begin(screen, fields)
     for row in rows:
         count += 1
-        if screen.format == "jsonl":
-            screen.line(to_json(row))
-        elif screen.format == "tsv":
-            screen.line("\t".join(tsv(row.get(field)) for field in fields))
-        else:
-            screen.line(str(row[name]))
+        write_row(screen, row, fields, name=name)
     return count
+
+
+def begin(screen: Screen, fields: Sequence[str]) -> None:
+    """Write what stands before the first row, also where none follows: of TSV the names of the fields."""
+    if screen.format == "tsv":
+        screen.line("\t".join(fields))
+
+
+def write_row(screen: Screen, row: Row, fields: Sequence[str], *, name: str = "id") -> None:
+    """Write a row in one of the formats that have a line for each; the arguments are those of `emit`."""
+    if screen.format == "jsonl":
+        screen.line(to_json(row))
+    elif screen.format == "tsv":
+        screen.line("\t".join(tsv(row.get(field)) for field in fields))
+    else:
+        screen.line(str(row[name]))
 
 
 def _array(screen: Screen, rows: Iterable[Row]) -> int:

@@ -9,7 +9,7 @@ import time
 
 from queuectl.errors import UsageError
 from queuectl.times import read_duration, read_instant
-from queuectl.units import quote, spell_duration
+from queuectl.units import LONGEST_S, is_decimal, quote, spell_duration
 
 
 def duration(option: str, text: str) -> float:
@@ -30,6 +30,18 @@ def instant(option: str, text: str, now: float, *, past: bool = False) -> float:
         return read_instant(text, now, past=past)
     except ValueError as error:
         raise UsageError(f"{option} must be {error}, not {quote(text)}") from None
+
+
+def refuse_bare_number(option: str, text: str) -> None:
+    """Refuse "30", which is 30 seconds, where a command deletes or changes what lies before that time; 0 and dates are clear.
+
+    Raises:
+        UsageError.
+    """
+    if is_decimal(text.strip()) and 0 < float(text) <= LONGEST_S:
+        number = text.strip()
+        hint = f"{number}d is days, {number}h hours, {number}s seconds"
+        raise UsageError(f'{option} "{number}" has no unit', hint)
 
 
 def ago(instant: float, now: float) -> str:

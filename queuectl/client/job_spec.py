@@ -150,7 +150,7 @@ def check_names(names: Iterable[object]) -> None:
         if name not in KNOWN:
             meant = meant_by(str(name))
             near = f'; did you mean "{meant}"?' if meant else did_you_mean(str(name), KNOWN)
-            hint = None if near else "to add a custom field, pass a mapping of fields that includes the command"
+            hint = None if near else "a member of your own can only be given in a mapping or a JSON object"
             raise UnknownField(str(name), f'unknown field "{name}"{near}', hint)
 
 

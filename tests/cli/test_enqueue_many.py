@@ -364,3 +364,18 @@ def test_resume_is_for_files_and_begins_an_id(cli: Run) -> None:
 def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:
     told = json.loads(cli("enqueue", "--lines", "-", "--json").out)
     assert told == {"action": "enqueue", "ids": [], "queued": 0, "known": 0, "refused": []}
+
+
+def test_one_job_has_its_id_in_json_however_it_was_given(cli: Run) -> None:
+    one = json.loads(cli("enqueue", "--command", "x", "--json").out)
+    read = json.loads(cli("enqueue", "-", "--json", stdin=b'{"command":"x"}').out)
+    assert {*one} == {*read}
+    assert read["id"] == read["ids"][0]
+    assert "id" not in json.loads(cli("enqueue", "--lines", "-", "--json", stdin=b"x\ny\n").out)
+
+
+def test_shell_commands_without_lines_are_refused_with_the_option_that_reads_them(cli: Run) -> None:
+    ran = cli("enqueue", "-", stdin=b"echo a\necho b\n")
+    assert ran.code == 7
+    assert ran.err.count("hint: if the lines are shell commands and not JSON objects, add --lines") == 1
+    assert "--lines" not in cli("enqueue", "-", stdin=b'{"command":').err

@@ -14,7 +14,7 @@ import pytest
 from queuectl.client.queue import Queue
 from queuectl.index.database import IndexUnavailable
 from queuectl.spool.fs import Files
-from tests.cli.support import Jobs, Ran, Run
+from tests.cli.support import Jobs, Ran, Run, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +80,18 @@ def test_selectors_say_which(cli: Run, jobs: Jobs, home: Path, selector: tuple[s
     assert left(home) == [name for name in "abcdef" if name not in gone]
 
 
+@pytest.mark.parametrize("option", ["--older-than", "--since"])
+def test_a_number_without_a_unit_is_not_taken_for_seconds(cli: Run, jobs: Jobs, option: str) -> None:
+    some(jobs)
+    refused(
+        cli("purge", option, "30", "--yes"),
+        2,
+        f'queuectl: {option} "30" has no unit',
+        "          hint: 30d is days, 30h hours, 30s seconds",
+    )
+    assert cli("purge", "--older-than", "0", "--dry-run").code == 0
+
+
 def test_age_counts_from_the_last_change(cli: Run, jobs: Jobs, home: Path, now: object) -> None:
     jobs.completed("a")
     now(7200)  # type: ignore[operator]
@@ -88,7 +100,7 @@ def test_age_counts_from_the_last_change(cli: Run, jobs: Jobs, home: Path, now: 
     assert left(home) == ["b"]
 
 
-def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, jobs: Jobs, home: Path) -> None:
+def test_without_a_terminal_it_needs_yes(cli: Run, jobs: Jobs, home: Path) -> None:
     some(jobs)
     ran = cli("purge")
     assert ran.code == 2
@@ -97,7 +109,11 @@ def test_without_a_terminal_it_needs_yes_even_when_nothing_matches(cli: Run, job
         " without a terminal it needs --yes\n"
         "          hint: queuectl purge --yes   (--dry-run only counts)\n"
     )
-    assert cli("purge", "--queue", "nobody").code == 2
+    for yes in ([], ["--yes"]):
+        ran = cli("purge", "--queue", "nobody", *yes)
+        assert (ran.code, ran.err) == (0, "No job matches\n")
+    only_dead = cli("purge", "--queue", "nobody", "--state", "dead")
+    assert (only_dead.code, only_dead.err) == (0, "No job matches\n")
     assert len(left(home)) == 6
 
 
@@ -188,7 +204,7 @@ def test_on_a_terminal_it_asks(jobs: Jobs, home: Path, answer: bytes, code: int,
 
 def test_with_nothing_to_remove_it_does_not_ask(jobs: Jobs) -> None:
     ran = ask(b"", "--state", "dead")
-    assert (ran.code, ran.out) == (0, "Removed 0 jobs, 0 B of output\n")
+    assert (ran.code, ran.out) == (0, "No job matches\n")
 
 
 def test_a_full_disk_is_no_reason_to_keep_what_fills_it(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:

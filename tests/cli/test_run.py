@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.support import Run, refused
+from tests.cli.support import Jobs, Run, refused
 from tests.support.supervised import Supervised
 
 
@@ -28,5 +28,25 @@ def test_it_shows_the_output_and_exits_as_the_command_does(
     queuectl: Run, supervised: Callable[..., Supervised], line: list[str]
 ) -> None:
     supervised().start()
-    ran = queuectl("run", "--max-retries", "0", *line)
+    ran = queuectl("run", *line)
     assert (ran.code, ran.out) == (7, "hi\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "retries"),
+    [
+        (["--", "true"], 0),
+        (["--command", "true"], 0),
+        (['{"command":"true"}'], 0),
+        (['{"command":"true","max_retries":2}'], 2),
+        (["--max-retries", "3", "--", "true"], 3),
+    ],
+)
+def test_it_runs_once_unless_retries_are_asked_for(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch, line: list[str], retries: int
+) -> None:
+    """Who waits for a command does not expect it to run four times."""
+    monkeypatch.setattr("queuectl.cli.commands.wait.await_job", lambda *_args, **_more: 0)
+    assert cli("run", *line).code == 0
+    [job] = jobs.queue.list()
+    assert jobs.queue.get(job["id"]).fields["max_retries"] == retries

@@ -59,6 +59,32 @@ def test_a_job_that_does_not_exist(cli: Run, jobs: Jobs) -> None:
     assert cli("wait", "nope", "c").code == 7
 
 
+def test_a_job_that_does_not_exist_is_named_beside_one_that_failed(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("bk")
+    ran = cli("wait", "bk", "nosuch")
+    assert ran.code == 7
+    assert 'queuectl: no job "nosuch"' in ran.err.splitlines()
+    assert "queuectl: job bk is dead after 1 attempt: killed by SIGKILL" in ran.err.splitlines()
+    assert ran.err.splitlines()[-1] == "queuectl: 1 of 2 jobs could not be waited for"
+    ran = cli("wait", "bk", "nosuch", "--json")
+    assert (ran.code, [job["id"] for job in json.loads(ran.out)]) == (7, ["bk"])
+    assert [error["id"] for error in json.loads(ran.err)["errors"]] == ["nosuch"]
+
+
+def test_one_that_does_not_exist_is_named_before_the_waiting(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("p")
+    ran = cli("wait", "p", "nosuch", "--timeout", "0")
+    assert (ran.code, ran.err.splitlines()[0]) == (124, 'queuectl: no job "nosuch"')
+
+
+def test_tsv_has_a_line_for_each_job_as_it_ends(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("c")
+    jobs.dead("d")
+    names, *lines = [line.split("\t") for line in cli("wait", "c", "d", "-o", "tsv").out.splitlines()]
+    assert names[:2] == ["id", "state"]
+    assert [line[:2] for line in lines] == [["c", "completed"], ["d", "dead"]]
+
+
 def test_time_that_runs_out_is_exit_124(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a")
     ran = cli("wait", "a", "--timeout", "0")

@@ -28,8 +28,8 @@ UNIQUE_TRIES = 5
 RESUMED_CHARACTERS = 24  # what --resume NAME appends: -HASH, -HASH-2 ...
 
 
-def run(args: Arguments, screen: Screen) -> int:
-    """Put one job in, or with `-` and --file those of a file."""
+def run(args: Arguments, screen: Screen, defaults: Fields | None = None) -> int:
+    """Put one job in, or with `-` and --file those of a file; `defaults` are of fields that it leaves out."""
     if args.file is not None or args.job == "-" or args.lines:
         return _many(args, screen)
     if args.resume is not None:
@@ -44,16 +44,16 @@ def run(args: Arguments, screen: Screen) -> int:
         )
     if args.command is not None and args.argv:
         raise UsageError("--command and -- PROGRAM cannot be used together")
-    return _one(args, screen)
+    return _one(args, screen, defaults or {})
 
 
-def _one(args: Arguments, screen: Screen) -> int:
+def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     wait_timeout_s = wait_timeout(args)
     queue = Queue(args.home)
     template = Template(args, queue.spool.clock.now())
     _warn(screen, template)
     written = {} if args.job is None else from_json(args.job)
-    fields = template.job(written)
+    fields = template.job({**defaults, **written})
     _warn(screen, template)
     if args.dry_run:
         validate(fields)

@@ -12,8 +12,8 @@ from queuectl.cli.commands.list import query_of
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Failures, bulk_result, expand
 from queuectl.cli.progress import Progress, open_index
-from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, show_trial
-from queuectl.cli.times import instant
+from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, none_of, show_trial
+from queuectl.cli.times import instant, refuse_bare_number
 from queuectl.client.filters import states_of
 from queuectl.errors import Conflict, NotFound, QueueError, UsageError
 from queuectl.index.rows import DIRECTORY_OF
@@ -43,6 +43,9 @@ def run(args: Arguments, screen: Screen) -> int:
     states = _states(args)
     queue = queue_to_change(args, screen)
     now = queue.spool.clock.now()
+    for option in ("older_than", "since"):
+        if getattr(args, option) is not None:
+            refuse_bare_number(f"--{option.replace('_', '-')}", getattr(args, option))
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
     wanted = {**given(args, (*FILTERS, "limit")), "until": until, "sort": "-updated"}
     query_of(wanted, now)  # a wrong one shows before anything is done
@@ -51,20 +54,20 @@ def run(args: Arguments, screen: Screen) -> int:
     try:
         with (may_change and context.reader_on_full_disk()) or open_index(queue, screen) as reader:
             chosen = choose(reader, wanted, states, now)
-        return _purge(args, screen, queue, chosen)
+        return _purge(args, screen, queue, chosen, none_of(states, chosen.left_out))
     finally:
         if context.gave_up_ballast:
             queue.spool.keep_ballast()
 
 
-def _purge(args: Arguments, screen: Screen, queue: Queue, chosen: Selection) -> int:
+def _purge(args: Arguments, screen: Screen, queue: Queue, chosen: Selection, none: str) -> int:
     sentence = _sentence(args, chosen.by_state)
     if args.dry_run:
-        return show_trial(screen, "purge", sentence, chosen.by_state, (job.id for job in chosen))
+        return show_trial(screen, "purge", sentence, chosen.by_state, (job.id for job in chosen), none)
     if not is_agreed(args, "purge", f"{sentence}, permanently", len(chosen)):
         return NOT_CONFIRMED
     rows = (Chosen(job.id, DIRECTORY_OF[job.state], job.updated_at) for job in chosen)
-    return _remove(args, screen, queue, rows, len(chosen))
+    return _remove(args, screen, queue, rows, len(chosen), none=none)
 
 
 def _sentence(args: Arguments, by_state: Mapping[str, int]) -> str:
@@ -111,6 +114,7 @@ def _remove(
     chosen: Iterator[Chosen],
     total: int,
     failures: Failures | None = None,
+    none: str = "",
 ) -> int:
     removed = size = 0
     ids: list[str] = []  # only where JSON names them
@@ -140,7 +144,9 @@ def _remove(
         made = bulk_result("purge", total, ids, unchanged, failures)
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
     left = f"; {plural(len(unchanged), 'job')} had changed in the meantime and were kept" if unchanged else ""
-    if args.output_only:
+    if not total and none:
+        screen.message(none)
+    elif args.output_only:
         screen.message(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:
         screen.message(f"Removed {plural(removed, 'job')}, {spell_size(size)} of output{left}")

@@ -1,4 +1,7 @@
-"""run: put one job in, show its output, and exit as it does: `enqueue --follow --propagate`."""
+"""run: put one job in, show its output, and exit as it does: `enqueue --follow --propagate --max-retries 0`.
+
+A person who runs a command expects it to run once; retries are for jobs that nobody waits for.
+"""
 
 from __future__ import annotations
 
@@ -23,4 +26,4 @@ def run(args: Arguments, screen: Screen) -> int:
         name = dest(names, more)
         if not hasattr(args, name):
             setattr(args, name, name in ("follow", "propagate") or more.get("default"))
-    return enqueue.run(args, screen)
+    return enqueue.run(args, screen, {"max_retries": 0})

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from queuectl.cli.attempts import describe_end, describe_failure, last_error_line
+from queuectl.cli.commands.list import FIELDS
+from queuectl.cli.error_output import describe
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
 from queuectl.cli.progress import Progress
 from queuectl.cli.selection import FILTERS, given, ids_of
+from queuectl.cli.table import begin, write_row
+from queuectl.cli.terminal import write_stderr
 from queuectl.cli.text import safe
 from queuectl.client.queue import ENDED
 from queuectl.errors import JobFailed, TimedOut
@@ -26,6 +30,7 @@ NOT_ENDED = tuple(state for state in STATES if state not in ENDED)
 REPORTED_ONE_BY_ONE = 20  # of more jobs than this only the failures are said, grouped by error
 GROUPS = 5
 ONE_DOCUMENT = ("json", "jsonl", "name")
+LINES = ("jsonl", "tsv", "name")
 
 
 def run(args: Arguments, screen: Screen) -> int:
@@ -38,12 +43,27 @@ def run(args: Arguments, screen: Screen) -> int:
     # Selectors choose jobs that have ended as well, else those that failed before would go unnoticed.
     is_everything = args.all and not given(args, ("state", *FILTERS))
     ids = ids_of(args, screen, queue, failures, "wait", NOT_ENDED if is_everything else STATES)
-    if not ids and not failures:
+    total = len(ids) + len(failures)
+    if not total:
         screen.message("No job matches: there is nothing to wait for")
-    code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate, show=_show) if ids else 0
-    if not code:
-        failures.finish(len(ids) + len(failures), "could not be waited for")
-    return code
+    if screen.format in LINES:
+        begin(screen, FIELDS)
+    if ids:
+        failures.announce()  # not after hours of waiting
+        try:
+            code = await_jobs(queue, screen, ids, timeout_s=timeout_s, propagate=args.propagate, show=_show)
+        except JobFailed as error:
+            if not failures:
+                raise
+            if screen.format not in ("json", "jsonl"):  # there the error names all that could not be waited for
+                write_stderr(describe(error))
+        else:
+            if not failures:
+                return code
+    elif screen.format == "json":
+        _show(screen, ())
+    failures.finish(total, "could not be waited for")
+    return 0
 
 
 def _show(screen: Screen, jobs: Sequence[Job]) -> None:
@@ -65,7 +85,7 @@ def await_jobs(
 
     Args:
         show: with --json writes the jobs as they are when the waiting ends, also when that is by the timeout.
-        prints_ends: jsonl and name have a line for each job as it ends.
+        prints_ends: jsonl, tsv and name have a line for each job as it ends.
 
     Raises:
         JobFailed: one did not succeed, and its exit code is not to be passed on.
@@ -89,13 +109,9 @@ def await_jobs(
             known[job.id] = job
             failed += job.state != "completed"
             progress.done += 1
-            if prints_ends and screen.format == "jsonl":
+            if prints_ends and screen.format in LINES:
                 progress.clear()
-                screen.json(job.as_dict())
-                screen.flush()
-            elif prints_ends and screen.format == "name":
-                progress.clear()
-                screen.line(job.id)
+                write_row(screen, job.as_dict(), FIELDS)
                 screen.flush()
             elif screen.format != "json" and each and (job.state == "completed" or len(ids) > 1 or propagate):
                 progress.clear()
@@ -152,7 +168,7 @@ def await_job(
             timeout_s=timeout_s,
             propagate=propagate,
             show=show,
-            prints_ends=screen.format != "name",
+            prints_ends=screen.format == "jsonl",
         )
     from queuectl.cli.commands.logs import follow_job
 

@@ -26,6 +26,8 @@ MEANT = {
     **dict.fromkeys(("del", "remove"), "delete"),
     **dict.fromkeys(("describe", "get", "info", "inspect"), "show"),
     **dict.fromkeys(("job", "jobs"), "list"),
+    **dict.fromkeys(("change", "modify", "update"), "edit"),
+    **dict.fromkeys(("unhold",), "release"),
     **dict.fromkeys(("log", "output", "tail", "follow"), "logs"),
     **dict.fromkeys(("requeue", "rerun", "revive"), "retry"),
     **dict.fromkeys(("serve", "server", "ui", "dashboard"), "web"),
@@ -53,10 +55,7 @@ ABSENT = {
             "queuectl worker stop starts no more jobs; queuectl worker start continues",
         ),
     ),
-    **dict.fromkeys(
-        ("hold", "release", "edit", "priority"),
-        ("jobs are held, released and edited on the page only", "queuectl web"),
-    ),
+    **dict.fromkeys(("priority", "prio"), ("the priority is a field of the job", "queuectl edit ID --set priority=5")),
 }
 
 # Options of other programs, by the command they are typed after ("" for any).
@@ -82,6 +81,13 @@ ABSENT_OPTIONS = {
     ): "a job cannot depend on another one in this version; use: queuectl wait ID && queuectl enqueue ...",
     ("enqueue", "--cron"): "for recurring jobs: queuectl help cron",
     ("enqueue", "--every"): "for recurring jobs: queuectl help cron",
+    **{
+        ("edit", f"--{name}"): f"to change a field: --set {name.replace('-', '_')}=VALUE"
+        for name in (
+            *("command", "name", "priority", "delay", "at", "expires", "timeout", "kill-after", "max-retries"),
+            *("backoff-base", "cwd", "env", "leftovers"),
+        )
+    },
     ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",
     ("worker stop", "--all"): "without --id it stops all workers",
     ("worker restart", "--all"): "without --id it restarts all workers",

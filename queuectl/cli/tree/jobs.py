@@ -78,9 +78,10 @@ JOBS: dict[str, Command] = {
     ),
 }
 NOT_FOR_RUN = ("--file", "--lines", "--resume", "--wait", "--follow", "--propagate", "--dry-run")
+RETRIES = number("--max-retries", help="how many times it is retried after a failure (default: 0)")
 JOBS["run"] = Command(
-    "run a command as a job: show its output, exit with its exit code",
-    *(row for row in JOBS["enqueue"].options if not {*row[0]} & {*NOT_FOR_RUN}),
+    "run a command once as a job: show its output, exit with its exit code",
+    *(RETRIES if row[0] == RETRIES[0] else row for row in JOBS["enqueue"].options if not {*row[0]} & {*NOT_FOR_RUN}),
     examples=("queuectl run -- make -j4 all", "queuectl run --queue net --command 'curl -O https://example.org/a.iso'"),
     usage="-- ARGV ... | --command S | JSON",
 )
@@ -150,6 +151,41 @@ JOBS |= {
             "queuectl retry 01JDFQ8Z4T",
             "queuectl retry --error 'connection refused' --yes",
             "queuectl retry --state completed --tag nightly --dry-run",
+        ),
+    ),
+    "hold": Command(
+        "keep waiting jobs from starting until they are released",
+        NAMED,
+        STATE,
+        *CHOSEN,
+        *CONSENT,
+        examples=("queuectl hold 01JDFW11AA", "queuectl hold --queue default --yes"),
+    ),
+    "release": Command(
+        "let held jobs start",
+        NAMED,
+        *CHOSEN,
+        *CONSENT,
+        examples=("queuectl release 01JDFX22BB", "queuectl release --queue default --yes"),
+    ),
+    "edit": Command(
+        "change fields of waiting jobs",
+        NAMED,
+        option(
+            "--set",
+            metavar="FIELD=VALUE",
+            action="append",
+            help="a new value, as in a job file; times also as --at and --delay take them: priority=5, timeout=10m,"
+            " delay=2h, queue=night, tags=a,b, argv=JSON; may be repeated",
+        ),
+        option("--unset", metavar="FIELD", action="append", help="remove a field, so that its default applies"),
+        STATE,
+        *CHOSEN,
+        *CONSENT,
+        examples=(
+            "queuectl edit 01JDFW11AA --set priority=5 --set timeout=10m",
+            "queuectl edit 01JDFW11AA --set at='tomorrow 02:00'",
+            "queuectl edit --queue default --set max_retries=0 --unset timeout --yes",
         ),
     ),
     "delete": Command(

@@ -1,0 +1,77 @@
+"""edit: change fields of jobs that wait."""
+
+from __future__ import annotations
+
+from queuectl.cli.home import queue_to_change
+from queuectl.cli.selection import Verb, act_on
+from queuectl.client.job_spec import changes_of
+from queuectl.errors import UsageError
+from queuectl.job.fields import validate
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.selection import Check
+    from queuectl.cli.terminal import Screen
+
+NUMBERS = ("priority", "max_retries", "backoff_base", "backoff_jitter")
+STRUCTURED = ("argv", "env")
+
+
+def run(args: Arguments, screen: Screen) -> int:
+    """Change each job; what cannot be changed so is said before any is."""
+    queue = queue_to_change(args, screen)
+    changes = changes_of({}, _typed(args), queue.spool.clock.now())
+    if not changes:
+        raise UsageError("nothing to change", "queuectl edit ID --set priority=5 --unset timeout")
+    new = {field: value for field, value in changes.items() if value is not None}
+    validate(new if "command" in new or "argv" in new else {"command": "true", **new})
+
+    def edit(job_id: str, check: Check | None) -> None:
+        queue.edit(job_id, changes, check=check)
+
+    return act_on(args, screen, queue, Verb("edit", "edit", "edited"), edit)
+
+
+def _typed(args: Arguments) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for pair in args.set or ():
+        field, equals, text = pair.partition("=")
+        if not field or not equals:
+            raise UsageError(f'--set must be FIELD=VALUE, not "{pair}"', "to remove a field: --unset FIELD")
+        _refuse_second(field, made)
+        made[field] = _value(field, text)
+    for field in args.unset or ():
+        _refuse_second(field, made)
+        made[field] = None
+    return made
+
+
+def _refuse_second(field: str, made: dict[str, Any]) -> None:
+    if field in made:
+        raise UsageError(f'"{field}" is changed twice')
+
+
+def _value(field: str, text: str) -> object:
+    """Read a value: numbers and JSON where the field has them; all else is text, which may be a time or a duration."""
+    if field == "tags" and text[:1] != "[":
+        return [tag for tag in text.split(",") if tag]
+    if field not in NUMBERS and field not in STRUCTURED and field != "tags":
+        return text
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        if field in NUMBERS:
+            return text  # the check of the field says what was expected
+        raise UsageError(f'--set {field}= must be JSON, not "{text}"', _EXAMPLES[field]) from None
+
+
+_EXAMPLES = {
+    "argv": """--set 'argv=["gzip", "-k", "a.csv"]'""",
+    "env": """--set 'env={"LANG": "C"}'""",
+    "tags": "--set tags=nightly,video",
+}
