@@ -128,7 +128,10 @@ def test_following_goes_on_to_the_next_attempt_until_the_job_has_ended(jobs: Job
     with claim:
         claim.reschedule("failed", 0, {"exit_code": 1})
     with jobs.start("a", b"three\n") as claim:
-        assert process.stderr.readline() == b"--- attempt 2 ---\n"
+        said = process.stderr.readline()
+        if said.startswith(b"a does not continue"):  # on a slow machine it has time to say why nothing runs
+            said = process.stderr.readline()
+        assert said == b"--- attempt 2 ---\n"
         assert process.stdout.readline() == b"three\n"
         with (output / "a.2.log").open("ab") as log:
             log.write(b"the last words")
