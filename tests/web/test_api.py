@@ -39,7 +39,7 @@ def test_many_are_put_in_and_those_that_are_none_are_named(web: Served) -> None:
     assert len(made["ids"]) == 1
     assert [each["index"] for each in made["refused"]] == [1, 2, 3]
     assert made["refused"][0]["pointer"] == "/1/comand"
-    assert made["refused"][0]["hint"] == 'did you mean "command"?'
+    assert made["refused"][0]["detail"] == 'unknown field "comand"; did you mean "command"?'
     assert web.ask("POST", "/api/v1/jobs", [{}]).status == 422
 
 
