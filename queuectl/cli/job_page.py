@@ -7,8 +7,8 @@ from queuectl.cli.table import Column, emit
 from queuectl.cli.terminal import shorten, to_json
 from queuectl.cli.text import safe
 from queuectl.cli.times import ago, full, short
+from queuectl.client.filters import ENDED
 from queuectl.client.job_output import lines_of, progress_of, result_of
-from queuectl.clock import parse_instant
 from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.fields import command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
@@ -38,7 +38,7 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
         screen.line(f"{'waits for':<10} {screen.paint(safe(waiting), 'yellow')}")
     for label, text in _facts(queue, job, now):
         screen.line(f"{label:<10} {safe(text)}")
-    rows = attempts_of(job.history, job.created_at, _wanted_at(job))
+    rows = attempts_of(job.history, job.first_ready_at)
     if rows:
         screen.line()
         emit(screen, [{**row, "lines": lines_of(queue.layout, job, row["attempt"])} for row in rows], _columns(now), ())
@@ -54,11 +54,6 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     for line in (job.last_error or "").splitlines():
         screen.line(f"  {safe(line)}")
     _hint(queue, screen, job)
-
-
-def _wanted_at(job: Job) -> float | None:
-    text = job.fields.get("run_at")
-    return None if text is None else parse_instant(text)
 
 
 def _situation(queue: Queue, job: Job, now: float) -> str:
@@ -103,7 +98,8 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     about = [job.queue, f"priority {job.priority}"]
     timeout = float(fields.get("timeout", settings.timeout))
     about.append(f"timeout {spell_duration(timeout)}" if timeout else "no timeout")
-    about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
+    if "max_retries" in fields or job.state not in ENDED:
+        about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
     yield "queue", "   ".join(about)
     for label in ("tags", "batch", "unique_key", "expires_at"):
         if label in fields:

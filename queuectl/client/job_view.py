@@ -14,7 +14,7 @@ from queuectl.client.job_output import progress_of, result_of
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import NotFound
 from queuectl.index.rows import fingerprint_of
-from queuectl.job.attempts import attempts_of
+from queuectl.job.attempts import attempts_of, max_retries_of
 from queuectl.job.fields import FIELDS, unknown
 from queuectl.job.job import Job as StoredJob
 from queuectl.units import plural
@@ -53,8 +53,7 @@ DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss
 def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:
     """Return a row of the index as JSON has it; `max_retries` is that of the configuration."""
     made = {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
-    if made["max_retries"] is None:
-        made["max_retries"] = max_retries
+    made["max_retries"] = max_retries_of(row, max_retries)
     return made
 
 
@@ -158,7 +157,7 @@ class Job(StoredJob):
             "finished_at": _spelled(self.finished_at),
             "attempts": self.attempts,
             "failures": self.failures,
-            "max_retries": fields.get("max_retries", self._settings.max_retries_default),
+            "max_retries": fields.get("max_retries"),
             "exit_code": self.exit_code,
             "outcome": self.outcome,
             "last_error": self.last_error,
@@ -168,6 +167,7 @@ class Job(StoredJob):
             "max_rss_bytes": self.max_rss_bytes,
             "fingerprint": fingerprint_of(self),
         }
+        made["max_retries"] = max_retries_of(made, self._settings.max_retries_default)
         made.update((name, fields.get(name)) for name in AUTHORS)
         made.update(
             expires_at=_spelled(expires_at),
@@ -183,8 +183,7 @@ class Job(StoredJob):
 
     def _attempt_list(self) -> list[dict[str, Any]]:
         """Return what is known of each attempt, the newest first."""
-        wanted = self.fields.get("run_at")
-        rows = attempts_of(self.history, self.created_at, None if wanted is None else parse_instant(wanted))
+        rows = attempts_of(self.history, self.first_ready_at)
         return [self._attempt(row) for row in reversed(rows)]
 
     def _attempt(self, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 -- Every question that does not depend on what a user typed; the comment before each gives its name.
 
 -- name: put
-INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     state = excluded.state, queue = excluded.queue, name = excluded.name, priority = excluded.priority,
     command = excluded.command, tags = excluded.tags, batch = excluded.batch, unique_key = excluded.unique_key,
@@ -10,8 +10,12 @@ ON CONFLICT (id) DO UPDATE SET
     failures = excluded.failures, max_retries = excluded.max_retries, exit_code = excluded.exit_code,
     outcome = excluded.outcome, last_error = excluded.last_error, dead_reason = excluded.dead_reason,
     worker = excluded.worker, cpu_s = excluded.cpu_s, max_rss_bytes = excluded.max_rss_bytes,
-    fingerprint = excluded.fingerprint, ready = excluded.ready,
+    fingerprint = excluded.fingerprint, ready_at = excluded.ready_at, wait_s = excluded.wait_s, run_s = excluded.run_s,
+    ready = excluded.ready,
     inode = excluded.inode, size = excluded.size, ctime_ns = excluded.ctime_ns;
+
+-- name: count_earlier
+INSERT INTO earlier VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: remove
 DELETE FROM jobs WHERE id = ?;
@@ -100,12 +104,15 @@ SELECT id, state FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?;
 
 -- Statistics.
 
--- name: oldest_ready
-SELECT priority, run_at FROM jobs INDEXED BY jobs_due
-WHERE ready = 1 AND queue = ? AND priority < ? ORDER BY priority DESC, run_at LIMIT 1;
+-- name: due_priority_below
+SELECT priority FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue = ? AND priority < ? ORDER BY priority DESC LIMIT 1;
+
+-- name: ready_since
+SELECT run_at, ready_at FROM jobs INDEXED BY jobs_due WHERE ready = 1 AND queue = ? AND priority = ? ORDER BY run_at;
 
 -- name: overdue
-SELECT queue, run_at FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT 1;
+SELECT queue, ready_at FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at LIMIT 1;
 
 -- Failures by what they have in common.
 

@@ -27,11 +27,12 @@ COLUMNS = (
     *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
     *("run_at", "created_at", "updated_at", "started_at", "finished_at"),
     *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
-    *("cpu_s", "max_rss_bytes", "fingerprint", "ready", "inode", "size", "ctime_ns"),
+    *("cpu_s", "max_rss_bytes", "fingerprint", "ready_at", "wait_s", "run_s", "ready", "inode", "size", "ctime_ns"),
 )
-INTERNAL = ("ready", "inode", "size", "ctime_ns")  # of no interest to people
+INTERNAL = ("ready_at", "wait_s", "run_s", "ready", "inode", "size", "ctime_ns")  # of no interest to people
 AT = {column: number for number, column in enumerate(COLUMNS)}
-ID, READY, RUN_AT = AT["id"], AT["ready"], AT["run_at"]
+WIDTH = len(COLUMNS)  # what a row has beyond it are the ends of earlier attempts
+ID, QUEUE, READY, RUN_AT = AT["id"], AT["queue"], AT["ready"], AT["run_at"]
 
 COMMAND_CHARS = 500
 ERROR_CHARS = 1000  # what a worker writes is shorter: runner.TAIL_CHARS and a sentence
@@ -45,8 +46,14 @@ TEXTS = (
     *((AT[column], LABEL_CHARS) for column in ("unique_key", "outcome", "dead_reason", "worker")),
 )
 INTEGERS = tuple(AT[column] for column in ("attempts", "failures", "exit_code", "max_rss_bytes"))
-REALS = tuple(AT[column] for column in ("run_at", "updated_at", "started_at", "finished_at", "cpu_s"))
-NEVER_NULL = ((AT["attempts"], 0), (AT["failures"], 0), (RUN_AT, None), (AT["updated_at"], None))
+REALS = tuple(
+    AT[column]
+    for column in ("run_at", "updated_at", "started_at", "finished_at", "cpu_s", "ready_at", "wait_s", "run_s")
+)
+NEVER_NULL = (
+    *((AT["attempts"], 0), (AT["failures"], 0)),
+    *((AT[column], None) for column in ("run_at", "updated_at", "ready_at")),
+)
 
 STATES_IN = {
     PENDING: STATES_OF[PENDING],
@@ -91,6 +98,9 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.cpu_s,
         job.max_rss_bytes,
         fingerprint_of(job),
+        job.ready_at,
+        job.wait_s,
+        job.run_s,
         _ready(job),
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
@@ -110,7 +120,30 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
     for at, stand_in in NEVER_NULL:
         if row[at] is None:
             row[at] = job.created_at if stand_in is None else stand_in
+    earlier = _earlier(job) if job.earlier or job.ended is not None else None
+    if earlier:
+        row.append(earlier)
     return row
+
+
+def _earlier(job: Job) -> list[tuple[Any, ...]]:
+    """Return what the row does not say of attempts: number, start, wait, how it ended, when, and how long it ran.
+
+    The statistics count those that the index has not seen. Of the newest attempt there is only an end that the state of
+    the job does not show any more: it was retried by hand, held or cancelled since.
+    """
+    found = [
+        (number, started_at, wait_s, *(ended or (None, None, None)))
+        for number, started_at, wait_s, ended in job.earlier
+    ]
+    if job.ended is not None and job.run_s is None:
+        found.append((job.attempts, None, None, *job.ended))
+    return found
+
+
+def earlier_of(row: Row) -> list[list[Any]]:
+    """Return the parameters with which the statistics count the earlier attempts of a row."""
+    return [[row[ID], row[QUEUE], *attempt] for attempt in row[WIDTH]] if len(row) > WIDTH else []
 
 
 def witness(status: os.stat_result) -> str:

@@ -1,7 +1,7 @@
 -- The index: one row a job, derived from the spool; deleting the file at any time loses nothing.
 --
 -- The checksum of this text is the schema's version (PRAGMA user_version). A file with any other version is thrown away
--- and built anew, so there are no migrations. Meaning of the rows: 3 (count this up when rows.py fills a column
+-- and built anew, so there are no migrations. Meaning of the rows: 4 (count this up when rows.py fills a column
 -- otherwise than before).
 
 CREATE TABLE jobs (
@@ -30,14 +30,18 @@ CREATE TABLE jobs (
     cpu_s         REAL,             -- processor seconds of the newest attempt
     max_rss_bytes INTEGER,          -- its peak memory
     fingerprint   TEXT,             -- of a failed or dead job: what its error has in common with others'
+    ready_at      REAL NOT NULL,    -- since when it may start, or will be allowed to, or might before it started
+    wait_s        REAL,             -- from then until the start of the newest attempt
+    run_s         REAL,             -- for how long that ran; NULL unless the state says how it ended
     ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start
     inode         INTEGER,          -- the file when this row was read; NULL: a report that did not say (then the next
     size          INTEGER,          --   comparison reads the file again); in bytes
     ctime_ns      INTEGER           -- likewise; it changes with every growth and every move
 );
 
--- What may start, in the order in which it starts, queue by queue so that a paused queue costs nothing.
-CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id) WHERE ready = 1;
+-- What may start, in the order in which it starts, queue by queue so that a paused queue costs nothing; ready_at is
+-- there so that the one that waits longest is found without a row.
+CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id, ready_at) WHERE ready = 1;
 
 -- What waits for its time, soonest first.
 CREATE INDEX jobs_waits ON jobs (run_at, priority DESC, id) WHERE ready = 0;
@@ -79,11 +83,12 @@ END;
 
 -- What happened in each minute, for charts and counters. The triggers below see what changes in a row, so a row that is
 -- put again unchanged counts for nothing; what was counted stays when the job is deleted. A new index counts what the
--- jobs that are still there tell: the newest attempt of each.
+-- histories of the jobs that are still there say.
 CREATE TABLE minutes (
     minute  INTEGER NOT NULL, -- since 1970; the first of its hour once that is long ago, 0 once it is very long ago
     queue   TEXT NOT NULL,
-    what    TEXT NOT NULL,    -- enqueued, wait (counted at a start), or the state in which an attempt or a job ended
+    what    TEXT NOT NULL,    -- enqueued, wait (counted at a start), or the state in which an attempt or a job ended;
+                              --   rerun_ and a state: a job that ended so then, and was retried since
     bucket  INTEGER NOT NULL, -- the first of minutes.BOUNDS that the duration does not exceed; -1: it has none
     n       INTEGER NOT NULL,
     total_s REAL NOT NULL,    -- the durations together
@@ -125,48 +130,49 @@ CREATE TRIGGER jobs_enqueued AFTER INSERT ON jobs BEGIN
     ON CONFLICT DO UPDATE SET n = n + 1;
 END;
 
--- The run_at of a job that failed is already that of its next attempt.
-CREATE TRIGGER jobs_started_new AFTER INSERT ON jobs WHEN new.run_at <= new.started_at BEGIN
-    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.started_at - new.run_at);
+CREATE TRIGGER jobs_started_new AFTER INSERT ON jobs WHEN new.started_at IS NOT NULL BEGIN
+    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.wait_s);
 END;
 
 CREATE TRIGGER jobs_started AFTER UPDATE OF started_at ON jobs
-WHEN new.started_at IS NOT old.started_at AND new.run_at <= new.started_at BEGIN
-    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.started_at - new.run_at);
+WHEN new.started_at IS NOT NULL AND new.started_at IS NOT old.started_at BEGIN
+    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.wait_s);
 END;
 
 CREATE TRIGGER jobs_ended_new AFTER INSERT ON jobs
 WHEN new.finished_at IS NOT NULL AND new.state IN ('completed', 'failed', 'dead', 'cancelled') BEGIN
-    INSERT INTO measured VALUES (
-        new.finished_at, new.queue, new.state, -- cancelled or expired: it is not known whether it ran
-        CASE WHEN new.state <> 'cancelled' AND new.dead_reason IS NOT 'expired'
-            THEN new.finished_at - new.started_at END);
+    INSERT INTO measured VALUES (new.finished_at, new.queue, new.state, new.run_s);
 END;
 
 -- A file that has its verdict and has not been moved yet reads as processing, with the time of its end already.
 CREATE TRIGGER jobs_ended AFTER UPDATE OF finished_at, state ON jobs
 WHEN new.finished_at IS NOT NULL AND (new.finished_at IS NOT old.finished_at OR old.state = 'processing')
     AND new.state IN ('completed', 'failed', 'dead', 'cancelled') BEGIN
-    INSERT INTO measured VALUES (
-        new.finished_at, new.queue, new.state,
-        CASE WHEN new.attempts > 0 AND (new.attempts > old.attempts OR old.state = 'processing')
-            THEN new.finished_at - new.started_at END);
+    INSERT INTO measured VALUES (new.finished_at, new.queue, new.state, new.run_s);
 END;
 
--- Failed attempts between two states of a row, when a job was retried faster than the index was written. The attempt
--- that ended last is counted by jobs_ended; so is one whose file has its verdict and has not been moved yet.
-CREATE TRIGGER jobs_failed_unseen AFTER UPDATE OF failures ON jobs
-WHEN new.failures > old.failures + (
-    (new.state IN ('failed', 'dead') AND new.dead_reason IS NOT 'expired')
-    OR (new.state = 'processing' AND new.finished_at IS NOT NULL)
-) BEGIN
-    INSERT INTO minutes VALUES (
-        max(1, CAST(new.updated_at / 60 AS INTEGER)), new.queue, 'failed', -1,
-        new.failures - old.failures - (
-            (new.state IN ('failed', 'dead') AND new.dead_reason IS NOT 'expired')
-            OR (new.state = 'processing' AND new.finished_at IS NOT NULL)
-        ), 0.0
-    ) ON CONFLICT DO UPDATE SET n = n + excluded.n;
+-- A job counts once, as it ended last: its earlier end is taken back in the minute in which it was counted.
+CREATE TRIGGER jobs_rerun AFTER UPDATE OF finished_at ON jobs
+WHEN old.state IN ('completed', 'dead', 'cancelled') AND old.finished_at IS NOT NULL
+    AND new.finished_at IS NOT old.finished_at BEGIN
+    INSERT INTO measured VALUES (old.finished_at, old.queue, 'rerun_' || old.state, NULL);
+END;
+
+-- What a row does not show of attempts (rows.earlier_of); put before the row. Counted is what the row before it has
+-- not counted, when a job was retried faster than the index was written, or in a new index.
+CREATE VIEW earlier AS SELECT
+    '' AS id, '' AS queue, 0 AS attempt, 0.0 AS started_at, 0.0 AS wait_s, '' AS what, 0.0 AS ended_at, 0.0 AS run_s;
+
+CREATE TRIGGER earlier_started INSTEAD OF INSERT ON earlier
+WHEN new.started_at IS NOT NULL AND new.attempt > coalesce((SELECT attempts FROM jobs WHERE id = new.id), 0) BEGIN
+    INSERT INTO measured VALUES (new.started_at, new.queue, 'wait', new.wait_s);
+END;
+
+CREATE TRIGGER earlier_ended INSTEAD OF INSERT ON earlier
+WHEN new.what IS NOT NULL AND new.attempt > coalesce(
+    (SELECT CASE state WHEN 'processing' THEN attempts - 1 ELSE attempts END FROM jobs WHERE id = new.id), 0) BEGIN
+    INSERT INTO measured VALUES (new.ended_at, new.queue, new.what, new.run_s);
+    INSERT INTO measured SELECT new.ended_at, new.queue, 'rerun_' || new.what, NULL WHERE new.what <> 'failed';
 END;
 
 -- What the index knows about itself.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)  # seconds
 ENDS = ("completed", "failed", "dead", "cancelled")
 COUNTED = ("enqueued", *ENDS)
+RERUN = "rerun_"
 KEPT_MINUTES = 48 * 60  # older ones are put together by hours
 KEPT_HOURS = 31 * 24 * 60  # older ones all together
 ROLL_S = 3600.0
@@ -39,17 +40,20 @@ class Figures:
     """What happened within some time.
 
     Attributes:
-        counts: by what happened, COUNTED; `failed` are attempts that are repeated, `dead` and the others jobs.
+        counts: by what happened, COUNTED: `failed` are attempts that are repeated, the others jobs. A job that was
+            retried by hand counts once, when and as it ended last.
+        ends: the same, but each end of a job counts.
         failed_attempts: attempts that failed, repeated or not; a job that expired made none.
         waits, runs: how many fell into each bucket: BOUNDS and one more for what is longer.
         wait_s, run_s: all together.
     """
 
-    __slots__ = ("counts", "failed_attempts", "run_s", "runs", "wait_s", "waits")
+    __slots__ = ("counts", "ends", "failed_attempts", "run_s", "runs", "wait_s", "waits")
 
     def __init__(self, rows: Iterable[tuple[Any, ...]] = ()) -> None:
         """`rows`: what, bucket, n, total_s."""
         self.counts = dict.fromkeys(COUNTED, 0)
+        self.ends = dict.fromkeys(ENDS, 0)
         self.waits = [0] * (len(BOUNDS) + 1)
         self.runs = [0] * (len(BOUNDS) + 1)
         self.wait_s = self.run_s = 0.0
@@ -59,8 +63,13 @@ class Figures:
 
     def add(self, what: str, bucket: int, n: int, total_s: float) -> None:
         """Count what a row says."""
+        if what.startswith(RERUN):
+            self.counts[what[len(RERUN) :]] -= n
+            return
         if what in self.counts:
             self.counts[what] += n
+        if what in self.ends:
+            self.ends[what] += n
         if what == "failed" or (what == "dead" and bucket >= 0):
             self.failed_attempts += n
         if 0 <= bucket <= len(BOUNDS):
@@ -140,6 +149,8 @@ def together(figures: Iterable[Figures]) -> Figures:
     for each in figures:
         for what, n in each.counts.items():
             made.counts[what] += n
+        for what, n in each.ends.items():
+            made.ends[what] += n
         made.failed_attempts += each.failed_attempts
         made.waits = [a + b for a, b in zip(made.waits, each.waits, strict=True)]
         made.runs = [a + b for a, b in zip(made.runs, each.runs, strict=True)]

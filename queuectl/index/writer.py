@@ -14,7 +14,7 @@ from __future__ import annotations
 from queuectl.clock import Clock
 from queuectl.index.database import TEMPORARY, Database, IndexUnavailable, discard
 from queuectl.index.reader import Reader
-from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN
+from queuectl.index.rows import COLUMNS, DIRECTORY_OF, ID, READY, RUN_AT, STATES_IN, WIDTH, earlier_of
 from queuectl.index.statistics import ROLL_S, rolling
 
 TYPE_CHECKING = False
@@ -230,17 +230,22 @@ class Writer:
         if not self._rows:
             return
         now = self._clock.now()
-        rows, gone = [], []
+        rows, gone, earlier = [], [], []
         for job_id, row in self._rows.items():
             if row is None:
                 gone.append((job_id,))
                 continue
             if row[READY] == 0 and row[RUN_AT] <= now:
                 row[READY] = 1
+            if len(row) > WIDTH:
+                earlier += earlier_of(row)
+                row = row[:WIDTH]
             rows.append(row)
         try:
             old = rolling(now) if now >= self._roll_at else ()
-            self._database.change(("put", rows), ("remove", gone), *old)
+            # What was counted of earlier attempts is known by the rows that are replaced.
+            before = (("count_earlier", earlier),) if earlier else ()
+            self._database.change(*before, ("put", rows), ("remove", gone), *old)
         except IndexUnavailable as error:
             if not error.is_passing:  # perhaps it is these rows that cannot be written
                 self._drop_rows()
@@ -313,7 +318,7 @@ class Writer:
     def get(self, job_id: str) -> dict[str, Any] | None:
         """Return the row of a job by column, also one that waits to be written."""
         row = self._rows[job_id] if job_id in self._rows else self._database.one("get", (job_id,))
-        return None if row is None else dict(zip(COLUMNS, row, strict=True))
+        return None if row is None else dict(zip(COLUMNS, row[:WIDTH], strict=True))
 
     def unique_holder(self, key: str) -> str | None:
         """Return the job that waits or runs with this `unique_key`."""

@@ -6,6 +6,7 @@ Guarantees: pure; every history makes rows.
 from __future__ import annotations
 
 from queuectl.clock import parse_instant
+from queuectl.job.history import ready_after
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,31 +18,41 @@ if TYPE_CHECKING:
 ENDS = ("completed", "failed", "died", "snoozed", "cancelled", "interrupted", "requeued")
 
 
-def attempts_of(history: Sequence[Row], created_at: float, run_at: float | None) -> list[dict[str, Any]]:
+def attempts_of(history: Sequence[Row], ready_at: float) -> list[dict[str, Any]]:
     """Return one row an attempt: attempt, started_at, ready_at, ended_at, worker, event and the details of its end.
 
     Args:
-        run_at: not before when the author wanted it to start.
+        ready_at: since when the first attempt could start (Job.first_ready_at).
     """
     rows: list[dict[str, Any]] = []
-    ready = max(created_at, run_at or created_at)
     is_open = False
     for entry in history:
         at = parse_instant(entry["at"])
         if entry["event"] == "started":
             number = entry.get("attempt", len(rows) + 1)
-            rows.append({"attempt": number, "started_at": at, "ready_at": ready, "worker": entry.get("worker")})
+            rows.append({"attempt": number, "started_at": at, "ready_at": ready_at, "worker": entry.get("worker")})
             is_open = True
         else:
             if is_open and entry["event"] in ENDS:
                 rows[-1].update({**entry, "ended_at": at})
                 is_open = False
-            ready = parse_instant(entry["run_at"]) if "run_at" in entry else at
+            ready_at = ready_after(entry, at, ready_at)
     return rows
+
+
+def max_retries_of(row: Mapping[str, Any], configured: int) -> int:
+    """Return how often failed attempts of a job are repeated: as the job says, else as configured.
+
+    Of a job that is dead because its retries are exhausted: how often they were, whatever is configured since.
+    """
+    own: int | None = row["max_retries"]
+    if own is None and row["state"] == "dead" and row["dead_reason"] == "retries_exhausted":
+        own = max(0, int(row["failures"]) - 1)
+    return configured if own is None else own
 
 
 def tries(state: str, attempts: int, failures: int, max_retries: int) -> tuple[int, int]:
     """Return how many attempts there were and how many there may be; what cost no retry makes both grow."""
-    without_verdict = 1 if state in ("processing", "completed") else 0
+    without_verdict = 1 if state == "processing" else 0
     without_failure = max(0, attempts - without_verdict - failures)  # a history written by hand may have no `started`
     return attempts, max(attempts, without_failure + max_retries + 1)

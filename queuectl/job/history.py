@@ -7,7 +7,19 @@ Source:     spool/FORMAT.md § History.
 
 from __future__ import annotations
 
-from queuectl.job.fields import EDITABLE, FIELDS, flag, instant, integer, number, one_of, or_null, spell_value, string
+from queuectl.job.fields import (
+    EDITABLE,
+    FIELDS,
+    flag,
+    instant,
+    instant_of,
+    integer,
+    number,
+    one_of,
+    or_null,
+    spell_value,
+    string,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,6 +76,9 @@ KEPT: dict[str, Check] = {
     "worker": _maybe_text,
     "cpu_s": _maybe_seconds,
     "max_rss_bytes": _maybe_integer,
+    "ready_at": _maybe_instant,
+    "wait_s": _maybe_seconds,
+    "run_s": _maybe_seconds,
 }
 
 
@@ -147,6 +162,29 @@ def last_event(history: list[Entry]) -> str:
 def leads_to(history: list[Entry]) -> str | None:
     """Return the directory that the last event leads to; None when there is none, or it is `started`."""
     return LEADS_TO.get(last_event(history))
+
+
+def ready_after(entry: Mapping[str, Any], at: float, ready_at: float) -> float:
+    """Return since when a job may start, or will be allowed to, after an entry of its history.
+
+    A job waits only while it may start. Time before it was enqueued, before its `run_at` and while it was held is not
+    part of it.
+
+    Args:
+        at: when the entry was written.
+        ready_at: since when it might start before.
+    """
+    event = entry["event"]
+    if event == "compacted":
+        kept = entry["kept"]
+        return instant_of(kept.get("ready_at") or kept["run_at"])
+    changes = entry["set"] if "set" in entry and event in CHANGING else {}
+    wanted = entry.get("run_at") or changes.get("run_at")
+    if wanted is not None:
+        return max(at, instant_of(wanted))
+    if event == "revived" or "run_at" in changes:
+        return at
+    return max(at, ready_at) if event == "released" else ready_at
 
 
 def edited(fields: Fields, history: list[Entry]) -> Fields:

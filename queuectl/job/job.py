@@ -1,7 +1,8 @@
 """job: the view of a job, computed from the author's members, the directory and the history.
 
 Owns:       the states, and how each event changes the view.
-Guarantees: pure; the same file in the same directory folds to the same job; a compaction changes nothing but `history`.
+Guarantees: pure; the same file in the same directory folds to the same job. A compaction changes only the members in
+            OF_HISTORY.
 Source:     spool/FORMAT.md § History, § States.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from queuectl.clock import as_spelled, spell
 from queuectl.job.fields import command_line, instant_of
-from queuectl.job.history import CHANGING, with_changes
+from queuectl.job.history import CHANGING, ready_after, with_changes
 from queuectl.job.history import DEAD as DEAD
 from queuectl.job.history import DIRECTORIES as DIRECTORIES
 from queuectl.job.history import DONE as DONE
@@ -25,10 +26,16 @@ if TYPE_CHECKING:
     from queuectl.job.history import Entry
     from queuectl.job.job_file import Record
 
+    Ended = tuple[str, float, float]
+    Attempt = tuple[int, float | None, float | None, Ended | None]
+
 STATES = ("pending", "held", "failed", "processing", "completed", "cancelled", "dead")
 STATES_OF = {PENDING: ("pending", "held", "failed"), DONE: ("completed", "cancelled")}
 HOW_ENDED = ("signal", "timed_out", "output_limit", "failed_to_start")
+OF_HISTORY = ("history", "earlier", "ended", "first_ready_at")
 WAITS = {"failed": "retry", "snoozed": "snooze"}
+ENDS = {"died": "dead"}  # the state in which an attempt ends, where it is not called like the event
+SETTLING = frozenset(("started", "compacted", "completed", "cancelled", "died", "expired"))  # it waits no more
 KEPT_TEXT_CHARS = 1000  # of a text that a compaction carries over
 
 
@@ -45,6 +52,12 @@ class Job:
         run_at: not to be started before this instant.
         last_event: the newest event that is not an edit, which the state follows; "" before the first.
         is_torn: its file ended in a growth that did not complete.
+        ready_at: since when it may start, or will be allowed to; while it runs and afterwards: since when it might.
+        first_ready_at: the same before the first entry of its history.
+        wait_s: how long its newest attempt waited from then until it started.
+        ended: how its newest attempt ended (completed, failed, dead or cancelled), when, and the seconds that it ran;
+            None while it runs, and for an attempt that was interrupted, put back or snoozed.
+        earlier: the attempts before the newest one, without those that a compaction removed.
         waits: why it waits until then: nobody (it does not), author, retry or snooze.
         removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
     """
@@ -55,10 +68,13 @@ class Job:
         "created_at",
         "dead_reason",
         "directory",
+        "earlier",
+        "ended",
         "exit_code",
         "failures",
         "fields",
         "finished_at",
+        "first_ready_at",
         "history",
         "id",
         "interruptions",
@@ -67,11 +83,13 @@ class Job:
         "last_event",
         "max_rss_bytes",
         "outcome",
+        "ready_at",
         "removed_expiry",
         "run_at",
         "snoozes",
         "started_at",
         "updated_at",
+        "wait_s",
         "waits",
         "worker",
     )
@@ -86,6 +104,7 @@ class Job:
         self.is_torn = record.torn or record.bracket_at is not None
         self.created_at = self.updated_at = _created_at(record, seen_at)
         self.run_at = instant_of(fields["run_at"]) if "run_at" in fields else self.created_at
+        self.ready_at = self.first_ready_at = max(self.created_at, self.run_at)
         self.waits = "author" if "run_at" in fields else "nobody"
         self.attempts = self.failures = self.interruptions = self.snoozes = 0
         self.started_at: float | None = None
@@ -98,6 +117,9 @@ class Job:
         self.cpu_s: float | None = None
         self.max_rss_bytes: int | None = None
         self.removed_expiry: float | None = None
+        self.wait_s: float | None = None
+        self.ended: Ended | None = None
+        self.earlier: list[Attempt] = []
         self.last_event = ""
         for entry in record.history:
             self._apply(entry)
@@ -117,6 +139,9 @@ class Job:
         if event == "compacted":
             self._apply_compacted(entry)
         elif event == "started":
+            if self.attempts:
+                self.earlier.append((self.attempts, self.started_at, self.wait_s, self.ended))
+            self.wait_s, self.ended = max(0.0, at - self.ready_at), None
             self.attempts = entry.get("attempt", self.attempts + 1)
             self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
         elif event == "interrupted":
@@ -127,6 +152,8 @@ class Job:
             self.finished_at, self.dead_reason, self.run_at, self.waits = None, None, at, "nobody"
         elif event in VERDICTS:
             self._apply_verdict(event, entry, at)
+        if event not in SETTLING:
+            self.ready_at = ready_after(entry, at, self.ready_at)
         if "run_at" in entry:
             self.run_at = instant_of(entry["run_at"])
             self.waits = WAITS.get(event, "nobody" if self.run_at <= at else "author")
@@ -148,6 +175,8 @@ class Job:
             self.exit_code = entry.get("exit_code")
             self.outcome = next((how for how in HOW_ENDED if how in entry), "exited")
             self.cpu_s, self.max_rss_bytes = entry.get("cpu_s"), entry.get("max_rss_bytes")
+            if event != "snoozed" and self.started_at is not None:
+                self.ended = (ENDS.get(event, event), at, max(0.0, at - self.started_at))
         self.last_error = entry.get("error")
 
     def _apply_compacted(self, entry: Entry) -> None:
@@ -163,6 +192,12 @@ class Job:
         self.exit_code, self.outcome = kept.get("exit_code"), kept.get("outcome")
         self.last_error, self.dead_reason = kept.get("last_error"), kept.get("dead_reason")
         self.worker, self.cpu_s, self.max_rss_bytes = kept.get("worker"), kept.get("cpu_s"), kept.get("max_rss_bytes")
+        self.ready_at = (
+            max(self.created_at, self.run_at) if kept.get("ready_at") is None else instant_of(kept["ready_at"])
+        )
+        self.wait_s, ran = kept.get("wait_s"), kept.get("run_s")
+        if ran is not None and self.finished_at is not None:
+            self.ended = (ENDS.get(self.last_event, self.last_event), self.finished_at, ran)
 
     def compacted(self, now: float) -> Entry:
         """Return the one entry that stands for the whole history so far (history.KEPT)."""
@@ -184,6 +219,9 @@ class Job:
             "worker": _end_of(self.worker),
             "cpu_s": self.cpu_s,
             "max_rss_bytes": self.max_rss_bytes,
+            "ready_at": spell(self.ready_at),
+            "wait_s": self.wait_s,
+            "run_s": self.run_s,
         }
         return {"event": "compacted", "at": spell(now), "last_event": self.last_event, "kept": kept}
 
@@ -195,6 +233,14 @@ class Job:
         if self.directory == PENDING:
             return self.last_event if self.last_event in ("failed", "held") else "pending"
         return self.directory
+
+    @property
+    def run_s(self) -> float | None:
+        """For how long the newest attempt ran, while the job is as its end left it; None after that."""
+        if self.ended is None:
+            return None
+        what, at, ran = self.ended
+        return ran if at == self.finished_at and what == ENDS.get(self.last_event, self.last_event) else None
 
     @property
     def is_held(self) -> bool:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 KIND = "text/plain; version=0.0.4; charset=utf-8"
 MOST_QUEUES = 50
 OTHERS = "(others)"
+WAIT_HELP = "Of each attempt that started: how long the job could have started before; held time is not part of it."
+RUN_HELP = "Of each attempt that succeeded, failed or was cancelled: how long it ran."
 SEVERITY = {OK: 0, INFO: 0, WARN: 1, ERROR: 2}
 
 
@@ -191,13 +193,13 @@ def _add_queues(page: Page, index_state: IndexState, now: float) -> None:
 
 
 def _add_totals(page: Page, totals: Figures) -> None:
-    counts = totals.counts
-    page.add("jobs_enqueued_total", "counter", "Jobs that were put in.", [({}, counts["enqueued"])])
-    ends = ("completed", "dead", "cancelled")
-    page.add("jobs_finished_total", "counter", "Jobs that ended.", [({"outcome": end}, counts[end]) for end in ends])
+    ended = totals.ends
+    page.add("jobs_enqueued_total", "counter", "Jobs that were put in.", [({}, totals.counts["enqueued"])])
+    ends: list[Sample] = [({"outcome": end}, ended[end]) for end in ("completed", "dead", "cancelled")]
+    page.add("jobs_finished_total", "counter", "Ends of jobs; a job that is retried by hand ends again.", ends)
     failures = totals.failed_attempts
-    attempts: list[Sample] = [({"result": "success"}, counts["completed"]), ({"result": "failure"}, failures)]
-    page.add("job_attempts_total", "counter", "Attempts that ended by themselves.", attempts)
-    page.add("job_retries_total", "counter", "Failed attempts that are repeated.", [({}, counts["failed"])])
-    page.histogram("job_wait_seconds", "From when a job might start until it did.", totals.waits, totals.wait_s)
-    page.histogram("job_duration_seconds", "How long attempts ran.", totals.runs, totals.run_s)
+    attempts: list[Sample] = [({"result": "success"}, ended["completed"]), ({"result": "failure"}, failures)]
+    page.add("job_attempts_total", "counter", "Attempts that succeeded or failed.", attempts)
+    page.add("job_retries_total", "counter", "Failed attempts that are repeated.", [({}, ended["failed"])])
+    page.histogram("job_wait_seconds", WAIT_HELP, totals.waits, totals.wait_s)
+    page.histogram("job_duration_seconds", RUN_HELP, totals.runs, totals.run_s)

@@ -142,6 +142,29 @@ def test_failures_of_the_last_hour_are_counted_by_attempts(cli: Run, jobs: Jobs,
     assert read(cli("check").out)[1]["failed_1h"][0] == "0"
 
 
+@pytest.mark.parametrize(
+    ("fields", "waits", "waited"),
+    [({"run_at": "2020-01-01T00:00:00Z"}, 20, "20s"), ({"run_at": "2026-11-24T14:02:08Z"}, 10, "10s"), ({}, 20, "20s")],
+    ids=["past", "future", "none"],
+)
+def test_a_job_waits_from_when_it_was_enqueued_and_may_start(
+    cli: Run, jobs: Jobs, now: Passes, fields: dict[str, Any], waits: float, waited: str
+) -> None:
+    """Every command has the same time: `--at` in the past makes a new job no older."""
+    jobs.pending("a", **fields)
+    now(20)
+    measures = {row["key"]: row["value"] for row in json.loads(cli("check", "--json").out)["measures"]}
+    assert measures["oldest"] == waits
+    assert json.loads(cli("status", "--json").out)["oldest_waiting_s"] == waits
+    assert json.loads(cli("stats", "--json").out)["oldest_waiting_s"] == waits
+    assert f'queuectl_oldest_pending_seconds{{queue="default"}} {waits:.1f}' in cli("metrics").out.splitlines()
+    with jobs.start("a") as claim:
+        claim.finish({"exit_code": 0})
+    jobs.spool.note_change("a")
+    assert f"queuectl_job_wait_seconds_sum {waits:.1f}" in cli("metrics").out.splitlines()
+    assert waited in cli("show", "a").out.splitlines()[-1].split("  ")
+
+
 def test_json_has_every_figure(cli: Run, jobs: Jobs) -> None:
     jobs.dead("d")
     ran = cli("check", "--json")

@@ -290,8 +290,19 @@ assert NOW  # where `now` begins
 
 
 def test_a_history_made_by_hand_that_tells_of_no_start_costs_no_try(cli: Run, jobs: Jobs) -> None:
-    """Four tries are what it may have; that it completed without one does not make them three."""
-    path = Path(jobs.queue.layout.job("done", "a"))
+    """Four tries are what it may have; that one failed without a start does not make them three."""
+    path = Path(jobs.queue.layout.job("pending", "a"))
     jobs.queue.layout.ensure()
-    path.write_text('{"command":"true","history":[{"event":"completed","at":"2026-11-24T14:01:58Z"}]}')
-    assert cli("list", "--all").out.splitlines()[1].split()[:3] == ["a", "completed", "0/4"]
+    path.write_text('{"command":"true","history":[{"event":"failed","at":"2026-11-24T14:01:58Z","exit_code":1}]}')
+    assert cli("list", "--all").out.splitlines()[1].split()[:3] == ["a", "failed", "0/4"]
+
+
+def test_a_job_that_has_ended_shows_no_limit_that_was_configured_later(cli: Run, jobs: Jobs) -> None:
+    jobs.dead("d")
+    jobs.completed("c")
+    cli("config", "set", "max_retries_default", "9")
+    tries = {line.split()[0]: line.split()[2] for line in cli("list", "--all").out.splitlines()[1:]}
+    assert tries == {"d": "1", "c": "1"}
+    assert [row["max_retries"] for row in json.loads(cli("list", "--state", "dead", "--json").out)] == [0]
+    assert [job["max_retries"] for job in json.loads(cli("show", "d", "--json").out)] == [0]
+    assert "retries 9" not in cli("show", "d").out + cli("show", "c").out

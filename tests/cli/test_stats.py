@@ -136,6 +136,27 @@ def test_a_job_that_expired_made_no_attempt(cli: Run, jobs: Jobs, now: Passes) -
     assert (totals["dead"], totals["failed_attempts"], totals["dead_share"]) == (1, 0, 1)
 
 
+def test_a_job_that_was_retried_by_hand_is_one_job_with_several_attempts(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """Its five deaths are five attempts that failed, and one dead job of two."""
+    jobs.completed("c")
+    jobs.dead("d")
+    for _ in range(4):
+        now(120)
+        jobs.queue.retry("d")
+        with jobs.start("d") as claim:
+            claim.bury("retries_exhausted", {"exit_code": 1})
+        jobs.spool.note_change("d")
+    total = json.loads(cli("stats", "--json").out)["totals"]
+    assert (total["completed"], total["dead"], total["dead_share"], total["failed_attempts"]) == (1, 1, 0.5, 5)
+    hour = json.loads(cli("status", "--json").out)["last_hour"]
+    assert (hour["done"], hour["dead"], hour["dead_share"], hour["failed_attempts"]) == (1, 1, 0.5, 5)
+    metrics = cli("metrics").out.splitlines()
+    assert 'queuectl_jobs_finished_total{outcome="dead"} 5' in metrics
+    assert 'queuectl_job_attempts_total{result="failure"} 5' in metrics
+    assert "queuectl_job_wait_seconds_count 6" in metrics
+    assert "queuectl_job_duration_seconds_count 6" in metrics
+
+
 def test_what_is_deleted_still_counts(cli: Run, jobs: Jobs, now: Passes) -> None:
     some(jobs, now)
     before = told(cli("stats", "--json"))

@@ -22,7 +22,7 @@ from queuectl.errors import QueueError
 from queuectl.index import sync as sync_module
 from queuectl.index.reader import Reader
 from queuectl.index.rebuild import rebuild, verify
-from queuectl.index.rows import AT, COLUMNS, row_of
+from queuectl.index.rows import AT, COLUMNS, WIDTH, row_of
 from queuectl.index.sync import catch_up, refresh, sync
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING, STATES, Job
@@ -363,7 +363,7 @@ class SpoolAndIndex(RuleBasedStateMachine):
         return found
 
     def row(self, job: Job) -> list[Any]:
-        return row_of(job, os.lstat(self.layout.job(job.directory, job.id)))
+        return row_of(job, os.lstat(self.layout.job(job.directory, job.id)))[:WIDTH]
 
 
 def end_of(claim: Claim, end: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queuectl.config.settings import Settings
-from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.job.job import DEAD, DONE, OF_HISTORY, PENDING, PROCESSING, Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
 from queuectl.spool.spool import Spool
@@ -22,7 +22,7 @@ DIRECTORIES = (PENDING, PROCESSING, DONE, DEAD)
 
 def folded(job: Job) -> dict[str, Any]:
     """Return what a job's file and directory say of it, without the history that it was folded from."""
-    return {"state": job.state, **{name: getattr(job, name) for name in Job.__slots__ if name != "history"}}
+    return {"state": job.state, **{name: getattr(job, name) for name in Job.__slots__ if name not in OF_HISTORY}}
 
 
 class Home(Spool):

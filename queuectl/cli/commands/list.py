@@ -9,9 +9,9 @@ from queuectl.cli.home import queue_to_read
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
-from queuectl.client.filters import FILTERS, limit_of, states_of
+from queuectl.client.filters import ENDED, FILTERS, limit_of, states_of
 from queuectl.client.job_view import row_as_dict
-from queuectl.job.attempts import tries
+from queuectl.job.attempts import max_retries_of, tries
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
@@ -125,7 +125,7 @@ class Pages:
                 return
 
     def _with_retries(self, row: Row) -> Row:
-        return {**row, "max_retries": self.max_retries if row["max_retries"] is None else row["max_retries"]}
+        return {**row, "max_retries": max_retries_of(row, self.max_retries)}
 
 
 def columns(now: float) -> list[Column]:
@@ -151,6 +151,8 @@ def why(row: Row) -> str:
 
 
 def _tries(row: Row) -> str:
+    if row["state"] in ENDED:  # how many more it might have had is not known
+        return str(row["attempts"])
     return "{}/{}".format(*tries(row["state"], row["attempts"], row["failures"], row["max_retries"]))
 
 

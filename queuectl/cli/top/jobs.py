@@ -13,6 +13,7 @@ from queuectl.errors import QueueError
 from queuectl.growing_file import GrowingFile
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Query
+from queuectl.job.attempts import max_retries_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def look(queue: Queue, screen: Screen, state: State) -> Picture:
     except IndexUnavailable as error:
         made.unavailable = str(error)
     most = queue.settings.max_retries_default
-    jobs = [{**row, "max_retries": most if row["max_retries"] is None else row["max_retries"]} for row in rows]
+    jobs = [{**row, "max_retries": max_retries_of(row, most)} for row in rows]
     return Picture(made, jobs, total, order, is_exact=is_exact)
 
 

@@ -1,5 +1,5 @@
 /* Doing something to jobs and workers, to one or to many, with what is said about it. */
-import { FILTERS, many, number, STATES } from './escape.js';
+import { ENDED, FILTERS, many, number, STATES } from './escape.js';
 import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
 import { h } from './dom.js';
 import { drop, toast } from './components.js';
@@ -11,7 +11,7 @@ const FEW = 100; // so many are done without a question, or without typing their
 const UNDO_MS = 8000;
 const GONE = 410; // the server does not know the selection any more
 const DONE = { retry: 'queued again', cancel: 'cancelled', delete: 'deleted', edit: 'changed' };
-const WAITING = ['pending', 'held', 'failed'], ENDED = ['completed', 'cancelled', 'dead'];
+const WAITING = ['pending', 'held', 'failed'];
 const NOT_COMPLETED = [...WAITING, 'cancelled', 'dead'];
 
 /* Does something once at a time, however often it is clicked. */

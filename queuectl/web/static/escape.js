@@ -10,6 +10,7 @@ export const STATES = {
   dead: ['Dead', 'has no retries left; retry or delete it'],
 };
 export const COUNTED = ['pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead'];
+export const ENDED = ['completed', 'cancelled', 'dead'];
 export const VIEWS = { overview: 'Overview', jobs: 'Jobs', dead: 'Dead letters', workers: 'Workers', config: 'Config', health: 'Health' };
 export const FILTERS = {
   q: 'Text',

@@ -1,5 +1,5 @@
 /* One job: its command, its output, what is known about it, its attempts. */
-import { at, many, size, span } from './escape.js';
+import { at, ENDED, many, size, span } from './escape.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
 import { h } from './dom.js';
 import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './components.js';
@@ -69,7 +69,7 @@ const about = (it) => facts([
   ['Created', when(it.created_at)],
   ['Not before', at(it.run_at) > now() && when(it.run_at)],
   ['Expires', it.expires_at && when(it.expires_at)],
-  ['Retries', `${Math.max(0, it.failures - (it.state === 'dead' ? 1 : 0))} of ${it.max_retries_in_force} used`],
+  ['Retries', `${Math.max(0, it.failures - (it.state === 'dead' ? 1 : 0))}${ENDED.includes(it.state) ? '' : ` of ${it.max_retries_in_force}`} used`],
   ['Time limit', it.timeout_s ? span(it.timeout_s) : 'none'],
   ['Directory', it.cwd],
   ['Unique key', it.unique_key],

@@ -1,5 +1,5 @@
 /* The list of jobs: filters, a page of rows, and what can be done to those that are ticked. */
-import { at, COUNTED, FILTERS, many, number, SORTS, STATES } from './escape.js';
+import { at, COUNTED, ENDED, FILTERS, many, number, SORTS, STATES } from './escape.js';
 import { address, filterOf, jobsOf, now, readOnly, refine, refresh, render, S, tick, untick } from './state.js';
 import { h } from './dom.js';
 import { badge, button, command, empty, icon, link, pill, small, soft, stateOf, table, tags, toJob, type, when } from './components.js';
@@ -111,7 +111,8 @@ function jobRow(row) {
     h('td.full', command(row.command),
       row.last_error && ['failed', 'dead'].includes(state) && command(row.last_error, { class: 'bad' }),
       (state === 'failed' || (state === 'pending' && isLater)) && h('span.small.soft', 'starts ', isLater ? when(row.run_at) : 'now')),
-    h('td', { 'data-label': 'Tries' }, `${row.attempts}`, h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`),
+    h('td', { 'data-label': 'Tries' }, `${row.attempts}`,
+      !ENDED.includes(state) && h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`),
       row.priority !== 0 && h('p.small.soft', `priority ${row.priority}`)),
     h('td.small', when(row.updated_at)),
     h('td', action && button(word, () => one[action](id, state),

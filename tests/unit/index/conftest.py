@@ -14,7 +14,7 @@ from queuectl.clock import Clock
 from queuectl.config.settings import Settings
 from queuectl.errors import InvalidData
 from queuectl.index.reader import Reader
-from queuectl.index.rows import AT, COLUMNS, row_of
+from queuectl.index.rows import AT, COLUMNS, WIDTH, row_of
 from queuectl.index.sync import catch_up
 from queuectl.index.writer import Due, Writer
 from queuectl.job.job import DIRECTORIES, PENDING, Job
@@ -39,7 +39,13 @@ def row(job_id: str, **values: Any) -> list[Any]:
     plain = {"state": "pending", "queue": "default", "priority": 0, "command": "true", "attempts": 0, "failures": 0}
     times = {"run_at": NOW - 1, "created_at": NOW - 1, "updated_at": NOW - 1}
     ready = {} if values.get("state", "pending") not in ("pending", "failed") else {"ready": 0}
-    for column, value in {"id": job_id, **plain, **times, **ready, **values}.items():
+    given = {"id": job_id, **plain, **times, **ready, **values}
+    began, ended = given.get("started_at"), given.get("finished_at")
+    given.setdefault("ready_at", max(given["created_at"], given["run_at"]))
+    given.setdefault("wait_s", None if began is None else max(0.0, began - given["ready_at"]))
+    if began is not None and ended is not None and given["state"] != "cancelled":
+        given.setdefault("run_s", ended - began)
+    for column, value in given.items():
         made[AT[column]] = value
     return made
 
@@ -126,7 +132,7 @@ class Home:
                 found.append(f"{job_id} is only in the {'index' if job_id in rows else 'spool'}")
                 continue
             job, row = jobs[job_id], rows[job_id]
-            wanted = row_of(job, os.lstat(self.layout.job(job.directory, job_id)))
+            wanted = row_of(job, os.lstat(self.layout.job(job.directory, job_id)))[:WIDTH]
             for column in WITNESS:
                 if row[AT[column]] is None:
                     wanted[AT[column]] = None

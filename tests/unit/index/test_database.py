@@ -306,7 +306,9 @@ def test_every_named_query_is_valid_for_the_schema(index: Writer) -> None:
     assert tried > 20
 
 
-@pytest.mark.parametrize("name", ["due", "due_queue_after", "soon", "get", "overdue", "oldest_ready"])
+@pytest.mark.parametrize(
+    "name", ["due", "due_queue_after", "soon", "get", "overdue", "due_priority_below", "ready_since"]
+)
 def test_questions_of_every_moment_follow_an_index_and_sort_nothing(index: Writer, name: str) -> None:
     sql = database.QUERIES[name]
     plan = [step[3] for step in index._database.all(f"EXPLAIN QUERY PLAN {sql}", ["1"] * sql.count("?"))]

@@ -338,8 +338,9 @@ def test_the_oldest_waiting_job_is_found_among_queues_and_priorities(index: Writ
     oldest: dict[str, float] = {}
     for number in range(200):
         queue, run_at = f"q{chance.randrange(4)}", NOW - chance.randrange(10_000)
-        index.put(row(f"j{number}", queue=queue, priority=chance.randrange(-3, 4), run_at=run_at))
-        oldest[queue] = min(run_at, oldest.get(queue, run_at))
+        ready_at = min(NOW, run_at + chance.choice((0, 0, 3000)))  # a time in the past was asked for, or it was held
+        index.put(row(f"j{number}", queue=queue, priority=chance.randrange(-3, 4), run_at=run_at, ready_at=ready_at))
+        oldest[queue] = min(ready_at, oldest.get(queue, ready_at))
     index.put(row("held", state="held", run_at=0.0))
     index.put(row("running", state="processing", run_at=0.0))
     index.commit()

@@ -9,7 +9,7 @@ import pytest
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import InvalidData
 from queuectl.job.history import EVENTS, LEADS_TO
-from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, STATES, STATES_OF, Job
+from queuectl.job.job import DEAD, DONE, OF_HISTORY, PENDING, PROCESSING, STATES, STATES_OF, Job
 from queuectl.job.job_file import parse, render_new
 from tests.support.clock import NOON
 
@@ -194,8 +194,8 @@ def test_a_compaction_changes_nothing_but_the_history() -> None:
         again = Job("a", parse(compact.body + compact.tail), PENDING, NOON + 2000)
         assert [entry["event"] for entry in again.history] == ["compacted"]
         assert again.state == job.state
-        for name in Job.__slots__:
-            if name not in ("history", "fields", "updated_at"):
+        for name in (*Job.__slots__, "run_s"):
+            if name not in (*OF_HISTORY, "fields", "updated_at"):
                 assert getattr(again, name) == getattr(job, name), (name, length)
 
 
