@@ -8,6 +8,8 @@ Fails with: IndexUnavailable, Busy.
 
 from __future__ import annotations
 
+from functools import partial
+
 from queuectl.errors import NoSupervisor
 
 TYPE_CHECKING = False
@@ -95,9 +97,9 @@ def _is_current(spool: Spool) -> bool:
 def _sync(spool: Spool, on_step: Tell) -> None:
     from queuectl.index.lock import IndexLock
     from queuectl.index.rebuild import build_or_catch_up
-    from queuectl.supervisor.rebuild_readers import Readers
+    from queuectl.supervisor.rebuild_readers import read_rows
 
     spool.layout.ensure_run()
-    with Readers(spool) as readers, IndexLock(spool.layout):
-        for progress in build_or_catch_up(spool, readers):
+    with IndexLock(spool.layout):
+        for progress in build_or_catch_up(spool, partial(read_rows, spool)):
             on_step(str(progress))

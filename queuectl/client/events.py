@@ -242,10 +242,10 @@ def newest(
 
 def all_since(spool: Spool, reader: Reader, since: float, kinds: Collection[str] = ()) -> Iterator[Happened]:
     """Yield all events since then, oldest first; beyond some thousand they are sorted on disk."""
-    from queuectl.index.external_sort import Sorter
+    from queuectl.index.database import Sorter
     from queuectl.index.reader import Query
 
-    sorter = Sorter(None)
+    sorter = Sorter()
     try:
         for row in reader.rows(Query(since=since, limit=PAGE, is_counted=False)):
             for at, happened in _since(spool, row["id"], since, kinds):

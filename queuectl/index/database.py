@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATIENCE_S = 2.0  # only another program, such as the sqlite3 shell, can hold the lock for longer
 CACHE_KIB = 4000
+SORTED_IN_MEMORY = 10_000
 NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EACCES, errno.EPERM)
 PASSING = ("locked", "full", "unable to open", "interrupted", "readonly")
 PROBES = (
@@ -278,6 +279,51 @@ class Database:
                 self._connection.execute(f"PRAGMA {pragma}").fetchall()
         except sqlite3.Error as error:
             raise self._unavailable(error) from None
+
+
+class Sorter:
+    """Takes lines in any order and yields them sorted by their bytes, with bounded memory.
+
+    Beyond SORTED_IN_MEMORY lines SQLite sorts them, in a file without a name in $TMPDIR.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: list[str] = []
+        self._connection: sqlite3.Connection | None = None
+
+    def add(self, line: str) -> None:
+        """Take one line."""
+        self._lines.append(line)
+        self.count += 1
+        if len(self._lines) >= SORTED_IN_MEMORY:
+            self._spill()
+
+    def _spill(self) -> None:
+        try:
+            if self._connection is None:
+                self._connection = sqlite3.connect(TEMPORARY, isolation_level=None)
+                self._connection.executescript("PRAGMA journal_mode = OFF; CREATE TABLE lines (line TEXT); BEGIN")
+            self._connection.executemany("INSERT INTO lines VALUES (?)", ((line,) for line in self._lines))
+        except sqlite3.Error as error:
+            raise IndexUnavailable(f"a temporary file for sorting cannot be used: {error}", is_passing=True) from None
+        self._lines = []
+
+    def __iter__(self) -> Iterator[str]:
+        if self._connection is None:
+            yield from sorted(self._lines)
+            return
+        self._spill()
+        try:
+            for (line,) in self._connection.execute("SELECT line FROM lines ORDER BY line"):
+                yield line
+        except sqlite3.Error as error:
+            raise IndexUnavailable(f"a temporary file for sorting cannot be used: {error}", is_passing=True) from None
+
+    def close(self) -> None:
+        """Remove the temporary file."""
+        if self._connection is not None:
+            self._connection.close()
 
 
 def _create(path: str) -> None:

@@ -10,8 +10,7 @@ from heapq import merge
 from itertools import islice
 
 from queuectl.errors import InvalidData
-from queuectl.index.database import TEMPORARY, discard
-from queuectl.index.external_sort import Sorter
+from queuectl.index.database import TEMPORARY, Sorter, discard
 from queuectl.index.rows import COLUMNS, INTERNAL, row_of
 from queuectl.index.sync import catch_up, sync
 from queuectl.index.writer import Writer
@@ -41,7 +40,7 @@ def rebuild(
     The caller holds run/index.lock, so no process writes to the old one; readers notice the new file by themselves.
 
     Args:
-        read_ahead: processes that read the files meanwhile (processes.readers).
+        read_ahead: reads the files in other processes meanwhile (rebuild_readers.read_rows).
         examine: see `sync`.
 
     Crash: the old index, or none; what was built so far is thrown away by the next rebuild.
@@ -130,7 +129,7 @@ def verify(spool: Spool, reader: Reader) -> Iterator[Difference | None]:
     Yields:
         What differs, after a second look at both sides, since jobs go on meanwhile; None after each job that does not.
     """
-    sorter = Sorter(os.path.dirname(reader.path) or None)
+    sorter = Sorter()
     try:
         for directory in DIRECTORIES:
             for job_id in spool.ids(directory):

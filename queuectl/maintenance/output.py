@@ -12,7 +12,7 @@ from math import inf
 from typing import NamedTuple
 
 from queuectl.errors import Busy, InvalidData
-from queuectl.index.external_sort import Sorter
+from queuectl.index.database import Sorter
 from queuectl.job.fields import is_id
 from queuectl.job.job import DONE
 from queuectl.maintenance.context import Report
@@ -126,7 +126,7 @@ def _make_room(context: TaskContext, surplus: float) -> tuple[int, int]:
     """Remove the oldest output of jobs in done/ until `surplus` bytes are free; returns how many jobs and bytes."""
     would: dict[str, int] = {}
     jobs = freed = 0
-    sorter = Sorter(context.layout.home)
+    sorter = Sorter()
     try:
         for each in _written(context):
             sorter.add(f"{max(0, int(each.mtime)):012} {each.size} {each.job_id} {each.name}")

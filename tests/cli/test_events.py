@@ -84,7 +84,7 @@ def test_since_type_and_limit(cli: Run, jobs: Jobs, now: Passes) -> None:
 def test_what_programs_read_is_complete_in_order_and_sorted_on_disk_when_there_is_much_of_it(
     cli: Run, jobs: Jobs, now: Passes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("queuectl.index.external_sort.RUN_IDS", 7)
+    monkeypatch.setattr("queuectl.index.database.SORTED_IN_MEMORY", 7)
     monkeypatch.setattr("queuectl.cli.commands.events.LINES", 5)
     some(jobs, now)
     ran = cli("events", "-o", "jsonl")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from queuectl.cli.home import home_that_exists, queue_to_change
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.table import Column, emit
@@ -21,14 +23,15 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     from queuectl.index.reader import Reader
     from queuectl.index.rebuild import rebuild
     from queuectl.spool.intake import inspect
-    from queuectl.supervisor.rebuild_readers import Readers
+    from queuectl.supervisor.rebuild_readers import read_rows
 
     home_that_exists(args, screen, has_queue=True)
     queue = queue_to_change(args, screen)
     _refuse_beside_supervisor(queue)
     queue.layout.ensure()
-    with Readers(queue.spool) as readers, IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
-        for step in rebuild(queue.spool, queue.layout.index, readers, examine=inspect):
+    read_ahead = partial(read_rows, queue.spool)
+    with IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
+        for step in rebuild(queue.spool, queue.layout.index, read_ahead, examine=inspect):
             progress.step(0, str(step))
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import sqlite3
 import stat
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.index import database, writer
-from queuectl.index.database import IndexUnavailable
+from queuectl.index.database import IndexUnavailable, Sorter
 from queuectl.index.writer import Writer
 from tests.unit.index.conftest import NOW, row
 
 if TYPE_CHECKING:
-    pass
+    from pathlib import Path
 
 
 # --- the file
@@ -314,3 +315,34 @@ def test_questions_of_every_moment_follow_an_index_and_sort_nothing(index: Write
     plan = [step[3] for step in index._database.all(f"EXPLAIN QUERY PLAN {sql}", ["1"] * sql.count("?"))]
     assert len(plan) == 1
     assert " INDEX " in plan[0], plan
+
+
+# --- sorting
+
+
+@pytest.mark.parametrize("count", [0, 1, 9, 10, 11, 20, 995])
+def test_lines_come_out_in_order_however_many_there_are(
+    tmp_path: Path, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SORTED_IN_MEMORY", 10)
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path))
+    lines = [f"{random.Random(number).getrandbits(40):x}-{number}" for number in range(count)]
+    sorter = sorter_of(lines)
+    assert sorter.count == count
+    assert [*sorter] == sorted(lines)
+    assert os.listdir(tmp_path) == []  # the file has no name
+    sorter.close()
+
+
+@pytest.mark.parametrize("limit", [2, 100])
+def test_lines_are_sorted_by_their_bytes_and_none_is_dropped(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "SORTED_IN_MEMORY", limit)
+    lines = ["a", "B", "_x", "a-", "a.", "a0", "Z", "a"]
+    assert [*sorter_of(lines)] == sorted(lines, key=str.encode)
+
+
+def sorter_of(lines: list[str]) -> Sorter:
+    sorter = Sorter()
+    for line in lines:
+        sorter.add(line)
+    return sorter

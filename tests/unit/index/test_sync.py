@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.index import readahead, sync, writer
+from queuectl.index import sync, writer
 from queuectl.index.change_log import Changes
 from queuectl.index.rows import AT, row_of
 
@@ -44,7 +43,7 @@ def test_a_home_without_a_spool_makes_an_empty_index(home: Home) -> None:
 
 
 def test_more_jobs_than_are_sorted_at_once_are_all_there(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("queuectl.index.external_sort.RUN_IDS", 10)
+    monkeypatch.setattr("queuectl.index.database.SORTED_IN_MEMORY", 10)
     monkeypatch.setattr(writer, "FEW_ROWS", 5)
     monkeypatch.setattr(writer, "PIECE_ROWS", 3)
     monkeypatch.setattr(sync, "EXACT_WINDOW_ROWS", 7)
@@ -101,36 +100,6 @@ def test_jobs_can_be_taken_from_the_index_while_the_comparison_goes_on(
     assert len(started) == 10
     index.close()
     assert home.differences() == []
-
-
-@pytest.mark.parametrize("answer", ["in memory", "on disk", "cannot tell"])
-def test_files_are_asked_for_ahead_without_changing_what_is_read(
-    home: Home, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = []
-
-    def preadv(fd: int, buffers: Any, offset: int, flags: int) -> int:
-        if answer == "in memory":
-            return 1
-        raise BlockingIOError if answer == "on disk" else OSError(errno.EOPNOTSUPP, "")
-
-    monkeypatch.setattr(readahead, "FILES", 8)
-    monkeypatch.setattr(sync, "FEW_CHANGED", 0)
-    monkeypatch.setattr(sync, "FIRST_JOBS", 3)
-    monkeypatch.setattr(os, "preadv", preadv)
-    monkeypatch.setattr(os, "posix_fadvise", lambda fd, *_: asked.append(os.fstat(fd).st_ino))
-    for number in range(30):
-        home.enqueue(id=f"j{number}")
-    os.unlink(home.layout.job("pending", "j7"))
-    home.catch_up()
-    assert home.differences() == []
-    assert len(asked) == (29 if answer == "on disk" else 0)
-
-
-def test_a_file_that_goes_while_it_is_asked_for_stops_nothing(home: Home) -> None:
-    home.enqueue(id="a")
-    found = [*readahead.fetch_ahead(home.spool, "pending", ["a", "b", "c"])]
-    assert found == ["a", "b", "c"]
 
 
 # --- looking only where something happened
