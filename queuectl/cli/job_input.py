@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     Found = tuple[int, Fields | InvalidData]
 
 CHUNK_BYTES = 1 << 16
+ARRAY_HINT = "jq -c '.[]' FILE | queuectl enqueue -"
 LINES_HINT = "if the lines are shell commands and not JSON objects, add --lines"
 
 
 def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
     """Yield the jobs of a file with their line numbers: JSON objects, or shell commands, one a line.
 
-    Blank lines are skipped. A file that is one JSON object over several lines is one job, with the number 0. None is
-    yielded where reading on would wait for somebody to write.
+    Blank lines are skipped. A file that is one JSON object over several lines is one job, with the number 0. A file that is
+    a JSON array is refused as a whole: one that is spread over lines would have some that are jobs. None is yielded where
+    reading on would wait for somebody to write.
     """
     number = 0
     lines = _lines(file)
@@ -35,6 +37,10 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
         begun = _begin(lines)
         if isinstance(begun, tuple):
             yield begun
+            return
+        array_at = next((at for at, line in enumerate(begun, 1) if line.strip()), 0)
+        if array_at and begun[array_at - 1].lstrip()[:1] == b"[":
+            yield array_at, InvalidData("a JSON array; expected one object a line", ARRAY_HINT)
             return
         for number, first in enumerate(begun, 1):
             yield from _job(number, first)
@@ -106,15 +112,16 @@ def _must_wait(file: BinaryIO) -> bool:
 def _begin(lines: Iterator[bytes | None]) -> Found | list[bytes]:
     """Return the one job that the whole file is, or else the lines read to find out."""
     begun: list[bytes] = []
-    size = 0
+    size = written = 0
     for line in lines:
         if line is None:
             continue
         begun.append(line)
         if isinstance(line, Overlong):
             return begun
-        size += len(line)
-        if len(begun) == 1 and (line.lstrip()[:1] != b"{" or not isinstance(_read(line), InvalidData)):
+        size += len(line) + 1
+        written += bool(line.strip())
+        if line.strip() and written == 1 and (line.lstrip()[:1] != b"{" or not isinstance(_read(line), InvalidData)):
             return begun
         if size > MAX_BYTES:
             break
@@ -144,7 +151,7 @@ def _job(number: int, line: bytes) -> Iterator[Found]:
         found = _read(line)
         if isinstance(found, InvalidData):
             message = str(found).replace("the job is not valid: line 1, ", "", 1)
-            is_command = line.lstrip()[:1] not in (b"{", b"[", b'"')
+            is_command = line.lstrip()[:1] not in b'{}[]",'
             found = InvalidData(message, LINES_HINT if is_command else found.hint, found.excerpt)
         yield number, found
 

@@ -187,6 +187,8 @@ def from_json(text: str) -> Fields:
     try:
         return read(os.fsencode(text))
     except InvalidData as error:
+        if text.lstrip()[:1] == "[":
+            error.hint = "several jobs: give one object a line to queuectl enqueue -"
         if is_json(text):
             raise
         hint = "did the shell remove the quotes? queuectl enqueue --command 'echo \"hi\"'"

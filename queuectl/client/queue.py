@@ -223,6 +223,8 @@ class Queue(JobActions):
         """
         if is_id(text) and self.spool.find(text) is not None:
             return text
+        if not text:
+            raise NotFound('no job ""', "the id is empty: is a variable empty?")
         with self.reader() as reader:
             asked = text.encode(errors="replace").decode()  # what was typed may hold any bytes
             begun = reader.ids_with_prefix(asked, 4) if asked and not is_whole else []

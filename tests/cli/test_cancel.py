@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,11 @@ def test_one_that_has_ended_stays_as_it_is(cli: Run, jobs: Jobs, state: str) -> 
     assert (ran.code, ran.err) == (0, f"a has ended already: it is {state}\n")
     job = jobs.queue.get("a")
     assert (job.state, job.history) == (state, history)
+
+
+def test_an_empty_id_is_said_to_be_one(cli: Run, home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    assert cli("cancel", "").err == 'queuectl: no job ""\n          hint: the id is empty: is a variable empty?\n'
 
 
 def test_only_what_was_changed_is_counted_as_cancelled(cli: Run, jobs: Jobs) -> None:

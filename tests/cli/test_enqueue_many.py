@@ -366,6 +366,24 @@ def test_a_file_without_jobs_is_told_as_json_too(cli: Run) -> None:
     assert told == {"action": "enqueue", "ids": [], "queued": 0, "known": 0, "refused": []}
 
 
+@pytest.mark.parametrize("text", ['[{"command":"a"}]', '\n[\n{"command":"a"},\n{"command":"b"}\n]\n'])
+def test_an_array_is_refused_as_a_whole_with_how_to_split_it(cli: Run, home: Path, text: str) -> None:
+    """Spread over lines, one of its lines is a job by itself."""
+    ran = cli("enqueue", "-", stdin=text.encode())
+    assert ran.code == 6
+    assert "a JSON array; expected one object a line\n          hint: jq -c '.[]' FILE | queuectl enqueue -" in ran.err
+    assert not list(home.glob("spool/pending/*"))
+
+
+def test_blank_lines_before_a_job_of_several_lines_are_skipped(cli: Run) -> None:
+    assert cli("enqueue", "-", stdin=b'\n \n{"command":"a",\n"priority":1}\n').code == 0
+    assert len(cli("enqueue", "-", stdin=b'\n{"command":"a"}\n\n{"command":"b"}\n').out.splitlines()) == 2
+
+
+def test_a_file_without_its_option_is_named_with_it(cli: Run) -> None:
+    assert "hint: queuectl enqueue --lines --file jobs.txt" in cli("enqueue", "--lines", "jobs.txt").err
+
+
 def test_one_job_has_its_id_in_json_however_it_was_given(cli: Run) -> None:
     one = json.loads(cli("enqueue", "--command", "x", "--json").out)
     read = json.loads(cli("enqueue", "-", "--json", stdin=b'{"command":"x"}').out)

@@ -301,6 +301,12 @@ def test_wait_counts_what_has_failed_already_unless_everything_is_meant(cli: Run
     assert cli("wait", "--all").err == "No job matches: there is nothing to wait for\n"
 
 
+def test_logs_of_no_job_say_so(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
+    ran = cli("logs", "--queue", "nobody")
+    assert (ran.code, ran.out, ran.err) == (0, "", "No job matches\n")
+
+
 def test_logs_of_several_jobs(cli: Run, jobs: Jobs) -> None:
     jobs.completed("a", b"one\ntwo\n", batch="b")
     jobs.completed("c", b"three", batch="b")

@@ -138,7 +138,8 @@ def _many(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.enqueue_file import enqueue_file
 
     if args.job not in (None, "-") or args.command is not None or args.argv:
-        raise UsageError("jobs are read from a file; JSON, --command and -- PROGRAM cannot be used with it")
+        hint = f"queuectl enqueue --lines --file {args.job}" if args.job is not None and args.file is None else None
+        raise UsageError("jobs are read from a file; JSON, --command and -- PROGRAM cannot be used with it", hint)
     if args.id is not None or args.unique is not None:
         raise UsageError("--id and --unique apply to one job; in a file each job has its own")
     if args.follow:

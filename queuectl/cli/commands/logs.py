@@ -100,7 +100,9 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
     else:
         rows = (dict(zip(FIELDS, (*each[:3], read_all(each[3])), strict=True)) for each in outputs())
         shown = emit(screen, rows, (), FIELDS)
-    if chooses and shown < len(ids):
+    if chooses and not ids:
+        screen.message("No job matches")
+    elif shown < len(ids) and chooses:
         screen.message(f"({shown:,} of {plural(len(ids), 'job')} have output that has not been removed)")
     failures.finish(shown + len(failures), "could not be shown")
     return 0
