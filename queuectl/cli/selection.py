@@ -99,6 +99,8 @@ def states_of(args: Arguments, verb: Verb) -> tuple[str, ...]:
 
     named = filters.states_of(getattr(args, "state", None), "--state")
     usual, possible = verb.states()
+    if "pending" in named and "held" not in possible:  # which the word pending includes
+        named = tuple(state for state in named if state != "held")
     impossible = [state for state in named if state not in possible]
     if impossible:
         hint = f"it acts only on jobs that are {', '.join(possible)}"

@@ -65,8 +65,9 @@ workers with systemd or launchd, without cron.
 """
 
 SELECTORS = """\
-cancel, retry, delete, wait, logs, "dlq retry" and "dlq delete" take either ids
-or selectors. A job is selected if it matches all selectors.
+cancel, retry, hold, release, edit, delete, wait, logs, "dlq retry" and "dlq
+delete" take either ids or selectors. A job is selected if it matches all
+selectors.
 
   ID ...            ids, or unique prefixes; a command that changes jobs takes
                     a prefix only of a generated id
@@ -84,16 +85,18 @@ Without --state:
   cancel            selects jobs that have not ended
   retry             selects failed and dead jobs; completed jobs are run again
                     only with --state completed
+  hold              selects pending and failed jobs; release: held jobs; edit:
+                    all three
   dlq               selects dead jobs
   wait              with --all, selects jobs that have not ended; with other
                     selectors, also ended jobs; it exits with 10 if a job did
                     not succeed
 
 With ids, the command acts without asking. With selectors, it first counts the
-selected jobs. On a terminal it asks. Elsewhere it needs --yes; without it, it
-only prints the number. The command changes only the jobs that were counted. It
-skips a job whose state has changed since. --dry-run only counts; with -o name
-it also prints the ids.
+selected jobs. If there are none, it exits with 0. On a terminal it asks.
+Elsewhere it needs --yes; without it, it only prints the number. The command
+changes only the jobs that were counted. It skips a job whose state has changed
+since. --dry-run only counts; with -o name it also prints the ids.
 
 "list", "dlq list" and "purge" take the same selectors. The output formats for
 programs (-o name, jsonl, tsv, json) list all jobs, unless --limit N is given.

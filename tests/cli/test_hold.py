@@ -63,6 +63,14 @@ def test_selectors_choose_only_jobs_that_it_can_be_done_to(
     assert states == {"a": after, "b": after, "other": state, "dead": "dead"}
 
 
+def test_the_state_pending_may_be_named(cli: Run, jobs: Jobs) -> None:
+    """The word includes held jobs, which cannot be held."""
+    jobs.pending("a")
+    jobs.held("b")
+    assert json.loads(cli("hold", "--state", "pending", "--yes", "--json").out)["ids"] == ["a"]
+    assert cli("hold", "--state", "held", "--yes").code == 2
+
+
 def test_ids_come_from_another_command(cli: Run, jobs: Jobs) -> None:
     for job_id in ("a", "b"):
         jobs.pending(job_id)

@@ -80,6 +80,12 @@ def test_selectors_say_which(cli: Run, jobs: Jobs, home: Path, selector: tuple[s
     assert left(home) == [name for name in "abcdef" if name not in gone]
 
 
+def test_one_job_that_does_not_exist_is_only_an_error_as_with_other_commands(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
+    refused(cli("purge", "nosuch"), 3, 'queuectl: no job "nosuch"')
+    refused(cli("purge", "nosuch", "--json"), 3)
+
+
 @pytest.mark.parametrize("option", ["--older-than", "--since"])
 def test_a_number_without_a_unit_is_not_taken_for_seconds(cli: Run, jobs: Jobs, option: str) -> None:
     some(jobs)

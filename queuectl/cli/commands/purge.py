@@ -140,12 +140,15 @@ def _remove(
             progress.clear()
             screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were not changed")
             raise
-    if is_json:
+    is_single_error = len(failures) == 1 == total  # then the error says it all
+    if is_json and not is_single_error:
         made = bulk_result("purge", total, ids, unchanged, failures)
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
     left = f"; {plural(len(unchanged), 'job')} had changed in the meantime and were kept" if unchanged else ""
     if not total and none:
         screen.message(none)
+    elif is_single_error:
+        pass
     elif args.output_only:
         screen.message(f"Removed what {plural(removed, 'job')} wrote, {spell_size(size)}{left}")
     else:
