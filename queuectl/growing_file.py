@@ -6,7 +6,9 @@ Guarantees: a file that is truncated, or that another takes the place of (a log 
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from queuectl.errors import NotFound
 
@@ -16,11 +18,43 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 COMPARED = 64  # bytes
+NOT_A_FILE = (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR)
 
 
 def open_plainly(path: str) -> int:
     """Open a file for reading, never through a link, and without waiting for a pipe."""
-    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+
+
+def open_regular(path: str, missing: str) -> int:
+    """Open a regular file for reading, never through a link.
+
+    Raises:
+        NotFound: there is none; `missing` says so in words.
+    """
+    try:
+        fd = open_plainly(path)
+    except OSError as error:
+        if error.errno in NOT_A_FILE:
+            raise NotFound(missing) from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotFound(missing)
+    return fd
+
+
+def last_lines(fd: int, lines: int, most_bytes: int, start: int = 0) -> tuple[int, bytes]:
+    """Return the last lines of a file, at most so many bytes and none before `start`, and the offset where they begin."""
+    size = os.fstat(fd).st_size
+    begin = max(0, start, size - most_bytes)
+    data = os.pread(fd, max(0, size - begin), begin)
+    at = len(data) - 1 if data.endswith(b"\n") else len(data)
+    for _ in range(lines):
+        at = data.rfind(b"\n", 0, max(0, at))
+        if at < 0:
+            return begin, data
+    return begin + at + 1, data[at + 1 :] if lines else b""
 
 
 class GrowingFile:

@@ -194,18 +194,20 @@ def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **instants}
 
 
+def supervisor_as_dict(reply: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a supervisor's `status` answer as JSON has it; None when none runs."""
+    if reply is None:
+        return None
+    return {**{name: reply[name] for name in SUPERVISOR}, "started_at": spell(reply["started_at"])}
+
+
 def to_dict(overview: Overview, attention: list[str]) -> dict[str, Any]:
     """Return the JSON object of `status`; `attention` is that of health.attention_lines."""
-    supervisor = overview.supervisor
     return {
         "version": __version__,
         "home": overview.home,
         "at": spell(overview.now),
-        "supervisor": supervisor
-        and {
-            **{name: supervisor[name] for name in SUPERVISOR},
-            "started_at": spell(supervisor["started_at"]),
-        },
+        "supervisor": supervisor_as_dict(overview.supervisor),
         "counts": overview.counts,
         "scheduled": overview.scheduled,
         "next_at": None if overview.next_at is None else spell(overview.next_at),

@@ -31,7 +31,7 @@ LAYERS = (
     {"supervisor"},
     {"client"},
     {"maintenance"},
-    {"health", "status"},
+    {"health", "metrics", "status"},
     {"doctor"},
     {"web"},
     {"cli", "__main__"},

@@ -6,6 +6,7 @@ Guarantees: the web process holds no lock of the queue while it answers.
 
 from __future__ import annotations
 
+import zlib
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,13 @@ from queuectl.clock import Clock
 from queuectl.log import open_log
 from queuectl.times import read_instant
 from queuectl.web.index_access import Index, queue_for_reading
-from queuectl.web.response import Problem
+from queuectl.web.response import Problem, Response, ok
 from queuectl.web.selections import Selections
 from queuectl.web.snapshot import SnapshotCache
-from queuectl.web.state import StatsCache, StatusCache, WriteCounter
+from queuectl.web.state import StateCache, StatsCache, WriteCounter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from queuectl.web.auth import AccessControl
@@ -64,10 +66,8 @@ class App:
         self.access = access
         self.index = Index(self.layout, boot, self.clock)
         self.writes = WriteCounter()
-        self.status_cache = StatusCache(self.home, self.index, self.writes, self.clock)
-        self.snapshot_cache = SnapshotCache(
-            self.status_cache, self.writes, boot, self.clock, read_only=access.read_only
-        )
+        self.state_cache = StateCache(self.home, self.index, self.writes, self.clock)
+        self.snapshot_cache = SnapshotCache(self.state_cache, self.writes, boot, self.clock, read_only=access.read_only)
         self.stats_cache = StatsCache()
         self.streams = Streams()
         self.selections = Selections(self.clock)
@@ -105,6 +105,17 @@ class Request:
     def queue(self) -> Queue:
         """The queue with the settings in force; for changes, a broken configuration is an error."""
         return Queue(self.app.home) if self.head.is_write else queue_for_reading(self.app.home)
+
+    def unless_known(self, etag: str, make: Callable[[], Response]) -> Response:
+        """Return 304 when the client has what this ETag stands for, else what `make` returns."""
+        if self.head.headers.get("if-none-match") == etag:
+            return Response(304, headers={"ETag": etag})
+        return make()
+
+    def conditional(self, key: object, make: Callable[[], Any]) -> Response:
+        """Return 304 when the client has what `key` stands for, else the JSON of what `make` returns."""
+        etag = f'"{zlib.crc32(repr(key).encode("utf-8", "replace")):08x}"'
+        return self.unless_known(etag, lambda: ok(make(), headers={"ETag": etag}))
 
     def instant(self, name: str, given: object) -> float | None:
         """Read a point in time as the command line does: RFC 3339, how long ago, a day ..."""

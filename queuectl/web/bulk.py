@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from queuectl.client.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.errors import QueueError
 from queuectl.index.selection import Selection
-from queuectl.web.jobs import ACTION_FUNCTIONS, ActionResult, StateChanged, Unchanged, checked_changes, query_of
+from queuectl.web.job_actions import ActionResult, StateChanged, Unchanged, carry_out, checked_changes
+from queuectl.web.jobs import query_of
 from queuectl.web.response import Problem, Response, ok
 from queuectl.web.selections import KeptSelection
 
@@ -45,7 +46,7 @@ def bulk(request: Request) -> Response:
         raise _wrong("/set", 'goes with the action "edit", and that needs it')
     if "selection" in body:
         with request.app.selections.using(body["selection"], action) as kept:
-            return _dry(request, kept, ActionResult(action)) if is_dry else _carry_out(request, kept, changes)
+            return _dry(request, kept, ActionResult(action)) if is_dry else _act_on(request, kept, changes)
     if "filter" in body:
         kept, result = _matching(request, body), ActionResult(action)
     else:
@@ -53,7 +54,7 @@ def bulk(request: Request) -> Response:
     if is_dry:
         request.app.selections.keep(kept)
         return _dry(request, kept, result)
-    return _carry_out(request, kept, changes)
+    return _act_on(request, kept, changes)
 
 
 def _wrong(pointer: str, words: str) -> Problem:
@@ -116,13 +117,13 @@ def _dry(request: Request, kept: KeptSelection, result: ActionResult) -> Respons
 # --- doing
 
 
-def _carry_out(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
+def _act_on(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
     """Do it to the next jobs of a selection."""
     queue, clock, result = request.queue, request.app.clock, ActionResult(kept.action)
     stop_at = clock.monotonic() + ENOUGH_S
     for job in islice(kept.take(), request.body.get("limit", MOST)):
         try:
-            result.add(job.id, ACTION_FUNCTIONS[kept.action](queue, job.id, changes, _unless_changed(kept, job)))
+            result.add(job.id, carry_out(queue, kept.action, job.id, changes, _unless_changed(kept, job)))
         except (StateChanged, Unchanged) as same:
             result.add_unchanged(same.job)
         except QueueError as error:

@@ -79,11 +79,6 @@ class Transport:
         self._rest = b""
         self._deadline = 0.0
 
-    @property
-    def is_quiet(self) -> bool:
-        """Nothing of the next request has come yet."""
-        return not self._rest
-
     def read_head(self) -> RequestHead:
         """Wait for a request and read it up to its body."""
         if not self._rest:

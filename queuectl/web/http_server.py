@@ -4,7 +4,7 @@ Owns:       the listening socket, TCP or (--socket) in the file system.
 Guarantees: never more than CONNECTIONS; when they are all taken, the one that has been idle for longest makes room, so
             that idle clients keep nobody out. Nothing of it outlives the process but a socket's name.
 Fails with: UsageError, Conflict (the port is taken), NotAllowed.
-Source:     http.server, of which everything is used but the reading of requests (head.py says why).
+Source:     http.server, of which everything is used but the reading of requests (http_request).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FULL_BYTES = (
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a site; `listen` makes one.
+    """Serves an app on a listening socket.
 
     Attributes:
         address: host and port; None for a socket in the file system.
@@ -44,13 +44,12 @@ class Server(ThreadingHTTPServer):
 
     block_on_close = False
 
-    def __init__(self, listening: socket.socket) -> None:
-        name = listening.getsockname()
-        super().__init__(name, Handler, bind_and_activate=False)
+    def __init__(self, listening: socket.socket, app: App) -> None:
+        super().__init__(listening.getsockname(), Handler, bind_and_activate=False)
         self.socket.close()  # one that the library has made
         self.socket = listening
-        self.address = (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
-        self.app: App  # before serve_forever
+        self.address = address_of(listening)
+        self.app = app
         self._lock = Lock()
         self._connections: dict[socket.socket, float | None] = {}  # since when it has been idle
 
@@ -130,7 +129,13 @@ def _hang_up(connection: socket.socket) -> None:
         return  # the other side was quicker
 
 
-def listen(host: str, port: int, path: str | None = None) -> Server:
+def address_of(listening: socket.socket) -> tuple[str, int] | None:
+    """Return host and port; None for a socket in the file system."""
+    name = listening.getsockname()
+    return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
+
+
+def listen(host: str, port: int, path: str | None = None) -> socket.socket:
     """Listen on a TCP address, or on a socket in the file system.
 
     Args:
@@ -138,7 +143,7 @@ def listen(host: str, port: int, path: str | None = None) -> Server:
     """
     listening = _bind_path(path) if path is not None else _bind(host, port)
     listening.listen(BACKLOG)
-    return Server(listening)
+    return listening
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 
     from queuectl.job.fields import Check
     from queuectl.web.app import Request
-    from queuectl.web.response import Response
+    from queuectl.web.response import Fault, Response
 
-    Fault = tuple[str, str, str | None]  # pointer, the words after the name, hint
     Schema = dict[str, Any]
 
 OBJECT = "an object"

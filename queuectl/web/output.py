@@ -11,8 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from queuectl.errors import NotFound
-from queuectl.growing_file import GrowingFile
-from queuectl.web.plain_file import MOST_BYTES, open_in, tail_of
+from queuectl.growing_file import GrowingFile, last_lines, open_regular
 from queuectl.web.response import TEXT, Response, Stream
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
     from queuectl.web.app import Request
 
+MOST_BYTES = 256 << 10
 PIECE_BYTES = 64 << 10
 LOOK_S = 0.25
 BINARY = "application/octet-stream"
@@ -31,13 +31,13 @@ def output(request: Request) -> Response:
     params, queue, job_id = request.params, request.queue, request.params["id"]
     number = params.get("attempt") or queue.get(job_id).attempts
     path = queue.output(job_id, number)
-    fd = open_in(path, f"the output of job {job_id}, attempt {number}, has been removed")
+    fd = open_regular(path, f"the output of job {job_id}, attempt {number}, has been removed")
     try:
         is_over = _is_over(queue, job_id, number)
         size = os.fstat(fd).st_size
         start, data = min(params.get("from", 0), size), None
         if "lines" in params:
-            start, data = tail_of(fd, params["lines"], start)
+            start, data = last_lines(fd, params["lines"], MOST_BYTES, start)
         headers = {
             "X-QueueCTL-Attempt": str(number),
             "X-QueueCTL-From": str(start),
@@ -103,7 +103,7 @@ class _Followed:
     def _open(self, path: str) -> int:
         """Return the descriptor that is open already, and later that of the file which has taken its place."""
         fd, self._fd = self._fd, -1
-        return fd if fd >= 0 else open_in(path, "it has been removed")
+        return fd if fd >= 0 else open_regular(path, "it has been removed")
 
     def _restarted(self, words: str) -> None:
         self._words = f"\n--- the output {words}: showing it from its new start ---\n"

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from queuectl.errors import QueueError
 
+    Fault = tuple[str, str, str | None]  # pointer, words, hint
+
 JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain; charset=utf-8"
 STATUS_OF = (
     (errors.UsageError, 400),
@@ -87,7 +89,7 @@ class Problem(Exception):
         *,
         title: str | None = None,
         headers: Mapping[str, str] | None = None,
-        errors: Sequence[tuple[str, str, str | None]] = (),
+        errors: Sequence[Fault] = (),
         **more: Any,
     ) -> None:
         """`errors`: pointer, detail and hint of each; `more`: further members."""

@@ -12,7 +12,7 @@ from queuectl.clock import Clock
 from queuectl.errors import UsageError
 from queuectl.web.app import App
 from queuectl.web.auth import AccessControl, names_of
-from queuectl.web.http_server import Server, listen
+from queuectl.web.http_server import Server, address_of, listen
 from queuectl.web.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -76,15 +76,14 @@ def build(queue: Queue, options: ServeOptions) -> Server:
     options.check()
     queue.layout.ensure()
     token_file = None if options.auth == "none" else TokenFile(options.token_file or queue.layout.web_token)
-    server = listen(options.host, options.port, options.socket_path)
-    host, port = server.address or ("", None)
+    listening = listen(options.host, options.port, options.socket_path)
+    host, port = address_of(listening) or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
     access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
-    server.app = App(queue, access, secrets.token_hex(4))
-    return server
+    return Server(listening, App(queue, access, secrets.token_hex(4)))
 
 
-def address_of(server: Server) -> str:
+def url_of(server: Server) -> str:
     """Return the URL to open, without the token; of a socket in the file system, what curl needs."""
     if server.address is None:
         return "http://localhost/"

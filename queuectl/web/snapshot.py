@@ -16,13 +16,12 @@ from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
+from queuectl.growing_file import last_lines, open_regular
 from queuectl.health import ERROR, INFO, OK, WARN, attention, examine
 from queuectl.spool.layout import shorten
-from queuectl.status import worker_as_dict
+from queuectl.status import supervisor_as_dict, worker_as_dict
 from queuectl.version import __version__
-from queuectl.web.plain_file import open_in, tail_of
 from queuectl.web.response import encode, without_home
-from queuectl.web.serializers import supervisor_as_dict
 
 if TYPE_CHECKING:
     from typing import Any
@@ -30,11 +29,13 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
     from queuectl.clock import Clock
     from queuectl.job.job import Job
-    from queuectl.web.state import IndexState, QueueState, StatusCache, WriteCounter
+    from queuectl.status import Overview
+    from queuectl.web.state import IndexState, QueueState, StateCache, WriteCounter
 
 FRESH_S = 0.5
 DISK_STEP = 16 << 20
 LAST_LINE_CHARS = 200
+LAST_BYTES = 4096
 ESCAPES = re.compile(r"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)")
 FROM_ROW = ("id", "name", "queue", "priority", "command", "tags", "attempts", "worker")
 
@@ -47,9 +48,9 @@ class SnapshotCache:
     """The newest snapshot."""
 
     def __init__(
-        self, status_cache: StatusCache, writes: WriteCounter, boot: str, clock: Clock, *, read_only: bool
+        self, state_cache: StateCache, writes: WriteCounter, boot: str, clock: Clock, *, read_only: bool
     ) -> None:
-        self._status_cache = status_cache
+        self._state_cache = state_cache
         self._writes = writes
         self._boot = boot
         self._clock = clock
@@ -66,7 +67,7 @@ class SnapshotCache:
         with self._lock:
             now, writes = self._clock.monotonic(), self._writes.value
             if now - self._made_at >= FRESH_S or self._made_after_write != writes:
-                self._body = encode(self._make(self._status_cache.current()))
+                self._body = encode(self._make(self._state_cache.current()))
                 self._etag = f'"{self._boot}-{zlib.crc32(self._body):08x}-{len(self._body)}"'
                 self._made_at, self._made_after_write = now, writes
             return self._etag, self._body
@@ -79,7 +80,7 @@ class SnapshotCache:
             "home": shorten(overview.home),
             "hostname": os.uname().nodename,
             "read_only": self._read_only,
-            "health": health_of(state),
+            "health": health_of(overview),
             "attention": [
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
                 for need in reversed(attention(overview))
@@ -167,7 +168,7 @@ def _of_index(state: QueueState) -> dict[str, Any]:
             "step_s": 60,
             "completed": [figures.counts["completed"] for figures in overview.hour],
         },
-        "failures": [group_as_dict(group) for group in index_state.failures],
+        "failures": [group_as_dict(group) for group in state.failures],
         "dead_today": overview.dead_today,
     }
 
@@ -180,24 +181,24 @@ def _share(progress: str) -> float | None:
 def _last_line(queue: Queue, job: Job) -> tuple[str | None, int | None]:
     """Return the last line of the output, without escape sequences, and how much there is."""
     try:
-        fd = open_in(queue.layout.output_of(job.id, job.attempts), "")
+        fd = open_regular(queue.layout.output_of(job.id, job.attempts), "")
     except (NotFound, OSError):
         return None, None
     try:
         size = os.fstat(fd).st_size
-        _, data = tail_of(fd, 1, size - 4096)
+        _, data = last_lines(fd, 1, LAST_BYTES)
     finally:
         os.close(fd)
     text = ESCAPES.sub("", data.decode("utf-8", "replace")).strip()
     return text.rpartition("\r")[2][-LAST_LINE_CHARS:] or None, size
 
 
-def health_of(state: QueueState) -> dict[str, Any]:
+def health_of(overview: Overview) -> dict[str, Any]:
     """Return every check, and the worst of them; what only the index knows is unknown without one."""
     checks = {}
-    for name, found in examine(state.overview).items():
+    for name, found in examine(overview).items():
         hint = {"hint": found.hint} if found.hint else {}
-        detail = without_home(found.text, state.overview.home)
+        detail = without_home(found.text, overview.home)
         checks[name] = {"status": STATUS_OF[found.level], "detail": detail, **hint, **found.figures}
     worst = max((str(check["status"]) for check in checks.values()), key=ORDER.index)
     return {"status": worst, "version": __version__, "checks": checks}

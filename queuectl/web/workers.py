@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from queuectl import control_client
 from queuectl.errors import NoSupervisor, PartlyFailed
-from queuectl.status import with_usage, worker_as_dict
+from queuectl.growing_file import last_lines, open_regular
+from queuectl.status import supervisor_as_dict, with_usage, worker_as_dict
 from queuectl.supervisor.startup import start_workers
-from queuectl.web.plain_file import open_in, tail_of
 from queuectl.web.response import TEXT, Response, ok
-from queuectl.web.serializers import supervisor_as_dict
 
 if TYPE_CHECKING:
     from typing import Any
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from queuectl.web.app import Request
 
 LOG_LINES = 200
+LOG_BYTES = 256 << 10
 
 
 def workers_as_dicts(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
@@ -94,9 +94,9 @@ def _name(text: str) -> str:
 def log(request: Request) -> Response:
     """Return the last lines of a log."""
     path = request.app.layout.log(request.params["id"])
-    fd = open_in(path, f"{request.params['id']} has no log yet")
+    fd = open_regular(path, f"{request.params['id']} has no log yet")
     try:
-        _, data = tail_of(fd, request.params.get("lines", LOG_LINES))
+        _, data = last_lines(fd, request.params.get("lines", LOG_LINES), LOG_BYTES)
     finally:
         os.close(fd)
     return Response(200, data, TEXT)

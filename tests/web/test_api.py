@@ -11,7 +11,7 @@ import pytest
 
 from queuectl.client.queue import Queue
 from queuectl.spool.claim import Claim
-from queuectl.web import jobs as api_jobs
+from queuectl.web import job_actions
 from tests.web.support import Served
 
 if TYPE_CHECKING:
@@ -373,7 +373,7 @@ def test_a_command_that_does_not_want_to_end_keeps_nobody_waiting(
     web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer says that it goes on, and it does."""
-    monkeypatch.setattr(api_jobs, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(job_actions, "PATIENCE_S", 0.2)
     watched = supervised()
     watched.start(1)
     script = "trap '' TERM; echo begun; while :; do sleep 0.05; done"

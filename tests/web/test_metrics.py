@@ -6,15 +6,14 @@ import json
 import os
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from queuectl import metrics
 from queuectl.index.statistics import BOUNDS
 from queuectl.status import Overview
-from queuectl.web import metrics
 from queuectl.web.snapshot import health_of
 
 if TYPE_CHECKING:
@@ -159,7 +158,7 @@ def test_what_keeps_jobs_from_being_accepted_is_a_failure(web: Served, home: Pat
 def test_without_an_index_nothing_is_said_to_be_well_that_nobody_knows() -> None:
     overview = Overview("/q", 0.0)
     overview.unavailable = "there is no index"
-    made = health_of(SimpleNamespace(overview=overview))  # type: ignore[arg-type]
+    made = health_of(overview)
     for name in ("supervisor", "oldest_pending", "dead", "index"):
         assert made["checks"][name]["status"] == "warn", name
     assert "count" not in made["checks"]["dead"]

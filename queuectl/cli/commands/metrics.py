@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
-    from queuectl.web.metrics import Page
+    from queuectl.metrics import Page
 
 ENDING = ".prom"
 MODE = 0o644  # node_exporter is another user
@@ -48,16 +48,14 @@ def run(args: Arguments, screen: Screen) -> int:
 
 def look(queue: Queue, screen: Screen) -> Page:
     """Find every figure out."""
-    from queuectl.web.metrics import page_of
-    from queuectl.web.state import IndexState
+    from queuectl.metrics import page_of
 
-    made, index_state = status.read_overview(queue), IndexState()
+    made = status.read_overview(queue)
     try:
         with open_index(queue, screen) as reader:
-            index_state.queues, index_state.oldest = reader.by_queue(), reader.oldest_by_queue(made.now)
-            return page_of(made, index_state, reader.totals())
+            return page_of(made, reader.by_queue(), reader.oldest_by_queue(made.now), reader.totals())
     except IndexUnavailable:
-        return page_of(made, None, None)
+        return page_of(made, None, {}, None)
 
 
 def as_dict(page: Page) -> dict[str, object]:

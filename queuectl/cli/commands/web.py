@@ -74,10 +74,10 @@ def _check_socket(args: Arguments) -> None:
 
 def _write_address(args: Arguments, screen: Screen, server: Server, *, is_local: bool) -> None:
     """Say where the page is; the part behind # never leaves the browser."""
-    from queuectl.web.serve import address_of
+    from queuectl.web.serve import url_of
     from queuectl.web.tokens import read
 
-    url, access = address_of(server), server.app.access
+    url, access = url_of(server), server.app.access
     if access.has_token:
         url += f"#token={read(args.token_file or server.app.layout.web_token)}"
     if not is_local:

@@ -10,22 +10,18 @@ from __future__ import annotations
 
 import platform
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from queuectl.control_client import WORKER_STATES
-from queuectl.errors import QueueError
 from queuectl.health import ERROR, INFO, OK, WARN, examine
 from queuectl.index.statistics import BOUNDS, Figures
 from queuectl.job.job import STATES
 from queuectl.version import __version__
-from queuectl.web.response import Response
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from queuectl.status import Overview
-    from queuectl.web.app import Request
-    from queuectl.web.state import IndexState
 
     Sample = tuple[Mapping[str, str], float]
 
@@ -102,25 +98,16 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else repr(round(value, 6))
 
 
-def metrics(request: Request) -> Response:
-    """Tell every figure."""
-    state, totals = request.app.status_cache.current(), None
-    if state.index_state is not None:
-        try:
-            with request.app.index.reader() as reader:
-                totals = reader.totals()
-        except QueueError:
-            totals = None
-    page = page_of(state.overview, state.index_state, totals)
-    page.gauge("http_streams", "Answers without end that are open.", request.app.streams.open)
-    return Response(200, page.text().encode(), KIND)
-
-
-def page_of(overview: Overview, index_state: IndexState | None, totals: Figures | None) -> Page:
+def page_of(
+    overview: Overview,
+    queues: Mapping[str, Mapping[str, int]] | None,
+    oldest: Mapping[str, float],
+    totals: Figures | None,
+) -> Page:
     """Return every figure that does not belong to the web process.
 
     Args:
-        indexed: its `queues` and `oldest`; None when the index cannot be read.
+        queues, oldest: Reader.by_queue and Reader.oldest_by_queue; `queues` is None when the index cannot be read.
         totals: Reader.totals.
     """
     page = Page()
@@ -131,9 +118,9 @@ def page_of(overview: Overview, index_state: IndexState | None, totals: Figures 
         [({"version": __version__, "python": platform.python_version()}, 1)],
     )
     _add_processes(page, overview)
-    _add_spool(page, overview, has_index=index_state is not None)
-    if index_state is not None:
-        _add_queues(page, index_state, overview.now)
+    _add_spool(page, overview, has_index=queues is not None)
+    if queues is not None:
+        _add_queues(page, queues, oldest, overview.now)
     if totals is not None:
         _add_totals(page, totals)
     return page
@@ -165,17 +152,18 @@ def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
         page.gauge("index_lag_seconds", "How far the index is behind the spool, at most.", 0.0)
 
 
-def _add_queues(page: Page, index_state: IndexState, now: float) -> None:
-    found = index_state.queues
-    named = sorted(sorted(found, key=lambda name: -sum(found[name].values()))[:MOST_QUEUES])
-    shown = {name: dict(found[name]) for name in named}
-    oldest = {name: index_state.oldest.get(name) for name in named}
-    for name, counts in found.items():
+def _add_queues(
+    page: Page, queues: Mapping[str, Mapping[str, int]], waiting_since: Mapping[str, float], now: float
+) -> None:
+    named = sorted(sorted(queues, key=lambda name: -sum(queues[name].values()))[:MOST_QUEUES])
+    shown = {name: dict(queues[name]) for name in named}
+    oldest = {name: waiting_since.get(name) for name in named}
+    for name, counts in queues.items():
         if name not in shown or name == OTHERS:
             others = shown.setdefault(OTHERS, dict.fromkeys(STATES, 0))
             for state, n in counts.items():
                 others[state] += n
-            since = index_state.oldest.get(name)
+            since = waiting_since.get(name)
             known = oldest.get(OTHERS)
             oldest[OTHERS] = since if known is None else known if since is None else min(since, known)
     page.add(
