@@ -2,8 +2,8 @@
 
 Owns:       Event, which Python callers get; how the two sources are put together.
 Guarantees: reads only; a million old jobs cost nothing when the newest events are asked for. While events are followed,
-            what happens while no supervisor runs, or between two, comes from the histories; around such a change an
-            event may be reported twice. What a job passes through in an instant, as a retry that is started at once,
+            what happens while no supervisor runs, or between two, comes from the histories. An event has the same
+            members and the same time from both. What a job passes through in an instant, as a retry that is started at once,
             may be reported as its start alone; the histories have it all. Jobs that were deleted have no past.
 Source:     spool/FORMAT.md § History; the members are those that the supervisor reports.
 """
@@ -16,8 +16,7 @@ from typing import Any, NamedTuple
 
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import NoSupervisor, QueueError, UsageError, did_you_mean
-from queuectl.job.events import SENTENCES
-from queuectl.job.history import LEADS_TO
+from queuectl.job.events import MEMBERS, SENTENCES, STATE_AFTER, events_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,28 +24,19 @@ if TYPE_CHECKING:
 
     from queuectl.control_client import Feed
     from queuectl.index.reader import Reader
-    from queuectl.job.job import Job
     from queuectl.spool.spool import Spool
 
     Happened = dict[str, Any]
-    Key = tuple[str, str, int | None]
+    Key = tuple[str, str, str]
 
 PAGE = 500
-STATE_AFTER = {
-    **dict.fromkeys(LEADS_TO, "pending"),
-    **{"started": "processing", "completed": "completed", "cancelled": "cancelled", "died": "dead", "expired": "dead"},
-    **{"failed": "failed", "held": "held"},
-}
 TOLD = ("enqueued", *STATE_AFTER)
 KINDS = tuple(dict.fromkeys((*SENTENCES, *TOLD)))
-LEFT_OUT = ("event", "at", "created_at", "set")
 UNASKED = ("moved",)  # a worker found a file elsewhere than expected: reported only when it is asked for by name
 LOOK_S = 1.0  # between two looks while no supervisor reports
 FOREVER_S = 86400.0
 OVERLAP_S = 2.0  # what was written just before a look may be seen only after it
-REMEMBERED = 4096
-MEMBERS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")  # of every event, null where it has none
-WITHOUT_RUN: dict[str, Any] = dict.fromkeys(MEMBERS)
+REMEMBERED = 20_000
 
 
 class Event(NamedTuple):
@@ -130,8 +120,7 @@ class EventStream:
         self._pause = pause or wait_for_input
         self._say = say
         self._warn = warn
-        self._from_histories: dict[Key, float] = {}
-        self._from_supervisor: dict[Key, float] = {}  # which says a little later when it was
+        self._told: dict[Key, None] = {}
         self.is_cut = False
 
     def past(self, since: float) -> Iterator[Happened]:
@@ -143,11 +132,8 @@ class EventStream:
             else:
                 found, self.is_cut = newest(self._spool, reader, since, self.limit, self._kinds)
             for happened in found:
-                key, at = _key(happened), parse_instant(happened["at"])
-                is_new = self._from_histories.get(key) != at
-                if is_new and abs(self._from_supervisor.get(key, 0.0) - at) > OVERLAP_S and self._is_wanted(happened):
-                    yield {**WITHOUT_RUN, **happened}
-                _remember(self._from_histories, key, at)
+                if self._is_new(happened):
+                    yield happened
 
     def follow(self, since: float) -> Iterator[Happened | None]:
         """Yield events without end, whichever supervisor runs, and while none does; None where no more are known yet."""
@@ -185,14 +171,20 @@ class EventStream:
         while feed.is_open:
             self._pause(feed.fileno(), FOREVER_S)
             for happened in feed.take():
-                key, at = _key(happened), parse_instant(happened["at"])
-                if abs(self._from_histories.pop(key, 0.0) - at) > OVERLAP_S and self._is_wanted(happened):
-                    yield {**WITHOUT_RUN, **happened}
-                _remember(self._from_supervisor, key, at)
+                if self._is_new(happened):
+                    yield happened
             yield None
 
-    def _is_wanted(self, happened: Happened) -> bool:
-        return happened["event"] in self._kinds if self._kinds else happened["event"] not in UNASKED
+    def _is_new(self, happened: Happened) -> bool:
+        """Tell whether an event is wanted and has not been yielded; it is remembered."""
+        kind, told = happened["event"], self._told
+        key = (happened["id"], kind, happened["at"])
+        if key in told or (kind not in self._kinds if self._kinds else kind in UNASKED):
+            return False
+        told[key] = None
+        if len(told) > REMEMBERED:
+            del told[next(iter(told))]
+        return True
 
 
 ALONE = "No supervisor is running: job files are looked at every second"
@@ -207,16 +199,6 @@ def wait_for_input(fd: int, timeout_s: float) -> None:
     if fd >= 0:
         waiting.register(fd, select.POLLIN)
     waiting.poll(timeout_s * 1000)
-
-
-def _key(happened: Happened) -> Key:
-    return happened["id"], happened["event"], happened.get("attempt")
-
-
-def _remember(known: dict[Key, float], key: Key, at: float) -> None:
-    known[key] = at
-    if len(known) > REMEMBERED:
-        del known[next(iter(known))]
 
 
 def newest(
@@ -262,27 +244,8 @@ def _since(spool: Spool, job_id: str, since: float, kinds: Collection[str]) -> I
         job = spool.read(job_id)
     except QueueError:
         return
-    for happened in events_of(job):
+    for event in events_of(job):
+        happened = event.as_dict(since)
         at = parse_instant(happened["at"])
-        if at >= since and (not kinds or happened["event"] in kinds):
+        if at >= since and (not kinds or event.kind in kinds):
             yield at, happened
-
-
-def events_of(job: Job) -> Iterator[Happened]:
-    """Yield what happened to a job, oldest first."""
-    attempt, worker, state = 0, None, "pending"
-    if not job.history or job.history[0]["event"] != "compacted":
-        yield {"at": spell(job.created_at), "event": "enqueued", "id": job.id, "state": state}
-    for entry in job.history:
-        kind = entry["event"]
-        if kind == "compacted":
-            attempt, worker = entry["kept"]["attempts"], entry["kept"].get("worker")
-            state = STATE_AFTER.get(entry["last_event"], "pending")
-            continue
-        is_end = state == "processing" and kind != "started"
-        if kind == "started":
-            attempt, worker = entry.get("attempt", attempt + 1), entry.get("worker")
-        state = STATE_AFTER[kind] if kind != "edited" else state
-        run = {"attempt": attempt, "worker": worker} if is_end and worker else {}
-        more = {name: value for name, value in entry.items() if name not in LEFT_OUT}
-        yield {"at": entry["at"], "event": kind, "id": job.id, "state": state, **run, **more}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from queuectl.clock import parse_instant
 from queuectl.control_client import SOCKET
-from queuectl.job.events import Event
-from queuectl.job.history import last_event
+from queuectl.job.events import Event, events_of
 from queuectl.job.job import DEAD, DONE, PENDING
 from queuectl.spool.layout import SUFFIX
 from queuectl.supervisor.inotify import ARRIVALS, CHANGES, DEPARTURES, ITSELF, open_watch, why_not_watching
@@ -207,10 +207,21 @@ class ExternalChanges:
             del self._reported[next(iter(self._reported))]
 
     def report(self, job: Job) -> None:
-        """Report the last change of a job that was just read, if another program made it."""
+        """Report what other programs did to a job that was just read: the last change, and those since the last report."""
         if not self._has_watchers():
             return
-        kind = last_event(job.history) or "enqueued"
-        if kind in BY_OTHERS and not self.already_reported(job.id, job.updated_at):
+        if self.already_reported(job.id, job.updated_at):
+            return
+        last = self._reported.get(job.id)
+        changes: list[Event] = []
+        for event in reversed([*events_of(job)]):
+            is_old = last is not None and parse_instant(event.at or "") <= last
+            if event.kind not in BY_OTHERS or is_old:
+                break
+            changes.append(event)
+            if last is None:
+                break
+        if changes:
             self.note(job.id, job.updated_at)
-            self._emit(Event(kind, job.id, job.state))
+        for event in reversed(changes):
+            self._emit(event)

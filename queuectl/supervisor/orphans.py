@@ -24,8 +24,8 @@ from queuectl.executor import home_watch, process_tree
 from queuectl.executor.attempt import CANCELLED, STOPPED, RunningAttempt
 from queuectl.executor.environment import run_id
 from queuectl.executor.process_tree import Ending
-from queuectl.job.events import Event
-from queuectl.job.history import last_event
+from queuectl.job.events import Event, events_of
+from queuectl.job.history import VERDICTS
 from queuectl.job.job import PROCESSING
 from queuectl.spool.claim import SpoolFull
 from queuectl.spool.recovery import Recovered, RecoveryResult, reclaim, recover
@@ -248,12 +248,9 @@ class Orphans:
             self._emit(Event("rejected", job_id, details={"detail": found.detail}))
         else:
             self._dispatch.refresh(job_id)
-            state = found.job.state if found.job is not None else ""
-            self._emit(
-                self._what_became(job_id)
-                if found.result == RecoveryResult.GONE
-                else Event(found.result.value, job_id, state)
-            )
+            became = self._what_became(job_id)
+            is_told = found.result == RecoveryResult.GONE or became.kind in (*VERDICTS, found.result.value)
+            self._emit(became if is_told else Event(found.result.value, job_id, became.state))
 
     def _what_became(self, job_id: str) -> Event:
         """Return what a worker of an earlier supervisor did with its job, or that the job was removed."""
@@ -261,8 +258,7 @@ class Orphans:
             job = self._spool.read(job_id)
         except QueueError:
             return Event("removed", job_id)
-        details = {"attempt": job.attempts, "exit_code": job.exit_code, "worker": job.worker}
-        return Event(last_event(job.history) or "moved", job_id, job.state, details)
+        return _last_of(job)
 
     def _is_command(self, pid: int, job: Job) -> bool:
         """Tell whether a child of this process is the command of a job, and not a worker or a run that got the same pid later."""
@@ -286,8 +282,7 @@ class Orphans:
                 del self.adopted[job_id]
                 self._dispatch.released(job_id)
                 self._dispatch.put(adopted.job)
-                last = adopted.job.history[-1] if adopted.job.history else {}
-                self._emit(Event(adopted.event, job_id, adopted.job.state, {"leftovers": last.get("leftovers")}))
+                self._emit(_last_of(adopted.job))
 
     def _check_foreign(self) -> None:
         self._foreign_at = math.inf
@@ -316,6 +311,12 @@ class Orphans:
         """End all adopted runs and requeue their jobs."""
         for adopted in self.adopted.values():
             adopted.end(STOPPED)
+
+
+def _last_of(job: Job) -> Event:
+    """Return the last event of a job's history, or that the job was moved when there is none."""
+    found = [*events_of(job)] if job.last_event else []
+    return found[-1] if found else Event("moved", job.id, job.state)
 
 
 def no_strays(_ender: Adopted | None = None) -> list[psutil.Process]:

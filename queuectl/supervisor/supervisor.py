@@ -25,7 +25,7 @@ from queuectl.executor.environment import base_environment
 from queuectl.executor.home_watch import HomeWatch
 from queuectl.executor.signals import Inbox
 from queuectl.index.rows import COLUMNS, DIRECTORY_OF
-from queuectl.job.events import Event
+from queuectl.job.events import Event, event_of
 from queuectl.job.job import PENDING, PROCESSING, VERDICTS
 from queuectl.job.outcome import end_of_process
 from queuectl.log import open_log
@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
     from queuectl.supervisor.inotify import ClockWatch
 
-ATTEMPTS, COMMAND, EXIT_CODE, UPDATED_AT = map(COLUMNS.index, ("attempts", "command", "exit_code", "updated_at"))
+ATTEMPTS, COMMAND, EXIT_CODE, STARTED_AT, UPDATED_AT = map(
+    COLUMNS.index, ("attempts", "command", "exit_code", "started_at", "updated_at")
+)
 ENDS_A_RUN = VERDICTS | {"interrupted", "requeued", "moved", "removed", "rejected"}
 LINGER_S = 60.0  # a supervisor without workers stops after that time
 LONGEST_SLEEP_S = 86400.0  # select(2) counts milliseconds in 31 bits: 24 days
@@ -203,8 +205,9 @@ class Supervisor:
         self._emit_start(slot, report)
 
     def _emit_start(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
-        details = {"attempt": report["row"][ATTEMPTS], "worker": slot.name}
-        self.emit(Event("started", report["id"], "processing", details))
+        row = report["row"]
+        entry = {"event": "started", "attempt": row[ATTEMPTS], "at": spell(row[STARTED_AT]), "worker": slot.name}
+        self.emit(event_of(entry, report["id"], "processing"))
 
     def _on_settled(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
         job_id, row, event = report["id"], report["row"], report["event"]
@@ -224,20 +227,18 @@ class Supervisor:
             self.dispatch.refresh(job_id)
         if event in BY_OTHERS:
             self._external_changes.note(job_id, row[UPDATED_AT])  # its file will be read as well
-        details = {"attempt": row[ATTEMPTS], "exit_code": row[EXIT_CODE], "how": report.get("how") or None}
-        details["leftovers"] = report.get("leftovers")
-        self.emit(Event(event, job_id, row[STATE], {**details, "worker": slot.name}))
+        if report["entry"].get("event") == event:
+            self.emit(event_of(report["entry"], job_id, row[STATE], row[ATTEMPTS], slot.name))
+        else:  # the disk was full, so the verdict only moved the file
+            details = {"attempt": row[ATTEMPTS], "worker": slot.name, "exit_code": row[EXIT_CODE]}
+            self.emit(Event(event, job_id, row[STATE], details))
 
     def emit(self, event: Event) -> None:
         """Send an event to the clients that watch; log it if it is unusual."""
         if event.kind in ("rejected", "adopted", "orphaned", "interrupted"):
             self.log.warning(event.sentence())
         if self._control_server.has_watchers:
-            at = spell(self.clock.now())
-            details = {name: value for name, value in event.details.items() if value is not None}
-            self._control_server.broadcast(
-                {"at": at, "event": event.kind, "id": event.job_id, "state": event.state, **details}
-            )
+            self._control_server.broadcast(event.as_dict(self.clock.now()))
         if event.kind in ENDS_A_RUN:
             self._handlers.run_ended(event.job_id)
 

@@ -259,7 +259,7 @@ OPERATIONS = (
         fields=(Field("window", choice(*queue_status.WINDOWS), "default 1h; steps of 1 minute, 10 minutes, 1 hour"), ONE_QUEUE),
         answers=conditional("Stats")),
     Operation("events", "GET", "/api/v1/events", static_files.events, "Stream of events",
-        answers=text("A chunked stream of JSON objects, one a line: event, id, state and details. Every 10 s it sends {}, so that a "
+        answers=text("A chunked stream of JSON objects, one a line, with the members of events --json. Every 10 s it sends {}, so that a "
             "broken connection is detected. The stream ends with the supervisor.", static_files.LINES)),
 
     # --- the paths of the original version

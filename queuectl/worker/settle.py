@@ -220,10 +220,9 @@ class Verdicts:
         row = row_of(job, finished.claim.status())
         self._close(finished)
         how = describe(finished.ended.outcome) if finished.ended is not None else ""
-        said = {"say": "settled", "id": job.id, "event": event, "row": row, "how": how}
-        leftovers = job.history[-1].get("leftovers") if job.history else None
-        if leftovers:
-            said["leftovers"] = leftovers
+        entry = job.history[-1] if job.history else {}
+        said = {"say": "settled", "id": job.id, "event": event, "row": row, "entry": entry}
+        leftovers = entry.get("leftovers")
         self._send({**said, "left": finished.left, "took_s": finished.took_s, "is_short": finished.is_short})
         log = self._log.info if event in EXPECTED else self._log.warning
         log(f"job {job.id} attempt {job.attempts} {event} {how} action={event}")

@@ -253,12 +253,13 @@ class Worker:
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
             self._log.warning(f"{error} action=start")
-            self._verdicts.add(FinishedAttempt(claim, None, STOPPED), self.spool.clock.monotonic())
+            self._verdicts.add(FinishedAttempt(claim, None, STOPPED, is_short=True), self.spool.clock.monotonic())
             full = why_no_space(self.spool)
             if full is not None:
                 self._send({"say": "full", "detail": full})
         else:
-            self._verdicts.add(FinishedAttempt(claim, Ended(error.outcome, None)), self.spool.clock.monotonic())
+            finished = FinishedAttempt(claim, Ended(error.outcome, None), is_short=True)
+            self._verdicts.add(finished, self.spool.clock.monotonic())
 
     def _reap(self) -> None:
         while True:

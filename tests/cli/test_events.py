@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from queuectl.client.events import KINDS, STATE_AFTER, events_of
-from queuectl.job.events import SENTENCES
+from queuectl.client.events import KINDS
+from queuectl.job.events import SENTENCES, STATE_AFTER, events_of
 from queuectl.job.history import EVENTS, LEADS_TO
 from tests.cli.support import Jobs, Run
 
@@ -146,4 +146,4 @@ def test_every_event_of_a_history_is_told_with_the_state_it_leads_to(jobs: Jobs)
     jobs.held("h")
     with jobs.spool.take("h") as claim:
         claim.edit({"priority": 5})
-    assert [(e["event"], e["state"]) for e in events_of(jobs.queue.get("h"))][-1] == ("edited", "held")
+    assert [(event.kind, event.state) for event in events_of(jobs.queue.get("h"))][-1] == ("edited", "held")

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from queuectl import Queue
+from queuectl.control_client import Feed
 from tests.support.supervised import PATIENCE_S, Supervised
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +70,43 @@ def hears(s: Supervised, follower: Follower) -> None:
     """Return when what happens is told: the past comes first, once it listens."""
     s.queue.enqueue("true", id="first", run_at="2099-01-01T00:00:00Z")
     follower.until("first", "enqueued")
+
+
+def test_an_event_is_the_same_as_it_happens_and_afterwards(
+    supervised: Make, follow: Callable[..., Follower], tmp_path: Path
+) -> None:
+    """By the command line, by Python, and by the supervisor, whose events the API passes on."""
+    s = supervised(backoff_base=0.1, backoff_jitter=0)
+    s.start(1)
+    follower, queue = follow(), Queue(s.queue.layout.home)
+    feed = Feed(queue.layout)
+    hears(s, follower)
+    flag = tmp_path / "flag"
+    queue.enqueue(f"test -e {flag} || {{ touch {flag}; echo no disk; exit 3; }}", id="retried", max_retries=1)
+    heard = follower.until("retried", "enqueued", "started", "failed", "started", "completed")
+    queue.enqueue("kill -9 $$", id="killed", max_retries=0)
+    heard += follower.until("killed", "enqueued", "started", "died")
+    queue.enqueue("sleep 100", id="late", max_retries=0, timeout=0.1)
+    heard += follower.until("late", "enqueued", "started", "died")
+    queue.enqueue("sleep 100", id="cancelled")
+    heard += follower.until("cancelled", "enqueued", "started")
+    queue.cancel("cancelled")
+    heard += follower.until("cancelled", "cancelled")
+    for verb in (queue.hold, queue.release, queue.hold, queue.cancel):  # also faster than the file is read
+        verb("first")
+    queue.enqueue(["/nonexistent/program"], id="missing", check=False)
+    heard += follower.until("missing", "enqueued", "started", "died")
+    past = [event.as_dict() for event in queue.events("1h")]
+    raw: list[dict[str, Any]] = []
+    while len(raw) < len(past) - 1:  # it began to listen before the first job
+        raw += [event for event in feed.take() if event["event"] != "moved"]
+    feed.close()
+    for told in (heard, [{}, *raw]):
+        for job_id in ("retried", "killed", "late", "cancelled", "missing"):
+            of_job = [event for event in past if event["id"] == job_id]
+            assert [event for event in told if event.get("id") == job_id] == of_job
+    died = next(event for event in past if (event["id"], event["event"]) == ("late", "died"))
+    assert (died["reason"], died["error"], died["timed_out"]) == ("retries_exhausted", "timed out after 0.1s", True)
 
 
 def test_a_life_is_told_once_each(supervised: Make, follow: Callable[..., Follower]) -> None:

@@ -12,9 +12,10 @@ from queuectl.cli.table import emit, tsv
 from queuectl.cli.terminal import to_json
 from queuectl.cli.text import cut, pad, safe
 from queuectl.cli.times import MONTHS, instant
-from queuectl.client.events import MEMBERS, TOLD, EventStream, kinds_of
+from queuectl.client.events import TOLD, EventStream, kinds_of
 from queuectl.clock import parse_instant
 from queuectl.errors import UsageError
+from queuectl.job.events import MEMBERS
 from queuectl.job.outcome import describe_leftovers
 
 TYPE_CHECKING = False

@@ -78,7 +78,8 @@ def test_without_another_command_a_job_is_settled_at_once(scene: Scene) -> None:
     assert not scene.verdicts
     assert (scene.spool.where(job_id), scene.verdicts.next_step) == ([DONE], NEVER)
     said = scene.said[0]
-    assert (said["event"], said["took_s"], said["is_short"], said["how"]) == ("completed", 0.001, True, "exit code 0")
+    assert (said["event"], said["took_s"], said["is_short"]) == ("completed", 0.001, True)
+    assert said["entry"] == scene.spool.job(job_id).history[-1]
 
 
 def test_short_ones_wait_for_each_other_while_the_next_runs_but_not_for_long(scene: Scene) -> None:
