@@ -15,7 +15,7 @@ from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut, UsageError
 from queuectl.job.fields import is_generated, is_id, refuse_expired, validate
 from queuectl.spool.awaited import AwaitedJobs
-from queuectl.spool.layout import Layout, default_home
+from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import plural
 
@@ -235,7 +235,10 @@ class Queue(JobActions):
                 raise Conflict(f'"{text}" is a prefix of several ids: {", ".join(begun[:3])} ...')
             near = [f"{found} ({state})" for found, state in reader.near(asked)]
         meant = f". Did you mean {' or '.join(near)}?" if near else ""
-        raise NotFound(f'no job "{text}"{meant}')
+        hint = None
+        if is_id(text) and self.spool.files.exists(f"{self.layout.rejected}/{text}{SUFFIX}{REASON}"):
+            hint = f"a file of this name was rejected; the reason: {self.layout.rejected}/{text}{SUFFIX}{REASON}"
+        raise NotFound(f'no job "{text}"{meant}', hint)
 
     def list(self, state: States = None, **filters: Unpack[Filters]) -> list[dict[str, Any]]:
         """Return all jobs that match, as dictionaries, the last changed first.

@@ -12,7 +12,6 @@ import errno
 from enum import Enum
 
 from queuectl.errors import InvalidData
-from queuectl.job.fields import RUNS, refuse_misspelt
 from queuectl.job.history import PENDING
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn
@@ -22,7 +21,7 @@ from queuectl.spool.fs import CHANGE, READ
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 from queuectl.spool.locked_file import LockedFile
 from queuectl.spool.locking import merge_names
-from queuectl.spool.reading import MARK, wrong_with_inode
+from queuectl.spool.reading import MARK, refuse_dropped, wrong_with_inode
 from queuectl.spool.recovery import remove_earlier_state
 
 TYPE_CHECKING = False
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
 
-    from queuectl.job.fields import Fields
     from queuectl.spool.context import SpoolContext
 
     Refuse = Callable[[SpoolContext, str, str], "ClaimRefused"]
@@ -261,7 +259,7 @@ def _read(
     if known is not None and data == known.body + known.tail:
         return known
     try:
-        record = parse(data, _refuse_misspelt)
+        record = parse(data, refuse_dropped)
     except InvalidData as error:
         wait_s = spool.quiet_timer.seconds_until_quiet(
             job_id, status.st_mtime, (status.st_size, status.st_mtime_ns), spool.clock, spool.settings.drop_grace
@@ -271,11 +269,6 @@ def _read(
         return parse_torn(data, without_history=bool(status.st_mode & MARK)) or error
     spool.quiet_timer.forget(job_id)
     return record
-
-
-def _refuse_misspelt(fields: Fields) -> None:
-    """Refuse a dropped file with a member that looks like a misspelt field which decides how the job runs."""
-    refuse_misspelt(fields, RUNS)
 
 
 def _take(spool: SpoolContext, job_id: str, known: Record | None = None) -> Claim | ClaimRefused:

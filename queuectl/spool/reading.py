@@ -11,6 +11,7 @@ import os
 import stat
 
 from queuectl.errors import InvalidData, NotFound
+from queuectl.job.fields import RUNS, refuse_misspelt
 from queuectl.job.history import PENDING
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn
@@ -19,6 +20,7 @@ from queuectl.spool.layout import SUFFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from queuectl.job.fields import Fields
     from queuectl.spool.context import SpoolContext
 
 MARK = stat.S_ISVTX  # of a file whose first growth was begun in processing/; it is there whenever the length is new
@@ -45,6 +47,15 @@ def wrong_with_inode(status: os.stat_result) -> str | None:
     return None
 
 
+def refuse_dropped(fields: Fields) -> None:
+    """Refuse a file in pending/ without a history for a member that looks like a field which decides how the job runs.
+
+    Raises:
+        UnknownField.
+    """
+    refuse_misspelt(fields, RUNS)
+
+
 def read_record(data: bytes, directory: str, mode: int) -> Record:
     """Read a job file of ours, whole or with a torn last growth.
 
@@ -55,7 +66,7 @@ def read_record(data: bytes, directory: str, mode: int) -> Record:
         InvalidData: neither.
     """
     try:
-        return parse(data)
+        return parse(data, refuse_dropped if directory == PENDING else None)
     except InvalidData:
         record = parse_torn(data, without_history=directory != PENDING or bool(mode & MARK))
         if record is None:

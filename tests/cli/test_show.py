@@ -156,6 +156,21 @@ def test_an_id_that_is_nearly_right_is_suggested(cli: Run, jobs: Jobs) -> None:
     assert "01JDFW11AA (completed)" in ran.err
 
 
+def test_a_dropped_file_that_will_be_rejected_is_no_job(cli: Run, jobs: Jobs, home: Path) -> None:
+    """Before it is rejected, and after."""
+    jobs.pending("a")
+    (home / "spool/pending/drop.json").write_text('{"command": "echo", "at": "23:00"}')
+    for verb in ("show", "cancel", "hold"):
+        ran = cli(verb, "drop")
+        assert ran.code == 6
+        assert 'spool/pending/drop.json: not a valid job: line 1, column 21: unknown field "at"' in ran.err
+    os.utime(home / "spool/pending/drop.json", (1, 1))
+    assert 'unknown field "at"; did you mean "run_at"?' in cli("doctor", "--fix").out
+    ran = cli("show", "drop")
+    assert ran.code == 3
+    assert f"hint: a file of this name was rejected; the reason: {home}/spool/rejected/drop.json.reason" in ran.err
+
+
 def test_a_misspelt_field_of_a_dropped_file_is_shown_with_what_was_meant(cli: Run, jobs: Jobs, home: Path) -> None:
     (home / "spool/pending/drop.json").write_text('{"command": "echo", "tag": "a", "ticket": 7}')
     shown = cli("show", "drop").out
