@@ -105,7 +105,7 @@ If rows are left out, a message says so.
 
 STATES = """\
   pending      ready to run, or waiting for its time (run_at)
-  held         does not start until it is released
+  held         does not start until "queuectl release"
   failed       its last attempt failed; it waits for a retry
   processing   a worker runs its command
   completed    the command exited with code 0

@@ -135,7 +135,7 @@ def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float
 
 def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
     if job.is_held:
-        return Reason(Why.HELD, hint="queuectl retry {id}")
+        return Reason(Why.HELD, hint="queuectl release {id}")
     due_at = job.due_at(now, backoff_max)
     if due_at <= now:
         return None

@@ -143,7 +143,7 @@ def test_why_nothing_moves_is_said_once_and_again_when_it_changes(cli: Run, jobs
     with jobs.spool.take("a") as claim:
         claim.hold()
     assert process.stderr.readline() == (
-        "a is waiting to be started: it is held (queuectl retry a); no supervisor is running (queuectl worker start --count 2)\n"
+        "a is waiting to be started: it is held (queuectl release a); no supervisor is running (queuectl worker start --count 2)\n"
     )
     jobs.queue.cancel("a")
     _, err = process.communicate()
