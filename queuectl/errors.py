@@ -31,6 +31,12 @@ class QueueError(Exception):
         self.hint = hint
         self.excerpt = excerpt
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Let an error of any signature be sent to another process."""
+        from copyreg import __newobj__  # type: ignore[attr-defined]
+
+        return __newobj__, (type(self), *self.args), self.__dict__
+
 
 class UsageError(QueueError):
     """The command line itself, or the arguments of a call, are wrong."""

@@ -1,14 +1,18 @@
 """job_actions: what can be done to one job, whoever asks: command line, page, API or Python.
 
-Owns:       the methods of Queue that change one job, and how long a job that moves is tried to be caught.
+Owns:       the methods of Queue that change one job, and how long a job that moves is tried to be caught. `edit` and
+            `retry` take what Python has; `change` and `rerun`, which they call, take the fields of a job file.
 Guarantees: a job is changed under its lock; the index is told of every change.
 Fails with: NotFound, Conflict, InvalidData, Busy.
 """
 
 from __future__ import annotations
 
-from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError
-from queuectl.job.fields import refuse_expired, validate
+import os
+
+from queuectl.client.arguments import id_of
+from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError, from_os_error
+from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, validate
 from queuectl.job.history import with_changes
 from queuectl.job.job import PENDING, PROCESSING
 
@@ -19,11 +23,45 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from queuectl.client.arguments import JobOrId
     from queuectl.client.job_spec import JobFields
     from queuectl.client.job_view import Job
     from queuectl.job.job import Job as StoredJob
+    from queuectl.spool.claim import Claim
     from queuectl.spool.layout import Layout
     from queuectl.spool.spool import Spool
+
+    Look = Callable[[Job], None]
+
+PUBLIC = (
+    *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
+    *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
+)
+
+
+def raises_queue_errors(queue: type[Any]) -> type[Any]:
+    """Let the public methods of a class raise what the system refuses as QueueError; class decorator.
+
+    An error that names no file came from a callback, and is left as it is.
+    """
+
+    def wrapped(method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **keywords: Any) -> Any:
+            try:
+                return method(*args, **keywords)
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                raise from_os_error(error, f"cannot use {os.fsdecode(error.filename)}") from error
+
+        for name in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__"):
+            setattr(call, name, getattr(method, name))
+        call.__wrapped__ = method  # type: ignore[attr-defined]
+        return call
+
+    for name in PUBLIC:
+        setattr(queue, name, wrapped(getattr(queue, name)))
+    return queue
 
 
 class JobActions:
@@ -34,37 +72,39 @@ class JobActions:
 
     if TYPE_CHECKING:
 
-        def get(self, job_id: str) -> Job:
+        def get(self, job: JobOrId) -> Job:
             """See Queue."""
 
         def _job(self, stored: StoredJob) -> Job: ...
 
-    def cancel(self, job_id: str) -> Job:
-        """End a job for good: a running one is killed, a waiting one never starts; filed as cancelled.
+    # What `before` is called with is the job before it is changed, under its lock where it is not running. What it
+    # raises is raised, and the job stays as it is.
 
-        Cancelling a job that has ended changes nothing: a completed or dead one is returned as it is.
+    def cancel(self, job: JobOrId) -> Job:
+        """End a job for good: a running one is killed, a waiting one never starts. Its state is then cancelled.
+
+        Cancelling a job that has ended changes nothing: a completed or dead one is returned as it is. A running command
+        gets SIGTERM, and SIGKILL after `kill_after` seconds; this call returns when it has ended.
 
         Raises:
-            NotFound; Busy (its file is locked, or whoever runs it does not listen to this supervisor).
-        """
-        return self.cancel_unless_ended(job_id)[0]
+            NotFound; Busy (its file is locked, or a worker without a supervisor is finishing it).
 
-    def cancel_unless_ended(self, job_id: str, check: Callable[[Job], None] | None = None) -> tuple[Job, bool]:
-        """Do what `cancel` does; return the job, and whether this changed it.
-
-        Args:
-            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
+        Crash: the job is as it was, or cancelled. A running one that was asked to end does end.
         """
+        return self.cancel_unless_ended(id_of(job))[0]
+
+    def cancel_unless_ended(self, job_id: str, before: Look | None = None) -> tuple[Job, bool]:
+        """Do what `cancel` does; return the job, and whether this changed it."""
         was_waited_for = False
         for _ in range(self.spool.patience):
             directory = self.spool.find(job_id)
             if directory == PROCESSING:
-                if check is not None and not was_waited_for:
-                    check(self.get(job_id))
+                if before is not None and not was_waited_for:
+                    before(self.get(job_id))
                 self._cancel_running(job_id)
                 was_waited_for = True
             elif directory == PENDING:
-                cancelled = self._cancel_waiting(job_id, None if was_waited_for else check)
+                cancelled = self._cancel_waiting(job_id, None if was_waited_for else before)
                 if cancelled is not None:
                     return cancelled, True
             else:
@@ -72,14 +112,14 @@ class JobActions:
                 return job, was_waited_for and job.state == "cancelled"
         raise Busy(f"job {job_id} keeps being started or moved by other processes", "try again")
 
-    def _cancel_waiting(self, job_id: str, check: Callable[[Job], None] | None) -> Job | None:
+    def _cancel_waiting(self, job_id: str, before: Look | None) -> Job | None:
         """Return the cancelled job; None when it does not wait any more, so that it has to be looked for again."""
         try:
             with self.spool.take(job_id) as claim:
                 if claim.directory != PENDING:
                     return None
-                if check is not None:
-                    check(self._job(claim.job))
+                if before is not None:
+                    before(self._job(claim.job))
                 claim.cancel()
                 self.spool.note_change(job_id)
                 return self._job(claim.job)
@@ -104,34 +144,42 @@ class JobActions:
                     "start a supervisor: queuectl worker start",
                 ) from None
 
-    def retry(
-        self,
-        job_id: str,
-        check: Callable[[Job], None] | None = None,
-        changes: Mapping[str, Any] | None = None,
-    ) -> Job:
+    def retry(self, job: JobOrId, changes: Mapping[str, Any] | None = None, *, check: bool = True) -> Job:
         """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay.
 
         An `expires_at` that has passed is removed; `removed_expiry` of the returned job says which.
 
         Args:
-            check: called with the job under its lock; what it raises is raised, and the job stays as it is.
             changes: made first, under the same lock, so that the job never starts as it was; see `edit`.
+            check: see `edit`.
 
         Raises:
-            NotFound; Conflict (it is running); InvalidData (it would not be a job any more); Busy.
+            NotFound; Conflict (it is running); UnknownField, InvalidField (it would not be a job any more); Busy.
+
+        Crash: the job is as it was, or it waits to run again; of `changes`, all are made or none.
         """
-        wanted = self._changes(changes or {}, {})
+        return self.rerun(id_of(job), **self._changes({} if changes is None else changes, {}, check=check))
+
+    def rerun(
+        self,
+        job_id: str,
+        changes: Mapping[str, Any],
+        before: Look | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Do what `retry` does, with changes that are fields of a job file.
+
+        Args:
+            names: what the caller calls these fields, where that is something else.
+        """
         with self.spool.take(job_id) as claim:
-            if check is not None:
-                check(self._job(claim.job))
+            if before is not None:
+                before(self._job(claim.job))
             expiry, now = claim.job.expires_at, self.spool.clock.now()
             is_past = expiry is not None and expiry < now
-            edit = {"expires_at": None, **wanted} if is_past and wanted else wanted
-            if edit:  # what would be wrong shows before anything is done
-                edited = with_changes(claim.job.fields, edit)
-                validate(edited)
-                refuse_expired(edited, now)
+            edit = {"expires_at": None, **changes} if is_past and changes else {**changes}
+            if edit:
+                self._check_edit(claim, edit, names)
             if claim.directory == PENDING:
                 if edit:
                     claim.edit(edit)
@@ -140,87 +188,122 @@ class JobActions:
                 claim.revive()
                 if edit:
                     claim.edit(edit)
-            claim.job.removed_expiry = expiry if is_past and "expires_at" not in wanted else None
+            claim.job.removed_expiry = expiry if is_past and "expires_at" not in changes else None
             self.spool.note_change(job_id)
             return self._job(claim.job)
 
     def edit(
         self,
-        job_id: str,
+        job: JobOrId,
         changes: Mapping[str, Any] | None = None,
         *,
-        check: Callable[[Job], None] | None = None,
+        check: bool = True,
         **fields: Unpack[JobFields],
     ) -> Job:
-        """Change a job that waits: `queue.edit(job_id, priority=5, timeout="10m")`; a field set to None is removed.
+        """Change a job that waits: `queue.edit(job, priority=5, timeout="10m")`; a field set to None is removed.
 
         Args:
             changes: fields as a mapping; there may be fields among them that QueueCTL does not know.
-            check: called with the job under its lock; what it raises is raised, and the job stays as it is.
-            fields: as those of `Queue.enqueue`.
+            check: refuse a directory that is not there.
+            fields: as those of `Queue.enqueue`, in the same units.
 
         Raises:
             NotFound; Conflict (it does not wait); UnknownField, InvalidField (it would not be a job any more); Busy.
+
+        Crash: all changes are made, or none.
         """
-        wanted = self._changes(changes or {}, fields)
-        if not wanted:
+        return self.change(id_of(job), **self._changes({} if changes is None else changes, fields, check=check))
+
+    def change(
+        self,
+        job_id: str,
+        changes: Mapping[str, Any],
+        before: Look | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Change a job that waits, exactly as `changes` say: fields of a job file; None removes one.
+
+        Args:
+            names: what the caller calls these fields, where that is something else.
+
+        Raises:
+            UsageError (no changes); NotFound; Conflict (it does not wait); InvalidData (it would not be a job any more);
+            Busy.
+        """
+        if not changes:
             raise UsageError(f"nothing to change in job {job_id}: name a field")
         with self.spool.take(job_id) as claim:
-            if check is not None:
-                check(self._job(claim.job))
-            claim.edit(wanted)
+            if before is not None:
+                before(self._job(claim.job))
+            if claim.directory == PENDING:
+                self._check_edit(claim, changes, names)
+            claim.edit({**changes})
             return self._job(claim.job)
 
-    def _changes(self, changes: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
-        if not changes and not fields:
-            return {}
-        from queuectl.client.job_spec import changes_of
+    def _check_edit(self, claim: Claim, changes: Mapping[str, Any], names: Mapping[str, str] | None) -> None:
+        """Refuse an edit before anything is done."""
+        for name in changes:
+            if name in FIELDS and name not in EDITABLE:
+                raise InvalidField(name, f'"{name}" cannot be changed')
+        edited = with_changes(claim.job.fields, changes)
+        validate(edited)
+        if "expires_at" in changes or "run_at" in changes:
+            refuse_expired(edited, self.spool.clock.now(), names)
 
-        return changes_of(changes, fields, self.spool.clock.now())
+    def _changes(self, changes: Mapping[str, Any], fields: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
+        """Return arguments of `change` and `rerun`."""
+        if changes == {} and not fields:
+            return {"changes": {}}
+        from queuectl.client.job_spec import changes_of, warn
 
-    def hold(self, job_id: str, check: Callable[[Job], None] | None = None) -> Job:
+        made, names, warning = changes_of(changes, fields, self.spool.clock.now(), check=check)
+        if warning is not None:
+            warn(warning)
+        return {"changes": made, "names": names}
+
+    def hold(self, job: JobOrId, before: Look | None = None) -> Job:
         """Keep a waiting job from being started until `release`; one that is held stays so.
 
         Raises:
             NotFound; Conflict (it does not wait); Busy.
         """
+        job_id = id_of(job)
         with self.spool.take(job_id) as claim:
-            if check is not None:
-                check(self._job(claim.job))
+            if before is not None:
+                before(self._job(claim.job))
             if claim.directory != PENDING:
                 raise Conflict(f"job {job_id} is {claim.job.state}; only a waiting job can be held")
             claim.hold()
             return self._job(claim.job)
 
-    def release(self, job_id: str, check: Callable[[Job], None] | None = None) -> Job:
+    def release(self, job: JobOrId, before: Look | None = None) -> Job:
         """Let a held job run.
 
         Raises:
             NotFound; Conflict (it is not held); Busy.
         """
-        with self.spool.take(job_id) as claim:
-            if check is not None:
-                check(self._job(claim.job))
+        with self.spool.take(id_of(job)) as claim:
+            if before is not None:
+                before(self._job(claim.job))
             claim.release()
             return self._job(claim.job)
 
-    def delete(self, job_id: str, check: Callable[[Job], None] | None = None) -> None:
+    def delete(self, job: JobOrId, before: Look | None = None) -> None:
         """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
 
-        Args:
-            check: called with the job before it is changed; what it raises is raised, and the job stays as it is.
+        Crash: the job is as it was, cancelled, or gone; output that it leaves is removed by maintenance.
         """
-        was_waited_for = False
+        job_id, was_waited_for = id_of(job), False
         for _ in range(self.spool.patience):
-            if self._delete_unless_running(job_id, None if was_waited_for else check):
+            if self._delete_unless_running(job_id, None if was_waited_for else before):
                 return
-            if check is not None and not was_waited_for:
-                check(self.get(job_id))
+            if before is not None and not was_waited_for:
+                before(self.get(job_id))
             self._cancel_running(job_id)
             was_waited_for = True
         raise Busy(f"job {job_id} keeps being started or moved by other processes", "try again")
 
-    def _delete_unless_running(self, job_id: str, check: Callable[[Job], None] | None) -> bool:
+    def _delete_unless_running(self, job_id: str, before: Look | None) -> bool:
         try:
             claim = self.spool.take(job_id)
         except Conflict:
@@ -228,8 +311,8 @@ class JobActions:
         with claim:
             if claim.directory == PROCESSING:
                 return False
-            if check is not None:
-                check(self._job(claim.job))
+            if before is not None:
+                before(self._job(claim.job))
             claim.delete()
             self.spool.note_change(job_id)
             return True

@@ -14,9 +14,11 @@ import heapq
 import json
 from typing import Any, NamedTuple
 
+from queuectl.client.arguments import is_series
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import NoSupervisor, QueueError, UsageError, did_you_mean
 from queuectl.job.events import MEMBERS, SENTENCES, STATE_AFTER, events_of
+from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
 PAGE = 500
 TOLD = ("enqueued", *STATE_AFTER)
 KINDS = tuple(dict.fromkeys((*SENTENCES, *TOLD)))
+MEANT = {  # what other queues, and states, call these events
+    **dict.fromkeys(("created", "added", "submitted", "queued", "new", "pending"), "enqueued"),
+    **dict.fromkeys(("running", "processing", "begun", "claimed"), "started"),
+    **dict.fromkeys(("finished", "done", "ended", "success", "succeeded"), "completed"),
+    **dict.fromkeys(("error", "errored", "retrying"), "failed"),
+    **dict.fromkeys(("dead", "killed", "buried"), "died"),
+    **dict.fromkeys(("retried", "retry", "requeue"), "revived"),
+    **{"deleted": "removed", "paused": "held", "resumed": "released", "changed": "edited", "updated": "edited"},
+}
+_KINDS = f"there are {', '.join(KINDS)}"
 UNASKED = ("moved",)  # a worker found a file elsewhere than expected: reported only when it is asked for by name
 LOOK_S = 1.0  # between two looks while no supervisor reports
 FOREVER_S = 86400.0
@@ -73,19 +85,26 @@ class Event(NamedTuple):
         return {**{name: getattr(self, name) for name in MEMBERS}, "at": spell(self.at), **self.details}
 
 
-def kinds_of(given: str | Iterable[str]) -> tuple[str, ...]:
-    """Return kinds of events: one, a comma list, or several of these.
+def kinds_of(given: str | Iterable[str] | None) -> tuple[str, ...]:
+    """Return kinds of events: one, a comma list, or several of these; none for None.
 
     Raises:
         UsageError: there is no such kind.
     """
-    texts = (given,) if isinstance(given, str) else given
-    kinds = [word.strip().lower() for text in texts for word in text.split(",")]
-    for word in kinds:
-        if word not in KINDS:
-            hint = f"there are {', '.join(KINDS)}"
-            raise UsageError(f'there is no event "{word}"{did_you_mean(word, KINDS)}', hint)
-    return tuple(dict.fromkeys(kinds))
+    texts = (given,) if isinstance(given, str) else () if given is None else given
+    if not is_series(texts):
+        raise UsageError(f"kinds of events must be text or several texts, not {quote(given)}", _KINDS)
+    kinds: dict[str, None] = {}
+    for text in texts:
+        if not isinstance(text, str):
+            raise UsageError(f"a kind of event must be text, not {quote(text)}", _KINDS)
+        for word in (word.strip().lower() for word in text.split(",")):
+            if word not in KINDS:
+                near = MEANT.get(word)
+                meant = f'; did you mean "{near}"?' if near else did_you_mean(word, KINDS)
+                raise UsageError(f'there is no event "{word}"{meant}', _KINDS)
+            kinds[word] = None
+    return tuple(kinds)
 
 
 class EventStream:

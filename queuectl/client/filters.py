@@ -8,10 +8,11 @@ Fails with: InvalidFilter, naming the filter and, where there is one, the likely
 
 from __future__ import annotations
 
+from queuectl.client import arguments
+from queuectl.client.arguments import is_series
 from queuectl.errors import UsageError, did_you_mean
 from queuectl.index.query import ORDERS, Query
 from queuectl.job.job import STATES
-from queuectl.times import read_instant
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -50,9 +51,16 @@ TEXTS = ("queue", "tag", "batch", "fingerprint", "error", "search")
 CHOICE = ("state", *TEXTS, "since")
 FILTERS = (*CHOICE, "until", "sort", "limit")
 PENDING = ("pending", "held")  # what the word pending stands for
-TIME = "a time: text, a datetime, a timedelta or seconds since 1970"
 
 
+MEANT = {  # what other queues call these states
+    **dict.fromkeys(("queued", "waiting", "scheduled", "delayed", "ready"), "pending"),
+    **dict.fromkeys(("running", "active", "started"), "processing"),
+    **dict.fromkeys(("done", "finished", "success", "succeeded", "successful"), "completed"),
+    **dict.fromkeys(("error", "errored", "retrying"), "failed"),
+    **dict.fromkeys(("killed", "died", "buried"), "dead"),
+    "paused": "held",
+}
 ENDED = ("completed", "cancelled", "dead")
 WAITING = ("pending", "held", "failed")
 # By verb: the states of the jobs that a filter selects for it when it names no state, and those that it may name.
@@ -152,6 +160,8 @@ def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:
     Raises:
         InvalidFilter: there is no such state.
     """
+    if given is not None and not isinstance(given, str) and not is_series(given):
+        raise InvalidFilter("state", f"{label} must be text or several texts, not {quote(given)}", _STATES)
     texts = [given] if isinstance(given, str) else [*(given or ())]
     if given is not None and not texts:
         raise InvalidFilter("state", f"{label} must not be empty", _STATES)
@@ -164,7 +174,9 @@ def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:
             if word == "all":
                 is_all = True
             elif word not in STATES:
-                shown = f"no state {quote(word)}{did_you_mean(word, (*STATES, 'all'))}"
+                near = MEANT.get(word)
+                meant = f'; did you mean "{near}"?' if near else did_you_mean(word, (*STATES, "all"))
+                shown = f"no state {quote(word)}{meant}"
                 raise InvalidFilter("state", shown, _STATES)
             else:
                 found += PENDING if word == "pending" else (word,)
@@ -176,20 +188,29 @@ _STATES = f"states are {', '.join(STATES)}"
 
 def instant(name: str, value: object, now: float, label: Callable[[str], str] = quote) -> float:
     """Return seconds since 1970 for an instant, or for how long ago it was."""
-    from datetime import datetime, timedelta
+    try:
+        return arguments.instant(value, now, past=True)
+    except ValueError as error:
+        raise InvalidFilter(name, f"{label(name)} must be {error}, not {quote(value)}") from None
 
-    if isinstance(value, datetime):
-        return value.timestamp()  # one without a zone is local time
-    if isinstance(value, timedelta):
-        return now - value.total_seconds()
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str):
-        try:
-            return read_instant(value, now, past=True)
-        except ValueError as error:
-            raise InvalidFilter(name, f"{label(name)} must be {error}, not {quote(value)}") from None
-    raise InvalidFilter(name, f"{label(name)} must be {TIME}, not {quote(value)}")
+
+def age(name: str, value: object, now: float) -> float:
+    """Return since when a job must not have changed, for how long it must not have, or since when.
+
+    Raises:
+        InvalidFilter.
+    """
+    from datetime import datetime
+
+    if isinstance(value, (datetime, str)):
+        return min(now, instant(name, value, now))
+    try:
+        age_s = arguments.seconds(value)
+    except ValueError as error:
+        raise InvalidFilter(name, f"{quote(name)} must be {error}, or a datetime, not {quote(value)}") from None
+    if age_s < 0:
+        raise InvalidFilter(name, f"{quote(name)} must be 0 or more, not {quote(value)}")
+    return now - age_s
 
 
 def check_order(value: object, label: Callable[[str], str] = quote) -> None:

@@ -1,9 +1,9 @@
 """job_spec: a new job, or a change of one, as Python callers describe it, made into the fields of a job file.
 
 Owns:       the names and types that `Queue.enqueue`, `enqueue_many` and `edit` accept beyond those of FORMAT.md: delay, at
-            and expires as on the command line, datetime and timedelta, paths, tuples.
-Guarantees: a name that does not exist and a value of the wrong type raise, naming the parameter; nothing is ignored. A
-            job gets the current directory and PATH, as on the command line.
+            and expires as on the command line, datetime and timedelta (client/arguments), paths, tuples.
+Guarantees: a name that does not exist and a value of the wrong type raise, naming the parameter as the caller wrote it;
+            nothing is ignored. A job gets the current directory and PATH, as on the command line.
 Fails with: InvalidField, UnknownField.
 """
 
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 
-from queuectl.clock import END_S, FIRST_S, spell
+from queuectl.client import arguments
+from queuectl.client.arguments import is_series
+from queuectl.clock import spell
 from queuectl.errors import did_you_mean
 from queuectl.job.fields import (
     EDITABLE,
@@ -20,9 +22,11 @@ from queuectl.job.fields import (
     InvalidField,
     UnknownField,
     meant_by,
+    refuse_expired,
     refuse_misspelt,
     spell_value,
 )
+from queuectl.units import quote, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,12 +70,11 @@ if TYPE_CHECKING:
     Job = str | Sequence[str | os.PathLike[str]] | Mapping[str, Any]
 
 SHORT = {"delay": "run_at", "at": "run_at", "expires": "expires_at"}  # as on the command line
-INSTANTS = ("run_at", "expires_at", "created_at")
+INSTANTS = {"at": "run_at", "expires": "expires_at", **{name: name for name in ("run_at", "expires_at", "created_at")}}
 DURATIONS = ("timeout", "kill_after", "backoff_max")
 KNOWN = tuple(name for name in (*FIELDS, *SHORT) if name not in ("state", "attempts", "created_at", "updated_at"))
-LEAST_EPOCH_S = 1e9  # a smaller number is meant as a delay: it would be before 2002
-WHEN = "a datetime, a timedelta from now, an RFC 3339 instant, or seconds since 1970 (for a delay: delay=60)"
-LONG = 'a number of seconds, a timedelta, or text as "10m"'
+PAST_S = 1.0  # what was computed from the present time just before is not in the past
+JOB = "a shell command, a list of arguments or a mapping of fields"
 
 
 class Template:
@@ -101,6 +104,20 @@ class Template:
         path, _ = path_of(environ)
         self._env = {"PATH": path} if path else {}
         self._check = StartCheck() if check else None
+        self.warnings: list[str] = []
+
+    def check_common(self) -> None:
+        """Refuse, before any job is read, what no job could have; warn of a time in the past.
+
+        Raises:
+            InvalidField.
+        """
+        made = converted(self._common, self._now, self._environ)
+        for name, value in made.items():
+            _refuse(name, value, f'"{name}"')
+        refuse_expired(made, self._now, names_of(self._common))
+        self._check_start(made)
+        self._note_past(self._common, made)
 
     def job(self, job: Job | None) -> dict[str, Any]:
         """Return the fields of a job.
@@ -112,7 +129,11 @@ class Template:
         for name in ("command", "argv"):
             if name in self._common and not hasattr(job, "keys") and job is not None:
                 raise InvalidField(name, f'the job is given twice: as {spell_value(job)} and as "{name}"')
-        made = converted({**written, **self._common}, self._now, self._environ)
+        given = {**written, **self._common}
+        made = converted(given, self._now, self._environ)
+        if len(written) == 1 and job is not None and not hasattr(job, "keys"):
+            [name] = written
+            _refuse(name, made[name], "the job")
         if "cwd" not in made:
             if self._directory is None:
                 self._directory = self._here(self._environ)
@@ -120,28 +141,94 @@ class Template:
         env = made.get("env", {})
         if isinstance(env, dict) and all(isinstance(value, str) for value in env.values()):  # else it is refused
             made["env"] = {**self._env, **env}
-        if self._check is not None:
-            try:
-                self._check.check(made)
-            except InvalidField as error:
-                error.hint = "to skip this check: check=False"
-                raise
+        if "expires_at" in made:
+            refuse_expired(made, self._now, names_of(given))
+        self._check_start(made)
+        if "run_at" in made:
+            self._note_past(given, made)
         return made
 
+    def _check_start(self, made: Mapping[str, Any]) -> None:
+        if self._check is None:
+            return
+        try:
+            self._check.check(made)
+        except InvalidField as error:
+            error.hint = "to skip this check: check=False"
+            raise
 
-def changes_of(changes: Mapping[str, Any], fields: Mapping[str, Any], now: float) -> dict[str, Any]:
-    """Return the changes of an edit, as a mapping and as keywords, as fields; None takes a field away.
+    def _note_past(self, given: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+        words = past_words(given, made, self._now)
+        if words is not None and words not in self.warnings:
+            self.warnings.append(words)
+
+
+def _refuse(name: str, value: object, label: str) -> None:
+    """Raise InvalidField for a value that a field cannot have; `label` is what the caller calls it."""
+    check = FIELDS.get(name)
+    expected = None if check is None else check(value)
+    if expected is None:
+        return
+    hint = None
+    if name == "argv" and isinstance(value, list):
+        wrong = next((word for word in value if isinstance(word, (int, float))), None)
+        hint = None if wrong is None else f"{quote(wrong)} is not a string: str() makes it one"
+    raise InvalidField(name, f"{label} must be {expected}, not {shown(value)}", hint)
+
+
+def names_of(given: Iterable[str]) -> dict[str, str]:
+    """Return, by field, the name by which the caller gave it, where that is another."""
+    return {SHORT[name]: name for name in given if name in SHORT}
+
+
+def past_words(given: Mapping[str, Any], made: Mapping[str, Any], now: float) -> str | None:
+    """Return a warning when a job is given a start that has passed; None when it is not."""
+    from queuectl.job.fields import instant_of
+
+    run_at = made.get("run_at")
+    if not isinstance(run_at, str) or FIELDS["run_at"](run_at) is not None:
+        return None
+    ago_s = now - instant_of(run_at)
+    if ago_s <= PAST_S:
+        return None
+    name = names_of(given).get("run_at", "run_at")
+    return f'"{name}" is in the past ({spell_duration(ago_s)} ago): the job runs at once'
+
+
+def changes_of(
+    changes: Mapping[str, Any], fields: Mapping[str, Any], now: float, *, check: bool
+) -> tuple[dict[str, Any], dict[str, str], str | None]:
+    """Return the changes of an edit, given as a mapping and as keywords, as fields; None takes a field away.
+
+    Args:
+        check: refuse a directory that is not there.
+
+    Returns:
+        The fields; the names by which the caller gave them (names_of); a warning of a time in the past.
 
     Raises:
         UnknownField, InvalidField.
     """
+    from queuectl.command_location import check_directory
+
     check_names(fields)
+    if not hasattr(changes, "keys"):
+        raise InvalidField("changes", f'"changes" must be a mapping of fields, not {shown(changes)}')
     wanted = {**_checked_mapping(changes), **fields}
     for name in wanted:
-        field = SHORT.get(name, name)
-        if field in FIELDS and field not in EDITABLE:
+        if SHORT.get(name, name) in FIELDS and SHORT.get(name, name) not in EDITABLE:
             raise InvalidField(name, f'"{name}" cannot be changed')
-    return converted(wanted, now, os.environ)
+    made = converted(wanted, now, os.environ)
+    for name, value in made.items():
+        if value is not None:
+            _refuse(name, value, f'"{names_of(wanted).get(name, name)}"')
+    if check and made.get("cwd") is not None:
+        try:
+            check_directory(made["cwd"])
+        except InvalidField as error:
+            error.hint = "to skip this check: check=False"
+            raise
+    return made, names_of(wanted), past_words(wanted, made, now)
 
 
 def check_names(names: Iterable[object]) -> None:
@@ -162,14 +249,18 @@ def _written(job: Any) -> dict[str, Any]:
         return {"command": job}
     if hasattr(job, "keys"):
         return _checked_mapping(job)
-    if isinstance(job, (bytes, bytearray)) or not hasattr(job, "__iter__"):
-        words = "a shell command, a list of arguments or a mapping of fields"
-        raise InvalidField("command", f"a job must be {words}, not {spell_value(job)}")
+    if isinstance(job, (bytes, bytearray, set, frozenset)) or not hasattr(job, "__iter__"):
+        hint = "to run one program: a list with its path" if isinstance(job, os.PathLike) else None
+        hint = "a set has no order: give a list" if isinstance(job, (set, frozenset)) else hint
+        raise InvalidField("command", f"a job must be {JOB}, not {shown(job)}", hint)
     return {"argv": job}
 
 
 def _checked_mapping(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return fields of which none looks misspelt; others that QueueCTL does not know are the author's own."""
+    for name in fields:
+        if not isinstance(name, str):
+            raise UnknownField(str(name), f"the name of a field must be text, not {shown(name)}")
     refuse_misspelt({name: value for name, value in fields.items() if name not in SHORT})
     return {**fields}
 
@@ -182,76 +273,68 @@ def converted(given: Mapping[str, Any], now: float, environ: Mapping[str, str]) 
             if field in made:
                 both = next(other for other in (*SHORT, field) if other != name and other in given)
                 raise InvalidField(name, f'"{name}" and "{both}" cannot be used together')
-            value = given[name]
-            made[field] = value if value is None else _delayed(value, now) if name == "delay" else value
-            if name != "delay" and isinstance(value, str):
-                made[field] = _read_instant(name, value, now)
-    for name in INSTANTS:
-        if name in made:
-            made[name] = _instant(name, made[name], now)
+            made[field] = _delayed(given[name], now) if name == "delay" and given[name] is not None else given[name]
+    for name, field in INSTANTS.items():
+        if given.get(name) is not None:
+            made[field] = _instant(name, given[name], now)
     for name in DURATIONS:
-        if name in made:
+        if made.get(name) is not None:
             made[name] = _seconds(name, made[name])
-    if "argv" in made and not isinstance(made["argv"], (str, dict)) and hasattr(made["argv"], "__iter__"):
+    if is_series(made.get("argv")):
         made["argv"] = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in made["argv"]]
-    if isinstance(made.get("tags"), (tuple, set, frozenset)):
-        made["tags"] = [*made["tags"]] if isinstance(made["tags"], tuple) else sorted(made["tags"], key=str)
-    if isinstance(made.get("cwd"), (str, os.PathLike)):
-        from queuectl.command_location import absolute
-
-        made["cwd"] = absolute(os.fspath(made["cwd"]), environ)
-    if "env" in made and hasattr(made["env"], "keys"):
+    if is_series(made.get("tags")):
+        tags = made["tags"]
+        made["tags"] = sorted(tags, key=str) if isinstance(tags, (set, frozenset)) else [*tags]
+    if made.get("cwd") is not None:
+        made["cwd"] = _directory(made["cwd"], environ)
+    if hasattr(made.get("env"), "keys"):
         made["env"] = {**made["env"]}
     return made
 
 
+def _directory(value: object, environ: Mapping[str, str]) -> str:
+    from queuectl.command_location import absolute
+
+    path = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(path, str):
+        raise InvalidField("cwd", f'"cwd" must be a path, not {shown(value)}')
+    if not path:
+        raise InvalidField("cwd", '"cwd" must not be empty', "is a variable empty? omit it for the current directory")
+    return absolute(path, environ)
+
+
 def _delayed(value: object, now: float) -> str:
     seconds = _seconds("delay", value)
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not 0 <= seconds <= LONGEST_S:
-        raise InvalidField("delay", f'"delay" must be {LONG}, from 0 to ten years, not {spell_value(value)}')
+    if not 0 <= seconds <= LONGEST_S:
+        raise InvalidField("delay", f'"delay" must be {arguments.DURATION}, from 0 to ten years, not {shown(value)}')
     return spell(now + seconds)
 
 
-def _seconds(name: str, value: object) -> object:
-    from datetime import timedelta
-
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    if isinstance(value, str):
-        from queuectl.times import read_duration
-
-        try:
-            return read_duration(value)
-        except ValueError as error:
-            raise InvalidField(name, f'"{name}" must be {error}, not {spell_value(value)}') from None
-    return value
-
-
-def _instant(name: str, value: object, now: float) -> object:
-    from datetime import datetime, timedelta
-
-    if value is None or isinstance(value, str):
-        return value
+def _seconds(name: str, value: object) -> float:
     try:
-        if isinstance(value, datetime):
-            at = value.timestamp()  # one without a zone is local time
-        elif isinstance(value, timedelta):
-            at = now + value.total_seconds()
-        elif isinstance(value, (int, float)) and not isinstance(value, bool) and value >= LEAST_EPOCH_S:
-            at = float(value)
-        else:
-            raise ValueError
-        if not FIRST_S <= at < END_S:
-            raise ValueError
-    except (ValueError, OverflowError):
-        raise InvalidField(name, f'"{name}" must be {WHEN}, not {spell_value(value)}') from None
-    return spell(at)
-
-
-def _read_instant(name: str, text: str, now: float) -> str:
-    from queuectl.times import read_instant
-
-    try:
-        return spell(read_instant(text, now))
+        return arguments.seconds(value)
     except ValueError as error:
-        raise InvalidField(name, f'"{name}" must be {error}, not {spell_value(text)}') from None
+        raise InvalidField(name, f'"{name}" must be {error}, not {shown(value)}') from None
+
+
+def _instant(name: str, value: object, now: float) -> str:
+    try:
+        return spell(arguments.instant(value, now))
+    except ValueError as error:
+        raise InvalidField(name, f'"{name}" must be {error}, not {shown(value)}') from None
+
+
+def warn(words: str) -> None:
+    """Warn, at the line from which this package was called."""
+    from sys import _getframe
+    from warnings import warn
+
+    level, frame = 2, _getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("queuectl."):
+        level, frame = level + 1, frame.f_back
+    warn(words, UserWarning, stacklevel=level)
+
+
+def shown(value: object) -> str:
+    """Show a rejected value as its author wrote it: as Python does, but text in double quotes."""
+    return repr(value) if isinstance(value, bool) else quote(value)

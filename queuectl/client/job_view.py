@@ -12,12 +12,12 @@ import os
 
 from queuectl.client.job_output import progress_of, result_of
 from queuectl.clock import parse_instant, spell
-from queuectl.errors import NotFound
+from queuectl.errors import NotFound, UsageError, from_os_error
 from queuectl.index.rows import fingerprint_of
 from queuectl.job.attempts import attempts_of, max_retries_of
 from queuectl.job.fields import FIELDS, unknown
 from queuectl.job.job import Job as StoredJob
-from queuectl.units import plural
+from queuectl.units import plural, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,6 +115,8 @@ class Job(StoredJob):
             NotFound: it never ran, or not so often.
         """
         number = self.attempts if attempt is None else attempt
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise UsageError(f'"attempt" must be the number of an attempt, not {quote(number)}')
         if not 1 <= number <= self.attempts:
             raise NotFound(
                 f"job {self.id} has no attempt {number}: it has {plural(self.attempts, 'attempt')}"
@@ -136,6 +138,8 @@ class Job(StoredJob):
         except FileNotFoundError:
             number = self.attempts if attempt is None else attempt
             raise NotFound(f"the output of job {self.id}, attempt {number}, has been removed") from None
+        except OSError as error:
+            raise from_os_error(error, f"cannot use {path}") from error
 
     def as_dict(self) -> dict[str, Any]:
         """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote."""

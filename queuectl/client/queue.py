@@ -9,25 +9,27 @@ from __future__ import annotations
 
 import os
 
-from queuectl.client.actions import JobActions
+from queuectl.client.actions import JobActions, raises_queue_errors
+from queuectl.client.arguments import id_of, path_of
+from queuectl.client.waiting import ENDED as ENDED
+from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
-from queuectl.errors import Busy, Conflict, InvalidData, NotFound, TimedOut, UsageError
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
 from queuectl.job.fields import is_generated, is_id, refuse_expired, validate
-from queuectl.spool.awaited import AwaitedJobs
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
-from queuectl.units import plural
+from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
+    from queuectl.client.arguments import JobOrId
     from queuectl.client.events import Event
     from queuectl.client.filters import Choice, Filters, States, When
     from queuectl.client.job_spec import Job as NewJob
@@ -37,13 +39,14 @@ if TYPE_CHECKING:
     from queuectl.job.job import Job as StoredJob
     from queuectl.spool.purge import Removed
 
-ENDED = ("completed", "cancelled", "dead")
 PURGE_PAGE = 500
-POLL_S = 0.25  # between two looks at a job when no supervisor tells of events
 
 
-class Queue(JobActions):
+@raises_queue_errors
+class Queue(JobActions, Waiting):
     """The jobs of one home directory.
+
+    A Queue keeps no file open: it does not have to be closed, and threads and forked processes may share one.
 
     Args:
         home: the queue's directory; default `$QUEUECTL_HOME`, else `~/.queuectl`. The first job creates it; until then
@@ -52,12 +55,12 @@ class Queue(JobActions):
         warn: told of a broken configuration, and the default settings are used; without it that is an error.
 
     Raises:
-        NotAllowed: the home belongs to somebody else, or others can write to it.
+        NotAllowed: the home belongs to somebody else, or others can write to it. InvalidData: config.yaml is not valid.
 
     Example:
         >>> queue = Queue()
         >>> job_id = queue.enqueue("gzip -k data.csv", priority=5, timeout="10m")
-        >>> queue.wait([job_id])[job_id].state
+        >>> queue.wait(job_id)[job_id].state
         'completed'
     """
 
@@ -69,8 +72,20 @@ class Queue(JobActions):
         warn: Callable[[str], None] | None = None,
     ) -> None:
         self.layout = own_layout(home)
-        self.settings = settings or _load(self.layout.home, warn)
+        self.settings = _load(self.layout.home, warn) if settings is None else settings
         self.spool = Spool(self.layout, self.settings)
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.layout.home}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _opened, (self.layout.home, self.settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Do nothing: no file is open between two calls."""
 
     # --- putting in
 
@@ -85,15 +100,22 @@ class Queue(JobActions):
             check: refuse a directory that is not there.
             fields: of the job (FORMAT.md § Fields): priority=5, max_retries=0, cwd="/srv", env={"A": "b"} ... Also
                 delay, at and expires as on the command line. Durations are seconds, text ("10m") or timedelta;
-                instants are text, datetime (without a zone: local time), timedelta (from now) or seconds since 1970.
+                instants are text ("tomorrow 02:00"), datetime (without a zone: local time), timedelta (from now) or
+                seconds since 1970. A start in the past is a UserWarning; the job runs at once.
 
         Raises:
             UnknownField (a misspelt name), InvalidField (a value that the field cannot have), Conflict (the id or
             unique_key is taken), Busy (too little disk space), NotAllowed.
-        """
-        from queuectl.client.job_spec import Template
 
-        return self.submit(Template(fields, self.spool.clock.now(), check=check).job(job))
+        Crash: the job is there whole, or not at all.
+        """
+        from queuectl.client.job_spec import Template, warn
+
+        template = Template(fields, self.spool.clock.now(), check=check)
+        made = template.job(job)
+        for words in template.warnings:
+            warn(words)
+        return self.submit(made)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob], *, check: bool = True, **fields: Unpack[JobFields]
@@ -101,22 +123,30 @@ class Queue(JobActions):
         """Put many jobs in, in groups that are synced together.
 
         Args:
-            jobs: each as the job of `enqueue`.
+            jobs: each as the job of `enqueue`; read while they are written, so that a generator may be endless.
             check: refuse directories that are not there.
-            fields: of all jobs.
+            fields: of all jobs; as those of `enqueue`.
 
         Returns:
             For each job, in order: its id, or the error for which it was refused.
 
         Raises:
-            UnknownField, InvalidField (one of `fields`); Busy: the disk is full; `results` of the error are those of the
-            jobs before.
-        """
-        from queuectl.client.job_spec import Template
+            UnknownField, InvalidField (one of `fields`): nothing is enqueued. Busy: the disk is full; `results` of the
+            error are those of the jobs before.
 
-        if isinstance(jobs, str) or hasattr(jobs, "keys"):
+        Crash: each job is there whole, or not at all; those of a group may be there only in part.
+        """
+        from queuectl.client.job_spec import Template, warn
+
+        if isinstance(jobs, (str, bytes)) or hasattr(jobs, "keys"):
             raise UsageError("enqueue_many takes a list of jobs, not one job", "for one job: enqueue")
+        if not hasattr(jobs, "__iter__"):
+            raise UsageError(f"enqueue_many takes a list of jobs, not {quote(jobs)}", "for one job: enqueue")
         template = Template(fields, self.spool.clock.now(), check=check)
+        template.check_common()
+        warned = [*template.warnings]
+        for words in warned:
+            warn(words)
 
         def wanted() -> Iterator[Mapping[str, Any] | InvalidData]:
             for job in jobs:
@@ -131,14 +161,20 @@ class Queue(JobActions):
         except Busy as error:
             error.results = results
             raise
+        for words in template.warnings[len(warned) :]:
+            warn(words)
         return results
 
     def submit(self, fields: Mapping[str, Any]) -> str:
         """Put one job in exactly as `fields` say, without a directory or PATH of this process; return its id.
 
+        Args:
+            fields: those of a job file (FORMAT.md § Fields): durations are seconds, instants RFC 3339 text.
+
         Raises:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
+        _refuse_no_mapping(fields)
         if "expires_at" in fields:
             refuse_expired(fields, self.spool.clock.now())
         if "unique_key" in fields:
@@ -169,6 +205,8 @@ class Queue(JobActions):
 
     def _wanted(self, fields: Mapping[str, Any] | InvalidData | None) -> Mapping[str, Any] | InvalidData | None:
         """Return the fields of one of many jobs, or why it is refused."""
+        if fields is not None and not isinstance(fields, InvalidData):
+            _refuse_no_mapping(fields)
         if fields is not None and not isinstance(fields, InvalidData) and "expires_at" in fields:
             try:
                 refuse_expired(fields, self.spool.clock.now())
@@ -198,20 +236,20 @@ class Queue(JobActions):
 
     # --- looking
 
-    def get(self, job_id: str) -> Job:
-        """Return a job as its file has it now.
+    def get(self, job: JobOrId) -> Job:
+        """Return a job as its file has it now; of a Job, what has become of it since.
 
         Raises:
             NotFound, InvalidData (its file is damaged).
         """
-        return self._job(self.spool.read(job_id))
+        return self._job(self.spool.read(id_of(job)))
 
     def _job(self, stored: StoredJob) -> Job:
         from queuectl.client.job_view import Job
 
         return Job(stored, self.layout, self.settings)
 
-    def resolve(self, text: str, *, is_whole: bool = False, to_change: bool = False) -> str:
+    def resolve(self, text: JobOrId, *, is_whole: bool = False, to_change: bool = False) -> str:
         """Return the id that `text` names: an id, or a unique prefix of one.
 
         Args:
@@ -221,6 +259,7 @@ class Queue(JobActions):
         Raises:
             NotFound, with the ids that were perhaps meant; Conflict when several begin so.
         """
+        text = id_of(text)
         if is_id(text) and self.spool.find(text) is not None:
             return text
         if not text:
@@ -246,7 +285,8 @@ class Queue(JobActions):
         Args:
             state: one of job.STATES, a comma list, or several; `pending` includes held jobs. None for all.
             filters: queue, tag, batch, search (text in id, name or command), error (text in the last error), since and
-                until ("2h" ago, RFC 3339, datetime, timedelta, seconds since 1970), sort, limit.
+                until (changed in this time: "2h" ago, RFC 3339, datetime, timedelta ago, seconds since 1970), sort,
+                limit.
 
         Raises:
             InvalidFilter: there is no such filter, state or order; or a value that the filter cannot have.
@@ -258,13 +298,15 @@ class Queue(JobActions):
         with self.reader() as reader:
             return [row_as_dict(row, most.max_retries_default) for row in reader.page(query).rows]
 
-    def events(self, since: When = None, kinds: str | Iterable[str] = (), *, follow: bool = False) -> Iterator[Event]:
+    def events(
+        self, since: When = None, kinds: str | Iterable[str] | None = None, *, follow: bool = False
+    ) -> Iterator[Event]:
         """Iterate over what happened to jobs, oldest first, and with `follow` over what happens, without end.
 
         Args:
-            since: from then on: "2h" ago, RFC 3339, datetime, timedelta, seconds since 1970. Default: the last hour;
-                with `follow`, now.
-            kinds: only these: "failed,died" or several.
+            since: from then on: "2h" ago, RFC 3339, datetime, timedelta ago, seconds since 1970. Default: the last
+                hour; with `follow`, now.
+            kinds: only these: "failed,died" or several; None for all.
 
         Raises:
             InvalidFilter: `since` is no time. UsageError: there is no such kind.
@@ -311,24 +353,31 @@ class Queue(JobActions):
             output_only: remove only what they wrote.
             filters: queue, tag, batch, search, error, since as those of `list`.
 
+        Returns:
+            The ids of what was removed (`ids`), of jobs that had changed meanwhile (`changed`), what could not be removed
+            (`failed`), and the size of the removed output in bytes (`output_bytes`).
+
         Raises:
             InvalidFilter.
+
+        Crash: some are removed, the others are as they were; output without a job is removed by maintenance.
         """
-        from queuectl.client.filters import CHOICE, InvalidFilter, check_names, query_of, states_of
+        from queuectl.client.filters import CHOICE, InvalidFilter, age, check_names, query_of, states_of
         from queuectl.index.rows import DIRECTORY_OF
         from queuectl.spool.purge import Chosen, Removed, purge
 
         states, now, removed = states_of(state), self.spool.clock.now(), Removed()
-        if isinstance(older_than, (int, float)):
-            from datetime import timedelta
-
-            older_than = timedelta(seconds=older_than)
         if not states or "processing" in states:
-            raise InvalidFilter("state", "running jobs are not purged: cancel them first")
-        check_names(filters, known=CHOICE)
-        given = {**filters, "state": states, "until": older_than}
-        query = query_of(given, now, sort="-updated", limit=PURGE_PAGE, is_counted=False)
-        query.until = now if query.until is None else min(query.until, now)
+            hint = "name states, as: completed,cancelled,dead"
+            raise InvalidFilter("state", "running jobs are not purged: cancel them first", hint)
+        check_names(filters, known=(*CHOICE, "older_than", "output_only"))
+        given = {
+            **filters,
+            "state": states,
+            "until": None if older_than is None else age("older_than", older_than, now),
+        }
+        query = query_of(given, now, label=_label_of_purge, sort="-updated", limit=PURGE_PAGE, is_counted=False)
+        query.until = now if query.until is None else query.until
         with self.reader() as reader:
             rows = reader.rows(query)
             chosen = (Chosen(row["id"], DIRECTORY_OF[row["state"]], row["updated_at"]) for row in rows)
@@ -336,87 +385,13 @@ class Queue(JobActions):
                 removed.add(group)
         return removed
 
-    def output(self, job_id: str, attempt: int | None = None) -> str:
+    def output(self, job: JobOrId, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
 
         Raises:
             NotFound: no such job, or it never ran.
         """
-        return self.get(job_id).output_path(attempt)
-
-    def wait(
-        self,
-        job_ids: str | Iterable[str],
-        timeout_s: float | timedelta | None = None,
-        on_end: Callable[[Job], None] | None = None,
-        on_look: Callable[[], None] | None = None,
-        on_left: Callable[[Sequence[Job]], None] | None = None,
-    ) -> dict[str, Job]:
-        """Wait until every job is completed, cancelled or dead, and return them by id.
-
-        Args:
-            job_ids: of several jobs, or of one.
-            on_end: called with each job as it ends.
-            on_look: called whenever the jobs have been looked at, at least every few seconds.
-            on_left: called as often, with those that have not ended, unless the time is over.
-
-        Raises:
-            NotFound: one of them does not exist.
-            Conflict: one of them is the job inside which this process runs, so that it would wait for itself.
-            JobFailed: one was removed before it had ended.
-            TimedOut: some had not ended after `timeout_s` seconds.
-        """
-        from datetime import timedelta
-
-        if isinstance(timeout_s, timedelta):
-            timeout_s = timeout_s.total_seconds()
-        left: dict[str, Job | None] = dict.fromkeys([job_ids] if isinstance(job_ids, str) else job_ids)
-        awaited = AwaitedJobs(self.spool)
-        self.refuse_own_job(left)
-        ended: dict[str, Job] = {}
-        deadline = None if timeout_s is None else self.spool.clock.monotonic() + timeout_s
-        for is_last in self._looks(deadline):
-            for job_id in [*left]:
-                job = left[job_id] = self._job(awaited.read(job_id))
-                if job.state in ENDED:
-                    del left[job_id]
-                    ended[job_id] = job
-                    if on_end is not None:
-                        on_end(job)
-            if not left:
-                return ended
-            if on_look is not None:
-                on_look()
-            if on_left is not None and not is_last:
-                on_left([job for job in left.values() if job is not None])
-        raise TimedOut(f"{len(left)} of {plural(len(left) + len(ended), 'job')} had not ended after {timeout_s:g}s")
-
-    def refuse_own_job(self, job_ids: Container[str]) -> None:
-        """Raise Conflict when one of these is the job inside which this process runs: it would wait for itself."""
-        from queuectl.executor.environment import calling_job
-
-        job = calling_job(self.spool, os.environ)
-        if job is not None and job.id in job_ids:
-            raise Conflict(
-                f"this command runs in job {job.id}: it would wait for itself",
-                "exclude this job; its id is in $QUEUECTL_JOB_ID",
-            )
-
-    def _looks(self, deadline: float | None) -> Iterator[bool]:
-        """Yield False whenever something may have changed, and True once the deadline has passed."""
-        from queuectl.control_client import Watch
-
-        clock = self.spool.clock
-        watch = Watch(self.layout)
-        try:
-            soon_until = clock.monotonic() + POLL_S * 4
-            while deadline is None or clock.monotonic() < deadline:
-                yield False
-                left = POLL_S * 4 if watch.is_open and clock.monotonic() > soon_until else POLL_S
-                watch.wait(left if deadline is None else max(0.0, min(left, deadline - clock.monotonic())))
-        finally:
-            watch.close()
-        yield True
+        return self.get(job).output_path(attempt)
 
 
 def _load(home: str, warn: Callable[[str], None] | None) -> Settings:
@@ -429,15 +404,31 @@ def _load(home: str, warn: Callable[[str], None] | None) -> Settings:
         return Settings()
 
 
+def _opened(home: str, settings: Settings) -> Queue:
+    return Queue(home, settings=settings)
+
+
+def _refuse_no_mapping(fields: object) -> None:
+    if not hasattr(fields, "keys"):
+        hint = "a shell command or a list of arguments: enqueue, enqueue_many"
+        raise UsageError(f"the fields of a job must be a mapping, not {quote(fields)}", hint)
+
+
+def _label_of_purge(name: str) -> str:
+    return quote("older_than" if name == "until" else name)
+
+
 def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     """Return the layout of a home, by default that of the user; what root wrote there, its owner could not use.
 
     Raises:
-        NotAllowed: the home belongs to somebody else, or others can write to it.
+        NotAllowed: the home belongs to somebody else, or others can write to it. UsageError: it cannot be a path.
     """
-    layout = Layout(os.fspath(home) if home else default_home())
+    layout = Layout(default_home() if home is None else path_of(home))
     try:
         layout.check()
     except FileNotFoundError:
         pass  # it is created when first needed
+    except OSError as error:
+        raise from_os_error(error, f"cannot use {layout.home}") from error
     return layout

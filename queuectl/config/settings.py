@@ -347,6 +347,9 @@ class Settings:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"settings are immutable; use replace({name!r}, ...)")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return Settings, (self._values(), self._origins)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self._values() == other._values()
 

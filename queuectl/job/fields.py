@@ -351,10 +351,13 @@ def validate(fields: Mapping[str, object]) -> None:
         raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
 
 
-def refuse_expired(fields: Mapping[str, object], now: float) -> None:
+def refuse_expired(fields: Mapping[str, object], now: float, names: Mapping[str, str] | None = None) -> None:
     """Refuse a new job whose `expires_at` leaves it no time to start; other fields may hold anything.
 
     A file dropped into the spool may say so: it becomes dead at once.
+
+    Args:
+        names: what the author calls these fields, where that is something else.
 
     Raises:
         InvalidField: for `expires_at`.
@@ -363,10 +366,11 @@ def refuse_expired(fields: Mapping[str, object], now: float) -> None:
     expires_at, run_at = (instant_of(text) if isinstance(text, str) and not instant(text) else None for text in texts)
     if expires_at is None:
         return
-    for start, words in ((now, "in the future"), (run_at, f'after "run_at" ({spell_value(texts[1])})')):
-        if start is not None and expires_at <= start:
-            message = f'"expires_at" must be {words}, not {spell_value(texts[0])}: the job could never start'
-            raise InvalidField("expires_at", message)
+    expiry, start = ((names or {}).get(name, name) for name in ("expires_at", "run_at"))
+    for at, words in ((now, "in the future"), (run_at, f'after "{start}" ({spell_value(texts[1])})')):
+        if at is not None and expires_at <= at:
+            message = f'"{expiry}" must be {words}, not {spell_value(texts[0])}: the job could never start'
+            raise InvalidField(expiry, message)
 
 
 def spell_value(value: object) -> str:

@@ -14,6 +14,7 @@ from queuectl.errors import Busy, Conflict, InvalidData
 from queuectl.job.fields import InvalidField, new_id, normalized, refuse_misspelt, stamp, validate
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, OPEN_HISTORY, parse, render_new
+from queuectl.job.strict_json import encode, read_value
 from queuectl.spool import rejected
 from queuectl.spool.fs import FULL
 from queuectl.spool.locked_file import SpoolFull
@@ -247,18 +248,29 @@ def _discard(spool: SpoolContext, new: New) -> None:
 
 
 def _render(fields: Mapping[str, Any], *, is_checked: bool) -> bytes:
-    data = render_new(fields)
-    if len(data) > MAX_BYTES + len(OPEN_HISTORY):
-        raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES} are accepted")
-    if is_checked:
-        validate(fields)
-        return data
     try:
-        parse(data)  # as the claim will: Python values can hold what JSON or a command cannot
+        data = render_new(fields)
+        if len(data) > MAX_BYTES + len(OPEN_HISTORY):
+            raise InvalidData(f"the job is {len(data)} bytes; at most {MAX_BYTES} are accepted")
+        if is_checked:
+            validate(fields)
+        else:
+            parse(data)  # as the claim will: Python values can hold what JSON or a command cannot
     except InvalidData:
-        validate(fields)  # its error names no line of a text that the caller has not seen
+        validate(fields)  # its error names a field, not a line of a text that the caller has not seen
+        _refuse_unwritable(fields)
         raise
     return data
+
+
+def _refuse_unwritable(fields: Mapping[str, Any]) -> None:
+    """Raise InvalidField for a field whose value no job file can hold."""
+    for name, value in fields.items():
+        try:
+            read_value(encode({name: value}))
+        except InvalidData as error:
+            reason = str(error).rpartition("not a valid job: ")[2]
+            raise InvalidField(name, f'"{name}" cannot be written to a job file: {reason}') from None
 
 
 def lies_in(spool: SpoolContext, job_id: str) -> str | None:

@@ -101,12 +101,12 @@ def carry_out(queue: Queue, action: str, job_id: str, changes: dict[str, Any], c
         patiently(lambda: queue.delete(job_id, check))
         return None
     if action == "edit":
-        return queue.edit(job_id, changes, check=check)
+        return queue.change(job_id, changes, check)
     if action == "hold":
         return queue.hold(job_id, _unless_held(check))
     if action == "release":
         return queue.release(job_id, check)
-    return queue.retry(job_id, check, changes)
+    return queue.rerun(job_id, changes, check)
 
 
 def _unless_held(check: Check) -> Callable[[Job], None]:

@@ -23,14 +23,17 @@ STRUCTURED = ("argv", "env")
 def run(args: Arguments, screen: Screen) -> int:
     """Change each job; what cannot be changed so is said before any is."""
     queue = queue_to_change(args, screen)
-    changes = changes_of({}, _typed(args), queue.spool.clock.now())
+    changes, _, warning = changes_of({}, _typed(args), queue.spool.clock.now(), check=False)
     if not changes:
         raise UsageError("nothing to change", "queuectl edit ID --set priority=5 --unset timeout")
     new = {field: value for field, value in changes.items() if value is not None}
     validate(new if "command" in new or "argv" in new else {"command": "true", **new})
 
+    if warning is not None:
+        screen.warn(warning)
+
     def edit(job_id: str, check: Check | None) -> None:
-        queue.edit(job_id, changes, check=check)
+        queue.change(job_id, changes, check)
 
     return act_on(args, screen, queue, Verb("edit", "edit", "edited"), edit)
 

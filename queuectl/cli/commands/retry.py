@@ -34,7 +34,7 @@ class Retries:
 
     def retry(self, job_id: str, check: Callable[[Job], None] | None = None) -> str:
         """Retry one job and say what was done."""
-        job = self.queue.retry(job_id, check)
+        job = self.queue.rerun(job_id, {}, check)
         words = f"{job.id} runs again: attempt {job.attempts + 1}"
         if job.removed_expiry is None:
             return words

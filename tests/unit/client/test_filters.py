@@ -39,6 +39,10 @@ def test_states_are_read(given: Any, states: tuple[str, ...]) -> None:
         ("dead,", 'no state ""'),
         ([], '"state" must not be empty'),
         ([3], '"state" must be text, not 3'),
+        (5, '"state" must be text or several texts, not 5'),
+        (b"dead", '"state" must be text or several texts, not b'),
+        ("running", 'no state "running"; did you mean "processing"?'),
+        ("done", 'no state "done"; did you mean "completed"?'),
     ],
 )
 def test_what_is_no_state_is_refused(given: Any, words: str) -> None:
@@ -73,6 +77,13 @@ def test_instants_are_read(given: Any, instant: float) -> None:
         ({"colour": "red"}, 'unknown filter "colour"'),
         ({"since": "soon"}, '"since" must be a time'),
         ({"since": True}, '"since" must be a time'),
+        (
+            {"since": 3600},
+            '"since" must be a time: a datetime, a timedelta ago, text as on the command line, or seconds',
+        ),
+        ({"since": -1}, '"since" must be a time'),
+        ({"since": float("nan")}, '"since" must be a time'),
+        ({"until": 1e18}, '"until" must be a time'),
         ({"until": ["1h"]}, '"until" must be a time'),
         ({"since": "1h", "until": "2h"}, '"since" must lie before "until"'),
         ({"sort": "udpated"}, 'cannot sort by "udpated"; did you mean "updated"?'),
@@ -94,7 +105,7 @@ def test_a_mistake_names_the_filter(given: dict[str, Any], words: str) -> None:
 
 def test_a_command_line_is_told_of_its_options() -> None:
     with pytest.raises(InvalidFilter, match=r"^--since must lie before --until"):
-        query_of({"since": 2.0, "until": 1.0}, NOW, label=lambda name: f"--{name}")
+        query_of({"since": NOW, "until": NOW - 1}, NOW, label=lambda name: f"--{name}")
 
 
 def test_no_limit_is_another_thing_than_none_given() -> None:
