@@ -123,6 +123,4 @@ def path_of(home: object) -> str:
     """
     if not isinstance(home, (str, bytes, os.PathLike)) or "\0" in os.fsdecode(home):
         raise UsageError(f"the home of a queue must be a path, not {quote(home)}")
-    if not os.fsdecode(home):
-        raise UsageError("the home of a queue must not be empty", "is a variable empty? without it: $QUEUECTL_HOME")
     return os.path.expanduser(os.fsdecode(home))

@@ -318,6 +318,8 @@ def _seconds(name: str, value: object) -> float:
 
 
 def _instant(name: str, value: object, now: float) -> str:
+    if isinstance(value, str) and FIELDS["run_at"](value) is None:
+        return value
     try:
         return spell(arguments.instant(value, now))
     except ValueError as error:

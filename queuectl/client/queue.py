@@ -424,7 +424,7 @@ def own_layout(home: str | os.PathLike[str] | None = None) -> Layout:
     Raises:
         NotAllowed: the home belongs to somebody else, or others can write to it. UsageError: it cannot be a path.
     """
-    layout = Layout(default_home() if home is None else path_of(home))
+    layout = Layout(default_home() if home in (None, "") else path_of(home))
     try:
         layout.check()
     except FileNotFoundError:

@@ -239,7 +239,7 @@ def test_a_start_in_the_past_is_a_warning(queue: Queue) -> None:
 # --- the home
 
 
-@pytest.mark.parametrize("given", [5, "", "a\0b", ["x"]])
+@pytest.mark.parametrize("given", [5, "a\0b", ["x"]])
 def test_what_is_no_path_is_no_home(given: Any) -> None:
     with pytest.raises(UsageError, match="the home of a queue must"):
         Queue(given)
