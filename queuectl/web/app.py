@@ -15,7 +15,7 @@ from queuectl.clock import Clock
 from queuectl.log import open_log
 from queuectl.times import read_instant
 from queuectl.web.index_access import Index, queue_for_reading
-from queuectl.web.response import Problem, Response, ok
+from queuectl.web.response import Problem, Response, Streams, ok
 from queuectl.web.selections import Selections
 from queuectl.web.snapshot import SnapshotCache
 from queuectl.web.state import StateCache, StatsCache, WriteCounter
@@ -26,29 +26,6 @@ if TYPE_CHECKING:
 
     from queuectl.web.auth import AccessControl
     from queuectl.web.http_request import RequestHead
-
-STREAMS = 32
-
-
-class Streams:
-    """How many answers without end there are, and may be."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self.open = 0
-
-    def acquire(self) -> None:
-        """Be one more; raises Problem when there are too many."""
-        with self._lock:
-            if self.open >= STREAMS:
-                hint = "poll instead"
-                raise Problem(503, f"there are {STREAMS} streams already", hint, title="streams full")
-            self.open += 1
-
-    def release(self) -> None:
-        """Be one less."""
-        with self._lock:
-            self.open -= 1
 
 
 class App:
@@ -91,7 +68,7 @@ class Request:
     Attributes:
         params: of path and query, by name, as their types; what was left out is not there.
         body: None where there is none.
-        about: ids and the like for the line in the log.
+        log_fields: ids and the like for the line in the log.
     """
 
     def __init__(self, app: App, head: RequestHead, params: dict[str, Any], body: Any) -> None:
@@ -118,7 +95,7 @@ class Request:
         return self.unless_known(etag, lambda: ok(make(), headers={"ETag": etag}))
 
     def instant(self, name: str, given: object) -> float | None:
-        """Read a point in time as the command line does: RFC 3339, how long ago, a day ..."""
+        """Read a point in time as the command line does: RFC 3339, how long ago, a day ...; `name` is a pointer."""
         if given is None:
             return None
         try:

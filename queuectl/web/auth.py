@@ -58,7 +58,8 @@ class AccessControl:
     """The rules of one server.
 
     Args:
-        holder: of the token; None when there is no authentication (then it is read-only).
+        token_file: None when there is no authentication (then it is read-only).
+        names: what a Host header may say.
         port: the cookie is named after it, for cookies do not know ports.
     """
 

@@ -35,10 +35,9 @@ TARGETS = ("ids", "filter", "selection")
 
 
 def bulk(request: Request) -> Response:
-    """Do something to the jobs that are named, that match, or that were selected before."""
+    """Act on the jobs that are named, that match a filter, or that were selected before; with `dry_run` only count them."""
     body: dict[str, Any] = request.body
-    action = body["action"]
-    is_dry = body.get("dry_run", False)
+    action, is_dry = body["action"], body.get("dry_run", False)
     changes = checked_changes(body.get("set") or {})
     if sum(name in body for name in TARGETS) != 1:
         raise _wrong("/filter", 'one of "ids", "filter" and "selection" is needed')
@@ -46,15 +45,18 @@ def bulk(request: Request) -> Response:
         raise _wrong("/set", 'goes with the action "edit", and that needs it')
     if "selection" in body:
         with request.app.selections.using(body["selection"], action) as kept:
-            return _dry(request, kept, ActionResult(action)) if is_dry else _act_on(request, kept, changes)
+            return _count(request, kept, ActionResult(action)) if is_dry else _act(request, kept, changes)
     if "filter" in body:
-        kept, result = _matching(request, body), ActionResult(action)
-    else:
-        kept, result = _named(request, action, [*dict.fromkeys(body["ids"])], is_dry=is_dry)
+        kept, result = _select_matching(request, body), ActionResult(action)
+    elif is_dry:
+        kept, result = _select_named(request, action, [*dict.fromkeys(body["ids"])])
+    else:  # naming a job is consent, whatever its state
+        jobs = Selection((job_id, "", 0.0) for job_id in dict.fromkeys(body["ids"]))
+        kept, result = KeptSelection(action, jobs, ()), ActionResult(action)
     if is_dry:
         request.app.selections.keep(kept)
-        return _dry(request, kept, result)
-    return _act_on(request, kept, changes)
+        return _count(request, kept, result)
+    return _act(request, kept, changes)
 
 
 def _wrong(pointer: str, words: str) -> Problem:
@@ -64,8 +66,8 @@ def _wrong(pointer: str, words: str) -> Problem:
 # --- selecting
 
 
-def _matching(request: Request, body: dict[str, Any]) -> KeptSelection:
-    """Return a selection of what matches a filter; compare its exact number with the one that was given."""
+def _select_matching(request: Request, body: dict[str, Any]) -> KeptSelection:
+    """Return a selection of what matches a filter; its exact number must be the one that was given."""
     index, expected, action = request.app.index, body.get("expected"), body["action"]
     query = query_of(request, body["filter"], "/filter/")
     states = states_for(action, states_of(body["filter"].get("state") or None))
@@ -80,11 +82,9 @@ def _matching(request: Request, body: dict[str, Any]) -> KeptSelection:
     return KeptSelection(action, jobs, states)
 
 
-def _named(request: Request, action: str, ids: list[str], *, is_dry: bool) -> tuple[KeptSelection, ActionResult]:
-    """Return a selection of the jobs that are named; naming a job is enough to run a completed one again."""
+def _select_named(request: Request, action: str, ids: list[str]) -> tuple[KeptSelection, ActionResult]:
+    """Return a selection of the jobs that are named and can be acted on, and a result with those that do not exist."""
     result = ActionResult(action)
-    if not is_dry:
-        return KeptSelection(action, Selection((job_id, "", 0.0) for job_id in ids), ()), result
     possible = SELECTED_FOR[action][1]
     found: list[Found] = []
     left_out: dict[str, int] = {}
@@ -103,7 +103,8 @@ def _named(request: Request, action: str, ids: list[str], *, is_dry: bool) -> tu
     return KeptSelection(action, jobs, possible), result
 
 
-def _dry(request: Request, kept: KeptSelection, result: ActionResult) -> Response:
+def _count(request: Request, kept: KeptSelection, result: ActionResult) -> Response:
+    """Return how many jobs are selected, and of which states."""
     jobs = kept.jobs
     told = {
         "selection": kept.id,
@@ -117,8 +118,8 @@ def _dry(request: Request, kept: KeptSelection, result: ActionResult) -> Respons
 # --- doing
 
 
-def _act_on(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
-    """Do it to the next jobs of a selection."""
+def _act(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
+    """Act on the next jobs of a selection; the rest is for the next request."""
     queue, clock, result = request.queue, request.app.clock, ActionResult(kept.action)
     stop_at = clock.monotonic() + ENOUGH_S
     for job in islice(kept.take(), request.body.get("limit", MOST)):

@@ -1,4 +1,7 @@
-"""connection: one client's requests, one after the other: read, let in, answered, noted.
+"""connection: the requests of one client, one after the other.
+
+A request is read (http_request), its operation is found (routes), it is allowed or not (auth), its parameters and its body
+are checked (operation), the handler of the operation answers it, and a write is logged.
 
 Guarantees: every answer has an exact length or is chunked; after an answer to something that was not understood the
             connection ends; whatever a handler raises becomes a problem. Every write leaves a line in logs/web.log.
@@ -6,13 +9,11 @@ Guarantees: every answer has an exact length or is chunked; after an answer to s
 
 from __future__ import annotations
 
-import re
 import time
 from http.client import responses
 from typing import TYPE_CHECKING
 
-from queuectl.errors import InvalidData, QueueError
-from queuectl.job.strict_json import read_object
+from queuectl.errors import QueueError
 from queuectl.web.app import Request
 from queuectl.web.http_request import ConnectionClosed, Transport
 from queuectl.web.response import Problem, Response, problem_of
@@ -46,8 +47,8 @@ class Connection:
     """One client.
 
     Args:
-        peer: who it is, for the log.
-        rests: called with True before a request is waited for, and with False when one has come.
+        peer: its address, for the log.
+        set_idle: called with True before a request is waited for, and with False when one has come.
     """
 
     def __init__(self, app: App, connection: socket.socket, peer: str, set_idle: Callable[[bool], None]) -> None:
@@ -67,18 +68,15 @@ class Connection:
 
     def _serve_one(self) -> bool:
         """Answer one request; False when it was the last."""
-        head = None
+        self._set_idle(True)
         try:
-            self._set_idle(True)
             head = self._transport.read_head()
             body = self._transport.read_body(head)
-            self._set_idle(False)
-        except Problem as problem:
-            if head is None or problem.status == 408:
-                self._send(None, problem.response(), is_last=True)
-                self._transport.discard_input()
-                return False
-            raise AssertionError(problem) from None
+        except Problem as problem:  # where the next request begins is not known any more
+            self._send(None, problem.response(), is_last=True)
+            self._transport.discard_input()
+            return False
+        self._set_idle(False)
         response = self._respond(head, body)
         is_last = head.is_last or (head.is_http10 and response.stream is not None)
         self._send(head, response, is_last=is_last)
@@ -90,8 +88,8 @@ class Connection:
             self._app.access.check_host(head)
             operation, places = find(head.method, head.path)
             how = self._app.access.admit(head, is_open=operation.is_open)
-            params = {**operation.query(head.query), **places}
-            request = Request(self._app, head, params, self._body(operation, body))
+            params = {**operation.read_query(head.query), **places}
+            request = Request(self._app, head, params, operation.read_body(body))
             response = operation.handler(request)
         except Problem as problem:
             response = problem.response()
@@ -105,26 +103,6 @@ class Connection:
             response = Problem(500, "this is a bug in queuectl", "see logs/web.log").response()
         self._note(head, operation, request, how, response)
         return response
-
-    def _body(self, operation: Operation, data: bytes) -> object:
-        """Read a body as strictly as a file in the spool."""
-        if operation.body is None or (not data.strip() and not operation.needs_body):
-            if data.strip() not in (b"", b"{}"):
-                raise Problem(400, "this request takes no body")
-            return None
-        if not data.strip():
-            raise Problem(400, "this request needs a body")
-        # What is no object is read as the one member of one; the line break keeps the columns right.
-        is_object = data.lstrip()[:1] == b"{"
-        try:
-            _, value = read_object(data if is_object else b'{"":\n' + data + b"}")
-        except InvalidData as error:
-            raise Problem(400, _about_body(str(error), is_object=is_object), error.hint) from None
-        if not is_object and len(value) != 1:
-            raise Problem(400, "the body is not valid JSON: data follows its end")
-        body = value if is_object else value[""]
-        operation.check_body(body)
-        return body
 
     def _note(
         self, head: RequestHead, operation: Operation | None, request: Request | None, how: str, response: Response
@@ -189,11 +167,3 @@ class Connection:
             return
         except OSError:
             raise ConnectionClosed from None
-
-
-def _about_body(text: str, *, is_object: bool) -> str:
-    """Say of the body what was said of a job file; what is no object has been read from a second line on."""
-    words = text.removeprefix("not a valid job: ")
-    if not is_object:
-        words = re.sub(r"line (\d+)", lambda found: f"line {int(found[1]) - 1}", words, count=1)
-    return f"the body is not valid JSON: {words}"

@@ -3,7 +3,7 @@
 Guarantees: a request is understood in one way only: what is ambiguous (two lengths, folded lines, bare newlines,
             transfer codings) is refused, and nothing after it on the connection is read. Memory is bounded by
             MAX_HEAD_BYTES and MAX_BODY_BYTES, time by IDLE_S between bytes and REQUEST_S altogether.
-Fails with: Problem; Gone when there is nobody to answer.
+Fails with: Problem; ConnectionClosed when there is nobody to answer.
 Source:     RFC 9112 §§ 2.2, 5.1, 5.2, 6.3, 11.2 (request smuggling).
 """
 
@@ -29,18 +29,8 @@ LINE = re.compile(rb"([A-Z]{1,16}) ([!-~]+) HTTP/(\d)\.(\d)")
 HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([ -~\t\x80-\xff]*?)[ \t]*")
 ONCE = frozenset(
     [
-        "host",
-        "content-length",
-        "content-type",
-        "transfer-encoding",
-        "authorization",
-        "cookie",
-        "origin",
-        "sec-fetch-site",
-        "x-queuectl-token",
-        "if-none-match",
-        "connection",
-        "expect",
+        *("host", "content-length", "content-type", "transfer-encoding", "authorization", "cookie", "origin"),
+        *("sec-fetch-site", "x-queuectl-token", "if-none-match", "connection", "expect"),
     ]
 )
 

@@ -11,7 +11,7 @@ from queuectl.client.job_view import row_as_dict
 from queuectl.health import attention_lines
 from queuectl.index.database import IndexUnavailable
 from queuectl.web import jobs, workers
-from queuectl.web.response import JSON, Response, Stream, encode, ok, without_home
+from queuectl.web.response import JSON, Response, encode, ok, without_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,12 +57,10 @@ def _rows(request: Request, given: dict[str, Any]) -> Response:
         headers = {"X-QueueCTL-Total": str(page.total)}
         if page.cursor is None or (limit is not None and limit <= PAGE):
             return ok([row_as_dict(row, most) for row in page.rows], headers=headers)
-        request.app.streams.acquire()
         query.cursor, query.is_counted = page.cursor, False
         rows = islice(chain(page.rows, reader.rows(query)), limit)
         pieces = _array(row_as_dict(row, most) for row in rows)
-        releases = lent.pop_all().close, request.app.streams.release
-        return Response(200, b"", JSON, headers, Stream(pieces, *releases))
+        return Response(200, b"", JSON, headers, request.app.streams.start(pieces, lent.pop_all().close))
     finally:
         lent.close()
 

@@ -12,7 +12,9 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from queuectl.errors import InvalidData
 from queuectl.job.fields import EDITABLE, FIELDS, ID_GRAMMAR, flag, is_id, spell_value, string
+from queuectl.job.strict_json import read_value
 from queuectl.web.http_request import WRITES
 from queuectl.web.response import JSON, Problem
 
@@ -246,7 +248,7 @@ class Operation:
         values = {field.name: decode(text) for field, text in zip(self.in_path, found.groups(), strict=True)}
         return None if any(any(field.kind.faults(values[field.name], "")) for field in self.in_path) else values
 
-    def query(self, text: str) -> dict[str, Any]:
+    def read_query(self, text: str) -> dict[str, Any]:
         """Return the parameters of a query string as their types.
 
         Raises:
@@ -270,12 +272,28 @@ class Operation:
             raise problem_of_faults(400, wrong)
         return made
 
-    def check_body(self, body: object) -> None:
-        """Refuse a body that is not what the operation takes."""
-        assert self.body is not None
+    def read_body(self, data: bytes) -> Any:
+        """Return the body, read as strictly as a file in the spool; None where there is none.
+
+        Raises:
+            Problem: it is missing, is not JSON, or is not what the operation takes.
+        """
+        is_empty = not data.strip()
+        if self.body is None and not is_empty and data.strip() != b"{}":
+            raise Problem(400, "this request takes no body")
+        if self.needs_body and is_empty:
+            raise Problem(400, "this request needs a body")
+        if self.body is None or is_empty:
+            return None
+        try:
+            body = read_value(data)
+        except InvalidData as error:
+            words = str(error).removeprefix("not a valid job: ").replace("the file", "the body")
+            raise Problem(400, f"the body is not valid JSON: {words}", error.hint) from None
         faults = [(at, f"{_name_of(at)} {words}", hint) for at, words, hint in self.body.faults(body, "")]
         if faults:
             raise problem_of_faults(422, faults)
+        return body
 
 
 def problem_of_faults(status: int, faults: Sequence[Fault]) -> Problem:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import NotFound
 from queuectl.growing_file import GrowingFile, last_lines, open_regular
-from queuectl.web.response import TEXT, Response, Stream
+from queuectl.web.response import TEXT, Response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,21 +47,15 @@ def output(request: Request) -> Response:
         if not (params.get("download") or params.get("follow")):
             data = os.pread(fd, params.get("limit", MOST_BYTES), start) if data is None else data
             return Response(200, data[: params.get("limit", MOST_BYTES)], TEXT, headers)
-        request.app.streams.acquire()
-        taken, fd = fd, -1
+        taken, fd = fd, -1  # closed by the stream
         if params.get("follow"):
             file = _Followed(path, taken, start)
-            return Response(
-                200,
-                b"",
-                TEXT,
-                headers,
-                Stream(file.added(queue, job_id, number), file.close, request.app.streams.release),
-            )
-        releases = (lambda: os.close(taken)), request.app.streams.release
+            stream = request.app.streams.start(file.added(queue, job_id, number), file.close)
+            return Response(200, b"", TEXT, headers, stream)
         name = f'attachment; filename="{job_id}.{number}.log"'
         headers |= {"X-QueueCTL-From": "0", "Content-Disposition": name, "Content-Length": str(size)}
-        return Response(200, b"", BINARY, headers, Stream(_whole(taken, size), *releases))
+        stream = request.app.streams.start(_whole(taken, size), lambda: os.close(taken))
+        return Response(200, b"", BINARY, headers, stream)
     finally:
         if fd >= 0:
             os.close(fd)

@@ -6,6 +6,7 @@ Guarantees: no traceback and no path of this machine is in an answer.
 from __future__ import annotations
 
 import json
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl import errors
@@ -35,6 +36,7 @@ TITLES = {
     **{431: "headers too large", 500: "bug", 503: "busy or full", 505: "version not supported"},
 }
 RETRY_S = "2"
+STREAMS = 32
 
 
 class Stream:
@@ -119,6 +121,36 @@ class Problem(Exception):
             ]
         waits = {"Retry-After": RETRY_S} if self.status == 503 else {}
         return Response(self.status, encode(made), PROBLEM, {**waits, **(self.headers or {})})
+
+
+class Streams:
+    """Starts answers in pieces, at most STREAMS at a time.
+
+    Attributes:
+        open: how many there are.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.open = 0
+
+    def start(self, pieces: Iterator[bytes], *releases: Callable[[], None]) -> Stream:
+        """Return a stream; `releases` are called once when it is over, or at once when there are too many.
+
+        Raises:
+            Problem: there are too many.
+        """
+        with self._lock:
+            is_full = self.open >= STREAMS
+            self.open += not is_full
+        if is_full:
+            Stream(pieces, *releases).close()
+            raise Problem(503, f"there are {STREAMS} streams already", "poll instead", title="streams full")
+        return Stream(pieces, *releases, self._end)
+
+    def _end(self) -> None:
+        with self._lock:
+            self.open -= 1
 
 
 def problem_of(error: QueueError, home: str) -> Problem:

@@ -6,7 +6,7 @@ Fails with: UsageError where what was asked for would let anybody in; what serve
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.clock import Clock
 from queuectl.errors import UsageError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
-class ServeOptions:
+class ServeOptions(NamedTuple):
     """How the page is to be served.
 
     Attributes:
@@ -31,24 +31,13 @@ class ServeOptions:
         auth: token or none.
     """
 
-    def __init__(
-        self,
-        host: str,
-        port: int,
-        *,
-        socket_path: str | None = None,
-        token_file: str | None = None,
-        auth: str = "token",
-        read_only: bool = False,
-        allow_hosts: Sequence[str] = (),
-    ) -> None:
-        self.host = host
-        self.port = port
-        self.socket_path = socket_path
-        self.token_file = token_file
-        self.auth = auth
-        self.read_only = read_only
-        self.allow_hosts = allow_hosts
+    host: str
+    port: int
+    socket_path: str | None = None
+    token_file: str | None = None
+    auth: str = "token"
+    read_only: bool = False
+    allow_hosts: Sequence[str] = ()
 
     @property
     def is_local(self) -> bool:

@@ -13,7 +13,7 @@ from queuectl.control_client import connect
 from queuectl.errors import NoSupervisor
 from queuectl.spool.layout import shorten
 from queuectl.version import __version__
-from queuectl.web.response import Problem, Response, Stream, encode, ok
+from queuectl.web.response import Problem, Response, encode, ok
 
 if TYPE_CHECKING:
     import socket
@@ -98,12 +98,7 @@ def events(request: Request) -> Response:
         watch.sendall(b'{"do": "watch"}\n')
     except NoSupervisor as error:
         raise Problem(503, str(error), error.hint, title=error.title) from None
-    try:
-        request.app.streams.acquire()
-    except Problem:
-        watch.close()
-        raise
-    return Response(200, b"", LINES, None, Stream(_events(watch), watch.close, request.app.streams.release))
+    return Response(200, b"", LINES, None, request.app.streams.start(_events(watch), watch.close))
 
 
 def _events(watch: socket.socket) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.web import app, http_request, http_server
+from queuectl.web import http_request, http_server, response
 from tests.web.support import read_answer, status_of
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_streams_are_bounded(
     web: Served, supervised: Callable[..., Supervised], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one too many is told to ask again; when others hang up there is room."""
-    monkeypatch.setattr(app, "STREAMS", 3)
+    monkeypatch.setattr(response, "STREAMS", 3)
     watched = supervised()
     watched.start(1)
     web.post("/api/v1/jobs", {"command": "echo begin; exec sleep 60", "id": "long"})
