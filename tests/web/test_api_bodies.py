@@ -60,7 +60,10 @@ def test_what_is_no_job_is_refused(web: Served, body: Any, status: int, pointer:
         (7, "the body must be a list or an object, not 7"),
         (b"", "this request needs a body"),
         (b'[{"command": "x"},\n {"command":}]', "the body is not valid JSON: line 2, column 13: expected a JSON value"),
-        (b'[{"command": "x"}], "a": 1', "the body is not valid JSON: line 1, column 19: expected the end of the body after the value"),
+        (
+            b'[{"command": "x"}], "a": 1',
+            "the body is not valid JSON: line 1, column 19: expected the end of the body after the value",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_list_is_said_of_the_list(web: Served, body: Any, words: str) -> None:
