@@ -80,7 +80,7 @@ JOBS: dict[str, Command] = {
 NOT_FOR_RUN = ("--file", "--lines", "--resume", "--wait", "--follow", "--propagate", "--dry-run")
 RETRIES = number("--max-retries", help="how many times it is retried after a failure (default: 0)")
 JOBS["run"] = Command(
-    "run a command once as a job: show its output, exit with its exit code; it has no input",
+    "run a command once as a job, without input: show output, exit as it does",
     *(RETRIES if row[0] == RETRIES[0] else row for row in JOBS["enqueue"].options if not {*row[0]} & {*NOT_FOR_RUN}),
     examples=("queuectl run -- make -j4 all", "queuectl run --queue net --command 'curl -O https://example.org/a.iso'"),
     usage="-- ARGV ... | --command S | JSON",
