@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
     *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
+    *("cancel_unless_ended", "change", "rerun"),
 )
 
 

@@ -1,13 +1,14 @@
 """index_access: the index, read by the threads of the web server.
 
 Guarantees: any number of threads read at the same time, one connection each. No request waits for a writer: what the
-            index does not contain yet is reported in `syncing`.
+            index does not contain yet is reported in `syncing`. Of a home that cannot be written, job files that the index
+            does not contain are read into an index that only this process sees.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Lock, Thread
+from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING
 
 from queuectl import control_client
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 KEPT_READERS = 8
+REREAD_S = 10.0  # a home that cannot be written is read no more often
 PATIENCE_S = 2.0  # for a busy supervisor, and for an index that is being updated
 SILENT_S, SILENT_PATIENCE_S = 5.0, 0.2  # after a timeout, wait this much less for this long
 
@@ -43,6 +45,9 @@ class Index:
         self._seen: tuple[int, int] | None = None
         self._count = 0
         self._worker: Thread | None = None
+        self._own: Reader | None = None  # of a home that cannot be written; one thread at a time
+        self._own_lock = RLock()
+        self._own_at = -REREAD_S
         self.syncing: str | None = None
 
     @property
@@ -79,13 +84,27 @@ class Index:
     def _sync(self, queue: Queue) -> None:
         """Bring it up to date here, while no supervisor does."""
         try:
-            queue.catch_up(on_step=lambda words: setattr(self, "syncing", words))
+            if queue.layout.refuse_writing("", "run") is None:
+                self._set_own(None)
+                queue.catch_up(on_step=lambda words: setattr(self, "syncing", words))
+            elif self._clock.monotonic() - self._own_at >= REREAD_S:
+                self._set_own(queue.reader(on_step=lambda words: setattr(self, "syncing", words)))
+                self._own_at = self._clock.monotonic()
             self.syncing = None
         except QueueError as error:
             self.syncing = without_home(error, self._home)
         finally:
             with self._lock:
                 self._worker = None
+
+    def _set_own(self, reader: Reader | None) -> None:
+        with self._own_lock:
+            former, self._own = self._own, reader
+            if former is not None:
+                former.close()
+        if reader is not None:
+            with self._lock:
+                self._count += 1
 
     @contextmanager
     def reader(self) -> Iterator[Reader]:
@@ -94,6 +113,10 @@ class Index:
         Raises:
             IndexUnavailable: there is no index yet, or it is damaged.
         """
+        with self._own_lock:
+            if self._own is not None:
+                yield self._own
+                return
         with self._lock:
             reader = self._idle.pop() if self._idle else None
         if reader is None:
@@ -115,6 +138,7 @@ class Index:
 
     def close(self) -> None:
         """Give up what is open; only when nobody asks any more."""
+        self._set_own(None)
         with self._lock:
             for reader in [*self._idle, *([self._judge] if self._judge else [])]:
                 reader.close()
@@ -123,6 +147,8 @@ class Index:
     def changes(self) -> str:
         """Return what is another text whenever the index has changed. Cost: microseconds."""
         with self._lock:
+            if self._own is not None:
+                return f"{self._boot}.{self._count}"
             try:
                 if self._judge is None:
                     self._judge = Reader(self._path)

@@ -5,11 +5,12 @@ Fails with: UsageError where what was asked for would let anybody in; what serve
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.clock import Clock
-from queuectl.errors import UsageError
+from queuectl.errors import NotAllowed, UsageError
 from queuectl.web.app import App
 from queuectl.web.auth import AccessControl, names_of
 from queuectl.web.http_server import Server, address_of, listen
@@ -60,12 +61,33 @@ class ServeOptions(NamedTuple):
             )
 
 
+def _token_file(queue: Queue, options: ServeOptions) -> TokenFile | None:
+    """Create what is missing in the home, unless it cannot be written: then the page reads, and actions are refused."""
+    layout = queue.layout
+    refused = layout.refuse_writing("", "run") if layout.has_spool else None
+    if refused is None:
+        layout.ensure()
+    if options.auth == "none":
+        return None
+    path = options.token_file or layout.web_token
+    if refused is not None and options.token_file is None and not os.path.lexists(path):
+        raise NotAllowed(f"{refused}: no token can be stored there", "queuectl web --token-file PATH")
+    return TokenFile(path)
+
+
 def build(queue: Queue, options: ServeOptions) -> Server:
     """Return a server that listens; `serve_forever` runs it."""
     options.check()
-    queue.layout.ensure()
-    token_file = None if options.auth == "none" else TokenFile(options.token_file or queue.layout.web_token)
-    listening = listen(options.host, options.port, options.socket_path)
+    listening = listen(
+        options.host, options.port, options.socket_path
+    )  # first: where it is refused, no home is created
+    try:
+        token_file = _token_file(queue, options)
+    except BaseException:
+        listening.close()
+        if options.socket_path is not None:
+            os.unlink(options.socket_path)
+        raise
     host, port = address_of(listening) or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
     access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)

@@ -10,16 +10,20 @@ import stat
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from queuectl import Queue
+from tests.support.permissions import as_if_not_root
 from tests.web.support import PATIENCE_S, read_answer, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
@@ -190,3 +194,57 @@ def test_it_reads_the_index_that_the_command_line_reads(start: Start, home: Path
     request = urllib.request.Request(f"{address}api/jobs", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         assert [row["id"] for row in json.load(answer)] == ["a"]
+
+
+def test_a_taken_port_creates_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUEUECTL_HOME", str(tmp_path / "none"))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        refused = queuectl("web", "--port", str(taken.getsockname()[1]))
+    assert (refused.returncode, "is taken by another program" in refused.stderr) == (4, True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_home_that_cannot_be_written_is_read(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that the index does not contain is shown; an action is refused with the reason; nothing is written."""
+    monkeypatch.setenv("QUEUECTL_HOME", str(home))
+    queue = Queue(home)
+    queue.enqueue("true", id="known")
+    queue.list()
+    queue.enqueue("true", id="late")
+    start = as_if_not_root()
+    closed = [home, *(path for path in home.rglob("*") if path.is_dir())]
+    for folder in closed:
+        folder.chmod(0o500)
+    words = [*start, sys.executable, str(ROOT / "queuectl"), "web", "--port", "0"]
+    try:
+        refused = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert (refused.returncode, "--token-file PATH" in refused.stderr) == (8, True)
+        words += ["--token-file", str(tmp_path / "token")]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                address, _, token = process.stdout.readline().strip().partition("#token=")
+                headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+                def ask(path: str, body: bytes | None = None) -> dict[str, Any]:
+                    request = urllib.request.Request(address + path, body, headers)
+                    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                        return dict(json.load(answer))
+
+                assert {job["id"] for job in ask("api/v1/jobs")["jobs"]} == {"known", "late"}
+                assert ask("api/v1/snapshot")["counts"]["pending"] == 2
+                for path, body in (("api/v1/jobs", b'{"command": "true"}'), ("api/v1/jobs/late/cancel", b"{}")):
+                    with pytest.raises(urllib.error.HTTPError) as caught:
+                        ask(path, body)
+                    problem = json.load(caught.value)
+                    assert (caught.value.code, problem["title"]) == (403, "not allowed")
+                    assert "Permission denied" in problem["detail"]
+            finally:
+                process.terminate()
+    finally:
+        for folder in closed:
+            folder.chmod(0o700)
+    assert sorted(path.name for path in (home / "spool/pending").iterdir()) == ["known.json", "late.json"]
+    assert not (home / "web.token").exists()
