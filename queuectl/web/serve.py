@@ -78,16 +78,16 @@ def _token_file(queue: Queue, options: ServeOptions) -> TokenFile | None:
 def build(queue: Queue, options: ServeOptions) -> Server:
     """Return a server that listens; `serve_forever` runs it."""
     options.check()
-    listening = listen(
-        options.host, options.port, options.socket_path
-    )  # first: where it is refused, no home is created
-    try:
+    if options.socket_path is not None:  # which may lie in the home
         token_file = _token_file(queue, options)
-    except BaseException:
-        listening.close()
-        if options.socket_path is not None:
-            os.unlink(options.socket_path)
-        raise
+        listening = listen(options.host, options.port, options.socket_path)
+    else:  # where the port is refused, no home is created
+        listening = listen(options.host, options.port)
+        try:
+            token_file = _token_file(queue, options)
+        except BaseException:
+            listening.close()
+            raise
     host, port = address_of(listening) or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
     access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
