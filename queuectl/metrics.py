@@ -141,7 +141,7 @@ def _add_processes(page: Page, overview: Overview) -> None:
 
 def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
     levels: list[Sample] = [({"condition": name}, SEVERITY[found.level]) for name, found in examine(overview).items()]
-    page.add("health", "gauge", "0 is well, 1 needs a look, 2 keeps jobs from being accepted or run.", levels)
+    page.add("health", "gauge", "0 is well, 1 needs attention, 2 keeps jobs from being accepted or run.", levels)
     page.gauge("spool_rejected_files", "Files that are no jobs.", overview.rejected)
     page.gauge("spool_free_bytes", "Bytes left on the file system of the spool.", overview.free_bytes)
     page.gauge("spool_size_bytes", "Bytes of the file system of the spool.", overview.disk_bytes)

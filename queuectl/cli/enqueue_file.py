@@ -16,7 +16,7 @@ from queuectl.cli.job_options import wait_timeout
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
 from queuectl.errors import Conflict, InvalidData, QueueError
-from queuectl.job.fields import refuse_expired, validate
+from queuectl.job.fields import refuse_expired, refuse_variables, validate
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -189,6 +189,7 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
             try:
                 validate(job)
                 refuse_expired(job, now)
+                refuse_variables(job)
             except InvalidData as error:
                 intake.answer(error)
             else:

@@ -10,7 +10,7 @@ import os
 
 from queuectl.command_location import StartCheck, absolute, here, is_utf8, path_of
 from queuectl.errors import InvalidData, UsageError
-from queuectl.job.fields import refuse_misspelt
+from queuectl.job.fields import InvalidField, refuse_misspelt, refuse_variables
 from queuectl.job.job_file import parse
 from queuectl.job.strict_json import is_json
 from queuectl.spool.enqueue import Checked
@@ -149,6 +149,10 @@ def _environment(args: Arguments) -> dict[str, str]:
                 f"to pass a variable from your environment: --pass-env {pair}",
             )
         made[name] = value
+    try:
+        refuse_variables({"env": made})
+    except InvalidField as error:
+        raise UsageError(str(error).replace('"env"', "--env", 1), error.hint) from None
     return made
 
 

@@ -12,7 +12,7 @@ import os
 
 from queuectl.client.arguments import id_of
 from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError, from_os_error
-from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, validate
+from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.job.history import with_changes
 from queuectl.job.job import PENDING, PROCESSING
 
@@ -248,6 +248,7 @@ class JobActions:
                 raise InvalidField(name, f'"{name}" cannot be changed')
         edited = with_changes(claim.job.fields, changes)
         validate(edited)
+        refuse_variables(changes)
         if "expires_at" in changes or "run_at" in changes:
             refuse_expired(edited, self.spool.clock.now(), names)
 

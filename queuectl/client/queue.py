@@ -16,7 +16,7 @@ from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
-from queuectl.job.fields import is_generated, is_id, refuse_expired, validate
+from queuectl.job.fields import is_generated, is_id, refuse_expired, refuse_variables, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -174,9 +174,7 @@ class Queue(JobActions, Waiting):
         Raises:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
-        _refuse_no_mapping(fields)
-        if "expires_at" in fields:
-            refuse_expired(fields, self.spool.clock.now())
+        self._refuse(fields)
         if "unique_key" in fields:
             return self._enqueue_unique(fields)
         return self.spool.enqueue(fields)
@@ -207,12 +205,19 @@ class Queue(JobActions, Waiting):
         """Return the fields of one of many jobs, or why it is refused."""
         if fields is not None and not isinstance(fields, InvalidData):
             _refuse_no_mapping(fields)
-        if fields is not None and not isinstance(fields, InvalidData) and "expires_at" in fields:
             try:
-                refuse_expired(fields, self.spool.clock.now())
+                self._refuse(fields)
             except InvalidData as error:
                 return error
         return fields
+
+    def _refuse(self, fields: Mapping[str, Any]) -> None:
+        """Refuse what a dropped file may say, but nobody who enqueues a job can mean."""
+        _refuse_no_mapping(fields)
+        if "expires_at" in fields:
+            refuse_expired(fields, self.spool.clock.now())
+        if "env" in fields:
+            refuse_variables(fields)
 
     def _enqueue_unique_or_say_why(self, fields: Any) -> str | InvalidData | Conflict:
         try:

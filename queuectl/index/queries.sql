@@ -123,6 +123,10 @@ SELECT fingerprint, sum(n), min(first_at), max(last_at) FROM (
     WHERE fingerprint IS NOT NULL AND state IN (?, ?) AND updated_at >= ? GROUP BY state, fingerprint
 ) GROUP BY fingerprint ORDER BY 2 DESC, 4 DESC LIMIT ?;
 
+-- name: count_failure_groups
+SELECT count(DISTINCT fingerprint) FROM jobs INDEXED BY jobs_failures
+WHERE fingerprint IS NOT NULL AND state IN (?, ?) AND updated_at >= ?;
+
 -- name: newest_failure
 SELECT * FROM jobs INDEXED BY jobs_failures
 WHERE fingerprint = ? AND fingerprint IS NOT NULL AND state = ? ORDER BY updated_at DESC, id LIMIT 1;

@@ -205,6 +205,11 @@ class Reader:
                 found.append({**made, "newest": max(rows, key=lambda each: each["updated_at"])})
         return found
 
+    def count_failures(self, states: tuple[str, str], since: float) -> int:
+        """Return how many groups `failures` finds without a limit."""
+        row = self._database.one("count_failure_groups", (*states, since))
+        return 0 if row is None else int(row[0])
+
     def failures_of(self, query: Query, limit: int | None = None) -> tuple[list[dict[str, Any]], int]:
         """Return the same for the jobs that match a query, whatever its order and limit, and how many groups there are."""
         return queries.failure_groups(self._database, query, limit)

@@ -373,6 +373,22 @@ def refuse_expired(fields: Mapping[str, object], now: float, names: Mapping[str,
             raise InvalidField(expiry, message)
 
 
+def refuse_variables(fields: Mapping[str, object]) -> None:
+    """Refuse a new or edited job whose `env` has a name that no shell line meant: `export A`, `A B`, a name with a tab.
+
+    A file dropped into the spool may say so: such a name does no harm.
+
+    Raises:
+        InvalidField: for `env`.
+    """
+    env = fields.get("env")
+    for name in env if isinstance(env, dict) else ():
+        if isinstance(name, str) and (not name.isprintable() or " " in name):
+            hint = 'leave out "export"' if name.startswith("export ") else None
+            words = "the name of a variable must not contain spaces or control characters"
+            raise InvalidField("env", f'"env" has the name {spell_value(name)}: {words}', hint)
+
+
 def spell_value(value: object) -> str:
     """Show a rejected value as its author wrote it, cut to 60 characters."""
     import json

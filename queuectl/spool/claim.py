@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from queuectl.clock import spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.job.fields import normalized, refuse_expired, stamp, validate
+from queuectl.job.fields import normalized, refuse_expired, refuse_variables, stamp, validate
 from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
@@ -213,6 +213,7 @@ class Claim:
         changes = normalized(changes)
         edited = with_changes(self.job.fields, changes)
         validate(edited)
+        refuse_variables(changes)
         if "expires_at" in changes or "run_at" in changes:
             refuse_expired(edited, self._spool.clock.now())
         entry: Entry = {"event": "edited", "at": self._now(), "set": changes}

@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from queuectl.clock import parse_instant
 from queuectl.errors import Busy, InvalidData, QueueError
-from queuectl.job.fields import InvalidField, refuse_expired, refuse_misspelt, validate
+from queuectl.job.fields import InvalidField, refuse_expired, refuse_misspelt, refuse_variables, validate
+from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from queuectl.web.app import Request
     from queuectl.web.response import Fault
 
 FLAGS = {
-    **{"name": "--name", "queue": "--queue", "priority": "--priority", "batch": "--batch", "cwd": "--cwd"},
+    **{"id": "--id", "name": "--name"},
+    **{"queue": "--queue", "priority": "--priority", "batch": "--batch", "cwd": "--cwd"},
     **{"max_retries": "--max-retries", "backoff_base": "--backoff-base", "unique_key": "--unique"},
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
@@ -38,7 +41,19 @@ def checked(fields: Any, now: float) -> dict[str, Any]:
     refuse_misspelt(fields)
     validate(fields)
     refuse_expired(fields, now)
+    refuse_variables(fields)
     return dict(fields)
+
+
+def _warnings(jobs: Sequence[Mapping[str, Any]], now: float) -> list[str]:
+    """Say which of these jobs were given a start time that is over."""
+    starts = [parse_instant(fields["run_at"]) for fields in jobs if "run_at" in fields]
+    past = [start for start in starts if start < now]
+    if not past:
+        return []
+    which = f"{plural(len(past), 'job')}: " if len(jobs) > 1 else ""
+    runs = "the jobs run" if len(past) > 1 else "the job runs"
+    return [f'{which}"run_at" is in the past ({spell_duration(now - min(past))} ago): {runs} at once']
 
 
 def enqueue(request: Request) -> Response:
@@ -47,11 +62,13 @@ def enqueue(request: Request) -> Response:
     if isinstance(body, list):
         return _enqueue_many(request, body, now, is_dry=is_dry)
     fields = checked(body, now)
+    warnings = _warnings([fields], now)
     if is_dry:
-        return ok({"valid": True, "job": fields, "command_line": command_line_of(fields)})
+        line = command_line_of(fields, shows_values=True)
+        return ok({"valid": True, "job": fields, "command_line": line, "warnings": warnings})
     job_id = request.queue.submit(fields)
     request.log_fields["id"] = job_id
-    made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": []}
+    made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": [], "warnings": warnings}
     return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
 
 
@@ -67,7 +84,7 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
     if is_dry and wrong:
         raise Problem(422, f"{len(wrong)} of {len(bodies)} are no jobs", errors=_faults(wrong))
     if is_dry:
-        return ok({"valid": True})
+        return ok({"valid": True, "warnings": _warnings(bodies, now)})
     ids: list[str] = []
     left = iter(good)
     try:
@@ -93,7 +110,8 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
         }
         for number, (at, words, hint) in zip(sorted(wrong), faults, strict=True)
     ]
-    return ok({"action": "enqueue", "ids": ids, "refused": refused}, 201)
+    warnings = _warnings([fields for number, fields in enumerate(bodies) if number not in wrong], now)
+    return ok({"action": "enqueue", "ids": ids, "refused": refused, "warnings": warnings}, 201)
 
 
 def _faults(wrong: Mapping[int, QueueError]) -> list[Fault]:
@@ -107,16 +125,29 @@ def _faults(wrong: Mapping[int, QueueError]) -> list[Fault]:
 # --- the command that enqueues the same job
 
 
-def command_line_of(fields: Mapping[str, Any]) -> str:
-    """Return what to type to enqueue the same job once more; variables are passed on from where it is typed."""
+def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False) -> str:
+    """Return what to type in a POSIX shell to enqueue the same job once more.
+
+    A job without a directory runs in the home directory of its owner, so that is said: else the command line takes the
+    current one. It also adds the PATH of the shell.
+
+    Args:
+        shows_values: of a job that its author has not enqueued yet: its id, and the values of its variables. Else these
+            are passed on from where the command is typed.
+    """
     from shlex import join
 
     words = ["queuectl", "enqueue"]
     said = {name: value for name, value in fields.items() if name not in NOT_SAID and name != "env"}
-    names = [name for name in fields.get("env") or () if name != "PATH"]
-    passed = [f"--pass-env={name}" for name in names]
+    said.setdefault("cwd", "~")
+    if shows_values:
+        said.update((name, fields[name]) for name in ("id",) if name in fields)
+        passed = [f"--env={name}={value}" for name, value in (fields.get("env") or {}).items()]
+    else:
+        passed = [f"--pass-env={name}" for name in fields.get("env") or () if name != "PATH"]
     if set(said) - {"command", "argv", "tags", *FLAGS, *DURATIONS}:
-        return join([*words, json.dumps(said, ensure_ascii=False), *passed])
+        directory = f"--cwd={said.pop('cwd')}"
+        return join([*words, json.dumps(said, ensure_ascii=False), directory, *passed])
     for name, value in said.items():
         if name in FLAGS:
             words.append(f"{FLAGS[name]}={value}")
@@ -127,4 +158,5 @@ def command_line_of(fields: Mapping[str, Any]) -> str:
     words += passed
     if "argv" in said:
         return join([*words, "--", *said["argv"]])
-    return join([*words, "--command", said["command"]])
+    command = said["command"]
+    return join([*words, *([f"--command={command}"] if command[:1] == "-" else ["--command", command])])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from queuectl.client import filters
 from queuectl.client.filters import InvalidFilter
 from queuectl.client.job_view import group_as_dict, row_as_dict
+from queuectl.index.rows import as_dict
 from queuectl.web.enqueue import command_line_of
 from queuectl.web.response import Problem, Response
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from queuectl.web.app import Request
 
 PAGE = 50
+MOST_NAMED = 500
 FILTERED = ("state", "queue", "tag", "batch", "fingerprint", "search", "since", "until")
 NAMES = {"search": "q", "fingerprint": "error"}  # what the API calls a filter
 ACTIONS = {
@@ -59,6 +61,8 @@ def query_of(request: Request, given: Mapping[str, Any], prefix: str = "?", **mo
 def list_jobs(request: Request) -> Response:
     """Return a page of jobs."""
     index, params = request.app.index, request.params
+    if "ids" in params:
+        return _named(request, params["ids"])
     query = query_of(
         request,
         params,
@@ -82,6 +86,30 @@ def list_jobs(request: Request) -> Response:
         }
 
     return request.conditional((changes, index.syncing, most, sorted(params.items()), query.since, query.until), make)
+
+
+def _named(request: Request, text: str) -> Response:
+    """Return the jobs with these ids, as far as there are such; a page looks up what has left its list."""
+    others = [f'"{name}"' for name in request.params if name != "ids"]
+    if others:
+        raise Problem(400, f'"ids" cannot be combined with {", ".join(others)}')
+    ids = [*dict.fromkeys(text.split(","))]
+    if len(ids) > MOST_NAMED:
+        raise Problem(400, f'"ids" must name at most {MOST_NAMED} jobs, not {len(ids)}')
+    index, most = request.app.index, request.queue.settings.max_retries_default
+    index.catch_up()
+    changes = index.changes()
+
+    def make() -> dict[str, Any]:
+        with index.reader() as reader:
+            found = [row for row in map(reader.row, ids) if row is not None]
+        jobs = [row_as_dict(as_dict(row), most) for row in found]
+        return {
+            **{"jobs": jobs, "total": len(jobs), "total_is_exact": True, "cursor": None},
+            **{"changes": changes, "syncing": index.syncing},
+        }
+
+    return request.conditional((changes, index.syncing, most, ids), make)
 
 
 def show(request: Request) -> Response:

@@ -170,7 +170,8 @@ OPERATIONS = (
     # --- jobs
     Operation("list_jobs", "GET", "/api/v1/jobs", jobs.list_jobs, "List jobs, in pages",
         fields=(*FILTERS, Field("sort", choice(*SORTS), "default: updated, the last changed first"),
-            Field("limit", integer(1, 500), "default 50"), Field("cursor", TEXT, "cursor from the page before")),
+            Field("limit", integer(1, 500), "default 50"), Field("cursor", TEXT, "cursor from the page before"),
+            Field("ids", TEXT, "a comma list of up to 500 ids, without another parameter: these jobs, as far as they exist")),
         answers=conditional("JobPage")),
     Operation("enqueue", "POST", "/api/v1/jobs", enqueue.enqueue, "Enqueue one job (an object) or up to 1,000 (an array)",
         fields=(Field("dry_run", FLAG, "only check the job; returns what would be stored, and the equivalent command"),),

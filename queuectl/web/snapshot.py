@@ -149,7 +149,7 @@ def _of_index(state: QueueState) -> dict[str, Any]:
     overview, index_state = state.overview, state.index_state
     if index_state is None:
         nothing = dict.fromkeys(("counts", "oldest_waiting_at", "last_hour", "throughput"))
-        return {**nothing, "queues": [], "failures": [], "dead_today": 0}
+        return {**nothing, "queues": [], "failures": [], "failure_groups": 0, "dead_today": 0}
     oldest = overview.oldest_waiting
     return {
         "counts": overview.counts,
@@ -169,6 +169,7 @@ def _of_index(state: QueueState) -> dict[str, Any]:
             "completed": [figures.counts["completed"] for figures in overview.hour],
         },
         "failures": [group_as_dict(group) for group in state.failures],
+        "failure_groups": state.failure_groups,
         "dead_today": overview.dead_today,
     }
 

@@ -78,6 +78,7 @@ class QueueState(NamedTuple):
         changes: another text whenever the index has changed.
         index_state: None when the index cannot be read.
         failures: groups of failures of the last day, see Reader.failures.
+        failure_groups: how many groups there are, also of those that are not among `failures`.
     """
 
     queue: Queue
@@ -85,6 +86,7 @@ class QueueState(NamedTuple):
     changes: str
     index_state: IndexState | None
     failures: list[dict[str, Any]]
+    failure_groups: int
 
 
 class StateCache:
@@ -99,6 +101,7 @@ class StateCache:
         self._key: tuple[Any, ...] | None = None
         self._index_state: IndexState | None = None
         self._failures: list[dict[str, Any]] = []
+        self._failure_groups = 0
         self._failures_at = -FAILURES_S
         self._failures_writes = -1
 
@@ -112,14 +115,14 @@ class StateCache:
                 overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], self._home)
             if overview.supervisor is None and self._index.syncing and not overview.silent:
                 overview.syncing = self._index.syncing
-            changes, index_state, failures = self._index.changes(), None, []
+            changes, index_state, failures, groups = self._index.changes(), None, [], 0
             try:
                 index_state = self._read_index(overview, changes)
-                failures = self._read_failures(overview.now)
+                failures, groups = self._read_failures(overview.now)
             except IndexUnavailable as error:
                 index_state = None
                 overview.unavailable = without_home(error, self._home)
-            return QueueState(queue, overview, changes, index_state, failures)
+            return QueueState(queue, overview, changes, index_state, failures, groups)
 
     def _read_index(self, overview: Overview, changes: str) -> IndexState:
         """Return what the index says, and add it to the overview; read again after a change, a minute or midnight."""
@@ -139,12 +142,15 @@ class StateCache:
             setattr(overview, name, value)
         return self._index_state
 
-    def _read_failures(self, now: float) -> list[dict[str, Any]]:
+    def _read_failures(self, now: float) -> tuple[list[dict[str, Any]], int]:
         if self._clock.monotonic() - self._failures_at >= FAILURES_S or self._failures_writes != self._writes.value:
             with self._index.reader() as reader:
                 self._failures = reader.failures(("failed", "dead"), now - FAILURES_WITHIN_S, GROUPS)
+                self._failure_groups = len(self._failures)
+                if self._failure_groups == GROUPS:
+                    self._failure_groups = reader.count_failures(("failed", "dead"), now - FAILURES_WITHIN_S)
             self._failures_at, self._failures_writes = self._clock.monotonic(), self._writes.value
-        return self._failures
+        return self._failures, self._failure_groups
 
 
 class StatsCache:

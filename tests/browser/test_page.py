@@ -46,7 +46,7 @@ def test_the_printed_address_signs_in_and_hides_the_token(chromium: Browser, web
             person.see(".tiles")
             person.press("+ Enqueue")  # and writing goes on working
             person.page.fill("#f-command", "true")
-            person.see("pre", "queuectl enqueue --command true")
+            person.see("pre", "queuectl enqueue '--cwd=~' --command true")
         finally:
             person.close()
             process.terminate()
@@ -155,7 +155,7 @@ def test_fail_retry_die_and_be_revived(
     person.see("section.card h2", "no leg")
     (home / "leg").touch()
     person.press("Retry")
-    person.see("section.card", "1 job tried again")
+    person.see("section.card", "1 job retried")
     person.see("section.card .state", "Completed")
     person.see(".empty", "No dead jobs")
     watched.wait_for("lame", "completed")
@@ -168,10 +168,10 @@ def test_dead_letters_one_then_ten_then_all(person: Person, jobs: Jobs) -> None:
     page = person.sign_in("dead")
     person.see("section.card", "15 jobs")
     person.press("Retry 1")
-    person.see("section.card", "1 job tried again")
+    person.see("section.card", "1 job retried")
     person.see("section.card", "14 jobs")
     person.press("Retry 10 more")
-    person.see("section.card", "10 jobs tried again")
+    person.see("section.card", "10 jobs retried")
     person.press("Retry the other 4")
     person.see(".empty", "No dead jobs")
     assert {jobs.queue.get(f"d{number:02}").state for number in range(15)} == {"pending"}
@@ -328,25 +328,25 @@ def test_filter_page_and_share_the_address(person: Person, jobs: Jobs) -> None:
     person.see(".empty", 'no state "nonsense"')
 
 
-def test_a_few_that_are_ticked_run_again_without_a_question(person: Person, jobs: Jobs) -> None:
+def test_a_few_that_are_selected_run_again_without_a_question(person: Person, jobs: Jobs) -> None:
     for number in range(3):
         jobs.dead(f"d{number}")
     page = person.sign_in("jobs?state=dead")
-    page.get_by_label("Tick all on this page").check()
-    person.see(".bulk", "3 ticked")
+    page.get_by_label("Select all on this page").check()
+    person.see(".bulk", "3 selected")
     person.press("Retry")
     person.see(".toast", "3 jobs queued again")
     assert {jobs.queue.get(f"d{number}").state for number in range(3)} == {"pending"}
 
 
-def test_all_that_match_are_ticked_retried_and_changed(person: Person, jobs: Jobs, web: Served) -> None:
+def test_all_that_match_are_selected_retried_and_changed(person: Person, jobs: Jobs, web: Served) -> None:
     for number in range(56):
         jobs.dead(f"d{number:02}")
     jobs.pending("other")
     page = person.sign_in("jobs?state=dead")
-    page.get_by_label("Tick all on this page").check()
-    person.see(".bulk", "50 ticked")
-    person.press("Tick all 56 that match")
+    page.get_by_label("Select all on this page").check()
+    person.see(".bulk", "50 selected")
+    person.press("Select all 56 that match")
     jobs.completed("fine")  # matches no more than before
     person.press("Retry")
     person.see("dialog", "Retry 56 jobs?")
@@ -357,13 +357,13 @@ def test_all_that_match_are_ticked_retried_and_changed(person: Person, jobs: Job
     assert web.get("/api/v1/jobs?state=pending")["total"] == 57
     person.go("jobs?state=pending&q=d1")
     for job_id in ("d10", "d11"):
-        page.get_by_label(f"Tick {job_id}").check()
+        page.get_by_label(f"Select {job_id}").check()
     person.press("Priority")
     page.fill("#f-priority", "5")
     person.press("Set priority")
     person.see(".toast", "2 jobs changed")
     person.see("tr[data-id=d10]", "priority 5")
-    page.get_by_label("Tick all on this page").check()
+    page.get_by_label("Select all on this page").check()
     person.press("Cancel")
     person.press("Cancel 10 jobs")
     person.see(".toast", "10 jobs cancelled")
@@ -383,9 +383,9 @@ def test_what_has_completed_runs_again_only_after_a_question(person: Person, job
     assert jobs.queue.get("c").state == "completed"
     person.go("jobs")
     for job_id in ("c", "d"):
-        page.get_by_label(f"Tick {job_id}").check()
+        page.get_by_label(f"Select {job_id}").check()
     person.press("Cancel")
-    person.see(".toast", "Nothing to cancel. Left alone: 1 completed, 1 dead.")
+    person.see(".toast", "Nothing to cancel. Not included: 1 completed, 1 dead.")
     person.press("Retry")
     person.see("dialog", "Of these, 1 job completed already.")
     person.press("Back")
@@ -413,7 +413,7 @@ def test_a_server_that_was_restarted_counts_again_and_asks_again(person: Person,
     for number in range(3):
         jobs.dead(f"d{number}")
     page = person.sign_in("jobs?state=dead")
-    page.get_by_label("Tick all on this page").check()
+    page.get_by_label("Select all on this page").check()
     jobs.pending("p")
     person.press("Cancel")
     person.see(".toast", "Nothing to cancel")
@@ -443,8 +443,8 @@ def test_an_expired_job_is_retried_on_the_page(person: Person, jobs: Jobs) -> No
 def test_a_large_deletion_asks_for_the_number(person: Person, jobs: Jobs, web: Served) -> None:
     list(jobs.queue.enqueue_many({"command": "true"} for _ in range(130)))
     page = person.sign_in("jobs")
-    page.get_by_label("Tick all on this page").check()
-    person.press("Tick all 130 that match")
+    page.get_by_label("Select all on this page").check()
+    person.press("Select all 130 that match")
     person.press("Delete")
     page.fill("#f-count", "13")
     person.press("Delete 130 jobs")

@@ -19,7 +19,7 @@ def test_selection_ticks_focus_and_scroll_outlive_refreshes(person: Person, jobs
         jobs.pending(f"j{number:02}", f"echo command {number}")
     page = person.sign_in("jobs?sort=-created")
     for job_id in ("j01", "j02"):
-        page.get_by_label(f"Tick {job_id}").check()
+        page.get_by_label(f"Select {job_id}").check()
     page.evaluate("scrollTo(0, 400)")
     page.locator("tr[data-id=j07] .cmd").first.evaluate("node => getSelection().selectAllChildren(node)")
     page.locator("tr[data-id=j09] a.id").focus()

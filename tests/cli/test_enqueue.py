@@ -430,6 +430,10 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
         (["--command", "x", "--", "y"], "--command and -- PROGRAM cannot be used together"),
         (["--command", "x", "--env", "A"], '--env must be NAME=VALUE, not "A"'),
         (
+            ["--command", "x", "--env", "export Z=2"],
+            '--env has the name "export Z": the name of a variable must not contain spaces or control characters',
+        ),
+        (
             ["--command", "x", "--pass-env", "NOT_THERE"],
             "--pass-env NOT_THERE: this variable is not set in your environment",
         ),

@@ -55,7 +55,7 @@ def test_a_job_that_would_expire_before_it_can_start_is_refused(web: Served, pat
 def test_a_dry_run_says_what_would_be_stored_and_what_to_type(web: Served) -> None:
     job = {"command": "echo 'a b'", "priority": 5, "timeout": 120, "env": {"TOKEN": "hush"}, "tags": ["x y"]}
     made = web.post("/api/v1/jobs?dry_run=true", job)
-    told = "queuectl enqueue --priority=5 --timeout=120 '--tag=x y' --pass-env=TOKEN --command"
+    told = "queuectl enqueue --priority=5 --timeout=120 '--tag=x y' '--cwd=~' --env=TOKEN=hush --command"
     assert made["valid"] is True
     assert made["command_line"].startswith(told)
     assert not web.queue.list()
@@ -68,8 +68,8 @@ def test_the_command_line_it_tells_makes_the_same_job(
 
     from queuectl.cli.main import main
 
-    monkeypatch.setenv("TOKEN", "hush")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/")
     fields: dict[str, Any]
     for fields in (
         {
@@ -80,20 +80,62 @@ def test_the_command_line_it_tells_makes_the_same_job(
             "name": "n",
             "tags": ["x", "-y"],
         },
-        {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hush"}},
+        {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hu sh"}},
+        {"command": "-x", "id": "mine", "env": {"A": "", "B": "=1"}, "cwd": "/tmp"},
+        {"command": "true", "env": {"A": "1"}, "cwd": "/tmp", "on_interrupt": "bury"},
         {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
         {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},
     ):
         line = web.post("/api/v1/jobs?dry_run=true", fields)["command_line"]
         words = shlex.split(line)[1:]
         at = words.index("--") if "--" in words else len(words)
-        assert main([*words[:at], "--home", str(home), "-q", "--cwd", "/", *words[at:]]) == 0, line
+        assert main([*words[:at], "--home", str(home), "-q", *words[at:]]) == 0, line
         [row] = web.queue.list(limit=1)
         stored = web.queue.get(row["id"]).fields
-        stored = {name: value for name, value in stored.items() if name not in ("id", "cwd", "created_at")}
+        stored = {name: value for name, value in stored.items() if name not in ({"id", "created_at"} - {*fields})}
         stored["env"] = {name: value for name, value in stored["env"].items() if name != "PATH"}
-        assert stored == {"env": {}, **fields}, line
+        assert stored == {"env": {}, "cwd": "/", **fields}, line
         web.queue.delete(row["id"])
+
+
+@pytest.mark.parametrize("name", ["X Y", "export Z", "A\tB", "A\n"])
+def test_a_variable_with_a_space_in_its_name_is_refused(web: Served, jobs: Jobs, name: str) -> None:
+    body = {"command": "true", "env": {name: "1"}}
+    for path, sent in (("", body), ("?dry_run=true", body), ("", [body]), ("?dry_run=true", [body])):
+        reply = web.ask("POST", f"/api/v1/jobs{path}", sent)
+        assert reply.status == 422, path
+        assert b"the name of a variable must not contain spaces or control characters" in reply.body
+    jobs.pending("j")
+    jobs.dead("d")
+    for address in ("j/edit", "j/retry", "d/retry"):
+        reply = web.ask("POST", f"/api/v1/jobs/{address}", {"set": {"env": {name: "1"}}})
+        assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, "/set/env")
+    assert jobs.queue.get("d").state == "dead"
+    jobs.spool.enqueue({**body, "id": "dropped"})  # does no harm, and an older version took it
+    jobs.queue.edit("dropped", {"priority": 1})
+
+
+def test_a_start_time_in_the_past_is_taken_with_a_warning(web: Served) -> None:
+    past, later = {"command": "a", "run_at": "2020-01-01T00:00:00Z"}, {"command": "a", "run_at": "2099-01-01T00:00:00Z"}
+    for path in ("", "?dry_run=true"):
+        told = web.post(f"/api/v1/jobs{path}", past)["warnings"]
+        assert [text.partition(" (")[0] for text in told] == ['"run_at" is in the past']
+        assert told[0].endswith(" ago): the job runs at once")
+        [many] = web.post(f"/api/v1/jobs{path}", [past, later, past])["warnings"]
+        assert many.startswith('2 jobs: "run_at" is in the past (')
+        assert web.post(f"/api/v1/jobs{path}", later)["warnings"] == []
+
+
+def test_jobs_are_looked_up_by_their_ids(web: Served, jobs: Jobs) -> None:
+    for job_id in ("a", "b", "c"):
+        jobs.pending(job_id)
+    jobs.queue.delete("b")
+    found = web.get("/api/v1/jobs?ids=c,b,a,c,no%20id")
+    assert [row["id"] for row in found["jobs"]] == ["c", "a"]
+    assert (found["total"], found["cursor"]) == (2, None)
+    assert found["jobs"] == [web.get(f"/api/v1/jobs?q={job_id}")["jobs"][0] for job_id in ("c", "a")]
+    assert web.ask("GET", "/api/v1/jobs?ids=a&state=dead").status == 400
+    assert web.ask("GET", f"/api/v1/jobs?ids={','.join(map(str, range(501)))}").status == 400
 
 
 def test_a_taken_id_and_a_held_key_are_conflicts(web: Served) -> None:

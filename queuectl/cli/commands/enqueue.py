@@ -12,7 +12,7 @@ from queuectl.cli.job_options import Template, from_json, wait_timeout
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.job.fields import ID_GRAMMAR, is_id, refuse_expired, validate
+from queuectl.job.fields import ID_GRAMMAR, is_id, refuse_expired, refuse_variables, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     if args.dry_run:
         validate(fields)
         refuse_expired(fields, queue.spool.clock.now())
+        refuse_variables(fields)
         screen.json(fields)
         screen.message("Valid; nothing was added to the queue")
         return 0

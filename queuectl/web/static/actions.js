@@ -1,8 +1,8 @@
 /* Doing something to jobs and workers, to one or to many, with what is said about it. */
 import { ENDED, FILTERS, many, number, STATES } from './escape.js';
 import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
-import { h } from './dom.js';
-import { drop, toast } from './components.js';
+import { dialogOpen, h } from './dom.js';
+import { drop, errorBy, toast } from './components.js';
 import { jobOrNull, SILENCE, Trouble } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
@@ -63,7 +63,7 @@ const askAgain = (id) => form({
 });
 const askEnd = (id) => form({
   title: 'Cancel a running job?', submit: 'Cancel the job', isDanger: true,
-  intro: [h('p', 'Its command and all it started are ended: ', h('code', id))],
+  intro: [h('p', 'Its command and all processes that it started are terminated: ', h('code', id))],
   onsubmit: async () => toast(said(id, 'cancelled')(await ask(id, 'cancel'))),
 });
 
@@ -112,7 +112,7 @@ export async function bulk({ action, selection }, body = {}, more = {}) {
 function tell(action, { ids, unchanged, failed, expiry_removed: removed }) {
   const notes = [
     removed.length && `removed the expiry of ${many(removed.length, 'job')}, which had passed`,
-    unchanged.length && `left alone ${many(unchanged.length, 'job')} that had changed`,
+    unchanged.length && `skipped ${many(unchanged.length, 'job')} that had changed`,
     failed.length && `${number(failed.length)} failed: ${failed[0].id}: ${failed[0].detail}`,
   ].filter(Boolean);
   toast([`${many(ids.length, 'job')} ${DONE[action]}`, ...notes].join('; '), failed.length || unchanged.length ? { kind: 'error' } : {});
@@ -138,7 +138,7 @@ export function remove(target) {
       S.list.order = S.list.order.filter((id) => !ids.has(id));
       for (const id of ids) S.ticked.delete(id);
       S.list.take ||= going.isAll;
-      if (ids.has(S.view.id)) location.hash = '#/jobs';
+      if (ids.has(S.view.id) && !dialogOpen()) location.hash = '#/jobs';
     });
   };
   const timer = setTimeout(going.send, UNDO_MS);
@@ -155,8 +155,8 @@ function clear() {
 
 const WORDS = {
   retry: ['Retry', 'will run again.'],
-  cancel: ['Cancel', 'will not run; what runs is ended.'],
-  delete: ['Delete', 'and their output go for good. For eight seconds you can undo it.'],
+  cancel: ['Cancel', 'will not run. Running commands are terminated.'],
+  delete: ['Delete', 'and their output are deleted permanently. You can undo this for 8 seconds.'],
   edit: ['Change', ''],
 };
 const shares = (counts) => Object.entries(counts).map(([state, n]) => `${number(n)} ${STATES[state][0].toLowerCase()}`).join(', ');
@@ -164,12 +164,12 @@ const shares = (counts) => Object.entries(counts).map(([state, n]) => `${number(
 /* Does it to a target, after a question where much could be lost, or where what has succeeded would run again. */
 export function doAll(target, note) {
   const { action, matched: count, by_state: states, left_out: others, which } = target;
-  const rest = Object.keys(others).length > 0 && `Left alone: ${shares(others)}.`;
+  const rest = Object.keys(others).length > 0 && `Not included: ${shares(others)}.`;
   if (!count) return toast(rest ? `Nothing to ${WORDS[action][0].toLowerCase()}. ${rest}` : 'No job matches any more');
   if (action === 'edit') return askPriority(target);
   if (action === 'retry' && count <= FEW && which.ids && !states.completed) {
     clear();
-    return S.busy.has('bulk') ? bulk(target) : act('bulk', () => bulk(target)); // the bar of ticked jobs is busy with this
+    return S.busy.has('bulk') ? bulk(target) : act('bulk', () => bulk(target)); // the bar of selected jobs is busy with this
   }
   const [word, means] = WORDS[action], jobs = many(count, 'job');
   const isGrave = count > FEW && (action !== 'retry' || states.completed > 0);
@@ -181,7 +181,7 @@ export function doAll(target, note) {
       action === 'retry' && states.completed > 0 && h('p.bad', `Of these, ${many(states.completed, 'job')} completed already.`),
       h('p.soft', `${shares(states)}. ${rest || ''}`), target.syncing && h('p.soft', `Some jobs may be missing: ${target.syncing}`),
     ],
-    fields: isGrave ? [{ name: 'count', label: `Type ${count} to go on`, required: true, inputmode: 'numeric' }] : [],
+    fields: isGrave ? [{ name: 'count', label: `Type ${count} to confirm`, required: true, inputmode: 'numeric' }] : [],
     onsubmit: async (values) => {
       if (isGrave && values.count.replace(/\D/g, '') !== String(count)) throw wrong('count', 'The number does not match', `type ${count}`);
       try {
@@ -209,4 +209,5 @@ const askPriority = (target) => form({
 /* What a form refuses itself, as the server would. */
 export const wrong = (field, words, detail) => new Trouble({ detail: words, errors: [{ pointer: `/${field}`, detail }] }, 422);
 
-const spell = (filter) => Object.entries(filter).map(([name, value]) => `${FILTERS[name].toLowerCase()} ${value}`).join(', ') || 'now';
+const spell = (filter) => Object.entries(filter)
+  .map(([name, value]) => `${FILTERS[name].toLowerCase()} ${name === 'error' ? errorBy(value) : value}`).join(', ') || 'now';

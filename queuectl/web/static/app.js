@@ -3,7 +3,8 @@
 import { inert, number, span, VIEWS } from './escape.js';
 import { ago, keep, now, readOnly, S, wire } from './state.js';
 import { $, dialogOpen, h, patch } from './dom.js';
-import { banner, button, icon, link, notes, small, type } from './components.js';
+import { closeDialog } from './dialog.js';
+import { banner, button, empty, icon, link, notes, small, soft, type } from './components.js';
 import { pause, refresh, route, start } from './refresh.js';
 import { startWorkers } from './actions.js';
 import { enqueue } from './enqueue.js';
@@ -17,7 +18,7 @@ import { config } from './config.js';
 import { health } from './health.js';
 import { help, onKey } from './keys.js';
 
-const SHOWS = { overview, jobs: () => (S.view.id ? job() : jobs()), dead, workers, config, health };
+const SHOWS = { overview, jobs: () => (S.view.id ? job() : jobs()), dead, workers, config, health, missing };
 const EVERY = [['1', '1 s'], ['3', '3 s'], ['10', '10 s'], ['off', 'off']];
 const COLOURS = [['auto', 'auto'], ['light', 'light'], ['dark', 'dark']];
 
@@ -64,7 +65,7 @@ function frame() {
 }
 
 function cure(hint) {
-  if (hint === 'queuectl dlq list') return link('#/dead', 'Look at them', { class: 'button tiny' });
+  if (hint === 'queuectl dlq list') return link('#/dead', 'Show dead letters', { class: 'button tiny' });
   return [hint?.startsWith('queuectl worker start') && !readOnly() && small('Start 2 workers', () => startWorkers(2)), hint && type(hint)];
 }
 
@@ -86,6 +87,11 @@ function banners() {
   return made;
 }
 
+function missing() {
+  return [h('h1', 'No such page'), empty('info', `There is no page ${location.hash}`,
+    soft('Pages: ', Object.entries(VIEWS).map(([name, word], i) => [i > 0 && ', ', link(`#/${name}`, word)])))];
+}
+
 function render() {
   const focused = document.activeElement, { name, id } = S.view;
   frame();
@@ -94,7 +100,7 @@ function render() {
   patch($('view'), [...banners(), h('div.view', { key: `${name} ${id}` }, shown)]);
   patch($('toasts'), notes());
   document.body.classList.toggle('lost', !!S.lost);
-  document.title = `${S.lost ? '⚠ ' : ''}${id ? inert(id) : VIEWS[name]} · QueueCTL`;
+  document.title = `${S.lost ? '⚠ ' : ''}${id ? inert(id) : VIEWS[name] || 'No such page'} · QueueCTL`;
   if (focused && focused !== document.body && !focused.isConnected && !dialogOpen()) $('view').focus({ preventScroll: true });
 }
 
@@ -118,7 +124,10 @@ function grow() {
 
 wire({ render, refresh, route, start });
 theme();
-addEventListener('hashchange', route);
+addEventListener('hashchange', () => {
+  closeDialog();
+  route();
+});
 addEventListener('keydown', onKey);
 addEventListener('pagehide', () => { for (const going of [...S.going]) going.send({ keepalive: true }); });
 document.addEventListener('visibilitychange', onVisible);

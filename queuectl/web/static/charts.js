@@ -86,7 +86,7 @@ export function charts({ window, totals, buckets }) {
     refresh();
   }, { 'aria-pressed': String(S.window === key), class: 'tiny' });
   return [
-    h('div.row.apart', h('h2', 'How it went'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, Object.keys(NAMES).map(pick))),
+    h('div.row.apart', h('h2', 'Activity'), h('div.segments', { role: 'group', 'aria-label': 'Window' }, Object.keys(NAMES).map(pick))),
     h('div.halves',
       chart('Throughput', `In the last ${name} ${inWords(totals)}.`,
         bars(buckets), Object.entries(ENDS).map(block), ['Enqueued', 'Done', 'Failed attempts', 'Dead'],

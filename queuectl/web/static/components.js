@@ -1,5 +1,5 @@
 /* Small things that all views are made of, and the notes at the lower edge. */
-import { at, inert, STATES } from './escape.js';
+import { at, inert, plainText, STATES } from './escape.js';
 import { ago, jobsOf, now, render, S } from './state.js';
 import { $, h } from './dom.js';
 
@@ -41,10 +41,26 @@ export const table = (heads, rows, caption) =>
 /* Pairs of a word and what it is; those without are left out. */
 export const facts = (pairs) => h('dl', pairs.map(([word, value]) => (value || value === 0 ? [h('dt', word), h('dd', value)] : [])));
 
-export const errorOf = (group) =>
-  group.last_error || group.dead_reason || (group.exit_code != null ? `exit code ${group.exit_code}` : group.outcome || 'no error was noted');
+/* An identifier of the API in words: retries_exhausted, timed_out. */
+export const spelled = (word) => word && word.replaceAll('_', ' ');
+export const errorOf = ({ last_error: error, dead_reason: reason, exit_code: code, outcome }) =>
+  (error && plainText(error)) || spelled(reason) || (code != null ? `exit code ${code}` : spelled(outcome) || 'no error was noted');
 
-export async function copy(text) {
+const ERROR_CHARS = 80;
+const errors = new Map();
+
+/* The error that a filter means by its fingerprint: its last line, or the fingerprint while no job with it was loaded. */
+export function errorBy(fingerprint) {
+  const known = [S.groups?.groups, S.snap?.failures, [...S.list.rows.values()]].flatMap((some) => some || []);
+  const found = known.find((each) => each.fingerprint === fingerprint);
+  if (found) {
+    const line = errorOf(found).trim().split('\n').pop().trim();
+    errors.set(fingerprint, `“${line.length > ERROR_CHARS ? `${line.slice(0, ERROR_CHARS)}…` : line}”`);
+  }
+  return errors.get(fingerprint) || fingerprint;
+}
+
+export async function copy(text, more = '') {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -55,7 +71,7 @@ export async function copy(text) {
     document.execCommand('copy');
     area.remove();
   }
-  toast('Copied');
+  toast(`Copied${more}`);
 }
 
 /* Has words read out to those who do not see the page. */
@@ -84,5 +100,5 @@ export function drop(gone) {
 const seconds = (note) => (note.isCounting && note.until > now() ? ` in ${Math.ceil((note.until - now()) / 1000)} s` : '');
 
 export const notes = () => S.toasts.map((note) => h('div.toast', { key: note.key, class: note.kind }, h('span.grow', note.text, seconds(note)),
-  note.hash && link(note.hash, 'Look', { class: 'button tiny' }),
+  note.hash && link(note.hash, 'Open', { class: 'button tiny' }),
   note.undo ? small('Undo', note.undo) : button(icon('close'), () => drop(note), { class: 'tiny', 'aria-label': 'Close' })));

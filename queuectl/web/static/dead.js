@@ -1,4 +1,4 @@
-/* Dead letters, grouped by what their errors have in common: retry one, then ten, then all. */
+/* Dead letters, grouped by error: retry one, then ten, then all. */
 import { many, number } from './escape.js';
 import { jobsOf, readOnly, render, S } from './state.js';
 import { h } from './dom.js';
@@ -42,7 +42,7 @@ function trialCard(trial) {
     render();
   };
   return h('section.card', { key: `trial ${group.fingerprint}` },
-    h('div.row.apart', h('h2', `${many(ids.length, 'job')} tried again`), plain('close', close, 'Close')),
+    h('div.row.apart', h('h2', `${many(ids.length, 'job')} retried`), plain('close', close, 'Close')),
     h('div.row', Object.entries(tally).map(([state, n]) => [pill(state), number(n)]), ids.length === 1 && toJob(ids[0]),
       h('span.grow.mono.soft', errorOf(group)),
       left > 0 && !readOnly() && button(next ? 'Retry 10 more' : `Retry the other ${number(left)}`, () => of(group, () => retry(group, target, next)),

@@ -1,7 +1,7 @@
 /* Dialogs: each has its own small state, which no refresh touches. */
 import { refresh, S } from './state.js';
-import { h, patch } from './dom.js';
-import { button, plain, say } from './components.js';
+import { dialogOpen, h, patch } from './dom.js';
+import { button, plain, say, toast } from './components.js';
 import { SILENCE, Trouble } from './server.js';
 
 const PAUSE_MS = 300; // after a key, before what was typed is checked
@@ -59,6 +59,7 @@ export function form(options) {
       return;
     } catch (error) {
       blame(error instanceof Trouble ? error : new Trouble({ detail: SILENCE }));
+      if (!dialog.open) return void toast(state.trouble.words, { kind: 'error' }); // it was closed meanwhile
       say(state.trouble.message);
     }
     state.isBusy = false;
@@ -95,6 +96,7 @@ export function form(options) {
   };
 
   dialog.setAttribute('aria-labelledby', 'dialog-title');
+  dialog.isFirm = options.isFirm;
   dialog.oncancel = (event) => { if (options.isFirm) event.preventDefault(); };
   dialog.onclose = () => {
     dialog.remove();
@@ -105,6 +107,12 @@ export function form(options) {
   dialog.showModal();
   (dialog.querySelector('textarea, input, select') || dialog.querySelector('button.main')).focus();
   if (options.check) watch();
+}
+
+/* Closes the open dialog, if it may be left: its page is no longer shown. */
+export function closeDialog() {
+  const dialog = dialogOpen();
+  if (dialog && !dialog.isFirm) dialog.close();
 }
 
 function input(field, props) {

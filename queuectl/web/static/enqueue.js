@@ -1,8 +1,8 @@
 /* The forms that say what is to be run: a new job, and one that is changed. */
-import { many } from './escape.js';
+import { many, plainText } from './escape.js';
 import { keepDraft, readOnly, S } from './state.js';
 import { dialogOpen, h } from './dom.js';
-import { copier, soft, toast } from './components.js';
+import { banner, copier, soft, toast } from './components.js';
 import { jobOrNull } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
@@ -20,7 +20,7 @@ const FIELDS = [
   { name: 'queue', label: 'Queue', placeholder: 'default', isMore: true },
   { name: 'tags', label: 'Tags', hint: 'with commas between', isMore: true },
   { name: 'unique_key', label: 'Unique key', hint: 'refused while another job has it', isMore: true },
-  { name: 'cwd', label: 'Directory', placeholder: '/', whole: true, isMore: true },
+  { name: 'cwd', label: 'Directory', hint: 'an absolute path; empty: the home directory', whole: true, isMore: true },
   { name: 'env', label: 'Environment', type: 'area', hint: 'NAME=value, one a line', whole: true, rows: 2, isMore: true },
 ];
 
@@ -33,17 +33,29 @@ function seconds(typed) {
   return Number.isNaN(+n) ? typed.trim() : n * UNITS[unit];
 }
 
-function variable(line) {
-  const cut = line.indexOf('=');
-  return cut < 0 ? [line, ''] : [line.slice(0, cut).trim(), line.slice(cut + 1)];
+/* Reads NAME=value, one a line; says which line is wrong. */
+function variables(typed) {
+  const made = {};
+  for (const [i, line] of typed.split('\n').entries()) {
+    if (!line.trim()) continue;
+    const cut = line.indexOf('='), name = line.slice(0, cut).trim();
+    const why = cut < 0 ? `"${line.trim()}" has no "=": type NAME=value`
+      : !name ? 'there is no name before "="'
+        : /^export\s/.test(name) ? 'type NAME=value without "export"'
+          : /[\s\x00-\x1f\x7f]/.test(name) ? `the name "${name}" must not contain spaces`
+            : Object.hasOwn(made, name) && `${name} is set twice`;
+    if (why) throw wrong('env', `Environment, line ${i + 1}: ${why}`, `line ${i + 1}: ${why}`);
+    made[name] = line.slice(cut + 1);
+  }
+  return made;
 }
 
-/* How what was typed becomes the member of a job; what is wrong is left for the server to say. */
+/* How what was typed becomes the member of a job; what else is wrong is left for the server to say. */
 const READ = {
   name: text, queue: text, cwd: text, unique_key: text, priority: numeric, max_retries: numeric, timeout: seconds,
   run_at: (typed) => new Date(typed).toISOString(),
   tags: (typed) => typed.split(',').map(text).filter(Boolean),
-  env: (typed) => Object.fromEntries(lines(typed).map(variable)),
+  env: variables,
 };
 
 const toJob = (command, values) => ({
@@ -68,15 +80,17 @@ export function enqueue() {
       const body = toBody(values);
       return { ...await write('POST', '/api/v1/jobs?dry_run=true', body), count: [body].flat().length };
     },
-    after: (found) => h('div.field', h('span.small.soft', 'The same on the command line'),
+    after: (found) => h('div.field', found?.warnings.map((words) => banner(words, 'warn', words)),
+      h('span.small.soft', 'The same on the command line, with the PATH of your shell'),
       found?.command_line ? h('div.row', h('pre.code.grow', found.command_line), copier(found.command_line, 'Copy the command line'))
         : h('pre.code', found ? `${found.count} jobs` : 'queuectl enqueue …')),
     async onsubmit(values) {
       if (!values.command.trim()) throw wrong('command', 'A command is needed', 'type the command to run');
-      const { ids, refused } = await write('POST', '/api/v1/jobs', toBody(values));
+      const { ids, refused, warnings } = await write('POST', '/api/v1/jobs', toBody(values));
       keepDraft({});
       const bad = refused.length ? `; ${many(refused.length, 'job')} refused: ${refused[0].detail}` : '';
-      toast(`Queued ${ids.length === 1 ? ids[0] : many(ids.length, 'job')}${bad}`, ids.length === 1 ? { hash: `#/jobs/${ids[0]}` } : {});
+      const notes = [bad, ...warnings.map((words) => `; ${words}`)].join('');
+      toast(`Queued ${ids.length === 1 ? ids[0] : many(ids.length, 'job')}${notes}`, ids.length === 1 ? { hash: `#/jobs/${ids[0]}` } : {});
       S.list.take = true;
     },
   });
@@ -84,7 +98,7 @@ export function enqueue() {
 
 export async function edit(id, isRetry) {
   const job = await jobOrNull(id);
-  if (!job) return toast(`${id} is not there any more`, { kind: 'error' });
+  if (!job) return toast(`${id} no longer exists`, { kind: 'error' });
   const old = {
     command: job.argv ? job.argv.join('\n') : job.command, priority: String(job.priority), max_retries: String(job.max_retries ?? ''),
     timeout: String(job.timeout ?? ''), cwd: job.cwd || '',
@@ -92,7 +106,7 @@ export async function edit(id, isRetry) {
   const read = { ...READ, cwd: (typed) => typed, command: (typed) => (job.argv ? typed.split('\n') : typed) };
   return form({
     title: isRetry ? 'Edit and retry' : 'Edit the job', submit: isRetry ? 'Retry with these' : 'Save',
-    intro: soft('Job ', id, job.last_error ? [', which failed with: ', h('code', job.last_error)] : ''),
+    intro: soft('Job ', id, job.last_error ? [', which failed with: ', h('code', plainText(job.last_error))] : ''),
     fields: [
       { name: 'command', label: job.argv ? 'Program and arguments, one a line' : 'Command', type: 'area', rows: 5, required: true, whole: true },
       { name: 'priority', label: 'Priority' },

@@ -3,7 +3,7 @@ export const STATES = {
   pending: ['Pending', 'ready to run as soon as a worker is free'],
   scheduled: ['Scheduled', 'will not start before its time'],
   held: ['Held', 'waits until it is released'],
-  failed: ['Failed', 'failed; it will be tried again'],
+  failed: ['Failed', 'failed; it will be retried'],
   processing: ['Processing', 'a worker is running it now'],
   completed: ['Completed', 'the last attempt exited with 0'],
   cancelled: ['Cancelled', 'cancelled by a user'],
@@ -54,6 +54,11 @@ export function size(n) {
   for (; n >= 1000 && unit < 4; unit++) n /= 1024;
   return `${unit && n < 10 ? n.toFixed(1) : Math.round(n)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][unit]}`;
 }
+
+/* Text as a terminal would leave it: without colours, each line from its last carriage return on. */
+const ESCAPES = /\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)/g;
+const lastPart = (line) => line.replace(/\r+$/, '').split('\r').pop();
+export const plainText = (text) => text.replace(ESCAPES, '').split('\n').map(lastPart).join('\n');
 
 /* What a terminal or a bidirectional layout would act upon is shown instead. */
 const ACTIVE =

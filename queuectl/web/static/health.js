@@ -3,7 +3,7 @@ import { S } from './state.js';
 import { h } from './dom.js';
 import { badge, soft, table, type } from './components.js';
 
-const WORDS = { pass: ['completed', 'Well'], warn: ['warn', 'Needs a look'], fail: ['dead', 'Does not work'] };
+const WORDS = { pass: ['completed', 'OK'], warn: ['warn', 'Needs attention'], fail: ['dead', 'Failing'] };
 const verdict = (status) => badge(status, ...WORDS[status]);
 
 export function health() {

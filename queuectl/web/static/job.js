@@ -1,8 +1,8 @@
 /* One job: its command, its output, what is known about it, its attempts. */
-import { at, ENDED, many, size, span } from './escape.js';
+import { at, ENDED, many, plainText, size, span } from './escape.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
 import { h } from './dom.js';
-import { button, copier, copy, empty, facts, icon, link, pill, soft, stateOf, tags, when } from './components.js';
+import { button, copier, copy, empty, facts, icon, link, pill, soft, spelled, stateOf, tags, when } from './components.js';
 import { isGoing, one } from './actions.js';
 import { edit } from './enqueue.js';
 import { output } from './output.js';
@@ -15,7 +15,7 @@ export function job() {
   const { job: it, view: { id, params } } = S;
   const title = h('h1', 'Job ', h('bdi', id));
   if (S.missing === id) {
-    return [title, empty('info', S.missingWhy.message, soft('It was deleted, or it never was here.'), link('#/jobs', 'All jobs'))];
+    return [title, empty('info', S.missingWhy.message, soft('It was deleted, or it never existed.'), link('#/jobs', 'All jobs'))];
   }
   if (it?.id !== id) return [title, soft('Loading …')];
   const shown = +params.attempt || it.attempts;
@@ -28,7 +28,7 @@ export function job() {
       h('div',
         h('section.card',
           h('div.row.apart', h('h2', 'Command'),
-            h('div.row', copyButton('Copy', it.command), copyButton('Copy as queuectl command', it.command_line))),
+            h('div.row', copyButton('Copy', it.command), copyButton('Copy as queuectl command', it.command_line, hidden(it)))),
           h('pre.code', { tabindex: 0 }, it.argv ? JSON.stringify(it.argv) : it.command)),
         h('section.card', { key: `out ${id}` }, output(it, shown))),
       h('div',
@@ -40,7 +40,13 @@ export function job() {
   ];
 }
 
-const copyButton = (words, text) => button([icon('copy'), words], () => copy(text), { class: 'tiny' });
+const copyButton = (words, text, more) => button([icon('copy'), words], () => copy(text, more), { class: 'tiny' });
+
+/* What a copied command cannot have: the values of variables stay on the server. */
+function hidden({ env }) {
+  const names = Object.keys(env || {}).filter((name) => name !== 'PATH');
+  return names.length ? `. The page has no values of variables: the command takes ${names.join(', ')} from your shell` : '';
+}
 
 function verbs({ id, state, actions }) {
   const isOver = OVER.includes(state);
@@ -74,9 +80,9 @@ const about = (it) => facts([
   ['Directory', it.cwd],
   ['Unique key', it.unique_key],
   ['Progress', it.progress],
-  ['Error', it.last_error && h('span.mono.bad', it.last_error)],
-  ['Dead because', it.dead_reason],
-  ['Alike', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
+  ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],
+  ['Dead because', spelled(it.dead_reason)],
+  ['Same error', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'failed and dead jobs')],
   ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
   ['Note', misspelt(it.unknown_fields)],
   ['Result', it.result_error && h('span.bad', `not valid: ${it.result_error}`)],
@@ -94,18 +100,19 @@ function howItEnded(each) {
 }
 
 function attempt(each, isNewest, shown) {
-  const kind = each.event ? ENDS[each.event] || 'held' : 'processing', why = [each.reason, each.error].filter(Boolean).join(': ');
+  const kind = each.event ? ENDS[each.event] || 'held' : 'processing';
+  const why = [spelled(each.reason), each.error && plainText(each.error)].filter(Boolean).join(': ');
   const began = at(each.started_at), ended = each.ended_at ? at(each.ended_at) : now();
   return h(`li.s-${kind}`, { key: each.attempt }, h('span.knot', icon(kind)), h('h3', `Attempt ${each.attempt}: ${howItEnded(each)}`),
     soft(when(each.started_at), `, ran ${span((ended - began) / 1000)} after waiting ${span((began - at(each.ready_at)) / 1000)}`,
       each.worker && `, ${each.worker}`, each.cpu_s != null && `, ${span(each.cpu_s)} processor`,
       each.max_rss_bytes && `, ${size(each.max_rss_bytes)}`),
     why && h('p.mono.bad', why),
-    each.leftovers && h('p.small', 'Left running, and ended: ',
+    each.leftovers && h('p.small', 'Processes left running, terminated: ',
       each.leftovers.processes.map((left) => `${left.command} (pid ${left.pid})`).join(', '),
       each.leftovers.count > each.leftovers.processes.length && ` and ${each.leftovers.count - each.leftovers.processes.length} more`,
       each.event === 'completed' && '. --leftovers leave keeps them.'),
-    isNewest && at(each.retry_at) > now() && h('p.small', 'next try ', when(each.retry_at)),
+    isNewest && at(each.retry_at) > now() && h('p.small', 'next attempt ', when(each.retry_at)),
     shown === each.attempt ? soft('output shown') : each.output_bytes == null ? soft('output removed')
       : link(address({ attempt: each.attempt }), `Output, ${size(each.output_bytes)}`, { class: 'small' }));
 }

@@ -9,7 +9,7 @@ import { edit, enqueue } from './enqueue.js';
 const GO = { o: 'overview', j: 'jobs', d: 'dead', w: 'workers', c: 'config', h: 'health' }; // after g
 const GO_MS = 3000;
 const HELP = [
-  ['/', 'search'], ['g o, g j, g d, g w, g c, g h', 'go to a view'], ['n', 'enqueue'], ['j k', 'next, previous job'], ['x', 'tick the job'],
+  ['/', 'search'], ['g o, g j, g d, g w, g c, g h', 'go to a view'], ['n', 'enqueue'], ['j k', 'next, previous job'], ['x', 'select the job'],
   ['r c e', 'retry, cancel, edit'], ['Del', 'delete'], ['u', 'undo'], ['p', 'stop or start refreshing'], ['?', 'this help'],
 ];
 let lastG = 0;
@@ -65,7 +65,7 @@ export function onKey(event) {
 export function help() {
   const keys = (text) => text.split(', ').map((key, i) => [i > 0 && ', ', h('kbd', key)]);
   form({
-    title: 'Keys', submit: 'Keep',
+    title: 'Keys', submit: 'Save',
     intro: h('dl', HELP.map(([key, what]) => [h('dt', keys(key)), h('dd', what)])),
     fields: [{ name: 'keys', label: 'Use single-key shortcuts', options: ['on', 'off'], value: S.keys ? 'on' : 'off' }],
     onsubmit: async ({ keys: value }) => {

@@ -1,5 +1,5 @@
 /* Output of an attempt: the end of the file, then what is added; never more than so many lines in the document. */
-import { inert } from './escape.js';
+import { inert, plainText } from './escape.js';
 import { refresh, render, S } from './state.js';
 import { h } from './dom.js';
 import { small, soft } from './components.js';
@@ -7,10 +7,8 @@ import { api } from './server.js';
 
 const FIRST = 200, LINES = 5000, BLOCK = 250; // lines: asked for at first, kept, in an element
 const LONGEST = 10000, WAITING = 2e6; // characters: of a line, before they are painted
-const ESCAPES = /\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)/g;
 
-/* A line as a terminal would leave it, without colours. */
-const clean = (line) => inert(line.replace(ESCAPES, '').replace(/\r+$/, '').split('\r').pop().slice(0, LONGEST));
+const clean = (line) => inert(plainText(line).slice(0, LONGEST));
 
 /* Reads the output of one attempt, and paints it into a pane. */
 class Tail {

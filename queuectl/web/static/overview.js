@@ -6,16 +6,18 @@ import { cell, command, empty, errorOf, icon, link, table, toJob, type, when } f
 import { charts, spark } from './charts.js';
 
 export function overview() {
-  const { counts, last_hour: hour, running, failures, queues } = S.snap;
+  const { counts, last_hour: hour, running, failures, failure_groups: groups, queues } = S.snap;
   const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.dead + hour.failed_attempts);
   return [
     h('h1.unseen', 'Overview'),
     h('div.tiles', tiles(S.snap)),
     counts && h('ul.counts', COUNTED.map((state) => h('li', toState(state, counts[state])))),
     isNew ? guide() : S.stats && charts(S.stats),
-    running.length > 0 && h('section.card.run', h('h2', 'Running now'), runTable(running),
-      counts?.processing > running.length && link(jobsOf({ state: 'processing' }), `All ${number(counts.processing)} running jobs`)),
-    counts && !isNew && h('section.card', h('h2', 'Failures of the last 24 hours'),
+    running.length > 0 && h('section.card.run', h('div.row.apart', h('h2', 'Running now'), counts?.processing > running.length
+      && h('p.small', `The first ${running.length}. `, link(jobsOf({ state: 'processing' }), `All ${number(counts.processing)} running jobs`))),
+      runTable(running)),
+    counts && !isNew && h('section.card', h('div.row.apart', h('h2', 'Failures of the last 24 hours'), groups > failures.length
+      && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `, link(jobsOf({ state: 'failed,dead', since: '24h' }), 'All jobs'))),
       failures.length ? failureTable(failures) : h('p.state.s-completed', icon('completed'), 'None')),
     queues.length > 1 && h('section.card', h('h2', 'Queues'), queueTable(queues)),
   ];

@@ -1,12 +1,11 @@
 /* What is to be seen follows the address and the server: routing, refreshing, loading what a view needs. */
 import { VIEWS } from './escape.js';
-import { filterOf, now, render, S, untick } from './state.js';
+import { filterOf, now, PAGE, render, S, untick } from './state.js';
 import { $ } from './dom.js';
 import { say } from './components.js';
-import { get, jobOrNull, Trouble } from './server.js';
+import { get, lookUp, Trouble } from './server.js';
 import { enter, signIn } from './session.js';
 
-const LOOKED_UP = 10; // jobs that left the list, a refresh
 const OVER = ['completed', 'dead', 'gone'];
 let timer, isRunning = false, isAgain = false;
 
@@ -23,10 +22,11 @@ function decode(text) {
 export function route() {
   const [path, query] = location.hash.slice(1).split('?');
   if (path.startsWith('token=')) return void enter(path.slice(6)).catch(fault);
-  const [, name, id] = path.split('/');
+  const [root, name = 'overview', id, ...rest] = path.split('/');
+  const isPage = root === '' && Object.hasOwn(VIEWS, name) && (!id || name === 'jobs') && !rest.length;
   const view = {
-    name: Object.hasOwn(VIEWS, name || '') ? name : 'overview',
-    id: name === 'jobs' && id ? decode(id) : null,
+    name: isPage ? name : 'missing',
+    id: isPage && id ? decode(id) : null,
     params: Object.fromEntries(new URLSearchParams(query)),
   };
   const isOther = view.name !== S.view.name || view.id !== S.view.id;
@@ -101,7 +101,8 @@ async function load(view) {
   if (view.name !== 'dead') return;
   await unlessKnown('groups', '/api/v1/dead/groups');
   for (const { ids, states } of S.trials) {
-    for (const id of ids.slice(0, LOOKED_UP)) if (!OVER.includes(states[id])) states[id] = (await jobOrNull(id))?.state || 'gone';
+    const left = ids.filter((id) => !OVER.includes(states[id])), found = await lookUp(left);
+    for (const id of left) states[id] = found.get(id)?.state || 'gone';
   }
 }
 
@@ -125,7 +126,8 @@ async function loadJob(view) {
   }
 }
 
-async function loadList({ params }) {
+async function loadList(view) {
+  const { params } = view;
   const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit };
   const path = `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
   const old = S.list;
@@ -135,24 +137,28 @@ async function loadList({ params }) {
     page = await get(path, 'list');
   } catch (error) {
     if (error.status !== 400) throw error;
-    S.list = { path, order: [], rows: new Map(), error };
+    if (view === S.view) S.list = { path, order: [], rows: new Map(), error };
     return;
   }
   const seen = new Map(page.jobs.map((job) => [job.id, job]));
-  if (old.path !== path || old.take || !old.order.length) S.list = { path, order: [...seen.keys()], rows: seen, at: now(), fresh: [] };
-  else await update(old, page.jobs, seen);
+  const away = old.path === path && !old.take ? old.order.filter((id) => !seen.has(id)) : [], found = await lookUp(away);
+  if (view !== S.view) return; // another one is looked at meanwhile
+  const isKept = old.path === path && !old.take && old.order.some((id) => seen.has(id) || found.has(id));
+  if (isKept) update(old, page.jobs, found, params);
+  else S.list = { path, order: [...seen.keys()], rows: seen, at: now(), fresh: [], left: new Set() };
+  for (const id of away) if (!found.has(id)) S.ticked.delete(id);
   Object.assign(S.list, { changes: S.snap.changes, total: page.total, isExact: page.total_is_exact, cursor: page.cursor });
 }
 
-/* Rows change where they are; new ones wait to be asked for; those that have left the page are looked up, some at a time. */
-async function update(list, jobs, seen) {
+/* Rows change where they are, those of deleted jobs go, and those that follow take the room at the end; others wait to be
+   asked for. `found` has the jobs that exist, but are on this page no longer. */
+function update(list, jobs, found, params) {
+  const known = new Map([...jobs.map((job) => [job.id, job]), ...found]), order = list.order.filter((id) => known.has(id));
+  const last = jobs.findLastIndex((job) => list.rows.has(job.id)), room = Math.max(0, (+params.limit || PAGE) - order.length);
+  list.order = [...order, ...(last < 0 ? [] : jobs.slice(last + 1, last + 1 + room).map((job) => job.id))];
+  list.rows = new Map(list.order.map((id) => [id, known.get(id)]));
   list.fresh = jobs.filter((job) => !list.rows.has(job.id));
-  for (const [id, job] of seen) if (list.rows.has(id)) list.rows.set(id, job);
-  const away = list.order.filter((id) => !seen.has(id) && list.rows.get(id).state !== 'removed');
-  for (const id of away.slice(0, LOOKED_UP)) {
-    const job = await jobOrNull(id), row = { ...list.rows.get(id) };
-    if (!job) row.state = 'removed';
-    else for (const name in row) if (name in job) row[name] = job[name];
-    list.rows.set(id, row);
-  }
+  const { state, ...others } = filterOf(params), states = state?.replace('pending', 'pending,held').split(',');
+  const isOut = (job) => (states && !states.includes(job.state)) || (!list.fresh.length && (state || Object.keys(others).length > 0));
+  list.left = new Set([...found.values()].filter(isOut).map((job) => job.id));
 }

@@ -2,6 +2,7 @@
 import { at } from './escape.js';
 import { keep, S } from './state.js';
 
+const IDS_CHARS = 8000; // of an address
 export const SILENCE = 'The server does not answer; nothing was changed';
 
 /* What the server answered instead: a problem of RFC 9457 with its status. */
@@ -35,6 +36,24 @@ export async function get(path, slot) {
   const body = await answer.json();
   S.slots[slot] = { path, etag: answer.headers.get('etag'), body };
   return body;
+}
+
+/* Returns those of these jobs that exist, by id. */
+export async function lookUp(ids) {
+  const found = new Map(), pieces = [];
+  let room = 0;
+  for (const id of ids) {
+    if ((room -= id.length + 1) < 0) {
+      pieces.push([]);
+      room = IDS_CHARS - id.length;
+    }
+    pieces.at(-1).push(id);
+  }
+  for (const piece of pieces) {
+    const { jobs } = await (await api('GET', `/api/v1/jobs?ids=${piece}`)).json();
+    for (const job of jobs) found.set(job.id, job);
+  }
+  return found;
 }
 
 export async function jobOrNull(id) {

@@ -1,6 +1,7 @@
 /* The one state (S), what is kept between visits, and addresses of views. */
 import { at, FILTERS, span } from './escape.js';
 
+export const PAGE = 50; // jobs of a list, as the server has it
 const PREFIX = 'queuectl.';
 const held = {}; // where the browser keeps nothing
 
@@ -20,13 +21,13 @@ export const S = {
   snap: null, // the newest snapshot
   skew: null, // how far the server's clock is ahead, in ms
   view: { name: 'overview', id: null, params: {} }, // as the address says
-  list: { order: [], rows: new Map() }, // the page of jobs
+  list: { order: [], rows: new Map() }, // the page of jobs; left: shown, but they match no longer
   pages: [], // the cursors that led to the pages before
-  ticked: new Set(), // ids
-  all: false, // ticked is all that matches
+  ticked: new Set(), // ids of the selected jobs
+  all: false, // all that match are selected
   busy: new Set(), // actions under way
   going: [], // deletions that can still be undone
-  trials: [], // dead jobs that were tried again
+  trials: [], // dead jobs that were retried
   toasts: [],
   tables: new Set(), // charts shown as tables
   slots: {}, // the last answers with their ETags

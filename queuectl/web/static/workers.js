@@ -25,7 +25,7 @@ export function workers() {
 }
 
 const about = ({ version, pid, started_at: started, draining, adopted }) => h('p.soft', `Supervisor ${version}, pid ${pid}, started `, when(started),
-  draining && ', draining', adopted.length > 0 && `, looks after ${many(adopted.length, 'job')} whose worker died`);
+  draining && ', draining', adopted.length > 0 && `, monitors ${many(adopted.length, 'job')} whose worker died`);
 
 function stop(all, isNow) {
   const busy = all.filter((worker) => worker.job_id), words = isNow ? 'Stop now' : 'Stop all workers';

@@ -1,0 +1,256 @@
+"""What the page says is so: lists, totals, errors, addresses, forms, and the command that it prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from queuectl.clock import spell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.support import Jobs
+    from tests.support.browser import Person
+
+RED = "\x1b[31merror:\x1b[0m disk\r\x1b]0;title\x07disk 7 is full"
+
+
+def _console(person: Person) -> list[str]:
+    told: list[str] = []
+    person.page.on("console", lambda message: told.append(message.text))
+    return told
+
+
+# --- lists
+
+
+def test_deleted_jobs_leave_the_list_and_the_selection(person: Person, jobs: Jobs) -> None:
+    for number in range(60):
+        jobs.pending(f"j{number:02}")
+    page, told = person.sign_in("jobs?sort=-created"), _console(person)
+    for job_id in ("j00", "j45"):
+        page.get_by_label(f"Select {job_id}").check()
+    person.see("p", "1–50 of 60")
+    for number in range(40):  # many more than a page could look up one by one
+        jobs.queue.delete(f"j{number:02}")
+    person.see("p", "1–20 of 20")
+    assert page.locator("tr[data-id]").evaluate_all("rows => rows.map((row) => row.dataset.id)") == [
+        f"j{number}" for number in range(40, 60)
+    ]
+    person.see(".bulk", "1 selected")
+    for number in range(40, 60):
+        jobs.queue.delete(f"j{number:02}")
+    person.see(".empty", "No jobs yet")
+    person.see("p", "0 of 0")
+    assert not page.locator(".bulk").count()
+    assert told == []
+
+
+def test_jobs_that_no_longer_match_are_not_counted(person: Person, jobs: Jobs) -> None:
+    for number in range(12):
+        jobs.dead(f"d{number:02}")
+    page = person.sign_in("jobs?state=dead")
+    person.see("p", "1–12 of 12")
+    for number in range(11):
+        jobs.queue.retry(f"d{number:02}")
+    person.see("p", "1–1 of 1")
+    assert page.locator("tr[data-id]").count() == 12
+    page.get_by_role("button", name="11 jobs no longer match: update the list").click()
+    person.miss("tr[data-id=d00]")
+    person.see("p", "1–1 of 1")
+    assert page.locator("tr[data-id]").count() == 1
+
+
+def test_a_page_whose_jobs_were_deleted_leads_back(person: Person, jobs: Jobs) -> None:
+    for number in range(9):
+        jobs.pending(f"j{number}")
+    page = person.sign_in("jobs?sort=id&limit=3")
+    person.press("Next")
+    person.press("Next")
+    person.see("p", "7–9 of 9")
+    jobs.queue.delete("j0")
+    person.see("p", "6–8 of 8")
+    for number in (6, 7, 8):
+        jobs.queue.delete(f"j{number}")
+    person.see(".empty", "No job is left on this page")
+    person.press("First page")
+    person.see("p", "1–3 of 5")
+    assert page.locator("tr[data-id]").count() == 3
+
+
+# --- errors
+
+
+def test_errors_are_shown_in_words_and_a_cut_list_says_so(person: Person, jobs: Jobs) -> None:
+    for number, name in enumerate(("ash", "bay", "elm", "fir", "oak", "yew")):
+        jobs.dead(f"d{number}", {"error": f"no {name}"})
+    for number in range(3):
+        jobs.dead(f"red{number}", {"error": RED}, command="red")
+    page = person.sign_in("overview")
+    person.see(".groups td", "disk 7 is full")
+    person.see("section", "The 5 most frequent of 7 errors.")
+    assert page.locator(".groups tbody tr").count() == 5
+    page.get_by_role("link", name="All jobs").click()
+    person.see("p", "1–9 of 9")
+    person.go("jobs/red0")
+    person.see("dd", "retries exhausted")
+    person.see(".attempts", "retries exhausted: disk 7 is full")
+    page.get_by_role("link", name="failed and dead jobs").click()
+    person.see(".chip", "Error: “disk 7 is full”")
+    person.see("tr[data-id=red0] .bad", "disk 7 is full")
+    page.get_by_label("Select all on this page").check()
+    person.with_state("S.all = true")
+    person.press("Cancel")
+    person.see(".toast", "Nothing to cancel. Not included: 3 dead.")
+    person.press("Delete")
+    person.see("dialog", "3 jobs that match state failed,dead, error “disk 7 is full” and their output are deleted")
+    page.keyboard.press("Escape")
+    for view in ("overview", "jobs", "dead", "jobs/red0"):
+        person.go(view)
+        shown = page.locator("#view").inner_text()
+        assert "disk 7 is full" in shown, view
+        assert "␛" not in shown, view
+        assert "retries_exhausted" not in shown, view
+    page.keyboard.press("e")
+    person.see("dialog code", "disk 7 is full")
+
+
+# --- addresses and dialogs
+
+
+def test_a_dialog_closes_when_its_page_is_left(person: Person, jobs: Jobs) -> None:
+    jobs.dead("d")
+    page = person.sign_in("jobs")
+    person.go("jobs/d")
+    page.keyboard.press("e")
+    person.see("dialog", "Edit and retry")
+    page.go_back()
+    person.miss("dialog")
+    person.see("tr[data-id=d]")
+    page.keyboard.press("n")
+    page.fill("#f-command", "kept")
+    page.evaluate("location.hash = '#/health'")
+    person.miss("dialog")
+    person.see("h1", "Health")
+    page.keyboard.press("n")
+    assert page.input_value("#f-command") == "kept"
+
+
+def test_what_fails_after_its_dialog_was_closed_is_said(person: Person, jobs: Jobs) -> None:
+    jobs.dead("d")
+    page = person.sign_in("jobs/d")
+    with page.expect_request("**/retry") as held:
+        page.route("**/retry", lambda route: None)  # the answer takes its time
+        page.keyboard.press("e")
+        person.press("Retry with these")
+    route = held.value
+    assert route.method == "POST"
+    page.keyboard.press("Escape")
+    person.miss("dialog")
+    page.context.set_offline(True)
+    page.unroute_all(behavior="ignoreErrors")
+    person.see(".toast.error", "The server does not answer")
+    page.context.set_offline(False)
+
+
+@pytest.mark.parametrize("address", ["#/nosuch", "#/health/x", "#/jobs/d/x", "#jobs", "#/constructor"])
+def test_an_address_without_a_page_says_so(person: Person, address: str) -> None:
+    page = person.sign_in()
+    page.evaluate("address => { location.hash = address; }", address)
+    person.see(".empty", f"There is no page {address}")
+    assert page.title() == "No such page · QueueCTL"
+    page.locator(".empty").get_by_role("link", name="Overview").click()
+    person.see(".tiles")
+
+
+def test_a_filter_that_does_not_exist_is_said(person: Person, jobs: Jobs) -> None:
+    jobs.pending("j")
+    person.sign_in("jobs?stat=dead")
+    person.see(".banner", "The address has the unknown filter stat: it has no effect.")
+    person.see("tr[data-id=j]")
+
+
+# --- the form
+
+
+def test_a_wrong_variable_is_refused_with_its_line(person: Person, jobs: Jobs) -> None:
+    page = person.sign_in("jobs")
+    page.keyboard.press("n")
+    page.fill("#f-command", "true")
+    page.locator("dialog summary").click()
+    for typed, told in (
+        ("A=1\nX Y=1", 'line 2: the name "X Y" must not contain spaces'),
+        ("bad", 'line 1: "bad" has no "=": type NAME=value'),
+        ("A=1\n\nexport Z=2", 'line 3: type NAME=value without "export"'),
+        ("=1", 'line 1: there is no name before "="'),
+        ("A=1\nA=2", "line 2: A is set twice"),
+    ):
+        page.fill("#f-env", typed)
+        person.see("#f-env-told", told)
+        page.locator("dialog button.main").click()
+        person.see("#f-env[aria-invalid=true]:focus")
+    assert jobs.queue.counts()["pending"] == 0
+    page.fill("#f-env", "A=1=2\nB= x ")
+    person.see("dialog pre", "--env=A=1=2 '--env=B= x '")
+
+
+def test_the_printed_command_makes_the_same_job(person: Person, jobs: Jobs, home: Path, tmp_path: Path) -> None:
+    (directory := tmp_path / "it's $HOME here").mkdir()
+    page = person.sign_in("jobs")
+    page.keyboard.press("n")
+    page.locator("dialog summary").click()
+    page.fill("#f-command", "-x 'a b' \"$HOME\" `id` !! \\\n\ttwo é")
+    for name, value in (
+        ("name", "-n 'q'"),
+        ("priority", "-5"),
+        ("max_retries", "0"),
+        ("timeout", "2m"),
+        ("queue", "q"),
+        ("tags", "x y, -z"),
+        ("unique_key", "$(key)"),
+        ("cwd", str(directory)),
+        ("env", "A=$HOME 'x'\nB=1"),
+    ):
+        page.fill(f"#f-{name}", value)
+    page.fill("#f-run_at", "2099-01-01T00:00")
+    printed = person.see("dialog pre", "--env=B=1").inner_text()
+    queuectl = f'queuectl() {{ {sys.executable} -m queuectl "$@"; }}\n{printed}\n'
+    environ = {**os.environ, "QUEUECTL_HOME": str(home)}
+    ran = subprocess.run(["sh", "-c", queuectl], capture_output=True, text=True, cwd="/", env=environ, check=False)
+    assert ran.returncode == 0, (printed, ran.stderr)
+    typed = dict(jobs.queue.get(ran.stdout.strip()).fields)
+    jobs.queue.delete(ran.stdout.strip())  # it holds the key
+    page.locator("dialog button.main").click()
+    person.miss("dialog")
+    [row] = jobs.queue.list()
+    made = dict(jobs.queue.get(row["id"]).fields)
+    assert typed["env"].pop("PATH") == os.environ["PATH"]
+    for fields in (typed, made):
+        del fields["id"], fields["created_at"]
+    typed["run_at"], made["run_at"] = (fields["run_at"][:19] for fields in (typed, made))
+    assert typed == made
+
+
+def test_a_start_time_in_the_past_is_said_before_and_after(person: Person, jobs: Jobs) -> None:
+    page = person.sign_in("jobs")
+    page.keyboard.press("n")
+    page.fill("#f-command", "true")
+    page.locator("dialog summary").click()
+    page.fill("#f-run_at", "2020-01-01T00:00")
+    person.see("dialog .banner.warn", '"run_at" is in the past (')
+    page.locator("dialog button.main").click()
+    person.see(".toast", '"run_at" is in the past (')
+    assert jobs.queue.counts()["pending"] == 1
+
+
+def test_a_copied_command_says_which_variables_it_lacks(person: Person, jobs: Jobs) -> None:
+    jobs.pending("j", env={"PATH": "/bin", "A": "hush", "B": "1"}, run_at=spell(4e9))
+    page = person.sign_in("jobs/j")
+    person.press("Copy as queuectl command")
+    person.see(".toast", "the command takes A, B from your shell")
+    assert "hush" not in page.content()
