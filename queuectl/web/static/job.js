@@ -82,7 +82,7 @@ const about = (it) => facts([
   ['Progress', it.progress],
   ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],
   ['Dead because', spelled(it.dead_reason)],
-  ['Same error', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'failed and dead jobs')],
+  ['Similar', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
   ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
   ['Note', misspelt(it.unknown_fields)],
   ['Result', it.result_error && h('span.bad', `not valid: ${it.result_error}`)],

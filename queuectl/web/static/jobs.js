@@ -11,6 +11,7 @@ let typing;
 
 const PARAMS = [...Object.keys(FILTERS), 'sort', 'cursor', 'limit', 'page'];
 const total = ({ total: n, isExact }) => `${number(n)}${isExact ? '' : '+'}`;
+const isLoaded = () => S.list.view === S.view; // else the list is that of the address before
 const show = () => {
   S.list.take = true;
   refresh();
@@ -23,7 +24,7 @@ export function jobs() {
   const unknown = Object.keys(params).filter((name) => !PARAMS.includes(name));
   return [
     h('div.row.apart', h('h1', 'Jobs'),
-      list.total != null && h('p.soft', `${range(list, count, params)} of ${total(list)}`)),
+      list.total != null && h('p.soft', isLoaded() ? `${range(list, count, params)} of ${total(list)}` : 'Loading …')),
     unknown.length > 0 && banner('unknown', 'warn', `The address has the unknown filter ${unknown.join(', ')}: it has no effect.`),
     filters(params, filter),
     (list.fresh?.length > 0 || left > 0) && button(news(list, page), show, { key: 'fresh', id: 'fresh' }),
@@ -98,6 +99,7 @@ function nothing(list, filter, page) {
 function pager(params, page) {
   const turn = (to, cursor) => { location.hash = address({ ...params, page: to > 1 ? to : null, cursor }); };
   const next = () => {
+    if (!isLoaded()) return; // the cursor is that of the page before
     S.pages[page - 1] = params.cursor || null;
     turn(page + 1, S.list.cursor);
   };

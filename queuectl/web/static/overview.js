@@ -17,7 +17,8 @@ export function overview() {
       && h('p.small', `The first ${running.length}. `, link(jobsOf({ state: 'processing' }), `All ${number(counts.processing)} running jobs`))),
       runTable(running)),
     counts && !isNew && h('section.card', h('div.row.apart', h('h2', 'Failures of the last 24 hours'), groups > failures.length
-      && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `, link(jobsOf({ state: 'failed,dead', since: '24h' }), 'All jobs'))),
+      && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `,
+        link(jobsOf({ state: 'failed,dead', since: '24h' }), 'All jobs'))),
       failures.length ? failureTable(failures) : h('p.state.s-completed', icon('completed'), 'None')),
     queues.length > 1 && h('section.card', h('h2', 'Queues'), queueTable(queues)),
   ];

@@ -131,13 +131,13 @@ async function loadList(view) {
   const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit };
   const path = `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
   const old = S.list;
-  if (old.path === path && old.changes === S.snap.changes && !old.take && !old.error) return;
+  if (old.path === path && old.changes === S.snap.changes && !old.take && !old.error) return void (old.view = view);
   let page;
   try {
     page = await get(path, 'list');
   } catch (error) {
     if (error.status !== 400) throw error;
-    if (view === S.view) S.list = { path, order: [], rows: new Map(), error };
+    if (view === S.view) S.list = { path, view, order: [], rows: new Map(), error };
     return;
   }
   const seen = new Map(page.jobs.map((job) => [job.id, job]));
@@ -147,7 +147,7 @@ async function loadList(view) {
   if (isKept) update(old, page.jobs, found, params);
   else S.list = { path, order: [...seen.keys()], rows: seen, at: now(), fresh: [], left: new Set() };
   for (const id of away) if (!found.has(id)) S.ticked.delete(id);
-  Object.assign(S.list, { changes: S.snap.changes, total: page.total, isExact: page.total_is_exact, cursor: page.cursor });
+  Object.assign(S.list, { view, changes: S.snap.changes, total: page.total, isExact: page.total_is_exact, cursor: page.cursor });
 }
 
 /* Rows change where they are, those of deleted jobs go, and those that follow take the room at the end; others wait to be
