@@ -224,7 +224,8 @@ def test_what_a_job_says_is_shown_and_does_nothing(person: Person, jobs: Jobs, w
     """Command, tags, directory, environment and its names, key, error, reason, output, result, progress, notes, filters."""
     env = {"A": NASTY, NASTY.replace("=", "-"): "x"}
     texts = {"tags": [NASTY], "cwd": f"/{NASTY}", "env": env, "unique_key": NASTY[:200], "x_note": NASTY}
-    jobs.spool.enqueue({"id": "dead", "command": f"echo {NASTY}", **texts})  # as a dropped file: its env has such a name
+    # As a dropped file: only there may a variable have such a name.
+    jobs.spool.enqueue({"id": "dead", "command": f"echo {NASTY}", **texts})
     with jobs.start("dead", b"killed\n") as claim:
         claim.bury("retries_exhausted", {"exit_code": 137, "signal": "SIGKILL", "error": NASTY, "reason": NASTY})
     jobs.failed("failed", output=NASTY.encode(), command=f"false {NASTY}")
