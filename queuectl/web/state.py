@@ -115,14 +115,15 @@ class StateCache:
                 overview.supervisor["degraded"] = without_home(overview.supervisor["degraded"], self._home)
             if overview.supervisor is None and self._index.syncing and not overview.silent:
                 overview.syncing = self._index.syncing
-            changes, index_state, failures, groups = self._index.changes(), None, [], 0
+            changes, index_state = self._index.changes(), None
+            failures: tuple[list[dict[str, Any]], int] = [], 0
             try:
                 index_state = self._read_index(overview, changes)
-                failures, groups = self._read_failures(overview.now)
+                failures = self._read_failures(overview.now)
             except IndexUnavailable as error:
                 index_state = None
                 overview.unavailable = without_home(error, self._home)
-            return QueueState(queue, overview, changes, index_state, failures, groups)
+            return QueueState(queue, overview, changes, index_state, *failures)
 
     def _read_index(self, overview: Overview, changes: str) -> IndexState:
         """Return what the index says, and add it to the overview; read again after a change, a minute or midnight."""
