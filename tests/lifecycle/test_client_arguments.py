@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -301,3 +302,37 @@ def test_queue_job_and_errors_can_be_sent_to_another_process(queue: Queue) -> No
     with queue as same:
         assert same is queue
     assert json.dumps(queue.counts())
+
+
+def test_a_queue_keeps_no_file_open(queue: Queue) -> None:
+    queue.list()
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        job = queue.get(queue.enqueue("true"))
+        for refused in (
+            lambda: queue.wait("waits", 0),
+            lambda: queue.enqueue("x", id="waits"),
+            lambda: queue.get("none"),
+        ):
+            with pytest.raises(QueueError):
+                refused()
+        queue.cancel(queue.release(queue.hold(job)))
+        queue.list(limit=1)
+        next(queue.events())
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_threads_and_a_forked_process_share_a_queue(queue: Queue) -> None:
+    queue.list()
+    child = os.fork()
+    if child == 0:
+        try:
+            queue.enqueue("true", queue="forked")
+            os._exit(len(queue.list(queue="forked")) - 1)
+        finally:
+            os._exit(9)
+    assert os.waitpid(child, 0)[1] == 0
+    with ThreadPoolExecutor(8) as pool:
+        ids = [*pool.map(lambda number: queue.enqueue(f"echo {number}", queue="threads"), range(80))]
+        found = [*pool.map(lambda _: len(queue.list(queue="threads")), range(8))]
+    assert (len(set(ids)), found) == (80, [80] * 8)
