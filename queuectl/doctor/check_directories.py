@@ -1,4 +1,4 @@
-"""check_directories: the directories of a home, whose they are, who may write there, and on what they lie."""
+"""check_directories: the directories of a home: their owners, modes, attributes and file systems."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from queuectl.atomic_file import make_directory
+from queuectl.doctor.home import is_kept
 from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few, quoted
 from queuectl.maintenance.temp_files import HALF_WRITTEN
 from queuectl.spool.layout import FOLDERS
@@ -18,7 +19,7 @@ from queuectl.spool.reading import KINDS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
 MINE, OTHERS_WRITE, OTHERS_READ = 0o700, 0o022, 0o055
 KNOWN = re.compile(r"format|config\.yaml|web\.token|index\.sqlite3(-wal|-shm|-journal|\.\d+)?")
@@ -31,7 +32,7 @@ BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
 
 
 def folders(context: Context) -> Iterator[Finding]:
-    """Directories that are missing, or something else where they should be."""
+    """Directories that are missing, or are not directories."""
     missing = []
     for path in context.folders():
         status, moves = context.lstat(path), "/spool/" in path.removeprefix(context.layout.home)
@@ -41,46 +42,46 @@ def folders(context: Context) -> Iterator[Finding]:
             yield from _link(path, moves=moves)
         elif not stat.S_ISDIR(status.st_mode):
             kind = KINDS.get(stat.S_IFMT(status.st_mode), "a file")
-            text = f"{path} is {kind} where a directory should be; it gets another name"
-            yield Finding(ERROR, text, repair=partial(_put_aside, context, path))
+            text = f"{path} is {kind}, not a directory; it will be renamed"
+            yield Finding(ERROR, text, repair=partial(_rename, context, path))
     if missing:
         level = ERROR if context.has_supervisor and any(name.startswith("spool") for name in missing) else WARN
-        yield Finding(level, f"{context.layout.home} lacks {few(missing)}", repair=partial(_make, context, missing))
+        yield Finding(level, f"{context.layout.home} has no {few(missing)}", repair=partial(_make, context, missing))
 
 
 def _link(path: str, *, moves: bool) -> Iterator[Finding]:
     target = os.path.join(os.path.dirname(path), os.readlink(path))
     if moves and not os.path.isdir(path):
-        text = f"{path} is a symbolic link to {target}, where there is no directory"
+        text = f"{path} is a symbolic link to {target}, which is not a directory"
         yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}")
     elif moves:
         text = f"{path} is a symbolic link to {target}: jobs are moved by renaming, never through a link"
-        cure = f"put the directory itself there: rm {quoted(path)} && mv {quoted(target)} {quoted(path)}"
+        cure = f"replace the link by the directory: rm {quoted(path)} && mv {quoted(target)} {quoted(path)}"
         yield Finding(ERROR, text, cure)
     elif not os.path.isdir(path):
-        text = f"{path} is a symbolic link to {target}, where there is no directory"
+        text = f"{path} is a symbolic link to {target}, which is not a directory"
         is_loop = os.path.normpath(target) == path
         yield Finding(ERROR, text, f"rm {quoted(path)}, then: {FIX}" if is_loop else f"mkdir -p {quoted(target)}")
 
 
-def _put_aside(context: Context, path: str) -> str:
+def _rename(context: Context, path: str) -> str:
     number = 1
     while context.lstat(f"{path}.{number}") is not None:
         number += 1
     context.files.move(path, f"{path}.{number}")
     make_directory(path)
-    return f"renamed {context.within(path)} to {context.within(path)}.{number} and made the directory"
+    return f"renamed {context.within(path)} to {context.within(path)}.{number} and created the directory"
 
 
 def _make(context: Context, missing: list[str]) -> str:
     for name in missing:
         if context.lstat(f"{context.layout.home}/{name}") is None:
             make_directory(f"{context.layout.home}/{name}")
-    return f"made {few(missing)}"
+    return f"created {few(missing)}"
 
 
 def strangers(context: Context) -> Iterator[Finding]:
-    """What lies among the directories and is nothing of ours."""
+    """Files and directories that do not belong to QueueCTL."""
     top = {folder.split("/")[0] for folder in FOLDERS}
     unknown = [
         n for n in context.names("") if n not in top and not KNOWN.fullmatch(n) and not HALF_WRITTEN.fullmatch(n)
@@ -90,15 +91,15 @@ def strangers(context: Context) -> Iterator[Finding]:
     if within:
         yield Finding(
             WARN,
-            f"QueueCTL knows nothing of {few(within)}: jobs in there are never run",
-            "move job files to spool/pending, and the rest out of the spool",
+            f"{few(within)} does not belong to QueueCTL: jobs in it are never run",
+            "move job files to spool/pending, and other files out of the spool",
         )
     if unknown:
         yield Finding(INFO, f"{few(unknown)} in {context.layout.home} does not belong to QueueCTL", "move it elsewhere")
 
 
 def modes(context: Context) -> Iterator[Finding]:
-    """Who may read and write what only its owner should."""
+    """Modes that let other users read or write."""
     for path in context.folders():
         status = _behind_links(path)
         if status is None or not stat.S_ISDIR(status.st_mode):
@@ -118,23 +119,30 @@ def modes(context: Context) -> Iterator[Finding]:
             continue
         allowed = 0o600 if name in SECRETS else 0o644
         if status.st_mode & 0o777 & ~allowed & 0o077:
-            may = "may be read by others" if name in SECRETS else "may be written by others"
+            may = "is readable by other users" if name in SECRETS else "is writable by other users"
             mode = f"(mode {stat.S_IMODE(status.st_mode):04o})"
-            text = f"{path} {mode} {may}, who could then run commands as you"
+            text = f"{path} {mode} {may}, who could run commands as you"
             yield Finding(ERROR, text, repair=partial(_set, context, [path], 0o600))
+    run = {
+        f"{context.layout.run}/{name}": context.lstat(f"{context.layout.run}/{name}") for name in context.names("run")
+    }
     open_to_others = [
-        path for name in context.names("run") if _may_be_written(context, path := f"{context.layout.run}/{name}")
+        path
+        for path, status in run.items()
+        if status is not None and not stat.S_ISLNK(status.st_mode) and status.st_mode & OTHERS_WRITE
     ]
     if open_to_others:
         named = [context.within(path) for path in open_to_others]
         yield Finding(
-            ERROR, f"{few(named)} may be written by others", repair=partial(_set, context, open_to_others, 0o600)
+            ERROR, f"{few(named)} is writable by other users", repair=partial(_set, context, open_to_others, 0o600)
         )
-    yield from _modes_of_jobs(context)
+    if found := context.scan.of("mode"):
+        text = f"the mode of {context.scan.described('mode')} prevents the job from being read or changed, or lets other users write"
+        yield Finding(WARN, text, repair=partial(_set, context, [seen.path for seen in found], 0o600))
 
 
 def _behind_links(path: str) -> os.stat_result | None:
-    """Status of what a name leads to; None when that is nothing."""
+    """Return the status of a path, links followed; None when there is none."""
     try:
         return os.stat(path)
     except OSError as error:
@@ -145,33 +153,20 @@ def _behind_links(path: str) -> os.stat_result | None:
 
 def _wrong_with_directory(mode: int, *, is_home: bool) -> tuple[str, str] | None:
     if mode & OTHERS_WRITE:
-        return ERROR, "may be written by others, who could then run commands as you"
+        return ERROR, "is writable by other users, who could run commands as you"
     if ~mode & MINE:
-        return ERROR, "keeps its own owner out"
-    return (WARN, "lets others look at what is run") if is_home and mode & OTHERS_READ else None
-
-
-def _may_be_written(context: Context, path: str) -> bool:
-    status = context.lstat(path)
-    return status is not None and not stat.S_ISLNK(status.st_mode) and bool(status.st_mode & OTHERS_WRITE)
-
-
-def _modes_of_jobs(context: Context) -> Iterator[Finding]:
-    found = context.scan.of("mode")
-    if found:
-        paths = [seen.path for seen in found]
-        text = f"the mode of {context.scan.described('mode')} keeps the job from being read or changed, or lets others write"
-        yield Finding(WARN, text, repair=partial(_set, context, paths, 0o600))
+        return ERROR, "denies access to its owner"
+    return (WARN, "lets other users read what is run") if is_home and mode & OTHERS_READ else None
 
 
 def _set(context: Context, paths: list[str], mode: int) -> str:
     for path in paths:
         context.files.set_mode(path, mode)
-    return f"made {few([context.within(path) for path in paths])} {mode:04o}"
+    return f"set the mode of {few([context.within(path) for path in paths])} to {mode:04o}"
 
 
 def owners(context: Context) -> Iterator[Finding]:
-    """What belongs to somebody else, often because it was once run as root."""
+    """Files of another user, often because a command was run as root."""
     foreign = [seen.path for seen in context.scan.of("foreign")]
     paths = [*context.folders(), *(f"{context.layout.home}/{name}" for name in (*FILES, *BESIDE_INDEX))]
     paths += [f"{context.layout.home}/{folder}/{name}" for folder in ("run", "logs") for name in context.names(folder)]
@@ -184,33 +179,58 @@ def owners(context: Context) -> Iterator[Finding]:
         named = few([context.within(path) for path in sorted(foreign)])
         yield Finding(
             ERROR,
-            f"{context.layout.home} holds what belongs to another user, and is never run or changed: {named}",
+            f"{context.layout.home} contains files of another user, which are never run or changed: {named}",
             f"sudo chown -R {os.geteuid()} {quoted(context.layout.home)}",
         )
 
 
 def file_system(context: Context) -> Iterator[Finding]:
-    """Whether what the home lies on keeps the promises."""
+    """File systems on which the guarantees do not hold."""
     from queuectl.supervisor.supervisor_lock import FORCE, NETWORK, file_system_of
 
     kinds = {file_system_of(os.path.realpath(path)): path for path in (context.layout.spool, context.layout.home)}
     for kind, path in kinds.items():
         if kind in NETWORK:
             level = WARN if context.environ.get(FORCE) else ERROR
-            text = f"{path} is on a network file system ({kind}), where locks and renames do not keep jobs safe"
+            text = f"{path} is on a network file system ({kind}), where locks and renames are not reliable"
             yield Finding(level, text, "stop the workers and move the home to a local disk; then set QUEUECTL_HOME")
         elif kind in VOLATILE:
-            text = f"{path} is in memory ({kind}): jobs are lost when the machine goes down"
+            text = f"{path} is in memory ({kind}): jobs are lost when the machine stops"
             yield Finding(WARN, text, "move the home to a disk; then set QUEUECTL_HOME")
         elif kind and kind not in PROVEN:
-            text = f"{path} is on {kind}; what QueueCTL promises was tested on {', '.join(PROVEN[2:])}"
-            yield Finding(INFO, text, "nothing, unless a power cut must not lose a job")
+            text = f"{path} is on {kind}; the guarantees were tested on {', '.join(PROVEN[2:])}"
+            yield Finding(INFO, text, "if jobs must survive a power cut, move the home to one of these; else nothing")
     spool = context.lstat(context.layout.spool)
     for path in context.folders():
         status = context.lstat(path)
         if spool and status and "/spool/" in path[len(context.layout.home) :] and status.st_dev != spool.st_dev:
-            text = f"{path} lies on another file system than {context.layout.spool}: jobs are moved, never copied"
-            yield Finding(ERROR, text, "unmount it, and have all of spool/ on one file system")
+            text = (
+                f"{path} is on another file system than {context.layout.spool}: jobs are moved by rename, never copied"
+            )
+            yield Finding(ERROR, text, "unmount it, and keep all of spool/ on one file system")
     if not context.files.moves_at_once:
-        text = "this system has no renameat2: a move takes two steps, and a crash may leave two names, which is mended"
-        yield Finding(INFO, text, "nothing; a kernel of 3.15 or newer does it at once")
+        text = (
+            "this system has no renameat2: a move takes two steps, and a crash may leave two names, which are repaired"
+        )
+        yield Finding(INFO, text, "nothing; Linux 3.15 or newer moves in one step")
+
+
+def kept(context: Context) -> Iterator[Finding]:
+    """Directories and job files that cannot be changed (chattr +i or +a); see ioctl_iflags(2)."""
+    paths = [path for path in context.folders() if _is_kept_folder(path)]
+    paths += [seen.path for seen in context.scan.of("kept")]
+    if paths:
+        named = few([context.within(path) for path in paths])
+        text = f"{named} cannot be changed, even by you (chattr +i or +a): jobs cannot be moved into or out of it"
+        yield Finding(ERROR, text, f"sudo chattr -i -a {' '.join(quoted(path) for path in paths[:20])}")
+
+
+def _is_kept_folder(path: str) -> bool:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False  # other checks report it
+    try:
+        return is_kept(fd)
+    finally:
+        os.close(fd)

@@ -13,21 +13,21 @@ from queuectl.units import plural
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
 
 def index(context: Context) -> Iterator[Finding]:
-    """Whether it can be read, and agrees with the job files."""
-    context.scan  # noqa: B018  # it compares as it goes
+    """An index that cannot be read, or differs from the job files."""
+    context.scan  # noqa: B018  # reading the jobs compares them
     trouble, differences = context.comparison.trouble, context.comparison.differences()
     if trouble is not None:
-        text = f"{trouble}; it is derived, and will be rebuilt from the job files"
+        text = f"{trouble}; it is derived, so it can be rebuilt from the job files"
         if trouble.is_passing:
-            yield Finding(WARN, str(trouble), "try again; if it stays: queuectl index rebuild")
+            yield Finding(WARN, str(trouble), "try again; if it fails again: queuectl index rebuild")
         else:
             yield Finding(WARN, text, repair=partial(_rebuild, context))
     elif differences:
-        text = f"the index is wrong about {plural(len(differences), 'job')}: {few([str(d) for d in differences])}"
+        text = f"the index differs from {plural(len(differences), 'job file')}: {few([str(d) for d in differences])}"
         ids = [difference.id for difference in differences]
         yield Finding(
             WARN,
@@ -37,11 +37,11 @@ def index(context: Context) -> Iterator[Finding]:
 
 
 def _read_again(context: Context, job_ids: list[str]) -> str:
-    """Have the supervisor read these jobs anew: what is noted as changed, it looks at."""
+    """Have the supervisor read these jobs again, by noting them as changed."""
     for job_id in job_ids:
         context.spool.note_change(job_id)
     context.comparison.catch_up()
-    return f"had the supervisor read {few(job_ids)} again"
+    return f"the supervisor read {few(job_ids)} again"
 
 
 def _rebuild(context: Context) -> str:
@@ -49,7 +49,7 @@ def _rebuild(context: Context) -> str:
     from queuectl.index.lock import IndexLock
     from queuectl.index.rebuild import rebuild
 
-    try:  # a running supervisor keeps it, and opens it anew
+    try:  # a running supervisor rebuilds it itself
         control_client.ask(context.layout, {"do": "flush", "doubt": True}, timeout_s=PATIENCE_S)
         return "the supervisor rebuilt the index"
     except NoSupervisor:
@@ -58,4 +58,4 @@ def _rebuild(context: Context) -> str:
     with IndexLock(context.layout):
         for progress in rebuild(context.spool, context.layout.index):
             listed = progress.listed
-    return f"built the index of {plural(listed, 'job')} anew"
+    return f"rebuilt the index of {plural(listed, 'job')}"

@@ -1,7 +1,7 @@
-"""check_jobs: checks of the job files, from what the survey saw, and their cures by the spool's own verbs.
+"""check_jobs: checks of the job files that the scan found, and their repairs.
 
-Guarantees: every cure takes the job's lock and is a verb of the spool or a step of its recovery, so that it may die at
-            any instant and be done beside a supervisor; no job is deleted, none is put back while its run may live.
+Guarantees: each repair takes the job's lock and is a verb of the spool or a step of its recovery, so it may be killed at
+            any instant and may run beside a supervisor. No job is deleted; none is moved back while its attempt may run.
 """
 
 from __future__ import annotations
@@ -21,22 +21,43 @@ from queuectl.spool.recovery import RecoveryResult
 from queuectl.units import plural, spell_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from queuectl.doctor.context import Context
-    from queuectl.doctor.scan import SuspectEntry
+    from queuectl.doctor.scan import Context, SuspectEntry
 
-RESTART = "queuectl worker stop --wait, then: " + START
+    RepairFunction = Callable[[Context, Iterable[SuspectEntry]], str]
+
+
+def _suspects(
+    context: Context, kind: str, level: str, text: str, repair: RepairFunction | str, *directories: str
+) -> Iterator[Finding]:
+    """Yield one finding for all entries of a kind.
+
+    Args:
+        text: "{}" stands for the names of the entries, "{detail}" and "{path}" for those of the first one.
+        repair: its repair, or what the user can do.
+    """
+    found = context.scan.of(kind, *directories)
+    if found:
+        first = {"detail": found[0].detail, "path": quoted(found[0].path)}
+        words = text.format(context.scan.described(kind, *directories), **first)
+        if isinstance(repair, str):
+            yield Finding(level, words, repair.format(**first))
+        else:
+            yield Finding(level, words, repair=partial(repair, context, found))
 
 
 def stranded(context: Context) -> Iterator[Finding]:
-    """Jobs in processing/ that nobody runs."""
+    """Jobs in processing/ without a worker."""
     found = [*context.scan.of("stranded"), *context.scan.of("stranger", PROCESSING)]
     if not found:
         return
-    text = f"nobody runs {few([str(seen) for seen in found])}: who did was killed, or it was put there by hand"
+    text = (
+        f"no worker runs {few([str(seen) for seen in found])}: its worker was killed, or the file was put there by hand"
+    )
     if context.has_supervisor:
-        yield Finding(WARN, f"{text}; the supervisor looks there when it starts", RESTART)
+        cure = f"queuectl worker stop --wait, then: {START}"
+        yield Finding(WARN, f"{text}; the supervisor recovers it when it starts", cure)
     else:
         yield Finding(WARN, text, repair=partial(_recover, context))
 
@@ -44,63 +65,54 @@ def stranded(context: Context) -> Iterator[Finding]:
 def _recover(context: Context) -> str:
     from queuectl.supervisor.orphans import recover_now
 
-    mended, alive = [], []
+    recovered, alive = [], []
     for found in recover_now(context.spool):
         if found.result == RecoveryResult.ALIVE:
             alive.append(found.job_id)
         elif found.result != RecoveryResult.OWNED:
-            mended.append(f"{found.job_id} ({found.detail or found.result})")
+            recovered.append(f"{found.job_id} ({found.detail or found.result})")
     if alive:
-        raise Busy(f"the command of {few(alive)} still runs, without a worker; a supervisor ends it: {START}")
-    return f"recovered {few(mended)}"
+        raise Busy(f"the command of {few(alive)} is still running without a worker; a supervisor ends it: {START}")
+    return f"recovered {few(recovered)}"
 
 
 def strangers(context: Context) -> Iterator[Finding]:
-    """Files in the spool that are no jobs, or damaged ones."""
-    waiting = context.scan.of("stranger", PENDING)
-    if waiting:
-        text = f"{context.scan.described('stranger', PENDING)} cannot be run ({waiting[0].detail})"
-        cured = f"{text}; a supervisor sets it aside in spool/rejected"
-        yield Finding(WARN, cured, repair=partial(_examine, context, waiting))
-    ended = context.scan.of("stranger", DONE, DEAD)
-    if ended:
-        text = f"{context.scan.described('stranger', DONE, DEAD)} cannot be read as a job ({ended[0].detail})"
-        yield Finding(ERROR, f"{text}; it is set aside in spool/rejected", repair=partial(_set_aside, context, ended))
+    """Files in the spool that are not valid jobs, or damaged ones."""
+    text = "{} cannot be run ({detail}); a supervisor moves it to spool/rejected"
+    yield from _suspects(context, "stranger", WARN, text, _examine, PENDING)
+    text = "{} cannot be read as a job ({detail}); it will be moved to spool/rejected"
+    yield from _suspects(context, "stranger", ERROR, text, _reject, DONE, DEAD)
 
 
 def _examine(context: Context, found: Iterable[SuspectEntry]) -> str:
-    """Have each looked at as a supervisor would, which sets aside what is no job."""
-    said = []
+    """Examine each as a supervisor would, which rejects invalid files."""
+    done = []
     for seen in found:
         answer = context.spool.examine(seen.name)
         if not isinstance(answer, ClaimRefused):
-            said.append(f"{seen} is a job")
+            done.append(f"{seen} is a job")
         elif answer.reason == RefusalReason.REJECTED:
-            said.append(f"moved to spool/{answer.detail}")
+            done.append(f"moved to spool/{answer.detail}")
         else:
-            said.append(f"{seen}: {answer.detail or answer.reason}")
-    return few(said)
+            done.append(f"{seen}: {answer.detail or answer.reason}")
+    return few(done)
 
 
-def _set_aside(context: Context, found: Iterable[SuspectEntry]) -> str:
+def _reject(context: Context, found: Iterable[SuspectEntry]) -> str:
     kept = [f"rejected/{context.spool.reject(seen.directory, seen.name, seen.detail)}" for seen in found]
     return f"moved to spool/{few(kept)}"
 
 
 def unreadable(context: Context) -> Iterator[Finding]:
-    """Files that the disk, or the system, does not give."""
-    found = context.scan.of("unreadable")
-    if found:
-        text = f"{context.scan.described('unreadable')} cannot be read: {found[0].detail}"
-        yield Finding(ERROR, text, f"look for errors of the disk (dmesg), and try: cat {quoted(found[0].path)}")
+    """Files that cannot be read."""
+    cure = "look for disk errors (dmesg), and try: cat {path}"
+    yield from _suspects(context, "unreadable", ERROR, "{} cannot be read: {detail}", cure)
 
 
 def torn(context: Context) -> Iterator[Finding]:
-    """Jobs whose last entry a crash cut off; they read as before it."""
-    found = context.scan.of("torn", PENDING, DONE, DEAD)
-    if found:
-        text = f"a crash has cut off the last entry of {context.scan.described('torn', PENDING, DONE, DEAD)}; the rest is whole"
-        yield Finding(WARN, text, repair=partial(_copy, context, found))
+    """Jobs whose last entry a crash truncated; they are read without it."""
+    text = "a crash has truncated the last entry of {}; the rest is complete"
+    yield from _suspects(context, "torn", WARN, text, _copy, PENDING, DONE, DEAD)
 
 
 def _copy(context: Context, found: Iterable[SuspectEntry]) -> str:
@@ -110,44 +122,36 @@ def _copy(context: Context, found: Iterable[SuspectEntry]) -> str:
         if claim is None:
             continue
         with claim:
-            if claim.job.is_torn or _has_other_names(context, seen.path):
+            status = context.lstat(seen.path)
+            if claim.job.is_torn or (status is not None and status.st_nlink > 1):
                 claim.copy()
                 done.append(seen.job_id)
         context.spool.note_change(seen.job_id)
-    return f"wrote {few(done)} anew"
-
-
-def _has_other_names(context: Context, path: str) -> bool:
-    status = context.lstat(path)
-    return status is not None and status.st_nlink > 1
+    return f"rewrote {few(done)}"
 
 
 def unfiled(context: Context) -> Iterator[Finding]:
     """Jobs in pending/ that have ended."""
-    found = context.scan.of("unfiled")
-    if found:
-        text = f"{context.scan.described('unfiled')} has ended ({found[0].detail}) and was not moved out of pending/"
-        yield Finding(WARN, f"{text}; it is never run again", repair=partial(_take, context, found))
+    text = "{} has ended ({detail}) but was not moved out of pending/; it is never run again"
+    yield from _suspects(context, "unfiled", WARN, text, _take)
 
 
 def links(context: Context) -> Iterator[Finding]:
     """One file under two names, as a power cut can leave it."""
     found = context.scan.of("linked")
     if found:
-        pairs = [f"{seen} and spool/{seen.detail}" for seen in found]
-        yield Finding(WARN, f"one file has two names: {few(pairs)}", repair=partial(_take, context, found))
+        pairs = few([f"{seen} and spool/{seen.detail}" for seen in found])
+        yield Finding(WARN, f"one file has two names: {pairs}", repair=partial(_take, context, found))
 
 
 def shared(context: Context) -> Iterator[Finding]:
     """Jobs whose file has another name, in a copy made of links or by hand."""
-    found = context.scan.of("shared")
-    if found:
-        text = f"{context.scan.described('shared')} has another name elsewhere (a hard link), which changes with it"
-        yield Finding(WARN, f"{text}; the job gets a file of its own", repair=partial(_copy, context, found))
+    text = "{} has another name elsewhere (a hard link), so another program may change it; the job gets its own file"
+    yield from _suspects(context, "shared", WARN, text, _copy)
 
 
 def _take(context: Context, found: Iterable[SuspectEntry]) -> str:
-    """Lock each; to be locked is what makes the spool tidy it."""
+    """Lock each job; the spool then moves it to its directory."""
     moved = []
     for seen in found:
         claim = context.spool.take_in(seen.directory, seen.job_id)
@@ -164,12 +168,12 @@ def duplicates(context: Context) -> Iterator[Finding]:
     if not found:
         return
     pairs = [f"{seen.job_id} in {seen.directory}/ and {seen.detail}/" for seen in found]
-    text = f"one id stands for two jobs: {few(pairs)}; the second is never shown"
+    text = f"two jobs have the same id: {few(pairs)}; the second is never shown"
     yield Finding(ERROR, text, repair=partial(_part, context, found))
 
 
 def _part(context: Context, found: Iterable[SuspectEntry]) -> str:
-    """Give each of two jobs of one id what is its own, as FORMAT.md says: what waits gives way to what ran."""
+    """Reject or rename one of two jobs of one id as FORMAT.md says: the job that has run keeps the id."""
     said = []
     for seen in found:
         if seen.directory == PENDING:
@@ -184,24 +188,21 @@ def _part(context: Context, found: Iterable[SuspectEntry]) -> str:
 def _keep_done(context: Context, job_id: str) -> str:
     claim = context.spool.take_in(DEAD, job_id)
     if claim is None:
-        raise Busy(f"spool/dead/{job_id}{SUFFIX} is in somebody's hand", "try again")
+        raise Busy(f"spool/dead/{job_id}{SUFFIX} is in use by another process", "try again")
     with claim:
         reason = f"duplicate-of {job_id}: a job of this id is in done/"
         return f"moved to spool/rejected/{context.spool.reject(DEAD, job_id + SUFFIX, reason)}"
 
 
 def ignored(context: Context) -> Iterator[Finding]:
-    """Names in pending/ that are passed over."""
+    """Files in pending/ whose names are ignored."""
     found = context.scan.of("ignored")
     if found:
-        text = f"{context.scan.described('ignored')} {_age(context, found)}: only names that end in {SUFFIX} are jobs"
-        path = context.layout.directory(PENDING)
-        yield Finding(WARN, text, f"cd {quoted(path)}; rename to NAME{SUFFIX} what is a job, delete the rest")
-
-
-def _age(context: Context, found: Iterable[SuspectEntry]) -> str:
-    oldest = min((status.st_mtime for seen in found if (status := context.lstat(seen.path))), default=context.now)
-    return f"was left there {spell_duration(context.now - oldest)} ago and is not looked at"
+        oldest = min((status.st_mtime for seen in found if (status := context.lstat(seen.path))), default=context.now)
+        age = spell_duration(context.now - oldest)
+        text = f"{context.scan.described('ignored')} is ignored, for {age}: only names that end in {SUFFIX} are jobs"
+        cure = f"cd {quoted(context.layout.directory(PENDING))}; rename jobs to NAME{SUFFIX}, delete the rest"
+        yield Finding(WARN, text, cure)
 
 
 def far(context: Context) -> Iterator[Finding]:
@@ -218,7 +219,5 @@ def fields(context: Context) -> Iterator[Finding]:
     first = context.scan.first_misspelt
     if first is not None:
         job_id, field, meant = first
-        text = (
-            f"{plural(context.scan.misspelt, 'job')} with a misspelt field: {job_id}: {describe_misspelt(field, meant)}"
-        )
+        text = f"{plural(context.scan.misspelt, 'job')} with a field that looks misspelt: {job_id}: {describe_misspelt(field, meant)}"
         yield Finding(WARN if context.scan.misspelt_to_run else INFO, text, f"queuectl show {job_id}")

@@ -1,4 +1,4 @@
-"""check_machine: the disk, the clock and the limits that the queue has to live with."""
+"""check_machine: the disk, the clock, the limits of the system, and the settings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import queuectl
 from queuectl.clock import spell
+from queuectl.config import config_file
+from queuectl.config.settings import ALIASES, SETTINGS
 from queuectl.disk_space import LOW_SHARE
 from queuectl.doctor.result import ERROR, WARN, Finding, few, quoted
+from queuectl.errors import QueueError
 from queuectl.health import MORE_FILES
 from queuectl.spool import outputs
 from queuectl.spool.context import BALLAST_BYTES
@@ -20,7 +23,7 @@ from queuectl.units import plural, spell_duration, spell_size
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
 LOW_INODES_SHARE = 0.01
 LOW_INODES = 1000
@@ -30,7 +33,7 @@ SMALLEST_JUMP_S = 60.0
 
 
 def disk(context: Context) -> Iterator[Finding]:
-    """Whether there is room."""
+    """A disk that is full, nearly full or read-only."""
     space = os.statvfs(context.layout.home)
     free, total = space.f_bavail * space.f_frsize, space.f_blocks * space.f_frsize
     floor = least_free(context.settings, total)
@@ -52,22 +55,22 @@ def _full(context: Context, level: str, text: str, total_bytes: int) -> Finding:
 
 
 def inodes(context: Context) -> Iterator[Finding]:
-    """Whether the disk takes more files."""
+    """A disk without free inodes."""
     space = os.statvfs(context.layout.home)
     if space.f_files and space.f_favail < max(LOW_INODES, LOW_INODES_SHARE * space.f_files):
         level = ERROR if space.f_favail < LOW_INODES // 10 else WARN
-        text = f"the disk of {context.layout.home} takes only {space.f_favail:,} more files; each job and each output is one"
+        text = f"the disk of {context.layout.home} has only {space.f_favail:,} free inodes; each job and each output needs one"
         yield Finding(level, text, MORE_FILES)
 
 
 def ballast(context: Context) -> Iterator[Finding]:
-    """The space that is kept for verdicts on a full disk."""
+    """The space that is reserved for the results of jobs on a full disk."""
     status = context.lstat(context.layout.ballast)
     reserved = None if status is None else status.st_blocks * 512
     if context.supervisor is None or (reserved is not None and reserved >= BALLAST_BYTES):
         return
     size = "is missing" if reserved is None else f"holds {spell_size(reserved)}, not {spell_size(BALLAST_BYTES)}"
-    text = f"{context.layout.ballast} {size}: on a full disk the verdicts of running jobs would find no room"
+    text = f"{context.layout.ballast} {size}: on a full disk the results of running jobs could not be recorded"
     yield Finding(WARN, text, repair=partial(_keep_ballast, context))
 
 
@@ -79,14 +82,14 @@ def _keep_ballast(context: Context) -> str:
 
 
 def clock(context: Context) -> Iterator[Finding]:
-    """Whether the time is right, as far as files can tell."""
+    """A clock that is wrong, judged by the times of files."""
     scan = context.scan
     if scan.ahead:
         text = (
-            f"{plural(scan.ahead, 'job file')} will be written in the future, up to {spell_duration(scan.ahead_s)}"
+            f"{plural(scan.ahead, 'job file')} with a time in the future, up to {spell_duration(scan.ahead_s)}"
             f" from now ({spell(context.now)[:19]}Z): the clock was set back, or was wrong"
         )
-        yield Finding(WARN, text, "timedatectl status; if the time is right now, nothing: jobs run all the same")
+        yield Finding(WARN, text, "timedatectl status; if the time is correct now, do nothing: jobs run anyway")
     installed = os.stat(queuectl.__file__).st_mtime
     if context.now < installed - SMALLEST_JUMP_S:
         text = f"it is {spell(context.now)[:19]}Z by the clock, {spell_duration(installed - context.now)} before QueueCTL was"
@@ -94,19 +97,21 @@ def clock(context: Context) -> Iterator[Finding]:
 
 
 def limits(_context: Context) -> Iterator[Finding]:
-    """How many files a process may have open."""
+    """A low limit of open files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < FEW_FILES:
-        text = f"a process may have {soft} files open (ulimit -n): many workers, or many jobs at once, need more"
+        text = f"a process may have {soft} open files (ulimit -n): many workers, or many jobs at a time, need more"
         enough = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
         raise_it = (
-            f"ulimit -n {enough}" if enough > soft else "have root raise it: limits.conf, or LimitNOFILE= of a service"
+            f"ulimit -n {enough}"
+            if enough > soft
+            else "as root, raise it in limits.conf, or with LimitNOFILE= of a service"
         )
-        yield Finding(WARN, text, f"{raise_it}; then start the workers again")
+        yield Finding(WARN, text, f"{raise_it}; then restart the workers")
 
 
 def logs(context: Context) -> Iterator[Finding]:
-    """Logs that have grown past what rotation lets them."""
+    """Logs that are larger than the limit of rotation."""
     sizes = {
         name: status.st_size
         for name in context.names("logs")
@@ -115,5 +120,34 @@ def logs(context: Context) -> Iterator[Finding]:
     huge = [f"{name} ({spell_size(size)})" for name, size in sizes.items() if size > LOG_BYTES]
     if huge:
         paths = " ".join(quoted(f"{context.layout.logs}/{n}") for n, size in sizes.items() if size > LOG_BYTES)
-        text = f"logs/ is larger than rotation keeps it: {few(huge)}"
-        yield Finding(WARN, text, f"see what repeats at its end; then: truncate -s 0 {paths}")
+        text = f"logs/ contains files larger than the limit of rotation: {few(huge)}"
+        yield Finding(WARN, text, f"see which message repeats at the end; then: truncate -s 0 {paths}")
+
+
+def configuration(context: Context) -> Iterator[Finding]:
+    """A config.yaml that is invalid or cannot be read."""
+    try:
+        config_file.load(context.layout.home, {})
+    except QueueError as error:
+        running = "; the supervisor continues with the last valid settings" if context.supervisor is not None else ""
+        hint = f" ({error.hint})" if error.hint else ""
+        cure = f"$EDITOR {quoted(f'{context.layout.home}/{config_file.FILE}')}; then: queuectl config check"
+        yield Finding(ERROR, f"{error}{hint}{running}", cure)
+
+
+def environment(context: Context) -> Iterator[Finding]:
+    """Variables that override settings and are invalid or misspelt."""
+    from difflib import get_close_matches
+
+    known = {setting.variable: setting for setting in SETTINGS}
+    known |= {f"QUEUECTL_{alias.upper()}": known[f"QUEUECTL_{name.upper()}"] for alias, name in ALIASES.items()}
+    for name in sorted(context.environ):
+        if not name.startswith("QUEUECTL_") or not context.environ[name]:
+            continue
+        if name in known:
+            try:
+                known[name].parse(context.environ[name])
+            except ValueError as error:
+                yield Finding(ERROR, f"{name} {error}", f"unset {name}, where it is set")
+        elif (near := get_close_matches(name, [*known, "QUEUECTL_HOME"], 1, 0.85)) and near[0] != name:
+            yield Finding(WARN, f"{name} in the environment is not a setting; did you mean {near[0]}?", f"unset {name}")

@@ -1,4 +1,4 @@
-"""check_supervisor: whether somebody runs the jobs, and is who he should be."""
+"""check_supervisor: the supervisor and its workers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from queuectl.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
 
 def supervisor(context: Context) -> Iterator[Finding]:
-    """Whether it answers, and is well."""
+    """A supervisor that does not answer or does not work normally."""
     running = context.supervisor
     if running is not None:
         pid = running["pid"]
@@ -26,7 +26,7 @@ def supervisor(context: Context) -> Iterator[Finding]:
             yield Finding(ERROR, text, "queuectl worker logs; it continues when the cause is removed")
         if running["draining"]:
             yield Finding(
-                INFO, f"the supervisor (pid {pid}) drains: no new job is started", f"when it has gone: {START}"
+                INFO, f"the supervisor (pid {pid}) is draining: it starts no new job", f"when it has ended: {START}"
             )
         return
     if context.holder is None:
@@ -41,12 +41,14 @@ def supervisor(context: Context) -> Iterator[Finding]:
         text = f"the supervisor (pid {pid}) does not answer"
         yield Finding(ERROR, text, f"queuectl worker logs; if it still does not answer: kill {pid}, then: {START}")
     else:
-        text = f"process {pid} holds run/supervisor.lock and listens on no socket: no other supervisor can start"
-        yield Finding(ERROR, text, f"see what it is: ps -fp {pid}; then: kill {pid}")
+        text = (
+            f"process {pid} holds run/supervisor.lock but does not listen on its socket: no other supervisor can start"
+        )
+        yield Finding(ERROR, text, f"find out what it is: ps -fp {pid}; then: kill {pid}")
 
 
 def version(context: Context) -> Iterator[Finding]:
-    """Whether the supervisor has the installed version."""
+    """A supervisor of another version."""
     running = context.supervisor
     if running is not None and running["version"] != __version__:
         text = f"the supervisor (pid {running['pid']}) is version {running['version']}; installed is {__version__}"
@@ -54,18 +56,18 @@ def version(context: Context) -> Iterator[Finding]:
 
 
 def events(context: Context) -> Iterator[Finding]:
-    """Whether the supervisor is told of changed files, or has to look for them."""
+    """A supervisor that has to scan for changed files."""
     why = context.supervisor.get("polling") if context.supervisor is not None else None
     if why is None:
         return
     every = spell_duration(context.settings.poll_interval)
-    text = f"the system does not report changed files: {why}; the supervisor looks for them every {every}"
+    text = f"the system does not report changed files: {why}; the supervisor scans for them every {every}"
     limit = next((word for word in why.split() if word.startswith("fs.inotify.")), None)
     if limit is None:
-        yield Finding(INFO, text, "dropped files start a little later; for a shorter time: poll_interval")
+        yield Finding(INFO, text, "dropped files start after up to one interval; to shorten it: poll_interval")
         return
     now = _number_in(f"/proc/sys/{limit.replace('.', '/')}")
-    hint = f"as root: sysctl {limit}={max(1024, 4 * (now or 0))}, and the same line in /etc/sysctl.d/"
+    hint = f"as root: sysctl {limit}={max(1024, 4 * (now or 0))}, and put the same line into /etc/sysctl.d/"
     yield Finding(WARN, text, hint)
 
 
@@ -78,29 +80,29 @@ def _number_in(path: str) -> int | None:
 
 
 def workers(context: Context) -> Iterator[Finding]:
-    """Whether there is somebody to run what is due."""
+    """Due jobs without workers."""
     running = context.supervisor
     lost = [worker["name"] for worker in running["workers"] if worker["state"] == "backoff"] if running else []
     if lost:
-        yield Finding(WARN, f"{few(lost)} died and is started again later", f"queuectl worker logs {lost[0]}")
+        yield Finding(WARN, f"{few(lost)} died and will be restarted later", f"queuectl worker logs {lost[0]}")
     due = context.scan.due
     if not due or context.holder is not None or (running and (running["workers"] or running["draining"])):
         return
-    who = "the supervisor has no workers" if running else "no supervisor runs"
+    who = "the supervisor has no workers" if running else "no supervisor is running"
     yield Finding(WARN, f"{plural(due, 'job')} can run now, but {who}", START)
 
 
 def traces(context: Context) -> Iterator[Finding]:
-    """What a supervisor that was killed has left in run/."""
+    """Files in run/ of a supervisor that was killed."""
     from queuectl.supervisor.supervisor_lock import RUN_FILES, noted_pid
 
     left = [f"run/{name}" for name in RUN_FILES if context.lstat(f"{context.layout.run}/{name}") is not None]
     if left and not context.has_supervisor:
         if "run/supervisor.json" in left and noted_pid(context.layout) is None:
-            text = f"{few(left)} came with a copy: the supervisor of another home made them"
+            text = f"{few(left)} was copied with the home: the supervisor of another home created it"
             yield Finding(INFO, text, repair=partial(_tidy, context))
             return
-        text = f"the last supervisor was killed and has left {few(left)}"
+        text = f"the last supervisor was killed and left {few(left)}"
         yield Finding(WARN, text, repair=partial(_tidy, context))
 
 

@@ -1,7 +1,7 @@
-"""check_temp_files: what processes that died, and deletions by hand, have left lying about.
+"""check_temp_files: files that killed processes, and deletions by hand, have left.
 
-Guarantees: only what this program makes for itself and never reads again is removed: files in tmp/ that nobody holds,
-            half-written copies, notes about files that have gone. What a job wrote is kept, only moved aside.
+Guarantees: removes only files of this program that it never reads again: unlocked files in tmp/, unfinished copies, and
+            reasons of rejected files that no longer exist. What a job wrote is moved, never removed.
 Source:     spool/FORMAT.md § Replacing ("Neither is ever read"), § Rejected files.
 """
 
@@ -24,27 +24,25 @@ from queuectl.units import plural, spell_size
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
 ABANDONED_S = 3600.0
 ORPHANS = "_orphans"  # no id, and no name of an output
 
 
 def temp_files(context: Context) -> Iterator[Finding]:
-    """Files that were being written when their writer died."""
+    """Unfinished files of processes that were killed."""
     old = [path for path in sorted(left(context.layout, context.files)) if _is_abandoned(context, path)]
     if old:
         size = sum(status.st_size for path in old if (status := context.lstat(path)))
-        text = (
-            f"{plural(len(old), 'file')} ({spell_size(size)}) that somebody began over an hour ago and never finished"
-        )
+        text = f"{plural(len(old), 'file')} ({spell_size(size)}) that were started over an hour ago and never finished"
         yield Finding(
             WARN, f"{text}: {few([context.within(p) for p in old])}", repair=partial(_remove_abandoned, context, old)
         )
 
 
 def _is_abandoned(context: Context, path: str) -> bool:
-    """Tell whether it is a file, untouched for an hour, that nobody has locked or open for writing."""
+    """Tell whether it is a file, unchanged for an hour, that no process has locked or open for writing."""
     status = context.lstat(path)
     if status is None or not stat.S_ISREG(status.st_mode) or context.age_s(status) < ABANDONED_S:
         return False
@@ -68,13 +66,13 @@ def _remove_abandoned(context: Context, paths: Sequence[str]) -> str:
 
 
 def outputs(context: Context) -> Iterator[Finding]:
-    """What jobs wrote that are not there any more."""
-    yield from _orphans(context, "output", "the output of jobs that are gone")
+    """Output of jobs that no longer exist."""
+    yield from _orphans(context, "output", "the output of jobs that no longer exist")
 
 
 def inputs(context: Context) -> Iterator[Finding]:
-    """What jobs were to read that are not there any more."""
-    yield from _orphans(context, "input", "the input of jobs that are gone")
+    """Input of jobs that no longer exist."""
+    yield from _orphans(context, "input", "the input of jobs that no longer exist")
 
 
 def _orphans(context: Context, folder: str, what: str) -> Iterator[Finding]:
@@ -83,22 +81,22 @@ def _orphans(context: Context, folder: str, what: str) -> Iterator[Finding]:
         return
     paths = [f"{context.layout.home}/{folder}/{name}" for name in found]
     size = sum(status.st_size for path in paths if (status := context.lstat(path)))
-    text = f"{folder}/ holds {what}: {few([shown(name) for name in found])}, {spell_size(size)}; it moves to"
-    yield Finding(WARN, f"{text} {folder}/{ORPHANS}/", repair=partial(_move_aside, context, folder, found))
+    text = f"{folder}/ contains {what}: {few([shown(name) for name in found])}, {spell_size(size)}; it moves to"
+    yield Finding(WARN, f"{text} {folder}/{ORPHANS}/", repair=partial(_move, context, folder, found))
 
 
 def _is_orphan(context: Context, folder: str, name: str) -> bool:
-    """Tell whether it belongs to a job that is in no directory, and nobody has written to it for a day or runs."""
+    """Tell whether its job is in no directory and not running, and it has not changed for a day."""
     run = run_of(name) if folder == "output" else (name, 0) if is_id(name) else None
     if run is None or context.spool.find(run[0]) is not None:
         return False
     status = context.lstat(f"{context.layout.home}/{folder}/{name}")
     if status is None or context.age_s(status) <= ORPHAN_S:
         return False
-    return not (run[1] and context.spool.run_is_locked(*run))  # its job was taken away while it runs
+    return not (run[1] and context.spool.run_is_locked(*run))  # its job was removed while it runs
 
 
-def _move_aside(context: Context, folder: str, names: Sequence[str]) -> str:
+def _move(context: Context, folder: str, names: Sequence[str]) -> str:
     target = f"{context.layout.home}/{folder}/{ORPHANS}"
     if context.lstat(target) is None:
         make_directory(target)
@@ -115,13 +113,13 @@ def _move_aside(context: Context, folder: str, names: Sequence[str]) -> str:
 
 
 def rejected(context: Context) -> Iterator[Finding]:
-    """Files that were set aside, which somebody meant to be jobs."""
+    """Files that were rejected."""
     found = rejected_files(context.names("spool/rejected"))
     if found:
-        first = _reason(context, found[0]) or "no reason was noted"
-        count = "1 file is" if len(found) == 1 else f"{len(found):,} files are"
-        text = f"{count} set aside as no job: {few([shown(name) for name in found])} ({first})"
-        cure = "repair it and move it to pending/, or delete it and its .reason file"
+        first = _reason(context, found[0]) or "no reason was recorded"
+        count = "1 file was" if len(found) == 1 else f"{len(found):,} files were"
+        text = f"{count} rejected as invalid: {few([shown(name) for name in found])} ({first})"
+        cure = "then correct the file and move it to pending/, or delete it and its .reason file"
         yield Finding(WARN, text, f"less {quoted(f'{context.layout.rejected}/{found[0]}{REASON}')}; {cure}")
 
 
@@ -134,12 +132,14 @@ def _reason(context: Context, name: str) -> str:
 
 
 def reasons(context: Context) -> Iterator[Finding]:
-    """Notes about files that were taken out of rejected/."""
+    """Reasons of files that were removed from rejected/."""
     names = context.names("spool/rejected")
     notes = set(names).difference(rejected_files(names))
     alone = sorted(name for name in notes if name.removesuffix(REASON) not in names)
     if alone:
-        text = f"{plural(len(alone), 'note')} in spool/rejected about what is not there any more: {few(alone)}"
+        text = (
+            f"{plural(len(alone), 'reason file')} in spool/rejected whose rejected file no longer exists: {few(alone)}"
+        )
         yield Finding(INFO, text, repair=partial(_remove_reasons, context, alone))
 
 
@@ -147,4 +147,4 @@ def _remove_reasons(context: Context, names: Sequence[str]) -> str:
     for name in names:
         if context.lstat(f"{context.layout.rejected}/{name.removesuffix(REASON)}") is None:
             context.files.unlink(f"{context.layout.rejected}/{name}")
-    return f"removed {plural(len(names), 'note')}"
+    return f"removed {plural(len(names), 'reason file')}"

@@ -1,16 +1,14 @@
-"""checks: every check in the order in which it is made, and mending what they find.
+"""checks: the table of all checks, and the repair of what they find.
 
-Guarantees: a check that cannot be made is an error of its own and keeps the others from nothing. The order is that in
-            which mending makes sense: who may write where, then what lies there, then what is derived from it.
+Guarantees: a check that fails is an error finding of its own and does not stop the others. The order is that in which
+            repairs make sense: modes and directories, then the files in them, then what is derived from the files.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.doctor import (
-    check_attributes,
-    check_configuration,
     check_directories,
     check_index,
     check_jobs,
@@ -24,49 +22,46 @@ from queuectl.errors import QueueError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from queuectl.doctor.context import Context
+    from queuectl.doctor.scan import Context
 
     CheckFunction = Callable[[Context], Iterator[Finding]]
 
-NO_HOME = "there is no {} yet; it is made with the first job"
+NO_HOME = "there is no {} yet; it is created with the first job"
 
 
-class Check:
-    """One row of the table; `about` says what is so when nothing is found."""
+class Check(NamedTuple):
+    """One row of the table; `about` is true when nothing is found."""
 
-    __slots__ = ("about", "function", "name")
-
-    def __init__(self, name: str, about: str, function: CheckFunction) -> None:
-        self.name = name
-        self.about = about
-        self.function = function
+    name: str
+    about: str
+    function: CheckFunction
 
 
 CHECKS = (
-    Check("modes", "nobody else can write here, or look into the home", check_directories.modes),
-    Check("folders", "every directory is there and is one", check_directories.folders),
+    Check("modes", "no other user can write to or read the home", check_directories.modes),
+    Check("folders", "every directory exists", check_directories.folders),
     Check("owners", "all files and directories belong to you", check_directories.owners),
-    Check("attributes", "no file or directory is immutable (chattr +i or +a)", check_attributes.kept),
+    Check("attributes", "no file or directory is immutable (chattr +i or +a)", check_directories.kept),
     Check("file-system", "the file system of the home is supported", check_directories.file_system),
     Check("strangers", "the home contains no foreign files", check_directories.strangers),
     Check("disk", "the disk has free space", check_machine.disk),
-    Check("inodes", "the disk takes more files", check_machine.inodes),
-    Check("ballast", "space is reserved for verdicts on a full disk", check_machine.ballast),
+    Check("inodes", "the disk has free inodes", check_machine.inodes),
+    Check("ballast", "space is reserved for the results of running jobs on a full disk", check_machine.ballast),
     Check("clock", "no file has a time in the future", check_machine.clock),
     Check("limits", "a process may open enough files", check_machine.limits),
-    Check("logs", "logs are as small as rotation keeps them", check_machine.logs),
-    Check("configuration", "config.yaml is valid", check_configuration.file),
-    Check("environment", "the variables that override it are valid", check_configuration.environment),
+    Check("logs", "log rotation works", check_machine.logs),
+    Check("configuration", "config.yaml is valid", check_machine.configuration),
+    Check("environment", "the variables that override it are valid", check_machine.environment),
     Check("supervisor", "the supervisor, if one runs, answers and works normally", check_supervisor.supervisor),
     Check("version", "the supervisor has the installed version", check_supervisor.version),
     Check("events", "the system reports changed files to the supervisor", check_supervisor.events),
     Check("traces", "no killed supervisor has left files", check_supervisor.traces),
     Check("stranded", "every job in processing/ has a worker", check_jobs.stranded),
-    Check("no-jobs", "every file in the spool is a job", check_jobs.strangers),
+    Check("no-jobs", "every file in the spool is a valid job", check_jobs.strangers),
     Check("unreadable", "every job file can be read", check_jobs.unreadable),
-    Check("torn", "every job file is whole", check_jobs.torn),
+    Check("torn", "every job file is complete", check_jobs.torn),
     Check("unfiled", "every ended job is in done/ or dead/", check_jobs.unfiled),
-    Check("links", "every job has one name", check_jobs.links),
+    Check("links", "every job file has one name", check_jobs.links),
     Check("shared", "no job file has a hard link elsewhere", check_jobs.shared),
     Check("duplicates", "every id belongs to one job", check_jobs.duplicates),
     Check("ignored", "no file in pending/ is ignored because of its name", check_jobs.ignored),
@@ -82,19 +77,12 @@ CHECKS = (
 )
 
 
-class Repair:
-    """What became of a finding that could be mended.
+class Repair(NamedTuple):
+    """The result of a repair; `text` is what was done, or why it could not be done."""
 
-    Attributes:
-        text: what was done, or why it could not be.
-    """
-
-    __slots__ = ("check", "is_done", "text")
-
-    def __init__(self, check: str, text: str, *, is_done: bool) -> None:
-        self.check = check
-        self.text = text
-        self.is_done = is_done
+    check: str
+    text: str
+    is_done: bool
 
     def as_dict(self) -> dict[str, object]:
         """Return what JSON has."""
@@ -102,7 +90,7 @@ class Repair:
 
 
 def examine(context: Context) -> list[Finding]:
-    """Make every check; the worst findings come last. Of a home that does not exist there is one thing to say."""
+    """Make every check; the worst findings come last. A home that does not exist is one finding."""
     if not context.find():
         found = Finding(INFO, NO_HOME.format(context.layout.home), "queuectl enqueue --command 'echo hello'")
         found.check = "folders"
@@ -113,7 +101,7 @@ def examine(context: Context) -> list[Finding]:
 
 
 def repair_all(context: Context) -> list[Repair]:
-    """Mend what can be mended, check by check; each sees what those before it have mended."""
+    """Repair what can be repaired, check by check; each check sees the repairs of those before it."""
     return [done for check in CHECKS for finding in _run(check, context) for done in _repaired(finding, context)]
 
 
@@ -134,7 +122,7 @@ def _run(check: Check, context: Context) -> Iterator[Finding]:
             yield finding
     except (QueueError, OSError) as error:
         reason = _in_words(error)
-        found = Finding(ERROR, f"it cannot be told whether {check.about}: {reason}", "look at what the message names")
+        found = Finding(ERROR, f"could not check that {check.about}: {reason}", "check the file that the message names")
         found.check, found.reason = check.name, reason
         yield found
 

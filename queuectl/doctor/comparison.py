@@ -30,11 +30,11 @@ PATIENCE_S = 30.0
 
 
 class Comparison:
-    """The index beside the job files.
+    """The index, compared with the job files.
 
     Attributes:
         trouble: why it cannot be read.
-        reader: where it can, and says that it is up to date.
+        reader: if it can be read and is up to date.
     """
 
     def __init__(self, home: ExaminedHome) -> None:
@@ -66,7 +66,7 @@ class Comparison:
         return is_current(self._home.spool, reader)
 
     def catch_up(self) -> bool:
-        """Have the supervisor write what it knows; False when it does not answer, or is still catching up."""
+        """Have the supervisor update the index; False when it does not answer, or has not finished."""
         from queuectl import control_client
 
         if self._home.supervisor is None:
@@ -78,7 +78,7 @@ class Comparison:
         return not answer.get("syncing") and not answer.get("degraded")
 
     def compare_job(self, job: Job) -> None:
-        """Compare a job with its row; what differs is looked at again by `differences`."""
+        """Compare a job with its row; `differences` reads those that differ again."""
         from queuectl.index.database import IndexUnavailable
         from queuectl.index.rebuild import agrees
 
@@ -93,7 +93,7 @@ class Comparison:
             self._suspects[job.id] = None
 
     def differences(self) -> list[Difference]:
-        """Return the rows that are wrong, beyond doubt."""
+        """Return the rows that are certainly wrong."""
         from queuectl.index.rebuild import compare, mark
 
         if self.reader is None:
@@ -120,5 +120,5 @@ class Comparison:
                 yield row[0]
 
     def _is_running(self, job_id: str) -> bool:
-        """Tell whether a worker has it, who says that a short run has begun only when it has ended."""
+        """Tell whether a worker has it: the start of a short run is reported with its end."""
         return self._home.supervisor is not None and self._home.spool.find(job_id) == PROCESSING

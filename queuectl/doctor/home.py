@@ -1,7 +1,7 @@
 """home: the home that is examined, and its supervisor.
 
-Guarantees: looking changes nothing; what is gathered is gathered once, until `refresh`.
-Fails with: NotAllowed for a home that is somebody else's, or no directory; InvalidData for one of a later format.
+Guarantees: changes nothing; everything is read once, until `refresh`.
+Fails with: NotAllowed for a home of another user, or that is not a directory; InvalidData for one of a later format.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ GET_FLAGS = 2 << 30 | struct.calcsize("l") << 16 | ord("f") << 8 | 1
 IMMUTABLE, APPEND_ONLY = 0x10, 0x20
 UNKNOWN = (errno.ENOTTY, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # file systems without, and other systems
 ANSWER_S = 10.0
-SETTLE_S = 3.0  # a supervisor that has just taken its lock listens by then, and one that leaves has left
+SETTLE_S = 3.0  # by then a new supervisor listens, and an old one has ended
 LOOK_AGAIN_S = 0.1
-ASTRAY = (errno.ENOTDIR, errno.ELOOP)  # a name that leads nowhere: another check says so
-ANOTHER = "move it away, or name another place: --home DIR"
+ASTRAY = (errno.ENOTDIR, errno.ELOOP)  # a name that leads nowhere: another check reports it
+ANOTHER = "move it away, or choose another directory: --home DIR"
 
 
 class ExaminedHome:
@@ -57,7 +57,7 @@ class ExaminedHome:
         self.refresh()
 
     def refresh(self) -> None:
-        """Forget what was seen: something was changed."""
+        """Forget what was read, after a repair."""
         self.now = self.spool.clock.now()
         self._supervisor: dict[str, Any] | None = None
         self._holder: int | None = None
@@ -69,8 +69,8 @@ class ExaminedHome:
         """Tell whether there is such a home.
 
         Raises:
-            NotAllowed: it is not a directory, or somebody else's, and only its owner may look into it.
-            InvalidData: it is of a later format.
+            NotAllowed: it is not a directory, or belongs to another user.
+            InvalidData: it has a later format.
         """
         path = self.layout.home
         try:
@@ -78,10 +78,10 @@ class ExaminedHome:
         except FileNotFoundError:
             return False
         except NotADirectoryError:
-            raise NotAllowed(f"{path} lies in what is not a directory", ANOTHER) from None
+            raise NotAllowed(f"{path} has a parent that is not a directory", ANOTHER) from None
         except PermissionError:
             raise NotAllowed(
-                f"you may not look into {os.path.dirname(path)}", "ask as the owner of the queue"
+                f"you may not read {os.path.dirname(path)}", "run this as the owner of the queue"
             ) from None
         if not stat.S_ISDIR(status.st_mode):
             raise NotAllowed(f"{path} is not a directory", ANOTHER)
@@ -89,7 +89,7 @@ class ExaminedHome:
             owner = _name_of(status.st_uid)
             raise NotAllowed(
                 f"{path} belongs to user {owner}, not to you",
-                f"ask as its owner: sudo -u {owner} queuectl doctor --home {shlex.quote(path)}",
+                f"run this as its owner: sudo -u {owner} queuectl doctor --home {shlex.quote(path)}",
             )
         if not self.is_closed:
             refuse_newer(path)
@@ -97,7 +97,7 @@ class ExaminedHome:
 
     @property
     def is_closed(self) -> bool:
-        """Its own owner may not look into it."""
+        """Its mode denies access to its owner."""
         return not os.access(self.layout.home, os.R_OK | os.X_OK)
 
     def folders(self) -> Iterator[str]:
@@ -141,7 +141,7 @@ class ExaminedHome:
 
     @property
     def supervisor(self) -> dict[str, Any] | None:
-        """What the supervisor says of itself; None when none answers."""
+        """The status that the supervisor reports; None when none answers."""
         self._ask()
         return self._supervisor
 
@@ -153,13 +153,13 @@ class ExaminedHome:
 
     @property
     def is_silent(self) -> bool:
-        """That process listens, and does not answer."""
+        """That process listens but does not answer."""
         self._ask()
         return self._is_silent
 
     @property
     def has_supervisor(self) -> bool:
-        """Somebody owns this home, whether he answers or not."""
+        """A process holds the lock of the supervisor, whether it answers or not."""
         return self.supervisor is not None or self.holder is not None
 
     def _ask(self) -> None:
@@ -185,7 +185,7 @@ class ExaminedHome:
         self._holder = None if self._supervisor is not None else supervisor_lock.holder_of(self.layout)
 
     def wait(self) -> None:
-        """Let what is on its way arrive."""
+        """Wait for changes that are in progress."""
         time.sleep(LOOK_AGAIN_S)
 
 

@@ -1,6 +1,6 @@
-"""result: what a check has found, how bad it is, and what helps.
+"""result: the findings of checks.
 
-Guarantees: a finding that `doctor --fix` can mend carries the function that does it; every other says what to do.
+Guarantees: a finding that `doctor --fix` can repair has the function for it; every other one says what to do.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ SHOWN = 3
 
 
 class Finding:
-    """One thing that is not as it should be.
+    """One problem.
 
     Args:
-        level: info: worth knowing; warn: wrong, but jobs run; error: jobs cannot come in, run or be read, or others
+        level: info: no harm; warn: wrong, but jobs run; error: jobs cannot be enqueued, run or read, or other users
             could run commands.
-        text: what is wrong and where, with the figures.
+        text: what is wrong and where, with figures.
         cure: what to type or to do.
-        repair: puts it right, and returns what was done; raises OSError or QueueError when it cannot be done now.
+        repair: repairs it and returns what was done; raises OSError or QueueError if that is not possible now.
 
     Attributes:
         check: the name of the check that found it.
-        reason: why the check could not be made, if that is what there is to tell.
+        reason: why the check could not be made; empty if it was made.
     """
 
     __slots__ = ("check", "cure", "level", "reason", "repair", "text")

@@ -1,7 +1,7 @@
 """scan: reads every job file once, and each suspect file a second time.
 
-Guarantees: changes nothing. What is reported lay there, unchanged and in nobody's hand, at two moments: a job on its way
-            has another ctime, or is locked, so that a queue at work raises no alarm. Memory is bounded.
+Guarantees: changes nothing. A suspect file is reported only if it was the same and unlocked at two moments: a job that a
+            working queue moves has another ctime, or is locked. Memory is bounded.
 Cost:       some 100 µs a job.
 Source:     spool/FORMAT.md § Recovery, § Two names, § Foreign files.
 """
@@ -11,7 +11,8 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING
 
-from queuectl.doctor.home import is_kept
+from queuectl.doctor.comparison import Comparison
+from queuectl.doctor.home import ExaminedHome, is_kept
 from queuectl.doctor.result import few
 from queuectl.errors import InvalidData
 from queuectl.job.fields import misspelt
@@ -23,9 +24,6 @@ from queuectl.spool.reading import read_record, wrong_with_inode
 
 if TYPE_CHECKING:
     import os
-
-    from queuectl.doctor.comparison import Comparison
-    from queuectl.doctor.home import ExaminedHome
 
     Mark = tuple[int, ...]
     Kinds = dict[str, str]  # what is wrong, and a detail
@@ -42,7 +40,7 @@ PASSING = (
     "stranger",
     "linked",
     "shared",
-)  # these states are passed through by whoever has the lock
+)  # a process that holds the lock passes through these states
 
 
 class SuspectEntry:
@@ -68,15 +66,15 @@ class SuspectEntry:
 
     @property
     def job_id(self) -> str:
-        """Whose file it is, where its name tells."""
+        """The id in its name; empty if there is none."""
         return job_id_of(self.name) or ""
 
 
 class EntryState:
-    """What one look at an entry has shown.
+    """The result of reading an entry once.
 
     Attributes:
-        mark: what changes when it changes; empty when it has gone.
+        mark: changes whenever the entry changes; empty when there is none.
         kinds: what is wrong with it.
         age_s: since it was written.
     """
@@ -91,15 +89,15 @@ class EntryState:
 
 
 class Scan:
-    """What was seen.
+    """The job files at one moment.
 
     Attributes:
         jobs: how many files are jobs.
         due: how many of them might run now.
         far: how many wait for a time more than a year away.
-        first_far: the first of those that was found, with its time.
+        first_far: one of those, with its time.
         misspelt: how many have a field that looks misspelt; `misspelt_to_run` of them have not ended for good.
-        first_misspelt: the first of those that was found, with the field and what was probably meant.
+        first_misspelt: one of those, with the field and what was probably meant.
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
@@ -200,7 +198,7 @@ class Scan:
             files.close(fd)
 
     def _check_job(self, job: Job, status: os.stat_result, kinds: Kinds) -> None:
-        """Say what is wrong with a file that is a job."""
+        """Add what is wrong with a file that is a job."""
         home = self._home
         if job.is_torn:
             kinds["torn"] = ""
@@ -219,10 +217,10 @@ class Scan:
             if status.st_nlink > sum(place is not None and place.st_ino == status.st_ino for place in places):
                 kinds["shared"] = ""
 
-    # --- the second look
+    # --- the second reading
 
     def _confirmed(self, found: list[SuspectEntry]) -> list[SuspectEntry]:
-        """Keep what is still there as it was."""
+        """Keep the entries that are unchanged and still wrong."""
         if found:
             self._home.wait()
         return [seen for seen in found if self._is_still_wrong(seen)]
@@ -248,7 +246,7 @@ class Scan:
 
 
 def _wrong_with_entry(directory: str, name: str, status: os.stat_result) -> Kinds:
-    """Say what is wrong with an entry before it is opened."""
+    """Return what is wrong with an entry before it is opened."""
     if job_id_of(name) is None:
         return {"stranger": BAD_NAME}
     mode = stat.S_IMODE(status.st_mode)
@@ -262,3 +260,27 @@ def _wrong_with_entry(directory: str, name: str, status: os.stat_result) -> Kind
     elif not (kinds and mode & stat.S_IWOTH):
         kinds["stranger"] = wrong
     return kinds
+
+
+class Context(ExaminedHome):
+    """The examined home with its job files and its index."""
+
+    def refresh(self) -> None:
+        """Forget what was read, after a repair."""
+        super().refresh()
+        self._scan: Scan | None = None
+        self._comparison: Comparison | None = None
+
+    @property
+    def scan(self) -> Scan:
+        """The state of the job files."""
+        if self._scan is None:
+            self._scan = Scan(self, self.comparison)
+        return self._scan
+
+    @property
+    def comparison(self) -> Comparison:
+        """The index, open for comparing, or why it is not."""
+        if self._comparison is None:
+            self._comparison = Comparison(self)
+        return self._comparison

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COMPARED = "index-compared"  # when that was done
 MOST = 1000
 GROUP = 200
-HINT = "to build it anew: queuectl index rebuild"
+HINT = "to rebuild it: queuectl index rebuild"
 
 
 def run_once(context: TaskContext) -> Report:
@@ -57,7 +57,7 @@ def _compare(context: TaskContext) -> Report:
             if found is not None:
                 different.append(found.id)
             if len(different) >= MOST:
-                raise QueueError(f"the index and the job files differ in {MOST:,} jobs and more", HINT)
+                raise QueueError(f"the index and the job files differ for at least {MOST:,} jobs", HINT)
             if count % GROUP == 0:
                 context.rest()
         different = _still(context, different)
@@ -70,7 +70,7 @@ def _compare(context: TaskContext) -> Report:
     left = _still(context, different)
     if left:
         raise QueueError(f"the index still differs from {plural(len(left), 'job file')}: {', '.join(left[:3])}", HINT)
-    mended = f", mended {plural(len(different), 'row')}" if different else ""
+    mended = f", repaired {plural(len(different), 'row')}" if different else ""
     return Report(words + mended, jobs=count, mended=len(different))
 
 

@@ -62,7 +62,7 @@ def run_once(context: TaskContext) -> Report:
     jobs, made_room = _make_room(context, total - bound) if total > bound else (0, 0)
     parts = []
     if orphans:
-        parts.append(f"{plural(orphans, 'file')} of no job")
+        parts.append(f"{plural(orphans, 'file')} without a job")
     if jobs:
         parts.append(f"the output of {plural(jobs, 'job')}")
     words = f"{context.removed} {' and '.join(parts)}, {spell_size(freed + made_room)}" if parts else ""

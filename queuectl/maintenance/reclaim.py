@@ -25,14 +25,14 @@ def run_once(context: TaskContext) -> Report:
         return Report()
     if context.dry_run:
         count = sum(1 for _ in spool.ids(PROCESSING))
-        return Report(f"would look at {plural(count, 'job')} left in processing/" if count else "", jobs=count)
+        return Report(f"would recover {plural(count, 'job')} left in processing/" if count else "", jobs=count)
     counts = dict.fromkeys(("moved", "interrupted", "rejected", "alive"), 0)
     failed = []
     for found in recover_now(spool):
         if found.result.value in counts:
             counts[found.result.value] += 1
         elif found.detail:
-            failed.append(Busy(f"job {found.job_id} cannot be mended now: {found.detail}"))
+            failed.append(Busy(f"job {found.job_id} cannot be repaired now: {found.detail}"))
         if is_owned(context.layout):
             break
     return Report(_words(counts), failed=list(failed), **counts)
@@ -40,11 +40,11 @@ def run_once(context: TaskContext) -> Report:
 
 def _words(counts: dict[str, int]) -> str:
     mended = counts["moved"] + counts["interrupted"]
-    parts = [f"put {plural(mended, 'job')} where they belong" if mended > 1 else "put 1 job where it belongs"]
+    parts = [f"moved {plural(mended, 'job')} to their directories" if mended > 1 else "moved 1 job to its directory"]
     parts = parts if mended else []
     if counts["rejected"]:
-        parts.append(f"set {plural(counts['rejected'], 'file')} aside")
+        parts.append(f"rejected {plural(counts['rejected'], 'file')}")
     if counts["alive"]:
-        runs = "still run" if counts["alive"] > 1 else "still runs"
+        runs = "are still running" if counts["alive"] > 1 else "is still running"
         parts.append(f"{plural(counts['alive'], 'job')} {runs} without a supervisor")
     return ", ".join(parts)

@@ -95,7 +95,7 @@ def guarded(task: Callable[[Given], Report], given: Given) -> Report:
     except QueueError as error:
         return Report(failed=[error])
     except OSError as error:
-        place = f"cannot use {error.filename}" if error.filename else "the system refuses"
+        place = f"cannot use {error.filename}" if error.filename else "the system refused an operation"
         return Report(failed=[from_os_error(error, place)])
     except Exception as error:  # noqa: BLE001  # a bug in one must not keep the others from running
         return Report(failed=[QueueError(f"this is a bug in queuectl: {type(error).__name__}: {error}")])

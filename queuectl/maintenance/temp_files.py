@@ -39,9 +39,9 @@ def run_once(context: TaskContext) -> Report:
         locks += age is not None and age > UNIQUE_S and context.remove_under_lock(path)
     parts = []
     if removed:
-        parts.append(f"{plural(removed, 'file')} that a crash had left")
+        parts.append(f"{plural(removed, 'file')} left by a crash")
     if locks:
-        parts.append(f"{plural(locks, 'lock')} that nobody holds")
+        parts.append(f"{plural(locks, 'lock')} that no process holds")
     return Report(f"{context.removed} {' and '.join(parts)}" if parts else "", files=removed, locks=locks)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import queuectl.doctor.home
 from queuectl.doctor.checks import examine, repair_all
-from queuectl.doctor.context import Context
+from queuectl.doctor.scan import Context
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING
 from queuectl.spool.layout import Layout
 from tests.doctor.conftest import damaged as damaged

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from queuectl.doctor.context import Context
+from queuectl.doctor.scan import Context
 from tests.support.damaged_home import DamagedHome
 
 if TYPE_CHECKING:

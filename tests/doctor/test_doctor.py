@@ -135,7 +135,7 @@ def test_what_is_no_directory_is_refused(home: Path, queuectl: Callable[..., tup
     home.write_text("")
     assert queuectl()[::2] == (
         8,
-        f"queuectl: {home} is not a directory\n          hint: move it away, or name another place: --home DIR\n",
+        f"queuectl: {home} is not a directory\n          hint: move it away, or choose another directory: --home DIR\n",
     )
 
 

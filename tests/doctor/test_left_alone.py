@@ -13,7 +13,7 @@ import pytest
 
 from queuectl.doctor import check_jobs, scan
 from queuectl.doctor.checks import repair_all
-from queuectl.doctor.context import Context
+from queuectl.doctor.scan import Context
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from tests.support.damaged_home import DamagedHome
 
@@ -77,7 +77,7 @@ def test_a_run_that_still_lives_is_not_put_back(damaged: DamagedHome) -> None:
     with opened(output, os.O_RDONLY, lock=True):
         mended = damaged.doctor("--fix")
         assert mended.code == 7
-        assert "the command of alive still runs" in mended.out
+        assert "the command of alive is still running" in mended.out
         assert damaged.spool.find("alive") == PROCESSING
         assert damaged.spool.read("alive").last_event == "started"
     assert damaged.doctor("--fix").code == 0
@@ -145,7 +145,7 @@ def test_a_wrong_row_is_mended_beside_a_running_supervisor(damaged: DamagedHome)
         database.execute("UPDATE jobs SET priority = 77 WHERE id = 'done'")
     [found] = damaged.findings("index")
     assert "done: stale: priority is 0, not 77" in found["text"]
-    assert "had the supervisor read done again" in damaged.doctor("--fix").out
+    assert "the supervisor read done again" in damaged.doctor("--fix").out
     assert damaged.findings() == []
     damaged.check()
 
@@ -176,7 +176,7 @@ def test_a_check_that_cannot_be_made_keeps_no_other_from_being_made(
     monkeypatch.setattr(os, "statvfs", broken)
     found = damaged.findings()
     assert [each["check"] for each in found] == ["workers", "disk", "inodes"]
-    assert "it cannot be told whether the disk has free space: Input/output error" in found[1]["text"]
+    assert "could not check that the disk has free space: Input/output error" in found[1]["text"]
     assert repair_all(Context(damaged.layout, {}, lambda _count: None)) == []
 
 

@@ -67,17 +67,17 @@ def rejected(damaged: DamagedHome) -> None:
 
 FAULTS = {
     "folder that is a link": Fault("folders", "error", "spool/dead is a symbolic link", "rm .* && mv ", moved_away),
-    "folder that is a link to nowhere": Fault("folders", "error", "where there is no directory", "mkdir -p", output_nowhere),
-    "folder that is a link to itself": Fault("folders", "error", "spool/pending.*where there is no directory", "rm .*, then", pending_loop),
+    "folder that is a link to nowhere": Fault("folders", "error", "which is not a directory", "mkdir -p", output_nowhere),
+    "folder that is a link to itself": Fault("folders", "error", "spool/pending.*which is not a directory", "rm .*, then", pending_loop),
     "folder in the spool": Fault("strangers", "warn", "spool/panding", "spool/pending", lambda w: w.path("spool/panding").mkdir()),
     "folder in the home": Fault("strangers", "info", "notes in", "elsewhere", lambda w: w.path("notes").mkdir()),
     "settings that are no YAML": Fault("configuration", "error", r"config.yaml:1", "config check", write("config.yaml", "a: [")),
     "setting that is unknown": Fault("configuration", "error", r"config.yaml:2.*timeot.*timeout", ".", write("config.yaml", "timeout: 5\ntimeot: 6\n")),
     "setting that is out of range": Fault("configuration", "error", "max_retries_default must be", "config check", write("config.yaml", "max_retries_default: -1")),
-    "name that is passed over": Fault("ignored", "warn", "pending/a.jsn was left there 2h", "rename to NAME.json", write("spool/pending/a.jsn", "{}")),
-    "file that was set aside": Fault("rejected", "warn", "1 file is set aside.*junk.json.*no job", "less .*junk.json.reason", rejected),
+    "name that is passed over": Fault("ignored", "warn", "pending/a.jsn is ignored, for 2h", "rename jobs to NAME.json", write("spool/pending/a.jsn", "{}")),
+    "file that was set aside": Fault("rejected", "warn", "1 file was rejected as invalid: junk.json.*no job", "less .*junk.json.reason", rejected),
     "job for the year 2999": Fault("far", "info", "1 job will not start.*far waits until 2999-01-01", "queuectl retry far", lambda w: w.wait("far", run_at="2999-01-01T00:00:00Z")),
-    "misspelt field": Fault("fields", "warn", '1 job with a misspelt field: a: unknown field "tag"; did you mean "tags"', "queuectl show a", lambda w: w.drop("a", tag="x")),
+    "misspelt field": Fault("fields", "warn", '1 job with a field that looks misspelt: a: unknown field "tag"; did you mean "tags"', "queuectl show a", lambda w: w.drop("a", tag="x")),
     "log that has grown": Fault("logs", "warn", r"worker-1.log \(60 MB\)", "truncate -s 0", huge_log),
 }  # fmt: skip
 
@@ -100,7 +100,7 @@ def test_a_fault_for_a_person_is_explained_and_left_alone(name: str, damaged: Da
     [
         ("QUEUECTL_TIMEOUT", "soon", "error", 'QUEUECTL_TIMEOUT must be a duration .*"soon"'),
         ("QUEUECTL_MAX_RETRIES", "many", "error", "QUEUECTL_MAX_RETRIES must be an integer"),
-        ("QUEUECTL_TIMEOUTS", "5", "warn", "QUEUECTL_TIMEOUTS .* QUEUECTL_TIMEOUT meant"),
+        ("QUEUECTL_TIMEOUTS", "5", "warn", "QUEUECTL_TIMEOUTS .* did you mean QUEUECTL_TIMEOUT"),
     ],
 )
 def test_a_variable_that_is_wrong_is_named(
@@ -154,7 +154,7 @@ def test_a_disk_without_room_and_without_inodes(damaged: DamagedHome, monkeypatc
     [disk], [inodes] = damaged.findings("disk"), damaged.findings("inodes")
     assert (disk["level"], inodes["level"]) == ("error", "error")
     assert "has 1 MB left: below 64 MB (min_free)" in disk["text"]
-    assert "only 50 more files" in inodes["text"]
+    assert "only 50 free inodes" in inodes["text"]
 
 
 def test_a_disk_that_is_full_of_one_output(damaged: DamagedHome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_beside_a_supervisor_what_is_its_business_is_left_to_it(damaged: Damaged
     damaged.end("odd", "completed")
     os.rename(damaged.file("done", "odd"), damaged.file(PROCESSING, "odd"))
     [found] = damaged.findings("stranded")
-    assert (found["fixable"], "the supervisor looks there when it starts" in found["text"]) == (False, True)
+    assert (found["fixable"], "the supervisor recovers it when it starts" in found["text"]) == (False, True)
     assert damaged.doctor("--fix").code == 0
     assert damaged.spool.find("odd") == PROCESSING
 

@@ -9,8 +9,8 @@ from queuectl.cli.progress import Progress
 from queuectl.cli.table import emit
 from queuectl.cli.text import safe
 from queuectl.doctor.checks import CHECKS, examine, level_of, repair_all
-from queuectl.doctor.context import Context
 from queuectl.doctor.result import ERROR, FIX, INFO, OK, WARN
+from queuectl.doctor.scan import Context
 from queuectl.errors import PartlyFailed, QueueError
 from queuectl.spool.layout import Layout, default_home
 from queuectl.units import plural

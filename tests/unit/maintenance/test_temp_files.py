@@ -47,9 +47,9 @@ def test_what_a_crash_left_goes_after_a_day_and_a_half_and_nothing_else(spool: H
     pass_time(spool, 35 * HOUR)
     assert do(spool, "litter").words == ""
     pass_time(spool, 37 * HOUR)
-    assert do(spool, "litter", dry_run=True).words == "would remove 7 files that a crash had left"
+    assert do(spool, "litter", dry_run=True).words == "would remove 7 files left by a crash"
     assert all(path.exists() for path in litter)
-    assert do(spool, "litter").words == "removed 7 files that a crash had left"
+    assert do(spool, "litter").words == "removed 7 files left by a crash"
     assert not any(path.exists() for path in litter)
     assert all(path.exists() for path in others)
     assert spool.litter() == ["directory"]
@@ -79,7 +79,7 @@ def test_locks_of_unique_keys_do_not_pile_up(spool: Home) -> None:
     pass_time(spool, 2 * HOUR)
     with held.open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert do(spool, "litter").words == "removed 1 lock that nobody holds"
+        assert do(spool, "litter").words == "removed 1 lock that no process holds"
     assert [path.exists() for path in (free, held, other)] == [False, True, True]
 
 
@@ -109,8 +109,8 @@ def test_what_a_crash_left_in_processing_is_put_where_it_belongs(spool: Home) ->
     spool.start("started").close()
     spool.put("completed", id="ended")
     os.rename(spool.path("done", "ended"), spool.path(PROCESSING, "ended"))
-    assert do(spool, "reclaim", dry_run=True).words == "would look at 2 jobs left in processing/"
-    assert do(spool, "reclaim").words == "put 2 jobs where they belong"
+    assert do(spool, "reclaim", dry_run=True).words == "would recover 2 jobs left in processing/"
+    assert do(spool, "reclaim").words == "moved 2 jobs to their directories"
     assert (spool.where("started"), spool.where("ended")) == ([PENDING], ["done"])
     assert spool.job("started").interruptions == 1
 
@@ -120,7 +120,7 @@ def test_a_job_whose_run_lives_is_left_to_the_next_supervisor(spool: Home) -> No
     spool.start("a").close()
     with Path(spool.layout.output_of("a", 1)).open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        assert do(spool, "reclaim").words == "1 job still runs without a supervisor"
+        assert do(spool, "reclaim").words == "1 job is still running without a supervisor"
     assert spool.where("a") == [PROCESSING]
 
 
@@ -148,7 +148,7 @@ def test_rows_that_a_stranger_has_made_stale_are_mended(spool: Home) -> None:
         pass
     writer.close()
     assert do(spool, "index", is_named=True, dry_run=True).words == "compared 6 jobs: 1 differ"
-    assert do(spool, "index", is_named=True).words == "compared 6 jobs, mended 1 row"
+    assert do(spool, "index", is_named=True).words == "compared 6 jobs, repaired 1 row"
     assert do(spool, "index", is_named=True).words == "compared 6 jobs"
 
 
@@ -171,9 +171,9 @@ def test_an_index_that_differs_in_too_much_is_an_error_with_the_cure(
     for _ in catch_up_with(spool, writer):
         pass
     writer.close()
-    with pytest.raises(QueueError, match="differ in 3 jobs and more") as error:
+    with pytest.raises(QueueError, match="differ for at least 3 jobs") as error:
         do(spool, "index", is_named=True)
-    assert error.value.hint == "to build it anew: queuectl index rebuild"
+    assert error.value.hint == "to rebuild it: queuectl index rebuild"
 
 
 def test_every_job_is_compared_once_a_day(spool: Home) -> None:
