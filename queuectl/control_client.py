@@ -7,7 +7,8 @@ Requests are `{"do": VERB, ...}`. The member `run`, device and inode of run/, le
 the home that has the same socket by a hard link. Every answer has `ok`; a refusal has `error`, `hint` and `exit_code`:
 
     hello                      pid, started_at, version
-    status                     the same, and draining, degraded, syncing, polling, workers, adopted
+    status  usage?             the same, and draining, degraded, syncing, polling, workers, adopted; with `usage` the workers have
+                               cpu_percent and rss_bytes, as many as can be measured in USAGE_S (control_handlers)
     flush   doubt              answers once the index shows everything that happened before the request; with `doubt` (the
                                index could not be read) it is opened again first
     start   count              adds workers; answers with their names when they are ready
@@ -25,8 +26,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import socket
 import sys
 import time
 
@@ -35,6 +34,7 @@ from queuectl.errors import NoSupervisor, QueueError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from typing import Any
 
@@ -73,14 +73,24 @@ def connect(layout: Layout) -> socket.socket:
     Raises:
         NoSupervisor: no process listens.
     """
+    if not os.path.lexists(
+        f"{layout.run}/{SOCKET}"
+    ):  # then the module that follows need not be imported, which takes 2 ms
+        raise _no_supervisor()
+    import socket
+
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with Address(layout) as path:
             made.connect(path)
     except OSError:
         made.close()
-        raise NoSupervisor("no supervisor is running", "queuectl worker start --count 2") from None
+        raise _no_supervisor() from None
     return made
+
+
+def _no_supervisor() -> NoSupervisor:
+    return NoSupervisor("no supervisor is running", "queuectl worker start --count 2")
 
 
 def run_of(layout: Layout) -> list[int] | None:
@@ -201,6 +211,8 @@ class Watch:
         if self._socket is None:
             time.sleep(timeout_s)
             return
+        import select
+
         readable, _, _ = select.select([self._socket], [], [], timeout_s)
         if readable and not self._receive(self._socket):
             self.close()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING
 
 from queuectl.spool.context import BALLAST_BYTES
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.log import Log
     from queuectl.spool.spool import Spool

@@ -13,7 +13,6 @@ from queuectl.config import config_file
 from queuectl.disk_space import LOW_SHARE
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.spool.enqueue import least_free
-from queuectl.spool.outputs import SEARCHED_FILES, how_to_free
 from queuectl.spool.rejected import rejected_files
 from queuectl.version import __version__
 
@@ -112,16 +111,16 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         usage: tell processor and memory, which takes longest.
     """
     from queuectl import control_client
-    from queuectl.supervisor.supervisor_lock import noted_pid
 
     made = Overview(queue.layout.home, queue.spool.clock.now())
     try:
-        made.supervisor = control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
+        made.supervisor = control_client.ask(queue.layout, {"do": "status", "usage": usage}, timeout_s=patience_s)
         made.workers = with_usage(made.supervisor["workers"]) if usage else made.supervisor["workers"]
-    except TimedOut:
-        made.silent = noted_pid(queue.layout)
-    except NoSupervisor:
-        made.died = noted_pid(queue.layout)
+    except (TimedOut, NoSupervisor) as error:
+        from queuectl.supervisor.supervisor_lock import noted_pid
+
+        pid = noted_pid(queue.layout)
+        made.silent, made.died = (pid, None) if isinstance(error, TimedOut) else (None, pid)
     made.has_queue = queue.layout.has_spool
     made.refused = queue.layout.refuse_use()
     try:
@@ -132,6 +131,8 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
         made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
         if made.free_bytes < max(made.least_free_bytes, LOW_SHARE * made.disk_bytes):
+            from queuectl.spool.outputs import SEARCHED_FILES, how_to_free
+
             _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
@@ -177,15 +178,17 @@ def add_index_figures(made: Overview, reader: Reader) -> None:
 
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the workers of a `status` answer with processor and memory of what each of them runs."""
-    rows = []
-    for worker in workers:
-        from queuectl.executor.process_tree import usage
+    """Return the workers of a `status` answer with processor and memory of what each of them runs.
 
-        pid = worker["command_pid"] or worker["pid"]
-        cpu, rss = (usage(pid) if pid else None) or (None, None)
-        rows.append({**worker, "cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss})
-    return rows
+    Those that the supervisor has not measured, since it is of an older version or has many workers, are measured here.
+    """
+    return [{**worker, **({} if "cpu_percent" in worker else _measure(worker))} for worker in workers]
+
+
+def _measure(worker: Mapping[str, Any]) -> Mapping[str, Any]:
+    from queuectl.executor.process_tree import usage_of_worker
+
+    return usage_of_worker(worker)
 
 
 def worker_as_dict(row: Mapping[str, Any]) -> dict[str, Any]:

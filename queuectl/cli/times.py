@@ -8,12 +8,13 @@ from __future__ import annotations
 import time
 
 from queuectl.errors import UsageError
-from queuectl.times import read_duration, read_instant
 from queuectl.units import LONGEST_S, is_decimal, quote, spell_duration
 
 
 def duration(option: str, text: str) -> float:
     """Read a duration: `90`, `10m`, `2h30m`, `3d`; none is longer than ten years."""
+    from queuectl.times import read_duration
+
     try:
         return read_duration(text)
     except ValueError as error:
@@ -26,6 +27,8 @@ def instant(option: str, text: str, now: float, *, past: bool = False) -> float:
     Args:
         past: durations and bare times of day lie before `now` (`--since 2h`) instead of after it (`--at 2h`).
     """
+    from queuectl.times import read_instant
+
     try:
         return read_instant(text, now, past=past)
     except ValueError as error:

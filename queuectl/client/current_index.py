@@ -31,21 +31,20 @@ def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = N
     """
     from queuectl.index.database import IndexUnavailable
     from queuectl.index.reader import Reader
-    from queuectl.index.rebuild import build_temporary
 
     layout, step = spool.layout, on_step or (lambda _words: None)
     refused = layout.refuse_writing("", "run")
     if refused is not None and warn is not None:
         warn(f"{refused}: jobs can be read but not changed")
     if not layout.has_spool or (refused is not None and not _is_kept_up_to_date(spool, warn)):
-        return build_temporary(spool, step)
+        return _build_temporary(spool, step)
     if refused is None:
         catch_up(spool, warn, on_step)
     try:
         return Reader(layout.index)
     except IndexUnavailable:
         if refused is not None:
-            return build_temporary(spool, step)
+            return _build_temporary(spool, step)
         catch_up(spool, warn, on_step, doubt=True)
         return Reader(layout.index)
 
@@ -62,6 +61,12 @@ def catch_up(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None
     except NoSupervisor:
         if not _is_current(spool):
             _sync(spool, on_step or (lambda _words: None))
+
+
+def _build_temporary(spool: Spool, on_step: Tell) -> Reader:
+    from queuectl.index.rebuild import build_temporary
+
+    return build_temporary(spool, on_step)
 
 
 def _is_kept_up_to_date(spool: Spool, warn: Tell | None) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from queuectl.errors import InvalidData
 from queuectl.job.strict_json import read_value
 from queuectl.units import plural, spell_size
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from queuectl.job.job import Job
     from queuectl.spool.layout import Layout
 
@@ -35,11 +37,14 @@ def lines_of(layout: Layout, job: Job, attempt: int) -> str:
     return plural(count, "line") if count else "none"
 
 
-class Result(NamedTuple):
+class Result:
     """What an attempt left as its result: a JSON value, or what is wrong with it."""
 
-    value: Any = None
-    error: str | None = None
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, *, error: str | None = None) -> None:
+        self.value = value
+        self.error = error
 
 
 def result_of(layout: Layout, job: Job) -> Result:

@@ -11,7 +11,6 @@ import os
 from queuectl.client import arguments
 from queuectl.client.arguments import ids_of
 from queuectl.errors import Conflict, TimedOut, UsageError
-from queuectl.spool.awaited import AwaitedJobs
 from queuectl.units import plural, quote
 
 TYPE_CHECKING = False
@@ -67,6 +66,8 @@ class Waiting:
                 raise UsageError(f'"{name}" must be a function, not {quote(given)}')
         order = ids_of(jobs)
         left: dict[str, Job | None] = dict.fromkeys(order)
+        from queuectl.spool.awaited import AwaitedJobs
+
         awaited = AwaitedJobs(self.spool)
         self.refuse_own_job(left)
         ended: dict[str, Job] = {}

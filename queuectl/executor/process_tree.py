@@ -22,7 +22,8 @@ from queuectl.clock import Clock
 from queuectl.executor.environment import HOME_TAG, TAG
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     Find = Callable[[], list[psutil.Process]]
 
@@ -136,6 +137,13 @@ def usage(pid: int) -> tuple[float, int] | None:
         except psutil.Error:
             continue
     return 100 * cpu_s / age, rss
+
+
+def usage_of_worker(worker: Mapping[str, Any]) -> dict[str, float | int | None]:
+    """Return processor and memory of the command that a worker of a `status` answer runs, else of the worker."""
+    pid = worker["command_pid"] or worker["pid"]
+    cpu, rss = (usage(pid) if pid else None) or (None, None)
+    return {"cpu_percent": None if cpu is None else round(cpu, 1), "rss_bytes": rss}
 
 
 def _descendants(root: psutil.Process) -> list[psutil.Process]:

@@ -104,7 +104,7 @@ def _write_token(spool: Spool, token: str) -> None:
 
 def _read_token(spool: Spool) -> str | None:
     try:
-        with open(_token_path(spool), encoding="ascii") as file:
+        with open(_token_path(spool), encoding="utf-8") as file:
             return file.read(100)
     except (OSError, ValueError):
         return None
@@ -150,7 +150,7 @@ def is_current(spool: Spool, reader: Reader) -> bool:
 def boot_id() -> str | None:
     """Return the boot id of the machine; None where there is none (then no marker is valid)."""
     try:
-        with open(BOOT_ID, encoding="ascii") as file:
+        with open(BOOT_ID, encoding="utf-8") as file:
             return file.read().strip()
     except OSError:
         return None

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from copy import copy
 from itertools import islice
 from operator import itemgetter
 
 from queuectl.errors import UsageError
 from queuectl.index.rows import BIGGEST, as_dict, tag_pattern
-from queuectl.index.selection import Selection
 from queuectl.job.job import STATES
 
 TYPE_CHECKING = False
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.index.database import Database
+    from queuectl.index.selection import Selection
 
     Order = tuple[tuple[str, bool], ...]  # column, descending
     Condition = tuple[str, tuple[Any, ...]]  # SQL and its values
@@ -161,6 +160,8 @@ def select(database: Database, query: Query, states: Sequence[str]) -> Selection
 
     Cost: some 3 µs a job.
     """
+    from queuectl.index.selection import Selection
+
     database.all("BEGIN")
     try:
         search = _Search(database, query)
@@ -178,6 +179,8 @@ def in_order(database: Database, query: Query) -> tuple[int, Iterator[dict[str, 
 
     Cost: memory of some 20 bytes a job.
     """
+    from queuectl.index.selection import Selection
+
     database.all("BEGIN")
     try:
         chosen = Selection(_Search(database, query).matching())
@@ -198,6 +201,8 @@ def _rows_of(database: Database, chosen: Selection, states: Sequence[str]) -> It
 
 def failure_groups(database: Database, query: Query, limit: int | None) -> tuple[list[dict[str, Any]], int]:
     """Return the failed or dead jobs that match, by fingerprint, and how many groups there are: see Reader.failures."""
+    from copy import copy
+
     database.all("BEGIN")
     try:
         found = []

@@ -15,13 +15,14 @@ from queuectl.index.database import IndexUnavailable as IndexUnavailable
 from queuectl.index.query import Page as Page
 from queuectl.index.query import Query as Query
 from queuectl.index.rows import STATES_IN, as_dict
-from queuectl.index.selection import Selection as Selection
 from queuectl.job.job import PROCESSING, STATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any
+
+    from queuectl.index.selection import Selection
 
 NEIGHBOURS = 20
 NEWEST = 200

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 
-from queuectl.index.error_groups import fingerprint
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
 
 TYPE_CHECKING = False
@@ -155,6 +154,8 @@ def fingerprint_of(job: Job) -> str | None:
     """Return what the error of a failed or dead job has in common with others; None for other jobs."""
     if job.state not in ("failed", "dead"):
         return None
+    from queuectl.index.error_groups import fingerprint
+
     how = f"{job.outcome} {job.exit_code}" if job.outcome else str(job.dead_reason)
     error = job.last_error
     return fingerprint(how, job.command[:COMMAND_CHARS], error if isinstance(error, str) else None)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from queuectl.control_client import BACKOFF, MOST_WORKERS, STARTING, STOPPING, check_count, refusal, run_of
 from queuectl.errors import Busy, NoSupervisor, NotFound, QueueError, UsageError
+from queuectl.executor import process_tree
 from queuectl.executor.local import refuse_low_limit
 from queuectl.version import __version__
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Request = dict[str, Any]
 
 FLUSH_S = 5.0  # that a reader waits for a comparison of spool and index, where the system reports no changes of files
+
+USAGE_S = 0.02  # that one request may spend on measuring; some 0.1 ms a worker
 
 
 class Controllable(Protocol):
@@ -115,8 +118,11 @@ class ControlHandlers:
     def _hello(self, peer: Peer, _request: Request) -> None:
         peer.send({"ok": True, "pid": os.getpid(), "started_at": self._supervisor.started_at, "version": __version__})
 
-    def _status(self, peer: Peer, _request: Request) -> None:
+    def _status(self, peer: Peer, request: Request) -> None:
         adopted = self._orphans.adopted
+        workers = [slot.describe() for slot in sorted(self._supervisor.slots.values(), key=_number)]
+        if request.get("usage"):
+            self._measure(workers)
         known = {
             "pid": os.getpid(),
             "started_at": self._supervisor.started_at,
@@ -127,10 +133,19 @@ class ControlHandlers:
             "degraded": self._dispatch.disk_space.shortage or self._dispatch.degraded,
             "syncing": self._dispatch.progress,
             "polling": self._supervisor.why_polling,
-            "workers": [slot.describe() for slot in sorted(self._supervisor.slots.values(), key=_number)],
+            "workers": workers,
             "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],
         }
         peer.send({"ok": True, **known})
+
+    def _measure(self, workers: list[dict[str, Any]]) -> None:
+        """Add processor and memory to workers until USAGE_S have passed; the process that asked measures the others."""
+        monotonic = self._supervisor.clock.monotonic
+        end = monotonic() + USAGE_S
+        for worker in workers:
+            if monotonic() >= end:
+                return
+            worker.update(process_tree.usage_of_worker(worker))
 
     def _flush(self, peer: Peer, request: Request) -> None:
         if request.get("doubt"):

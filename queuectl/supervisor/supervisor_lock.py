@@ -11,7 +11,6 @@ import fcntl
 import json
 import os
 import time
-from contextlib import suppress
 
 from queuectl.atomic_file import open_private
 from queuectl.clock import Clock
@@ -67,7 +66,7 @@ class SupervisorLock:
             self._lock.release()
             raise
         note = f"{self._layout.run}/supervisor.json"
-        with suppress(FileNotFoundError):  # an old one may have another mode
+        if os.path.lexists(note):  # an old one may have another mode
             os.unlink(note)
         with open(open_private(note, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "w", encoding="utf-8") as file:
             run = run_of(self._layout)

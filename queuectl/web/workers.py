@@ -24,7 +24,7 @@ LOG_BYTES = 256 << 10
 def workers_as_dicts(request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     """Return the supervisor and its workers."""
     try:
-        reply = control_client.ask(request.app.layout, {"do": "status"})
+        reply = control_client.ask(request.app.layout, {"do": "status", "usage": True})
     except NoSupervisor:
         return None, []
     return supervisor_as_dict(reply), [worker_as_dict(row) for row in with_usage(reply["workers"])]

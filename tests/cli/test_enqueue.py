@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -512,30 +510,6 @@ def test_skipping_does_not_hide_a_taken_id(cli: Run, jobs: Jobs) -> None:
 
 
 # --- what it costs, and what a person sees
-
-
-def test_nothing_is_imported_that_a_plain_enqueue_does_not_need(home: Path) -> None:
-
-    root = Path(__file__).resolve().parents[2]
-    code = (
-        "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv.pop(1))\n"
-        "from queuectl.cli.main import main\n"
-        "code = main()\n"
-        "print(*sorted(set(sys.modules) - before)); sys.exit(code)"
-    )
-    line = [sys.executable, "-c", code, str(root), "enqueue", '{"command": "true"}', "--max-retries", "2"]
-    done = subprocess.run(line, capture_output=True, check=True, text=True, stdin=subprocess.DEVNULL)
-    job_id, imported = done.stdout.split("\n", 1)
-    assert stored(home, job_id)["command"] == "true"
-    loaded = {name.split(".")[0] for name in imported.split()}
-    heavy = {
-        *("sqlite3", "psutil", "yaml", "http", "multiprocessing", "filelock", "argparse", "dataclasses", "typing"),
-        *("datetime", "logging", "subprocess", "socket", "select", "signal", "shutil", "tempfile", "shlex", "difflib"),
-        *("inspect", "threading", "ctypes", "pathlib", "contextlib", "gettext", "locale", "importlib", "warnings"),
-        *("json", "re", "functools", "collections", "enum"),
-    }
-    assert not loaded & heavy
-    assert len(imported.split()) <= 60, imported
 
 
 def test_a_terminal_is_told_how_many_wait_and_that_nobody_works(terminal: Callable[..., Ran], jobs: Jobs) -> None:

@@ -10,7 +10,6 @@ from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
 from queuectl.client.filters import ENDED, FILTERS, limit_of, states_of
-from queuectl.client.job_view import row_as_dict
 from queuectl.job.attempts import max_retries_of, tries
 from queuectl.units import spell_duration
 
@@ -71,8 +70,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     query = query_of({**given, "state": states or None}, now)
     with open_index(queue, screen) as reader:
         pages = Pages(reader, query, limit, queue.settings.max_retries_default)
-        rows = pages.rows() if screen.is_table else (row_as_dict(row, pages.max_retries) for row in pages.rows())
-        shown = emit(screen, rows, columns(now), FIELDS)
+        shown = emit(screen, pages.rows() if screen.is_table else pages.as_dicts(), columns(now), FIELDS)
     if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
         screen.message(
@@ -123,6 +121,12 @@ class Pages:
                 self._left -= len(page.rows)
             if query.cursor is None or not page.rows:
                 return
+
+    def as_dicts(self) -> Iterator[Row]:
+        """Yield them as JSON has them."""
+        from queuectl.client.job_view import row_as_dict
+
+        return (row_as_dict(row, self.max_retries) for row in self.rows())
 
     def _with_retries(self, row: Row) -> Row:
         return {**row, "max_retries": max_retries_of(row, self.max_retries)}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from queuectl import status
 from queuectl.cli.home import queue_to_read
-from queuectl.cli.live import LiveScreen
 from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import short_line, write
 from queuectl.cli.times import duration
@@ -52,6 +51,8 @@ def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
 
 def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> None:
     """Show it again and again, until Ctrl-C: on a terminal in the same place, else one below the other."""
+    from queuectl.cli.live import LiveScreen
+
     live = LiveScreen(screen)
     screen.is_quiet = True  # what there is to warn of has been said, or is part of the picture
     try:

@@ -207,7 +207,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
     from queuectl.status import with_usage, worker_as_dict
 
     try:
-        workers = control_client.ask(home_that_exists(args, screen), {"do": "status"})["workers"]
+        workers = control_client.ask(home_that_exists(args, screen), {"do": "status", "usage": True})["workers"]
     except NoSupervisor:
         workers = []
     rows = with_usage(workers)
