@@ -87,6 +87,18 @@ def test_a_page_whose_jobs_were_deleted_leads_back(person: Person, jobs: Jobs) -
     assert page.locator("tr[data-id]").count() == 3
 
 
+def test_the_number_of_attempts_counts_those_of_a_retry(person: Person, jobs: Jobs) -> None:
+    jobs.dead("again", max_retries=0)
+    jobs.queue.retry("again")
+    jobs.failed("fails", max_retries=2)
+    jobs.pending("new", max_retries=1)
+    with jobs.running("runs", max_retries=1):
+        page = person.sign_in("jobs")
+        person.see("tr[data-id=runs] .state", "Processing")
+        for job_id, shown in (("again", "1 of 2"), ("fails", "1 of 3"), ("new", "0 of 2"), ("runs", "1 of 2")):
+            assert page.locator(f"tr[data-id={job_id}] [data-label=Attempts]").inner_text() == shown, job_id
+
+
 # --- errors
 
 

@@ -121,6 +121,9 @@ function jobTable(rows) {
   return h('div.wide.stack', table(heads.map((head, i) => h(`th.c${i}`, { scope: 'col' }, head)), rows.map(jobRow), 'Jobs'));
 }
 
+/* A retry by a person gives all retries again, and an interrupted attempt takes none. */
+const mostAttempts = ({ state, attempts, failures, max_retries: retries }) => attempts - failures + retries + (state === 'processing' ? 0 : 1);
+
 function jobRow(row) {
   const { id, state } = row, isOn = S.all || S.ticked.has(id), isLater = at(row.run_at) > now();
   const action = readOnly() ? null : ACTIONS[state], word = { cancel: 'Cancel', retry: state === 'failed' ? 'Run now' : 'Retry' }[action];
@@ -133,7 +136,7 @@ function jobRow(row) {
       row.last_error && ['failed', 'dead'].includes(state) && command(plainText(row.last_error), { class: 'bad' }),
       (state === 'failed' || (state === 'pending' && isLater)) && h('span.small.soft', 'starts ', isLater ? when(row.run_at) : 'now')),
     h('td', { 'data-label': 'Attempts' }, `${row.attempts}`,
-      !ENDED.includes(state) && h('span.soft', ` of ${Math.max(row.attempts, row.max_retries + 1)}`),
+      !ENDED.includes(state) && h('span.soft', ` of ${mostAttempts(row)}`),
       row.priority !== 0 && h('p.small.soft', `priority ${row.priority}`)),
     h('td.small', when(row.updated_at)),
     h('td', action && button(word, () => one[action](id, state),
