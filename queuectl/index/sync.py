@@ -375,11 +375,13 @@ class _Sync:
                     if job_id is None:
                         if is_first and directory == PENDING:
                             self._look(name)
+                    elif window.first < job_id <= window.last and early > 0:
+                        early -= 1
+                        self.progress.compared += 1
+                        self._refresh(job_id)
+                        yield from self._pause(READ_COST)
                     elif window.first < job_id <= window.last:
                         changed.add(job_id)
-                        if changed.count <= early:
-                            self._refresh(job_id)
-                            yield from self._pause(READ_COST)
                 yield from self._pause(len(entries) * (1 if is_exact else LIST_COST))
             for job_id in window.rows:  # there is no such file here any more, or it came after the listing
                 self._refresh(job_id)
