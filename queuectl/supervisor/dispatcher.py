@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.log import Log
+    from queuectl.scheduling.order import Key
     from queuectl.spool.intake import ClaimRefused
     from queuectl.spool.spool import Spool
 
@@ -38,6 +39,7 @@ SYNC_STARTS_S = 1.0
 CHANGES_BYTES = 16384  # of run/changes are read at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
+RETURNED = "returned"  # the answer of a worker that has not started a job
 ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
 
 
@@ -49,7 +51,8 @@ class Dispatcher:
         report_change: called with every job that another program may have changed.
 
     Attributes:
-        assigned: ids of jobs that were given to a worker or adopted and are not settled.
+        assigned: the jobs that were given to a worker or adopted and are not settled, by id; each with its place in the order,
+            None if `next` did not assign it.
         touched: those of them whose files another program changed.
         degraded: why the index cannot be written; None while it can.
         disk_space: no job is assigned while the disk is full.
@@ -77,7 +80,7 @@ class Dispatcher:
         self._repair_at = NEVER
         self._failed_at = -NEVER
         self.disk_space = DiskSpace(spool, log)
-        self.assigned: set[str] = set()
+        self.assigned: dict[str, Key | None] = {}
         self.degraded: str | None = None
         self.progress: str | None = None
         self.compared = 0
@@ -201,7 +204,7 @@ class Dispatcher:
                 return None
             job_id = key[2]
             if job_id not in self.assigned and job_id not in self._timers.ids:
-                self.assigned.add(job_id)
+                self.assigned[job_id] = key
                 return job_id
 
     def has_many(self, count: int) -> bool:
@@ -214,7 +217,7 @@ class Dispatcher:
             self._refill_from_spool(now)
             return
         try:
-            found = self._writer.due(now, WINDOW, self.assigned | self._timers.ids)
+            found = self._writer.due(now, WINDOW, self.assigned.keys() | self._timers.ids)
         except IndexUnavailable as error:
             self._fail(error)
             self._refill_from_spool(now)
@@ -256,9 +259,12 @@ class Dispatcher:
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
-        self.assigned.discard(job_id)
+        key = self.assigned.pop(job_id, None)
         touched = job_id in self.touched
         self.touched.discard(job_id)
+        if answer is not None and answer["reason"] == RETURNED and key is not None and not touched:
+            self._ready.offer(key)  # nothing has happened to it, so its file need not be read again
+            return
         if answer is not None and answer["reason"] == RefusalReason.FULL:
             self.disk_space.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != RefusalReason.EARLY:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from queuectl.control_client import BACKOFF, BUSY, GONE, IDLE, STARTING, STOPPING
 from queuectl.executor.child_setup import close_all_but
 from queuectl.executor.signals import reset_for_child
+from queuectl.supervisor.dispatcher import RETURNED
 from queuectl.timers import NEVER
 from queuectl.worker.line_protocol import Received, to_line
 from queuectl.worker.worker import become_worker
@@ -369,7 +370,7 @@ class Prefetch:
         slot.unanswered.discard(job_id)
         if job_id not in slot.orders:  # it had been taken from the worker
             slot.orders.append(job_id)
-            self._dispatch.assigned.add(job_id)
+            self._dispatch.assigned[job_id] = None
             slot.handle("took")
         if slot.job_id != job_id:  # the job before it waits for the disk
             slot.begin(job_id, now, self._clock.now())
@@ -385,4 +386,4 @@ class Prefetch:
 
     def returned(self, slot: WorkerSlot, job_id: str) -> None:
         """Record that a worker has returned a job that it had not started."""
-        self.release(slot, job_id, {"reason": "returned"})
+        self.release(slot, job_id, {"reason": RETURNED})

@@ -9,9 +9,9 @@ import pytest
 
 from queuectl.index.reader import Reader
 from queuectl.index.rows import row_of
-from queuectl.job.job import DONE
+from queuectl.job.job import DONE, PENDING
 from queuectl.log import Log
-from queuectl.supervisor.dispatcher import Dispatcher
+from queuectl.supervisor.dispatcher import RETURNED, Dispatcher
 from tests.support.spools import Home
 
 
@@ -36,7 +36,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_job_that_was_deleted_before_its_end_was_reported_does_not_come_back(scene: Scene) -> None:
     """A worker tells of several ends at once, and who sees a job in done/ may delete it at once."""
     job_id = scene.spool.put("completed")
-    scene.dispatch.assigned.add(job_id)
+    scene.dispatch.assigned[job_id] = None
     row = row_of(scene.spool.job(job_id))
     scene.spool.path(DONE, job_id).unlink()
     scene.dispatch.left(f"{job_id}.json", had_ended=True)
@@ -50,7 +50,7 @@ def test_a_job_that_was_deleted_before_its_end_was_reported_does_not_come_back(s
 
 def test_a_claim_is_no_news_of_a_job_in_hand(scene: Scene) -> None:
     job_id = scene.spool.put("pending")
-    scene.dispatch.assigned.add(job_id)
+    scene.dispatch.assigned[job_id] = None
     scene.dispatch.left(f"{job_id}.json", had_ended=False)
     assert scene.dispatch.touched == set()
 
@@ -62,3 +62,22 @@ def test_what_was_taken_from_a_worker_that_does_not_answer_is_offered_again(scen
     assert scene.dispatch.next() is None
     scene.dispatch.released(job_id, {"reason": "unanswered"})
     assert scene.dispatch.next() == job_id
+
+
+def test_a_job_that_was_returned_is_offered_again_without_reading_its_file(scene: Scene) -> None:
+    job_id = scene.spool.put("pending")
+    scene.dispatch.arrived(f"{job_id}.json")
+    assert scene.dispatch.next() == job_id
+    scene.spool.path(PENDING, job_id).unlink()
+    scene.dispatch.released(job_id, {"reason": RETURNED})
+    assert scene.dispatch.next() == job_id
+
+
+def test_a_job_that_changed_before_it_was_returned_is_read_again(scene: Scene) -> None:
+    job_id = scene.spool.put("pending")
+    scene.dispatch.arrived(f"{job_id}.json")
+    assert scene.dispatch.next() == job_id
+    scene.spool.path(PENDING, job_id).unlink()
+    scene.dispatch.refresh(job_id)
+    scene.dispatch.released(job_id, {"reason": RETURNED})
+    assert scene.dispatch.next() is None

@@ -28,21 +28,21 @@ class Dispatch:
 
     def __init__(self) -> None:
         self.line: deque[str] = deque()
-        self.assigned: set[str] = set()
+        self.assigned: dict[str, None] = {}
         self.answers: list[tuple[str, str | None]] = []
 
     def next(self) -> str | None:
         if not self.line:
             return None
         job_id = self.line.popleft()
-        self.assigned.add(job_id)
+        self.assigned[job_id] = None
         return job_id
 
     def has_many(self, count: int) -> bool:
         return len(self.line) > count
 
     def released(self, job_id: str, answer: dict[str, str] | None = None) -> None:
-        self.assigned.discard(job_id)
+        self.assigned.pop(job_id, None)
         self.answers.append((job_id, answer and answer["reason"]))
         if answer is not None:
             self.line.append(job_id)
