@@ -14,12 +14,13 @@ import ctypes
 import os
 import signal
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    Files = Sequence[tuple[int, int | str]]
+    Files = tuple[tuple[int, int | str], ...]
 
 SETSIGDEF, SETSIGMASK, SETSID = 0x04, 0x08, 0x80  # glibc's <spawn.h>
 OPAQUE_BYTES = 1024  # more than posix_spawnattr_t, posix_spawn_file_actions_t or sigset_t takes anywhere
@@ -38,23 +39,25 @@ def spawn(program: str, arguments: Sequence[str], environment: Mapping[str, str]
     """
     if _LIBRARY is None:
         return _spawn_elsewhere(program, arguments, environment, files)
-    actions = ctypes.create_string_buffer(OPAQUE_BYTES)
-    _LIBRARY.posix_spawn_file_actions_init(actions)
-    try:
-        for target, source in files:
-            if isinstance(source, int):
-                _LIBRARY.posix_spawn_file_actions_adddup2(actions, source, target)
-            else:
-                flags = os.O_WRONLY if target else os.O_RDONLY
-                _LIBRARY.posix_spawn_file_actions_addopen(actions, target, os.fsencode(source), flags, 0)
-        pid = ctypes.c_int()
-        argv, envp = _strings(arguments), _strings([f"{name}={value}" for name, value in environment.items()])
-        number = _LIBRARY.posix_spawn(ctypes.byref(pid), os.fsencode(program), actions, _ATTRIBUTES, argv, envp)
-    finally:
-        _LIBRARY.posix_spawn_file_actions_destroy(actions)
+    pid, actions = ctypes.c_int(), _actions(_LIBRARY, files)
+    argv, envp = _strings(arguments), _strings([f"{name}={value}" for name, value in environment.items()])
+    number = _LIBRARY.posix_spawn(ctypes.byref(pid), os.fsencode(program), actions, _ATTRIBUTES, argv, envp)
     if number:
         raise OSError(number, os.strerror(number), program)
     return pid.value
+
+
+@lru_cache(maxsize=16)  # the output of most jobs of a worker has the same descriptor
+def _actions(library: ctypes.CDLL, files: Files) -> ctypes.Array[ctypes.c_char]:
+    made = ctypes.create_string_buffer(OPAQUE_BYTES)
+    library.posix_spawn_file_actions_init(made)
+    for target, source in files:
+        if isinstance(source, int):
+            library.posix_spawn_file_actions_adddup2(made, source, target)
+        else:
+            flags = os.O_WRONLY if target else os.O_RDONLY
+            library.posix_spawn_file_actions_addopen(made, target, os.fsencode(source), flags, 0)
+    return made
 
 
 def _strings(values: Sequence[str]) -> ctypes.Array[ctypes.c_char_p]:

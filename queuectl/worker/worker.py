@@ -11,7 +11,7 @@ settled; returned (an ID that it was given and has not started); notnow (with th
 written yet).
 
 Grouped reports: reports are collected and sent with one call, before the worker sleeps without a running job.
-Short runs: the start of a run shorter than SHORT_RUN_S is not reported by itself; its end says so (`is_short`).
+Short runs: the start of a run shorter than SHORT_RUN_S is neither reported nor logged by itself; its end says so (`is_short`).
 Each report costs both processes a wake-up, which is a large part of the time of a short job.
 """
 
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
+SPACE_S = 0.1  # how long the last look at the free space of the disk counts
 
 
 class Worker:
@@ -89,6 +90,7 @@ class Worker:
         self._unsent: list[dict[str, Any]] = []
         self._start: dict[str, Any] | None = None  # of the running job, not reported yet
         self._send_start_at = NEVER
+        self._check_space_at = 0.0
 
     # --- the loop
 
@@ -187,7 +189,9 @@ class Worker:
     def _send_start(self) -> None:
         self._send_start_at = NEVER
         if self._start is not None and self._claim is not None:
-            self._send({**self._start, "row": row_of(self._claim.job)})
+            job, pid = self._claim.job, self._start["pid"]
+            self._send({**self._start, "row": row_of(job)})
+            self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
             self._start = None
 
     def _send_reports(self) -> None:
@@ -203,12 +207,21 @@ class Worker:
     # --- one job
 
     def _take(self, job_id: str) -> None:
-        full = why_no_space(self.spool)
-        if full is not None:
-            self._send(
-                {"say": "notnow", "id": job_id, "reason": RefusalReason.FULL.value, "again_s": FULL_S, "detail": full}
-            )
-            return
+        now = self.spool.clock.monotonic()
+        if now >= self._check_space_at:
+            full = why_no_space(self.spool)
+            if full is not None:
+                self._send(
+                    {
+                        "say": "notnow",
+                        "id": job_id,
+                        "reason": RefusalReason.FULL.value,
+                        "again_s": FULL_S,
+                        "detail": full,
+                    }
+                )
+                return
+            self._check_space_at = now + SPACE_S
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
@@ -248,7 +261,6 @@ class Worker:
         self._has_children = True
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
         self._send_start_at = now + SHORT_RUN_S
-        self._log.info(f"job {job.id} attempt {job.attempts} started pid={pid} action=start")
 
     def _not_started(self, claim: Claim, error: NotStarted) -> None:
         if error.outcome is None:
