@@ -177,6 +177,6 @@ END;
 
 -- What the index knows about itself.
 CREATE TABLE meta (
-    key   TEXT PRIMARY KEY NOT NULL, -- seal: see seal.py
+    key   TEXT PRIMARY KEY NOT NULL, -- seal: see clean_shutdown.py
     value TEXT NOT NULL
 ) WITHOUT ROWID;

@@ -1,11 +1,12 @@
 """sync: makes the index equal to the spool, in small steps between other work.
 
 Owns:       the comparison; reading job files for the index.
-Guarantees: afterwards the index has every job as its file has it, and no other job. A file that moves meanwhile is
-            neither lost nor doubled: what does not match is searched in all directories and read there at that moment; a row is removed only when the job is in no directory. The first directory of
-            DIRECTORIES in which an id reads as a job is the one that counts, as in Spool.find. Memory is bounded.
-            Pending jobs come first; when the index knows none, the first of them come before the directory is listed
-            to its end.
+Guarantees: afterwards the index has every job as its file has it, and no other job. A job that moves meanwhile is
+            neither lost nor doubled: one that differs is searched in all directories and read there, and a row is
+            removed only when the job is in no directory. The first directory of DIRECTORIES in which an id is a valid
+            job counts, as in Spool.find. Memory is bounded. Pending jobs come first; when the index has none, the
+            first of them come before the directory is listed to its end. Files are changed only by `examine`: with
+            `inspect`, as in all commands that read, none is.
 Fails with: IndexUnavailable; OSError when a directory cannot be listed. Start again after either.
 Source:     spool/FORMAT.md § Index.
 

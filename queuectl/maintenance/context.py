@@ -1,7 +1,7 @@
 """context: what a maintenance task is given, and its report.
 
-Guarantees: a task that goes through many jobs rests between groups of them, the longer when a supervisor has to take
-            note of each; what is done once a day is done at once when its task is named.
+Guarantees: a task pauses between groups of jobs, for longer when a supervisor has to update the index. A daily task runs at
+            once when it is named.
 Source:     River (one maintenance service a file, each with `run_once`).
 """
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
     from queuectl.errors import QueueError
 
-DAILY_S = 85800.0  # ten minutes less than a day: what runs every day at the same minute is never a little too early
-PER_S = 400  # jobs removed while a supervisor takes note of each: four per cent of two processors
+DAILY_S = 85800.0  # ten minutes less than a day, so that a daily run is never a little too early
+PER_S = 400  # removed jobs for a supervisor to handle: four per cent of two processors
 LONGEST_REST_S = 2.0
 
 
@@ -35,14 +35,14 @@ class TaskContext:
 
     Args:
         dry_run: change nothing, only say what would be done.
-        is_named: it was asked for by name, so that nothing waits for its day.
+        is_named: the task was named, so daily work is done now.
         is_gentle: rest between groups.
 
     Attributes:
         now: seconds since 1970; the same for all tasks of a run.
         is_supervised: a supervisor owns the home: processing/ and the index are its own.
         failed: what `remove_under_lock` could not remove.
-        gave_up_ballast: the room that is kept for verdicts has to be taken again.
+        gave_up_ballast: the reserved space was freed and has to be reserved again.
     """
 
     def __init__(self, queue: Queue, *, dry_run: bool = False, is_named: bool = False, is_gentle: bool = True) -> None:
@@ -65,21 +65,21 @@ class TaskContext:
         return "would remove" if self.dry_run else "removed"
 
     def reader(self) -> Reader:
-        """Open the index to choose jobs that are to go.
+        """Open the index to choose the jobs to remove.
 
-        On a full disk, which removing jobs is to empty, it is taken as it was, for the file decides; to read it, the room
-        is given up that is kept for verdicts, of which there are none without a supervisor.
+        On a full disk it is read without an update, because the job's file decides. The reserved space is freed for that; no
+        attempt needs it without a supervisor.
         """
         return self.queue.reader() if self.dry_run else self.reader_on_full_disk() or self.queue.reader()
 
     def reader_on_full_disk(self) -> Reader | None:
-        """Open the index as it was, in the room that is kept for verdicts; None where that is not needed, or not to be had."""
+        """Open the index without an update, in the reserved space; None if that is not needed or not possible."""
         if self.is_supervised or not self._is_full():
             return None
         self.gave_up_ballast = self.spool.free_ballast()
         try:
             return Reader(self.layout.index)
-        except IndexUnavailable:  # there is none yet, for which the room that was given up may do
+        except IndexUnavailable:  # there is none yet; the freed space may be enough for it
             return self.queue.reader()
 
     def _is_full(self) -> bool:
@@ -87,7 +87,7 @@ class TaskContext:
         return free < BALLAST_BYTES
 
     def rest(self, removed: int = 0) -> None:
-        """Leave the machine to others for as long as the last group took, or as it takes to note what has gone."""
+        """Sleep for as long as the last group took, or as the supervisor needs for the removed jobs."""
         if not self._is_gentle:
             return
         clock = self.spool.clock
@@ -103,7 +103,7 @@ class TaskContext:
         return status is None or not 0 <= self.now - status.st_mtime < DAILY_S
 
     def note(self, mark: str) -> None:
-        """Keep in mind that something was done now."""
+        """Record that something was done now."""
         if self.dry_run:
             return
         files, path = self.spool.files, self.layout.mark(mark)
@@ -111,9 +111,9 @@ class TaskContext:
         files.touch(path)
 
     def remove_under_lock(self, path: str, is_free: Callable[[], bool] = lambda: True) -> bool:
-        """Remove a file under its lock, so that whoever has just taken it keeps it; False when it stays.
+        """Remove a file under its lock, unless another process has it locked; False when it stays.
 
-        One that cannot be removed is told of at the end of the task, and keeps no other from being removed.
+        An error is reported at the end of the task; the other files are still removed.
         """
         if self.dry_run:
             return True

@@ -1,9 +1,8 @@
-"""index: kept quick by whoever writes it, and once a day compared with every job's file.
+"""index: optimises the index, combines old statistics, and once a day compares the index with every job file.
 
-Guarantees: the index is written by the supervisor, or under run/index.lock when none runs. What differs is read again by
-            its writer, so that the queue's promise of an exact index holds even where a stranger changed files
-            in a way that leaves no trace.
-Fails with: QueueError when index and files differ in too much, or still differ after that.
+Guarantees: the index is written by the supervisor, or under run/index.lock when none runs. Its writer reads the jobs that
+            differ again, so the index is exact even after a program changed files without a trace.
+Fails with: QueueError when too many jobs differ, or still differ after that.
 """
 
 from __future__ import annotations
@@ -30,14 +29,21 @@ HINT = "to rebuild it: queuectl index rebuild"
 
 
 def run_once(context: TaskContext) -> Report:
-    """Bring it up to date, see to its file, and once a day compare it."""
+    """Update and optimise the index; compare it once a day."""
     if not context.is_supervised and not context.dry_run:
         write(context, Writer.optimise)
     return _compare(context) if context.is_due(COMPARED) else Report()
 
 
+def combine_statistics(context: TaskContext) -> Report:
+    """Combine old minutes into hours, and very old hours into one; a supervisor does this itself once an hour."""
+    if not context.is_supervised and not context.dry_run:
+        write(context, Writer.roll)
+    return Report()
+
+
 def write(context: TaskContext, then: Callable[[Writer], None]) -> None:
-    """Bring the index up to date and do something to it, when no supervisor runs."""
+    """Update the index and do something to it, when no supervisor runs."""
     from queuectl.index.sync import catch_up
 
     with IndexLock(context.layout):
@@ -75,9 +81,9 @@ def _compare(context: TaskContext) -> Report:
 
 
 def _still(context: TaskContext, job_ids: list[str]) -> list[str]:
-    """Return those that differ once the index shows everything that has happened.
+    """Return those that still differ when the index is up to date.
 
-    What happens to a job meanwhile is no difference, and of one that runs the supervisor may hear at its end.
+    A change meanwhile is not a difference. A running job is not either: the supervisor may hear of it only at its end.
     """
     if not job_ids:
         return []

@@ -1,9 +1,8 @@
-"""logs: parts of logs that have been closed for long, and the logs of workers that are no more.
+"""logs: removes old rotated logs, and logs of workers that no longer exist.
 
-Each log is rotated by the process that writes it (log.py); what it has put aside, and what belongs to a worker
-that was scaled away, nobody would ever remove.
+Each process rotates its own log (log.py) but does not remove old parts.
 
-Guarantees: a file that a running process may still write to stays.
+Guarantees: keeps every file that a running process may still write to.
 """
 
 from __future__ import annotations

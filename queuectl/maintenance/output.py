@@ -1,8 +1,8 @@
-"""output: keeps output/ within its bound, and takes away what belongs to no job any more.
+"""output: keeps output/ below its limit, and removes output and input without a job.
 
-Guarantees: only output of completed and cancelled jobs goes for want of room, the oldest first, under the job's lock; the
-            job stays. What belongs to no job goes once it has been still for a day and no process of a run holds
-            it, and is looked for once a day. Memory is bounded.
+Guarantees: above the limit, removes only output of completed and cancelled jobs, the oldest first, under the job's lock; the
+            job stays. Once a day, removes files without a job that have not changed for a day and that no attempt
+            has locked. Memory is bounded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOOKED_FOR = "orphans-looked-for"  # when that was
 
 
 class Written(NamedTuple):
-    """One file in output/; a directory of such a name is nothing that a job wrote."""
+    """One file in output/."""
 
     name: str
     job_id: str
@@ -44,7 +44,7 @@ class Written(NamedTuple):
 
 
 def run_once(context: TaskContext) -> Report:
-    """Look at every file in output/ once; a second time only when they are too much."""
+    """Read all names in output/ once, and again only above the limit."""
     is_day = context.is_due(LOOKED_FOR)
     total = orphans = freed = 0
     for number, each in enumerate(_written(context)):
@@ -94,7 +94,7 @@ def _written(context: TaskContext) -> Iterator[Written]:
             yield Written(name, run[0], status.st_size, status.st_mtime, changed_at(status))
 
 
-# --- what belongs to no job
+# --- files without a job
 
 
 def _is_orphan(context: TaskContext, each: Written) -> bool:
@@ -102,14 +102,14 @@ def _is_orphan(context: TaskContext, each: Written) -> bool:
 
 
 def _remove_under_lock(context: TaskContext, each: Written) -> bool:
-    """Remove it, unless a run holds it; a run that begins meanwhile under a job of that id finds the file locked."""
+    """Remove it unless an attempt has it locked; an attempt of a new job with that id finds the file locked."""
     return context.remove_under_lock(
         f"{context.layout.output}/{each.name}", lambda: context.spool.find(each.job_id) is None
     )
 
 
 def _inputs(context: TaskContext) -> int:
-    """Remove what was to be read by jobs that are no more."""
+    """Remove the input of jobs that no longer exist."""
     removed = 0
     folder = context.layout.input
     for name in [*context.spool.files.names(folder)]:
@@ -119,7 +119,7 @@ def _inputs(context: TaskContext) -> int:
     return removed
 
 
-# --- what is too much
+# --- above the limit
 
 
 def _make_room(context: TaskContext, surplus: float) -> tuple[int, int]:

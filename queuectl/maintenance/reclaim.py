@@ -1,7 +1,7 @@
-"""reclaim: what a crash left in processing/, when no supervisor is there to mend it.
+"""reclaim: recovers the jobs that a crash left in processing/, when no supervisor is running.
 
-Guarantees: the supervisor's own recovery, job by job under the job's lock; a job whose run still lives is left to the
-            next supervisor, which adopts or ends it. Stops as soon as a supervisor runs, for that knows more.
+Guarantees: the recovery of the supervisor, job by job, under the job's lock. A job whose attempt is still running is left
+            to the next supervisor, which adopts or ends it. Stops as soon as a supervisor runs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def run_once(context: TaskContext) -> Report:
-    """Mend what can be mended."""
+    """Recover what can be recovered."""
     spool = context.spool
     if context.is_supervised:
         return Report()

@@ -1,16 +1,15 @@
-"""runner: what maintenance consists of, and how a run of it goes.
+"""runner: runs the maintenance tasks one after the other.
 
 Owns:       run/maintenance.lock, logs/maintenance.log, and the order of the tasks.
-Guarantees: one run at a time a home; a task that fails does not keep the others from running; what was changed is in the
-            log. It may be killed at any instant: each task goes on where it was, the next time.
-Fails with: Busy when another run is under way.
+Guarantees: one run at a time a home; a task that fails does not stop the others; changes are logged. It may be killed at any instant: each task continues the next time.
+Fails with: Busy when another run is in progress.
 """
 
 from __future__ import annotations
 
 from queuectl.errors import Busy, QueueError, UsageError, from_os_error
 from queuectl.log import open_log
-from queuectl.maintenance import index, logs, output, reclaim, retention, statistics, temp_files
+from queuectl.maintenance import index, logs, output, reclaim, retention, temp_files
 from queuectl.maintenance.context import Report
 from queuectl.supervisor.maintenance_runner import RAN
 
@@ -23,14 +22,14 @@ if TYPE_CHECKING:
 
     Given = TypeVar("Given")
 
-# In this order: what is mended first can be removed, and what is removed leaves the index to be brought up to date.
+# Recovered jobs may then be removed, and the index is updated after the removals.
 TASKS: dict[str, Callable[[TaskContext], Report]] = {
     "reclaim": reclaim.run_once,
     "retention": retention.run_once,
     "output": output.run_once,
     "litter": temp_files.run_once,
     "logs": logs.run_once,
-    "statistics": statistics.run_once,
+    "statistics": index.combine_statistics,
     "index": index.run_once,
 }
 
@@ -53,10 +52,10 @@ def check(names: Sequence[str]) -> None:
 
 
 def run(context: TaskContext, names: Sequence[str] = ()) -> Iterator[Done]:
-    """Run some tasks, or all, one after the other; none where there is no queue, which is not made for that.
+    """Run some tasks, or all, one after the other; none, and create nothing, where there is no queue.
 
     Raises:
-        Busy: another run is under way.
+        Busy: another run is in progress.
     """
     from filelock import FileLock, Timeout
 
@@ -89,7 +88,7 @@ def run(context: TaskContext, names: Sequence[str] = ()) -> Iterator[Done]:
 
 
 def guarded(task: Callable[[Given], Report], given: Given) -> Report:
-    """Return what a task says, or what went wrong with it."""
+    """Return the report of a task, or a report with its error."""
     try:
         return task(given)
     except QueueError as error:
@@ -97,5 +96,5 @@ def guarded(task: Callable[[Given], Report], given: Given) -> Report:
     except OSError as error:
         place = f"cannot use {error.filename}" if error.filename else "the system refused an operation"
         return Report(failed=[from_os_error(error, place)])
-    except Exception as error:  # noqa: BLE001  # a bug in one must not keep the others from running
+    except Exception as error:  # noqa: BLE001  # a bug in one must not stop the others
         return Report(failed=[QueueError(f"this is a bug in queuectl: {type(error).__name__}: {error}")])

@@ -1,8 +1,8 @@
-"""temp_files: temporary files that a crash has left and that nothing reads again.
+"""temp_files: removes temporary files that a crash has left.
 
-Guarantees: goes by what FORMAT.md says of tmp/ and by the names that this program gives; anything else stays, and nothing
-            in rejected/ is ever touched. What might still be in use (changed within LEFT_S, locked) stays as well.
-Source:     maildir(5): what has lain in tmp/ for 36 hours is litter.
+Guarantees: removes only files in tmp/ and files with names that this program creates; nothing in rejected/. Keeps files
+            that may be in use: locked, or changed within LEFT_S.
+Source:     maildir(5): files in tmp/ may be removed after 36 hours.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def run_once(context: TaskContext) -> Report:
 
 
 def left(layout: Layout, files: Files) -> Iterator[str]:
-    """Yield the paths of files that are half written, or were when their writer died."""
+    """Yield the paths of unfinished files."""
     for directory, name in ((layout.tmp, ANY), (layout.home, HALF_WRITTEN), (layout.run, HALF_WRITTEN)):
         try:
             yield from (f"{directory}/{found}" for found in [*files.names(directory)] if name.fullmatch(found))
