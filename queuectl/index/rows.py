@@ -10,8 +10,6 @@ Source:     schema.sql, which says what each column means.
 from __future__ import annotations
 
 import json
-import re
-import zlib
 
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
 
@@ -156,7 +154,7 @@ def fingerprint_of(job: Job) -> str | None:
     """Return what the error of a failed or dead job has in common with others; None for other jobs."""
     if job.state not in ("failed", "dead"):
         return None
-    from queuectl.index.error_groups import fingerprint
+    from queuectl.index.error_groups import fingerprint  # imports re, which most commands do without
 
     how = f"{job.outcome} {job.exit_code}" if job.outcome else str(job.dead_reason)
     error = job.last_error
@@ -205,30 +203,3 @@ def _tags(value: object) -> str | None:
         kept //= 2
         text = json.dumps(value[:kept], separators=(",", ":"))
     return text if kept else None
-
-
-# --- groups of errors
-
-LONGEST_LINE = 300
-_COLOURS = re.compile(r"\x1b\[[0-9;]*[a-z]")
-_VARYING = re.compile(
-    r"'[^']*'|\"[^\"]*\"|`[^`']*[`']"  # what is quoted
-    r"|(?:~|\.\.?)?/[^\s:,;)\]]+"  # paths
-    r"|\b0x[0-9a-f]+|\b(?=[0-9a-f-]*\d)[0-9a-f-]{8,}\b"  # addresses, hashes, UUIDs
-    r"|\d+"
-)
-
-
-def fingerprint(how: str, command: str, error: str | None) -> str:
-    """Return the fingerprint of a failure.
-
-    Args:
-        how: what ended it: outcome and exit code, or the reason why it is dead.
-        command: of which the first word counts.
-        error: of which the last line that is not empty counts.
-    """
-    lines = (line.strip() for line in reversed((error or "").splitlines()))
-    last = next((line for line in lines if line), "")[-LONGEST_LINE:].lower()
-    program = command.split(None, 1)[0].rpartition("/")[2] if command.strip() else ""
-    text = "\n".join((how, program, _VARYING.sub("*", _COLOURS.sub("", last))))
-    return f"{zlib.crc32(text.encode('utf-8', 'replace')):08x}"

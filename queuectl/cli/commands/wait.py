@@ -205,7 +205,7 @@ def exit_code_of(screen: Screen, queue: Queue, failed: Sequence[Job], total: int
 
 def grouped(failed: Sequence[Job]) -> list[str]:
     """Return a line for each kind of failure, the most frequent first: "298 × exit code 1: No such file: e.g. 01J..."."""
-    from queuectl.index.rows import fingerprint
+    from queuectl.index.error_groups import fingerprint
 
     groups: dict[str, list[Job]] = {}
     for job in failed:

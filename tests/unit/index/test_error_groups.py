@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuectl.index.rows import fingerprint
+from queuectl.index.error_groups import fingerprint
 
 
 def test_what_varies_from_job_to_job_does_not_count() -> None:
