@@ -86,12 +86,12 @@ def make_all() -> None:
 def sections() -> str:
     """Return what argparse-manpage puts behind the commands."""
     parts = {
-        "exit status": roff.literal(topics.TEXTS["exit-codes"]()),
-        "environment": roff.literal(topics.TEXTS["environment"]()),
-        "states": roff.literal(topics.TEXTS["states"]()),
-        "time formats": roff.literal(topics.TEXTS["time-formats"]()),
+        "exit status": roff.literal(topics.text_of("exit-codes")),
+        "environment": roff.literal(topics.text_of("environment")),
+        "states": roff.literal(topics.text_of("states")),
+        "time formats": roff.literal(topics.text_of("time-formats")),
         "files": FILES,
-        "examples": roff.literal(topics.TEXTS["examples"]()),
+        "examples": roff.literal(topics.text_of("examples")),
         "see also": SEE_ALSO,
     }
     # A line that begins with a bracket or a slash would begin another section.
@@ -107,7 +107,7 @@ def spool_page() -> str:
     )
     head = f'.TH QUEUECTL\\-SPOOL "5" "{day}" "queuectl {__version__}" "QueueCTL Manual"'
     return markdown.page(
-        topics.TEXTS["spool-format"](),
+        topics.text_of("spool-format"),
         head,
         "queuectl-spool - file format of the queuectl spool",
         ".BR queuectl (1)\n",

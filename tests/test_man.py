@@ -55,7 +55,7 @@ def test_every_command_option_and_example_is_in_the_page(pages: dict[str, Path])
         assert not [option for option in options if option not in said]
     assert "ready-fd" not in said
     for topic in ("exit-codes", "environment", "states", "time-formats"):
-        assert topics.TEXTS[topic]().rstrip("\n") in said
+        assert topics.text_of(topic).rstrip("\n") in said
 
 
 def test_every_word_of_the_format_is_in_its_page(pages: dict[str, Path]) -> None:

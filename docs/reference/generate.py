@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 from queuectl.cli.grammar import COMMON, HIDDEN  # noqa: E402
 from queuectl.cli.parser import places  # noqa: E402
-from queuectl.cli.topics import EXIT_CODES  # noqa: E402
+from queuectl.cli.topics import text_of  # noqa: E402
 from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
 from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
 from queuectl.client.job_view import DETAIL, ROW  # noqa: E402
@@ -56,7 +56,7 @@ def _commands() -> Iterator[str]:
     yield "Exit codes:"
     yield ""
     yield "```text"
-    yield EXIT_CODES.strip("\n")
+    yield text_of("exit-codes").strip("\n")
     yield "```"
     group = ""
     for name, command in COMMANDS.items():

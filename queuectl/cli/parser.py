@@ -11,9 +11,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from queuectl.cli.grammar import COMMON, HIDDEN, Misuse, option
+from queuectl.cli.topics import TOPICS
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
 from queuectl.cli.tree.aliases import aliases_of
-from queuectl.cli.tree.topics import TOPICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,8 +15,8 @@ from queuectl.cli import main, topics
 from queuectl.cli.commandline import parse
 from queuectl.cli.grammar import HIDDEN, Command
 from queuectl.cli.times import duration, instant
+from queuectl.cli.topics import TOPICS
 from queuectl.cli.tree import COMMANDS
-from queuectl.cli.tree.topics import TOPICS
 from queuectl.executor.environment import PASSED, command_environment
 from queuectl.job.job import STATES
 from tests.cli.support import NOW, Jobs, Run
@@ -69,18 +69,18 @@ def test_a_topic_has_no_commands(cli: Run) -> None:
 
 def test_every_exit_code_is_told() -> None:
     """Those of the exceptions, and those that have none."""
-    told = [int(code) for code in re.findall(r"^ +(\d+)  ", topics.EXIT_CODES, re.MULTILINE)]
+    told = [int(code) for code in re.findall(r"^ +(\d+)  ", topics.text_of("exit-codes"), re.MULTILINE)]
     known = {kind.exit_code for kind in (errors.QueueError, *errors.QueueError.__subclasses__())}
     assert told == sorted({0, main.BUG, main.INTERRUPTED, main.CLOSED_PIPE, *known})
 
 
 def test_every_state_is_told() -> None:
     """In the words and the order of the program."""
-    assert tuple(re.findall(r"^  (\w+) {2,}\w", topics.STATES, re.MULTILINE)) == STATES
+    assert tuple(re.findall(r"^  (\w+) {2,}\w", topics.text_of("states"), re.MULTILINE)) == STATES
 
 
 def test_every_form_of_a_time_is_read() -> None:
-    durations, points, *_ = topics.TIMES.split("\n\n")
+    durations, points, *_ = topics.text_of("time-formats").split("\n\n")
     for form in ("90", "0.5", "10m", "2h30m", "3d 4h", "1h30", "500ms", "5min", "5 minutes", "2 hours 30 minutes"):
         assert form in durations
         assert duration("--delay", form) > 0
@@ -98,12 +98,14 @@ def test_every_form_of_a_time_is_read() -> None:
 
 def test_every_variable_of_a_command_is_told(jobs: Jobs) -> None:
     job = jobs.queue.get(jobs.pending("a"))
-    told = set(re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)\b", topics.GIVEN))
+    told = set(
+        re.findall(r"\b([A-Z]+(?:_[A-Z]+)*)\b", topics.text_of("environment").partition("A command starts with")[2])
+    )
     assert {*command_environment({}, job, 1, jobs.queue.layout), *PASSED} <= told
 
 
 def test_the_lines_for_cron_are_command_lines() -> None:
-    lines = re.findall(r"^  [0-9*].*?  (queuectl .*)$", topics.CRON, re.MULTILINE)
+    lines = re.findall(r"^  [0-9*].*?  (queuectl .*)$", topics.text_of("cron"), re.MULTILINE)
     assert len(lines) == 3
     for line in lines:
         args = parse(shlex.split(line.removesuffix(">/dev/null"))[1:])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from queuectl.cli.commandline import did_you_mean, parse
 from queuectl.cli.grammar import Misuse
+from queuectl.cli.topics import TOPICS, text_of
 from queuectl.cli.tree import subcommands
 from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT
-from queuectl.cli.tree.topics import TOPICS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def run(args: Arguments, screen: Screen) -> int:
 
 
 def _show_topic(screen: Screen, name: str) -> int:
-    from queuectl.cli.topics import TEXTS
-
-    text = TEXTS[name]()
+    text = text_of(name)
     if screen.format in ("json", "jsonl"):
         screen.json({"topic": name, "summary": TOPICS[name], "text": text})
     else:

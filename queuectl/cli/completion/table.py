@@ -7,8 +7,8 @@ Guarantees: pure; a new command or option is completed without a line of code. W
 from __future__ import annotations
 
 from queuectl.cli.grammar import COMMON, HIDDEN, STATES
+from queuectl.cli.topics import TOPICS
 from queuectl.cli.tree import COMMANDS, GROUPS, subcommands
-from queuectl.cli.tree.topics import TOPICS
 from queuectl.config.settings import SETTINGS
 
 TYPE_CHECKING = False
