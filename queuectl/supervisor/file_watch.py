@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from queuectl.supervisor.inotify import Watch
 
 REMEMBERED = 1024  # jobs
-BY_OTHERS = frozenset(("enqueued", "held", "released", "edited", "revived", "requeued", "cancelled"))
+BY_OTHERS = frozenset(  # no worker reports them as the end of an attempt
+    ("enqueued", "held", "released", "edited", "revived", "requeued", "cancelled", "expired")
+)
 CONFIG_NAME = "config.yaml"
 LULL_S = 0.05
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ from queuectl.spool import outputs
 from queuectl.spool.fs import Files
 from queuectl.status import Overview
 from tests.cli.support import NOW, Jobs, Ran, Run
+from tests.support.permissions import as_if_not_root
 
+ROOT = Path(__file__).parents[2]
 Golden = Callable[[str, str], None]
 Passes = Callable[[float], None]
 SUPERVISOR: dict[str, Any] = {
@@ -295,3 +299,21 @@ def test_a_broken_configuration_does_not_hide_the_queue(home: Path, cli: Run) ->
         assert done.code == 0
         assert "config.yaml:1: timeout must be" in done.err
     assert cli("enqueue", "--command", "true").code == 6
+
+
+@pytest.mark.parametrize("folder", ["pending", "processing", "done", "dead"])
+def test_a_spool_directory_that_cannot_be_read_is_named_with_what_helps(jobs: Jobs, home: Path, folder: str) -> None:
+    """Exit 8, and no figures: those of the other directories would be taken for all."""
+    jobs.pending("a")
+    closed = home / "spool" / folder
+    closed.chmod(0)
+    try:
+        line = [*as_if_not_root(), sys.executable, str(ROOT / "queuectl"), "status"]
+        ran = subprocess.run(line, capture_output=True, text=True, check=False)
+    finally:
+        closed.chmod(0o700)
+    assert (ran.returncode, ran.stdout) == (8, "")
+    assert ran.stderr.splitlines() == [
+        f"queuectl: cannot use {closed}: Permission denied",
+        f"          hint: chmod 700 {closed}",
+    ]

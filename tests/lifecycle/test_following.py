@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from queuectl import Queue
+from queuectl.clock import spell
 from queuectl.control_client import Feed
 from tests.support.supervised import PATIENCE_S, Supervised
 
@@ -90,8 +92,11 @@ def test_an_event_is_the_same_as_it_happens_and_afterwards(
     heard += follower.until("late", "enqueued", "started", "died")
     queue.enqueue("sleep 100", id="cancelled")
     heard += follower.until("cancelled", "enqueued", "started")
+    expires_at = queue.spool.clock.now() + 0.5
+    queue.enqueue("true", id="expired", expires_at=spell(expires_at))  # the only worker is busy
+    time.sleep(max(0.0, expires_at - queue.spool.clock.now()))
     queue.cancel("cancelled")
-    heard += follower.until("cancelled", "cancelled")
+    heard += follower.until("expired", "enqueued", "expired")
     for verb in (queue.hold, queue.release, queue.hold, queue.cancel):  # also faster than the file is read
         verb("first")
     queue.enqueue(["/nonexistent/program"], id="missing", check=False)
@@ -102,7 +107,7 @@ def test_an_event_is_the_same_as_it_happens_and_afterwards(
         raw += [event for event in feed.take() if event["event"] != "moved"]
     feed.close()
     for told in (heard, [{}, *raw]):
-        for job_id in ("retried", "killed", "late", "cancelled", "missing"):
+        for job_id in ("retried", "killed", "late", "cancelled", "expired", "missing"):
             of_job = [event for event in past if event["id"] == job_id]
             assert [event for event in told if event.get("id") == job_id] == of_job
     died = next(event for event in past if (event["id"], event["event"]) == ("late", "died"))
