@@ -1,23 +1,30 @@
-"""queue_status: the requests that ask about the queue as a whole: snapshot, health, metrics, and figures over time."""
+"""queue_status: the requests about the queue as a whole: snapshot, health, metrics, figures over time, and events."""
 
 from __future__ import annotations
 
+import json
+import select
 from typing import TYPE_CHECKING
 
 from queuectl.clock import spell
-from queuectl.errors import QueueError
+from queuectl.control_client import connect
+from queuectl.errors import NoSupervisor, QueueError
 from queuectl.health import CONDITIONS
 from queuectl.index.statistics import together
 from queuectl.metrics import KIND, page_of
 from queuectl.version import __version__
-from queuectl.web.response import JSON, Response, ok, without_home
+from queuectl.web.response import JSON, Problem, Response, encode, ok, without_home
 from queuectl.web.snapshot import health_of
 
 if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
     from typing import Any
 
     from queuectl.web.app import Request
 
+LINES = "application/x-ndjson"
+ALIVE_S = 10.0
 WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
 
 
@@ -83,3 +90,32 @@ def stats(request: Request) -> Response:
 
     key = (index.changes(), window, queue, start)
     return request.conditional(key, lambda: request.app.stats_cache.get(key, make))
+
+
+def events(request: Request) -> Response:
+    """Pass on the events that the supervisor reports."""
+    try:
+        watch = connect(request.app.layout)
+        watch.sendall(b'{"do": "watch"}\n')
+    except NoSupervisor as error:
+        raise Problem(503, str(error), error.hint, title=error.title) from None
+    return Response(200, b"", LINES, None, request.app.streams.start(_events(watch), watch.close))
+
+
+def _events(watch: socket.socket) -> Iterator[bytes]:
+    rest, quiet_s = b"", 0.0
+    while True:
+        readable, _, _ = select.select([watch], [], [], 1.0)
+        if not readable:
+            quiet_s += 1.0
+            yield b"{}\n" if quiet_s % ALIVE_S == 0 else b""
+            continue
+        quiet_s = 0.0
+        data = watch.recv(1 << 16)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            said = json.loads(line)
+            if "event" in said:
+                yield encode(said) + b"\n"

@@ -19,6 +19,7 @@ from queuectl.web import (
     legacy_api,
     output,
     queue_status,
+    session,
     static_files,
     workers,
 )
@@ -158,11 +159,11 @@ OPERATIONS = (
         answers={**json("Health", "pass or warn"), **json("Health", "fail", status=503)}),
     Operation("metrics", "GET", "/metrics", queue_status.metrics, "Metrics for Prometheus", answers=text("Prometheus text format 0.0.4")),
     Operation("openapi", "GET", "/api/v1/openapi.json", openapi, "This document", answers=json("AnyObject")),
-    Operation("session", "GET", "/api/v1/session", static_files.session, "Check the cookie or token", answers=json("Session")),
-    Operation("login", "POST", "/api/v1/session", static_files.login, "Sign in with the token; sets a cookie",
+    Operation("session", "GET", "/api/v1/session", session.session, "Check the cookie or token", answers=json("Session")),
+    Operation("login", "POST", "/api/v1/session", session.login, "Sign in with the token; sets a cookie",
         body=members(Field("token", TOKEN, is_required=True)),
         answers=json("SignedIn", "Sets the HttpOnly, SameSite=Strict cookie"), problems=(401, 429), is_open=True),
-    Operation("logout", "DELETE", "/api/v1/session", static_files.logout, "Sign out; deletes the cookie",
+    Operation("logout", "DELETE", "/api/v1/session", session.logout, "Sign out; deletes the cookie",
         answers=json("SignedOut"), is_open=True),
     Operation("snapshot", "GET", "/api/v1/snapshot", queue_status.snapshot, "All data for a refresh of the page",
         answers=conditional("Snapshot")),
@@ -259,9 +260,9 @@ OPERATIONS = (
     Operation("stats", "GET", "/api/v1/stats", queue_status.stats, "Throughput, waiting times and run times over time",
         fields=(Field("window", choice(*queue_status.WINDOWS), "default 1h; steps of 1 minute, 10 minutes, 1 hour"), ONE_QUEUE),
         answers=conditional("Stats")),
-    Operation("events", "GET", "/api/v1/events", static_files.events, "Stream of events",
+    Operation("events", "GET", "/api/v1/events", queue_status.events, "Stream of events",
         answers=text("A chunked stream of JSON objects, one a line, with the members of events --json. Every 10 s it sends {}, so that a "
-            "broken connection is detected. The stream ends with the supervisor.", static_files.LINES)),
+            "broken connection is detected. The stream ends with the supervisor.", queue_status.LINES)),
 
     # --- the paths of the original version
     Operation("old_status", "GET", "/api/status", legacy_api.status, "As `queuectl status --json`", answers=json("AnyObject")),

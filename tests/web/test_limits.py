@@ -117,6 +117,8 @@ def test_streams_are_bounded(
     watched.start(1)
     web.post("/api/v1/jobs", {"command": "echo begin; exec sleep 60", "id": "long"})
     watched.wait_for("long", "processing")
+    plain = "/api/v1/jobs/long/output"
+    watched.wait_until(lambda: web.ask("GET", plain).body == b"begin\n", "the command has begun")
     path = "/api/v1/jobs/long/output?follow=true"
     streams: list[socket.socket] = []
     for _ in range(3):
@@ -125,7 +127,7 @@ def test_streams_are_bounded(
         assert b"200 OK" in streams[-1].recv(20)
     refused = web.ask("GET", path)
     assert (refused.status, refused.json["title"], refused.headers["retry-after"]) == (503, "streams full", "2")
-    assert web.ask("GET", "/api/v1/jobs/long/output").body == b"begin\n"
+    assert web.ask("GET", plain).body == b"begin\n"
     for stream in streams:
         stream.close()
     watched.wait_until(lambda: web.server.app.streams.open == 0, "the streams have noticed")
