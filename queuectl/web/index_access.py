@@ -120,7 +120,7 @@ class Index:
         with self._lock:
             reader = self._idle.pop() if self._idle else None
         if reader is None:
-            reader = Reader(self._path)
+            reader = self._open()
         try:
             yield reader
         except IndexUnavailable:
@@ -128,6 +128,16 @@ class Index:
             raise
         finally:
             self._keep(reader)
+
+    def _open(self) -> Reader:
+        try:
+            return Reader(self._path)
+        except IndexUnavailable as error:
+            if error.is_lost and (self._worker is not None or self.syncing):
+                progress = f": {self.syncing}" if self.syncing else ""
+                error = IndexUnavailable(f"the index is being built from the job files{progress}")
+                error.hint = "try again in a few seconds"
+            raise error from None
 
     def _keep(self, reader: Reader) -> None:
         with self._lock:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from queuectl.client.queue import Queue
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.rebuild import rebuild
 from queuectl.web import index_access
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import pytest
 
@@ -128,6 +129,30 @@ def test_an_index_that_cannot_be_read_is_said_and_the_queue_works(
     assert str(home).encode() not in reply.body
     assert web.get("/api/v1/jobs/j")["state"] == "pending"
     assert web.ask("GET", "/metrics").status == 200
+
+
+def test_an_index_that_is_being_built_is_said(
+    serve: Callable[..., Served], jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first request of a large queue does not wait for its index."""
+    job_id, built, catch_up = jobs.pending("a"), threading.Event(), Queue.catch_up
+
+    def slowly(queue: Queue, on_step: Callable[[str], None]) -> None:
+        on_step("1 of 2 files compared")
+        built.wait()
+        catch_up(queue, on_step)
+
+    monkeypatch.setattr(index_access, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(Queue, "catch_up", slowly)
+    Path(jobs.queue.layout.index).unlink(missing_ok=True)
+    web = serve()
+    refused = web.ask("GET", "/api/v1/jobs")
+    assert refused.status == 503
+    assert refused.json["detail"] == "the index is being built from the job files: 1 of 2 files compared"
+    assert refused.json["hint"] == "try again in a few seconds"
+    built.set()
+    monkeypatch.setattr(index_access, "PATIENCE_S", 20.0)
+    assert [row["id"] for row in web.get("/api/v1/jobs")["jobs"]] == [job_id]
 
 
 def test_dropped_files_are_seen(web: Served, home: Path) -> None:

@@ -50,10 +50,10 @@ def test_a_row_is_the_beginning_of_the_detail(spool: Home) -> None:
 
 
 def test_what_else_the_author_wrote_follows_and_hides_nothing(spool: Home) -> None:
-    job_id = spool.enqueue({"command": "true", "owner": "ann", "result": "mine", "directory": 7})
+    job_id = spool.enqueue({"command": "true", "owner": "ann", "result": "mine", "attempt_list": 7})
     shown = view(spool, job_id).as_dict()
     assert [*shown] == [*DETAIL, "owner"]
-    assert (shown["owner"], shown["result"], shown["directory"]) == ("ann", None, "pending")
+    assert (shown["owner"], shown["result"], shown["attempt_list"]) == ("ann", None, [])
 
 
 def test_instants_at_the_ends_of_the_calendar_can_be_shown(spool: Home) -> None:
