@@ -6,8 +6,9 @@ Source:     JSON Schema 2020-12; the patterns mean the same in ECMAScript and Py
 
 from __future__ import annotations
 
+from queuectl.config.capacities import MOST_UNITS
 from queuectl.config.settings import ABOVE_ZERO, ALIASES, SETTINGS
-from queuectl.job.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S, NAME_MAX, NOT_IN_NAMES
+from queuectl.job.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S, MOST_PARENTS, NAME_MAX, NOT_IN_NAMES
 from queuectl.units import SPELLINGS
 
 TYPE_CHECKING = False
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
 END = "$(?!\\n)"  # `$` alone lets a line feed follow in some languages
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 DECIMAL = "([0-9]+\\.?[0-9]*|\\.[0-9]+)"
@@ -50,7 +52,7 @@ NOT_SAID_OF_SETTINGS = (
 
 
 def _id(description: str) -> Schema:
-    return {"type": "string", "pattern": f"^[A-Za-z0-9][A-Za-z0-9._-]{{0,127}}{END}", "description": description}
+    return {"type": "string", "pattern": f"^{ID}{END}", "description": description}
 
 
 def _instant(description: str) -> Schema:
@@ -73,10 +75,6 @@ def _text(description: str, **more: Any) -> Schema:
 
 def _class_of(ranges: tuple[tuple[int, int], ...]) -> str:
     return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in ranges)
-
-
-def _refused(name: str) -> Schema:
-    return {"not": {}, "description": f"{name} is refused until it is supported"}
 
 
 JOB: dict[str, Schema] = {
@@ -125,9 +123,36 @@ JOB: dict[str, Schema] = {
         "enum": ["requeue", "bury"],
         "description": "what happens after an attempt whose end was not recorded",
     },
-    "after": _refused("after"),
-    "after_policy": _refused("after_policy"),
-    "lock": _refused("lock"),
+    "after": {
+        "type": "array",
+        "items": _id("a job"),
+        "minItems": 1,
+        "maxItems": MOST_PARENTS,
+        "uniqueItems": True,
+        "description": "the job does not start before these jobs have ended",
+    },
+    "after_policy": {
+        "enum": ["success", "any", "failure"],
+        "description": "how the jobs in after must end; default success",
+    },
+    "lock": {
+        "type": "string",
+        "pattern": f"^{ID}(:([1-9][0-9]{{0,2}}|1000))?{END}",
+        "description": "NAME or NAME:N; the job does not start while N running jobs (1) have a lock of this name",
+    },
+    "needs": {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": {"pattern": f"^{ID}{END}"},
+        "additionalProperties": {"type": "integer", "minimum": 1, "maximum": 1000},
+        "description": "how many units of each resource the job takes while it runs",
+    },
+    "weight": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 1000,
+        "description": "how much of max_running and of its queue's concurrency the job takes; default 1",
+    },
     "state": {"const": "pending", "description": "accepted because other queues write it"},
     "attempts": {"type": "integer", "const": 0, "description": "accepted because other queues write it"},
     "created_at": _instant("time of creation"),
@@ -185,6 +210,14 @@ def _number(setting: Setting) -> Schema:
     return {"type": "number", **low, "maximum": setting.high}
 
 
+def _names(value: Schema) -> Schema:
+    return {
+        "type": ["object", "null"],
+        "propertyNames": {"pattern": f"^{ID}{END}"},
+        "additionalProperties": value,
+    }
+
+
 def _in_words(number: Schema, pattern: str) -> Schema:
     return {"anyOf": [number, {"type": "string", "pattern": pattern}]}
 
@@ -195,6 +228,17 @@ _KINDS: dict[str, Callable[[Setting], Schema]] = {
     "choice": lambda setting: {"enum": [*setting.choices]},
     "integers": lambda setting: {"anyOf": [_integer(setting), {"type": "array", "items": _integer(setting)}]},
     "optional_integer": lambda setting: {"anyOf": [_integer(setting), {"enum": ["none", None]}]},
+    "resources": lambda _: _names({"type": "integer", "minimum": 0, "maximum": MOST_UNITS}),
+    "queues": lambda _: _names(
+        {
+            "type": ["object", "null"],
+            "properties": {
+                "concurrency": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_UNITS},
+                "rate": {"type": ["string", "null"], "pattern": "/"},
+            },
+            "additionalProperties": False,
+        }
+    ),
     "size_bytes": lambda setting: _in_words(_integer(setting), SIZE),
     "duration_s": lambda setting: _in_words(_number(setting), DURATION),
 }

@@ -20,7 +20,7 @@ PACKAGE = "queuectl"
 
 # Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
-    {"__init__", "clock", "errors", "units", "version"},
+    {"__init__", "clock", "errors", "ids", "units", "version"},
     {"atomic_file", "config", "growing_file", "timers", "times"},
     {"job"},
     {"command_location", "json_schema", "scheduling"},

@@ -64,6 +64,11 @@ if TYPE_CHECKING:
         cwd: str | os.PathLike[str] | None
         env: Mapping[str, str] | None
         unique_key: str | None
+        after: str | Iterable[str] | None
+        after_policy: Literal["success", "any", "failure"] | None
+        lock: str | None
+        needs: Mapping[str, int] | None
+        weight: int | None
         leftovers: Literal["end", "leave"] | None
         on_interrupt: Literal["requeue", "bury"] | None
 
@@ -285,6 +290,8 @@ def converted(given: Mapping[str, Any], now: float, environ: Mapping[str, str]) 
     if is_series(made.get("tags")):
         tags = made["tags"]
         made["tags"] = sorted(tags, key=str) if isinstance(tags, (set, frozenset)) else [*tags]
+    if "after" in made:
+        made["after"] = _parents(made["after"])
     if made.get("cwd") is not None:
         made["cwd"] = _directory(made["cwd"], environ)
     if hasattr(made.get("env"), "keys"):
@@ -301,6 +308,17 @@ def _directory(value: object, environ: Mapping[str, str]) -> str:
     if not path:
         raise InvalidField("cwd", '"cwd" must not be empty', "is a variable empty? omit it for the current directory")
     return absolute(path, environ)
+
+
+def _parents(value: object) -> object:
+    """Return ids from an id, a job or an iterable of them."""
+    if isinstance(value, str):
+        return [value]
+    if hasattr(value, "id") and hasattr(value, "state"):
+        return [value.id]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [each.id if hasattr(each, "id") and hasattr(each, "state") else each for each in value]
+    return value
 
 
 def _delayed(value: object, now: float) -> str:

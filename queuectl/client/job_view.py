@@ -33,8 +33,7 @@ ROW = (
     *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
     *("cpu_s", "max_rss_bytes", "fingerprint"),
 )
-NOT_YET = ("after", "after_policy", "lock")
-AUTHORS = tuple(name for name in FIELDS if name not in (*ROW, *NOT_YET))  # null where the author said nothing
+AUTHORS = tuple(name for name in FIELDS if name not in ROW)  # null where the author said nothing
 DETAIL = (
     *ROW,
     *AUTHORS,

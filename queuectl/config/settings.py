@@ -8,6 +8,7 @@ Fails with: ValueError, whose text goes on after a name: 'must be an integer fro
 
 from __future__ import annotations
 
+from queuectl.config import capacities
 from queuectl.errors import InvalidData, NotFound
 from queuectl.units import LONGEST_S, NO_MONTHS, AmbiguousUnit, quote, spell_exact_size
 from queuectl.units import parse_duration as parse_duration
@@ -18,8 +19,9 @@ from queuectl.units import spell_size as spell_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-Value = int | float | str | tuple[int, ...] | None
+Value = int | float | str | tuple[int, ...] | dict[str, "Any"] | None
 
 ABOVE_ZERO = 5e-324  # the smallest number there is: "at least this" means "above 0"
 MAX_SIZE_BYTES = 1 << 50
@@ -29,7 +31,8 @@ class Setting:
     """One row of SETTINGS.
 
     Attributes:
-        kind: integer, number, size_bytes, duration_s, choice, integers (a list) or optional_integer (or none).
+        kind: integer, number, size_bytes, duration_s, choice, integers (a list), optional_integer (or none),
+            resources or queues (mappings; see config.capacities).
         low, high: the range, inclusive; of each item in a list; without meaning for a choice.
         unit: what the value counts; empty for pure numbers and words.
         choices: the words of a `choice`, the default first.
@@ -64,6 +67,8 @@ class Setting:
 
     def expected(self) -> str:
         """Say which values are accepted, in words that go on after "must be"."""
+        if self.kind in capacities.EXPECTED:
+            return capacities.EXPECTED[self.kind]
         if self.kind == "choice":
             return " or ".join(f'"{choice}"' for choice in self.choices)
         if self.kind == "size_bytes":
@@ -87,6 +92,8 @@ class Setting:
             ValueError: the text goes on after the setting's name.
         """
         text = text.strip()
+        if self.kind in capacities.EXPECTED:
+            return capacities.parse(self.kind, text)
         try:
             return self._in_range(_PARSERS[self.kind](text))
         except AmbiguousUnit:
@@ -102,6 +109,8 @@ class Setting:
         """
         if isinstance(value, str):
             return self.parse(value)
+        if self.kind in capacities.EXPECTED:
+            return capacities.check(self.kind, value)
         try:
             if self.kind == "integers" and isinstance(value, (list, tuple)):
                 return self._in_range(tuple(_strict_integer(item) for item in value))
@@ -119,6 +128,8 @@ class Setting:
         """Write a value exactly, as `parse` and YAML read it back."""
         if value is None:
             return "none"
+        if isinstance(value, dict):
+            return capacities.spell(value)
         if isinstance(value, tuple):
             return "[" + ", ".join(str(item) for item in value) + "]"
         return spell_exact_size(int(value)) if self.kind == "size_bytes" else str(value)
@@ -128,6 +139,8 @@ class Setting:
         return ValueError(f"must be {self.expected()}, not {found}")
 
     def _in_range(self, value: Value) -> Value:
+        if isinstance(value, dict):
+            raise TypeError(self.name)  # see capacities.check
         if isinstance(value, str):
             fine = value in self.choices
         else:
@@ -279,6 +292,19 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         "how often the supervisor runs maintenance, at most once a minute; 0 turns it off",
     ),
+    Setting(
+        "max_running",
+        "optional_integer",
+        None,
+        1,
+        10**6,
+        "jobs",
+        "how many jobs may run at once; none means as many as there are workers",
+    ),
+    Setting(
+        "queues", "queues", {}, 0, 0, "", "limits of queues: how many jobs run at once, how many start in a period"
+    ),
+    Setting("resources", "resources", {}, 0, 0, "", "how many units there are of what jobs name in their needs"),
     Setting("web_port", "integer", 5000, 0, 65535, "", "port of `queuectl web`; 0 takes a free port"),
     _choice("web_auth", ("token", "none"), "none: no token is required; allowed only for a read-only page"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
@@ -332,6 +358,9 @@ class Settings:
     retention_jobs: int
     retention_output: int
     maintenance_interval: float
+    max_running: int | None
+    queues: dict[str, dict[str, Any]]
+    resources: dict[str, int]
     web_port: int
     web_auth: str
     web_access: str
@@ -354,7 +383,7 @@ class Settings:
         return isinstance(other, Settings) and self._values() == other._values()
 
     def __hash__(self) -> int:
-        return hash(tuple(self._values().values()))
+        return hash(repr(self._values()))
 
     def __repr__(self) -> str:
         changed = {name: value for name, value in self._values().items() if value != _BY_NAME[name].default}
@@ -373,7 +402,7 @@ class Settings:
             settings = settings.replace(name, value, origin)
         return settings
 
-    def as_dict(self) -> dict[str, int | float | str | list[int] | None]:
+    def as_dict(self) -> dict[str, int | float | str | list[int] | dict[str, Any] | None]:
         """Return the values by name, as JSON can hold them."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in self._values().items()}
 

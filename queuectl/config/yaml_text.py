@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import yaml
 
+from queuectl.config.capacities import EXPECTED
 from queuectl.config.settings import find
 from queuectl.errors import InvalidData, NotFound
 from queuectl.units import quote
@@ -132,6 +133,8 @@ def _value(entry: _Entry, place: str) -> Value:
     try:
         if isinstance(node, yaml.ScalarNode):
             return setting.parse(node.value)
+        if isinstance(node, yaml.MappingNode) and setting.kind in EXPECTED:
+            return setting.check(_plain(node))
         items = node.value if isinstance(node, yaml.SequenceNode) and setting.kind == "integers" else [node]
         if all(isinstance(item, yaml.ScalarNode) for item in items):
             return setting.parse("[" + ", ".join(item.value for item in items) + "]")
@@ -140,20 +143,33 @@ def _value(entry: _Entry, place: str) -> Value:
         raise InvalidData(f"{place}:{entry.line}: {setting.name} {error}") from None
 
 
+def _plain(node: yaml.Node) -> object:
+    """Return a mapping of scalars as Python has it; repeated names are an error."""
+    if not isinstance(node, yaml.MappingNode):
+        return yaml.safe_load(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else node.value
+    made: dict[str, object] = {}
+    for key, value in node.value:
+        if key.value in made:
+            raise ValueError(f"has {quote(key.value)} twice")
+        made[key.value] = _plain(value)
+    return made
+
+
 def _noun(node: yaml.Node) -> str:
     if isinstance(node, yaml.MappingNode):
         return "a mapping"
     return "a list" if isinstance(node, yaml.SequenceNode) else quote(node.value)
 
 
-def _is_block_list(value: yaml.Node) -> bool:
-    return isinstance(value, yaml.SequenceNode) and not value.flow_style
+def _is_block(value: yaml.Node) -> bool:
+    return isinstance(value, yaml.CollectionNode) and not value.flow_style
 
 
 def _end(text: str, value: yaml.Node) -> int:
     """Return where a value really ends; the marks of block values reach over what follows them."""
-    if _is_block_list(value) and value.value:
-        return _end(text, value.value[-1])
+    if _is_block(value) and value.value:
+        last = value.value[-1]
+        return _end(text, last[1] if isinstance(last, tuple) else last)
     return max(value.start_mark.index, len(text[: value.end_mark.index].rstrip()))
 
 
@@ -186,7 +202,7 @@ def _replace(text: str, entry: _Entry, spelled: str) -> str:
         return text[:start] + (" " if start == after_colon else "") + spelled + text[end:]
     first_end, last_end = _line_end(text, after_colon), _line_end(text, end)
     beside_name = text[after_colon:first_end].rstrip() if start >= first_end else ""
-    beside_end = "" if _is_block_list(entry.value) else text[end:last_end].rstrip()
+    beside_end = "" if _is_block(entry.value) else text[end:last_end].rstrip()
     rest = _comments(text, after_colon, end) + text[last_end:]
     return f"{text[:after_colon]} {spelled}{beside_name}{beside_end}{_newline(text)}{rest}"
 

@@ -48,7 +48,9 @@ def command_environment(base: Mapping[str, str], job: Job, attempt: int, layout:
     """Return the whole environment of one attempt."""
     return {
         **base,
+        **({} if not job.units else _units(job.units)),
         **job.fields.get("env", {}),
+        **({"QUEUECTL_AFTER": " ".join(job.fields["after"])} if "after" in job.fields else {}),
         HOME_TAG: layout.home,
         TAG: run_id(job.id, attempt),
         "QUEUECTL_JOB_ID": job.id,
@@ -57,6 +59,18 @@ def command_environment(base: Mapping[str, str], job: Job, attempt: int, layout:
         "QUEUECTL_RESULT": layout.output_of(job.id, attempt, "result"),
         "QUEUECTL_PROGRESS": layout.output_of(job.id, attempt, "progress"),
     }
+
+
+def _units(units: Mapping[str, list[int]]) -> dict[str, str]:
+    """Return the variables that name the units an attempt has."""
+    made = {f"QUEUECTL_RESOURCE_{_variable(name)}": ",".join(map(str, numbers)) for name, numbers in units.items()}
+    if "gpu" in units:
+        made["CUDA_VISIBLE_DEVICES"] = made["QUEUECTL_RESOURCE_GPU"]
+    return made
+
+
+def _variable(name: str) -> str:
+    return "".join(char if char.isalnum() else "_" for char in name.upper())
 
 
 def calling_job(spool: Spool, environ: Mapping[str, str]) -> Job | None:

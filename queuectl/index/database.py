@@ -36,6 +36,9 @@ PROBES = (
     "SELECT * FROM counts LIMIT 1",
     "SELECT * FROM minutes LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_due WHERE ready = 1 LIMIT 1",
+    "SELECT 1 FROM jobs INDEXED BY jobs_lanes WHERE ready = 1 AND lane <> queue LIMIT 1",
+    "SELECT 1 FROM dependencies LIMIT 1",
+    "SELECT 1 FROM undecided LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_waits WHERE ready = 0 LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_by_state WHERE state = '' LIMIT 1",
     "SELECT 1 FROM jobs INDEXED BY jobs_failures WHERE fingerprint IS NOT NULL LIMIT 1",
@@ -260,7 +263,9 @@ class Database:
     def begin_bulk(self) -> list[str]:
         """Make loading fast: no index but the ids, no syncs; returns what `end_bulk` needs. A crash ruins the file."""
         try:
-            found = self.all("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+            found = self.all(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'jobs' AND sql IS NOT NULL"
+            )
             for name, _ in found:
                 self._connection.execute(f"DROP INDEX {name}")
             for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB * 4}"):

@@ -1,7 +1,7 @@
 -- Every question that does not depend on what a user typed; the comment before each gives its name.
 
 -- name: put
-INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     state = excluded.state, queue = excluded.queue, name = excluded.name, priority = excluded.priority,
     command = excluded.command, tags = excluded.tags, batch = excluded.batch, unique_key = excluded.unique_key,
@@ -11,7 +11,7 @@ ON CONFLICT (id) DO UPDATE SET
     outcome = excluded.outcome, last_error = excluded.last_error, dead_reason = excluded.dead_reason,
     worker = excluded.worker, cpu_s = excluded.cpu_s, max_rss_bytes = excluded.max_rss_bytes,
     fingerprint = excluded.fingerprint, ready_at = excluded.ready_at, wait_s = excluded.wait_s, run_s = excluded.run_s,
-    ready = excluded.ready,
+    ready = excluded.ready, lane = excluded.lane, after = excluded.after, after_policy = excluded.after_policy,
     inode = excluded.inode, size = excluded.size, ctime_ns = excluded.ctime_ns;
 
 -- name: count_earlier
@@ -28,16 +28,52 @@ UPDATE jobs SET ready = 1 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at, priority DESC LIMIT ?);
 
 -- name: due_queue_after
-SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_due
+SELECT queue, priority, run_at, id, lane FROM jobs INDEXED BY jobs_due
 WHERE ready = 1 AND queue > ? ORDER BY queue, priority DESC, run_at, id LIMIT 1;
 
 -- name: due
-SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_due
-WHERE ready = 1 AND queue = ? ORDER BY priority DESC, run_at, id;
+SELECT queue, priority, run_at, id, lane FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue = ? AND lane NOT IN (SELECT value FROM json_each(?)) ORDER BY priority DESC, run_at, id;
+
+-- name: due_in_lane
+SELECT queue, priority, run_at, id, lane FROM jobs INDEXED BY jobs_lanes
+WHERE ready = 1 AND lane <> queue AND lane = ? ORDER BY priority DESC, run_at, id;
+
+-- name: due_in_queue
+SELECT queue, priority, run_at, id, lane FROM jobs INDEXED BY jobs_due
+WHERE ready = 1 AND queue = ? AND lane = queue ORDER BY priority DESC, run_at, id;
 
 -- name: soon
-SELECT queue, priority, run_at, id FROM jobs INDEXED BY jobs_waits
+SELECT queue, priority, run_at, id, lane FROM jobs INDEXED BY jobs_waits
 WHERE ready = 0 ORDER BY run_at, priority DESC, id LIMIT ?;
+
+-- Dependencies.
+
+-- name: has_undecided
+SELECT 1 FROM undecided LIMIT 1;
+
+-- name: undecided
+SELECT u.child, j.state, j.dead_reason, j.after_policy,
+    EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'missing'),
+    EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'waiting'),
+    EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'completed'),
+    EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'failed')
+FROM (SELECT child FROM undecided LIMIT ?) u LEFT JOIN jobs j ON j.id = u.child AND j.after IS NOT NULL;
+
+-- name: decided
+DELETE FROM undecided WHERE child = ?;
+
+-- name: ask_again
+INSERT OR IGNORE INTO undecided VALUES (?);
+
+-- name: may_start
+UPDATE jobs SET ready = iif(run_at <= ?, 1, 0) WHERE id = ? AND ready = 2;
+
+-- name: children
+SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;
+
+-- name: parents_among
+SELECT DISTINCT parent FROM dependencies WHERE parent IN (SELECT value FROM json_each(?));
 
 -- name: scheduled
 SELECT count(*), min(run_at) FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at > ?;

@@ -12,6 +12,8 @@ from __future__ import annotations
 import json
 
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
+from queuectl.scheduling.limits import lane_of
+from queuectl.spool.parents import DEPENDENCY_FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,13 +28,17 @@ COLUMNS = (
     *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
     *("run_at", "created_at", "updated_at", "started_at", "finished_at"),
     *("attempts", "failures", "max_retries", "exit_code", "outcome", "last_error", "dead_reason", "worker"),
-    *("cpu_s", "max_rss_bytes", "fingerprint", "ready_at", "wait_s", "run_s", "ready", "inode", "size", "ctime_ns"),
+    *("cpu_s", "max_rss_bytes", "fingerprint", "ready_at", "wait_s", "run_s", "ready", "lane", "after", "after_policy"),
+    *("inode", "size", "ctime_ns"),
 )
-INTERNAL = ("ready_at", "wait_s", "run_s", "ready", "inode", "size", "ctime_ns")  # of no interest to people
+INTERNAL = (  # of no interest to people
+    *("ready_at", "wait_s", "run_s", "ready", "lane", "after", "after_policy", "inode", "size", "ctime_ns"),
+)
 AT = {column: number for number, column in enumerate(COLUMNS)}
 WIDTH = len(COLUMNS)  # what a row has beyond it are the ends of earlier attempts
-ID, QUEUE, READY, RUN_AT = AT["id"], AT["queue"], AT["ready"], AT["run_at"]
+ID, QUEUE, READY, RUN_AT, LANE = AT["id"], AT["queue"], AT["ready"], AT["run_at"], AT["lane"]
 
+AFTER_PARENTS = 2  # in `ready`
 COMMAND_CHARS = 500
 ERROR_CHARS = 1000  # what a worker writes is shorter: runner.TAIL_CHARS and a sentence
 TAGS_CHARS = 1000
@@ -71,6 +77,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
             content. Without it the next comparison with the spool reads the file once more.
     """
     fields = job.fields
+    parents = _parents(job)
     row = [
         job.id,
         job.state,
@@ -101,6 +108,9 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.wait_s,
         job.run_s,
         _ready(job),
+        lane_of(fields),
+        None if parents is None else json.dumps(parents, separators=(",", ":")),
+        None if parents is None else job.after_policy,
         *((None, None, None) if status is None else (status.st_ino, status.st_size, status.st_ctime_ns)),
     ]
     # Another program may have written the history, and a compacted one is not checked member by member.
@@ -164,8 +174,16 @@ def fingerprint_of(job: Job) -> str | None:
 def _ready(job: Job) -> int | None:
     if job.directory != PENDING or job.is_held:
         return None
+    if job.parents:
+        return AFTER_PARENTS
     # As soon as possible, also when the clock was set back since: see Job.due_at.
     return 1 if job.waits == "nobody" else 0
+
+
+def _parents(job: Job) -> list[str] | None:
+    """Return the jobs that a job waits for, or because of which it is dead; None when there are none."""
+    is_waiting = job.directory == PENDING or job.dead_reason == DEPENDENCY_FAILED
+    return job.parents or None if is_waiting else None
 
 
 def as_dict(row: tuple[Any, ...] | Row) -> dict[str, Any]:

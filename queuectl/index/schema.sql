@@ -33,7 +33,10 @@ CREATE TABLE jobs (
     ready_at      REAL NOT NULL,    -- since when it may start, or will be allowed to, or might before it started
     wait_s        REAL,             -- from then until the start of the newest attempt
     run_s         REAL,             -- for how long that ran; NULL unless the state says how it ended
-    ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start
+    ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start; 2: its parents may not have ended
+    lane          TEXT NOT NULL,    -- what it takes while it runs: scheduling.limits
+    after         TEXT,             -- JSON list of the jobs that it waits for; NULL once it was started, or ended otherwise
+    after_policy  TEXT,             -- how they have to end; NULL where `after` is
     inode         INTEGER,          -- the file when this row was read; NULL: a report that did not say (then the next
     size          INTEGER,          --   comparison reads the file again); in bytes
     ctime_ns      INTEGER           -- likewise; it changes with every growth and every move
@@ -41,10 +44,13 @@ CREATE TABLE jobs (
 
 -- What may start, in the order in which it starts, queue by queue so that a paused queue costs nothing; ready_at is
 -- there so that the one that waits longest is found without a row.
-CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id, ready_at) WHERE ready = 1;
+CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id, ready_at, lane) WHERE ready = 1;
+
+-- The same lane by lane, so that a blocked lane costs nothing.
+CREATE INDEX jobs_lanes ON jobs (lane, priority DESC, run_at, id) WHERE ready = 1 AND lane <> queue;
 
 -- What waits for its time, soonest first.
-CREATE INDEX jobs_waits ON jobs (run_at, priority DESC, id) WHERE ready = 0;
+CREATE INDEX jobs_waits ON jobs (run_at, priority DESC, id, lane) WHERE ready = 0;
 
 -- Lists, newest change first; `queue` is there so that filtering by it needs no row.
 CREATE INDEX jobs_by_state ON jobs (state, updated_at DESC, id, queue);
@@ -79,6 +85,61 @@ END;
 
 CREATE TRIGGER jobs_count_gone AFTER DELETE ON jobs BEGIN
     UPDATE counts SET n = n - 1 WHERE queue = old.queue AND state = old.state;
+END;
+
+-- Which job waits for which, kept by the triggers below.
+CREATE TABLE dependencies (
+    child  TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    state  TEXT NOT NULL, -- of the parent: missing, waiting (it has not ended), completed or failed (dead or cancelled)
+    PRIMARY KEY (child, parent)
+) WITHOUT ROWID;
+CREATE INDEX dependencies_by_parent ON dependencies (parent, child);
+CREATE INDEX dependencies_by_state ON dependencies (child, state);
+
+-- Jobs with parents about which something has changed; the supervisor decides about them and removes them here.
+CREATE TABLE undecided (child TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID;
+
+CREATE TRIGGER dependencies_new AFTER INSERT ON jobs WHEN new.after IS NOT NULL BEGIN
+    INSERT INTO dependencies SELECT new.id, value, CASE
+        (SELECT state FROM jobs WHERE id = value)
+        WHEN 'completed' THEN 'completed' WHEN 'dead' THEN 'failed' WHEN 'cancelled' THEN 'failed'
+        ELSE iif(EXISTS (SELECT 1 FROM jobs WHERE id = value), 'waiting', 'missing') END
+    FROM json_each(new.after) WHERE true ON CONFLICT DO NOTHING;
+    INSERT INTO undecided VALUES (new.id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER dependencies_changed AFTER UPDATE OF after, after_policy, ready ON jobs
+WHEN new.after IS NOT old.after OR new.after_policy IS NOT old.after_policy OR (new.ready = 2 AND old.ready IS NOT 2) BEGIN
+    DELETE FROM dependencies WHERE child = new.id AND new.after IS NOT old.after;
+    INSERT INTO dependencies SELECT new.id, value, CASE
+        (SELECT state FROM jobs WHERE id = value)
+        WHEN 'completed' THEN 'completed' WHEN 'dead' THEN 'failed' WHEN 'cancelled' THEN 'failed'
+        ELSE iif(EXISTS (SELECT 1 FROM jobs WHERE id = value), 'waiting', 'missing') END
+    FROM json_each(coalesce(new.after, '[]')) WHERE true ON CONFLICT DO NOTHING;
+    INSERT INTO undecided VALUES (new.id) ON CONFLICT DO NOTHING;
+END;
+
+CREATE TRIGGER dependencies_gone AFTER DELETE ON jobs BEGIN
+    DELETE FROM dependencies WHERE child = old.id AND old.after IS NOT NULL;
+    INSERT INTO undecided SELECT child FROM dependencies WHERE parent = old.id ON CONFLICT DO NOTHING;
+    UPDATE dependencies SET state = 'missing' WHERE parent = old.id;
+END;
+
+CREATE TRIGGER parent_new AFTER INSERT ON jobs BEGIN
+    INSERT INTO undecided SELECT child FROM dependencies WHERE parent = new.id ON CONFLICT DO NOTHING;
+    UPDATE dependencies SET state = CASE new.state
+        WHEN 'completed' THEN 'completed' WHEN 'dead' THEN 'failed' WHEN 'cancelled' THEN 'failed' ELSE 'waiting' END
+    WHERE parent = new.id;
+END;
+
+CREATE TRIGGER parent_changed AFTER UPDATE OF state ON jobs
+WHEN new.state <> old.state AND (new.state IN ('completed', 'dead', 'cancelled') OR old.state IN ('completed', 'dead', 'cancelled'))
+BEGIN
+    INSERT INTO undecided SELECT child FROM dependencies WHERE parent = new.id ON CONFLICT DO NOTHING;
+    UPDATE dependencies SET state = CASE new.state
+        WHEN 'completed' THEN 'completed' WHEN 'dead' THEN 'failed' WHEN 'cancelled' THEN 'failed' ELSE 'waiting' END
+    WHERE parent = new.id;
 END;
 
 -- What happened in each minute, for charts and counters. The triggers below see what changes in a row, so a row that is

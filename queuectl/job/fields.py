@@ -13,6 +13,10 @@ from _thread import allocate_lock
 
 from queuectl.clock import EXPECTED, parse_instant, spell
 from queuectl.errors import InvalidData
+from queuectl.ids import ID_CHARS as ID_CHARS
+from queuectl.ids import ID_GRAMMAR as ID_GRAMMAR
+from queuectl.ids import ID_MAX as ID_MAX
+from queuectl.ids import is_id as is_id
 from queuectl.units import LONGEST_S as LONGEST_S
 
 TYPE_CHECKING = False
@@ -23,14 +27,11 @@ if TYPE_CHECKING:
     Fields = dict[str, Any]
     Check = Callable[[object], str | None]  # what was expected, or None when the value is fine
 
-ID_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-ID_CHARS = ID_START | frozenset("._-")
-ID_MAX = 128
-ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
 LONGEST_ARGUMENT = 131_071  # bytes that Linux hands to a program in one piece, its NUL not counted; `sh -c` is one too
 
+MOST_PARENTS = 1000
 NAME_MAX = 200
 # What would move the cursor of a terminal, break a line or reorder the text around it: the control characters C0 and C1,
 # separators of lines and paragraphs, bidirectional controls, the byte order mark. The same in every version of Unicode.
@@ -46,11 +47,6 @@ PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
 INSTANTS_MAX = 1024
 _second = (-1, "")
-
-
-def is_id(text: object) -> bool:
-    """Tell whether `text` may name a job, queue or batch; the only place that decides it."""
-    return isinstance(text, str) and 0 < len(text) <= ID_MAX and text[0] in ID_START and ID_CHARS.issuperset(text)
 
 
 def is_generated(job_id: str) -> bool:
@@ -241,8 +237,27 @@ def _exactly(wanted: object) -> Check:
     return check
 
 
-def _not_yet(_value: object) -> str | None:
-    return "left out: this version of QueueCTL does not support it yet, and running the job without it would be wrong"
+def _parents(value: object) -> str | None:
+    words = f"a list of 1 to {MOST_PARENTS:,} different job ids"
+    if not isinstance(value, list) or not 0 < len(value) <= MOST_PARENTS or not all(map(is_id, value)):
+        return words
+    return None if len(set(value)) == len(value) else words
+
+
+def _lock(value: object) -> str | None:
+    name, colon, capacity = value.partition(":") if isinstance(value, str) else ("", "", "")
+    is_number = (
+        capacity.isascii() and capacity.isdigit() and capacity[0] != "0" and (len(capacity) <= 3 or capacity == "1000")
+    )
+    return None if is_id(name) and is_number == bool(colon) else 'NAME or NAME:N, for example "db" or "db:3"'
+
+
+_units = integer(1, 1000)
+
+
+def _needs(value: object) -> str | None:
+    fine = isinstance(value, dict) and value and all(is_id(name) and not _units(n) for name, n in value.items())
+    return None if fine else 'an object with how many units of each resource are needed, for example {"gpu": 1}'
 
 
 _seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above=True)
@@ -269,9 +284,11 @@ FIELDS: dict[str, Check] = {
     "unique_key": _text(256),
     "leftovers": one_of("end", "leave"),
     "on_interrupt": one_of("requeue", "bury"),
-    "after": _not_yet,
-    "after_policy": _not_yet,
-    "lock": _not_yet,
+    "after": _parents,
+    "after_policy": one_of("success", "any", "failure"),
+    "lock": _lock,
+    "needs": _needs,
+    "weight": integer(1, 1000),
     "state": _exactly("pending"),
     "attempts": _exactly(0),
     "created_at": instant,

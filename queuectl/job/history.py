@@ -112,12 +112,21 @@ def _leftovers(value: object) -> str | None:
     return None if is_fine else words
 
 
+def _units(value: object) -> str | None:
+    """Accept {"gpu": [0, 1], ...}."""
+    fine = isinstance(value, dict) and all(
+        isinstance(units, list) and all(_count(unit) is None for unit in units) for units in value.values()
+    )
+    return None if fine else "an object with the numbers of the units of each resource"
+
+
 ENTRY_MEMBERS: dict[str, Check] = {
     "event": one_of(*EVENTS),
     "at": instant,
     "created_at": instant,
     "attempt": integer(1, MAX_ATTEMPTS),
     "worker": string,
+    "units": _units,
     "run_at": instant,
     "reason": string,
     "error": string,

@@ -58,6 +58,7 @@ class Job:
         ended: how its newest attempt ended (completed, failed, dead or cancelled), when, and the seconds that it ran;
             None while it runs, and for an attempt that was interrupted, put back or snoozed.
         earlier: the attempts before the newest one, without those that a compaction removed.
+        units: of each resource, the units that its newest attempt got.
         waits: why it waits until then: nobody (it does not), author, retry or snooze.
         removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
     """
@@ -88,6 +89,7 @@ class Job:
         "run_at",
         "snoozes",
         "started_at",
+        "units",
         "updated_at",
         "wait_s",
         "waits",
@@ -114,6 +116,7 @@ class Job:
         self.last_error: str | None = None
         self.dead_reason: str | None = None
         self.worker: str | None = None
+        self.units: dict[str, list[int]] = {}
         self.cpu_s: float | None = None
         self.max_rss_bytes: int | None = None
         self.removed_expiry: float | None = None
@@ -144,6 +147,7 @@ class Job:
             self.wait_s, self.ended = max(0.0, at - self.ready_at), None
             self.attempts = entry.get("attempt", self.attempts + 1)
             self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
+            self.units = entry.get("units", {})
         elif event == "interrupted":
             self.interruptions += 1
             self.last_error = entry.get("error")
@@ -267,6 +271,16 @@ class Job:
     def priority(self) -> int:
         """Higher runs first."""
         return int(self.fields.get("priority", 0))
+
+    @property
+    def parents(self) -> list[str]:
+        """The jobs that have to end before it starts for the first time; none once it was started."""
+        return self.fields.get("after", []) if self.attempts == 0 else []
+
+    @property
+    def after_policy(self) -> str:
+        """How its parents have to end: success, any or failure."""
+        return str(self.fields.get("after_policy", "success"))
 
     @property
     def command(self) -> str:

@@ -10,11 +10,11 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 WINDOW = 1024
 
-Key = tuple[float, float, str]
+Key = tuple[float, float, str, str]  # minus the priority, run_at, id, lane
 
 
 class Window:
@@ -30,6 +30,9 @@ class Window:
 
     def __len__(self) -> int:
         return len(self._keys)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
 
     @property
     def must_refill(self) -> bool:
@@ -53,6 +56,10 @@ class Window:
             self._keys.pop()
             self.complete = False
 
+    def forget(self, job_id: str) -> None:
+        """Remove the keys of a job."""
+        self._keys = [key for key in self._keys if key[2] != job_id]
+
     def refill(self, keys: Iterable[Key], *, complete: bool) -> None:
         """Start anew with the first keys of the list; `complete` when these are all."""
         self._keys = sorted(keys)[: self._limit]
@@ -63,9 +70,9 @@ class Window:
         return self._keys.pop(0) if self._keys else None
 
 
-def order(priority: int, run_at: float, job_id: str) -> Key:
+def order(priority: int, run_at: float, job_id: str, lane: str) -> Key:
     """Return the key by which jobs that may start are ordered."""
-    return (-float(priority), run_at, job_id)
+    return (-float(priority), run_at, job_id, lane)
 
 
 def is_due(run_at: float, now: float) -> bool:

@@ -97,25 +97,26 @@ class Claim:
 
     # --- the verbs of a running job (processing/)
 
-    def enter(self, worker: str) -> None:
+    def enter(self, worker: str, units: dict[str, list[int]] | None = None) -> None:
         """Move a waiting job to processing/ and write `started`; used by `intake.claim`, which has checked that it may start.
 
         Crash: in pending/; in processing/ without `started` (nothing ran); or with it (recovery counts an interruption).
         """
         self._move(PROCESSING)
         try:
-            self.start(worker)
+            self.start(worker, units)
         except (SpoolFull, OSError):
             if not self.record.torn:  # else it stays here for recovery, which repairs it
                 self.put_back()
             raise
 
-    def start(self, worker: str) -> None:
-        """Write that an attempt begins; not synced here (see `Spool.sync_started`).
+    def start(self, worker: str, units: dict[str, list[int]] | None = None) -> None:
+        """Write that an attempt begins, and which units of resources it has; not synced here (see `Spool.sync_started`).
 
         Crash: before the write, nothing ran; after it, recovery counts an interruption.
         """
-        self._grow({"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker})
+        entry: Entry = {"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker}
+        self._grow({**entry, "units": units} if units else entry)
         self._file.has_started = True
 
     def finish_start(self) -> None:

@@ -144,7 +144,7 @@ def _publish_group(
         for found in group:
             try:
                 answers.append(_publish(spool, found) if isinstance(found, New) else found)
-            except Conflict as error:
+            except (Conflict, InvalidField) as error:
                 answers.append(error)
         if spool.is_durable and news:
             spool.files.sync_directory(spool.layout.directory(PENDING))
@@ -197,6 +197,8 @@ def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
 def _publish(spool: SpoolContext, new: New) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
     try:
+        if "after" in new.fields:
+            _refuse_missing_parents(spool, new)
         if "id" in new.fields:
             _publish_promised(spool, new)
         else:
@@ -206,6 +208,17 @@ def _publish(spool: SpoolContext, new: New) -> str:
     finally:
         _discard(spool, new)  # and with it the lock, so that the job can be claimed
     return new.job_id
+
+
+def _refuse_missing_parents(spool: SpoolContext, new: New) -> None:
+    """Refuse a job that comes after one that does not exist; of jobs that are enqueued together, parents come first."""
+    for parent in new.fields["after"]:
+        if parent == new.job_id:
+            raise InvalidField("after", f'job "{parent}" cannot come after itself')
+        if spool.find(parent) is None:
+            raise InvalidField(
+                "after", f'the job comes after "{parent}", which does not exist', "enqueue that job first"
+            )
 
 
 def _publish_promised(spool: SpoolContext, new: New) -> None:

@@ -199,6 +199,10 @@ class Files:
         """Take the exclusive lock of an open file; False when another process has it."""
         return self._flock(fd, fcntl.LOCK_EX)
 
+    def lock(self, fd: int) -> None:
+        """Wait for the exclusive lock of an open file; only for locks that are held for milliseconds."""
+        fcntl.flock(fd, fcntl.LOCK_EX)
+
     def is_locked(self, fd: int) -> bool:
         """Return whether a process holds the exclusive lock of an open file; two processes may ask at the same time."""
         return not self._flock(fd, fcntl.LOCK_SH)

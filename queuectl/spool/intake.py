@@ -15,7 +15,8 @@ from queuectl.errors import InvalidData
 from queuectl.job.history import PENDING
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_FILE_BYTES, Record, parse, parse_torn
-from queuectl.spool import enqueue, rejected
+from queuectl.scheduling.dependencies import Verdict
+from queuectl.spool import enqueue, parents, pauses, rejected, running
 from queuectl.spool.claim import Claim, Replaced, SpoolFull
 from queuectl.spool.fs import CHANGE, READ
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
@@ -40,6 +41,7 @@ TOO_MANY_FILES_S = 0.2
 UNREADABLE_S = 30.0
 RUN_LOCKED_S = 1.0
 FULL_S = 1.0
+LIMIT_S = 1.0
 SOON_S = 0.005
 ANOTHER = "give it another id, or none"
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
@@ -52,6 +54,9 @@ class RefusalReason(str, Enum):
     BUSY = "busy"  # another process has it locked
     EARLY = "early"
     HELD = "held"
+    PAUSED = "paused"
+    AFTER = "after"  # a job that it comes after has not ended
+    LIMIT = "limit"  # a lock or a resource that it needs is taken
     BEING_WRITTEN = "being written"
     LINKED = "linked"  # its inode has another name, under which another program may write to it
     UNREADABLE = "unreadable"
@@ -186,9 +191,9 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused
         refused = _admit(spool, found)
         if refused is not None:
             return refused
-        found.enter(worker)
-        is_given = True
-        return found
+        refused = _enter(spool, found, worker)
+        is_given = refused is None
+        return refused or found
     except SpoolFull as error:
         return ClaimRefused(RefusalReason.FULL, FULL_S, str(error))
     except Replaced as error:
@@ -196,6 +201,18 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused
     finally:
         if not is_given:
             found.close()
+
+
+def _enter(spool: SpoolContext, claim: Claim, worker: str) -> ClaimRefused | None:
+    """Start a job that is admitted, if what it needs is free."""
+    if not running.needs_reservation(claim.job):
+        claim.enter(worker)
+        return None
+    with running.reserved(spool, claim.job) as units:
+        if isinstance(units, str):
+            return ClaimRefused(RefusalReason.LIMIT, LIMIT_S, units)
+        claim.enter(worker, units)
+    return None
 
 
 # --- opening and reading
@@ -387,7 +404,29 @@ def _admit(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
         claim.bury("expired", {}, event="expired")
         return ClaimRefused(RefusalReason.MOVED, detail="expired")
     wait_s = job.due_at(now, spool.settings.backoff_max) - now
-    return ClaimRefused(RefusalReason.EARLY, wait_s) if wait_s > 0 else None
+    if wait_s > 0:
+        return ClaimRefused(RefusalReason.EARLY, wait_s)
+    return _admit_by_limits(spool, claim)
+
+
+def _admit_by_limits(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
+    """Decide by what is outside the job's file: its parents, the pauses, the configuration."""
+    job = claim.job
+    if job.parents:
+        decision = parents.decide_by_files(spool, job)
+        if decision.verdict is Verdict.WAIT:
+            return ClaimRefused(RefusalReason.AFTER, LIMIT_S, f"waits for {', '.join(decision.parents)}")
+        if decision.verdict is not Verdict.START:
+            parents.settle(claim, decision)
+            return ClaimRefused(RefusalReason.MOVED, detail=str(job.last_error))
+    pause = pauses.is_paused(spool, job.queue)
+    if pause is not None:
+        return ClaimRefused(RefusalReason.PAUSED, detail=pause)
+    never = running.never_enough(spool, job)
+    if never is not None:
+        claim.bury("never_enough", {"error": never})
+        return ClaimRefused(RefusalReason.MOVED, detail=never)
+    return None
 
 
 def _admit_links(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:

@@ -24,7 +24,7 @@ ENQUEUE, RUN, START = "enqueue", "run", "start"
 FOLDERS = {
     **{"spool": RUN, "spool/tmp": ENQUEUE, "spool/pending": ENQUEUE, "spool/processing": RUN, "spool/done": RUN},
     **{"spool/dead": RUN, "spool/rejected": START},
-    **{"output": RUN, "input": START, "state": START, "logs": START, "run": RUN},
+    **{"output": RUN, "input": START, "state": START, "state/paused": START, "logs": START, "run": RUN},
 }
 OUTPUT_KINDS = ("log", "result", "progress")
 REASON = ".reason"  # of a note on a file in rejected/
@@ -108,6 +108,16 @@ class Layout:
     def changes(self) -> str:
         """Where ids are noted of jobs that changed in a way that no directory shows."""
         return f"{self.run}/changes"
+
+    @property
+    def limits_lock(self) -> str:
+        """Held while a job with a lock or needs is claimed."""
+        return f"{self.run}/limits.lock"
+
+    @property
+    def paused(self) -> str:
+        """The directory with an empty file for each pause: the name of the queue, or _all."""
+        return f"{self.home}/state/paused"
 
     @property
     def ballast(self) -> str:

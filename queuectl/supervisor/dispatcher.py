@@ -21,16 +21,16 @@ from queuectl.index.writer import Writer
 from queuectl.job.events import Event
 from queuectl.job.fields import is_id
 from queuectl.job.job import PENDING, Job
-from queuectl.scheduling.order import WINDOW, Window, is_due, order
 from queuectl.spool.intake import RefusalReason
+from queuectl.supervisor.dependents import Dependents
+from queuectl.supervisor.start_order import StartOrder
 from queuectl.timers import NEVER, Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Set
     from typing import Any
 
     from queuectl.log import Log
-    from queuectl.scheduling.order import Key
     from queuectl.spool.intake import ClaimRefused
     from queuectl.spool.spool import Spool
 
@@ -40,7 +40,7 @@ CHANGES_BYTES = 16384  # of run/changes are read at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
 RETURNED = "returned"  # the answer of a worker that has not started a job
-ID, STATE, PRIORITY, RUN_AT = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at"))
+ID, STATE, PRIORITY, RUN_AT, LANE = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at", "lane"))
 
 
 class Dispatcher:
@@ -68,8 +68,6 @@ class Dispatcher:
         self._log = log
         self._emit, self._report_change = emit, report_change
         self._writer = self._open_index()
-        self._ready, self._later = Window(), Window()
-        self._ready.complete = self._later.complete = False  # the index has the jobs that waited at the last stop
         self._timers = Timers()
         self._incomplete: set[str] = set()  # ids of incomplete files; each has a timer
         self.touched: set[str] = set()
@@ -80,8 +78,12 @@ class Dispatcher:
         self._repair_at = NEVER
         self._failed_at = -NEVER
         self.disk_space = DiskSpace(spool, log)
-        self.assigned: dict[str, Key | None] = {}
         self.degraded: str | None = None
+        self.order = StartOrder(
+            spool, self._writer, lambda: self._timers.ids, lambda: self.degraded is not None, self._fail
+        )
+        self._dependents = Dependents(spool, self._writer, log, offer=self._offer_row, moved=self._report_moved)
+        self._has_undecided = False
         self.progress: str | None = None
         self.compared = 0
         self._is_routine = self._once_more = False
@@ -117,6 +119,7 @@ class Dispatcher:
         if job_id in self.assigned:
             self.touched.add(job_id)
         else:
+            self.order.forget(job_id)
             self._noted(job_id, refresh(self._spool, self._writer, job_id))
 
     def _noted(self, job_id: str, found: Job | ClaimRefused | None) -> None:
@@ -127,7 +130,7 @@ class Dispatcher:
         if isinstance(found, Job):
             if was_incomplete:  # it is complete now; other timers stay, because a claim raises this event as well
                 self._timers.cancel(job_id)
-            self._offer_job(found)
+            self.order.offer_job(found)
             self._report_change(found)
         elif found is None:
             self._emit(Event("removed", job_id))
@@ -143,29 +146,26 @@ class Dispatcher:
         """Record a job as it was read: in the index, and in a window if it waits."""
         self._writer.put(row_of(job))
         self._mark_dirty()
-        self._offer_job(job)
+        self.order.offer_job(job)
 
     def report(self, row: list[Any]) -> None:
         """Record a job as a worker reported it, in the columns of index.rows."""
         self._writer.put(row)
         self._mark_dirty()
-        self._offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT])
+        self.order.offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT], row[LANE])
 
     def _mark_dirty(self) -> None:
         if self._commit_at == NEVER and self.degraded is None:
             self._commit_at = self._clock.monotonic() + COMMIT_S
 
-    def _offer_job(self, job: Job) -> None:
-        due_at = job.due_at(self._clock.now(), self._spool.settings.backoff_max)
-        self._offer(job.id, job.state, job.priority, due_at)
+    def _offer_row(self, row: dict[str, Any]) -> None:
+        self.order.offer(row["id"], row["state"], row["priority"], row["run_at"], row["lane"])
 
-    def _offer(self, job_id: str, state: str, priority: int, run_at: float) -> None:
-        if state not in ("pending", "failed") or job_id in self.assigned:
-            return
-        if is_due(run_at, self._clock.now()):
-            self._ready.offer(order(priority, run_at, job_id))
-        else:
-            self._later.offer((run_at, -priority, job_id))
+    def _report_moved(self, job: Job) -> None:
+        self.order.forget(job.id)
+        self.put(job)
+        details = {"reason": job.dead_reason, "error": job.last_error}
+        self._emit(Event(job.last_event, job.id, job.state, details))
 
     def read_changes(self, *, whole: bool = False) -> None:
         """Refresh the jobs that other processes changed in place: the first of them now, the rest with `step`."""
@@ -190,81 +190,24 @@ class Dispatcher:
 
     # --- the next job
 
-    def next(self) -> str | None:
-        """Return the job to start next and count it as assigned; None if no job is due."""
-        now = self._clock.now()
-        if self.disk_space.shortage is not None:
-            return None
-        self._promote(now)
-        while True:
-            if self._ready.must_refill:
-                self._refill(now)
-            key = self._ready.take()
-            if key is None:
-                return None
-            job_id = key[2]
-            if job_id not in self.assigned and job_id not in self._timers.ids:
-                self.assigned[job_id] = key
-                return job_id
+    @property
+    def assigned(self) -> Set[str]:
+        """Ids of jobs that were given to a worker or adopted and are not settled."""
+        return self.order.assigned
 
-    def has_many(self, count: int) -> bool:
-        """Tell whether more than `count` jobs are due, without counting them."""
-        return len(self._ready) > count or not self._ready.complete
-
-    def _refill(self, now: float) -> None:
-        """Fetch the first of the jobs that did not fit into the window."""
-        if self.degraded is not None:
-            self._refill_from_spool(now)
-            return
-        try:
-            found = self._writer.due(now, WINDOW, self.assigned.keys() | self._timers.ids)
-        except IndexUnavailable as error:
-            self._fail(error)
-            self._refill_from_spool(now)
-            return
-        self._ready.refill([order(d.priority, d.run_at, d.id) for d in found], complete=len(found) < WINDOW)
-
-    def _refill_from_spool(self, now: float) -> None:
-        """Without an index, order the first jobs that are found."""
-        found = []
-        for job_id in self._spool.ids(PENDING):
-            if job_id in self.assigned or job_id in self._timers.ids:
-                continue
-            job = self._spool.examine(f"{job_id}.json")
-            if not isinstance(job, Job) or job.is_held:
-                continue
-            due_at = job.due_at(now, self._spool.settings.backoff_max)
-            if not is_due(due_at, now):
-                self._later.offer((due_at, -job.priority, job.id))
-                continue
-            found.append(order(job.priority, due_at, job.id))
-            if len(found) == WINDOW:
-                break
-        self._ready.refill(found, complete=len(found) < WINDOW)
-
-    def _promote(self, now: float) -> None:
-        """Move what has become due from one window to the other."""
-        if self._later.must_refill and self.degraded is None:
-            try:
-                found = self._writer.soon(WINDOW)
-            except IndexUnavailable as error:
-                self._fail(error)
-                return
-            self._later.refill([(d.run_at, -d.priority, d.id) for d in found], complete=len(found) < WINDOW)
-        while (first := self._later.first) is not None and is_due(first[0], now):
-            self._later.take()
-            self._ready.offer(order(-int(first[1]), first[0], first[2]))
-            if self._later.must_refill and self.degraded is None:
-                self._promote(now)
+    def next(self, *, ahead: bool = False) -> str | None:
+        """Return the job to start next and count it as assigned; see `StartOrder.next`. None on a full disk."""
+        return None if self.disk_space.shortage is not None else self.order.next(ahead=ahead)
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
-        key = self.assigned.pop(job_id, None)
         touched = job_id in self.touched
         self.touched.discard(job_id)
-        if answer is not None and answer["reason"] == RETURNED and key is not None and not touched:
-            self._ready.offer(key)  # nothing has happened to it, so its file need not be read again
-            return
+        is_returned = answer is not None and answer["reason"] == RETURNED
+        if self.order.release(job_id, has_started=answer is None, offer_again=is_returned and not touched):
+            return  # nothing has happened to it, so its file need not be read again
+        if answer is not None and answer["reason"] == RefusalReason.PAUSED:
+            self.order.read_limits()
         if answer is not None and answer["reason"] == RefusalReason.FULL:
             self.disk_space.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != RefusalReason.EARLY:
@@ -283,17 +226,14 @@ class Dispatcher:
 
     def next_step(self, now: float) -> float:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
-        if self._sync is not None or self._has_changes:
+        if self._sync is not None or self._has_changes or self._has_undecided:
             return now
-        wake = min(self._commit_at, self._repair_at, self.disk_space.next_step, self._timers.first)
-        first = self._later.first
-        if first is not None:
-            wake = min(wake, now + max(0.0, first[0] - self._clock.now()))
-        return wake
+        parts = (self.disk_space.next_step, self.order.next_step(now), self._dependents.next_step)
+        return min(self._commit_at, self._repair_at, self._timers.first, *parts)
 
     def step(self, now: float) -> None:
         """Do what is due: commit, examine files again, continue the comparison."""
-        self._promote(self._clock.now())
+        self.order.step(now)
         for job_id in self._timers.due(now):
             self.arrived(f"{job_id}.json")
         self.disk_space.step(now)
@@ -301,6 +241,8 @@ class Dispatcher:
             self.read_changes()
         if now >= self._commit_at:
             self.commit()
+        if self._has_undecided or now >= self._dependents.next_step:
+            self._decide(now)
         if now >= self._repair_at:
             self._repair()
         if self._sync is not None:
@@ -362,6 +304,7 @@ class Dispatcher:
         except StopIteration:
             self._sync = self.progress = None
             self.compared += 1
+            self._has_undecided = True  # about jobs whose parents changed while no supervisor ran
             if self._once_more:
                 self._once_more = False
                 self.begin_sync(watched=self._watched, is_routine=True)
@@ -373,7 +316,7 @@ class Dispatcher:
         else:
             self.progress = None if self._is_routine else str(progress)
             for job in progress.fresh:
-                self._offer_job(job)
+                self.order.offer_job(job)
             for name, after_s in progress.later:
                 self.examine_later(name.removesuffix(".json"), after_s)
 
@@ -386,6 +329,17 @@ class Dispatcher:
             if not self._writer.is_in_place:
                 raise IndexUnavailable("its file was removed")
             self._writer.commit()
+            self._has_undecided = self._has_undecided or self._writer.has_undecided
+        except IndexUnavailable as error:
+            self._fail(error)
+
+    def _decide(self, now: float) -> None:
+        """Decide about jobs with parents."""
+        self._has_undecided = False
+        if self.degraded is not None:
+            return
+        try:
+            self._has_undecided = self._dependents.step(now)
         except IndexUnavailable as error:
             self._fail(error)
 

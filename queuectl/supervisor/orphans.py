@@ -239,7 +239,7 @@ class Orphans:
             if ended is not None:
                 adopted.command_ended(*ended)
             self.adopted[job_id] = adopted
-            self._dispatch.assigned[job_id] = None
+            self._dispatch.order.assign(job_id)
             self._emit(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
         elif found.result == RecoveryResult.OWNED:
             self._foreign.add(job_id)

@@ -89,6 +89,7 @@ class Supervisor:
             self.dispatch,
             on_config=self.reload,
             on_home=self.look_at_home,
+            on_pause=self.dispatch.order.read_limits,
             on_socket=self._control_server.socket_left,
             register=self._register,
             unregister=self._selector.unregister,
@@ -387,6 +388,7 @@ class Supervisor:
         if settings == self.spool.settings:
             return
         self.spool.settings = settings
+        self.dispatch.order.read_limits()
         self.log.info("configuration read action=reload")
         for slot in self.slots.values():
             slot.send({"do": "settings", "values": settings.as_dict()})

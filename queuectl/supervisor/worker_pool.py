@@ -331,16 +331,16 @@ class Prefetch:
         busy = [slot for slot in self._slots.values() if slot.state == BUSY and now - slot.job_started < QUICK_S]
         quick = {slot: slot.took_s for slot in busy if slot.took_s is not None and slot.took_s < QUICK_S}
         for slot in quick:
-            if len(slot.orders) < 2 and not self._assign(slot, now, wall):
+            if len(slot.orders) < 2 and not self._assign(slot, now, wall, ahead=True):
                 return
         for slot, took_s in quick.items():
             most = 1 + (AHEAD if took_s * AHEAD < AHEAD_S else int(AHEAD_S / took_s))
-            while len(slot.orders) < most and self._dispatch.has_many(AHEAD * len(self._slots)):
-                if not self._assign(slot, now, wall):
+            while len(slot.orders) < most and self._dispatch.order.has_many(AHEAD * len(self._slots)):
+                if not self._assign(slot, now, wall, ahead=True):
                     return
 
-    def _assign(self, slot: WorkerSlot, now: float, wall: float) -> bool:
-        job_id = self._dispatch.next()
+    def _assign(self, slot: WorkerSlot, now: float, wall: float, *, ahead: bool = False) -> bool:
+        job_id = self._dispatch.next(ahead=ahead)
         if job_id is not None:
             slot.order(job_id, now, wall)
         return job_id is not None
@@ -370,7 +370,7 @@ class Prefetch:
         slot.unanswered.discard(job_id)
         if job_id not in slot.orders:  # it had been taken from the worker
             slot.orders.append(job_id)
-            self._dispatch.assigned[job_id] = None
+            self._dispatch.order.assign(job_id)
             slot.handle("took")
         if slot.job_id != job_id:  # the job before it waits for the disk
             slot.begin(job_id, now, self._clock.now())

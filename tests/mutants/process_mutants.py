@@ -21,17 +21,18 @@ PROCESSES = (
         "spool/intake.py",
         (
             (
-                "        found.enter(worker)\n",
+                "        claim.enter(worker)\n        return None\n",
                 (
                     "        import queuectl.executor.local as runner\n\n"
                     "        def late(*args: object, spawn: object = runner._spawn) -> int:\n"
                     "            runner._spawn = spawn\n"
                     "            pid = spawn(*args)\n"
-                    "            write(found, worker)\n"
+                    "            write(claim, worker)\n"
                     "            return pid\n\n"
-                    "        write, runner._spawn = type(found).start, late\n"
-                    "        found._move('processing')\n"
-                    "        found.job.attempts += 1\n"
+                    "        write, runner._spawn = type(claim).start, late\n"
+                    "        claim._move('processing')\n"
+                    "        claim.job.attempts += 1\n"
+                    "        return None\n"
                 ),
             ),
         ),

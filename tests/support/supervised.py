@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -35,6 +36,10 @@ except QueueError as error:
 """
 
 
+def _spell(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
 def is_running(pid: int | str) -> bool:
     """A process that runs; one that is dead and not yet reaped does not."""
     try:
@@ -50,7 +55,7 @@ class Supervised:
         self.home = home
         self.prelude = prelude  # Python that the supervisor's process runs first
         self.environ = {**os.environ, "QUEUECTL_HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.environ.update({f"QUEUECTL_{name.upper()}": str(value) for name, value in settings.items()})
+        self.environ.update({f"QUEUECTL_{name.upper()}": _spell(value) for name, value in settings.items()})
         self.queue = Queue(home)
         self.processes: list[subprocess.Popen[bytes]] = []
 

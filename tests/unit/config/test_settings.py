@@ -30,6 +30,14 @@ def values_of(setting: Setting) -> st.SearchStrategy[object]:
     """Every value that a setting accepts, as far as it can be generated."""
     if setting.kind == "choice":
         return st.sampled_from(setting.choices)
+    names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
+    if setting.kind == "resources":
+        return st.dictionaries(names, st.integers(0, 1_000_000), max_size=3)
+    if setting.kind == "queues":
+        limits = st.fixed_dictionaries(
+            {}, optional={"concurrency": st.integers(1, 100), "rate": st.sampled_from(["10/1m", "2/1s", "1/h"])}
+        )
+        return st.dictionaries(names, limits, max_size=3)
     integers = st.integers(math.ceil(setting.low), int(setting.high))
     return {
         "integer": integers,

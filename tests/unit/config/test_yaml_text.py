@@ -240,6 +240,8 @@ def lines_of(setting: Setting, text: str, note: str, shape: str) -> list[str]:
             return [f"{setting.name}:{beside}", *(f"  - {item}  # {item}" for item in items)]
         if shape == "flow":
             return [f"{setting.name}: [", *(f"  {item}," for item in items), f"]{beside}"]
+    if setting.kind in ("resources", "queues"):
+        return [f"{setting.name}: {text}{beside}"]
     if shape == "quoted":
         return [f'"{setting.name}": "{text}"{beside}']
     return [f"{setting.name.replace('_', '-')}: {text}{beside}"]
@@ -251,6 +253,8 @@ def value_texts(draw: st.DrawFn, setting: Setting) -> str:
     return draw(
         {
             "choice": st.sampled_from(setting.choices or ("",)),
+            "resources": st.just(f'{{"gpu": {integer}}}'),
+            "queues": st.just(f'{{"encode": {{"concurrency": {integer}, "rate": "{integer}/1m"}}}}'),
             "integers": st.lists(st.integers(1, 255), max_size=4).map(str),
             "optional_integer": st.sampled_from(["none", str(integer)]),
             "duration_s": st.sampled_from([str(integer), f"{integer}s", f"0.{integer}"]),

@@ -47,6 +47,7 @@ def row(job_id: str, **values: Any) -> list[Any]:
         given.setdefault("run_s", ended - began)
     for column, value in given.items():
         made[AT[column]] = value
+    made[AT["lane"]] = made[AT["lane"]] or made[AT["queue"]]
     return made
 
 

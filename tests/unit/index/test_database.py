@@ -308,11 +308,16 @@ def test_every_named_query_is_valid_for_the_schema(index: Writer) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["due", "due_queue_after", "soon", "get", "overdue", "due_priority_below", "ready_since"]
+    "name",
+    [
+        *("due", "due_in_lane", "due_in_queue", "due_queue_after", "soon", "get", "overdue", "due_priority_below"),
+        "ready_since",
+    ],
 )
 def test_questions_of_every_moment_follow_an_index_and_sort_nothing(index: Writer, name: str) -> None:
     sql = database.QUERIES[name]
     plan = [step[3] for step in index._database.all(f"EXPLAIN QUERY PLAN {sql}", ["1"] * sql.count("?"))]
+    plan = [step for step in plan if "SUBQUERY" not in step and "json_each" not in step]
     assert len(plan) == 1
     assert " INDEX " in plan[0], plan
 

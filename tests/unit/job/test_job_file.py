@@ -113,7 +113,7 @@ def test_a_growth_covers_every_byte_of_the_old_tail() -> None:
         (b'{"command":1}', 'line 1, column 2: "command" must be a non-empty string, not 1'),
         (b'{\n  "command": "true",\n  "priority": "high"\n}', 'line 3, column 3: "priority" must be an integer'),
         (b"{}", "exactly one of"),
-        (b'{"command":"true","after":["x"]}', "does not support it yet"),
+        (b'{"command":"true","after":[]}', "a list of 1 to 1,000 different job ids"),
     ],
 )
 def test_a_file_that_is_no_job_is_refused(data: bytes, words: str) -> None:

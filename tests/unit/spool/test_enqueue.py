@@ -45,7 +45,7 @@ BAD: list[tuple[dict[Any, Any], str]] = [
     ({"command": "true", "x": 10**4400}, "JSON|at most"),
     ({"command": "true", "x": "x" * MAX_BYTES}, f"at most {MAX_BYTES}"),
     ({"command": "x" * (LONGEST_ARGUMENT + 1)}, f"at most {LONGEST_ARGUMENT} bytes long"),
-    ({"command": "true", "after": ["a"]}, "does not support it yet"),
+    ({"command": "true", "after": ["a", "a"]}, "different job ids"),
 ]
 
 

@@ -92,7 +92,7 @@ def test_the_numbers_are_those_of_the_code() -> None:
 def test_the_directories_are_those_that_are_made(tmp_path: Path) -> None:
     tree = PAGE.split("```")[1]
     drawn = set(re.findall(r"── ([a-z]+)/", tree))
-    assert drawn == {folder.split("/")[-1] for folder in FOLDERS} - {"logs", "state"}
+    assert drawn == {folder.split("/")[-1] for folder in FOLDERS} - {"logs"}
 
 
 def test_the_example_is_a_job_that_grows(spool: Home) -> None:

@@ -41,7 +41,7 @@ BROKEN: list[tuple[str | bytes, str]] = [
     ('{"command":"true","x":' + "9" * 5000 + "}", "a number of 5000 characters"),
     ('{"command":"true"} {"command":"true"}', "expected the end of the file"),
     ('{"command":"true",\n "priority":"high"}', 'line 2, column 2: "priority" must be an integer from -1000 to 1000'),
-    ('{"command":"true","after":["a"]}', "does not support it yet"),
+    ('{"command":"true","after":"a"}', "a list of 1 to 1,000 different job ids"),
     ('{"history":[],"command":"true"}', '"history" must be the last member'),
     ('{"command":"true","history":[{"event":"completed"}]}', 'history entry 1: "at" is missing'),
     ('{"command":"true"}' + " " * MAX_BYTES, f"at most {MAX_BYTES} are accepted"),

@@ -36,7 +36,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_job_that_was_deleted_before_its_end_was_reported_does_not_come_back(scene: Scene) -> None:
     """A worker tells of several ends at once, and who sees a job in done/ may delete it at once."""
     job_id = scene.spool.put("completed")
-    scene.dispatch.assigned[job_id] = None
+    scene.dispatch.order.assign(job_id)
     row = row_of(scene.spool.job(job_id))
     scene.spool.path(DONE, job_id).unlink()
     scene.dispatch.left(f"{job_id}.json", had_ended=True)
@@ -50,7 +50,7 @@ def test_a_job_that_was_deleted_before_its_end_was_reported_does_not_come_back(s
 
 def test_a_claim_is_no_news_of_a_job_in_hand(scene: Scene) -> None:
     job_id = scene.spool.put("pending")
-    scene.dispatch.assigned[job_id] = None
+    scene.dispatch.order.assign(job_id)
     scene.dispatch.left(f"{job_id}.json", had_ended=False)
     assert scene.dispatch.touched == set()
 

@@ -31,7 +31,14 @@ class Dispatch:
         self.assigned: dict[str, None] = {}
         self.answers: list[tuple[str, str | None]] = []
 
-    def next(self) -> str | None:
+    @property
+    def order(self) -> Dispatch:
+        return self
+
+    def assign(self, job_id: str) -> None:
+        self.assigned[job_id] = None
+
+    def next(self, *, ahead: bool = False) -> str | None:
         if not self.line:
             return None
         job_id = self.line.popleft()

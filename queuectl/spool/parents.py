@@ -1,0 +1,67 @@
+"""parents: the jobs that a job comes after, as the spool has them.
+
+Guarantees: decides by files, never by the index; a parent that moves meanwhile is found.
+Fails with: OSError.
+Source:     spool/FORMAT.md § Dependencies.
+"""
+
+from __future__ import annotations
+
+from queuectl.errors import InvalidData, NotFound
+from queuectl.job.history import DEAD, DONE
+from queuectl.scheduling.dependencies import MISSING, Verdict, decide, describe
+from queuectl.spool.reading import read
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from queuectl.job.job import Job
+    from queuectl.scheduling.dependencies import Decision
+    from queuectl.spool.claim import Claim
+    from queuectl.spool.context import SpoolContext
+
+UNREADABLE = "unreadable"  # the state of a parent whose file is damaged: it may be repaired, so it is waited for
+DEPENDENCY_FAILED = "dependency_failed"
+NOT_NEEDED = "not_needed"
+
+
+def states_of(spool: SpoolContext, parents: Iterable[str]) -> dict[str, str | None]:
+    """Return the state of each parent. Cost: one file read for each that has ended, else a look at its name."""
+    return {job_id: _state_of(spool, job_id) for job_id in parents}
+
+
+def _state_of(spool: SpoolContext, job_id: str) -> str | None:
+    directory = spool.find(job_id)
+    if directory is None:
+        return MISSING
+    if directory not in (DONE, DEAD):
+        return directory
+    try:
+        return read(spool, job_id).state
+    except NotFound:
+        return MISSING
+    except InvalidData:
+        return UNREADABLE
+
+
+def decide_by_files(spool: SpoolContext, job: Job) -> Decision:
+    """Return what becomes of a job, judged by the files of its parents."""
+    return decide(job.after_policy, states_of(spool, job.parents))
+
+
+def settle(claim: Claim, decision: Decision, *, commit: bool = True) -> None:
+    """Move a waiting job to dead/ that cannot start any more, or to done/ where it is not needed.
+
+    Crash: as `Claim.bury` and `Claim.cancel`.
+    """
+    words = ", ".join(describe(job_id, state) for job_id, state in list(decision.parents.items())[:MOST_NAMED])
+    if len(decision.parents) > MOST_NAMED:
+        words += f" and {len(decision.parents) - MOST_NAMED:,} more"
+    if decision.verdict is Verdict.FAIL:
+        claim.bury(DEPENDENCY_FAILED, {"error": f"after: {words}"}, commit=commit)
+    elif decision.verdict is Verdict.SKIP:
+        claim.cancel({"reason": NOT_NEEDED, "error": f"after: {words}; nothing failed"}, commit=commit)
+
+
+MOST_NAMED = 5

@@ -1,0 +1,263 @@
+"""start_order: which job starts next: order, limits, pauses.
+
+Owns:       the windows of due jobs and of jobs that wait for their time; what the assigned jobs take.
+Guarantees: an assigned job is not returned again. No limit is exceeded by what this supervisor assigns. Memory is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.index.database import IndexUnavailable
+from queuectl.job.job import PENDING, Job
+from queuectl.scheduling.dependencies import Verdict
+from queuectl.scheduling.lanes import Lanes
+from queuectl.scheduling.limits import (
+    ALL_PAUSED,
+    PAUSE,
+    QUEUE,
+    RATE,
+    Usage,
+    blocking,
+    capacities_of,
+    demands_of,
+    lane_of,
+    queue_of,
+)
+from queuectl.scheduling.order import WINDOW, Window, is_due, order
+from queuectl.spool import parents, pauses
+from queuectl.timers import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Set
+
+    from queuectl.index.writer import Writer
+    from queuectl.scheduling.order import Key
+    from queuectl.spool.spool import Spool
+
+WAITING = ("pending", "failed")
+OF_A_QUEUE = (QUEUE, PAUSE, RATE)
+
+
+class StartOrder:
+    """The waiting jobs, in the order in which they start.
+
+    Args:
+        postponed: the ids of jobs whose files are examined again later; they do not start.
+        is_degraded: whether the index cannot be used, so that the spool is read instead.
+        fail: called when it turns out that the index cannot be used.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        writer: Writer,
+        postponed: Callable[[], Set[str]],
+        is_degraded: Callable[[], bool],
+        fail: Callable[[IndexUnavailable], None],
+    ) -> None:
+        self._spool = spool
+        self._clock = spool.clock
+        self._writer = writer
+        self._postponed = postponed
+        self._is_degraded = is_degraded
+        self._fail = fail
+        self._usage = Usage()
+        self._keys: dict[str, Key] = {}  # of the assigned jobs that `next` returned
+        self._lanes = Lanes(self._blocking, self._refill)
+        self._later = Window()
+        self._later.complete = False  # the index has the jobs that waited at the last stop
+        self.read_limits()
+
+    @property
+    def assigned(self) -> Set[str]:
+        """Ids of jobs that were given to a worker or adopted, and have not ended."""
+        return self._usage.lanes.keys()
+
+    @property
+    def usage(self) -> Usage:
+        """What the assigned jobs take."""
+        return self._usage
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """The names of paused queues; ALL_PAUSED for all."""
+        return self._capacities.paused
+
+    # --- limits
+
+    def read_limits(self) -> None:
+        """Read the pauses, and take the limits from the settings."""
+        try:
+            paused = pauses.paused(self._spool)
+        except OSError:
+            paused = frozenset((ALL_PAUSED,))  # unreadable: nothing starts that may be paused
+        self._capacities = capacities_of(self._spool.settings, paused)
+        self._lanes.reset()
+
+    def _blocking(self, lane: str) -> str | None:
+        return blocking(lane, self._capacities, self._usage, self._clock.monotonic())
+
+    def _is_limited(self, lane: str) -> bool:
+        """Tell whether a job of this lane must not be assigned before it can start."""
+        if queue_of(lane) in self._capacities.rates:
+            return True
+        return any(self._capacities.of(demand) is not None for demand in demands_of(lane))
+
+    # --- jobs
+
+    def offer_job(self, job: Job) -> None:
+        """Put a job in its place if it waits; one with parents is offered once they have ended."""
+        if not job.parents:
+            due_at = job.due_at(self._clock.now(), self._spool.settings.backoff_max)
+            self.offer(job.id, job.state, job.priority, due_at, lane_of(job.fields))
+
+    def offer(self, job_id: str, state: str, priority: int, run_at: float, lane: str) -> None:
+        """Put a job in its place if it waits."""
+        if state not in WAITING or job_id in self._usage.lanes:
+            return
+        if is_due(run_at, self._clock.now()):
+            self._lanes.offer(order(priority, run_at, job_id, lane))
+        else:
+            self._later.offer((run_at, -priority, job_id, lane))
+
+    def forget(self, job_id: str) -> None:
+        """Remove a job that may have changed; what it is now is offered."""
+        self._lanes.forget(job_id)
+        self._later.forget(job_id)
+
+    def assign(self, job_id: str) -> None:
+        """Count a job as assigned that was not returned by `next`."""
+        row = self._writer.get(job_id)
+        lane = None if row is None else row["lane"]
+        if lane is None:
+            found = self._spool.read(job_id)
+            lane = lane_of(found.fields)
+        self._usage.add(job_id, lane)
+
+    def release(self, job_id: str, *, has_started: bool = True, offer_again: bool = False) -> bool:
+        """Count a job as assigned no longer.
+
+        Args:
+            offer_again: it is as it was when `next` returned it, and is put back in its place.
+
+        Returns:
+            Whether it was put back.
+        """
+        lane = self._usage.lanes.get(job_id)
+        key = self._keys.pop(job_id, None)
+        freed = [*self._usage.remove(job_id)]
+        if lane is not None and not has_started:
+            self._usage.not_started(queue_of(lane))
+            freed.append(RATE + queue_of(lane))
+        self._lanes.freed(freed)
+        if not offer_again or key is None:
+            return False
+        self._lanes.offer(key)
+        return True
+
+    # --- the next job
+
+    def next(self, *, ahead: bool = False) -> str | None:
+        """Return the job to start next and count it as assigned; None if there is none that may start.
+
+        Args:
+            ahead: it will not start at once, so one that a limit applies to is not wanted.
+        """
+        self.promote()
+        while True:
+            key = self._lanes.take(self._is_limited if ahead else None)
+            if key is None:
+                return None
+            job_id, lane = key[2], key[3]
+            if job_id not in self._usage.lanes and job_id not in self._postponed():
+                self._usage.add(job_id, lane)
+                self._keys[job_id] = key
+                queue = queue_of(lane)
+                self._usage.started(queue, self._clock.monotonic(), self._capacities.rates.get(queue))
+                return job_id
+
+    def has_many(self, count: int) -> bool:
+        """Tell whether more than `count` jobs are due, without counting them."""
+        return len(self._lanes) > count or self._lanes.may_have_more
+
+    def promote(self) -> None:
+        """Move what has become due from one window to the other."""
+        now = self._clock.now()
+        while True:
+            if self._later.must_refill and not self._is_degraded():
+                try:
+                    found = self._writer.soon(WINDOW)
+                except IndexUnavailable as error:
+                    self._fail(error)
+                    return
+                keys = [(due.run_at, -due.priority, due.id, due.lane) for due in found]
+                self._later.refill(keys, complete=len(found) < WINDOW)
+            first = self._later.first
+            if first is None or not is_due(first[0], now):
+                return
+            self._later.take()
+            self._lanes.offer(order(-int(first[1]), first[0], first[2], first[3]))
+
+    def next_step(self, now: float) -> float:
+        """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
+        first = self._later.first
+        wake = NEVER if first is None else now + max(0.0, first[0] - self._clock.now())
+        for limit in self._lanes.blocked_by:
+            if limit.startswith(RATE):
+                wake = min(wake, self._opens_at(limit))
+        return wake
+
+    def step(self, now: float) -> None:
+        """Let go on what waited for time alone; `now` is monotonic."""
+        self.promote()
+        rates = [limit for limit in self._lanes.blocked_by if limit.startswith(RATE)]
+        self._lanes.freed(limit for limit in rates if self._opens_at(limit) <= now)
+
+    def _opens_at(self, limit: str) -> float:
+        queue = limit[len(RATE) :]
+        return self._usage.rate_opens_at(queue, self._capacities.rates[queue])
+
+    def _refill(self, lane: str | None, closed: Collection[str], limit: int) -> list[Key]:
+        """Return the first due jobs of a lane, or with None of all lanes that are not `closed`."""
+        now = self._clock.now()
+        if self._is_degraded():
+            return self._read_due(now, lane, closed, limit)
+        skip = self._usage.lanes.keys() | self._postponed()
+        try:
+            if lane is not None:
+                found = self._writer.due_in(lane, now, limit, skip)
+            else:
+                found = self._writer.due(now, limit, skip, self._closed_queues(), closed)
+        except IndexUnavailable as error:
+            self._fail(error)
+            return self._read_due(now, lane, closed, limit)
+        return [due.key for due in found]
+
+    def _closed_queues(self) -> set[str]:
+        """Return the queues of which every lane is blocked."""
+        blocked = self._lanes.blocked_by
+        return {limit.partition("/")[2] for limit in blocked if limit.startswith(OF_A_QUEUE)} - {ALL_PAUSED}
+
+    def _read_due(self, now: float, lane: str | None, closed: Collection[str], limit: int) -> list[Key]:
+        """Without an index, order the first jobs that are found."""
+        found = []
+        for job_id in self._spool.ids(PENDING):
+            if job_id in self._usage.lanes or job_id in self._postponed():
+                continue
+            job = self._spool.examine(f"{job_id}.json")
+            if not isinstance(job, Job) or job.is_held:
+                continue
+            its = lane_of(job.fields)
+            if its in closed or lane not in (None, its):
+                continue
+            if job.parents and parents.decide_by_files(self._spool, job).verdict is Verdict.WAIT:
+                continue
+            due_at = job.due_at(now, self._spool.settings.backoff_max)
+            if not is_due(due_at, now):
+                self._later.offer((due_at, -job.priority, job.id, its))
+                continue
+            found.append(order(job.priority, due_at, job.id, its))
+            if len(found) == limit:
+                break
+        return found
