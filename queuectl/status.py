@@ -150,16 +150,20 @@ def read_supervision(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervi
     from queuectl import control_client
     from queuectl.executor.environment import calling_job
     from queuectl.scheduling.waits_for import Supervision
+    from queuectl.spool import pauses
     from queuectl.supervisor.supervisor_lock import jobs_of_orphaned_workers, noted_pid
 
     job = calling_job(queue.spool, os.environ)
     caller = job.id if job is not None else ""
+    paused = pauses.paused(queue.spool)
     try:
-        return Supervision(control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s), caller=caller)
+        answer = control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
+        return Supervision(answer, caller=caller, paused=paused)
     except TimedOut:
-        return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller)
+        return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller, paused=paused)
     except NoSupervisor:
-        return Supervision(None, caller=caller, orphaned=jobs_of_orphaned_workers(queue.layout))
+        orphaned = jobs_of_orphaned_workers(queue.layout)
+        return Supervision(None, caller=caller, orphaned=orphaned, paused=paused)
 
 
 def add_index_figures(made: Overview, reader: Reader) -> None:

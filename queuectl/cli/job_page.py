@@ -13,6 +13,7 @@ from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.fields import command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import waits_for
+from queuectl.spool.parents import states_of
 from queuectl.status import read_supervision
 from queuectl.units import spell_duration, spell_size
 
@@ -82,7 +83,8 @@ def _waiting(queue: Queue, job: Job, now: float) -> str:
     if job.state not in ("pending", "held", "failed"):
         return ""
     supervision = read_supervision(queue, patience_s=ANSWER_S)
-    reasons = waits_for(job, supervision, now, queue.settings.backoff_max)
+    states = states_of(queue.spool, job.parents)
+    reasons = waits_for(job, supervision, now, queue.settings.backoff_max, states)
     said = [reason for reason in reasons if reason.until is None]
     return "; ".join(
         reason.words(now) + (f" ({reason.hint.format(id=job.id)})" if reason.hint else "") for reason in said

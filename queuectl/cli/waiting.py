@@ -9,6 +9,7 @@ from __future__ import annotations
 from queuectl.cli.text import safe
 from queuectl.errors import QueueError
 from queuectl.scheduling.waits_for import OWN, Reason, Why, waits_for
+from queuectl.spool.parents import states_of
 from queuectl.status import read_supervision
 from queuectl.units import plural, spell_duration
 
@@ -96,7 +97,8 @@ class Waiting:
     def _reason_of(self, jobs: Sequence[Job]) -> tuple[tuple[object, ...], str]:
         supervision = read_supervision(self._queue, patience_s=ANSWER_S)
         wall, longest = self._queue.spool.clock.now(), self._queue.settings.backoff_max
-        found = [waits_for(job, supervision, wall, longest) for job in jobs]
+        spool = self._queue.spool
+        found = [waits_for(job, supervision, wall, longest, states_of(spool, job.parents)) for job in jobs]
         if not jobs or not all(found):  # one of them runs, has ended, or is about to be started
             return (), ""
         general = next((r for reasons in found for r in reasons if r.why not in OWN), None)
@@ -127,6 +129,9 @@ def _of_several(own: list[Reason], now: float, *, is_all: bool) -> list[str]:
         Why.SCHEDULED: "scheduled to run later",
         Why.RETRY: "failed and waiting for the next attempt",
         Why.SNOOZED: "waiting because they asked to run later",
+        Why.AFTER: "waiting for other jobs to end",
+        Why.PAUSED: "in a paused queue",
+        Why.LIMIT: "waiting for a lock, a resource or a place in the queue",
     }
     parts = []
     for why, text in words.items():

@@ -9,27 +9,33 @@ from enum import Enum
 
 from queuectl.clock import spell
 from queuectl.job.value import Value
+from queuectl.scheduling.dependencies import Verdict, decide
+from queuectl.scheduling.limits import ALL_PAUSED, RATE, demands_of, lane_of
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from typing import Any
 
     from queuectl.job.job import Job
 
     Worker = Mapping[str, Any]
 
+MOST_NAMED = 3
 START = "queuectl worker start --count 2"
 
 
 class Why(Enum):
     """What has to change before a job runs; the value is what JSON has."""
 
+    AFTER = "after"
     HELD = "held"
     SCHEDULED = "scheduled"
     RETRY = "retry"
     SNOOZED = "snoozed"
+    PAUSED = "paused"
+    LIMIT = "limit"
     NO_SUPERVISOR = "no_supervisor"
     NO_ANSWER = "no_answer"
     STOPPING = "stopping"
@@ -38,7 +44,9 @@ class Why(Enum):
     WORKERS_BUSY = "workers_busy"
 
 
-OWN = frozenset((Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED))  # of the job itself; the others hold for all jobs
+OWN = frozenset(
+    (Why.AFTER, Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED, Why.PAUSED, Why.LIMIT)
+)  # of the job itself; the others hold for all jobs
 LATER = {"author": Why.SCHEDULED, "retry": Why.RETRY, "snooze": Why.SNOOZED}
 
 
@@ -48,13 +56,23 @@ class Reason(Value):
     Attributes:
         until: seconds since 1970; when it ends by itself, None where it does not.
         detail: what else the words need: a process id, the state of the disk, how many workers.
+        jobs: the ids of jobs that it is due to: parents, or the holders of what is taken.
         hint: what to type, where that helps; {id} stands for the job.
     """
 
-    __slots__ = ("detail", "hint", "until", "why")
+    __slots__ = ("detail", "hint", "jobs", "until", "why")
 
-    def __init__(self, why: Why, *, until: float | None = None, detail: str = "", hint: str = "") -> None:
+    def __init__(
+        self,
+        why: Why,
+        *,
+        until: float | None = None,
+        detail: str = "",
+        jobs: Iterable[str] = (),
+        hint: str = "",
+    ) -> None:
         self.why = why
+        self.jobs = tuple(jobs)
         self.until = until
         self.detail = detail
         self.hint = hint
@@ -63,10 +81,13 @@ class Reason(Value):
         """Say it: "no supervisor is running", "it is scheduled to run in 2h 5m"."""
         wait = "" if self.until is None else f" in {spell_duration(max(0.0, self.until - now))}"
         return {
+            Why.AFTER: f"it comes after {self.detail}",
             Why.HELD: "it is held",
             Why.SCHEDULED: f"it is scheduled to run{wait}",
             Why.RETRY: f"attempt {self.detail} failed, the next one is{wait}",
             Why.SNOOZED: f"it asked to run again{wait}",
+            Why.PAUSED: self.detail,
+            Why.LIMIT: self.detail,
             Why.NO_SUPERVISOR: "no supervisor is running",
             Why.NO_ANSWER: f"the supervisor{self.detail} does not answer",
             Why.STOPPING: f"the supervisor is {self.detail}",
@@ -75,12 +96,13 @@ class Reason(Value):
             Why.WORKERS_BUSY: self.detail,
         }[self.why]
 
-    def as_dict(self, job_id: str, now: float) -> dict[str, str | None]:
+    def as_dict(self, job_id: str, now: float) -> dict[str, Any]:
         """Return what JSON has."""
         return {
             "reason": self.why.value,
             "text": self.words(now),
             "until": None if self.until is None else spell(self.until),
+            "jobs": [*self.jobs],
             "hint": self.hint.format(id=job_id) or None,
         }
 
@@ -94,9 +116,10 @@ class Supervision(Value):
         pid: of the silent one, as far as is known.
         caller: the id of the job inside which this process runs; empty when there is none.
         orphaned: the jobs that workers still run although no supervisor does.
+        paused: the names of paused queues; ALL_PAUSED for all.
     """
 
-    __slots__ = ("caller", "is_silent", "orphaned", "pid", "status")
+    __slots__ = ("caller", "is_silent", "orphaned", "paused", "pid", "status")
 
     def __init__(
         self,
@@ -106,7 +129,9 @@ class Supervision(Value):
         pid: int | None = None,
         caller: str = "",
         orphaned: Collection[str] = (),
+        paused: frozenset[str] = frozenset(),
     ) -> None:
+        self.paused = paused
         self.status = status
         self.is_silent = is_silent
         self.pid = pid
@@ -114,10 +139,17 @@ class Supervision(Value):
         self.orphaned = frozenset(orphaned)
 
 
-def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float) -> list[Reason]:
+def waits_for(
+    job: Job,
+    supervision: Supervision,
+    now: float,
+    backoff_max: float,
+    parents: Mapping[str, str | None] | None = None,
+) -> list[Reason]:
     """Return why a job does not run now: what the job itself waits for first, then what holds all jobs up.
 
     Args:
+        parents: the states of the jobs it comes after, as far as the caller knows them.
         now: seconds since 1970.
         backoff_max: the setting, for a job that has none of its own.
     """
@@ -126,11 +158,20 @@ def waits_for(job: Job, supervision: Supervision, now: float, backoff_max: float
         return [] if runs else [_no_supervisor()]
     if job.state not in ("pending", "held", "failed"):
         return []
-    own = _own_reason(job, now, backoff_max)
+    own = [
+        reason
+        for reason in (
+            _own_reason(job, now, backoff_max),
+            _parents_reason(job, parents),
+            _pause_reason(job, supervision),
+            _limit_reason(job, supervision),
+        )
+        if reason is not None
+    ]
     general = _general_reason(supervision)
-    if own is not None and general is not None and general.why in (Why.DISK, Why.WORKERS_BUSY, Why.STOPPING):
+    if own and general is not None and general.why in (Why.DISK, Why.WORKERS_BUSY, Why.STOPPING):
         general = None  # may be over by the time the job may start
-    return [reason for reason in (own, general) if reason is not None]
+    return own if general is None else [*own, general]
 
 
 def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
@@ -141,6 +182,52 @@ def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
         return None
     why = Why.RETRY if job.state == "failed" else LATER.get(job.waits, Why.SCHEDULED)
     return Reason(why, until=due_at, detail=str(job.attempts) if why is Why.RETRY else "")
+
+
+def _parents_reason(job: Job, states: Mapping[str, str | None] | None) -> Reason | None:
+    if not job.parents:
+        return None
+    decision = decide(job.after_policy, states if states is not None else dict.fromkeys(job.parents, "pending"))
+    if decision.verdict in (Verdict.START, Verdict.SKIP):
+        return None
+    named = [
+        f"{job_id} ({state or 'does not exist'})" if states is not None else job_id
+        for job_id, state in decision.parents.items()
+    ]
+    more = f" and {len(named) - MOST_NAMED:,} more" if len(named) > MOST_NAMED else ""
+    return Reason(Why.AFTER, detail=", ".join(named[:MOST_NAMED]) + more, jobs=decision.parents)
+
+
+def _pause_reason(job: Job, supervision: Supervision) -> Reason | None:
+    if ALL_PAUSED in supervision.paused:
+        return Reason(Why.PAUSED, detail="all queues are paused", hint="queuectl resume")
+    if job.queue in supervision.paused:
+        return Reason(Why.PAUSED, detail=f"queue {job.queue} is paused", hint=f"queuectl resume {job.queue}")
+    return None
+
+
+def _limit_reason(job: Job, supervision: Supervision) -> Reason | None:
+    blocked: Mapping[str, Any] = (supervision.status or {}).get("blocked") or {}
+    for limit in (*(demand.limit for demand in demands_of(lane_of(job.fields))), RATE + job.queue):
+        if limit in blocked:
+            holders = blocked[limit]
+            named = ", ".join(holders[:MOST_NAMED]) + (
+                f" and {len(holders) - MOST_NAMED:,} more" if len(holders) > MOST_NAMED else ""
+            )
+            return Reason(Why.LIMIT, detail=describe_limit(limit) + (f": {named}" if named else ""), jobs=holders)
+    return None
+
+
+def describe_limit(limit: str) -> str:
+    """Say which limit has no room: "lock db is held"."""
+    kind, _, name = limit.partition("/")
+    return {
+        "running": "as many jobs run as max_running allows",
+        "queue": f"queue {name} runs as many jobs as its concurrency allows",
+        "lock": f"lock {name} is held",
+        "resource": f"resource {name} is in use",
+        "rate": f"queue {name} has started as many jobs as its rate allows",
+    }[kind]
 
 
 def _no_supervisor() -> Reason:

@@ -133,6 +133,7 @@ class ControlHandlers:
             "degraded": self._dispatch.disk_space.shortage or self._dispatch.degraded,
             "syncing": self._dispatch.progress,
             "polling": self._supervisor.why_polling,
+            "blocked": self._dispatch.order.blocked,
             "workers": workers,
             "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],
         }

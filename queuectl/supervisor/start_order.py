@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 WAITING = ("pending", "failed")
+MOST_HOLDERS = 100
 OF_A_QUEUE = (QUEUE, PAUSE, RATE)
 
 
@@ -83,6 +84,12 @@ class StartOrder:
     def paused(self) -> frozenset[str]:
         """The names of paused queues; ALL_PAUSED for all."""
         return self._capacities.paused
+
+    @property
+    def blocked(self) -> dict[str, list[str]]:
+        """The limits that keep jobs from starting, each with the jobs that take its units, at most MOST_HOLDERS."""
+        limits = [limit for limit in self._lanes.blocked_by if not limit.startswith(PAUSE)]
+        return {limit: self._usage.holders(limit)[:MOST_HOLDERS] for limit in limits}
 
     # --- limits
 
