@@ -199,7 +199,7 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
     from queuectl.job.fields import FIELDS
 
     told = set(re.findall(r"`([a-z_]+)`", README[README.index("## Fields of a job") : README.index("## Assumptions")]))
-    customary = {"state", "attempts", "created_at", "updated_at", "after", "after_policy", "lock"}
+    customary = {"state", "attempts", "created_at", "updated_at"}
     assert set(FIELDS) - customary <= told
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import json
 
-from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
-from queuectl.scheduling.limits import lane_of
-from queuectl.spool.parents import DEPENDENCY_FAILED
+from queuectl.job.job import DEAD, DEPENDENCY_FAILED, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -76,6 +74,8 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         status: the file's, taken no later than its content was read, or under the lock that still protects the
             content. Without it the next comparison with the spool reads the file once more.
     """
+    from queuectl.scheduling.limits import lane_of  # not needed by what only reads rows
+
     fields = job.fields
     parents = _parents(job)
     row = [

@@ -36,6 +36,7 @@ OF_HISTORY = ("history", "earlier", "ended", "first_ready_at")
 WAITS = {"failed": "retry", "snoozed": "snooze"}
 ENDS = {"died": "dead"}  # the state in which an attempt ends, where it is not called like the event
 SETTLING = frozenset(("started", "compacted", "completed", "cancelled", "died", "expired"))  # it waits no more
+DEPENDENCY_FAILED = "dependency_failed"  # the reason of a job that died because of a parent
 KEPT_TEXT_CHARS = 1000  # of a text that a compaction carries over
 
 

@@ -4,7 +4,7 @@ Terms:      a **limit** has a name, such as "queue/encode" or "lock/db", and a c
             a limit one job takes while it runs. A **lane** is the set of waiting jobs that have the same demands; it is
             written as text: "encode weight=2 lock=db:1 gpu:1".
 Guarantees: pure; usage is the sum over the jobs that were added, so it cannot drift from them.
-Source:     design of gates and limits in docs/ARCHITECTURE.md § What may start now.
+Source:     spool/FORMAT.md § Limits, § Pauses.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from queuectl.errors import InvalidData, NotFound
 from queuectl.job.history import DEAD, DONE
+from queuectl.job.job import DEPENDENCY_FAILED
 from queuectl.scheduling.dependencies import MISSING, Verdict, decide, describe
 from queuectl.spool.reading import read
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from queuectl.spool.context import SpoolContext
 
 UNREADABLE = "unreadable"  # the state of a parent whose file is damaged: it may be repaired, so it is waited for
-DEPENDENCY_FAILED = "dependency_failed"
 NOT_NEEDED = "not_needed"
 
 

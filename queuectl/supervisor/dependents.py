@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
-from queuectl.job.job import DEAD, PENDING
+from queuectl.job.job import DEAD, DEPENDENCY_FAILED, PENDING
 from queuectl.scheduling.dependencies import Verdict, decide
 from queuectl.spool import parents
 from queuectl.spool.group_commit import commit_group
@@ -130,7 +130,7 @@ class Dependents:
         if claim is None:
             return
         with claim:
-            if claim.job.dead_reason != parents.DEPENDENCY_FAILED:
+            if claim.job.dead_reason != DEPENDENCY_FAILED:
                 return
             try:
                 if parents.decide_by_files(self._spool, claim.job).verdict is not Verdict.FAIL:

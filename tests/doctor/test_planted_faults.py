@@ -177,7 +177,9 @@ FAULTS = {
     "lock that others may write": Fault("modes", ("run/index.lock",), then(write("run/index.lock"), mode("run/index.lock", 0o666))),
     "job that cannot be read": Fault("modes", ("spool/done/done.json",), mode("spool/done/done.json", 0)),
     "job that others may write": Fault("modes", ("spool/dead/gone.json",), mode("spool/dead/gone.json", 0o666)),
-    "folders that are missing": Fault("folders", ("has no", "spool/tmp, state"), missing("spool/tmp", "state")),
+    "folders that are missing": Fault(
+        "folders", ("has no", "spool/tmp, state"), missing("spool/tmp", "state/paused", "state")
+    ),
     "file in place of a folder": Fault("folders", ("input", "is a file, not a directory"), file_for_directory),
     "supervisor that was killed": Fault("traces", ("killed", "run/supervisor.json"), killed_supervisor),
     "started, and nobody runs it": Fault("stranded", ("no worker runs", "left.json"), started_and_left),

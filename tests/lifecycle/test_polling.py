@@ -65,7 +65,7 @@ def test_doctor_says_that_events_are_missing_and_how_to_raise_the_limit(supervis
     s.start(0)
     out = run(s, "doctor").stdout
     assert "the system does not report changed files: the limit fs.inotify.max_user_instances is reached" in out
-    assert "the supervisor looks for them every 5s" in out
+    assert "the supervisor scans for them every 5s" in out
     assert "sysctl fs.inotify.max_user_instances=" in out
 
 

@@ -114,6 +114,7 @@ def test_json_has_the_kind_the_words_the_instant_and_what_helps() -> None:
         "reason": "held",
         "text": "it is held",
         "until": None,
+        "jobs": [],
         "hint": "queuectl release a",
     }
     assert none.as_dict("a", NOW)["hint"] == "queuectl worker start --count 2"
