@@ -7,7 +7,7 @@ Fails with: Misuse; SystemExit once argparse has printed help or version.
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import COMMON, Misuse
+from queuectl.cli.grammar import COMMON, ONCE, Misuse
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of, subcommands
 
 TYPE_CHECKING = False
@@ -159,6 +159,8 @@ def _set(made: Arguments, option: Option, text: str | None, rest: Iterator[str])
         if text is None or text == "" or (text != "-" and text[0] == "-"):
             return False
     value = _value(text, more)
+    if not ONCE.isdisjoint(names) and action is None and getattr(made, name) not in (more.get("default"), value):
+        return False
     setattr(made, name, [*(getattr(made, name) or ()), value] if action == "append" else value)
     return value is not None
 

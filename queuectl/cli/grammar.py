@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 STATES = "pending, held, failed, processing, completed, cancelled or dead"
 FORMATS = ("table", "wide", "jsonl", "tsv", "name", "json")
+ONCE = frozenset(  # a second, other value would replace the first, and with it the jobs that were meant
+    ("--queue", "--tag", "--batch", "--error", "--search", "--since", "--until", "--command", "--file", "--id")
+)
 HIDDEN = "(hidden)"  # an option that no help tells of
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from queuectl.cli.grammar import COMMON, HIDDEN, Misuse, option
+from queuectl.cli.grammar import COMMON, HIDDEN, ONCE, Misuse, option
 from queuectl.cli.topics import TOPICS
 from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
 from queuectl.cli.tree.aliases import aliases_of
+from queuectl.units import quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,6 +31,20 @@ exit codes:
 
 topics:
 """ + "\n".join(f"  {topic:<15} {summary}" for topic, summary in TOPICS.items())
+
+
+class Once(argparse.Action):
+    """Refuses a second, other value."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Set the value; another one was not given before."""
+        before = getattr(namespace, self.dest)
+        if before not in (self.default, values):
+            words = f"{option} takes one value, not two: {quote(before)} and {quote(values)}"
+            raise Misuse(words, f"{parser.prog} --help")
+        setattr(namespace, self.dest, values)
 
 
 def build_parser(only: Iterable[str] | None = None, version: str = "") -> argparse.ArgumentParser:
@@ -60,7 +75,8 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
 
     def add_options(parser: argparse.ArgumentParser, options: Iterable[Option]) -> None:
         for names, more in options:
-            checked = {**more, "type": _explained(more["type"])} if "type" in more else {**more}
+            once = {} if ONCE.isdisjoint(names) else {"action": Once}  # unless its row has another action
+            checked = {**once, **more, "type": _explained(more["type"])} if "type" in more else {**once, **more}
             if checked.get("help") == HIDDEN:
                 checked["help"] = argparse.SUPPRESS  # which argparse knows by its identity
             parser.add_argument(*names, **checked)

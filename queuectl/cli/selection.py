@@ -221,18 +221,24 @@ def _running_last(chosen: Selection) -> Iterator[Selected]:
 def _try_named(args: Arguments, screen: Screen, queue: Queue, verb: Verb) -> int:
     failures = Failures(screen)
     counts: dict[str, int] = {}
+    unchanged: dict[str, int] = {}
     ids = []
+    possible = verb.states()[1]
     for text, is_whole in expand(args.ids):
         try:
             job = queue.get(queue.resolve(text, is_whole=is_whole, to_change=True))
         except QueueError as error:
             failures.add("id", text, error)
             continue
-        ids.append(job.id)
-        counts[job.state] = counts.get(job.state, 0) + 1
+        if job.state in possible:
+            ids.append(job.id)
+        found = counts if job.state in possible else unchanged
+        found[job.state] = found.get(job.state, 0) + 1
     sentence = f"{verb.action} {describe(counts)}{verb.with_what}"
+    if unchanged:
+        sentence += f", not {describe(unchanged)}"
     show_trial(screen, verb.command, sentence, counts, ids)
-    failures.finish(len(ids) + len(failures), f"could not be {verb.done}")
+    failures.finish(len(ids) + sum(unchanged.values()) + len(failures), f"could not be {verb.done}")
     return 0
 
 

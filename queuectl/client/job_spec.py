@@ -237,8 +237,10 @@ def changes_of(
 
 
 def check_names(names: Iterable[object]) -> None:
-    """Raise UnknownField for a keyword that is no field of a job."""
+    """Raise UnknownField for a keyword that is no field of a job, InvalidField for one that only QueueCTL sets."""
     for name in names:
+        if name in FIELDS and name not in KNOWN:
+            raise InvalidField(str(name), f'"{name}" is set by QueueCTL and cannot be given here')
         if name not in KNOWN:
             meant = meant_by(str(name))
             near = f'; did you mean "{meant}"?' if meant else did_you_mean(str(name), KNOWN)

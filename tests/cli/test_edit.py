@@ -72,6 +72,7 @@ def test_a_field_is_removed(cli: Run, jobs: Jobs) -> None:
             ],
         ),
         (["--set", "id=b"], 6, ['queuectl: "id" cannot be changed']),
+        (["--set", "state=dead"], 6, ['queuectl: "state" is set by QueueCTL and cannot be given here']),
         (["--set", "priority=1", "--unset", "priority"], 2, ['queuectl: "priority" is changed twice']),
         (
             ["--set", "priority=high"],

@@ -130,6 +130,10 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("show", "the following arguments are required: ID"),
         ("--jsn list", 'unknown option --jsn; did you mean "--json"?'),
         ("config set timeout", "the following arguments are required: VALUE"),
+        ("cancel --tag a --tag b", '--tag takes one value, not two: "a" and "b"'),
+        ("list --since=1h --queue q --since 2h", '--since takes one value, not two: "1h" and "2h"'),
+        ("enqueue --command a --command b", '--command takes one value, not two: "a" and "b"'),
+        ("enqueue -f a.jsonl --file b.jsonl", '--file takes one value, not two: "a.jsonl" and "b.jsonl"'),
     ],
 )
 def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) -> None:
@@ -138,6 +142,14 @@ def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) 
     assert str(caught.value) == message
     assert "queuectl " in caught.value.hint
     assert caught.value.hint.endswith("--help") or "--after" in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["list --tag a --tag a", "list --state dead --state failed", "enqueue --priority 1 --priority 2 --command a"],
+)
+def test_an_option_may_be_repeated_where_no_job_is_lost_or_added_by_it(line: str) -> None:
+    assert vars(parse(line.split()))["priority" if "--priority" in line else "all"] in (2, False)
 
 
 @pytest.mark.parametrize(

@@ -178,14 +178,26 @@ def test_json_says_how_many_matched(cli: Run, jobs: Jobs) -> None:
     assert json.loads(cli("cancel", "--all", "--yes", "--json").out)["matched"] == 0
 
 
-@pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
-def test_a_trial_of_named_jobs_changes_nothing(cli: Run, jobs: Jobs, verb: str) -> None:
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [
+        ("cancel", "cancel 1 job (pending), not 1 job (dead)"),
+        ("hold", "hold 1 job (pending), not 1 job (dead)"),
+        ("release", "release 0 jobs, not 2 jobs (1 pending, 1 dead)"),
+        ("dlq retry", "retry 1 job (dead), not 1 job (pending)"),
+        ("retry", "retry 2 jobs (1 pending, 1 dead)"),
+        ("delete", "delete 2 jobs (1 pending, 1 dead) and their output, permanently"),
+    ],
+)
+def test_a_trial_of_named_jobs_counts_those_that_would_be_changed_and_changes_nothing(
+    cli: Run, jobs: Jobs, verb: str, says: str
+) -> None:
     jobs.pending("a")
     jobs.dead("d")
     before = states(jobs)
-    ran = cli(verb, "-", "a", "--dry-run", stdin=b"d\n")
-    assert (ran.code, f"Would {verb} 2 jobs (1 pending, 1 dead)" in ran.err) == (0, True)
-    assert cli(verb, "a", "nobody", "--dry-run").code == 7
+    ran = cli(*verb.split(), "-", "a", "--dry-run", stdin=b"d\n")
+    assert (ran.code, ran.err) == (0, f"Would {says}; nothing was done\n")
+    assert cli(*verb.split(), "a", "nobody", "--dry-run").code == 7
     assert states(jobs) == before
 
 
