@@ -12,7 +12,7 @@ from queuectl.cli.tree import COMMANDS, GROUPS, handler_of, subcommands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from queuectl.cli.grammar import Option
@@ -30,6 +30,7 @@ class Arguments:
     if TYPE_CHECKING:
         output: str
         debug: bool
+        job: str | None
 
         def __getattr__(self, name: str) -> Any: ...
 
@@ -132,8 +133,9 @@ def read_plainly(tokens: Sequence[str], words: Sequence[str]) -> Arguments | Non
     made.handler = handler_of(words)
     flags = {name: option for option in options for name in option[0] if name[0] == "-"}
     places: list[str] = []
-    rest = iter(tokens)
-    for token in rest:
+    rest = [*reversed(tokens)]
+    while rest:
+        token = rest.pop()
         if token == "-" or token[:1] != "-":
             places.append(token)
             continue
@@ -146,23 +148,34 @@ def read_plainly(tokens: Sequence[str], words: Sequence[str]) -> Arguments | Non
     return made if _place(made, options, places[len(words) :]) else None
 
 
-def _set(made: Arguments, option: Option, text: str | None, rest: Iterator[str]) -> bool:
+def _set(made: Arguments, option: Option, text: str | None, rest: list[str]) -> bool:
+    """Set what an option says; False when argparse has to read it. `rest` are the tokens behind it, the next one last."""
     names, more = option
     action, name = more.get("action"), dest(names, more)
     if action in ("store_true", "store_const"):
         setattr(made, name, more.get("const", True))
         return text is None
-    if "nargs" in more:
+    if "nargs" in more and action != "extend":
         return False
     if text is None:
-        text = next(rest, None)
-        if text is None or text == "" or (text != "-" and text[0] == "-"):
+        if not rest or not _is_value(rest[-1]):
             return False
+        text = rest.pop()
+        if action == "extend":
+            values = [text]
+            while rest and _is_value(rest[-1]) and rest[-1][0] != "{":
+                values.append(rest.pop())
+            setattr(made, name, [*(getattr(made, name) or ()), *values])
+            return True
     value = _value(text, more)
     if not ONCE.isdisjoint(names) and action is None and getattr(made, name) not in (more.get("default"), value):
         return False
-    setattr(made, name, [*(getattr(made, name) or ()), value] if action == "append" else value)
+    setattr(made, name, [*(getattr(made, name) or ()), value] if action in ("append", "extend") else value)
     return value is not None
+
+
+def _is_value(text: str) -> bool:
+    return text == "-" or (text != "" and text[0] != "-")
 
 
 def _value(text: str, more: Mapping[str, Any]) -> object:
@@ -220,7 +233,7 @@ def read_common(tokens: Sequence[str]) -> Arguments:
         if option is None:
             continue
         names, more = option
-        if "action" in more and more["action"] != "append":
+        if "action" in more and more["action"] not in ("append", "extend"):
             if dest(names, more) in ("output", "debug"):
                 setattr(made, dest(names, more), more.get("const", True))
         elif more.get("nargs") != "?":
@@ -240,7 +253,7 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     _, extra = parser.parse_known_args(tokens, made)
     unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)
     options = COMMANDS[name].options if name in COMMANDS else ()
-    lists = [names[0] for names, more in options if more.get("nargs") in ("+", "*")]
+    lists = [names[0] for names, more in options if more.get("nargs") in ("+", "*") and names[0][0] != "-"]
     if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
         setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
     elif extra:

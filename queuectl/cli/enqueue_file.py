@@ -15,6 +15,7 @@ from queuectl.cli.job_input import read_lines
 from queuectl.cli.job_options import wait_timeout
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
+from queuectl.client.queue import refuse_never_enough
 from queuectl.errors import Conflict, InvalidData, QueueError
 from queuectl.job.fields import refuse_expired, refuse_variables, validate
 from queuectl.units import plural, spell_duration
@@ -130,7 +131,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     wait_timeout(args)  # a mistake in it is said before anything is done
     intake = Intake(args, screen, queue, template, file)
     if args.dry_run:
-        return _check(intake, screen, queue.spool.clock.now())
+        return _check(intake, screen, queue)
     with Progress(screen, "Queueing") as progress:
         try:
             for result in queue.submit_many(intake.jobs()):
@@ -177,7 +178,7 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     return 0
 
 
-def _check(intake: Intake, screen: Screen, now: float) -> int:
+def _check(intake: Intake, screen: Screen, queue: Queue) -> int:
     """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused."""
     is_json = screen.format in ("json", "jsonl")
     begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
@@ -188,8 +189,9 @@ def _check(intake: Intake, screen: Screen, now: float) -> int:
                 continue
             try:
                 validate(job)
-                refuse_expired(job, now)
+                refuse_expired(job, queue.spool.clock.now())
                 refuse_variables(job)
+                refuse_never_enough(queue.settings, job)
             except InvalidData as error:
                 intake.answer(error)
             else:

@@ -10,6 +10,7 @@ import os
 
 from queuectl.command_location import StartCheck, absolute, here, is_utf8, path_of
 from queuectl.errors import InvalidData, UsageError
+from queuectl.ids import is_id
 from queuectl.job.fields import InvalidField, refuse_misspelt, refuse_variables
 from queuectl.job.job_file import parse
 from queuectl.job.strict_json import is_json
@@ -17,28 +18,39 @@ from queuectl.spool.enqueue import Checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
+    from queuectl.client.queue import Queue
 
     Fields = dict[str, Any]
 
-LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers")
+LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy")
 
 
 class Template:
     """What the command line says about every job it puts in."""
 
-    def __init__(self, args: Arguments, now: float) -> None:
+    def __init__(self, args: Arguments, queue: Queue) -> None:
         """Read the flags.
 
         Raises:
             UsageError: one of them holds nonsense.
             InvalidData: one of them, or a variable, is not text.
+            NotFound, Conflict: --after names no job, or several.
         """
         self._warnings: list[str] = []
-        self._flags = _from_flags(args, now, self._warnings)
+        self._flags = _from_flags(args, queue.spool.clock.now(), self._warnings)
+        if args.after:
+            from queuectl.cli.after import never_starts, parents_of
+
+            self._flags["after"] = parents_of(queue, args.after)
+            warning = never_starts(queue, self._flags["after"], args.after_policy or "success")
+            if warning is not None:
+                self._warnings.append(warning)
+        elif args.after_policy is not None and args.job is None and args.file is None and not args.lines:
+            raise UsageError("--after-policy says how the jobs of --after have to end; name them", "--after ID")
         path, unusable = path_of(os.environ)
         if unusable:
             shown = os.fsencode(":".join(unusable)).decode("ascii", "backslashreplace")
@@ -90,6 +102,8 @@ def _from_flags(args: Arguments, now: float, warnings: list[str]) -> Fields:
         made["command"] = args.command
     if args.tag:
         made["tags"] = args.tag
+    if args.needs:
+        made["needs"] = units_of(args.needs)
     if args.unique is not None:
         made["unique_key"] = args.unique
     if args.backoff_base is not None:
@@ -126,6 +140,23 @@ def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -
             start = start if run_at > now else f"now ({ago(expires_at, now)})"
             raise UsageError(f'--expires "{args.expires}" is not after {start}: the job could never start')
         made["expires_at"] = spell(expires_at)
+
+
+def units_of(texts: Iterable[str], option: str = "--needs") -> dict[str, int]:
+    """Read what a job needs of resources: "gpu=1", "gpu=1,license=2", or "gpu" for one unit.
+
+    Raises:
+        UsageError.
+    """
+    made: dict[str, int] = {}
+    for pair in ",".join(texts).split(","):
+        name, equals, units = pair.partition("=")
+        if not is_id(name) or (equals and not (units.isascii() and units.isdigit() and len(units) < 10)):
+            raise UsageError(f'{option} must be NAME=UNITS, not "{pair}"', f"for example: {option} gpu=1")
+        if name in made:
+            raise UsageError(f'{option} names "{name}" twice')
+        made[name] = int(units or 1)
+    return made
 
 
 def _number(option: str, text: str) -> int | float:

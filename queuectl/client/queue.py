@@ -16,7 +16,7 @@ from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
-from queuectl.job.fields import is_generated, is_id, refuse_expired, refuse_variables, validate
+from queuectl.job.fields import InvalidField, is_generated, is_id, refuse_expired, refuse_variables, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -218,6 +218,14 @@ class Queue(JobActions, Waiting):
             refuse_expired(fields, self.spool.clock.now())
         if "env" in fields:
             refuse_variables(fields)
+        if "weight" in fields or "needs" in fields:
+            self._refuse_never_enough(fields)
+
+    def _refuse_never_enough(self, fields: Mapping[str, Any]) -> None:
+        try:
+            refuse_never_enough(self.settings, fields)
+        except InvalidField:
+            refuse_never_enough(config_file.load(self.layout.home, os.environ), fields)  # may have changed since
 
     def _enqueue_unique_or_say_why(self, fields: Any) -> str | InvalidData | Conflict:
         try:
@@ -417,6 +425,22 @@ def _refuse_no_mapping(fields: object) -> None:
     if not hasattr(fields, "keys"):
         hint = "a shell command or a list of arguments: enqueue, enqueue_many"
         raise UsageError(f"the fields of a job must be a mapping, not {quote(fields)}", hint)
+
+
+def refuse_never_enough(settings: Settings, fields: Mapping[str, Any]) -> None:
+    """Refuse a job that takes more than the configuration ever has.
+
+    Raises:
+        InvalidField.
+    """
+    from queuectl.spool.running import never_enough
+
+    validate(fields)
+    reason = never_enough(settings, fields)
+    if reason is not None:
+        field = "needs" if "needs" in reason else "weight"
+        setting = reason.partition(" setting ")[2].split()[0]
+        raise InvalidField(field, f"the job can never start: {reason}", f"queuectl config set {setting} N")
 
 
 def _label_of_purge(name: str) -> str:

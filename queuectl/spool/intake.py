@@ -422,7 +422,7 @@ def _admit_by_limits(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     pause = pauses.is_paused(spool, job.queue)
     if pause is not None:
         return ClaimRefused(RefusalReason.PAUSED, detail=pause)
-    never = running.never_enough(spool, job)
+    never = running.never_enough(spool.settings, job.fields)
     if never is not None:
         claim.bury("never_enough", {"error": never})
         return ClaimRefused(RefusalReason.MOVED, detail=never)

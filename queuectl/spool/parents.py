@@ -15,7 +15,7 @@ from queuectl.spool.reading import read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from queuectl.job.job import Job
     from queuectl.scheduling.dependencies import Decision
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from queuectl.spool.context import SpoolContext
 
 UNREADABLE = "unreadable"  # the state of a parent whose file is damaged: it may be repaired, so it is waited for
+MOST_NAMED = 5
 NOT_NEEDED = "not_needed"
 
 
@@ -55,13 +56,14 @@ def settle(claim: Claim, decision: Decision, *, commit: bool = True) -> None:
 
     Crash: as `Claim.bury` and `Claim.cancel`.
     """
-    words = ", ".join(describe(job_id, state) for job_id, state in list(decision.parents.items())[:MOST_NAMED])
-    if len(decision.parents) > MOST_NAMED:
-        words += f" and {len(decision.parents) - MOST_NAMED:,} more"
+    words = describe_all(decision.parents)
     if decision.verdict is Verdict.FAIL:
         claim.bury(DEPENDENCY_FAILED, {"error": f"after: {words}"}, commit=commit)
     elif decision.verdict is Verdict.SKIP:
         claim.cancel({"reason": NOT_NEEDED, "error": f"after: {words}; nothing failed"}, commit=commit)
 
 
-MOST_NAMED = 5
+def describe_all(parents: Mapping[str, str | None]) -> str:
+    """Say how parents ended: "extract-3 is dead, extract-7 is cancelled"; of many the first ones."""
+    words = ", ".join(describe(job_id, state) for job_id, state in [*parents.items()][:MOST_NAMED])
+    return words + (f" and {len(parents) - MOST_NAMED:,} more" if len(parents) > MOST_NAMED else "")

@@ -12,14 +12,16 @@ from contextlib import contextmanager
 
 from queuectl.errors import InvalidData
 from queuectl.job.history import PROCESSING
-from queuectl.scheduling.limits import LOCK, RESOURCE, Usage, capacities_of, demands_of, lane_of
+from queuectl.scheduling.limits import LOCK, QUEUE, RESOURCE, Usage, capacities_of, demands_of, lane_of
 from queuectl.spool.fs import APPEND
 from queuectl.spool.reading import read_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
+    from queuectl.config.settings import Settings
     from queuectl.job.job import Job
     from queuectl.spool.context import SpoolContext
 
@@ -31,15 +33,20 @@ def needs_reservation(job: Job) -> bool:
     return "lock" in job.fields or "needs" in job.fields
 
 
-def never_enough(spool: SpoolContext, job: Job) -> str | None:
+def never_enough(settings: Settings, fields: Mapping[str, Any]) -> str | None:
     """Say which demand of a job the configuration can never meet; None when it can meet all."""
-    if job.fields.keys().isdisjoint(("weight", "needs")):
+    if "weight" not in fields and "needs" not in fields:
         return None
-    capacities = capacities_of(spool.settings)
-    demand = capacities.never_enough(lane_of(job.fields))
+    capacities = capacities_of(settings)
+    demand = capacities.never_enough(lane_of(fields))
     if demand is None:
         return None
-    return f"it needs {demand.units} of {demand.limit}, and the configuration has {capacities.of(demand) or 0}"
+    capacity = capacities.of(demand) or 0
+    if demand.limit.startswith(RESOURCE):
+        name = demand.limit[len(RESOURCE) :]
+        return f"it needs {demand.units:,} of {name}, and the setting resources.{name} is {capacity:,}"
+    setting = f"queues.{demand.limit[len(QUEUE) :]}.concurrency" if demand.limit.startswith(QUEUE) else "max_running"
+    return f"its weight is {demand.units:,}, and the setting {setting} is {capacity:,}"
 
 
 @contextmanager

@@ -124,7 +124,6 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("list --limit five", '--limit must be an integer, not "five"'),
         ("list --limit", '--limit needs a value; write a value that begins with "-" as --limit=VALUE'),
         ("list pending", 'unexpected argument "pending"'),
-        ("enqueue --after x --command true", "unknown option --after"),
         ("enqueue --kil-after 3 --command true", 'unknown option --kil-after; did you mean "--kill-after"?'),
         ("list --status dead", 'unknown option --status; did you mean "--state"?'),
         ("show", "the following arguments are required: ID"),
@@ -141,7 +140,7 @@ def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) 
         parse(line.split())
     assert str(caught.value) == message
     assert "queuectl " in caught.value.hint
-    assert caught.value.hint.endswith("--help") or "--after" in line
+    assert caught.value.hint.endswith("--help")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,8 @@ def test_a_lock_of_three_over_fifty_jobs_and_eight_workers(supervised: Make) -> 
 @pytest.mark.parametrize("killed", ["none", "worker", "supervisor", "both"])
 def test_two_units_are_never_given_twice_and_free_again_after_a_kill(supervised: Make, killed: str) -> None:
     """Guarantee G20."""
-    s = supervised(resources={"gpu": 2}, max_interruptions=10)
+    s = supervised(max_interruptions=10)
+    (s.home / "config.yaml").write_text("resources: {gpu: 2}\n")
     command = f"echo $QUEUECTL_RESOURCE_GPU $CUDA_VISIBLE_DEVICES >> {s.home}/units; sleep 0.1"
     jobs = [*s.queue.enqueue_many([command] * 8, needs={"gpu": 1})]
     both = s.queue.enqueue(command, needs={"gpu": 2}, priority=-1)
@@ -127,12 +128,12 @@ def test_a_rate_holds_over_a_hundred_jobs(supervised: Make) -> None:
 
 def test_a_demand_that_can_never_be_met_is_said(supervised: Make) -> None:
     s = supervised(resources={"gpu": 1})
-    job_id = s.queue.enqueue("true", needs={"gpu": 2}, max_retries=0)
+    job_id = s.queue.spool.enqueue({"command": "true", "needs": {"gpu": 2}})  # as a dropped file, or before the setting
     s.start(1)
     s.wait_for(job_id, "dead")
     job = s.queue.get(job_id)
     assert job.dead_reason == "never_enough"
-    assert job.last_error == "it needs 2 of resource/gpu, and the configuration has 1"
+    assert job.last_error == "it needs 2 of gpu, and the setting resources.gpu is 1"
 
 
 def test_a_pause_survives_a_restart_and_is_lifted_by_removing_its_file(supervised: Make) -> None:

@@ -10,7 +10,7 @@ import sys
 
 from queuectl.cli.job_options import Template, from_json, wait_timeout
 from queuectl.cli.terminal import is_terminal
-from queuectl.client.queue import Queue
+from queuectl.client.queue import Queue, refuse_never_enough
 from queuectl.errors import Conflict, NotFound, UsageError
 from queuectl.job.fields import ID_GRAMMAR, is_id, refuse_expired, refuse_variables, validate
 
@@ -30,6 +30,8 @@ RESUMED_CHARACTERS = 24  # what --resume NAME appends: -HASH, -HASH-2 ...
 
 def run(args: Arguments, screen: Screen, defaults: Fields | None = None) -> int:
     """Put one job in, or with `-` and --file those of a file; `defaults` are of fields that it leaves out."""
+    if args.after and args.job is None and args.after[-1][:1] == "{":  # argparse took it for another id
+        args.job = args.after.pop()
     if args.file is not None or args.job == "-" or args.lines:
         return _many(args, screen)
     if args.resume is not None:
@@ -50,7 +52,7 @@ def run(args: Arguments, screen: Screen, defaults: Fields | None = None) -> int:
 def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     wait_timeout_s = wait_timeout(args)
     queue = Queue(args.home)
-    template = Template(args, queue.spool.clock.now())
+    template = Template(args, queue)
     _warn(screen, template)
     written = {} if args.job is None else from_json(args.job)
     fields = template.job({**defaults, **written})
@@ -59,6 +61,7 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
         validate(fields)
         refuse_expired(fields, queue.spool.clock.now())
         refuse_variables(fields)
+        refuse_never_enough(queue.settings, fields)
         screen.json(fields)
         screen.message("Valid; nothing was added to the queue")
         return 0
@@ -149,8 +152,10 @@ def _many(args: Arguments, screen: Screen) -> int:
         raise UsageError(
             f'--resume "{args.resume}" cannot start an id: {ID_GRAMMAR}, {RESUMED_CHARACTERS} of which follow'
         )
+    if args.file in (None, "-") and args.after and "-" in args.after:
+        raise UsageError("standard input cannot hold both the jobs and the ids of --after")
     queue = Queue(args.home)
-    template = Template(args, queue.spool.clock.now())
+    template = Template(args, queue)
     _warn(screen, template)
     if args.file in (None, "-"):
         return enqueue_file(args, screen, queue, template, sys.stdin.buffer)

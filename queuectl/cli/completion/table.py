@@ -74,7 +74,7 @@ def _entries(command: str, rows: tuple[Option, ...]) -> Iterator[Entry]:
 
 def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
     metavar = more.get("metavar", "")
-    if "action" in more and more["action"] != "append":
+    if "action" in more and more["action"] not in ("append", "extend"):
         return NOTHING
     if "choices" in more:
         return tuple(more["choices"])
@@ -82,6 +82,8 @@ def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
         return BY_METAVAR[metavar]
     if metavar == "STATE":
         return tuple(STATES.replace(" or ", ", ").split(", "))
+    if metavar == "JOB":
+        return JOB
     if command in ("enqueue", "run"):  # its ids and keys are new
         return ANYTHING
     if metavar == "ID":

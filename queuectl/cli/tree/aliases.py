@@ -68,6 +68,12 @@ MEANT_OPTIONS = {
     ("enqueue", "--label"): "--tag",
     ("enqueue", "--group"): "--batch",
     ("enqueue", "--retries"): "--max-retries",
+    **{
+        ("enqueue", name): "--after"
+        for name in ("--depends-on", "--depends", "--dependency", "--needs-job", "--parent")
+    },
+    **{("enqueue", name): "--lock" for name in ("--mutex", "--exclusive", "--semaphore")},
+    **{("enqueue", name): "--needs" for name in ("--resource", "--resources", "--gpu", "--gpus")},
     ("worker start", "--workers"): "--count",
     ("", "--status"): "--state",
     ("", "--format"): "--output",
@@ -75,10 +81,6 @@ MEANT_OPTIONS = {
     ("", "--force"): "--yes",
 }
 ABSENT_OPTIONS = {
-    (
-        "enqueue",
-        "--after",
-    ): "a job cannot depend on another one in this version; use: queuectl wait ID && queuectl enqueue ...",
     ("enqueue", "--cron"): "for recurring jobs: queuectl help cron",
     ("enqueue", "--every"): "for recurring jobs: queuectl help cron",
     **{

@@ -60,6 +60,30 @@ JOBS: dict[str, Command] = {
         choice(
             "--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id of the job that has the key"
         ),
+        option(
+            "--after",
+            metavar="JOB",
+            nargs="+",
+            action="extend",
+            help="start only when these jobs have ended: ids, batch:NAME or tag:NAME (its jobs as of now), - for ids"
+            " on standard input; may be repeated",
+        ),
+        choice(
+            "--after-policy",
+            "HOW",
+            ("success", "any", "failure"),
+            help="how the jobs of --after have to end: success (all completed, default), any, or failure (one failed)",
+        ),
+        option(
+            "--lock", metavar="NAME[:N]", help="run only while fewer than N (default: 1) jobs that name this lock run"
+        ),
+        option(
+            "--needs",
+            metavar="NAME=UNITS",
+            action="append",
+            help="units of a resource that it takes while it runs: gpu=1; may be repeated",
+        ),
+        number("--weight", help="how many places it takes in its queue and of max_running (default: 1)"),
         choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
         option("--resume", metavar="NAME", help="derive ids NAME-HASH from the lines; skip lines whose job exists"),
         flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
@@ -71,7 +95,7 @@ JOBS: dict[str, Command] = {
         examples=(
             """queuectl enqueue '{"command": "echo hello"}'""",
             "queuectl enqueue --command 'sleep 2; date' --delay 10m",
-            "queuectl enqueue --max-retries 0 -- printf '%s\\n' 'no shell reads this'",
+            "queuectl enqueue --after 01JDFQ8Z4T --lock report --command 'date > report'",
             "ls *.mov | sed 's/.*/gzip -k &/' | queuectl enqueue --lines - --resume movies",
         ),
         usage="JSON | - | --command S | -f FILE | -- ARGV ...",
