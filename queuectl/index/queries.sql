@@ -49,6 +49,9 @@ WHERE ready = 0 ORDER BY run_at, priority DESC, id LIMIT ?;
 
 -- Dependencies.
 
+-- name: has_dependents
+SELECT 1 FROM dependencies LIMIT 1;
+
 -- name: has_undecided
 SELECT 1 FROM undecided LIMIT 1;
 

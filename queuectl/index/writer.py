@@ -347,6 +347,11 @@ class Writer:
     # --- dependencies
 
     @property
+    def has_dependents(self) -> bool:
+        """Some jobs wait for others, of those that are committed."""
+        return self._database.one("has_dependents") is not None
+
+    @property
     def has_undecided(self) -> bool:
         """`undecided` would return some."""
         return self._database.one("has_undecided") is not None

@@ -39,6 +39,7 @@ SYNC_STARTS_S = 1.0
 CHANGES_BYTES = 16384  # of run/changes are read at once: some 500 jobs
 INDEX_SOON_S, INDEX_RETRY_S = 0.3, 5.0
 RETRIES_AT_ONCE = 100
+ENDED = frozenset(("completed", "cancelled", "dead"))
 RETURNED = "returned"  # the answer of a worker that has not started a job
 ID, STATE, PRIORITY, RUN_AT, LANE = (COLUMNS.index(name) for name in ("id", "state", "priority", "run_at", "lane"))
 
@@ -84,6 +85,7 @@ class Dispatcher:
         )
         self._dependents = Dependents(spool, self._writer, log, offer=self._offer_row, moved=self._report_moved)
         self._has_undecided = False
+        self._has_dependents = False
         self.progress: str | None = None
         self.compared = 0
         self._is_routine = self._once_more = False
@@ -153,6 +155,8 @@ class Dispatcher:
         self._writer.put(row)
         self._mark_dirty()
         self.order.offer(row[ID], row[STATE], row[PRIORITY], row[RUN_AT], row[LANE])
+        if self._has_dependents and row[STATE] in ENDED and self.degraded is None:
+            self._commit_at = self._clock.monotonic()  # others may wait for it
 
     def _mark_dirty(self) -> None:
         if self._commit_at == NEVER and self.degraded is None:
@@ -330,6 +334,7 @@ class Dispatcher:
                 raise IndexUnavailable("its file was removed")
             self._writer.commit()
             self._has_undecided = self._has_undecided or self._writer.has_undecided
+            self._has_dependents = self._writer.has_dependents
         except IndexUnavailable as error:
             self._fail(error)
 
