@@ -91,7 +91,12 @@ class Progress:
             self._is_interactive = False
 
 
-def open_index(queue: Queue, screen: Screen) -> Reader:
-    """Open the index, up to date; bringing a large one there may take a while."""
+def open_index(queue: Queue, screen: Screen, *, is_complete: bool = False) -> Reader:
+    """Open the index, up to date; bringing a large one there may take a while.
+
+    Args:
+        is_complete: show every job, also while the supervisor rebuilds it; else a warning says that some may be missing.
+    """
     with Progress(screen, "Catching up") as progress:
-        return queue.reader(screen.warn, lambda words: progress.step(0, words))
+        open_reader = queue.complete_reader if is_complete else queue.reader
+        return open_reader(screen.warn, lambda words: progress.step(0, words))

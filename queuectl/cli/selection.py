@@ -130,7 +130,7 @@ def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[st
     wanted = given(args, (*FILTERS, *ORDER))
     if "limit" in wanted:
         limit_of(wanted["limit"], "--limit")
-    with open_index(queue, screen) as reader:
+    with open_index(queue, screen, is_complete=True) as reader:
         return choose(reader, wanted, states, queue.spool.clock.now())
 
 

@@ -2,12 +2,13 @@
 
 Owns:       nothing; it has the supervisor bring the index up to date when one runs, and else does it here.
 Guarantees: changes nothing but the index. Where there is no queue yet the index is empty. Where the index cannot be
-            written, an index of the job files is made that nobody else sees.
+            written, or belongs to a supervisor of another version, an index of the job files is made that nobody else sees.
 Fails with: IndexUnavailable, Busy.
 """
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from queuectl.errors import NoSupervisor
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     Tell = Callable[[str], None]
 
 
+REBUILD_S = 60.0  # that is waited for a supervisor which rebuilds the index; then the job files are read here
+LOOK_AGAIN_S = 0.1
+
+
 def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None) -> Reader:
     """Open the index once it is up to date.
 
@@ -29,7 +34,7 @@ def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = N
         warn: told in words when the index cannot be up to date yet (it is being rebuilt), or the home is read-only.
         on_step: told in words, now and then, how far this process has brought it up to date.
     """
-    from queuectl.index.database import IndexUnavailable
+    from queuectl.index.database import AnotherVersion, IndexUnavailable
     from queuectl.index.reader import Reader
 
     layout, step = spool.layout, on_step or (lambda _words: None)
@@ -46,7 +51,41 @@ def open_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = N
         if refused is not None:
             return _build_temporary(spool, step)
         catch_up(spool, warn, on_step, doubt=True)
+    try:
         return Reader(layout.index)
+    except AnotherVersion:  # and a supervisor keeps it so
+        if warn is not None:
+            warn("the supervisor runs another version of QueueCTL, all job files are read: queuectl worker restart")
+        return _build_temporary(spool, step)
+
+
+def open_complete_reader(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None) -> Reader:
+    """Open an index that shows every job: a rebuild is waited for; where that does not help the job files are read.
+
+    For what must not miss a job: actions on many jobs, unique keys, figures without a warning.
+    """
+    from queuectl import control_client
+    from queuectl.index.database import IndexUnavailable
+    from queuectl.index.reader import Reader
+
+    layout, step = spool.layout, on_step or (lambda _words: None)
+    give_up_at = spool.clock.monotonic() + REBUILD_S
+    if not layout.has_spool or layout.refuse_writing("", "run") is not None:
+        return open_reader(spool, warn, on_step)
+    try:
+        while (answer := control_client.ask(layout, {"do": "flush"})).get("syncing"):
+            if answer.get("degraded") or spool.clock.monotonic() > give_up_at:
+                break
+            step(str(answer["syncing"]))
+            time.sleep(LOOK_AGAIN_S)
+    except NoSupervisor:
+        return open_reader(spool, warn, on_step)
+    if answer.get("degraded") or answer.get("syncing"):
+        return _build_temporary(spool, step)
+    try:
+        return Reader(layout.index)
+    except IndexUnavailable:
+        return open_reader(spool, warn, on_step)
 
 
 def catch_up(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None, *, doubt: bool = False) -> None:

@@ -241,7 +241,7 @@ class Queue(JobActions, Waiting):
         validate(fields)
         self.layout.ensure()
         digest = sha256(str(fields["unique_key"]).encode()).hexdigest()[:32]
-        with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.reader() as reader:
+        with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.complete_reader() as reader:
             holder = reader.unique_holder(str(fields["unique_key"]))
             if holder is not None:
                 raise Conflict(f'unique_key "{fields["unique_key"]}" is held by job {holder}, which has not ended')
@@ -308,7 +308,7 @@ class Queue(JobActions, Waiting):
         from queuectl.client.job_view import row_as_dict
 
         query, most = query_of({"limit": None, "state": state, **filters}, self.spool.clock.now()), self.settings
-        with self.reader() as reader:
+        with self.complete_reader() as reader:
             return [row_as_dict(row, most.max_retries_default) for row in reader.page(query).rows]
 
     def events(
@@ -335,7 +335,7 @@ class Queue(JobActions, Waiting):
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs there are in each state."""
-        with self.reader() as reader:
+        with self.complete_reader() as reader:
             return reader.counts()
 
     def reader(self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None) -> Reader:
@@ -343,6 +343,14 @@ class Queue(JobActions, Waiting):
         from queuectl.client import current_index
 
         return current_index.open_reader(self.spool, warn, on_step)
+
+    def complete_reader(
+        self, warn: Callable[[str], None] | None = None, on_step: Callable[[str], None] | None = None
+    ) -> Reader:
+        """Open an index that shows every job, also while the supervisor rebuilds its own or cannot write it."""
+        from queuectl.client import current_index
+
+        return current_index.open_complete_reader(self.spool, warn, on_step)
 
     def catch_up(self, on_step: Callable[[str], None] | None = None) -> None:
         """Bring the index up to date: the supervisor does it when one runs, else this process."""
@@ -391,7 +399,7 @@ class Queue(JobActions, Waiting):
         }
         query = query_of(given, now, label=_label_of_purge, sort="-updated", limit=PURGE_PAGE, is_counted=False)
         query.until = now if query.until is None else query.until
-        with self.reader() as reader:
+        with self.complete_reader() as reader:
             rows = reader.rows(query)
             chosen = (Chosen(row["id"], DIRECTORY_OF[row["state"]], row["updated_at"]) for row in rows)
             for group in purge(self.spool, chosen, output_only=output_only):

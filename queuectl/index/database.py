@@ -68,6 +68,10 @@ class IndexUnavailable(Busy):
         self.is_passing = is_passing
 
 
+class AnotherVersion(IndexUnavailable):
+    """The tables of the index are those of another version of QueueCTL."""
+
+
 def _read(name: str) -> str:
     with open(f"{HERE}/{name}", encoding="utf-8") as file:
         return file.read()
@@ -82,6 +86,10 @@ def _load_queries(text: str) -> dict[str, str]:
 
 
 QUERIES = _load_queries(_read("queries.sql"))
+SCHEMA = _read(
+    "schema.sql"
+)  # here: an upgrade replaces the file below a supervisor whose code goes with the former one
+VERSION = zlib.crc32(SCHEMA.encode()) & 0x7FFFFFFF
 
 
 class Database:
@@ -118,8 +126,6 @@ class Database:
             raise
 
     def _check(self, *, for_writing: bool) -> None:
-        schema = _read("schema.sql")
-        version = zlib.crc32(schema.encode()) & 0x7FFFFFFF
         try:
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
             if for_writing:
@@ -128,11 +134,12 @@ class Database:
                     self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute("PRAGMA journal_mode = WAL")
                 if self.was_created:
-                    self._connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {version}; COMMIT;")
+                    self._connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
                 self._connection.execute("PRAGMA synchronous = NORMAL")
-            if (found := self.one("PRAGMA user_version")) != (version,):
-                what = "is not a complete index" if found == (0,) else "was made by another version of QueueCTL"
-                raise IndexUnavailable(f"{self.path} {what}", is_lost=True)
+            if (found := self.one("PRAGMA user_version")) == (0,):
+                raise IndexUnavailable(f"{self.path} is not a complete index", is_lost=True)
+            if found != (VERSION,):
+                raise AnotherVersion(f"{self.path} was made by another version of QueueCTL", is_lost=True)
             if self._is_cut_short():
                 raise IndexUnavailable(f"{self.path} is truncated", is_lost=True)
             for probe in PROBES:

@@ -223,7 +223,7 @@ def test_a_full_disk_is_no_reason_to_keep_what_fills_it(cli: Run, jobs: Jobs, mo
     def fail(*_: object) -> None:
         raise IndexUnavailable("the index cannot be used: database or disk is full", is_passing=True)
 
-    monkeypatch.setattr(Queue, "reader", fail)
+    monkeypatch.setattr(Queue, "complete_reader", fail)
     ran = cli("purge", "--yes")
     assert (ran.code, "free some disk space" in ran.err) == (9, True)
     monkeypatch.setattr(Files, "free_bytes", lambda *_: (0, 1 << 40))

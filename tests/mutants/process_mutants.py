@@ -164,7 +164,7 @@ PROCESSES = (
         "client/queue.py",
         (
             (
-                'with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.reader() as reader:',
+                'with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.complete_reader() as reader:',
                 "with self.reader() as reader:",
             ),
         ),

@@ -90,7 +90,7 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
         except Conflict:
             if not skip or "unique_key" not in fields:
                 raise
-            with queue.reader() as reader:
+            with queue.complete_reader() as reader:
                 holder = reader.unique_holder(fields["unique_key"])
             if holder is not None:
                 return str(holder), False

@@ -52,7 +52,7 @@ def run(args: Arguments, screen: Screen) -> int:
     context = TaskContext(queue)
     may_change = queue.layout.has_spool and not args.dry_run
     try:
-        with (may_change and context.reader_on_full_disk()) or open_index(queue, screen) as reader:
+        with (may_change and context.reader_on_full_disk()) or open_index(queue, screen, is_complete=True) as reader:
             chosen = choose(reader, wanted, states, now)
         return _purge(args, screen, queue, chosen, none_of(states, chosen.left_out))
     finally:
