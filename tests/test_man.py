@@ -13,8 +13,8 @@ import pytest
 
 from man import build, markdown, roff
 from queuectl.cli import topics
-from queuectl.cli.grammar import HIDDEN
-from queuectl.cli.tree import COMMANDS
+from queuectl.cli.options import HIDDEN
+from queuectl.cli.verbs import load_all
 
 ROOT = Path(__file__).parents[1]
 NAMED = {"\\-": "-", "\\e": "\\", "\\(aq": "'", "\\(ga": "`", "\\(ha": "^", "\\(ti": "~", "\\(en": "–", "\\(->": "→"}
@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_every_command_option_and_example_is_in_the_page(pages: dict[str, Path]) -> None:
     said = read(pages["queuectl.1"].read_text(encoding="utf-8"))
-    for name, command in COMMANDS.items():
+    for name, command in load_all().items():
         assert f"queuectl {name}" in said
         assert not [example for example in command.examples if example not in said]
         options = [n for names, more in command.options if more["help"] != HIDDEN for n in names if n[0] == "-"]

@@ -2,7 +2,7 @@
 
     python docs/reference/generate.py            # a test fails when a page differs from what this would write
 
-commands.md comes from queuectl/cli/tree, settings.md from queuectl/config/settings.py, api.md from
+commands.md comes from queuectl/cli/verbs.py and commands/, settings.md from queuectl/config/settings.py, api.md from
 queuectl/web/routes.py, job.md from queuectl/web/answers.json.
 """
 
@@ -17,11 +17,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT))
 
-from queuectl.cli.grammar import COMMON, HIDDEN  # noqa: E402
+from queuectl.cli.aliases import aliases_of  # noqa: E402
+from queuectl.cli.options import COMMON, HIDDEN  # noqa: E402
 from queuectl.cli.parser import places  # noqa: E402
 from queuectl.cli.topics import text_of  # noqa: E402
-from queuectl.cli.tree import COMMANDS, GROUPS  # noqa: E402
-from queuectl.cli.tree.aliases import aliases_of  # noqa: E402
+from queuectl.cli.verbs import GROUPS, help_of, load_all  # noqa: E402
 from queuectl.client.job_view import DETAIL, ROW  # noqa: E402
 from queuectl.config.settings import SETTINGS  # noqa: E402
 from queuectl.web.routes import document  # noqa: E402
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from typing import Any
 
-    from queuectl.cli.grammar import Option
+    from queuectl.cli.options import Option
 
 WRITTEN = "<!-- written by docs/reference/generate.py -->"
 
@@ -59,7 +59,7 @@ def _commands() -> Iterator[str]:
     yield text_of("exit-codes").strip("\n")
     yield "```"
     group = ""
-    for name, command in COMMANDS.items():
+    for name, command in load_all().items():
         words = name.split()
         if len(words) > 1 and words[0] != group:
             group = words[0]
@@ -68,7 +68,7 @@ def _commands() -> Iterator[str]:
         yield ""
         yield f"## {name}"
         yield ""
-        yield command.help[0].upper() + command.help[1:] + "." + "".join(f" Also: `{a}`." for a in aliases_of(name))
+        yield help_of(name)[0].upper() + help_of(name)[1:] + "." + "".join(f" Also: `{a}`." for a in aliases_of(name))
         yield ""
         yield "```text"
         yield f"queuectl {name} [options] {places(command)}".rstrip()

@@ -1,4 +1,4 @@
-"""commandline: what was typed, read by the table of `tree`.
+"""commandline: what was typed, read by the options that its command declares.
 
 Guarantees: a plain command line is read without argparse, whose import takes longer than the rest of an `enqueue`,
             and means the same as with it; what needs cleverness, help and mistakes are left to argparse.
@@ -7,24 +7,24 @@ Fails with: Misuse; SystemExit once argparse has printed help or version.
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import COMMON, ONCE, Misuse
-from queuectl.cli.tree import COMMANDS, GROUPS, handler_of, subcommands
+from queuectl.cli.options import COMMON, ONCE, Misuse
+from queuectl.cli.verbs import GROUPS, VERBS, load, load_all, subcommands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from queuectl.cli.grammar import Option
+    from queuectl.cli.options import Handler, Option
 
 HELP = ("-h", "--help")
 WITH_ARGV = (["enqueue"], ["run"])  # what follows `--` is a command of its own
 
 
 class Arguments:
-    """What was typed, one attribute an option; `handler` is "module:function", empty without a command."""
+    """What was typed, one attribute an option; `handler` carries it out, None without a command."""
 
-    handler = ""
+    handler: Handler | None = None
     argv: list[str] | None = None
 
     if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def _known(group: list[str], word: str) -> str:
     known = subcommands(*group)
     if word in known:
         return word
-    from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT
+    from queuectl.cli.aliases import ABSENT, ALIASES, MEANT
 
     typed = " ".join((*group, word))
     if typed in ALIASES:
@@ -123,14 +123,15 @@ def dest(names: Sequence[str], more: Mapping[str, Any]) -> str:
 
 def read_plainly(tokens: Sequence[str], words: Sequence[str]) -> Arguments | None:
     """Read a command line that needs nothing clever; None when it does."""
-    if " ".join(words) not in COMMANDS:
+    if " ".join(words) not in VERBS:
         return None
-    options = (*COMMANDS[" ".join(words)].options, *COMMON)
+    command = load(" ".join(words))
+    options = (*command.options, *COMMON)
     made = Arguments()
     for names, more in options:
         if more.get("action") != "store_const":
             setattr(made, dest(names, more), more.get("default", False if more.get("action") == "store_true" else None))
-    made.handler = handler_of(words)
+    made.handler = command.handler
     flags = {name: option for option in options for name in option[0] if name[0] == "-"}
     places: list[str] = []
     rest = [*reversed(tokens)]
@@ -215,10 +216,11 @@ def read_common(tokens: Sequence[str]) -> Arguments:
     any command has is known.
     """
     try:
-        command = COMMANDS.get(" ".join(command_words(tokens)))
+        name = " ".join(command_words(tokens))
     except Misuse:
-        command = None
-    options = command.options if command else [each for row in COMMANDS.values() for each in row.options]
+        name = ""
+    commands = [load(name)] if name in VERBS else load_all().values()
+    options = [option for command in commands for option in command.options]
     flags = {name: option for option in (*options, *COMMON) for name in option[0] if name[0] == "-"}
     made = Arguments()
     made.output, made.debug = "table", False
@@ -248,11 +250,14 @@ def read_with_argparse(tokens: Sequence[str], words: Sequence[str], version: str
     from queuectl.cli.parser import build_parser
 
     name = " ".join(words)
-    parser = build_parser([name] if name in COMMANDS else () if version else None, version)
+    listed = () if version else VERBS  # without a command, the help lists them; only behind -- can one follow
+    command = load(name) if name in VERBS else None
+    commands = {name: command} if command else load_all() if "--" in tokens else dict.fromkeys(listed)
+    parser = build_parser(commands, version)
     made = Arguments()
     _, extra = parser.parse_known_args(tokens, made)
     unknown = next((token for token in extra if token[:1] == "-" and token != "-"), None)
-    options = COMMANDS[name].options if name in COMMANDS else ()
+    options = command.options if command else ()
     lists = [names[0] for names, more in options if more.get("nargs") in ("+", "*") and names[0][0] != "-"]
     if extra and unknown is None and lists:  # argparse takes a list in one piece only: `show A -q B`
         setattr(made, lists[0], [*getattr(made, lists[0]), *extra])
@@ -273,10 +278,10 @@ def _refuse(
         hint = "to stop one worker: --id; to reduce the number: queuectl worker scale N"
     if unknown is None:
         raise Misuse(f'unexpected argument "{extra[0]}"', hint)
-    options = (*COMMANDS[" ".join(words)].options, *COMMON) if words else COMMON
+    options = (*load(" ".join(words)).options, *COMMON) if " ".join(words) in VERBS else COMMON
     known = [name for names, _ in options for name in names if name[:2] == "--"]
     option = unknown.partition("=")[0]
-    from queuectl.cli.tree.aliases import ABSENT_OPTIONS, MEANT_OPTIONS
+    from queuectl.cli.aliases import ABSENT_OPTIONS, MEANT_OPTIONS
 
     command = " ".join(words)
     if (command, option) in ABSENT_OPTIONS:

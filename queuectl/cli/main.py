@@ -11,7 +11,7 @@ import os
 import sys
 
 from queuectl.cli.commandline import Arguments, command_words, parse, read_common
-from queuectl.cli.grammar import Misuse
+from queuectl.cli.options import Misuse
 from queuectl.cli.terminal import Screen, as_bytes, to_json, write_stderr
 from queuectl.errors import QueueError, UsageError
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         try:
             args = _read(tokens)
-            code = run(args) if args.handler else 0
+            code = args.handler(args, Screen(args)) if args.handler else 0
         except SystemExit as end:  # argparse has printed help or version
             code = int(end.code or 0)
         sys.stdout.flush()
@@ -86,13 +86,6 @@ def _version(tokens: Sequence[str]) -> str:
     from queuectl.cli.version import describe
 
     return describe()
-
-
-def run(args: Arguments) -> int:
-    """Call the handler of a command."""
-    module, _, function = args.handler.partition(":")
-    handler = getattr(__import__(module, fromlist=[function]), function)
-    return int(handler(args, Screen(args)) or 0)
 
 
 def _fail(error: Exception, tokens: Sequence[str], args: Arguments) -> int:

@@ -1,4 +1,4 @@
-"""parser: the argparse parser, made of the table of commands.
+"""parser: the argparse parser, made of what the commands declare.
 
 Guarantees: only the standard library is imported, so that the man page can be built before anything is installed. Common
             options work before and after the command. Nothing is abbreviated.
@@ -10,17 +10,17 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from queuectl.cli.grammar import COMMON, HIDDEN, ONCE, Misuse, option
+from queuectl.cli.aliases import aliases_of
+from queuectl.cli.options import COMMON, HIDDEN, ONCE, Misuse, option
 from queuectl.cli.topics import TOPICS
-from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
-from queuectl.cli.tree.aliases import aliases_of
+from queuectl.cli.verbs import GROUPS, help_of, load_all
 from queuectl.units import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, NoReturn
 
-    from queuectl.cli.grammar import Command, Option
+    from queuectl.cli.options import Command, Option
 
 BELOW = """\
 exit codes:
@@ -47,8 +47,12 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def build_parser(only: Iterable[str] | None = None, version: str = "") -> argparse.ArgumentParser:
-    """Build the parser of all commands, or for one command line that of the commands `only`, which takes less time."""
+def build_parser(commands: Mapping[str, Command | None] | None = None, version: str = "") -> argparse.ArgumentParser:
+    """Build the parser of all commands, or of `commands` only, which takes less time.
+
+    Args:
+        commands: by their names; None for one that is only listed in the help.
+    """
 
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
@@ -105,21 +109,24 @@ def build_parser(only: Iterable[str] | None = None, version: str = "") -> argpar
         root, [option("-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version")]
     )
     shape: dict[str, Any] = {"title": "commands", "metavar": "COMMAND", "parser_class": Parser}
-    commands = root.add_subparsers(**shape, prog="queuectl")
+    top = root.add_subparsers(**shape, prog="queuectl")
     groups: dict[str, Any] = {}
-    for name in COMMANDS if only is None else only:
-        command, words = COMMANDS[name], name.split()
+    for name, command in (load_all() if commands is None else commands).items():
+        words = name.split()
         group = words[0]
         if group in GROUPS and group not in groups:
-            parser = make(commands.add_parser, group, GROUPS[group], f"queuectl {group} [options] COMMAND ...")
+            parser = make(top.add_parser, group, GROUPS[group], f"queuectl {group} [options] COMMAND ...")
             add_options(parser, ())
             groups[group] = parser.add_subparsers(**shape, prog=f"queuectl {group}")
-        add = groups.get(group, commands).add_parser
+        add = groups.get(group, top).add_parser
+        if command is None:
+            make(add, words[-1], help_of(name), None, aliases=aliases_of(name))
+            continue
         usage = f"queuectl {name} [options] {places(command)}".rstrip()
         examples = ("examples:", *(f"  {example}" for example in command.examples))
-        parser = make(add, words[-1], command.help, usage, *examples, aliases=aliases_of(name))
+        parser = make(add, words[-1], help_of(name), usage, *examples, aliases=aliases_of(name))
         add_options(parser, command.options)
-        parser.set_defaults(handler=handler_of(words))
+        parser.set_defaults(handler=command.handler)
     return root
 
 

@@ -42,11 +42,11 @@ def _settings() -> str:
 def _examples() -> str:
     from textwrap import fill
 
-    from queuectl.cli.tree import COMMANDS
+    from queuectl.cli.verbs import help_of, load_all
 
     parts = []
-    for name, command in COMMANDS.items():
+    for name, command in load_all().items():
         parts.append(
-            "\n".join([fill(f"{name}: {command.help}", 80), *(f"  {example}" for example in command.examples), ""])
+            "\n".join([fill(f"{name}: {help_of(name)}", 80), *(f"  {example}" for example in command.examples), ""])
         )
     return "\n".join(parts)

@@ -21,7 +21,7 @@ from queuectl.cli.check_metrics import MEASURES
 from queuectl.cli.commands import check
 from queuectl.cli.commands.check import STATES
 from queuectl.cli.thresholds import figure, parse_range
-from queuectl.cli.tree import COMMANDS
+from queuectl.cli.verbs import load
 from queuectl.client.queue import Queue
 from queuectl.spool.fs import Files
 from tests.cli.support import Jobs, Run
@@ -316,7 +316,7 @@ def test_where_nobody_can_read_it_the_exit_code_still_tells(home: Path) -> None:
 
 
 def test_help_names_every_figure_and_every_default() -> None:
-    options: dict[str, Any] = {names[0]: more["help"] for names, more in COMMANDS["check"].options}
+    options: dict[str, Any] = {names[0]: more["help"] for names, more in load("check").options}
     assert all(re.search(rf"\b{key}\b", options["-c"]) for key in MEASURES)
     for option, attribute in (("-w", "warning"), ("-c", "critical")):
         [told] = re.findall(r"\(default: ([^)]*)\)", options[option])

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.cli.completion import table
-from queuectl.cli.tree import COMMANDS, GROUPS
+from queuectl.cli.verbs import GROUPS, VERBS
 from queuectl.config.settings import SETTINGS
 from tests.cli.support import Jobs, Run
 
@@ -60,7 +60,7 @@ def complete(request: pytest.FixtureRequest, cli: Run, tmp_path: Path, environ: 
 
 
 def test_commands_and_their_words_are_offered(complete: Complete) -> None:
-    assert complete("queuectl ") == {name.split()[0] for name in COMMANDS}
+    assert complete("queuectl ") == {name.split()[0] for name in VERBS}
     assert complete("queuectl en") == {"enqueue"}
     assert complete("queuectl --home /x worker ") == {"start", "stop", "list", "scale", "restart", "logs"}
     assert complete("queuectl -q config se") == {"set"}
@@ -161,11 +161,11 @@ def _read_until(terminal: int, mark: str) -> str:
 def test_every_command_and_option_is_in_the_script(cli: Run, shell: str) -> None:
     """A row of the table needs nothing more to be completed."""
     text = cli("completion", shell).out
-    for command in ("", *COMMANDS):
+    for command in ("", *VERBS):
         for entry in table.options(command):
             for name in entry.names:
                 plain = name if shell != "fish" else f"-{'l' if name[:2] == '--' else 's'} {name.lstrip('-')}"
                 assert plain in text, (command, name)
-    known = {word for name in COMMANDS for word in name.split()} | {setting.name for setting in SETTINGS} | {*GROUPS}
+    known = {word for name in VERBS for word in name.split()} | {setting.name for setting in SETTINGS} | {*GROUPS}
     assert not [word for word in known if word not in text]
     assert "ready-fd" not in text

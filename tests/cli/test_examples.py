@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.tree import COMMANDS
+from queuectl.cli.verbs import load_all
 from tests.cli.support import Jobs
 
-EXAMPLES = [(name, example) for name, command in COMMANDS.items() for example in command.examples]
+EXAMPLES = [(name, example) for name, command in load_all().items() for example in command.examples]
 ENDLESS = (  # until Ctrl-C
     *("queuectl worker start --count 2 --foreground", "queuectl worker logs supervisor -f"),
     *("queuectl web", "queuectl web --read-only --port 8080", "queuectl status --watch 5"),

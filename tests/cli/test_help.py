@@ -13,10 +13,10 @@ import pytest
 from queuectl import errors
 from queuectl.cli import main, topics
 from queuectl.cli.commandline import parse
-from queuectl.cli.grammar import HIDDEN, Command
+from queuectl.cli.options import HIDDEN, Command
 from queuectl.cli.times import duration, instant
 from queuectl.cli.topics import TOPICS
-from queuectl.cli.tree import COMMANDS
+from queuectl.cli.verbs import VERBS, load, load_all
 from queuectl.executor.environment import PASSED, command_environment
 from queuectl.job.job import STATES
 from tests.cli.support import NOW, Jobs, Run
@@ -42,7 +42,7 @@ def test_a_topic_is_told(cli: Run, topic: str) -> None:
 
 def test_alone_it_lists_commands_and_topics(cli: Run) -> None:
     out = cli("help").out
-    assert not [name for name in (*COMMANDS, *TOPICS) if not re.search(rf"^ +{name.split()[0]} ", out, re.MULTILINE)]
+    assert not [name for name in (*VERBS, *TOPICS) if not re.search(rf"^ +{name.split()[0]} ", out, re.MULTILINE)]
     assert cli("--help").out == out
 
 
@@ -56,11 +56,11 @@ def test_a_misspelt_one_is_recognised(cli: Run, typed: str, meant: str) -> None:
     assert ran.err == f'queuectl: no help on "{typed}"; did you mean "{meant}"?\n          hint: queuectl help\n'
 
 
-@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if _hidden(row)])
+@pytest.mark.parametrize("command", [name for name, row in load_all().items() if _hidden(row)])
 def test_a_hidden_option_is_not_told_of(cli: Run, command: str) -> None:
     out = cli(*command.split(), "--help").out
     assert "examples:" in out
-    assert not [word for word in (*_hidden(COMMANDS[command]), "SUPPRESS", HIDDEN) if word in out]
+    assert not [word for word in (*_hidden(load(command)), "SUPPRESS", HIDDEN) if word in out]
 
 
 def test_a_topic_has_no_commands(cli: Run) -> None:
@@ -109,7 +109,7 @@ def test_the_lines_for_cron_are_command_lines() -> None:
     assert len(lines) == 3
     for line in lines:
         args = parse(shlex.split(line.removesuffix(">/dev/null"))[1:])
-        assert args.quiet or args.handler.endswith("maintenance:run")
+        assert args.quiet or args.handler is load("maintenance").handler
 
 
 def test_the_format_is_the_document_itself(cli: Run) -> None:

@@ -124,12 +124,12 @@ def test_json_after_two_dashes_is_an_argument(cli: Run) -> None:
 def test_each_error_ends_with_its_exit_code(
     cli: Run, monkeypatch: pytest.MonkeyPatch, kind: type[errors.QueueError]
 ) -> None:
-    from queuectl.cli.commands import status
+    from queuectl.cli.verbs import load
 
     def fail(*_: object) -> int:
         raise kind("what is wrong", "what to do", "the text\n    ^")
 
-    monkeypatch.setattr(status, "run", fail)
+    monkeypatch.setattr(load("status"), "handler", fail)
     ran = cli("status")
     assert (ran.code, ran.out) == (kind.exit_code, "")
     assert ran.err == ("queuectl: what is wrong\n            the text\n                ^\n          hint: what to do\n")
@@ -145,12 +145,12 @@ def test_an_error_cannot_command_the_terminal(cli: Run) -> None:
 def test_a_bug_is_one_line_and_exit_70_with_a_traceback_only_for_debug(
     cli: Run, monkeypatch: pytest.MonkeyPatch, flag: bool
 ) -> None:
-    from queuectl.cli.commands import status
+    from queuectl.cli.verbs import load
 
     def fail(*_: object) -> int:
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(status, "run", fail)
+    monkeypatch.setattr(load("status"), "handler", fail)
     ran = cli("status", *(["--debug"] if flag else []))
     assert ran.code == 70
     assert "queuectl: this is a bug in queuectl: ZeroDivisionError: division by zero" in ran.err
@@ -159,12 +159,12 @@ def test_a_bug_is_one_line_and_exit_70_with_a_traceback_only_for_debug(
 
 
 def test_ctrl_c_is_exit_130(cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from queuectl.cli.commands import status
+    from queuectl.cli.verbs import load
 
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(status, "run", interrupted)
+    monkeypatch.setattr(load("status"), "handler", interrupted)
     ran = cli("status")
     assert (ran.code, ran.out, ran.err) == (130, "", "")
 
@@ -264,9 +264,9 @@ def test_an_empty_home_is_none_named(cli: Run, home: Path, tmp_path: Path) -> No
 
 
 def test_every_module_of_commands_is_reached_from_the_table() -> None:
-    from queuectl.cli.tree import COMMANDS, handler_of
+    from queuectl.cli.verbs import VERBS
 
-    named = {handler_of(name.split()).partition(":")[0].rpartition(".")[2] for name in COMMANDS}
+    named = {module for module, _ in VERBS.values()}
     there = {path.stem for path in Path(commands.__path__[0]).glob("*.py")} - {"__init__"}
     assert named == there
 

@@ -6,22 +6,20 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl.cli import tree
+from queuectl.cli.aliases import ABSENT, ALIASES, MEANT, MEANT_OPTIONS
 from queuectl.cli.commandline import Arguments, command_words, parse, read_plainly, read_with_argparse
-from queuectl.cli.grammar import COMMON, Misuse
+from queuectl.cli.options import COMMON, Misuse
 from queuectl.cli.parser import build_parser
-from queuectl.cli.tree import COMMANDS, GROUPS, handler_of
-from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT, MEANT_OPTIONS
+from queuectl.cli.verbs import GROUPS, VERBS, help_of, load, load_all
 from tests.cli.support import Run
 
-ALL = [name.split() for name in COMMANDS]
+ALL = [name.split() for name in VERBS]
 words = st.sampled_from(ALL)
 # Without "--": some versions of argparse make an empty list of --command=--.
 values = st.sampled_from(["x", "3", "json", "auto", "end", "-", "a=b", "-x", "-1", "", "two words", "-q", "ä"])
@@ -31,7 +29,7 @@ values = st.sampled_from(["x", "3", "json", "auto", "end", "-", "a=b", "-x", "-1
 def command_lines(draw: st.DrawFn) -> list[str]:
     """Command lines that are right more often than not."""
     chosen = draw(words)
-    options = [*COMMANDS[" ".join(chosen)].options, *COMMON]
+    options = [*load(" ".join(chosen)).options, *COMMON]
     tokens = [] if draw(st.booleans()) else [draw(st.sampled_from(["--json", "-q", "--debug"]))]
     tokens += chosen
     for names, more in draw(st.lists(st.sampled_from(options), max_size=6)):
@@ -179,12 +177,10 @@ def test_what_does_not_exist_is_said_so_with_what_to_type(word: str) -> None:
 
 def test_what_is_suggested_exists() -> None:
     for typed, meant in (*ALIASES.items(), *MEANT.items()):
-        assert typed not in (*COMMANDS, *GROUPS), typed
+        assert typed not in (*VERBS, *GROUPS), typed
         assert meant.startswith("--") or command_words(meant.split()), meant
     for (command, option), meant in MEANT_OPTIONS.items():
-        known = {
-            name for each in COMMANDS for names, _ in COMMANDS[each].options for name in names if command in ("", each)
-        }
+        known = {name for each in VERBS for names, _ in load(each).options for name in names if command in ("", each)}
         known |= {name for names, _ in COMMON for name in names}
         assert meant in known, option
         assert not command or option not in known, option
@@ -218,7 +214,7 @@ def test_a_command_typed_as_to_a_shell_is_told_where_it_goes(line: str, hint: st
 def test_nothing_but_the_standard_library_is_imported() -> None:
     """The man page is built before psutil, filelock and yaml are there."""
     code = (
-        f"import sys; sys.path.insert(0, {str(Path(tree.__file__).parents[3])!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
         "from queuectl.cli import parser, topics\n"
         "parser.build_parser(), [topics.text_of(topic) for topic in topics.TOPICS]\n"
         "print(*{name.split('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
@@ -229,25 +225,24 @@ def test_nothing_but_the_standard_library_is_imported() -> None:
 
 def test_no_line_of_help_is_taken_for_a_macro_of_the_man_page() -> None:
     texts = [*GROUPS.values()]
-    for command in COMMANDS.values():
-        texts += [command.help, *command.examples, *(more.get("help", "") for _, more in command.options)]
+    for name, command in load_all().items():
+        texts += [help_of(name), *command.examples, *(more.get("help", "") for _, more in command.options)]
     assert all(line[:1] not in (".", "'") for text in texts for line in text.splitlines())
-    assert all(more.get("help") for command in COMMANDS.values() for _, more in command.options)
+    assert all(more.get("help") for command in load_all().values() for _, more in command.options)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", VERBS)
 def test_every_command_has_a_handler_and_two_to_four_examples_that_can_be_read(name: str) -> None:
-    module, _, function = handler_of(name.split()).partition(":")
-    assert callable(getattr(import_module(module), function))
-    assert 2 <= len(COMMANDS[name].examples) <= 4
-    for example in COMMANDS[name].examples:
+    assert callable(load(name).handler)
+    assert 2 <= len(load(name).examples) <= 4
+    for example in load(name).examples:
         for part in example.replace("$(", "| ").replace(")", "").split("|"):
             tokens = shlex.split(part.strip())
             if tokens[0] == "queuectl":
                 assert parse(tokens[1:]).handler, example
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, *GROUPS, ""])
+@pytest.mark.parametrize("name", [*VERBS, *GROUPS, ""])
 def test_every_help_can_be_shown_and_fits_eighty_columns(name: str, cli: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     shown = cli(*name.split(), "--help")
@@ -259,7 +254,7 @@ def test_every_help_can_be_shown_and_fits_eighty_columns(name: str, cli: Run, mo
         assert cli("help", *name.split()).out == shown.out
 
 
-def test_the_whole_tree_and_one_branch_of_it_are_the_same() -> None:
-    whole, branch = build_parser(), build_parser(["worker stop"])
+def test_the_parsers_of_all_commands_and_of_one_are_the_same() -> None:
+    whole, branch = build_parser(), build_parser({"worker stop": load("worker stop")})
     line = ["--json", "worker", "stop", "--id", "x"]
     assert whole.parse_args(line) == branch.parse_args(line)

@@ -13,6 +13,7 @@ import sys
 from queuectl import health, status
 from queuectl.cli.check_metrics import MEASURES, Seen
 from queuectl.cli.home import home_that_exists
+from queuectl.cli.options import command, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import short_line
 from queuectl.cli.text import safe
@@ -40,6 +41,32 @@ STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")  # their exit codes are their 
 WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
 
 
+@command(
+    "check",
+    option(
+        *("-w", "--warning"),
+        metavar="KEY=RANGE",
+        action="append",
+        help="warn when the metric KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
+        " disk_free=10:); may be repeated; 'KEY=~:', in quotes, switches a default off",
+    ),
+    option(
+        *("-c", "--critical"),
+        metavar="KEY=RANGE",
+        action="append",
+        help="the same for what is critical (default: oldest=1h, stranded=0, blocked=0, disk_free=5:). KEY is one of oldest,"
+        " waiting, scheduled, processing, failed (jobs), failed_1h (attempts), dead, dead_today, stranded (jobs waiting without workers),"
+        " workers, supervisor, degraded, blocked (what keeps jobs from being accepted or run: home, configuration,"
+        " disk), rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
+        " @10:20 (not inside)",
+    ),
+    option("--timeout", metavar="TIME", default="10s", help="time limit of the check (default: 10s)"),
+    examples=(
+        "queuectl check",
+        "queuectl check -w oldest=30m -c oldest=2h -w 'dead_today=~:'",
+        "queuectl check -q -c workers=1: --timeout 5",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Compare every figure with its ranges."""
     warning, critical = ranges_of("-w", args.warning), ranges_of("-c", args.critical)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.home import home_that_exists
+from queuectl.cli.options import command, option
 from queuectl.cli.table import Column, emit
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import own_layout
@@ -32,6 +33,10 @@ def _rows(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+@command(
+    "config list",
+    examples=("queuectl config list", "queuectl config list --json"),
+)
 def run_list(args: Arguments, screen: Screen) -> int:
     """Show every setting."""
     columns = (
@@ -49,6 +54,11 @@ def _value(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+@command(
+    "config get",
+    option("key", metavar="KEY", help="the setting's name"),
+    examples=("queuectl config get max_retries_default", "queuectl config get backoff_base"),
+)
 def run_get(args: Arguments, screen: Screen) -> int:
     """Print one value, as `config set` reads it."""
     setting = find(args.key)
@@ -60,11 +70,22 @@ def run_get(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "config set",
+    option("key", metavar="KEY", help="the setting's name"),
+    option("value", metavar="VALUE", help="its new value"),
+    examples=("queuectl config set max_retries_default 5", "queuectl config set timeout 2h30m"),
+)
 def run_set(args: Arguments, screen: Screen) -> int:
     """Change one value in config.yaml."""
     return _change(args, screen, "set", config_file.set_value(_home(args), args.key, args.value, os.environ))
 
 
+@command(
+    "config unset",
+    option("key", metavar="KEY", help="the setting's name"),
+    examples=("queuectl config unset timeout", "queuectl config unset max-retries"),
+)
 def run_unset(args: Arguments, screen: Screen) -> int:
     """Take one value out of config.yaml."""
     find(args.key)
@@ -87,6 +108,10 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
     return 0
 
 
+@command(
+    "config path",
+    examples=("queuectl config path", "$EDITOR $(queuectl config path)"),
+)
 def run_path(args: Arguments, screen: Screen) -> int:
     """Print where config.yaml is, or would be."""
     where = os.path.join(Layout(args.home or default_home()).home, config_file.FILE)
@@ -94,6 +119,10 @@ def run_path(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "config check",
+    examples=("queuectl config check", "queuectl config check --json"),
+)
 def run_check(args: Arguments, screen: Screen) -> int:
     """Read the configuration; what is wrong with it is the error."""
     home = home_that_exists(args, screen).home

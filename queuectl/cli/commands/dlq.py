@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from queuectl.cli.commands.retry import Retries
+from queuectl.cli.commands.change import Retries
 from queuectl.cli.home import queue_to_change, queue_to_read
+from queuectl.cli.options import CHOSEN, CONSENT, FILTER_OPTIONS, IDS, NAMED, command, flag
 from queuectl.cli.selection import Verb, act_on
 from queuectl.errors import Conflict
 
@@ -18,6 +19,12 @@ DEAD = ("dead",)
 GROUP_FIELDS = ("fingerprint", "count", "first_at", "last_at", "id", "command", "last_error", "dead_reason")
 
 
+@command(
+    "dlq list",
+    *FILTER_OPTIONS,
+    flag("--group", help="group equal errors into one row, with their number and an example"),
+    examples=("queuectl dlq list", "queuectl dlq list --group", "queuectl dlq list --since 24h --json"),
+)
 def run_list(args: Arguments, screen: Screen) -> int:
     """Show dead jobs, or with --group their errors."""
     if args.group:
@@ -62,6 +69,11 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "dlq show",
+    IDS,
+    examples=("queuectl dlq show 01JDFQ8Z4T", "queuectl dlq show 01JDFQ8Z4T --json"),
+)
 def run_show(args: Arguments, screen: Screen) -> int:
     """Tell all about dead jobs."""
     from queuectl.cli.commands.show import show_each
@@ -69,6 +81,13 @@ def run_show(args: Arguments, screen: Screen) -> int:
     return show_each(queue_to_read(args, screen), screen, args.ids, _check)
 
 
+@command(
+    "dlq retry",
+    NAMED,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl dlq retry 01JDFQ8Z4T", "queuectl dlq retry --all --yes"),
+)
 def run_retry(args: Arguments, screen: Screen) -> int:
     """Put dead jobs back with a fresh retry budget."""
     retries = Retries(queue_to_change(args, screen))
@@ -79,6 +98,13 @@ def run_retry(args: Arguments, screen: Screen) -> int:
     return act_on(args, screen, retries.queue, Verb("dlq retry", "retry", "put back", states=DEAD), revive, retries)
 
 
+@command(
+    "dlq delete",
+    NAMED,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl dlq delete 01JDFQ8Z4T", "queuectl dlq delete --error 'No such file' --yes"),
+)
 def run_delete(args: Arguments, screen: Screen) -> int:
     """Remove dead jobs and what they wrote."""
     queue = queue_to_change(args, screen)

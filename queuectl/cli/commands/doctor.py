@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.home import refuse_wrong_name
+from queuectl.cli.options import command, flag
 from queuectl.cli.progress import Progress
 from queuectl.cli.table import emit
 from queuectl.cli.text import safe
@@ -30,6 +31,12 @@ LEAST = 30  # columns for text, however narrow the terminal is
 FIELDS = ("check", "level", "text", "cure", "fixable")
 
 
+@command(
+    "doctor",
+    flag("--fix", help="repair what can be repaired without losing a job; exit with 7 if an error is left"),
+    flag("-v", "--verbose", help="also list the checks that found no problem"),
+    examples=("queuectl doctor", "queuectl doctor --fix", "queuectl doctor --verbose", "queuectl doctor --json"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Examine the home; a finding of level error is an error of this command."""
     repairs: list[Repair] = []

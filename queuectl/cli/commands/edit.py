@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
+from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, option
 from queuectl.cli.selection import Verb, act_on
 from queuectl.client.job_spec import changes_of
 from queuectl.errors import UsageError
@@ -20,6 +21,26 @@ NUMBERS = ("priority", "max_retries", "backoff_base", "backoff_jitter")
 STRUCTURED = ("argv", "env")
 
 
+@command(
+    "edit",
+    NAMED,
+    option(
+        "--set",
+        metavar="FIELD=VALUE",
+        action="append",
+        help="a new value, as in a job file; times also as --at and --delay take them: priority=5, timeout=10m,"
+        " delay=2h, queue=night, tags=a,b, argv=JSON; may be repeated",
+    ),
+    option("--unset", metavar="FIELD", action="append", help="remove a field, so that its default applies"),
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=(
+        "queuectl edit 01JDFW11AA --set priority=5 --set timeout=10m",
+        "queuectl edit 01JDFW11AA --set at='tomorrow 02:00'",
+        "queuectl edit --queue default --set max_retries=0 --unset timeout --yes",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Change each job; what cannot be changed so is said before any is."""
     queue = queue_to_change(args, screen)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 
+from queuectl.cli.commandline import dest
 from queuectl.cli.job_options import Template, from_json, wait_timeout
+from queuectl.cli.options import PROPAGATE, choice, command, flag, number, option
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue, refuse_never_enough
 from queuectl.errors import Conflict, NotFound, UsageError
@@ -28,8 +30,118 @@ UNIQUE_TRIES = 5
 RESUMED_CHARACTERS = 24  # what --resume NAME appends: -HASH, -HASH-2 ...
 
 
-def run(args: Arguments, screen: Screen, defaults: Fields | None = None) -> int:
-    """Put one job in, or with `-` and --file those of a file; `defaults` are of fields that it leaves out."""
+OPTIONS = (
+    option("job", metavar="JSON", nargs="?", help="a job as a JSON object; - reads one per line from stdin"),
+    option(
+        "--command", metavar="STRING", help="a command for /bin/sh; to run without a shell: -- PROGRAM ARGUMENT ..."
+    ),
+    option("-f", "--file", metavar="FILE", help="read jobs from FILE, one JSON object per line"),
+    flag("--lines", help="read shell commands instead of JSON objects, one per line"),
+    option("--id", metavar="ID", help="the job's id (default: generated; ids sort by time)"),
+    option("--name", metavar="NAME", help="a descriptive name"),
+    option("--queue", metavar="NAME", help='the queue to add it to (default: "default")'),
+    number("--priority", help="-1000 to 1000; higher runs first (default: 0)"),
+    option("--tag", metavar="TAG", action="append", help="a label to select jobs by; may be repeated"),
+    option("--batch", metavar="NAME", help="the batch it belongs to"),
+    option("--delay", metavar="TIME", help="start no earlier than this long from now: 10m, 2h30m"),
+    option("--at", metavar="TIME", help="start no earlier than this time: 02:00, tomorrow 02:00, RFC 3339"),
+    option("--expires", metavar="TIME", help="move it to the dead letter queue if it has not started by this time"),
+    option("--timeout", metavar="TIME", help="stop an attempt that takes longer; 0 means no limit (default: 1h)"),
+    option("--kill-after", metavar="TIME", help="time between SIGTERM and SIGKILL (default: 10s)"),
+    number("--max-retries", help="how many times it is retried after a failure (default: 3)"),
+    option("--backoff-base", metavar="X", help="wait X ** n seconds after failed attempt n (default: 2)"),
+    option("--cwd", metavar="DIR", help="working directory of the command (default: the current one)"),
+    option(
+        "--env",
+        metavar="NAME=VALUE",
+        action="append",
+        help="set an environment variable for the command; may be repeated",
+    ),
+    option(
+        "--pass-env",
+        metavar="NAME",
+        action="append",
+        help="pass this environment variable to the command; may be repeated",
+    ),
+    option("--unique", metavar="KEY", help="reject the job while another job with this key waits or runs"),
+    choice(
+        "--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id of the job that has the key"
+    ),
+    option(
+        "--after",
+        metavar="JOB",
+        nargs="+",
+        action="extend",
+        help="start only when these jobs have ended: ids, batch:NAME or tag:NAME (its jobs as of now), - for ids"
+        " on standard input; may be repeated",
+    ),
+    choice(
+        "--after-policy",
+        "HOW",
+        ("success", "any", "failure"),
+        help="how the jobs of --after have to end: success (all completed, default), any, or failure (one failed)",
+    ),
+    option("--lock", metavar="NAME[:N]", help="run only while fewer than N (default: 1) jobs that name this lock run"),
+    option(
+        "--needs",
+        metavar="NAME=UNITS",
+        action="append",
+        help="units of a resource that it takes while it runs: gpu=1; may be repeated",
+    ),
+    number("--weight", help="how many places it takes in its queue and of max_running (default: 1)"),
+    choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
+    option("--resume", metavar="NAME", help="derive ids NAME-HASH from the lines; skip lines whose job exists"),
+    flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
+    flag("--follow", help="wait and show its output; with --json on stderr"),
+    option("--wait-timeout", metavar="TIME", help="wait at most this long, then exit with 124; the job continues"),
+    PROPAGATE,
+    flag("--no-check", help="do not check that the directory and the program exist"),
+    flag("--dry-run", help="check and show the jobs, but add none"),
+)
+NOT_FOR_RUN = ("--file", "--lines", "--resume", "--wait", "--follow", "--propagate", "--dry-run")
+RETRIES_OF_RUN = number("--max-retries", help="how many times it is retried after a failure (default: 0)")
+
+
+@command(
+    "enqueue",
+    *OPTIONS,
+    examples=(
+        """queuectl enqueue '{"command": "echo hello"}'""",
+        "queuectl enqueue --command 'sleep 2; date' --delay 10m",
+        "queuectl enqueue --after 01JDFQ8Z4T --lock report --command 'date > report'",
+        "ls *.mov | sed 's/.*/gzip -k &/' | queuectl enqueue --lines - --resume movies",
+    ),
+    usage="JSON | - | --command S | -f FILE | -- ARGV ...",
+)
+def run_enqueue(args: Arguments, screen: Screen) -> int:
+    """Put one job in, or with `-` and --file those of a file."""
+    return _enqueue(args, screen, {})
+
+
+@command(
+    "run",
+    *(RETRIES_OF_RUN if row[0] == RETRIES_OF_RUN[0] else row for row in OPTIONS if not {*row[0]} & {*NOT_FOR_RUN}),
+    examples=("queuectl run -- make -j4 all", "queuectl run --queue net --command 'curl -O https://example.org/a.iso'"),
+    usage="-- ARGV ... | --command S | JSON",
+)
+def run_run(args: Arguments, screen: Screen) -> int:
+    """Enqueue the job, follow it, and return its exit code: `enqueue --follow --propagate --max-retries 0`.
+
+    A person who runs a command expects it to run once; retries are for jobs that nobody waits for.
+    """
+    if args.job == "-":
+        raise UsageError("run accepts one job", "many jobs: queuectl enqueue -")
+    if args.job is None and args.command is None and not args.argv:
+        raise UsageError("nothing to run: give -- PROGRAM, --command or a JSON object", "queuectl run --help")
+    for names, more in OPTIONS:
+        name = dest(names, more)
+        if not hasattr(args, name):
+            setattr(args, name, name in ("follow", "propagate") or more.get("default"))
+    return _enqueue(args, screen, {"max_retries": 0})
+
+
+def _enqueue(args: Arguments, screen: Screen, defaults: Fields) -> int:
+    """Enqueue what was typed; `defaults` are of fields that one job leaves out."""
     if args.after and args.job is None and args.after[-1][:1] == "{":  # argparse took it for another id
         args.job = args.after.pop()
     if args.file is not None or args.job == "-" or args.lines:
@@ -46,7 +158,7 @@ def run(args: Arguments, screen: Screen, defaults: Fields | None = None) -> int:
         )
     if args.command is not None and args.argv:
         raise UsageError("--command and -- PROGRAM cannot be used together")
-    return _one(args, screen, defaults or {})
+    return _one(args, screen, defaults)
 
 
 def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:

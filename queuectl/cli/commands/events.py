@@ -7,6 +7,7 @@ import time
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.live import wait_for_input_or_end
+from queuectl.cli.options import FOLLOW, command, flag, number, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import emit, tsv
 from queuectl.cli.terminal import to_json
@@ -32,6 +33,26 @@ DEFAULT_SINCE_S = 3600.0
 LINES = 1000  # for people, unless --limit says otherwise; other formats are complete
 
 
+@command(
+    "events",
+    flag(
+        *FOLLOW,
+        help="show new events until Ctrl-C, also after the supervisor restarts; --json then writes one object per line",
+    ),
+    option("--since", metavar="TIME", help="from this time on: 2h, 14:30, yesterday (default: 1h; with -f: now)"),
+    option(
+        "--type",
+        metavar="KIND",
+        action="append",
+        help="only events of these kinds: failed,died; comma-separated, may be repeated",
+    ),
+    number("-n", "--limit", help="at most the newest N past events (default: 1000 in a table, all in other formats)"),
+    examples=(
+        "queuectl events --since 10m",
+        "queuectl events -f --type failed,died -o jsonl",
+        "queuectl events --type started -o tsv",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Tell what happened since then; with -f go on until Ctrl-C."""
     kinds = kinds_of(args.type or ())

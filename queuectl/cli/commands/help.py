@@ -1,20 +1,31 @@
-"""help: the help of a command, as --help shows it, and of topics."""
+"""help: the commands that explain the program: help, completion and schema."""
 
 from __future__ import annotations
 
+from queuectl.cli.aliases import ABSENT, ALIASES, MEANT
 from queuectl.cli.commandline import did_you_mean, parse
-from queuectl.cli.grammar import Misuse
+from queuectl.cli.options import Misuse, choice, command, option
 from queuectl.cli.topics import TOPICS, text_of
-from queuectl.cli.tree import subcommands
-from queuectl.cli.tree.aliases import ABSENT, ALIASES, MEANT
+from queuectl.cli.verbs import subcommands
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
 
+USES = {
+    "bash": "source <(queuectl completion bash)            in ~/.bashrc",
+    "zsh": 'source <(queuectl completion zsh)             in ~/.zshrc, after "compinit"',
+    "fish": "queuectl completion fish | source             in ~/.config/fish/config.fish",
+}
 
-def run(args: Arguments, screen: Screen) -> int:
+
+@command(
+    "help",
+    option("words", metavar="TOPIC", nargs="*", help="a command, or a topic, for instance exit-codes"),
+    examples=("queuectl help", "queuectl help worker start", "queuectl help exit-codes"),
+)
+def run_help(args: Arguments, screen: Screen) -> int:
     """Explain the command or the topic that `args.words` name."""
     name = args.words[0] if args.words else ""
     if name in TOPICS and len(args.words) == 1:
@@ -33,4 +44,38 @@ def _show_topic(screen: Screen, name: str) -> int:
         screen.json({"topic": name, "summary": TOPICS[name], "text": text})
     else:
         screen.write(text)
+    return 0
+
+
+@command(
+    "completion",
+    choice("shell", "SHELL", ("bash", "zsh", "fish"), help="bash, zsh or fish"),
+    examples=("queuectl completion bash", "queuectl completion fish | head -n 1"),
+)
+def run_completion(args: Arguments, screen: Screen) -> int:
+    """Print the script of a shell."""
+    module = __import__(f"queuectl.cli.completion.{args.shell}", fromlist=["script"])
+    text = str(module.script())
+    screen.result({"shell": args.shell, "script": text}, [text.rstrip("\n")])
+    screen.hint(f"To use it: {USES[args.shell]}")
+    return 0
+
+
+@command(
+    "schema",
+    choice("what", "WHAT", ("job", "config", "openapi"), help="job, config (config.yaml) or openapi"),
+    examples=("queuectl schema job", "queuectl schema config", "queuectl schema openapi"),
+)
+def run_schema(args: Arguments, screen: Screen) -> int:
+    """Print a schema."""
+    if args.what == "openapi":
+        import json
+
+        from queuectl.web.routes import document
+
+        screen.json(json.loads(document()))
+        return 0
+    from queuectl import json_schema
+
+    screen.json(json_schema.job_schema() if args.what == "job" else json_schema.config_schema())
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from queuectl.cli.home import home_that_exists, queue_to_change
+from queuectl.cli.options import command
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.table import Column, emit
 from queuectl.errors import Conflict, NoSupervisor, QueueError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
 
 
+@command(
+    "index rebuild",
+    examples=("queuectl index rebuild", "queuectl index rebuild --json"),
+)
 def run_rebuild(args: Arguments, screen: Screen) -> int:
     """Build the index anew beside the old one and put it in its place."""
     from queuectl.index.lock import IndexLock
@@ -49,6 +54,10 @@ def _refuse_beside_supervisor(queue: Queue) -> None:
     raise Conflict(f"a supervisor (pid {pid}) is running and keeps the index", "first: queuectl worker stop --wait")
 
 
+@command(
+    "index verify",
+    examples=("queuectl index verify", "queuectl index verify --json"),
+)
 def run_verify(args: Arguments, screen: Screen) -> int:
     """Compare every job with its row; what differs is shown, and is an error."""
     from queuectl.index.rebuild import verify

@@ -6,6 +6,7 @@ from itertools import islice
 
 from queuectl.cli.attempts import COLOURS
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.options import FILTER_OPTIONS, STATE, command
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
@@ -33,6 +34,17 @@ ROWS_OF_A_TABLE = 50  # unless --limit or --all says otherwise; other formats ar
 OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
 
 
+@command(
+    "list",
+    STATE,
+    *FILTER_OPTIONS,
+    examples=(
+        "queuectl list --state pending",
+        "queuectl list --state dead,failed --since 2h",
+        "queuectl list --batch nightly --error 'No space left'",
+        "queuectl list --queue default -o name | queuectl cancel -",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show the jobs that the filters let through."""
     return show_jobs(args, screen, states_of(args.state, "--state"))

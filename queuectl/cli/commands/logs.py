@@ -7,6 +7,7 @@ import os
 from queuectl.cli.attempts import describe_end
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
+from queuectl.cli.options import CHOSEN, FOLLOW, LINES, NAMED, STATE, command, flag, number
 from queuectl.cli.selection import ids_of, is_bulk
 from queuectl.cli.table import emit
 from queuectl.cli.tail import LOOK_S, Printer, read_all, show
@@ -29,6 +30,20 @@ if TYPE_CHECKING:
 FIELDS = ("id", "attempt", "path", "output")
 
 
+@command(
+    "logs",
+    NAMED,
+    flag(*FOLLOW, help="show new output until the job has ended"),
+    number("--attempt", help="the output of attempt N (default: the newest)"),
+    LINES,
+    STATE,
+    *CHOSEN,
+    examples=(
+        "queuectl logs 01JDFQ8Z4T --lines 20",
+        "queuectl logs -f 01JDFQ8Z4T",
+        "queuectl logs --state dead --since 1h --lines 5",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show the output of an attempt, or of several jobs one after the other; with -f until the job has ended."""
     as_json = screen.format in ("json", "jsonl")

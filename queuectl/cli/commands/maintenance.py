@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from queuectl.cli.error_output import describe, problem
 from queuectl.cli.home import refuse_wrong_name
+from queuectl.cli.options import command, flag, number, option
 from queuectl.cli.table import emit
 from queuectl.cli.terminal import write_stderr
 from queuectl.cli.text import safe
@@ -29,8 +30,21 @@ if TYPE_CHECKING:
 MOST_REPORTED = 5  # of the things that failed in one task
 NOTHING = "nothing to do"
 TASK_COLUMNS = 10
+TASKS = ("reclaim", "retention", "output", "litter", "logs", "statistics", "index")  # queuectl/maintenance/runner.py
 
 
+@command(
+    "maintenance",
+    option("tasks", metavar="TASK", nargs="*", help="only these tasks: " + ", ".join(TASKS)),
+    flag("-v", "--verbose", help="show what each task did"),
+    flag("--dry-run", help="change nothing; show what would be done"),
+    number("--ensure-workers", help="first start N workers if no supervisor is running, as after a reboot"),
+    examples=(
+        "queuectl maintenance",
+        "queuectl maintenance --verbose --dry-run",
+        "queuectl maintenance retention output --verbose",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Run the tasks; the exit code is 7 when something failed, while the rest was done."""
     from queuectl.control_client import check_count

@@ -11,6 +11,7 @@ import stat
 
 from queuectl import status
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.options import command, option
 from queuectl.cli.progress import open_index
 from queuectl.errors import QueueError, UsageError, from_os_error
 from queuectl.index.database import IndexUnavailable
@@ -27,6 +28,11 @@ ENDING = ".prom"
 MODE = 0o644  # node_exporter is another user
 
 
+@command(
+    "metrics",
+    option("--textfile", metavar="FILE", help="write them to FILE atomically; its name must end in .prom"),
+    examples=("queuectl metrics", "queuectl metrics --textfile queuectl.prom", "queuectl metrics --json"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Print every figure, or write it to a file."""
     as_json = screen.format in ("json", "jsonl")

@@ -11,6 +11,7 @@ from collections import Counter
 from queuectl.cli.commands.list import query_of
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Failures, bulk_result, expand
+from queuectl.cli.options import ABOUT, CONSENT, command, flag, number, option
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, none_of, show_trial
 from queuectl.cli.times import instant, refuse_bare_number
@@ -36,6 +37,33 @@ FILTERS = ("queue", "tag", "batch", "error", "search", "since")
 DEFAULT = STATES_OF["done"]
 
 
+@command(
+    "purge",
+    option(
+        "ids", metavar="ID", nargs="*", help="delete these jobs instead of those that match; - reads ids from stdin"
+    ),
+    option(
+        "--state",
+        metavar="STATE",
+        action="append",
+        help="only jobs in this state (default: completed,cancelled); comma-separated, may be repeated",
+    ),
+    option(
+        "--older-than",
+        metavar="TIME",
+        help="only jobs that have not changed for this long, or since this time: 30d, 2026-11-01",
+    ),
+    *(row for row in ABOUT if row[0] != ("--until",)),
+    number("--limit", help="only the N jobs that have not changed for longest"),
+    flag("--output-only", help="delete only their output and keep the jobs"),
+    *CONSENT,
+    examples=(
+        "queuectl purge --older-than 30d --dry-run",
+        "queuectl purge --state dead --queue default --yes",
+        "queuectl purge --output-only --older-than 7d --yes",
+        "queuectl purge --output-only 01JDFQ8Z4T",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Count, ask, remove; naming ids is consent."""
     if args.ids:
@@ -43,9 +71,9 @@ def run(args: Arguments, screen: Screen) -> int:
     states = _states(args)
     queue = queue_to_change(args, screen)
     now = queue.spool.clock.now()
-    for option in ("older_than", "since"):
-        if getattr(args, option) is not None:
-            refuse_bare_number(f"--{option.replace('_', '-')}", getattr(args, option))
+    for name in ("older_than", "since"):
+        if getattr(args, name) is not None:
+            refuse_bare_number(f"--{name.replace('_', '-')}", getattr(args, name))
     until = now if args.older_than is None else min(now, instant("--older-than", args.older_than, now, past=True))
     wanted = {**given(args, (*FILTERS, "limit")), "until": until, "sort": "-updated"}
     query_of(wanted, now)  # a wrong one shows before anything is done

@@ -6,6 +6,7 @@ import os
 import sys
 
 from queuectl.cli import service_units
+from queuectl.cli.options import command, flag, number
 from queuectl.cli.terminal import shorten
 from queuectl.errors import Conflict, NoSupervisor, NotAllowed, UsageError, from_os_error
 from queuectl.spool.layout import Layout, default_home
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from queuectl.cli.terminal import Screen
 
 KINDS = ("user", "system", "launchd")
+WHAT = (
+    number("--workers", default=1, help="number of workers to start (default: 1)"),
+    flag("--user", help="for systemd, started at login (default, except for root)"),
+    flag("--system", help="for systemd, started at boot; runs as the owner of the home"),
+    flag("--launchd", help="for launchd (default on macOS)"),
+    flag("--web", help="also install the status page, as a separate service"),
+)
 
 
 class File:
@@ -44,6 +52,15 @@ class File:
             file.write(self.text)
 
 
+@command(
+    "service print",
+    *WHAT,
+    examples=(
+        "queuectl service print --workers 4",
+        "queuectl service print --system --web",
+        "queuectl service print --launchd",
+    ),
+)
 def run_print(args: Arguments, screen: Screen) -> int:
     """Show the files."""
     files = _files(args)
@@ -58,6 +75,16 @@ def run_print(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "service install",
+    *WHAT,
+    flag("--dry-run", help="report what would be written, but write nothing"),
+    flag("--force", help="replace files that have other content"),
+    examples=(
+        "queuectl service install --user --workers 4 --dry-run",
+        "queuectl service install --user --workers 2 --web --force",
+    ),
+)
 def run_install(args: Arguments, screen: Screen) -> int:
     """Write the files, all or none of them."""
     kind, files = _kind(args), _files(args)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures, expand
 from queuectl.cli.job_page import show_job
+from queuectl.cli.options import IDS, command
 from queuectl.cli.table import emit
 from queuectl.errors import QueueError
 
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
 
 
+@command(
+    "show",
+    IDS,
+    examples=("queuectl show 01JDFQ8Z4T", "queuectl show 01JDFQ8Z4T --json"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show each job that is named."""
     return show_each(queue_to_read(args, screen), screen, args.ids)

@@ -10,6 +10,7 @@ import time
 from itertools import groupby
 
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.options import choice, command, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import WRAP_AT, ended_jobs, seconds, wrapped
 from queuectl.cli.table import Column, emit
@@ -37,6 +38,23 @@ TIMES = ("wait_p50", "wait_p95", "run_p50", "run_p95")
 FIELDS = ("enqueued", "completed", "failed_attempts", "dead", "dead_share", "cancelled", "per_minute", *TIMES)
 
 
+@command(
+    "stats",
+    option("--since", metavar="TIME", default="24h", help="from this time on: 2h, 14:30, yesterday (default: 24h)"),
+    choice(
+        "--by",
+        "WHAT",
+        ("queue", "minute", "hour", "day"),
+        default="hour",
+        help="one row per queue, minute, hour (default) or day",
+    ),
+    option("--queue", metavar="NAME", help="only this queue"),
+    examples=(
+        "queuectl stats",
+        "queuectl stats --by queue --since 7d",
+        "queuectl stats --by minute --since 1h --json",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show what happened since then."""
     if args.by == "queue" and args.queue is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queuectl import status
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.options import command, flag, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.status_screen import short_line, write
 from queuectl.cli.times import duration
@@ -22,6 +23,18 @@ if TYPE_CHECKING:
 SHORTEST_S = 0.1
 
 
+@command(
+    "status",
+    option(
+        *("-w", "--watch"),
+        metavar="TIME",
+        nargs="?",
+        const="2s",
+        help="repeat every TIME until Ctrl-C (default: 2s)",
+    ),
+    flag("--short", help="one line, for a prompt: 128 waiting (oldest 42s), 3/4 busy, 7 dead"),
+    examples=("queuectl status", "queuectl status --watch 5", "queuectl status --short", "queuectl status --json"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show how things stand; exit 0 also when they stand badly."""
     period_s = None if args.watch is None else duration("--watch", args.watch)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from queuectl.cli.home import queue_to_read
+from queuectl.cli.options import command, option
 from queuectl.cli.terminal import is_terminal
 from queuectl.cli.times import duration
 from queuectl.errors import UsageError
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 SHORTEST_S = 0.1
 
 
+@command(
+    "top",
+    option("--every", metavar="TIME", default="2s", help="time between updates (default: 2s)"),
+    examples=("queuectl top", "queuectl top --every 0.5"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Show it until somebody leaves, which is no failure."""
     every_s = duration("--every", args.every)

@@ -7,6 +7,7 @@ from queuectl.cli.commands.list import FIELDS
 from queuectl.cli.error_output import describe
 from queuectl.cli.home import queue_to_read
 from queuectl.cli.ids import Failures
+from queuectl.cli.options import CHOSEN, NAMED, PROPAGATE, STATE, WAIT_TIMEOUT, command
 from queuectl.cli.progress import Progress
 from queuectl.cli.selection import FILTERS, given, ids_of
 from queuectl.cli.table import begin, write_row
@@ -33,6 +34,19 @@ ONE_DOCUMENT = ("json", "jsonl", "name")
 LINES = ("jsonl", "tsv", "name")
 
 
+@command(
+    "wait",
+    NAMED,
+    WAIT_TIMEOUT,
+    PROPAGATE,
+    STATE,
+    *CHOSEN,
+    examples=(
+        "queuectl wait 01JDFQ8Z4T --timeout 10m",
+        "queuectl wait --batch nightly",
+        "queuectl list --queue default -o name | queuectl wait -",
+    ),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Wait for the jobs named."""
     from queuectl.cli.times import duration

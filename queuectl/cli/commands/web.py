@@ -6,6 +6,7 @@ import os
 
 from queuectl.atomic_file import open_private
 from queuectl.cli.home import refuse_missing
+from queuectl.cli.options import choice, command, flag, number, option
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import Queue, own_layout
 from queuectl.errors import UsageError
@@ -20,6 +21,19 @@ HOST = "127.0.0.1"
 SOCKET_PATH_MAX = 107  # bytes, in Linux's sockaddr_un
 
 
+@command(
+    "web",
+    choice("what", "token", ("token",), nargs="?", help="print the token that the page and scripts need"),
+    option("--host", metavar="ADDRESS", help="address to listen on (default: 127.0.0.1)"),
+    number("--port", help="port to listen on (default: the setting web_port, 5000); 0 picks a free one"),
+    option("--socket", metavar="PATH", help="listen on a Unix socket instead, for a proxy"),
+    option("--token-file", metavar="FILE", help="file with the token (default: web.token in the home)"),
+    flag("--read-only", help="allow no changes"),
+    option("--allow-host", metavar="NAME", action="append", help="a host name to accept; may be repeated"),
+    flag("--open", help="open the page in a browser"),
+    flag("--rotate", help="with token: create a new token, which signs all users out"),
+    examples=("queuectl web", "queuectl web --read-only --port 8080", "queuectl web token"),
+)
 def run(args: Arguments, screen: Screen) -> int:
     """Serve until Ctrl-C, or print the token."""
     if args.what == "token":
@@ -59,9 +73,9 @@ def _check_socket(args: Arguments) -> None:
     """Refuse what cannot be meant together with --socket, and a name that no socket can have."""
     if args.socket is None:
         return
-    for flag, value in (("--host", args.host), ("--port", args.port), ("--open", args.open or None)):
+    for name, value in (("--host", args.host), ("--port", args.port), ("--open", args.open or None)):
         if value is not None:
-            raise UsageError(f"{flag} cannot be used with --socket", "leave one of them out")
+            raise UsageError(f"{name} cannot be used with --socket", "leave one of them out")
     size = len(os.fsencode(args.socket))
     if size > SOCKET_PATH_MAX:
         raise UsageError(

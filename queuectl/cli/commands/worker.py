@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.cli.home import home_that_exists
+from queuectl.cli.options import FOLLOW, HIDDEN, command, flag, number, option
 from queuectl.client.queue import own_layout
 from queuectl.clock import Clock
 from queuectl.errors import Conflict, NoSupervisor, NotFound, PartlyFailed, UsageError
@@ -32,6 +33,15 @@ def _name(text: str) -> str:
     return f"worker-{text}" if text.isdigit() else text
 
 
+@command(
+    "worker start",
+    number("workers", nargs="?", help="how many to add (default: 1)"),
+    number("--count", help="the same as N"),
+    flag("--foreground", help="run the supervisor in the foreground until the last worker stops"),
+    number("--ready-fd", help=HIDDEN),
+    number("--lock-fd", help=HIDDEN),
+    examples=("queuectl worker start --count 4", "queuectl worker start --count 2 --foreground"),
+)
 def run_start(args: Arguments, screen: Screen) -> int:
     """Add workers; return when they are ready, or with --foreground when the last one has stopped."""
     if args.workers is not None and args.count is not None:
@@ -69,6 +79,11 @@ def _run_supervisor(args: Arguments, count: int) -> int:
     return run(_layout(args), os.environ, count, args.ready_fd, args.lock_fd)
 
 
+@command(
+    "worker scale",
+    number("count", help="the number of workers to have"),
+    examples=("queuectl worker scale 8", "queuectl worker scale 1"),
+)
 def run_scale(args: Arguments, screen: Screen) -> int:
     """Bring the number of workers to N."""
     from queuectl import control_client
@@ -89,6 +104,14 @@ def run_scale(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "worker restart",
+    option("--id", metavar="ID", help="replace only this worker; the supervisor stays"),
+    flag("--wait", help="return when it has restarted (the default outside a job)"),
+    flag("--no-wait", help="return at once (the default inside a job)"),
+    option("--timeout", metavar="TIME", help="wait at most this long, then exit with 124; the restart continues"),
+    examples=("queuectl worker restart", "queuectl worker restart --id worker-2"),
+)
 def run_restart(args: Arguments, screen: Screen) -> int:
     """Restart the supervisor with the installed code, or replace one worker."""
     from queuectl import control_client
@@ -121,6 +144,18 @@ def run_restart(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "worker stop",
+    option("--id", metavar="ID", help="only this worker (default: all)"),
+    flag("--wait", help="return when every process of the queue has ended"),
+    option("--timeout", metavar="TIME", help="wait at most this long, then exit with 124; the stop continues"),
+    flag("--now", help="do not wait for jobs: kill their commands and requeue them"),
+    examples=(
+        "queuectl worker stop",
+        "queuectl worker stop --wait --timeout 30",
+        "queuectl worker stop --id worker-2 --now",
+    ),
+)
 def run_stop(args: Arguments, screen: Screen) -> int:
     """Stop one worker or all; a stopped supervisor is no error."""
     from queuectl import control_client
@@ -199,6 +234,10 @@ def _waits_for_itself(job: Job, what: str, hint: str) -> Conflict:
     )
 
 
+@command(
+    "worker list",
+    examples=("queuectl worker list", "queuectl worker list --json"),
+)
 def run_list(args: Arguments, screen: Screen) -> int:
     """Show the workers."""
     from queuectl import control_client
@@ -218,6 +257,13 @@ def run_list(args: Arguments, screen: Screen) -> int:
     return 0
 
 
+@command(
+    "worker logs",
+    option("id", metavar="ID", nargs="?", default="supervisor", help="worker-1 ... or supervisor (default)"),
+    flag(*FOLLOW, help="show new lines until Ctrl-C"),
+    number("-n", "--lines", help="only the last N lines (default: 50 on a terminal and with -f, else all)"),
+    examples=("queuectl worker logs worker-1 --lines 20", "queuectl worker logs supervisor -f"),
+)
 def run_logs(args: Arguments, screen: Screen) -> int:
     """Show the log of a worker or of the supervisor."""
     from queuectl.cli.tail import follow, read_all, show

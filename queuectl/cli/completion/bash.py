@@ -6,10 +6,10 @@ Source:     bash(1), Programmable Completion.
 
 from __future__ import annotations
 
+from queuectl.cli.aliases import ALIASES
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
-from queuectl.cli.tree import COMMANDS, GROUPS
-from queuectl.cli.tree.aliases import ALIASES
+from queuectl.cli.verbs import GROUPS, VERBS
 
 SCRIPT = """\
 # Completion of queuectl for bash. To use it: source <(queuectl completion bash)
@@ -76,14 +76,11 @@ def script() -> str:
         groups="|".join(("''", *GROUPS)),
         aliases="\n".join(f"        {_quoted(alias)}) command={_quoted(meant)} ;;" for alias, meant in ALIASES.items()),
         values="\n".join(
-            _value_case(name, entry)
-            for name in ("", *COMMANDS)
-            for entry in table.options(name)
-            if entry.value != NOTHING
+            _value_case(name, entry) for name in ("", *VERBS) for entry in table.options(name) if entry.value != NOTHING
         ),
-        options="\n".join(_options_case(command) for command in COMMANDS if table.options(command)),
+        options="\n".join(_options_case(command) for command in VERBS if table.options(command)),
         all_have=" ".join(name for entry in table.options("") for name in entry.names),
-        places="\n".join([*map(_words_case, ("", *GROUPS)), *filter(None, map(_place_case, COMMANDS))]),
+        places="\n".join([*map(_words_case, ("", *GROUPS)), *filter(None, map(_place_case, VERBS))]),
     )
 
 

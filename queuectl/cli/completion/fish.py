@@ -5,10 +5,10 @@ Source:     fish-doc, complete(1).
 
 from __future__ import annotations
 
+from queuectl.cli.aliases import ALIASES
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
-from queuectl.cli.tree import COMMANDS, GROUPS
-from queuectl.cli.tree.aliases import ALIASES
+from queuectl.cli.verbs import GROUPS, VERBS
 
 SCRIPT = """\
 # Completion of queuectl for fish. To use it: queuectl completion fish | source
@@ -67,7 +67,7 @@ def script() -> str:
     lines.append("complete -c queuectl -s h -l help -d 'show help'")
     for name in ("", *GROUPS):
         lines += [f"{_at(name)} -a {word} -d {_quoted(meaning)}" for word, meaning in table.following(name)]
-    for command in COMMANDS:
+    for command in VERBS:
         lines += [_option(command, entry) for entry in table.options(command)]
         value = table.place(command)
         if value not in (NOTHING, ANYTHING):

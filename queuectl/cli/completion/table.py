@@ -1,4 +1,4 @@
-"""table: what may be typed where, read off the table of commands for all shells.
+"""table: what may be typed where, read off what the commands declare, for all shells.
 
 Guarantees: pure; a new command or option is completed without a line of code. What only the queue knows (ids, workers) is
             asked of the program, and only where such a word is typed.
@@ -6,17 +6,17 @@ Guarantees: pure; a new command or option is completed without a line of code. W
 
 from __future__ import annotations
 
-from queuectl.cli.grammar import COMMON, HIDDEN, STATES
+from queuectl.cli.options import COMMON, HIDDEN, STATES
 from queuectl.cli.topics import TOPICS
-from queuectl.cli.tree import COMMANDS, GROUPS, subcommands
+from queuectl.cli.verbs import GROUPS, help_of, load, subcommands
 from queuectl.config.settings import SETTINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
-    from queuectl.cli.grammar import Option
+    from queuectl.cli.options import Option
 
 FILE, FOLDER, ANYTHING, NOTHING = "file", "folder", "anything", "nothing"
 JOB, DEAD, WORKER = "job", "dead", "worker"
@@ -46,19 +46,19 @@ class Entry:
 
 def options(command: str) -> list[Entry]:
     """Return the options of a command beside the common ones, which "" has."""
-    rows = COMMANDS[command].options if command else COMMON
+    rows = load(command).options if command else COMMON
     return [entry for entry in _entries(command, rows) if entry.names]
 
 
 def place(command: str) -> str | tuple[str, ...]:
     """Return what the words behind a command are; NOTHING where none belong."""
-    return next((entry.value for entry in _entries(command, COMMANDS[command].options) if not entry.names), NOTHING)
+    return next((entry.value for entry in _entries(command, load(command).options) if not entry.names), NOTHING)
 
 
 def following(command: str) -> list[tuple[str, str]]:
     """Return the words that may follow "" or the name of a group, each with its help."""
     start = f"{command} " if command else ""
-    return [(word, GROUPS.get(start + word) or COMMANDS[start + word].help) for word in subcommands(command)]
+    return [(word, GROUPS.get(start + word) or help_of(start + word)) for word in subcommands(command)]
 
 
 def taking_values(command: str) -> list[str]:
@@ -66,7 +66,7 @@ def taking_values(command: str) -> list[str]:
     return [name for entry in options(command) if entry.value != NOTHING for name in entry.names]
 
 
-def _entries(command: str, rows: tuple[Option, ...]) -> Iterator[Entry]:
+def _entries(command: str, rows: Sequence[Option]) -> Iterator[Entry]:
     for names, more in rows:
         if more.get("help") != HIDDEN:
             yield Entry(names if names[0][0] == "-" else (), more["help"], _value(command, more))

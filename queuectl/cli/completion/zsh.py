@@ -5,10 +5,10 @@ Source:     zshcompsys(1), zshcompwid(1).
 
 from __future__ import annotations
 
+from queuectl.cli.aliases import ALIASES
 from queuectl.cli.completion import table
 from queuectl.cli.completion.table import ANYTHING, FILE, FOLDER, NOTHING, QUESTIONS
-from queuectl.cli.tree import COMMANDS, GROUPS
-from queuectl.cli.tree.aliases import ALIASES
+from queuectl.cli.verbs import GROUPS, VERBS
 
 SCRIPT = """\
 #compdef queuectl
@@ -69,7 +69,7 @@ if [[ $funcstack[1] == _queuectl ]]; then _queuectl "$@"; else compdef _queuectl
 
 def script() -> str:
     """Return the text that zsh sources, or finds as _queuectl in its $fpath."""
-    commands = ("", *COMMANDS)
+    commands = ("", *VERBS)
     return SCRIPT.format(
         common="|".join(name for name in table.taking_values("") if name != "--home"),
         groups="|".join(("''", *GROUPS)),
@@ -84,14 +84,14 @@ def script() -> str:
         ),
         options="\n".join(
             f"            ({_quoted(command)}) found=(\n{_described(command)}\n            ) ;;"
-            for command in COMMANDS
+            for command in VERBS
             if table.options(command)
         ),
         all_have=_described(""),
         places="\n".join(
             [
                 *(f"        ({_quoted(name)}) {_words(table.following(name))} ;;" for name in ("", *GROUPS)),
-                *(f"        ({_quoted(name)}) {_offer(value)} ;;" for name in COMMANDS if (value := table.place(name))),
+                *(f"        ({_quoted(name)}) {_offer(value)} ;;" for name in VERBS if (value := table.place(name))),
             ]
         ),
     )

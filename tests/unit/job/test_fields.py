@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from queuectl.cli.tree import COMMANDS
+from queuectl.cli.verbs import load
 from queuectl.errors import InvalidData
 from queuectl.job.fields import (
     EDITABLE,
@@ -272,7 +272,7 @@ def test_every_option_of_enqueue_that_describes_a_job_is_known_as_a_member() -> 
     """A person who writes JSON uses the names of the options."""
     about_the_call = {"job", "file", "lines", "on-conflict", "resume", "wait", "follow", "wait-timeout", "propagate"}
     about_the_call |= {"no-check", "dry-run"}
-    options = {names[-1].lstrip("-") for names, _ in COMMANDS["enqueue"].options} - about_the_call
+    options = {names[-1].lstrip("-") for names, _ in load("enqueue").options} - about_the_call
     assert {name for name in options if name not in FIELDS and meant_by(name) is None} == set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from queuectl.cli.tree.upkeep import TASKS as TYPED
+from queuectl.cli.commands.maintenance import TASKS as TYPED
 from queuectl.errors import Busy, UsageError
 from queuectl.maintenance import runner
 from queuectl.maintenance.context import Report, TaskContext

@@ -1,6 +1,6 @@
-"""grammar: what a row of the table of commands is made of, and the rows that several commands share.
+"""options: how a command declares its options, and the options that several commands share.
 
-Guarantees: only the standard library is imported, and little of it: every command line reads the table.
+Guarantees: only the standard library is imported, and little of it: every command line reads it.
 Fails with: Misuse.
 """
 
@@ -8,10 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     Option = tuple[tuple[str, ...], dict[str, Any]]
+    Handler = Callable[[Any, Any], int]  # of Arguments and Screen
 
 STATES = "pending, held, failed, processing, completed, cancelled or dead"
 FORMATS = ("table", "wide", "jsonl", "tsv", "name", "json")
@@ -30,15 +31,32 @@ class Misuse(Exception):
 
 
 class Command:
-    """One row of the tree: what it does, its options beside the common ones, and examples that work."""
+    """A command: the function that carries it out, its options beside the common ones, and examples that work."""
 
-    __slots__ = ("examples", "help", "options", "usage")
+    __slots__ = ("examples", "handler", "options", "usage")
 
-    def __init__(self, help: str, *options: Option, examples: Sequence[str], usage: str = "") -> None:
-        self.help = help
+    def __init__(self, handler: Handler, options: Sequence[Option], examples: Sequence[str], usage: str) -> None:
+        self.handler = handler
         self.options = options
         self.examples = examples
         self.usage = usage
+
+
+DECLARED: dict[str, Command] = {}  # of the modules that have been imported; see queuectl.cli.verbs
+
+
+def command(name: str, *options: Option, examples: Sequence[str], usage: str = "") -> Callable[[Handler], Handler]:
+    """Declare the command that a function carries out.
+
+    Args:
+        usage: what follows the options in the usage line, where it is not the places in their order.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        DECLARED[name] = Command(handler, options, examples, usage)
+        return handler
+
+    return declare
 
 
 def integer(text: str) -> int:
@@ -92,7 +110,7 @@ ABOUT = (  # what a job is like
     option("--until", metavar="TIME", help="only jobs that did not change after this time"),
 )
 SORT = option("--sort", metavar="ORDER", help="updated (default), created, run_at, priority or id; -ORDER reverses it")
-FILTERS = (
+FILTER_OPTIONS = (
     *ABOUT,
     SORT,
     number("-n", "--limit", help="show at most N jobs (default: 50 in a table, all in other formats)"),

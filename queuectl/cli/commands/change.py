@@ -1,0 +1,148 @@
+"""change: the commands that change jobs which exist already: cancel, retry, hold, release and delete.
+
+edit and purge have files of their own.
+"""
+
+from __future__ import annotations
+
+from queuectl.cli.home import queue_to_change
+from queuectl.cli.ids import Unchanged
+from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command
+from queuectl.cli.selection import Verb, act_on
+from queuectl.cli.times import ago
+from queuectl.clock import spell
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from queuectl.cli.commandline import Arguments
+    from queuectl.cli.selection import Check
+    from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
+    from queuectl.job.job import Job
+
+
+@command(
+    "cancel",
+    NAMED,
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=(
+        "queuectl cancel 01JDFQ8Z4T",
+        "queuectl cancel --queue default --dry-run",
+        "queuectl list --state failed -o name | queuectl cancel -",
+    ),
+)
+def run_cancel(args: Arguments, screen: Screen) -> int:
+    """Cancel each job; one that has ended already stays as it is."""
+    queue = queue_to_change(args, screen)
+
+    def cancel(job_id: str, check: Check | None) -> None:
+        job, is_changed = queue.cancel_unless_ended(job_id, check)
+        if not is_changed:
+            raise Unchanged(job.id, job.state, "had ended already")
+
+    return act_on(args, screen, queue, Verb("cancel", "cancel", "cancelled"), cancel)
+
+
+@command(
+    "retry",
+    NAMED,
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=(
+        "queuectl retry 01JDFQ8Z4T",
+        "queuectl retry --error 'connection refused' --yes",
+        "queuectl retry --state completed --tag nightly --dry-run",
+    ),
+)
+def run_retry(args: Arguments, screen: Screen) -> int:
+    """Make each job due now: finished and dead ones with a fresh retry budget."""
+    retries = Retries(queue_to_change(args, screen))
+    verb = Verb("retry", "retry", "put back")
+    return act_on(args, screen, retries.queue, verb, retries.retry, retries)
+
+
+class Retries:
+    """Retries jobs and notes whose expiry was removed."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._expiries: list[tuple[str, float]] = []
+
+    def retry(self, job_id: str, check: Check | None = None) -> str:
+        """Retry one job and say what was done."""
+        job = self.queue.rerun(job_id, {}, check)
+        words = f"{job.id} runs again: attempt {job.attempts + 1}"
+        if job.removed_expiry is None:
+            return words
+        self._expiries.append((job.id, job.removed_expiry))
+        return f"{words}; its expiry, {ago(job.removed_expiry, self.queue.spool.clock.now())}, was removed"
+
+    def words(self) -> str:
+        """Say how many expiries were removed."""
+        return f" (the expiry of {len(self._expiries):,} had passed and was removed)" if self._expiries else ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the expiries that were removed."""
+        return {"expiry_removed": [{"id": job_id, "expires_at": spell(expiry)} for job_id, expiry in self._expiries]}
+
+
+@command(
+    "hold",
+    NAMED,
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl hold 01JDFW11AA", "queuectl hold --queue default --yes"),
+)
+def run_hold(args: Arguments, screen: Screen) -> int:
+    """Hold each job; one that is held already stays as it is."""
+    queue = queue_to_change(args, screen)
+
+    def hold(job_id: str, check: Check | None) -> str:
+        def look(job: Job) -> None:
+            if job.state == "held":
+                raise Unchanged(job.id, job.state, "had been held already")
+            if check is not None:
+                check(job)
+
+        job = queue.hold(job_id, look)
+        return f"Held {job.id}: it starts after queuectl release {job.id}"
+
+    return act_on(args, screen, queue, Verb("hold", "hold", "held"), hold)
+
+
+@command(
+    "release",
+    NAMED,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl release 01JDFX22BB", "queuectl release --queue default --yes"),
+)
+def run_release(args: Arguments, screen: Screen) -> int:
+    """Release each job."""
+    queue = queue_to_change(args, screen)
+
+    def release(job_id: str, check: Check | None) -> None:
+        queue.release(job_id, check)
+
+    return act_on(args, screen, queue, Verb("release", "release", "released"), release)
+
+
+@command(
+    "delete",
+    NAMED,
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl delete 01JDFQ8Z4T", "queuectl delete --state completed --batch nightly --yes"),
+)
+def run_delete(args: Arguments, screen: Screen) -> int:
+    """Delete each job; naming it is consent."""
+    queue = queue_to_change(args, screen)
+    verb = Verb("delete", "delete", "deleted", with_what=" and their output, permanently")
+    return act_on(args, screen, queue, verb, queue.delete)
