@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from queuectl.errors import NotAllowed
     from queuectl.index.reader import Reader
     from queuectl.index.statistics import Figures
-    from queuectl.scheduling.waits_for import Supervision
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 HOUR = 60  # minutes
@@ -143,27 +142,6 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         if made.refused is None:
             raise
     return made
-
-
-def read_supervision(queue: Queue, *, patience_s: float = PATIENCE_S) -> Supervision:
-    """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
-    from queuectl import control_client
-    from queuectl.executor.environment import calling_job
-    from queuectl.scheduling.waits_for import Supervision
-    from queuectl.spool import pauses
-    from queuectl.supervisor.supervisor_lock import jobs_of_orphaned_workers, noted_pid
-
-    job = calling_job(queue.spool, os.environ)
-    caller = job.id if job is not None else ""
-    paused = pauses.paused(queue.spool)
-    try:
-        answer = control_client.ask(queue.layout, {"do": "status"}, timeout_s=patience_s)
-        return Supervision(answer, caller=caller, paused=paused)
-    except TimedOut:
-        return Supervision(None, is_silent=True, pid=noted_pid(queue.layout), caller=caller, paused=paused)
-    except NoSupervisor:
-        orphaned = jobs_of_orphaned_workers(queue.layout)
-        return Supervision(None, caller=caller, orphaned=orphaned, paused=paused)
 
 
 def add_index_figures(made: Overview, reader: Reader) -> None:

@@ -214,6 +214,14 @@ def _job() -> Iterator[str]:
     for name, schema in schemas["Attempt"]["properties"].items():
         yield f"| `{name}` | {_kind(schema)} | {_cell(schema.get('description', ''))} |"
     yield ""
+    yield "A member of `waits_for`:"
+    yield ""
+    yield "| member | type | meaning |"
+    yield "|---|---|---|"
+    for name, schema in schemas["Reason"]["properties"].items():
+        meaning = schema.get("description", "") or ", ".join(schema.get("enum", ()))
+        yield f"| `{name}` | {_kind(schema)} | {_cell(meaning)} |"
+    yield ""
     yield "The entries of `history` are described in [FORMAT.md](../../queuectl/spool/FORMAT.md) § History."
     yield ""
     yield RESULTS

@@ -118,7 +118,9 @@ class Intake:
             if interrupted:
                 counts["interrupted"] = True
             if jobs is not None:
-                counts["jobs"] = [job.as_dict() for job in jobs]
+                from queuectl.client.job_view import details
+
+                counts["jobs"] = details(jobs)
             self._screen.write(("" if self._printed else BEGINNING) + "], " + to_json(counts)[1:] + "\n")
 
     def raise_refusals(self) -> None:

@@ -9,12 +9,10 @@ from queuectl.cli.text import safe
 from queuectl.cli.times import ago, full, short
 from queuectl.client.filters import ENDED
 from queuectl.client.job_output import lines_of, progress_of, result_of
+from queuectl.client.why import reasons_of
 from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.fields import command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
-from queuectl.scheduling.waits_for import waits_for
-from queuectl.spool.parents import states_of
-from queuectl.status import read_supervision
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
     from queuectl.job.job import Job
 
-ANSWER_S = 2.0
 NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
 
 
@@ -82,10 +79,7 @@ def _waiting(queue: Queue, job: Job, now: float) -> str:
     """Say what else than its own time a job waits for; empty when it does not."""
     if job.state not in ("pending", "held", "failed"):
         return ""
-    supervision = read_supervision(queue, patience_s=ANSWER_S)
-    states = states_of(queue.spool, job.parents)
-    reasons = waits_for(job, supervision, now, queue.settings.backoff_max, states)
-    said = [reason for reason in reasons if reason.until is None]
+    said = [reason for reason in reasons_of(queue.spool, job) if reason.until is None]
     return "; ".join(
         reason.words(now) + (f" ({reason.hint.format(id=job.id)})" if reason.hint else "") for reason in said
     )

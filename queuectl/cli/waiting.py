@@ -7,10 +7,9 @@ Guarantees: nothing is said while one of the jobs runs, nor before SAY_AFTER_S; 
 from __future__ import annotations
 
 from queuectl.cli.text import safe
+from queuectl.client.why import read_supervision, reasons_of
 from queuectl.errors import QueueError
-from queuectl.scheduling.waits_for import OWN, Reason, Why, waits_for
-from queuectl.spool.parents import states_of
-from queuectl.status import read_supervision
+from queuectl.scheduling.waits_for import OWN, Reason, Why
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from queuectl.job.job import Job
 
 ASK_EVERY_S = 1.0
-ANSWER_S = 2.0
 SAY_AFTER_S = 0.2
 BRIEF_S = 1.5
 READ_AGAIN = 100
@@ -95,10 +93,9 @@ class Waiting:
             self._reason, self._since = reason, now
 
     def _reason_of(self, jobs: Sequence[Job]) -> tuple[tuple[object, ...], str]:
-        supervision = read_supervision(self._queue, patience_s=ANSWER_S)
-        wall, longest = self._queue.spool.clock.now(), self._queue.settings.backoff_max
         spool = self._queue.spool
-        found = [waits_for(job, supervision, wall, longest, states_of(spool, job.parents)) for job in jobs]
+        supervision, wall = read_supervision(spool), spool.clock.now()
+        found = [reasons_of(spool, job, supervision) for job in jobs]
         if not jobs or not all(found):  # one of them runs, has ended, or is about to be started
             return (), ""
         general = next((r for reasons in found for r in reasons if r.why not in OWN), None)

@@ -251,6 +251,12 @@ class JobActions:
         refuse_variables(changes)
         if "expires_at" in changes or "run_at" in changes:
             refuse_expired(edited, self.spool.clock.now(), names)
+        if changes.get("after"):
+            from queuectl.spool.enqueue import refuse_parents
+            from queuectl.spool.parents import refuse_cycle
+
+            refuse_parents(self.spool, claim.job.id, edited["after"])
+            refuse_cycle(self.spool, claim.job.id, edited["after"])
 
     def _changes(self, changes: Mapping[str, Any], fields: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         """Return arguments of `change` and `rerun`."""

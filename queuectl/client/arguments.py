@@ -19,11 +19,11 @@ from queuectl.units import quote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from queuectl.client.job_view import Job
 
-    JobOrId = str | Job
+    JobOrId: TypeAlias = "str | Job"
 
 DURATION = 'a number of seconds, a timedelta, or text as "10m"'
 LEAST_EPOCH_S = 1e9  # a smaller number is meant as a delay: it would be before 2002

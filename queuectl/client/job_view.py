@@ -17,15 +17,18 @@ from queuectl.index.rows import fingerprint_of
 from queuectl.job.attempts import attempts_of, max_retries_of
 from queuectl.job.fields import FIELDS, unknown
 from queuectl.job.job import Job as StoredJob
+from queuectl.scheduling.waits_for import GOING
 from queuectl.units import plural, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from queuectl.config.settings import Settings
+    from queuectl.scheduling.waits_for import Supervision
     from queuectl.spool.layout import Layout
+    from queuectl.spool.spool import Spool
 
 ROW = (
     *("id", "state", "queue", "name", "priority", "command", "tags", "batch", "unique_key"),
@@ -41,6 +44,7 @@ DETAIL = (
     "result",
     "result_error",
     "progress",
+    "waits_for",
     "unknown_fields",
     "attempt_list",
     "history",
@@ -67,6 +71,17 @@ def group_as_dict(group: Mapping[str, Any]) -> dict[str, Any]:
         "last_at": spell(group["last_at"]),
         **{name: newest[name] for name in members},
     }
+
+
+def details(jobs: Iterable[Job]) -> list[dict[str, Any]]:
+    """Return jobs of one home as `show --json` has them; the supervisor is asked once."""
+    from queuectl.client.why import read_supervision
+
+    given, supervision = [*jobs], None
+    going = next((job for job in given if job.state in GOING), None)
+    if len(given) > 1 and going is not None:
+        supervision = read_supervision(going.spool)
+    return [job.as_dict(supervision) for job in given]
 
 
 class Job(StoredJob):
@@ -107,6 +122,28 @@ class Job(StoredJob):
         """What a running job last wrote to $QUEUECTL_PROGRESS: "40% converting"."""
         return progress_of(self._layout, self) or None
 
+    @property
+    def spool(self) -> Spool:
+        """The spool that it was read from."""
+        from queuectl.spool.spool import Spool
+
+        return Spool(self._layout, self._settings)
+
+    @property
+    def waits_for(self) -> list[dict[str, Any]]:
+        """Why it does not run now, as far as is known at this moment; empty when it runs, has ended, or starts at once.
+
+        Each reason has `reason` (held, after, paused, limit, no_supervisor ...), `text`, `until` (an instant, where the
+        reason ends by itself), `jobs` (the ids of parents, or of holders of what is taken) and `hint` (what to type).
+        """
+        return self._waits_for(None)
+
+    def _waits_for(self, supervision: Supervision | None) -> list[dict[str, Any]]:
+        from queuectl.client.why import reasons_of
+
+        reasons = reasons_of(self.spool, self, supervision)
+        return [reason.as_dict(self.id) for reason in reasons]
+
     def output_path(self, attempt: int | None = None) -> str:
         """Return the path of what an attempt (default: the newest) wrote to stdout and stderr.
 
@@ -140,8 +177,12 @@ class Job(StoredJob):
         except OSError as error:
             raise from_os_error(error, f"cannot use {path}") from error
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote."""
+    def as_dict(self, supervision: Supervision | None = None) -> dict[str, Any]:
+        """Return the job as `show --json` has it: the members DETAIL, and what else the author wrote.
+
+        Args:
+            supervision: read before, for one of several jobs.
+        """
         fields, expires_at, result = self.fields, self.expires_at, result_of(self._layout, self)
         made = {
             "id": self.id,
@@ -178,6 +219,7 @@ class Job(StoredJob):
             result=result.value,
             result_error=result.error,
             progress=self.progress,
+            waits_for=self._waits_for(supervision),
             unknown_fields=unknown(fields),
             attempt_list=self._attempt_list(),
             history=self.history,

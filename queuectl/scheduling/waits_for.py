@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 3
 START = "queuectl worker start --count 2"
+WAITING = ("pending", "held", "failed")
+GOING = (*WAITING, "processing")  # the states of a job for which there can be a reason
 
 
 class Why(Enum):
@@ -77,9 +79,14 @@ class Reason(Value):
         self.detail = detail
         self.hint = hint
 
-    def words(self, now: float) -> str:
-        """Say it: "no supervisor is running", "it is scheduled to run in 2h 5m"."""
-        wait = "" if self.until is None else f" in {spell_duration(max(0.0, self.until - now))}"
+    def words(self, now: float | None) -> str:
+        """Say it: "no supervisor is running", "it is scheduled to run in 2h 5m"; without `now`, "... at 2027-01-15T07:58:20Z"."""
+        if self.until is None:
+            wait = ""
+        elif now is None:
+            wait = f" at {spell(self.until)[:19]}Z"
+        else:
+            wait = f" in {spell_duration(max(0.0, self.until - now))}"
         return {
             Why.AFTER: f"it comes after {self.detail}",
             Why.HELD: "it is held",
@@ -96,11 +103,11 @@ class Reason(Value):
             Why.WORKERS_BUSY: self.detail,
         }[self.why]
 
-    def as_dict(self, job_id: str, now: float) -> dict[str, Any]:
-        """Return what JSON has."""
+    def as_dict(self, job_id: str) -> dict[str, Any]:
+        """Return what JSON has: instants and no durations, so that it is the same while nothing changes."""
         return {
             "reason": self.why.value,
-            "text": self.words(now),
+            "text": self.words(None),
             "until": None if self.until is None else spell(self.until),
             "jobs": [*self.jobs],
             "hint": self.hint.format(id=job_id) or None,
@@ -156,7 +163,7 @@ def waits_for(
     if job.state == "processing":
         runs = supervision.status is not None or supervision.is_silent or job.id in supervision.orphaned
         return [] if runs else [_no_supervisor()]
-    if job.state not in ("pending", "held", "failed"):
+    if job.state not in WAITING:
         return []
     own = [
         reason

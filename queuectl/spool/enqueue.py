@@ -198,7 +198,7 @@ def _publish(spool: SpoolContext, new: New) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
     try:
         if "after" in new.fields:
-            _refuse_missing_parents(spool, new)
+            refuse_parents(spool, new.job_id, new.fields["after"])
         if "id" in new.fields:
             _publish_promised(spool, new)
         else:
@@ -210,10 +210,10 @@ def _publish(spool: SpoolContext, new: New) -> str:
     return new.job_id
 
 
-def _refuse_missing_parents(spool: SpoolContext, new: New) -> None:
+def refuse_parents(spool: SpoolContext, job_id: str, after: Iterable[str]) -> None:
     """Refuse a job that comes after one that does not exist; of jobs that are enqueued together, parents come first."""
-    for parent in new.fields["after"]:
-        if parent == new.job_id:
+    for parent in after:
+        if parent == job_id:
             raise InvalidField("after", f'job "{parent}" cannot come after itself')
         if spool.find(parent) is None:
             raise InvalidField(

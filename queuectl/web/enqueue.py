@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from queuectl.clock import parse_instant
 from queuectl.errors import Busy, InvalidData, QueueError
 from queuectl.job.fields import InvalidField, refuse_expired, refuse_misspelt, refuse_variables, validate
+from queuectl.spool.enqueue import refuse_parents
 from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
 
@@ -64,6 +65,8 @@ def enqueue(request: Request) -> Response:
     fields = checked(body, now)
     warnings = _warnings([fields], now)
     if is_dry:
+        if "after" in fields:
+            refuse_parents(request.queue.spool, str(fields.get("id")), fields["after"])
         line = command_line_of(fields, shows_values=True)
         return ok({"valid": True, "job": fields, "command_line": line, "warnings": warnings})
     job_id = request.queue.submit(fields)

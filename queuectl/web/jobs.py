@@ -12,7 +12,7 @@ from queuectl.client.filters import InvalidFilter
 from queuectl.client.job_view import group_as_dict, row_as_dict
 from queuectl.index.rows import as_dict
 from queuectl.web.enqueue import command_line_of
-from queuectl.web.response import Problem, Response
+from queuectl.web.response import Problem, Response, without_home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,6 +142,7 @@ def detail(queue: Queue, job: Job) -> dict[str, Any]:
     made = {**job.as_dict(), "history": [_redacted(entry) for entry in job.history]}
     return {
         **made,
+        "waits_for": [{**each, "text": without_home(each["text"], queue.layout.home)} for each in made["waits_for"]],
         "env": None if made["env"] is None else _names_only(made["env"]),
         "command_line": command_line_of(fields),
         "timeout_s": float(fields.get("timeout", settings.timeout)),

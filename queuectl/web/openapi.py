@@ -60,7 +60,7 @@ SECURITY = {
         "description": "with the cookie, for every write: write_token of POST /api/v1/session",
     },
 }
-NOT_IN_NEW_JOBS = ("after", "after_policy", "lock", "state", "attempts", "created_at", "updated_at")
+NOT_IN_NEW_JOBS = ("state", "attempts", "created_at", "updated_at")
 
 
 def document_of(operations: Iterable[Operation]) -> dict[str, Any]:

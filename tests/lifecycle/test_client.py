@@ -13,11 +13,11 @@ import pytest
 
 import queuectl
 from queuectl import Queue, QueueError
+from queuectl.client.why import read_supervision
 from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut, UsageError
 from queuectl.scheduling.waits_for import Why, waits_for
 from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
-from queuectl.status import read_supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -462,7 +462,7 @@ def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -
     s.start(1)
     job_id = s.queue.enqueue("true")
     s.wait_until(lambda: bool(s.status()["full"]), "the worker has found it out")
-    supervision = read_supervision(s.queue)
+    supervision = read_supervision(s.queue.spool)
     (reason,) = waits_for(s.queue.get(job_id), supervision, s.queue.spool.clock.now(), 3600)
     assert (reason.why, reason.words(0)) == (Why.DISK, f"the disk of {s.home} is full")
 

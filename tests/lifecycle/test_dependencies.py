@@ -153,3 +153,39 @@ def test_a_thousand_children_of_one_parent_run(supervised: Make) -> None:
     s.wait_for("parent", "processing")
     (s.home / "go").touch()
     s.wait_until(lambda: s.queue.counts()["completed"] == len(children) + 1, "all have run")
+
+
+@pytest.mark.parametrize(
+    ("after", "words"),
+    [
+        (["c"], 'job "a" cannot come after "b", which comes after "a"'),
+        (["b"], 'job "a" cannot come after "b", which comes after "a"'),
+        (["a"], 'job "a" cannot come after itself'),
+        (["nope"], 'the job comes after "nope", which does not exist'),
+    ],
+)
+def test_an_edit_makes_no_cycle(supervised: Make, after: list[str], words: str) -> None:
+    s = supervised()
+    enqueue(s, "a")
+    enqueue(s, "b", "a")
+    enqueue(s, "c", "b")
+    enqueue(s, "other")
+    with pytest.raises(InvalidData) as caught:
+        s.queue.edit("a", after=after)
+    assert str(caught.value) == words
+    assert s.queue.edit("a", after="other").parents == ["other"]
+
+
+def test_a_job_says_what_it_waits_for(supervised: Make) -> None:
+    """The same in Python and in JSON."""
+    s = supervised()
+    enqueue(s, "a")
+    enqueue(s, "b", "a")
+    s.queue.hold("b")
+    waits = s.queue.get("b").waits_for
+    assert [(each["reason"], each["jobs"]) for each in waits] == [("held", []), ("after", ["a"]), ("no_supervisor", [])]
+    assert s.queue.get("b").as_dict()["waits_for"] == waits
+    s.start(1)
+    s.wait_for("a", "completed")
+    assert [each["reason"] for each in s.queue.get("b").waits_for] == ["held"]
+    assert s.queue.get("a").waits_for == []

@@ -83,6 +83,7 @@ def test_the_command_line_it_tells_makes_the_same_job(
         {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hu sh"}},
         {"command": "-x", "id": "mine", "env": {"A": "", "B": "=1"}, "cwd": "/tmp"},
         {"command": "true", "env": {"A": "1"}, "cwd": "/tmp", "on_interrupt": "bury"},
+        {"command": "true", "lock": "db:3", "needs": {"gpu": 1}, "weight": 2},
         {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
         {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},
     ):
@@ -96,6 +97,46 @@ def test_the_command_line_it_tells_makes_the_same_job(
         stored["env"] = {name: value for name, value in stored["env"].items() if name != "PATH"}
         assert stored == {"env": {}, "cwd": "/", **fields}, line
         web.queue.delete(row["id"])
+
+
+def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs) -> None:
+    jobs.pending("first")
+    body = {"command": "true", "id": "j", "after": ["first"], "after_policy": "any", "lock": "db:2", "weight": 2}
+    web.post("/api/v1/jobs", body)
+    told = web.get("/api/v1/jobs/j")
+    assert {name: told[name] for name in body} == body
+    parent, nobody = told["waits_for"]
+    words = {
+        "reason": "after",
+        "text": "it comes after first (pending)",
+        "until": None,
+        "jobs": ["first"],
+        "hint": None,
+    }
+    assert parent == words
+    assert nobody["reason"] == "no_supervisor"
+    web.post("/api/v1/jobs/j/edit", {"set": {"after": None, "lock": None, "needs": {"gpu": 1}}})
+    told = web.get("/api/v1/jobs/j")
+    assert (told["after"], told["lock"], told["needs"]) == (None, None, {"gpu": 1})
+    assert [each["reason"] for each in told["waits_for"]] == ["no_supervisor"]
+    jobs.completed("done")
+    assert web.get("/api/v1/jobs/done")["waits_for"] == []
+
+
+def test_a_parent_must_exist_and_must_not_come_after_the_job(web: Served, jobs: Jobs) -> None:
+    jobs.pending("one")
+    web.post("/api/v1/jobs", [{"command": "true", "id": "two", "after": ["one"]}])
+    body = {"command": "true", "after": ["nope"]}
+    for path, sent, pointer in (
+        ("", body, "/after"),
+        ("?dry_run=true", body, "/after"),
+        ("", [body], "/0/after"),
+        ("/one/edit", {"set": {"after": ["two"]}}, "/set/after"),
+    ):
+        reply = web.ask("POST", f"/api/v1/jobs{path}", sent)
+        assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, pointer), path
+    assert len(web.queue.list()) == 2
+    assert "after" not in web.queue.get("one").fields
 
 
 @pytest.mark.parametrize("name", ["X Y", "export Z", "A\tB", "A\n"])

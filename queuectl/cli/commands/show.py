@@ -53,7 +53,8 @@ def show_each(queue: Queue, screen: Screen, texts: list[str], check: Callable[[J
             show_job(queue, screen, job)
     else:
         from queuectl.cli.commands.list import FIELDS
+        from queuectl.client.job_view import details
 
-        emit(screen, [job.as_dict() for job in jobs], (), FIELDS)
+        emit(screen, details(jobs), (), FIELDS)
     failures.finish(total, "could not be shown")
     return 0

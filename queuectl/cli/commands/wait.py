@@ -82,7 +82,9 @@ def run(args: Arguments, screen: Screen) -> int:
 
 def _show(screen: Screen, jobs: Sequence[Job]) -> None:
     """Write the one document of `wait --json`: an array, also of one job, in the order in which they were named."""
-    screen.json([job.as_dict() for job in jobs])
+    from queuectl.client.job_view import details
+
+    screen.json(details(jobs))
 
 
 def await_jobs(

@@ -2,7 +2,7 @@
 import { at, ENDED, many, plainText, size, span } from './escape.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
 import { h } from './dom.js';
-import { button, copier, copy, empty, facts, icon, link, pill, soft, spelled, stateOf, tags, when } from './components.js';
+import { button, copier, copy, empty, facts, icon, link, pill, soft, spelled, stateOf, tags, toJob, type, when } from './components.js';
 import { isGoing, one } from './actions.js';
 import { edit } from './enqueue.js';
 import { output } from './output.js';
@@ -66,7 +66,19 @@ const misspelt = (fields) => {
   return found.length > 0 && found.map(([field, meant]) => h('div', `unknown field "${field}"; did you mean "${meant}"? It has no effect`));
 };
 
+/* Why it does not run: each reason with links to the jobs that it names. */
+const reason = ({ text, jobs, until, hint }) => h('div',
+  spell(text, jobs), until && [', ', when(until)], hint && [' ', type(hint)]);
+
+/* Text that ends in a list of jobs: "it comes after a (dead), b (pending)", "lock db is held: a". */
+function spell(text, ids) {
+  const [, head, list] = /^(it comes after |.*?: )(.*)$/.exec(ids.length ? text : '') || [null, text, ''];
+  return [head, list.split(', ').map((part, i) => [i > 0 && ', ',
+    ids[i] && part.startsWith(ids[i]) ? [toJob(ids[i]), part.slice(ids[i].length)] : part])];
+}
+
 const about = (it) => facts([
+  ['Waits for', it.waits_for.length > 0 && it.waits_for.map(reason)],
   ['Name', it.name],
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
   ['Priority', it.priority],
@@ -79,6 +91,10 @@ const about = (it) => facts([
   ['Time limit', it.timeout_s ? span(it.timeout_s) : 'none'],
   ['Directory', it.cwd],
   ['Unique key', it.unique_key],
+  ['After', it.after && [it.after.map((id) => [toJob(id), ' ']), it.after_policy && it.after_policy !== 'success' && `(${it.after_policy})`]],
+  ['Lock', it.lock],
+  ['Needs', it.needs && Object.entries(it.needs).map(([name, units]) => `${name} ${units}`).join(', ')],
+  ['Weight', it.weight],
   ['Progress', it.progress],
   ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],
   ['Dead because', spelled(it.dead_reason)],

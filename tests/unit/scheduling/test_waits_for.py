@@ -110,13 +110,14 @@ def test_a_running_job_without_a_supervisor_is_not_known_to_go_on() -> None:
 
 def test_json_has_the_kind_the_words_the_instant_and_what_helps() -> None:
     held, none = waits_for(job(HELD), NONE, NOW, 3600)
-    assert held.as_dict("a", NOW) == {
+    assert held.as_dict("a") == {
         "reason": "held",
         "text": "it is held",
         "until": None,
         "jobs": [],
         "hint": "queuectl release a",
     }
-    assert none.as_dict("a", NOW)["hint"] == "queuectl worker start --count 2"
+    assert none.as_dict("a")["hint"] == "queuectl worker start --count 2"
     (later,) = waits_for(job(run_at=spell(NOW + 60)), IDLE, NOW, 3600)
-    assert later.as_dict("a", NOW)["until"] == "2026-11-24T14:01:00.000000Z"
+    assert later.as_dict("a")["until"] == "2026-11-24T14:01:00.000000Z"
+    assert later.as_dict("a")["text"] == "it is scheduled to run at 2026-11-24T14:01:00Z"
