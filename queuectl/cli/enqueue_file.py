@@ -15,9 +15,7 @@ from queuectl.cli.job_input import read_lines
 from queuectl.cli.job_options import wait_timeout
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
-from queuectl.client.queue import refuse_never_enough
 from queuectl.errors import Conflict, InvalidData, QueueError
-from queuectl.job.fields import refuse_expired, refuse_variables, validate
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
@@ -185,18 +183,17 @@ def _check(intake: Intake, screen: Screen, queue: Queue) -> int:
     is_json = screen.format in ("json", "jsonl")
     begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
     interrupted: dict[str, Any] = {}
+    known: set[str] = set()
     try:
         for job in intake.jobs():
             if job is None:
                 continue
             try:
-                validate(job)
-                refuse_expired(job, queue.spool.clock.now())
-                refuse_variables(job)
-                refuse_never_enough(queue.settings, job)
+                queue.check(job, known)
             except InvalidData as error:
                 intake.answer(error)
             else:
+                known.add(job.get("id", ""))
                 intake.answer("")
                 screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
     except KeyboardInterrupt:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from queuectl.client.arguments import JobOrId
     from queuectl.client.job_spec import JobFields
     from queuectl.client.job_view import Job
+    from queuectl.config.settings import Settings
     from queuectl.job.job import Job as StoredJob
     from queuectl.spool.claim import Claim
     from queuectl.spool.layout import Layout
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
     *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
-    *("cancel_unless_ended", "change", "rerun"),
+    *("cancel_unless_ended", "change", "check", "rerun"),
 )
 
 
@@ -69,6 +70,7 @@ class JobActions:
     """The part of Queue that changes one job."""
 
     layout: Layout
+    settings: Settings
     spool: Spool
 
     if TYPE_CHECKING:
@@ -251,12 +253,25 @@ class JobActions:
         refuse_variables(changes)
         if "expires_at" in changes or "run_at" in changes:
             refuse_expired(edited, self.spool.clock.now(), names)
+        if not changes.keys().isdisjoint(("weight", "needs", "queue")):
+            self._refuse_never_enough(edited)
         if changes.get("after"):
             from queuectl.spool.enqueue import refuse_parents
             from queuectl.spool.parents import refuse_cycle
 
             refuse_parents(self.spool, claim.job.id, edited["after"])
             refuse_cycle(self.spool, claim.job.id, edited["after"])
+
+    def _refuse_never_enough(self, fields: Mapping[str, Any]) -> None:
+        """Refuse a job that takes more than the configuration, which may have changed since we read it, ever has."""
+        from queuectl.config import config_file
+        from queuectl.spool.running import refuse_never_enough
+
+        validate(fields)
+        try:
+            refuse_never_enough(self.settings, fields)
+        except InvalidField:
+            refuse_never_enough(config_file.load(self.layout.home, os.environ), fields)
 
     def _changes(self, changes: Mapping[str, Any], fields: Mapping[str, Any], *, check: bool) -> dict[str, Any]:
         """Return arguments of `change` and `rerun`."""

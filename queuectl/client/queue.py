@@ -16,7 +16,7 @@ from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
-from queuectl.job.fields import InvalidField, is_generated, is_id, refuse_expired, refuse_variables, validate
+from queuectl.job.fields import is_generated, is_id, refuse_expired, refuse_variables, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -24,7 +24,7 @@ from queuectl.units import quote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from typing import Any
 
     from typing_extensions import Self, Unpack
@@ -179,6 +179,24 @@ class Queue(JobActions, Waiting):
             return self._enqueue_unique(fields)
         return self.spool.enqueue(fields)
 
+    def check(self, fields: Mapping[str, Any], known: Container[str] = ()) -> None:
+        """Refuse what `submit` would refuse, apart from an id or unique_key that is taken and a full disk.
+
+        Args:
+            known: ids that are enqueued before, so that the job may come after them.
+
+        Raises:
+            InvalidData.
+        """
+        _refuse_no_mapping(fields)
+        validate(fields)
+        self._refuse(fields)
+        if "after" in fields:
+            from queuectl.spool.enqueue import refuse_parents
+
+            new = [parent for parent in fields["after"] if parent == fields.get("id") or parent not in known]
+            refuse_parents(self.spool, str(fields.get("id", "")), new)
+
     def submit_many(
         self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
     ) -> Iterator[str | InvalidData | Conflict]:
@@ -220,12 +238,6 @@ class Queue(JobActions, Waiting):
             refuse_variables(fields)
         if "weight" in fields or "needs" in fields:
             self._refuse_never_enough(fields)
-
-    def _refuse_never_enough(self, fields: Mapping[str, Any]) -> None:
-        try:
-            refuse_never_enough(self.settings, fields)
-        except InvalidField:
-            refuse_never_enough(config_file.load(self.layout.home, os.environ), fields)  # may have changed since
 
     def _enqueue_unique_or_say_why(self, fields: Any) -> str | InvalidData | Conflict:
         try:
@@ -433,22 +445,6 @@ def _refuse_no_mapping(fields: object) -> None:
     if not hasattr(fields, "keys"):
         hint = "a shell command or a list of arguments: enqueue, enqueue_many"
         raise UsageError(f"the fields of a job must be a mapping, not {quote(fields)}", hint)
-
-
-def refuse_never_enough(settings: Settings, fields: Mapping[str, Any]) -> None:
-    """Refuse a job that takes more than the configuration ever has.
-
-    Raises:
-        InvalidField.
-    """
-    from queuectl.spool.running import never_enough
-
-    validate(fields)
-    reason = never_enough(settings, fields)
-    if reason is not None:
-        field = "needs" if "needs" in reason else "weight"
-        setting = reason.partition(" setting ")[2].split()[0]
-        raise InvalidField(field, f"the job can never start: {reason}", f"queuectl config set {setting} N")
 
 
 def _label_of_purge(name: str) -> str:

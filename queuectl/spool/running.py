@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from queuectl.errors import InvalidData
+from queuectl.job.fields import InvalidField
 from queuectl.job.history import PROCESSING
 from queuectl.scheduling.limits import LOCK, QUEUE, RESOURCE, Usage, capacities_of, demands_of, lane_of
 from queuectl.spool.fs import APPEND
@@ -47,6 +48,19 @@ def never_enough(settings: Settings, fields: Mapping[str, Any]) -> str | None:
         return f"it needs {demand.units:,} of {name}, and the setting resources.{name} is {capacity:,}"
     setting = f"queues.{demand.limit[len(QUEUE) :]}.concurrency" if demand.limit.startswith(QUEUE) else "max_running"
     return f"its weight is {demand.units:,}, and the setting {setting} is {capacity:,}"
+
+
+def refuse_never_enough(settings: Settings, fields: Mapping[str, Any]) -> None:
+    """Refuse a job that takes more than the configuration ever has.
+
+    Raises:
+        InvalidField.
+    """
+    reason = never_enough(settings, fields)
+    if reason is not None:
+        field = "needs" if "needs" in reason else "weight"
+        setting = reason.partition(" setting ")[2].split()[0]
+        raise InvalidField(field, f"the job can never start: {reason}", f"queuectl config set {setting} N")
 
 
 @contextmanager

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 
 from queuectl.clock import parse_instant
 from queuectl.errors import Busy, InvalidData, QueueError
-from queuectl.job.fields import InvalidField, refuse_expired, refuse_misspelt, refuse_variables, validate
-from queuectl.spool.enqueue import refuse_parents
+from queuectl.job.fields import InvalidField, refuse_misspelt
 from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
     from typing import Any
 
+    from queuectl.client.queue import Queue
     from queuectl.web.app import Request
     from queuectl.web.response import Fault
 
@@ -27,22 +27,21 @@ FLAGS = {
     **{"id": "--id", "name": "--name"},
     **{"queue": "--queue", "priority": "--priority", "batch": "--batch", "cwd": "--cwd"},
     **{"max_retries": "--max-retries", "backoff_base": "--backoff-base", "unique_key": "--unique"},
+    **{"after_policy": "--after-policy", "lock": "--lock", "weight": "--weight"},
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after"}
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
 
 
-def checked(fields: Any, now: float) -> dict[str, Any]:
-    """Return what an author may say.
+def checked(queue: Queue, fields: Any, known: Container[str] = ()) -> dict[str, Any]:
+    """Return what an author may say; `known` as that of Queue.check.
 
     Raises:
         InvalidData: it is no job, or holds what looks like a misspelt field.
     """
     refuse_misspelt(fields)
-    validate(fields)
-    refuse_expired(fields, now)
-    refuse_variables(fields)
+    queue.check(fields, known)
     return dict(fields)
 
 
@@ -62,11 +61,9 @@ def enqueue(request: Request) -> Response:
     body, is_dry, now = request.body, request.params.get("dry_run", False), request.app.clock.now()
     if isinstance(body, list):
         return _enqueue_many(request, body, now, is_dry=is_dry)
-    fields = checked(body, now)
+    fields = checked(request.queue, body)
     warnings = _warnings([fields], now)
     if is_dry:
-        if "after" in fields:
-            refuse_parents(request.queue.spool, str(fields.get("id")), fields["after"])
         line = command_line_of(fields, shows_values=True)
         return ok({"valid": True, "job": fields, "command_line": line, "warnings": warnings})
     job_id = request.queue.submit(fields)
@@ -78,10 +75,12 @@ def enqueue(request: Request) -> Response:
 def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bool) -> Response:
     wrong: dict[int, QueueError] = {}
     good: list[int] = []
+    queue, known = request.queue, set[str]()
     for number, fields in enumerate(bodies):
         try:
-            checked(fields, now)
+            checked(queue, fields, known)
             good.append(number)
+            known.add(fields.get("id", ""))
         except InvalidData as error:
             wrong[number] = error
     if is_dry and wrong:
@@ -148,7 +147,7 @@ def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False) ->
         passed = [f"--env={name}={value}" for name, value in (fields.get("env") or {}).items()]
     else:
         passed = [f"--pass-env={name}" for name in fields.get("env") or () if name != "PATH"]
-    if set(said) - {"command", "argv", "tags", *FLAGS, *DURATIONS}:
+    if set(said) - {"command", "argv", "tags", "after", "needs", *FLAGS, *DURATIONS}:
         directory = f"--cwd={said.pop('cwd')}"
         return join([*words, json.dumps(said, ensure_ascii=False), directory, *passed])
     for name, value in said.items():
@@ -158,6 +157,10 @@ def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False) ->
             words.append(f"{DURATIONS[name]}={value}")
         elif name == "tags":
             words += [f"--tag={tag}" for tag in value]
+        elif name == "after":
+            words += [f"--after={parent}" for parent in value]
+        elif name == "needs":
+            words += [f"--needs={resource}={units}" for resource, units in value.items()]
     words += passed
     if "argv" in said:
         return join([*words, "--", *said["argv"]])

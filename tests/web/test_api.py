@@ -70,6 +70,9 @@ def test_the_command_line_it_tells_makes_the_same_job(
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/")
+    (home / "config.yaml").write_text("resources: {gpu: 1, tape: 2}\n")
+    for parent in ("p1", "p2"):
+        web.queue.enqueue("true", id=parent)
     fields: dict[str, Any]
     for fields in (
         {
@@ -83,7 +86,8 @@ def test_the_command_line_it_tells_makes_the_same_job(
         {"argv": ["printf", "%s", "-x", "a b"], "max_retries": 0, "backoff_base": 1.5, "env": {"TOKEN": "hu sh"}},
         {"command": "-x", "id": "mine", "env": {"A": "", "B": "=1"}, "cwd": "/tmp"},
         {"command": "true", "env": {"A": "1"}, "cwd": "/tmp", "on_interrupt": "bury"},
-        {"command": "true", "lock": "db:3", "needs": {"gpu": 1}, "weight": 2},
+        {"command": "true", "lock": "db:3", "needs": {"gpu": 1, "tape": 2}, "weight": 2},
+        {"command": "true", "after": ["p1", "p2"], "after_policy": "any"},
         {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
         {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},
     ):
@@ -99,8 +103,9 @@ def test_the_command_line_it_tells_makes_the_same_job(
         web.queue.delete(row["id"])
 
 
-def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs) -> None:
+def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs, home: Path) -> None:
     jobs.pending("first")
+    (home / "config.yaml").write_text("resources: {gpu: 1}\n")
     body = {"command": "true", "id": "j", "after": ["first"], "after_policy": "any", "lock": "db:2", "weight": 2}
     web.post("/api/v1/jobs", body)
     told = web.get("/api/v1/jobs/j")
@@ -119,6 +124,9 @@ def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs) -> None:
     told = web.get("/api/v1/jobs/j")
     assert (told["after"], told["lock"], told["needs"]) == (None, None, {"gpu": 1})
     assert [each["reason"] for each in told["waits_for"]] == ["no_supervisor"]
+    reply = web.ask("POST", "/api/v1/jobs/j/edit", {"set": {"needs": {"gpu": 2}}})
+    words = "the job can never start: it needs 2 of gpu, and the setting resources.gpu is 1"
+    assert (reply.status, reply.json["detail"], reply.json["errors"][0]["pointer"]) == (422, words, "/set/needs")
     jobs.completed("done")
     assert web.get("/api/v1/jobs/done")["waits_for"] == []
 
@@ -127,6 +135,8 @@ def test_a_parent_must_exist_and_must_not_come_after_the_job(web: Served, jobs: 
     jobs.pending("one")
     web.post("/api/v1/jobs", [{"command": "true", "id": "two", "after": ["one"]}])
     body = {"command": "true", "after": ["nope"]}
+    many = [{"command": "true", "id": "p"}, {"command": "true", "after": ["p"]}]
+    assert web.post("/api/v1/jobs?dry_run=true", many)["valid"]
     for path, sent, pointer in (
         ("", body, "/after"),
         ("?dry_run=true", body, "/after"),

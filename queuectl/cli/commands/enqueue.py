@@ -12,9 +12,9 @@ from queuectl.cli.commandline import dest
 from queuectl.cli.job_options import Template, from_json, wait_timeout
 from queuectl.cli.options import PROPAGATE, choice, command, flag, number, option
 from queuectl.cli.terminal import is_terminal
-from queuectl.client.queue import Queue, refuse_never_enough
+from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.job.fields import ID_GRAMMAR, is_id, refuse_expired, refuse_variables, validate
+from queuectl.job.fields import ID_GRAMMAR, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -170,10 +170,7 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     fields = template.job({**defaults, **written})
     _warn(screen, template)
     if args.dry_run:
-        validate(fields)
-        refuse_expired(fields, queue.spool.clock.now())
-        refuse_variables(fields)
-        refuse_never_enough(queue.settings, fields)
+        queue.check(fields)
         screen.json(fields)
         screen.message("Valid; nothing was added to the queue")
         return 0
