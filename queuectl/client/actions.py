@@ -9,6 +9,7 @@ Fails with: NotFound, Conflict, InvalidData, Busy.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, nullcontext
 
 from queuectl.client.arguments import id_of
 from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError, from_os_error
@@ -18,7 +19,7 @@ from queuectl.job.job import PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from typing_extensions import Unpack
@@ -39,6 +40,28 @@ PUBLIC = (
     *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
     *("cancel_unless_ended", "change", "check", "rerun"),
 )
+
+
+@contextmanager
+def free_key(spool: Spool, key: str) -> Iterator[None]:
+    """Keep a unique key from being taken by another job meanwhile.
+
+    Raises:
+        Conflict: a job that waits or runs has it.
+    """
+    from hashlib import sha256
+
+    from filelock import FileLock
+
+    from queuectl.client.current_index import open_complete_reader
+
+    digest = sha256(key.encode()).hexdigest()[:32]
+    with FileLock(f"{spool.layout.run}/unique.{digest}", mode=0o600):
+        with open_complete_reader(spool) as reader:
+            holder = reader.unique_holder(key)
+        if holder is not None:
+            raise Conflict(f'unique_key "{key}" is held by job {holder}, which has not ended')
+        yield
 
 
 def raises_queue_errors(queue: type[Any]) -> type[Any]:
@@ -157,7 +180,7 @@ class JobActions:
             check: see `edit`.
 
         Raises:
-            NotFound; Conflict (it is running); UnknownField, InvalidField (it would not be a job any more); Busy.
+            NotFound; Conflict (it is running, or another job has its unique_key); UnknownField, InvalidField (it would not be a job any more); Busy.
 
         Crash: the job is as it was, or it waits to run again; of `changes`, all are made or none.
         """
@@ -183,12 +206,15 @@ class JobActions:
             edit = {"expires_at": None, **changes} if is_past and changes else {**changes}
             if edit:
                 self._check_edit(claim, edit, names)
+            key = claim.job.fields.get("unique_key")
             if claim.directory == PENDING:
                 if edit:
                     claim.edit(edit)
                 claim.run_now()
             else:
-                claim.revive()
+                with nullcontext() if key is None else free_key(self.spool, key):
+                    claim.revive()
+                    self.spool.note_change(job_id)
                 if edit:
                     claim.edit(edit)
             claim.job.removed_expiry = expiry if is_past and "expires_at" not in changes else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.client.actions import JobActions, raises_queue_errors
+from queuectl.client.actions import JobActions, free_key, raises_queue_errors
 from queuectl.client.arguments import id_of, path_of
 from queuectl.client.waiting import ENDED as ENDED
 from queuectl.client.waiting import Waiting
@@ -246,17 +246,9 @@ class Queue(JobActions, Waiting):
             return error
 
     def _enqueue_unique(self, fields: Mapping[str, Any]) -> str:
-        from hashlib import sha256
-
-        from filelock import FileLock
-
         validate(fields)
         self.layout.ensure()
-        digest = sha256(str(fields["unique_key"]).encode()).hexdigest()[:32]
-        with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.complete_reader() as reader:
-            holder = reader.unique_holder(str(fields["unique_key"]))
-            if holder is not None:
-                raise Conflict(f'unique_key "{fields["unique_key"]}" is held by job {holder}, which has not ended')
+        with free_key(self.spool, fields["unique_key"]):
             return self.spool.enqueue(fields)
 
     # --- looking

@@ -124,6 +124,8 @@ class SpoolContext:
                 fd = self.files.open(path, APPEND)
                 try:
                     self.files.reserve(fd, BALLAST_BYTES)
+                except OSError:
+                    self.files.unlink(path)  # an empty one would keep the next call from reserving
                 finally:
                     self.files.close(fd)
         except OSError:

@@ -18,6 +18,7 @@ from queuectl.errors import Conflict, InvalidData, JobFailed, NotFound, TimedOut
 from queuectl.scheduling.waits_for import Why, waits_for
 from queuectl.spool.claim import Claim
 from queuectl.spool.spool import Spool
+from tests.support.spools import Home
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,6 +158,22 @@ def test_a_unique_key_is_held_until_its_job_has_ended(queue: Queue) -> None:
     assert isinstance(plain, str)
     queue.cancel(first)
     assert queue.enqueue("true", unique_key="nightly") != first
+
+
+@pytest.mark.parametrize("end", ["cancelled", "dead", "completed"])
+def test_a_job_is_not_retried_while_another_has_its_unique_key(home: Path, end: str) -> None:
+    jobs = Home(home)
+    queue = Queue(home)
+    first = jobs.put(end, unique_key="nightly")
+    second = queue.enqueue("true", unique_key="nightly")
+    with pytest.raises(Conflict, match=f'unique_key "nightly" is held by job {second}, which has not ended'):
+        queue.retry(first)
+    assert queue.get(first).state == end
+    assert queue.retry(second).state == "pending"
+    queue.cancel(second)
+    assert queue.retry(first).state == "pending"
+    with pytest.raises(Conflict, match=first):
+        queue.retry(second)
 
 
 def test_one_unique_key_many_at_once(home: Path) -> None:

@@ -161,13 +161,8 @@ PROCESSES = (
     ),
     Mutant(
         "a unique key without a lock",
-        "client/queue.py",
-        (
-            (
-                'with FileLock(f"{self.layout.run}/unique.{digest}", mode=0o600), self.complete_reader() as reader:',
-                "with self.reader() as reader:",
-            ),
-        ),
+        "client/actions.py",
+        (('with FileLock(f"{spool.layout.run}/unique.{digest}", mode=0o600):', "with nullcontext():"),),
         ("tests/lifecycle/test_client.py::test_a_unique_key_is_checked_and_published_under_one_lock",),
         "two jobs of one key",
     ),

@@ -15,6 +15,7 @@ from queuectl.job.fields import LONGEST_ARGUMENT, InvalidField
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull
+from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.enqueue import GROUP_JOBS
 from queuectl.spool.fs import MANY_FILES, Files
 from queuectl.spool.intake import ClaimRefused
@@ -623,6 +624,18 @@ def test_ballast_is_kept_once_and_freed_once(spool: Home) -> None:
     spool.keep_ballast()
     assert spool.free_ballast()
     assert not spool.free_ballast()
+
+
+def test_ballast_that_cannot_be_reserved_is_reserved_when_it_can(spool: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Files, "reserve", full)
+        spool.keep_ballast()
+    assert not Path(spool.layout.ballast).exists()
+    spool.keep_ballast()
+    assert Path(spool.layout.ballast).stat().st_size == BALLAST_BYTES
 
 
 def test_syncing_a_started_job_that_has_moved_on_is_nothing(spool: Home) -> None:
