@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 
-from queuectl.job.job import DEAD, DEPENDENCY_FAILED, DIRECTORIES, DONE, PENDING, PROCESSING, STATES_OF
+from queuectl.job.job import DEAD, DEPENDENCY_FAILED, DIRECTORIES, DONE, PENDING, PROCESSING, SETTLING, STATES_OF
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def row_of(job: Job, status: os.stat_result | None = None) -> Row:
         job.cpu_s,
         job.max_rss_bytes,
         fingerprint_of(job),
-        job.ready_at,
+        _ready_at(job, status),
         job.wait_s,
         job.run_s,
         _ready(job),
@@ -169,6 +169,12 @@ def fingerprint_of(job: Job) -> str | None:
     how = f"{job.outcome} {job.exit_code}" if job.outcome else str(job.dead_reason)
     error = job.last_error
     return fingerprint(how, job.command[:COMMAND_CHARS], error if isinstance(error, str) else None)
+
+
+def _ready_at(job: Job, status: os.stat_result | None) -> float:
+    if status is None or job.directory != PENDING or job.last_event not in SETTLING:
+        return job.ready_at
+    return max(job.ready_at, status.st_ctime_ns / 1e9)  # it was moved for a retry, whose entry is not written yet
 
 
 def _ready(job: Job) -> int | None:

@@ -440,6 +440,27 @@ def test_an_expired_job_is_retried_on_the_page(person: Person, jobs: Jobs) -> No
     assert jobs.queue.get("e").expires_at is None
 
 
+def test_a_deletion_that_ends_a_command_asks_and_says_so(person: Person, jobs: Jobs) -> None:
+    with jobs.running("runs"):
+        page = person.sign_in("jobs/runs")
+        person.press("Delete")
+        person.see("dialog", "Its command and all processes that it started are terminated")
+        person.press("Back")
+        person.miss("dialog")
+        assert not page.locator(".toast").count()
+        person.press("Delete")
+        person.press("Delete the job")
+        person.see(".toast", "1 job will be deleted in")
+        person.press("Undo")
+        person.see(".toast", "Nothing was deleted")
+        jobs.pending("waits")
+        person.go("jobs")
+        page.get_by_label("Select all on this page").check()
+        person.press("Delete")
+        person.see("dialog", "Running commands are terminated")
+        person.see("dialog", "1 pending, 1 processing")
+
+
 def test_a_large_deletion_asks_for_the_number(person: Person, jobs: Jobs, web: Served) -> None:
     list(jobs.queue.enqueue_many({"command": "true"} for _ in range(130)))
     page = person.sign_in("jobs")

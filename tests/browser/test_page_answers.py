@@ -270,3 +270,29 @@ def test_a_copied_command_says_which_variables_it_lacks(person: Person, jobs: Jo
     person.press("Copy as queuectl command")
     person.see(".toast", "the command takes A, B from your shell")
     assert "hush" not in page.content()
+
+
+# --- nothing to show
+
+
+def test_an_empty_output_and_a_job_that_never_started_say_so(person: Person, jobs: Jobs) -> None:
+    jobs.completed("silent")
+    jobs.cancelled("never")
+    jobs.pending("later")
+    person.sign_in("jobs/silent")
+    person.see("p", "This attempt wrote no output.")
+    person.go("jobs/never")
+    person.see("p", "None: it never started.")
+    person.see("p", "It never started.")
+    person.miss("p", "Not started yet")
+    person.go("jobs/later")
+    person.see("p", "Its output appears here when it runs.")
+
+
+def test_the_share_of_dead_jobs_does_not_count_a_retried_job_as_two(person: Person, jobs: Jobs) -> None:
+    jobs.dead("a")
+    jobs.queue.retry("a")
+    with jobs.start("a", b"") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 1})
+    person.sign_in("overview")
+    person.see(".tile", "of the jobs that ended, 100 % were dead")

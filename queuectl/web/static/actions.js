@@ -61,6 +61,13 @@ const askAgain = (id) => form({
   intro: [h('p', h('code', id), ' has completed. Its command runs once more.')],
   onsubmit: async () => toast(said(id, 'queued again')(await ask(id, 'retry', { if_state: ['completed'] }))),
 });
+const askDelete = (id, target) => form({
+  title: 'Delete a running job?', submit: 'Delete the job', isDanger: true,
+  intro: [
+    h('p', 'Its command and all processes that it started are terminated. The job and its output are deleted permanently: ', h('code', id)),
+    h('p.soft', 'You can undo this for 8 seconds.')],
+  onsubmit: async () => remove(target),
+});
 const askEnd = (id) => form({
   title: 'Cancel a running job?', submit: 'Cancel the job', isDanger: true,
   intro: [h('p', 'Its command and all processes that it started are terminated: ', h('code', id))],
@@ -70,7 +77,10 @@ const askEnd = (id) => form({
 export const one = {
   hold: (id) => send(id, 'hold', 'held'),
   release: (id) => send(id, 'release', 'released'),
-  delete: (id) => act(`delete ${id}`, async () => remove(await select('delete', { ids: [id] }))),
+  delete: (id) => act(`delete ${id}`, async () => {
+    const target = await select('delete', { ids: [id] });
+    return target.by_state.processing ? askDelete(id, target) : remove(target);
+  }),
   retry(id, state) {
     if (state === 'completed') askAgain(id);
     else unless('completed', askAgain, id, 'retry', 'queued again', { if_state: NOT_COMPLETED });
@@ -156,7 +166,7 @@ function clear() {
 const WORDS = {
   retry: ['Retry', 'will run again.'],
   cancel: ['Cancel', 'will not run. Running commands are terminated.'],
-  delete: ['Delete', 'and their output are deleted permanently. You can undo this for 8 seconds.'],
+  delete: ['Delete', 'and their output are deleted permanently. Running commands are terminated. You can undo this for 8 seconds.'],
   edit: ['Change', ''],
 };
 const shares = (counts) => Object.entries(counts).map(([state, n]) => `${number(n)} ${STATES[state][0].toLowerCase()}`).join(', ');

@@ -34,7 +34,7 @@ export function job() {
       h('div',
         h('section.card', h('h2', 'About'), about(it)),
         h('section.card', h('h2', 'Attempts'),
-          it.attempt_list.length ? h('ol.attempts', it.attempt_list.map((each, i) => attempt(each, i === 0, shown))) : soft('Not started yet.')),
+          it.attempt_list.length ? h('ol.attempts', it.attempt_list.map((each, i) => attempt(each, i === 0, shown))) : soft(neverRan(it))),
         h('section.card', h('details', h('summary', `History, ${many(it.history.length, 'event')}`),
           h('pre.code', { tabindex: 0 }, it.history.map((entry) => JSON.stringify(entry)).join('\n')))))),
   ];
@@ -105,6 +105,8 @@ const about = (it) => facts([
   ['Result', it.result != null && h('code', JSON.stringify(it.result))],
   ['File', h('code', `${it.directory}/${it.id}.json`)],
 ]);
+
+const neverRan = ({ state }) => (OVER.includes(state) ? 'It never started.' : 'Not started yet.');
 
 function howItEnded(each) {
   if (!each.event) return 'runs';

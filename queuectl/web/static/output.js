@@ -1,5 +1,5 @@
 /* Output of an attempt: the end of the file, then what is added; never more than so many lines in the document. */
-import { inert, plainText } from './escape.js';
+import { ENDED, inert, plainText } from './escape.js';
 import { refresh, render, S } from './state.js';
 import { h } from './dom.js';
 import { small, soft } from './components.js';
@@ -160,7 +160,7 @@ export function letGo(id) {
 }
 
 export function output(job, attempt) {
-  if (!attempt) return [h('h2', 'Output'), soft('Its output appears here when it runs.')];
+  if (!attempt) return [h('h2', 'Output'), soft(ENDED.includes(job.state) ? 'None: it never started.' : 'Its output appears here when it runs.')];
   if (S.tail?.id !== job.id || S.tail.attempt !== attempt) {
     S.tail?.stop();
     S.tail = new Tail(job.id, attempt);
@@ -182,6 +182,7 @@ export function output(job, attempt) {
       h('a.small', { href: tail.url({}), target: '_blank', rel: 'noopener' }, 'Raw'),
       h('a.small', { href: tail.url({ download: true }), download: '' }, 'Download'))),
     tail.why ? soft(tail.why) : [
+      tail.isOver && !tail.at && soft('This attempt wrote no output.'),
       (tail.start > 0 || tail.skipped) && soft('Earlier lines are in Raw and Download.'),
       h('pre.out', {
         key: `${job.id} ${attempt}`, class: `${S.nowrap ? 'nowrap' : ''} ${tail.isOver ? '' : 'live-out'}`,

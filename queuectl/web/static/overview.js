@@ -42,7 +42,7 @@ function tiles(snap) {
     tile('', jobsOf({ state: 'completed' }), 'Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?',
       'completed, last hour', throughput && spark(throughput)),
     tile('', jobsOf({ state: 'failed,dead' }), 'Failed attempts', hour ? number(hour.failed_attempts) : '?',
-      hour ? `last hour; ${number(hour.dead)} of ${many(hour.done + hour.dead, 'job')} dead` : 'not known'),
+      !hour ? 'not known' : hour.dead ? `last hour; of the jobs that ended, ${percent(hour.dead / (hour.done + hour.dead))} were dead` : 'last hour'),
     tile(isWell ? checks.workers.status : checks.supervisor.status, '#/workers', 'Workers',
       [workers.filter((worker) => worker.state === 'busy').length, h('small', ` busy of ${workers.length}`)],
       silent ? 'does not answer' : !supervisor ? 'no supervisor' : supervisor.draining ? 'draining' : 'supervisor runs'),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
@@ -152,3 +153,15 @@ def test_rows_can_be_made_without_sqlite() -> None:
 
 def test_the_rendered_job_is_what_the_tests_think() -> None:
     assert render_new({"command": "true"}) == b'{"command":"true","history":[]}\n'
+
+
+def test_a_job_that_is_moved_for_a_retry_waits_since_the_move(home: Home) -> None:
+    """Revive moves the file before it writes its entry: until then the history has the time of the first enqueue."""
+    home.enqueue(id="a", created_at=AT_NOON)
+    with home.start("a") as claim:
+        claim.bury("retries_exhausted", {"exit_code": 1})
+    os.rename(home.path("dead", "a.json"), home.path("pending", "a.json"))
+    home.catch_up()
+    moved_at = os.lstat(home.path("pending", "a.json")).st_ctime_ns / 1e9
+    with home.reader() as reader:
+        assert reader.oldest_waiting(moved_at) == moved_at
