@@ -46,6 +46,7 @@ SOCKET = "control.sock"
 MOST_WORKERS = 1024
 STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE = "starting", "idle", "busy", "stopping", "backoff", "gone"
 WORKER_STATES = (STARTING, IDLE, BUSY, STOPPING, BACKOFF, GONE)
+WORKER_MEMBERS = ("failed_attempts", "restarts", "job_id", "job_since", "command", "command_pid")
 LONGEST_PATH = 100  # bytes; sun_path holds 104 to 108
 
 
@@ -109,6 +110,8 @@ def ask(layout: Layout, request: Message, *, timeout_s: float | None = 30.0) -> 
         NoSupervisor, TimedOut, or the error that the supervisor answered.
     """
     for answer in stream(layout, {**request, "run": run_of(layout)}, timeout_s=timeout_s):
+        if request["do"] == "status":  # a supervisor of another version may know other members
+            answer["workers"] = [{**dict.fromkeys(WORKER_MEMBERS), **worker} for worker in answer["workers"]]
         return answer
     raise NoSupervisor("the supervisor stopped before it answered")
 

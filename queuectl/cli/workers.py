@@ -34,7 +34,7 @@ def columns(now: float) -> list[Column]:
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
         Column("UP", lambda row: _since(row["started_at"], now), leave_out=5),
         Column("DONE", lambda row: f"{row['done']:,}", right=True, leave_out=4),
-        Column("FAILED ATTEMPTS", lambda row: f"{row['failed_attempts']:,}", right=True, leave_out=6),
+        Column("FAILED ATTEMPTS", lambda row: _count(row["failed_attempts"]), right=True, leave_out=6),
         Column(
             "CPU",
             lambda row: None if row["cpu_percent"] is None else f"{row['cpu_percent']:.0f}%",
@@ -51,6 +51,10 @@ def columns(now: float) -> list[Column]:
         Column("FOR", lambda row: _since(row["job_since"], now), leave_out=1),
         Column("COMMAND", lambda row: row["command"]),
     ]
+
+
+def _count(number: int | None) -> str | None:
+    return None if number is None else f"{number:,}"
 
 
 def _since(instant: float | None, now: float) -> str | None:
