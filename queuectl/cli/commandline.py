@@ -219,9 +219,10 @@ def read_common(tokens: Sequence[str]) -> Arguments:
         name = " ".join(command_words(tokens))
     except Misuse:
         name = ""
-    commands = [load(name)] if name in VERBS else load_all().values()
-    options = [option for command in commands for option in command.options]
-    flags = {name: option for option in (*options, *COMMON) for name in option[0] if name[0] == "-"}
+    flags = {name: option for option in COMMON for name in option[0]}
+    has_others = any(token[:1] == "-" and token.partition("=")[0] not in flags for token in tokens)
+    for command in [load(name)] if name in VERBS else load_all().values() if has_others else ():
+        flags |= {name: option for option in command.options for name in option[0] if name[0] == "-"}
     made = Arguments()
     made.output, made.debug = "table", False
     rest = iter(tokens)

@@ -83,9 +83,9 @@ def _version(tokens: Sequence[str]) -> str:
     """Return what --version tells, if that is asked for."""
     if {"-V", "--version"}.isdisjoint(tokens):
         return ""
-    from queuectl.cli.version import describe
+    from queuectl.cli.commands.help import version
 
-    return describe()
+    return version()
 
 
 def _fail(error: Exception, tokens: Sequence[str], args: Arguments) -> int:

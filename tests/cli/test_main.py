@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from queuectl import errors
-from queuectl.cli import commands, version
+from queuectl.cli import commands
 from queuectl.cli.main import main
 from queuectl.version import __version__
 from tests.cli.support import Jobs, Run
@@ -41,7 +41,7 @@ def test_version_names_the_commit_that_a_build_has_left(
     cli: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "COMMIT").write_text("9528ab612345+\n")
-    monkeypatch.setattr(version, "COMMIT", str(tmp_path / "COMMIT"))
+    monkeypatch.setattr("queuectl.cli.commands.help.COMMIT", str(tmp_path / "COMMIT"))
     assert cli("--version").out.endswith(", spool format 1, commit 9528ab612345+\n")
 
 

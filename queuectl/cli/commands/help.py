@@ -1,18 +1,24 @@
-"""help: the commands that explain the program: help, completion and schema."""
+"""help: what explains the program: help, completion, schema, and the text of --version."""
 
 from __future__ import annotations
+
+import os
+import sys
 
 from queuectl.cli.aliases import ABSENT, ALIASES, MEANT
 from queuectl.cli.commandline import did_you_mean, parse
 from queuectl.cli.options import Misuse, choice, command, option
 from queuectl.cli.topics import TOPICS, text_of
 from queuectl.cli.verbs import subcommands
+from queuectl.spool.layout import FORMAT
+from queuectl.version import PACKAGE, __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
 
+COMMIT = os.path.join(PACKAGE, "COMMIT")
 USES = {
     "bash": "source <(queuectl completion bash)            in ~/.bashrc",
     "zsh": 'source <(queuectl completion zsh)             in ~/.zshrc, after "compinit"',
@@ -79,3 +85,18 @@ def run_schema(args: Arguments, screen: Screen) -> int:
 
     screen.json(json_schema.job_schema() if args.what == "job" else json_schema.config_schema())
     return 0
+
+
+def version() -> str:
+    """Return the version, then what it runs on and what it was built from, as far as that is known."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"{__version__}\n" + ", ".join([f"Python {python}", f"spool format {FORMAT}", *_commit()])
+
+
+def _commit() -> list[str]:
+    """Return the commit that a build left, with a + behind it where files differed from it."""
+    try:
+        with open(COMMIT, encoding="ascii") as file:
+            return [f"commit {file.read().strip()}"]
+    except OSError:
+        return []
