@@ -14,6 +14,7 @@ ALIASES = {
     "config ls": "config list",
     "dlq ls": "dlq list",
     "dlq rm": "dlq delete",
+    "queue ls": "queue list",
     "worker ls": "worker list",
 }
 
@@ -41,21 +42,13 @@ MEANT = {
     **dict.fromkeys(("dlq requeue", "dlq rerun", "dlq revive"), "dlq retry"),
     **dict.fromkeys(("config show", "config dump"), "config list"),
     **dict.fromkeys(("config delete", "config reset", "config remove", "config rm"), "config unset"),
-    "queues": "stats --by queue",
+    **dict.fromkeys(("queues", "queue show", "queue status"), "queue list"),
+    **dict.fromkeys(("suspend", "freeze", "queue pause"), "pause"),
+    **dict.fromkeys(("unpause", "continue", "unfreeze", "thaw", "queue resume"), "resume"),
+    **dict.fromkeys(("queue limit", "queue config", "queue edit"), "queue set"),
+    **dict.fromkeys(("prio", "prioritize", "renice", "bump"), "priority"),
     "scale": "worker scale",
     "version": "--version",
-}
-
-# What does not exist, and what to type instead.
-ABSENT = {
-    **dict.fromkeys(
-        ("pause", "resume"),
-        (
-            "queues cannot be paused in this version",
-            "queuectl worker stop starts no more jobs; queuectl worker start continues",
-        ),
-    ),
-    **dict.fromkeys(("priority", "prio"), ("the priority is a field of the job", "queuectl edit ID --set priority=5")),
 }
 
 # Options of other programs, by the command they are typed after ("" for any).
@@ -87,7 +80,7 @@ ABSENT_OPTIONS = {
         ("edit", f"--{name}"): f"to change a field: --set {name.replace('-', '_')}=VALUE"
         for name in (
             *("command", "name", "priority", "delay", "at", "expires", "timeout", "kill-after", "max-retries"),
-            *("backoff-base", "cwd", "env", "leftovers"),
+            *("backoff-base", "cwd", "env", "leftovers", "after", "after-policy", "lock", "needs", "weight"),
         )
     },
     ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",

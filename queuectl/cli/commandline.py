@@ -89,14 +89,11 @@ def _known(group: list[str], word: str) -> str:
     known = subcommands(*group)
     if word in known:
         return word
-    from queuectl.cli.aliases import ABSENT, ALIASES, MEANT
+    from queuectl.cli.aliases import ALIASES, MEANT
 
     typed = " ".join((*group, word))
     if typed in ALIASES:
         return ALIASES[typed].split()[-1]
-    if typed in ABSENT:
-        reason, hint = ABSENT[typed]
-        raise Misuse(f'unknown command "{typed}": {reason}', hint)
     if typed in MEANT:
         hint = f"queuectl {MEANT[typed]}" + ("" if MEANT[typed][:2] == "--" else " --help")
         raise Misuse(f'unknown command "{typed}"; did you mean "{MEANT[typed]}"?', hint)

@@ -292,8 +292,13 @@ def typed(args: Arguments, command: str) -> str:
     from shlex import join
 
     words = ["queuectl", *(["--home", args.home] if args.home else []), *command.split()]
+    if getattr(args, "level", None) is not None:
+        words.append(str(args.level))
     if getattr(args, "all", False):
         words.append("--all")
+    words += [
+        word for name in ("set", "unset") for text in getattr(args, name, None) or () for word in (f"--{name}", text)
+    ]
     for name, value in given(args, ("state", "older_than", *FILTERS, *ORDER)).items():
         option, text = f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, list) else str(value)
         words += [f"{option}={text}"] if text[:1] == "-" else [option, text]

@@ -6,11 +6,13 @@ Fails with: ValueError, whose text goes on after the setting's name.
 
 from __future__ import annotations
 
+from queuectl.errors import did_you_mean
 from queuectl.ids import is_id
 from queuectl.units import parse_duration, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 MOST_UNITS = 1_000_000
@@ -89,6 +91,59 @@ def rate_of(text: object, name: str = "rate") -> tuple[int, float]:
     if not slash or not isinstance(number, int) or number < 1 or seconds <= 0:
         raise ValueError(f'has "{name}.rate", which must be {RATE}, not {quote(text)}')
     return number, seconds
+
+
+LIMITS = ("concurrency", "rate")  # of a queue
+
+
+def path_of(name: str) -> tuple[str, ...] | None:
+    """Return which member of a setting a dotted name means: "resources.gpu", "queues.encode.rate"; None for no member.
+
+    Raises:
+        ValueError: it is the name of no member; the text says what was perhaps meant.
+    """
+    kind, dot, rest = name.partition(".")
+    if kind not in EXPECTED or not dot:
+        return None
+    if kind == "resources":
+        path: tuple[str, ...] = (rest,)
+    else:
+        queue, dot, limit = rest.rpartition(".")  # the name of a queue may hold dots
+        if dot and limit not in LIMITS:
+            raise ValueError(did_you_mean(limit, LIMITS).replace('"', f'"queues.{queue}.', 1))
+        path = (queue, limit) if dot else (rest,)
+    if not is_id(path[0]):
+        raise ValueError(f"; {quote(path[0])} cannot be a name")
+    return path
+
+
+def member(value: dict[str, Any], path: Sequence[str]) -> Any:
+    """Return a member of a setting; None where it is not set."""
+    found: Any = value
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def with_member(kind: str, value: dict[str, Any], path: Sequence[str], text: str) -> dict[str, Any]:
+    """Return a setting with one other member; "none" removes it, and what is then empty."""
+    first, *rest = path
+    if text.lower() in ("none", "null", "~", ""):
+        new: Any = None
+    elif kind == "queues" and not rest:
+        new = parse(kind, text if text[:1] != "{" else f'{{"{first}": {text}}}')[first]
+    else:
+        new = _number(text)
+    if rest:
+        new = {**value.get(first, {}), rest[0]: new}
+        new = {name: limit for name, limit in new.items() if limit is not None} or None
+    others = {name: each for name, each in value.items() if name != first}
+    return check(kind, others if new is None else {**value, first: new})
+
+
+def spell_member(value: Any) -> str:
+    """Write a member as `with_member` reads it."""
+    return "none" if value is None else spell(value) if isinstance(value, dict) else str(value)
 
 
 def spell(value: dict[str, Any]) -> str:

@@ -12,17 +12,21 @@ import os
 
 from queuectl.atomic_file import FILE_MODE, make_directory, make_parents, open_private
 from queuectl.clock import Clock
-from queuectl.config.settings import ALIASES, SETTINGS, Settings, find
+from queuectl.config.capacities import member, with_member
+from queuectl.config.settings import ALIASES, SETTINGS, Settings, find, find_member
 from queuectl.errors import Busy, InvalidData, NotFound, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from filelock import BaseFileLock
 
     from queuectl.config.settings import Setting, Value
     from queuectl.config.yaml_text import Found
+
+    Change = Callable[[str, Value, str], str]  # text, value of the setting in it, what the file is called
 
 FILE, COPY, LOCK = "config.yaml", "run/config.json", "run/config.lock"
 LOCK_PATIENCE_S = 10
@@ -51,7 +55,7 @@ def load(home: str, environ: Mapping[str, str]) -> Settings:
 
 
 def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tuple[Value, Value, str | None]:
-    """Set one setting in config.yaml, keeping every other line and all comments.
+    """Set one setting, or with a dotted name a member of one, in config.yaml, keeping every other line and all comments.
 
     Returns:
         The value in force before, the value set, and what overrides it ("environment QUEUECTL_TIMEOUT") or None.
@@ -61,7 +65,9 @@ def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tu
         Busy: another process is editing the file.
     Crash: the old file or the new one, whole; at worst a litter file beside it.
     """
-    setting = find(name)
+    setting, path = find_member(name)
+    if path:
+        return _edit_member(home, setting, path, text, environ)
     try:
         value = setting.parse(text)
     except ValueError as error:
@@ -76,11 +82,14 @@ def unset_value(home: str, name: str, environ: Mapping[str, str]) -> tuple[Value
 
     Returns, Raises, Crash: as `set_value`; a setting that is not in the file is no error. Without a file no home is made.
     """
-    setting = find(name)
+    setting, path = find_member(name)
+    if path and os.path.lexists(os.path.join(home, FILE)):
+        return _edit_member(home, setting, path, "none", environ)
     if not os.path.lexists(os.path.join(home, FILE)):
         variable = _variable(setting, environ)
         before = setting.default if variable is None else _from_environment(setting, variable, environ)
-        return before, setting.default, variable and f"environment {variable}"
+        before = member(before, path) if isinstance(before, dict) else before
+        return before, None if path else setting.default, variable and f"environment {variable}"
     return _edit(home, setting, environ, None, setting.default)
 
 
@@ -221,7 +230,48 @@ def _shown(path: str, environ: Mapping[str, str]) -> str:
 def _edit(
     home: str, setting: Setting, environ: Mapping[str, str], spelled: str | None, value: Value
 ) -> tuple[Value, Value, str | None]:
-    from queuectl.config.yaml_text import edit, parse
+    from queuectl.config.yaml_text import edit
+
+    def change(text: str, _old: Value, shown: str) -> str:
+        return edit(text, setting, spelled, shown)
+
+    before, overridden_by = _rewrite(home, setting, environ, change, makes_file=spelled is not None)
+    return before, value, overridden_by
+
+
+def _edit_member(
+    home: str, setting: Setting, path: tuple[str, ...], text: str, environ: Mapping[str, str]
+) -> tuple[Value, Value, str | None]:
+    from queuectl.config.yaml_text import edit_member
+
+    check_member(setting, {}, path, text)
+    new: dict[str, Any] = {}
+
+    def change(yaml: str, old: Value, shown: str) -> str:
+        new.update(check_member(setting, old, path, text))
+        return edit_member(yaml, setting, path, new, shown)
+
+    before, overridden_by = _rewrite(home, setting, environ, change, makes_file=text.lower() != "none")
+    return member(before, path) if isinstance(before, dict) else None, member(new, path), overridden_by
+
+
+def check_member(setting: Setting, old: Value, path: tuple[str, ...], text: str) -> dict[str, Any]:
+    """Return the value of a setting with one member changed.
+
+    Raises:
+        InvalidData.
+    """
+    try:
+        return with_member(setting.name, old if isinstance(old, dict) else {}, path, text)
+    except ValueError as error:
+        raise InvalidData(f"{setting.name} {error}") from None
+
+
+def _rewrite(
+    home: str, setting: Setting, environ: Mapping[str, str], change: Change, *, makes_file: bool
+) -> tuple[Value, str | None]:
+    """Replace config.yaml by what `change` makes of it; return the value before, and what overrides the setting."""
+    from queuectl.config.yaml_text import parse
 
     path = os.path.join(home, FILE)
     shown = _shown(path, environ)
@@ -230,15 +280,15 @@ def _edit(
     try:
         exists = os.path.exists(path)
         text = _read_text(path, shown)[0] if exists else ""
-        before = parse(text, shown).get(setting.name, (setting.default, 0))[0]
+        before = in_file = parse(text, shown).get(setting.name, (setting.default, 0))[0]
         if variable is not None:
             before = _from_environment(setting, variable, environ)
-        new = edit(text if exists or spelled is None else HEADER, setting, spelled, shown)
+        new = change(text if exists or not makes_file else HEADER, in_file, shown)
         if new != text:
             _write(os.path.realpath(path), new, shown)  # the file itself, where config.yaml is a symbolic link
     finally:
         lock.release()
-    return before, value, variable and f"environment {variable}"
+    return before, variable and f"environment {variable}"
 
 
 def _lock(home: str, shown: str) -> BaseFileLock:

@@ -330,6 +330,19 @@ def find(name: str) -> Setting:
     raise NotFound(f"unknown setting {quote(name)}" + (f'; did you mean "{near[0]}"?' if near else ""), UNKNOWN_HINT)
 
 
+def find_member(name: str) -> tuple[Setting, tuple[str, ...]]:
+    """Return the setting of this name, and which member of it is meant: none, or ("gpu",) for "resources.gpu".
+
+    Raises:
+        NotFound.
+    """
+    try:
+        path = capacities.path_of(name)
+    except ValueError as error:
+        raise NotFound(f"unknown setting {quote(name)}{error}", UNKNOWN_HINT) from None
+    return (find(name), ()) if path is None else (find(name.partition(".")[0]), path)
+
+
 class Settings:
     """A value for every setting, with where each came from. Immutable; equal when the values are."""
 

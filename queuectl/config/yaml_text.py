@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import yaml
 
-from queuectl.config.capacities import EXPECTED
+from queuectl.config.capacities import EXPECTED, member, spell_member
 from queuectl.config.settings import find
 from queuectl.errors import InvalidData, NotFound
 from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
     from queuectl.config.settings import Setting, Value
 
     Found = dict[str, tuple[Value, int]]  # canonical name -> value, line
@@ -48,22 +51,97 @@ def edit(text: str, setting: Setting, spelled: str | None, place: str) -> str:
     Raises:
         InvalidData: the text is broken already, or laid out so that it cannot be edited line by line.
     """
-    old = {name: value for name, (value, _) in parse(text, place).items()}
+    wanted = {name: value for name, (value, _) in parse(text, place).items()}
     root = _compose(text, place)
     entry = _entries(root, place).get(setting.name)
     if entry is not None:
         new = _remove(text, entry) if spelled is None else _replace(text, entry, spelled)
-        del old[setting.name]
+        del wanted[setting.name]
     else:
         new = text if spelled is None else _append(text, root, f"{setting.name}: {spelled}")
     if spelled is not None:
-        old[setting.name] = setting.parse(spelled)
-    try:
-        if {name: value for name, (value, _) in parse(new, place).items()} == old:
-            return new
-    except InvalidData:
-        pass
+        wanted[setting.name] = setting.parse(spelled)
+    if _says(new, wanted, place):
+        return new
     raise InvalidData(f"{place} is laid out so that {setting.name} cannot be changed in place", ONE_A_LINE)
+
+
+def edit_member(text: str, setting: Setting, path: Sequence[str], value: dict[str, Any], place: str) -> str:
+    """Set or take out one member of a setting that is a mapping, touching no other line where the layout allows it.
+
+    Args:
+        path: of the member: ("gpu",), ("encode", "rate").
+        value: of the whole setting afterwards.
+
+    Raises:
+        InvalidData: as `edit`.
+    """
+    old = {name: each for name, (each, _) in parse(text, place).items()}
+    if not value:
+        return edit(text, setting, None, place)
+    wanted = {**old, setting.name: value}
+    if wanted == old:
+        return text
+    root = _compose(text, place)
+    entry = _entries(root, place).get(setting.name)
+    new = _with_new(text, root, setting, path, value) if entry is None else _with_member(text, entry, path, value)
+    return new if _says(new, wanted, place) else edit(text, setting, setting.spell(value), place)
+
+
+def _says(text: str, wanted: Mapping[str, Value], place: str) -> bool:
+    """Tell whether a text has these settings, and no others."""
+    try:
+        return {name: value for name, (value, _) in parse(text, place).items()} == wanted
+    except InvalidData:
+        return False
+
+
+def _with_new(text: str, root: yaml.Node | None, setting: Setting, path: Sequence[str], value: dict[str, Any]) -> str:
+    indent = " " * (root.value[0][0].start_mark.column if isinstance(root, yaml.MappingNode) and root.value else 0)
+    below = f"{_newline(text)}{indent}  ".join((f"{setting.name}:", _nested(path, 1, value)))
+    return _append(text, root, below)
+
+
+def _with_member(text: str, entry: _Entry, path: Sequence[str], value: dict[str, Any]) -> str:
+    chain = [entry]  # the entries on the way to the member, as far as they are there
+    for name in path:
+        node = chain[-1].value
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next((pair for pair in pairs if pair[0].value == name), None)
+        if found is None:
+            break
+        chain.append(_Entry(entry.setting, *found))
+    depth = len(chain) - 1
+    if member(value, path[: max(1, depth)]) is None:  # to be taken out, and what holds nothing else with it
+        while depth > 1 and member(value, path[: depth - 1]) is None:
+            depth -= 1
+        holder = chain[depth - 1]
+        return (
+            _remove(text, chain[depth])
+            if _is_block(holder.value)
+            else _replace(text, holder, _flow(path, depth, value))
+        )
+    if depth == len(path):
+        return _replace(text, chain[-1], spell_member(member(value, path)))
+    holder = chain[-1]
+    if not _is_block(holder.value) or not holder.value.value:
+        return _replace(text, holder, _flow(path, depth + 1, value))
+    at = _line_end(text, _end(text, holder.value))
+    gap = "" if text[:at].endswith("\n") else _newline(text)
+    indent = " " * holder.value.value[0][0].start_mark.column
+    return f"{text[:at]}{gap}{indent}{_nested(path, depth + 1, value)}{_newline(text)}{text[at:]}"
+
+
+def _nested(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
+    """Return "gpu: 2" or "encode: {concurrency: 2}": the member at path[:depth] as an entry."""
+    found = member(value, path[:depth])
+    words = ", ".join(f"{name}: {each}" for name, each in found.items()) if isinstance(found, dict) else ""
+    return f"{path[depth - 1]}: " + (f"{{{words}}}" if words else str(found))
+
+
+def _flow(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
+    """Return what holds the member at path[:depth], on one line."""
+    return spell_member(member(value, path[: depth - 1]))
 
 
 class _Entry:

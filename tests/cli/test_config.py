@@ -129,3 +129,42 @@ def test_the_home_is_written_as_its_owner_types_it(cli: Run, home: Path, monkeyp
     monkeypatch.setenv("HOME", str(home.parent))
     (home / "config.yaml").write_text("\n\n\n\n\n\nmax_retries_default: four\n")
     assert cli("config", "check").err.startswith("queuectl: ~/home/config.yaml:7: max_retries_default must be")
+
+
+def test_a_member_of_a_setting_has_a_dotted_name(cli: Run, home: Path) -> None:
+    ran = cli("config", "set", "resources.gpu", "2")
+    assert (ran.code, ran.err) == (0, "resources.gpu: none → 2\n")
+    assert (home / "config.yaml").read_text().splitlines()[1:] == ["resources:", "  gpu: 2"]
+    assert cli("config", "get", "resources.gpu").out == "2\n"
+    assert cli("config", "get", "resources").out == '{"gpu": 2}\n'
+    assert json.loads(cli("config", "get", "queues.encode.concurrency", "--json").out)["value"] is None
+    cli("config", "set", "queues.encode.concurrency", "1")
+    assert cli("config", "get", "queues.encode").out == '{"concurrency": 1}\n'
+    made = json.loads(cli("config", "unset", "queues.encode.concurrency", "--json").out)
+    assert (made["name"], made["old"], made["new"]) == ("queues.encode.concurrency", 1, None)
+    assert cli("config", "unset", "resources.gpu").err == "resources.gpu: 2 → none\n"
+    assert (home / "config.yaml").read_text().splitlines()[1:] == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "line"),
+    [
+        (["get", "queues.encode.concurency"], 3, '; did you mean "queues.encode.concurrency"?'),
+        (
+            ["set", "resources.gpu", "two"],
+            6,
+            'resources has "gpu", which must be an integer from 0 to 1,000,000, not "two"',
+        ),
+        (
+            ["set", "queues.encode.concurrency", "0"],
+            6,
+            'queues has "encode.concurrency", which must be an integer from 1',
+        ),
+        (["unset", "resources.a b"], 3, '"a b" cannot be a name'),
+    ],
+)
+def test_a_wrong_member_is_refused(cli: Run, home: Path, typed: list[str], code: int, line: str) -> None:
+    ran = cli("config", *typed)
+    assert (ran.code, ran.out) == (code, "")
+    assert line in ran.err
+    assert not (home / "config.yaml").exists()

@@ -25,7 +25,7 @@ def test_an_example_works(name: str, example: str, jobs: Jobs, environ: dict[str
         pytest.skip("goes on until Ctrl-C; tested with that elsewhere")
     (tmp_path / "a.mov").touch()
     getattr(jobs, "completed" if name in ("wait", "check") else "dead")("01JDFQ8Z4T")
-    if name in ("hold", "release", "edit"):  # elsewhere they would be waited for
+    if name in ("hold", "release", "edit", "priority"):  # elsewhere they would be waited for
         jobs.pending("01JDFW11AA")
         jobs.held("01JDFX22BB")
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from queuectl.cli.aliases import ABSENT, ALIASES, MEANT, MEANT_OPTIONS
+from queuectl.cli.aliases import ALIASES, MEANT, MEANT_OPTIONS
 from queuectl.cli.commandline import Arguments, command_words, parse, read_plainly, read_with_argparse
 from queuectl.cli.options import COMMON, Misuse
 from queuectl.cli.parser import build_parser
@@ -165,14 +165,6 @@ def test_words_of_other_programs_lead_to_the_command(line: str, meant: str) -> N
     typed = line.removesuffix(" a")
     assert str(caught.value) == f'unknown command "{typed}"; did you mean "{meant}"?'
     assert caught.value.hint == f"queuectl {meant} --help"
-
-
-@pytest.mark.parametrize("word", ABSENT)
-def test_what_does_not_exist_is_said_so_with_what_to_type(word: str) -> None:
-    with pytest.raises(Misuse) as caught:
-        command_words([word])
-    assert caught.value.hint.startswith("queuectl ")
-    command_words(caught.value.hint.split()[1:3])
 
 
 def test_what_is_suggested_exists() -> None:

@@ -10,7 +10,8 @@ from queuectl.cli.table import Column, emit
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import own_layout
 from queuectl.config import config_file
-from queuectl.config.settings import SETTINGS, find
+from queuectl.config.capacities import member, spell_member
+from queuectl.config.settings import SETTINGS, find, find_member
 from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
-    from queuectl.config.settings import Settings
+    from queuectl.config.settings import Setting, Settings
 
 
 def _home(args: Arguments) -> str:
@@ -56,25 +57,46 @@ def _value(value: Any) -> Any:
 
 @command(
     "config get",
-    option("key", metavar="KEY", help="the setting's name"),
-    examples=("queuectl config get max_retries_default", "queuectl config get backoff_base"),
+    option(
+        "key",
+        metavar="KEY",
+        help="the setting's name; resources.NAME, queues.NAME.concurrency and queues.NAME.rate are members",
+    ),
+    examples=("queuectl config get max_retries_default", "queuectl config get queues.encode.rate"),
 )
 def run_get(args: Arguments, screen: Screen) -> int:
     """Print one value, as `config set` reads it."""
-    setting = find(args.key)
+    setting, path = find_member(args.key)
     settings = config_file.load(home_that_exists(args, screen).home, os.environ)
+    row = next(row for row in _rows(settings) if row["name"] == setting.name)
+    if path:
+        value = member(row["value"], path)
+        origin = "default" if value is None else row["origin"]
+        row = {**row, "name": ".".join((setting.name, *path)), "value": value, "origin": origin}
     if screen.format in ("json", "jsonl"):
-        screen.json(next(row for row in _rows(settings) if row["name"] == setting.name))
+        screen.json(row)
     else:
-        screen.line(setting.spell(settings.get(setting.name)))
+        screen.line(_spelled(setting, path, settings.get(setting.name) if not path else row["value"]))
     return 0
+
+
+def _spelled(setting: Setting, path: tuple[str, ...], value: Any) -> str:
+    return spell_member(value) if path else setting.spell(value)
 
 
 @command(
     "config set",
-    option("key", metavar="KEY", help="the setting's name"),
+    option(
+        "key",
+        metavar="KEY",
+        help="the setting's name; resources.NAME, queues.NAME.concurrency and queues.NAME.rate are members",
+    ),
     option("value", metavar="VALUE", help="its new value"),
-    examples=("queuectl config set max_retries_default 5", "queuectl config set timeout 2h30m"),
+    examples=(
+        "queuectl config set max_retries_default 5",
+        "queuectl config set timeout 2h30m",
+        "queuectl config set resources.gpu 2",
+    ),
 )
 def run_set(args: Arguments, screen: Screen) -> int:
     """Change one value in config.yaml."""
@@ -83,28 +105,32 @@ def run_set(args: Arguments, screen: Screen) -> int:
 
 @command(
     "config unset",
-    option("key", metavar="KEY", help="the setting's name"),
+    option(
+        "key",
+        metavar="KEY",
+        help="the setting's name; resources.NAME, queues.NAME.concurrency and queues.NAME.rate are members",
+    ),
     examples=("queuectl config unset timeout", "queuectl config unset max-retries"),
 )
 def run_unset(args: Arguments, screen: Screen) -> int:
     """Take one value out of config.yaml."""
-    find(args.key)
+    find_member(args.key)
     home = home_that_exists(args, screen).home
     return _change(args, screen, "unset", config_file.unset_value(home, args.key, os.environ))
 
 
 def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any, str | None]) -> int:
-    setting, (old, new, overridden_by) = find(args.key), change
+    (setting, path), (old, new, overridden_by) = find_member(args.key), change
+    name = ".".join((setting.name, *path))
     if screen.format in ("json", "jsonl"):
         plain = [[*value] if isinstance(value, tuple) else value for value in (old, new)]
-        screen.json(
-            {"action": action, "name": setting.name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by}
-        )
+        screen.json({"action": action, "name": name, "old": plain[0], "new": plain[1], "overridden_by": overridden_by})
     screen.message(
-        f"{setting.name}: {setting.spell(old)} → {setting.spell(new)}" + (" (the default)" if action == "unset" else "")
+        f"{name}: {_spelled(setting, path, old)} → {_spelled(setting, path, new)}"
+        + (" (the default)" if action == "unset" and not path else "")
     )
     if overridden_by:
-        screen.warn(f"{overridden_by} overrides this; {setting.name} stays {setting.spell(old)} where that is set")
+        screen.warn(f"{overridden_by} overrides this; {name} stays {_spelled(setting, path, old)} where that is set")
     return 0
 
 

@@ -1,13 +1,14 @@
-"""edit: change fields of jobs that wait."""
+"""edit and priority: change fields of jobs that wait."""
 
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, option
+from queuectl.cli.ids import Unchanged
+from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, number, option
 from queuectl.cli.selection import Verb, act_on
 from queuectl.client.job_spec import changes_of
 from queuectl.errors import UsageError
-from queuectl.job.fields import validate
+from queuectl.job.fields import FIELDS, validate
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.selection import Check
     from queuectl.cli.terminal import Screen
+    from queuectl.job.job import Job
 
-NUMBERS = ("priority", "max_retries", "backoff_base", "backoff_jitter")
-STRUCTURED = ("argv", "env")
+NUMBERS = ("priority", "weight", "max_retries", "backoff_base", "backoff_jitter")
+STRUCTURED = ("argv", "env", "needs")
+LISTS = ("tags", "after")
 
 
 @command(
@@ -41,7 +44,7 @@ STRUCTURED = ("argv", "env")
         "queuectl edit --queue default --set max_retries=0 --unset timeout --yes",
     ),
 )
-def run(args: Arguments, screen: Screen) -> int:
+def run_edit(args: Arguments, screen: Screen) -> int:
     """Change each job; what cannot be changed so is said before any is."""
     queue = queue_to_change(args, screen)
     changes, _, warning = changes_of({}, _typed(args), queue.spool.clock.now(), check=False)
@@ -80,9 +83,13 @@ def _refuse_second(field: str, made: dict[str, Any]) -> None:
 
 def _value(field: str, text: str) -> object:
     """Read a value: numbers and JSON where the field has them; all else is text, which may be a time or a duration."""
-    if field == "tags" and text[:1] != "[":
-        return [tag for tag in text.split(",") if tag]
-    if field not in NUMBERS and field not in STRUCTURED and field != "tags":
+    if field in LISTS and text[:1] != "[":
+        return [word for word in text.split(",") if word]
+    if field == "needs" and text[:1] != "{":
+        from queuectl.cli.job_options import units_of
+
+        return units_of([text], "--set needs:")
+    if field not in NUMBERS and field not in STRUCTURED and field not in LISTS:
         return text
     import json
 
@@ -96,6 +103,42 @@ def _value(field: str, text: str) -> object:
 
 _EXAMPLES = {
     "argv": """--set 'argv=["gzip", "-k", "a.csv"]'""",
+    "after": "--set after=extract-1,extract-2",
     "env": """--set 'env={"LANG": "C"}'""",
+    "needs": "--set needs=gpu=1",
     "tags": "--set tags=nightly,video",
 }
+
+
+@command(
+    "priority",
+    number("level", help="-1000 to 1000; higher runs first (default of a job: 0)"),
+    NAMED,
+    STATE,
+    *CHOSEN,
+    *CONSENT,
+    examples=("queuectl priority 10 01JDFW11AA", "queuectl priority -5 --queue default --yes"),
+)
+def run_priority(args: Arguments, screen: Screen) -> int:
+    """Set the priority of each job."""
+    level: int = args.level
+    expected = FIELDS["priority"](level)
+    if expected is not None:
+        raise UsageError(f"the priority must be {expected}, not {level}", "queuectl priority 5 ID")
+    queue = queue_to_change(args, screen)
+
+    def change(job_id: str, check: Check | None) -> str:
+        before = 0
+
+        def look(job: Job) -> None:
+            nonlocal before
+            before = job.priority
+            if check is not None:
+                check(job)
+            if before == level and job.directory == "pending":
+                raise Unchanged(job.id, job.state, f"had priority {level} already")
+
+        job = queue.change(job_id, {"priority": level}, look)
+        return f"{job.id}: priority {before} → {level}"
+
+    return act_on(args, screen, queue, Verb("priority", "edit", "edited"), change)

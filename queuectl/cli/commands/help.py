@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from queuectl.cli.aliases import ABSENT, ALIASES, MEANT
+from queuectl.cli.aliases import ALIASES, MEANT
 from queuectl.cli.commandline import did_you_mean, parse
 from queuectl.cli.options import Misuse, choice, command, option
 from queuectl.cli.topics import TOPICS, text_of
@@ -37,7 +37,7 @@ def run_help(args: Arguments, screen: Screen) -> int:
     if name in TOPICS and len(args.words) == 1:
         return _show_topic(screen, name)
     known = [*subcommands(), *TOPICS]
-    if name and name not in (*known, *ALIASES, *MEANT, *ABSENT):
+    if name and name not in (*known, *ALIASES, *MEANT):
         raise Misuse(f'no help on "{name}"{did_you_mean(name, known)}', "queuectl help")
     screen.flush()
     parse([*args.words, "--help"])

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from queuectl.cli.options import Option
 
 FILE, FOLDER, ANYTHING, NOTHING = "file", "folder", "anything", "nothing"
-JOB, DEAD, WORKER = "job", "dead", "worker"
+JOB, DEAD, WORKER, QUEUE = "job", "dead", "worker", "queue"
 MOST_IDS = 200
 QUESTIONS = {  # what the program is asked for them; {} is where the shell puts --search and what was typed of the word
     JOB: f"list -q -o name -n {MOST_IDS} {{}}",
     DEAD: f"dlq list -q -o name -n {MOST_IDS} {{}}",
     WORKER: "worker list -q -o name",
+    QUEUE: "queue list -q -o name",
 }
 BY_METAVAR = {"FILE": FILE, "PATH": FILE, "DIR": FOLDER}
+BY_QUESTION = {"JOB": JOB, "QUEUE": QUEUE}
 
 
 class Entry:
@@ -82,8 +84,8 @@ def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
         return BY_METAVAR[metavar]
     if metavar == "STATE":
         return tuple(STATES.replace(" or ", ", ").split(", "))
-    if metavar == "JOB":
-        return JOB
+    if metavar in BY_QUESTION:
+        return BY_QUESTION[metavar]
     if command in ("enqueue", "run"):  # its ids and keys are new
         return ANYTHING
     if metavar == "ID":

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import settings as example_settings
 from hypothesis import strategies as st
 
-from queuectl.config.settings import SETTINGS, Setting, Value, find
-from queuectl.config.yaml_text import edit, parse
+from queuectl.config.capacities import with_member
+from queuectl.config.settings import SETTINGS, Setting, Value, find, find_member
+from queuectl.config.yaml_text import edit, edit_member, parse
 from queuectl.errors import InvalidData
 
 untimed = example_settings(deadline=None)
@@ -321,3 +322,65 @@ def test_setting_what_is_missing_appends_one_line_even_without_a_final_newline(
     spelled = setting.spell(setting.parse(data.draw(value_texts(setting))))
     gap = "\n" if text and not text.endswith("\n") else ""
     assert edit(text, setting, spelled, PLACE) == f"{text}{gap}{setting.name}: {spelled}\n"
+
+
+FILE = """\
+timeout: 10m  # ten
+# the cards
+resources:
+  gpu: 2  # two
+queues:
+  encode:      # slow
+    concurrency: 2  # two cores
+    # not too fast
+    rate: 10/1m
+  mail: {concurrency: 1}
+max_running: 4
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "old", "new"),
+    [
+        ("resources.gpu", "3", "gpu: 2  # two", "gpu: 3  # two"),
+        ("resources.gpu", "none", "resources:\n  gpu: 2  # two\n", ""),
+        ("resources.license", "5", "  gpu: 2  # two\n", "  gpu: 2  # two\n  license: 5\n"),
+        ("queues.encode.concurrency", "1", "concurrency: 2  #", "concurrency: 1  #"),
+        ("queues.encode.rate", "2/1s", "10/1m", "2/1s"),
+        ("queues.encode.rate", "none", "    rate: 10/1m\n", ""),
+        ("queues.encode", "none", "  encode:      # slow\n    concurrency: 2  # two cores\n    # not too fast\n    rate: 10/1m\n", "    # not too fast\n"),
+        ("queues.mail.rate", "1/1h", "{concurrency: 1}", '{"concurrency": 1, "rate": "1/1h"}'),
+        ("queues.mail.concurrency", "none", "  mail: {concurrency: 1}\n", ""),
+        ("queues.a.b.concurrency", "7", "  mail: {concurrency: 1}\n", "  mail: {concurrency: 1}\n  a.b: {concurrency: 7}\n"),
+    ],
+)  # fmt: skip
+def test_a_member_is_changed_in_its_place(name: str, value: str, old: str, new: str) -> None:
+    assert changed(FILE, name, value) == FILE.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value", "new"),
+    [
+        ("", "resources.gpu", "2", "resources:\n  gpu: 2\n"),
+        ("timeout: 5", "queues.encode.rate", "1/1m", "timeout: 5\nqueues:\n  encode: {rate: 1/1m}\n"),
+        ("resources: {gpu: 2} # x\n", "resources.tape", "1", 'resources: {"gpu": 2, "tape": 1} # x\n'),
+        ("resources: {gpu: 2, tape: 1}\n", "resources.tape", "none", 'resources: {"gpu": 2}\n'),
+        ("resources: gpu=2,tape=1\n", "resources.tape", "3", 'resources: {"gpu": 2, "tape": 3}\n'),
+        ("resources:\n", "resources.tape", "3", 'resources: {"tape": 3}\n'),
+        ("queues:\n  a:\n", "queues.a.concurrency", "3", 'queues:\n  a: {"concurrency": 3}\n'),
+        ("resources:\n  gpu: 2", "resources.tape", "3", "resources:\n  gpu: 2\n  tape: 3\n"),
+        ("resources:\n  gpu: 2\n", "resources.tape", "none", "resources:\n  gpu: 2\n"),
+    ],
+)
+def test_other_layouts_of_a_member(text: str, name: str, value: str, new: str) -> None:
+    assert changed(text, name, value) == new
+
+
+def changed(text: str, name: str, value: str) -> str:
+    setting, path = find_member(name)
+    old = parse(text, "f").get(setting.name, ({}, 0))[0]
+    assert isinstance(old, dict)
+    wanted = with_member(setting.name, old, path, value)
+    new = edit_member(text, setting, path, wanted, "f")
+    assert parse(new, "f").get(setting.name, ({}, 0))[0] == wanted
+    return new
