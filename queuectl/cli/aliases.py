@@ -29,6 +29,7 @@ MEANT = {
     **dict.fromkeys(("job", "jobs"), "list"),
     **dict.fromkeys(("change", "modify", "update"), "edit"),
     **dict.fromkeys(("unhold",), "release"),
+    **dict.fromkeys(("each", "foreach", "parallel", "xargs"), "map"),
     **dict.fromkeys(("log", "output", "tail", "follow"), "logs"),
     **dict.fromkeys(("requeue", "rerun", "revive"), "retry"),
     **dict.fromkeys(("serve", "server", "ui", "dashboard"), "web"),

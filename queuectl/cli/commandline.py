@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from queuectl.cli.options import Handler, Option
 
 HELP = ("-h", "--help")
-WITH_ARGV = (["enqueue"], ["run"])  # what follows `--` is a command of its own
+WITH_ARGV = (["enqueue"], ["run"], ["map"])  # what follows `--` is a command of its own
 
 
 class Arguments:
@@ -31,12 +31,17 @@ class Arguments:
         output: str
         debug: bool
         job: str | None
+        lines: Any
+        wait: Any
+        collect: bool
+        batch: str | None
+        sort: str | None
 
         def __getattr__(self, name: str) -> Any: ...
 
 
 def parse(tokens: Sequence[str], version: str = "") -> Arguments:
-    """Read a command line, without the program's name; what follows `--` after `enqueue` or `run` is its `argv`.
+    """Read a command line, without the program's name; what follows `--` after one of WITH_ARGV is its `argv`.
 
     Raises:
         Misuse: it cannot be read.

@@ -15,15 +15,16 @@ from queuectl.cli.job_input import read_lines
 from queuectl.cli.job_options import wait_timeout
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
-from queuectl.errors import Conflict, InvalidData, QueueError
+from queuectl.errors import Conflict, InvalidData, JobFailed, QueueError, TimedOut
 from queuectl.units import plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any, BinaryIO
 
     from queuectl.cli.commandline import Arguments
+    from queuectl.cli.job_input import Found
     from queuectl.cli.job_options import Template
     from queuectl.cli.resume import Resumed
     from queuectl.cli.terminal import Screen
@@ -39,16 +40,26 @@ BEGINNING = '{"action": "enqueue", "ids": ['
 class Intake:
     """The jobs of one file on their way into the queue."""
 
-    def __init__(self, args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> None:
+    def __init__(
+        self,
+        args: Arguments,
+        screen: Screen,
+        queue: Queue,
+        template: Template,
+        lines: Iterable[Found | None],
+        kind: str,
+    ) -> None:
         self._screen = screen
         self._template = template
-        self._lines = read_lines(file, commands=args.lines)
+        self._lines = lines
+        self._kind = kind
         self._resumed: Resumed | None = None
         if args.resume is not None:
             from queuectl.cli.resume import Resumed
 
             self._resumed = Resumed(queue, args.resume, args)
-        self._keeps_ids = bool(args.wait or args.propagate or args.wait_timeout is not None)
+        self._collects = args.collect
+        self._keeps_ids = bool(args.collect or args.wait or args.propagate or args.wait_timeout is not None)
         self._under_way: deque[tuple[int, Fields]] = deque()  # line numbers, and jobs handed on and not yet answered
         self._printed = 0
         self._last = ""
@@ -72,7 +83,7 @@ class Intake:
                 if self._resumed is not None and "id" not in job:
                     job["id"] = self._resumed.id_of(found, job)
             except InvalidData as error:
-                self.refused.add("line", number, error)
+                self.refused.add(self._kind, number, error)
                 continue
             self._under_way.append((number, job))
             yield job
@@ -87,7 +98,7 @@ class Intake:
                 return str(job["id"])
             result = conflict
         if isinstance(result, QueueError):
-            self.refused.add("line", number, result)
+            self.refused.add(self._kind, number, result)
             return None
         self.queued += 1
         return result
@@ -96,6 +107,8 @@ class Intake:
         """Write one id: a line of its own, or the next of the list in the one object that JSON is."""
         if self._keeps_ids:
             self.ids.append(job_id)
+        if self._collects:
+            return
         if self._screen.format in ("json", "jsonl"):
             self._screen.write((", " if self._printed else BEGINNING) + f'"{job_id}"')
         else:
@@ -110,7 +123,7 @@ class Intake:
 
     def finish(self, jobs: Sequence[Job] | None = None, *, interrupted: bool = False) -> None:
         """End the object; `jobs` are those that were waited for, as they are now; `interrupted` by Ctrl-C."""
-        if self._screen.format in ("json", "jsonl"):
+        if self._screen.format in ("json", "jsonl") and not self._collects:
             counts: dict[str, Any] = {} if self._printed != 1 else {"id": self._last}
             counts |= {"queued": self.queued, "known": self.known, "refused": self.refused.as_dicts()}
             if interrupted:
@@ -128,10 +141,31 @@ class Intake:
 
 def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Template, file: BinaryIO) -> int:
     """Put the jobs of a file into the queue and return the exit code."""
+    args.collect = False
+    return enqueue_lines(args, screen, queue, template, read_lines(file, commands=args.lines))
+
+
+def enqueue_lines(
+    args: Arguments,
+    screen: Screen,
+    queue: Queue,
+    template: Template,
+    lines: Iterable[Found | None],
+    *,
+    kind: str = "line",
+    shown: int | None = None,
+) -> int:
+    """Put jobs into the queue as they come, and return the exit code.
+
+    Args:
+        lines: each with its number in the input.
+        kind: what an error calls it: "line" or "item".
+        shown: with --dry-run in a table, how many commands are printed, in place of all jobs.
+    """
     wait_timeout(args)  # a mistake in it is said before anything is done
-    intake = Intake(args, screen, queue, template, file)
+    intake = Intake(args, screen, queue, template, lines, kind)
     if args.dry_run:
-        return _check(intake, screen, queue)
+        return _check(intake, screen, queue, shown if screen.is_table else None)
     with Progress(screen, "Queueing") as progress:
         try:
             for result in queue.submit_many(intake.jobs()):
@@ -160,26 +194,53 @@ def enqueue_file(args: Arguments, screen: Screen, queue: Queue, template: Templa
     if intake.queued or intake.known or not intake.refused:
         note = f" ({', '.join(notes)})" if notes else ""
         screen.message(f"Queued {plural(intake.queued, 'job')} in {spell_duration(progress.elapsed_s)}{note}")
-    if waits:
-        from queuectl.cli.commands.wait import await_jobs
+    code = _wait(args, screen, queue, intake) if waits else 0
+    if not code:
+        intake.raise_refusals()
+    return code
 
+
+def _wait(args: Arguments, screen: Screen, queue: Queue, intake: Intake) -> int:
+    """Wait for the jobs, with --collect print what they wrote, and return the exit code."""
+    from queuectl.cli.commands.results import collect
+    from queuectl.cli.commands.wait import await_jobs
+
+    intake.refused.announce()  # not after hours of waiting
+    error: JobFailed | None = None
+    code = 0
+    try:
         code = await_jobs(
             queue,
             screen,
             intake.ids,
             timeout_s=wait_timeout(args),
             propagate=args.propagate,
-            show=lambda _screen, jobs: intake.finish(jobs),
-            prints_ends=screen.format == "jsonl",
+            show=None if args.collect else lambda _screen, jobs: intake.finish(jobs),
+            prints_ends=screen.format == "jsonl" and not args.collect,
         )
-        if code:
-            return code
-    intake.raise_refusals()
-    return 0
+    except JobFailed as failed:
+        error = failed
+    except (KeyboardInterrupt, TimedOut):
+        if args.collect and args.batch:
+            screen.message(f"Their output, later: queuectl logs --batch {args.batch} --sort=-created")
+        raise
+    if args.collect:
+        collect(screen, queue, intake.ids)
+    if error is not None:
+        raise error
+    return code
 
 
-def _check(intake: Intake, screen: Screen, queue: Queue) -> int:
-    """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused."""
+def _check(intake: Intake, screen: Screen, queue: Queue, shown: int | None) -> int:
+    """Show the jobs as they would be stored, one a line; with --json in one object, with what would be refused.
+
+    Args:
+        shown: print only so many, and only their commands.
+    """
+    from shlex import join
+
+    from queuectl.cli.text import safe
+
     is_json = screen.format in ("json", "jsonl")
     begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
     interrupted: dict[str, Any] = {}
@@ -195,7 +256,12 @@ def _check(intake: Intake, screen: Screen, queue: Queue) -> int:
             else:
                 known.add(job.get("id", ""))
                 intake.answer("")
-                screen.write((", " if intake.queued > 1 else begin) + to_json(job) if is_json else to_json(job) + "\n")
+                if is_json:
+                    screen.write((", " if intake.queued > 1 else begin) + to_json(job))
+                elif shown is None:
+                    screen.line(to_json(job))
+                elif intake.queued <= shown:
+                    screen.line(safe(job["command"] if "command" in job else join(job["argv"])))
     except KeyboardInterrupt:
         interrupted = {"interrupted": True}
         raise
@@ -203,6 +269,8 @@ def _check(intake: Intake, screen: Screen, queue: Queue) -> int:
         if is_json:
             rest = to_json({"refused": intake.refused.as_dicts(), **interrupted})
             screen.write(f"{'' if intake.queued else begin}], {rest[1:]}\n")
+    if shown is not None and intake.queued > shown:
+        screen.message(f"... {intake.queued - shown:,} more")
     screen.message(f"{plural(intake.queued, 'valid job')}; nothing was added to the queue")
     intake.raise_refusals()
     return 0

@@ -149,7 +149,7 @@ class Failures:
         return len(self._found)
 
     def add(self, kind: str, key: object, error: QueueError) -> None:
-        """Note what failed: `kind` is id or line, `key` which one."""
+        """Note what failed: `kind` is id, line or item, `key` which one."""
         self._found.append((kind, key, error))
         if len(self._found) == 2:
             self.announce()
@@ -165,15 +165,18 @@ class Failures:
     def _report(self, failure: tuple[str, object, QueueError]) -> None:
         kind, key, error = failure
         if self._is_text:
-            prefix = f"queuectl: line {key}: " if kind == "line" and key else "queuectl: "
+            prefix = f"queuectl: {kind} {key}: " if kind != "id" and key else "queuectl: "
             write_stderr(describe(error, prefix, with_hint=error.hint not in self._hints))
             self._hints.add(error.hint)
 
     def _report_rest(self) -> None:
         rest = self._found[MOST_REPORTED:]
         if rest and self._is_text:
-            lines = spans([key for kind, key, _ in rest if kind == "line" and isinstance(key, int)])
-            write_stderr(f"queuectl: {len(rest):,} more{f': lines {lines}' if lines else ''} (--json shows them all)")
+            kind = rest[0][0]
+            places = spans([key for kind, key, _ in rest if kind != "id" and isinstance(key, int)])
+            write_stderr(
+                f"queuectl: {len(rest):,} more{f': {kind}s {places}' if places else ''} (--json shows them all)"
+            )
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """Return them as problem objects."""
@@ -190,9 +193,9 @@ class Failures:
             return
         if len(self._found) == 1 == total:
             kind, key, error = self._found[0]
-            if kind == "line" and key:
+            if kind != "id" and key:
                 same = next(kind for kind in type(error).__mro__ if kind in QueueError.__subclasses__())
-                raise same(f"line {key}: {error}", error.hint, error.excerpt)
+                raise same(f"{kind} {key}: {error}", error.hint, error.excerpt)
             raise error
         self.announce()
         self._report_rest()

@@ -30,9 +30,9 @@ def read_lines(file: BinaryIO, *, commands: bool) -> Iterator[Found | None]:
     reading on would wait for somebody to write.
     """
     number = 0
-    lines = _lines(file)
+    lines = read_pieces(file)
     if commands:
-        lines = _without_mark(lines)
+        lines = without_mark(lines)
     if not commands:
         begun = _begin(lines)
         if isinstance(begun, tuple):
@@ -62,8 +62,8 @@ class Overlong(bytes):
         return InvalidData(f"the line has {self.size:,} bytes; at most {MAX_BYTES:,} are accepted")
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes | None]:
-    """Yield the lines, without holding the whole of one that is too long for a job."""
+def read_pieces(file: BinaryIO, end: bytes = b"\n") -> Iterator[bytes | None]:
+    """Yield the lines, or what ends with another byte, without holding the whole of one that is too long for a job."""
     rest, dropped = b"", 0
     while True:
         if _must_wait(file):
@@ -71,7 +71,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes | None]:
         chunk = file.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
         if not chunk:
             break
-        *whole, rest = (rest + chunk).split(b"\n")
+        *whole, rest = (rest + chunk).split(end)
         for line in whole:
             yield _measured(line, dropped)
             dropped = 0
@@ -90,7 +90,7 @@ def _measured(line: bytes, dropped: int) -> bytes:
     return made
 
 
-def _without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
+def without_mark(lines: Iterator[bytes | None]) -> Iterator[bytes | None]:
     """Take away the byte order mark that some editors write before the first line; a shell would take it for a word."""
     for line in lines:
         yield line.removeprefix(b"\xef\xbb\xbf") if type(line) is bytes else line

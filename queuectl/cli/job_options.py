@@ -59,7 +59,7 @@ class Template:
         self._above = _environment(args)
         if args.cwd is not None:
             self._flags["cwd"] = absolute(args.cwd, os.environ)
-        _check_text({**self._flags, "env": self._above})
+        check_text({**self._flags, "env": self._above})
         self._directory: str | None = None
         self._start_check = None if args.no_check else StartCheck()
 
@@ -77,7 +77,7 @@ class Template:
         if "cwd" not in made:
             if self._directory is None:
                 self._directory = here(os.environ)
-                _check_text(self._directory, "cwd")
+                check_text(self._directory, "cwd")
             made["cwd"] = self._directory
         env = made.get("env", {})
         if isinstance(env, dict):  # anything else is refused with the job
@@ -187,18 +187,18 @@ def _environment(args: Arguments) -> dict[str, str]:
     return made
 
 
-def _check_text(value: object, field: str = "") -> None:
+def check_text(value: object, field: str = "") -> None:
     """Refuse what has no UTF-8: the system's strings may hold any bytes, JSON text may not."""
     if isinstance(value, str):
         if not is_utf8(value):
             raise InvalidData(f'"{field}" contains bytes that are not UTF-8; a job file cannot hold them')
     elif isinstance(value, dict):
         for key, member in value.items():
-            _check_text(key, field or key)
-            _check_text(member, field or key)
+            check_text(key, field or key)
+            check_text(member, field or key)
     elif isinstance(value, list):
         for member in value:
-            _check_text(member, field)
+            check_text(member, field)
 
 
 def wait_timeout(args: Arguments) -> float | None:

@@ -84,6 +84,7 @@ def build_parser(commands: Mapping[str, Command | None] | None = None, version: 
             if checked.get("help") == HIDDEN:
                 checked["help"] = argparse.SUPPRESS  # which argparse knows by its identity
             parser.add_argument(*names, **checked)
+        parser._has_negative_number_optionals.clear()  # `-0` is an option, and `--priority -5` still has a value
         common = parser.add_argument_group("common options")
         for names, more in COMMON:
             # Real defaults on the root only: a default here would undo what was said before the command.

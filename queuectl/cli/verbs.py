@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 VERBS = {
     "enqueue": ("enqueue", "add jobs to the queue"),
     "run": ("enqueue", "run a command once as a job, without input: show output, exit as it does"),
+    "map": ("map", "add one job per line of input, as xargs and GNU parallel run commands"),
     "list": ("list", "list jobs, most recently changed first"),
     "show": ("show", "show everything about jobs"),
     "logs": ("logs", "show the output of jobs"),
+    "results": ("results", "print one JSON line per job: id, state, exit code and its result"),
     "wait": ("wait", "wait until jobs have ended; exit with 10 if one did not succeed"),
     "cancel": ("change", "cancel jobs: kill running ones, drop waiting ones, keep finished ones as is"),
     "retry": ("change", "run jobs again now, also finished and dead ones; removes a passed expiry"),

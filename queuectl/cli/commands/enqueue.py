@@ -253,6 +253,18 @@ def _many(args: Arguments, screen: Screen) -> int:
     if args.job not in (None, "-") or args.command is not None or args.argv:
         hint = f"queuectl enqueue --lines --file {args.job}" if args.job is not None and args.file is None else None
         raise UsageError("jobs are read from a file; JSON, --command and -- PROGRAM cannot be used with it", hint)
+    refuse_for_many(args)
+    queue = Queue(args.home)
+    template = Template(args, queue)
+    _warn(screen, template)
+    if args.file in (None, "-"):
+        return enqueue_file(args, screen, queue, template, sys.stdin.buffer)
+    with open_file(args.file) as file:
+        return enqueue_file(args, screen, queue, template, file)
+
+
+def refuse_for_many(args: Arguments) -> None:
+    """Raise UsageError for options that do not apply to many jobs."""
     if args.id is not None or args.unique is not None:
         raise UsageError("--id and --unique apply to one job; in a file each job has its own")
     if args.follow:
@@ -263,16 +275,10 @@ def _many(args: Arguments, screen: Screen) -> int:
         )
     if args.file in (None, "-") and args.after and "-" in args.after:
         raise UsageError("standard input cannot hold both the jobs and the ids of --after")
-    queue = Queue(args.home)
-    template = Template(args, queue)
-    _warn(screen, template)
-    if args.file in (None, "-"):
-        return enqueue_file(args, screen, queue, template, sys.stdin.buffer)
-    with _open(args.file) as file:
-        return enqueue_file(args, screen, queue, template, file)
 
 
-def _open(path: str) -> BinaryIO:
+def open_file(path: str) -> BinaryIO:
+    """Open the file that jobs are read from."""
     try:
         return open(path, "rb")
     except FileNotFoundError:
