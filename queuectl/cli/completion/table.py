@@ -84,15 +84,9 @@ def _value(command: str, more: Mapping[str, Any]) -> str | tuple[str, ...]:
         return BY_METAVAR[metavar]
     if metavar == "STATE":
         return tuple(STATES.replace(" or ", ", ").split(", "))
-<<<<<<< HEAD
     if metavar in BY_QUESTION:
         return BY_QUESTION[metavar]
-    if command in ("enqueue", "run"):  # its ids and keys are new
-=======
-    if metavar == "JOB":
-        return JOB
     if command in ("enqueue", "run", "map"):  # its ids and keys are new
->>>>>>> 16a8bff (cli: add map and results)
         return ANYTHING
     if metavar == "ID":
         return {"worker": WORKER, "dlq": DEAD}.get(command.split(maxsplit=1)[0], JOB)
