@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -296,3 +296,28 @@ def test_the_share_of_dead_jobs_does_not_count_a_retried_job_as_two(person: Pers
         claim.bury("retries_exhausted", {"exit_code": 1})
     person.sign_in("overview")
     person.see(".tile", "of the jobs that ended, 100 % were dead")
+
+
+def test_a_list_of_pending_jobs_says_that_it_has_held_ones(person: Person, jobs: Jobs) -> None:
+    """The counter of pending jobs leaves them out; the filter, as the command's, does not."""
+    jobs.pending("p")
+    person.sign_in("jobs?state=pending")
+    person.see("p", "1–1 of 1")
+    person.miss("p", "with held jobs")
+    jobs.held("h")
+    person.see("p", "of 2, with held jobs")
+    person.go("jobs?state=pending,held")
+    person.miss("p", "with held jobs")
+
+
+def test_the_buttons_of_a_group_are_busy_until_it_is_retried(person: Person, jobs: Jobs) -> None:
+    jobs.dead("a")
+    jobs.dead("b")
+    page = person.sign_in("dead")
+    asked: list[Any] = []
+    page.route("**/bulk", lambda route: asked.append(route), times=1)  # noqa: PLW0108 - the driver marks its handler
+    person.press("Retry 1")
+    person.see("button[aria-disabled=true]", "Retry all 2")
+    asked[0].continue_()
+    person.see("h2", "1 job retried")
+    person.miss("section button[aria-disabled=true]")

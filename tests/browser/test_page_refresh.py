@@ -101,3 +101,12 @@ def test_a_lost_connection_is_said_and_mended(person: Person, jobs: Jobs) -> Non
     person.press("Try now")
     person.miss(".banner", "Connection lost")
     assert not page.title().startswith("⚠")
+
+
+def test_an_error_that_the_server_reports_is_no_lost_connection(person: Person) -> None:
+    page = person.sign_in("jobs")
+    body = '{"detail": "there is no index"}'
+    page.route("**/api/v1/jobs?*", lambda route: route.fulfill(status=503, body=body))
+    page.route("**/api/v1/snapshot", lambda route: route.fulfill(status=503, body=body))
+    person.see(".banner.error", "The server reports an error: there is no index")
+    person.miss(".banner", "Connection lost")

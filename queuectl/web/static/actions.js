@@ -11,6 +11,7 @@ const FEW = 100; // so many are done without a question, or without typing their
 const UNDO_MS = 8000;
 const GONE = 410; // the server does not know the selection any more
 const DONE = { retry: 'queued again', cancel: 'cancelled', delete: 'deleted', edit: 'changed' };
+const DOING = { retry: 'Retrying', cancel: 'Cancelling', delete: 'Deleting', edit: 'Changing' };
 const WAITING = ['pending', 'held', 'failed'];
 const NOT_COMPLETED = [...WAITING, 'cancelled', 'dead'];
 
@@ -103,8 +104,9 @@ export async function select(action, which) {
 export const chosen = (action) => select(action, S.all ? { filter: filterOf(S.view.params) } : { ids: [...S.ticked] });
 
 /* Carries out a selection, as many as the server does in a request at a time; with a limit, only the next ones. */
-export async function bulk({ action, selection }, body = {}, more = {}) {
+export async function bulk({ action, selection, matched }, body = {}, more = {}) {
   const sum = { ids: [], unchanged: [], failed: [], expiry_removed: [], left: 0 };
+  const note = matched > FEW && !body.limit && toast(`${DOING[action]} ${many(matched, 'job')} …`, { until: Infinity });
   try {
     do {
       const made = await write('POST', '/api/v1/bulk', { action, selection, ...body }, more);
@@ -114,6 +116,8 @@ export async function bulk({ action, selection }, body = {}, more = {}) {
   } catch (error) {
     if (sum.ids.length) toast(`${many(sum.ids.length, 'job')} ${DONE[action]} before it stopped`, { kind: 'error' });
     throw error;
+  } finally {
+    if (note) drop(note);
   }
   tell(action, sum);
   return sum;

@@ -73,7 +73,7 @@ function banners() {
   const made = [];
   if (S.lost) {
     const left = span(Math.max(0, Math.ceil((S.due - now()) / 1000)));
-    made.push(banner('lost', 'error', h('b', `Connection lost ${ago(new Date(S.lost))}: ${S.lostWhy}. Data is old. Trying again in ${left}.`),
+    made.push(banner('lost', 'error', h('b', `${S.lostWhy} (${ago(new Date(S.lost))}). Data is old. Trying again in ${left}.`),
       small('Try now', S.session ? refresh : start)));
   }
   if (!S.snap) return made;

@@ -46,13 +46,14 @@ function trialCard(trial) {
     h('div.row', Object.entries(tally).map(([state, n]) => [pill(state), number(n)]), ids.length === 1 && toJob(ids[0]),
       h('span.grow.mono.soft', errorOf(group)),
       left > 0 && !readOnly() && button(next ? 'Retry 10 more' : `Retry the other ${number(left)}`, () => of(group, () => retry(group, target, next)),
-        { class: isDone ? 'main' : '' })));
+        { class: isDone ? 'main' : '', 'aria-disabled': S.busy.has(`group ${group.fingerprint}`) ? 'true' : null })));
 }
 
 function groupCard(group) {
   const { count: n, id, fingerprint } = group;
   const some = (limit) => () => of(group, async () => retry(group, await selected(group, 'retry'), limit));
   const all = () => of(group, async () => doAll(await selected(group, 'retry')));
+  const busy = { 'aria-disabled': S.busy.has(`group ${fingerprint}`) ? 'true' : null };
   const away = async () => {
     const target = await selected(group, 'delete');
     return target.matched > 1 ? doAll(target) : remove(target);
@@ -62,9 +63,9 @@ function groupCard(group) {
       soft(link(jobsOf(filterOf(group)), many(n, 'job')), ', last ', when(group.last_at), n > 1 && [', first ', when(group.first_at)],
         ', newest ', toJob(id))),
     !readOnly() && h('div.row',
-      button(n > 1 ? 'Retry 1' : 'Retry', some(1), { class: 'main' }),
-      n > 10 && button('Retry 10', some(10)),
-      n > 1 && button(`Retry all ${number(n)}`, all),
+      button(n > 1 ? 'Retry 1' : 'Retry', some(1), { class: 'main', ...busy }),
+      n > 10 && button('Retry 10', some(10), busy),
+      n > 1 && button(`Retry all ${number(n)}`, all, busy),
       button('Edit and retry', () => edit(id, true)),
-      button(n > 1 ? `Delete ${number(n)}` : 'Delete', () => of(group, away), { class: 'danger' }))));
+      button(n > 1 ? `Delete ${number(n)}` : 'Delete', () => of(group, away), { class: 'danger', ...busy }))));
 }

@@ -57,7 +57,7 @@ function fault(error) {
     : error.status === 429 && !S.session ? `${error.message}: wait a moment. ${error.hint || ''}` : null;
   if (why) return void signIn(why).catch(() => {});
   S.lost ||= now();
-  S.lostWhy = error instanceof Trouble ? error.message : 'the server does not answer';
+  S.lostWhy = error instanceof Trouble ? `The server reports an error: ${error.message}` : 'Connection lost: the server does not answer';
   S.wait = Math.min(30, (S.wait || 1.5) * 2);
   plan(S.wait * (0.85 + Math.random() * 0.3));
   render();
