@@ -11,8 +11,10 @@ from queuectl.client.filters import ENDED
 from queuectl.client.job_output import lines_of, progress_of, result_of
 from queuectl.client.why import reasons_of
 from queuectl.job.attempts import attempts_of, tries
-from queuectl.job.fields import command_line, describe_misspelt, misspelt
+from queuectl.job.fields import MOST_PARENTS, command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
+from queuectl.scheduling.waits_for import WAITING, Why
+from queuectl.spool.parents import states_of
 from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
@@ -22,16 +24,20 @@ if TYPE_CHECKING:
     from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
     from queuectl.job.job import Job
+    from queuectl.scheduling.waits_for import Reason
 
+MOST_NAMED = 5
+BLOCKED = {Why.AFTER: "waits for other jobs", Why.PAUSED: "paused", Why.LIMIT: "waits for a limit"}
 NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
 
 
 def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     """Write all there is to tell about a job, for a person."""
     now = queue.spool.clock.now()
+    reasons = reasons_of(queue.spool, job) if job.state in WAITING else []
     state = screen.paint(job.state, COLOURS.get(job.state))
-    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now))}".rstrip())
-    waiting = _waiting(queue, job, now)
+    screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now, reasons))}".rstrip())
+    waiting = _waiting(job, now, reasons)
     if waiting:
         screen.line(f"{'waits for':<10} {screen.paint(safe(waiting), 'yellow')}")
     for label, text in _facts(queue, job, now):
@@ -54,7 +60,7 @@ def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     _hint(queue, screen, job)
 
 
-def _situation(queue: Queue, job: Job, now: float) -> str:
+def _situation(queue: Queue, job: Job, now: float, reasons: list[Reason]) -> str:
     """Say in a few words how things stand."""
     most = int(job.fields.get("max_retries", queue.settings.max_retries_default))
     number, limit = tries(job.state, job.attempts, job.failures, most)
@@ -66,7 +72,8 @@ def _situation(queue: Queue, job: Job, now: float) -> str:
     if job.state == "failed":
         return f"attempt {number} of {limit} failed, next {when}"
     if job.state == "pending":
-        return f"runs {when}" if job.run_at > now else "ready to run"
+        blocked = next((BLOCKED[reason.why] for reason in reasons if reason.why in BLOCKED), "ready to run")
+        return f"runs {when}" if job.run_at > now else blocked
     if job.state == "dead":
         reason = (job.dead_reason or "unknown").replace("_", " ")
         return f"{reason}, {ago(job.finished_at, now)}" if job.finished_at else reason
@@ -75,11 +82,9 @@ def _situation(queue: Queue, job: Job, now: float) -> str:
     return ""
 
 
-def _waiting(queue: Queue, job: Job, now: float) -> str:
+def _waiting(job: Job, now: float, reasons: list[Reason]) -> str:
     """Say what else than its own time a job waits for; empty when it does not."""
-    if job.state not in ("pending", "held", "failed"):
-        return ""
-    said = [reason for reason in reasons_of(queue.spool, job) if reason.until is None]
+    said = [reason for reason in reasons if reason.until is None]
     return "; ".join(
         reason.words(now) + (f" ({reason.hint.format(id=job.id)})" if reason.hint else "") for reason in said
     )
@@ -100,6 +105,7 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     for label in ("tags", "batch", "unique_key", "expires_at"):
         if label in fields:
             yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])
+    yield from _demands(queue, job)
     named = [name for name in fields.get("env", {}) if name != "PATH"]
     if named:
         yield "env", ", ".join(named)  # names only: values are often secrets
@@ -114,6 +120,40 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
         yield "result", to_json(result.value)
 
 
+def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what a job comes after, what it takes while it runs, and what comes after it."""
+    fields = job.fields
+    if "after" in fields:
+        states = states_of(queue.spool, fields["after"][:MOST_NAMED])
+        named = ", ".join(f"{parent} ({state or 'does not exist'})" for parent, state in states.items())
+        yield "after", named + _more(len(fields["after"])) + f"   policy {job.after_policy}"
+    if "lock" in fields:
+        yield "lock", fields["lock"]
+    if "needs" in fields:
+        yield "needs", ", ".join(f"{name} {units}" for name, units in fields["needs"].items())
+    if "weight" in fields:
+        yield "weight", str(fields["weight"])
+    children = children_of(queue, job.id)
+    if children:
+        yield "dependents", ", ".join(children[:MOST_NAMED]) + _more(len(children))
+
+
+def _more(count: int) -> str:
+    return f" and {count - MOST_NAMED:,} more" if count > MOST_NAMED else ""
+
+
+def children_of(queue: Queue, job_id: str) -> list[str]:
+    """Return the jobs that come after this one, as far as the index shows them; none without an index."""
+    from queuectl.index.database import IndexUnavailable
+    from queuectl.index.reader import Reader
+
+    try:
+        with Reader(queue.layout.index) as reader:
+            return reader.children(job_id, MOST_PARENTS)
+    except (IndexUnavailable, OSError):
+        return []
+
+
 def _columns(now: float) -> list[Column]:
     return [
         Column("ATTEMPT", lambda row: row["attempt"], right=True),
@@ -121,11 +161,16 @@ def _columns(now: float) -> list[Column]:
         Column("WAIT", lambda row: spell_duration(max(0.0, row["started_at"] - row["ready_at"])), leave_out=2),
         Column("RUN", lambda row: took(row, now)),
         Column("WORKER", lambda row: row["worker"], leave_out=1),
+        Column("UNITS", lambda row: _units(row.get("units", {})), is_optional=True),
         Column("EXIT", spell_exit),
         Column("CPU", lambda row: spell_duration(row["cpu_s"]) if "cpu_s" in row else None, leave_out=3),
         Column("MAX RSS", lambda row: _size(row.get("max_rss_bytes")), leave_out=4),
         Column("OUTPUT", lambda row: row["lines"]),
     ]
+
+
+def _units(units: dict[str, list[int]]) -> str:
+    return "  ".join(f"{name} {','.join(map(str, numbers))}" for name, numbers in units.items())
 
 
 def _size(size_bytes: int | None) -> str | None:

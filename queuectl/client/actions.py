@@ -15,7 +15,7 @@ from queuectl.client.arguments import id_of
 from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError, from_os_error
 from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.job.history import with_changes
-from queuectl.job.job import PENDING, PROCESSING
+from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,28 @@ def raises_queue_errors(queue: type[Any]) -> type[Any]:
     for name in PUBLIC:
         setattr(queue, name, wrapped(getattr(queue, name)))
     return queue
+
+
+class ParentFailed(Conflict):
+    """A job is retried that would be dead again at once, because of a parent."""
+
+
+def refuse_dead_parents(spool: Spool, job: StoredJob) -> None:
+    """Refuse to retry a job that a parent keeps from starting; retrying the parent revives it.
+
+    Raises:
+        ParentFailed.
+    """
+    if not job.parents or job.dead_reason != DEPENDENCY_FAILED:
+        return
+    from queuectl.scheduling.dependencies import Verdict
+    from queuectl.spool.parents import decide_by_files, describe_all
+
+    decision = decide_by_files(spool, job)
+    if decision.verdict is Verdict.FAIL:
+        parents = [parent for parent, state in decision.parents.items() if state is not None]
+        hint = f"queuectl retry {' '.join(parents[:5])}   ({job.id} follows)" if parents else "queuectl edit --help"
+        raise ParentFailed(f"job {job.id} cannot start: {describe_all(decision.parents)}", hint)
 
 
 class JobActions:
@@ -201,6 +223,8 @@ class JobActions:
         with self.spool.take(job_id) as claim:
             if before is not None:
                 before(self._job(claim.job))
+            if not {"after", "after_policy"} & {*changes}:
+                refuse_dead_parents(self.spool, claim.job)
             expiry, now = claim.job.expires_at, self.spool.clock.now()
             is_past = expiry is not None and expiry < now
             edit = {"expires_at": None, **changes} if is_past and changes else {**changes}

@@ -134,6 +134,10 @@ class Reader:
         row = self._database.one("unique_holder", (key,))
         return None if row is None else row[0]
 
+    def children(self, job_id: str, limit: int) -> list[str]:
+        """Return jobs that come after this one and have not been started."""
+        return [row[0] for row in self._database.all("children", (job_id, limit))]
+
     def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
         """Return the first ids that begin so, in order."""
         return [job_id for job_id, _ in self._database.all("ids_between", (prefix, f"{prefix}\x7f", limit))]

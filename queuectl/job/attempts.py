@@ -31,6 +31,8 @@ def attempts_of(history: Sequence[Row], ready_at: float) -> list[dict[str, Any]]
         if entry["event"] == "started":
             number = entry.get("attempt", len(rows) + 1)
             rows.append({"attempt": number, "started_at": at, "ready_at": ready_at, "worker": entry.get("worker")})
+            if entry.get("units"):
+                rows[-1]["units"] = entry["units"]
             is_open = True
         else:
             if is_open and entry["event"] in ENDS:

@@ -10,7 +10,9 @@ from queuectl.cli.ids import Unchanged
 from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command
 from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
+from queuectl.client.actions import ParentFailed
 from queuectl.clock import spell
+from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,12 +77,27 @@ class Retries:
 
     def retry(self, job_id: str, check: Check | None = None) -> str:
         """Retry one job and say what was done."""
-        job = self.queue.rerun(job_id, {}, check)
+        try:
+            job = self.queue.rerun(job_id, {}, check)
+        except ParentFailed:
+            if check is None:
+                raise
+            raise Unchanged(job_id, "dead", "had a parent that failed, and follows when that is retried") from None
         words = f"{job.id} runs again: attempt {job.attempts + 1}"
+        if check is None:
+            words += self._followers(job.id)
         if job.removed_expiry is None:
             return words
         self._expiries.append((job.id, job.removed_expiry))
         return f"{words}; its expiry, {ago(job.removed_expiry, self.queue.spool.clock.now())}, was removed"
+
+    def _followers(self, job_id: str) -> str:
+        from queuectl.cli.job_page import children_of
+
+        count = len(children_of(self.queue, job_id))
+        if not count:
+            return ""
+        return f"; {plural(count, 'job')} that {'comes after it follows' if count == 1 else 'come after it follow'}"
 
     def words(self) -> str:
         """Say how many expiries were removed."""

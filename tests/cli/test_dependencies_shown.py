@@ -1,0 +1,66 @@
+"""show and retry of jobs that wait for other jobs, limits or pauses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Jobs, Run, refused
+
+
+@pytest.fixture
+def children(jobs: Jobs) -> None:
+    """A dead parent with a child that died because of it."""
+    jobs.pending("parent")
+    jobs.pending("child", after=["parent"], lock="db:2", weight=2)
+    jobs.queue.cancel("parent")
+    assert jobs.spool.claim("child", "worker-1").reason == "moved"  # type: ignore[union-attr]
+    jobs.spool.note_change("child")
+
+
+def test_show_says_what_a_job_waits_for_and_takes(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("parent")
+    jobs.pending("child", after=["parent"], after_policy="any", lock="db:2", weight=2)
+    jobs.queue.list()  # brings the index up to date
+    lines = cli("show", "child").out.splitlines()
+    assert lines[0] == "child  pending  waits for other jobs"
+    assert "after      parent (pending)   policy any" in lines
+    assert {"lock       db:2", "weight     2"} <= {*lines}
+    assert "dependents child" in cli("show", "parent").out.splitlines()
+
+
+def test_a_paused_job_is_not_ready_to_run(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    cli("pause", "encode")
+    assert cli("show", "a").out.splitlines()[0] == "a  pending  paused"
+    cli("resume", "encode")
+    assert cli("show", "a").out.splitlines()[0] == "a  pending  ready to run"
+
+
+def test_the_units_of_an_attempt_are_shown(cli: Run, jobs: Jobs, home: Path) -> None:
+    (home / "config.yaml").write_text("resources: {gpu: 2}\n")
+    with Jobs(home).running("a", needs={"gpu": 2}):
+        out = cli("show", "a").out
+    assert "needs      gpu 2" in out
+    assert "gpu 0,1" in out
+
+
+@pytest.mark.usefixtures("children")
+def test_a_retry_of_a_child_names_the_parent(cli: Run, jobs: Jobs) -> None:
+    assert jobs.queue.get("child").state == "dead"
+    refused(
+        cli("retry", "child"),
+        4,
+        "queuectl: job child cannot start: parent is cancelled",
+        "          hint: queuectl retry parent   (child follows)",
+    )
+    ran = cli("retry", "--state", "dead", "--yes")
+    assert (ran.code, jobs.queue.get("child").state) == (0, "dead")
+    assert "follows when that is retried" in ran.err
+
+
+@pytest.mark.usefixtures("children")
+def test_a_retry_of_the_parent_says_that_the_child_follows(cli: Run, jobs: Jobs) -> None:
+    jobs.queue.list()
+    assert cli("retry", "parent").err == "parent runs again: attempt 1; 1 job that comes after it follows\n"
