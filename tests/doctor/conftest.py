@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.doctor.scan import Context
+from queuectl.supervisor import supervisor_lock
 from tests.support.damaged_home import DamagedHome
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def damaged(
 ) -> DamagedHome:
     """A home with jobs, whose files are judged at once, and are as old as their mtime says, for no test can set a ctime."""
     monkeypatch.setattr(Context, "age_s", lambda self, status: self.now - status.st_mtime)
+    monkeypatch.setattr(supervisor_lock, "file_system_of", lambda path: "ext4")  # the tests' own may be tmpfs
     for name in [name for name in os.environ if name.startswith("QUEUECTL_") and name != "QUEUECTL_HOME"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("QUEUECTL_DROP_GRACE", "0.05")

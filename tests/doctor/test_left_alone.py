@@ -15,6 +15,7 @@ from queuectl.doctor import check_jobs, scan
 from queuectl.doctor.checks import repair_all
 from queuectl.doctor.scan import Context
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.supervisor import supervisor_lock
 from tests.support.damaged_home import DamagedHome
 
 
@@ -44,6 +45,7 @@ def test_what_has_just_got_its_name_is_young_whatever_its_mtime_says(
 ) -> None:
     """`cp -p` and `mv` keep the mtime: a producer may be about to link it, somebody may have just restored it."""
     monkeypatch.undo()
+    monkeypatch.setattr(supervisor_lock, "file_system_of", lambda path: "ext4")
     for name in ("spool/tmp/4711", "spool/pending/a.tmp", "output/ghost.1.log", "input/ghost", "config.yaml.7.tmp"):
         damaged.write(name)
     assert {finding["check"] for finding in damaged.findings("", "--home", str(damaged.home))} == {"workers"}

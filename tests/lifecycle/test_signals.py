@@ -12,7 +12,7 @@ import pytest
 
 from queuectl.errors import Busy, NotFound, UsageError
 from queuectl.job.job import DONE, PENDING
-from tests.support.supervised import is_running
+from tests.support.supervised import PATIENCE_S, is_running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,19 +162,26 @@ def test_a_worker_that_is_told_to_stop_finishes_its_job_first(supervised: Make, 
     s.wait_until(lambda: s.status()["workers"][0]["pid"] not in (None, old), "it was replaced")
 
 
-def test_draining_costs_nothing_while_the_last_command_runs(supervised: Make) -> None:
+def _wait_until_it_sleeps(process: psutil.Process) -> None:
+    """Wait until a process has used no CPU time between two looks; one that is busy never gets there."""
+    deadline = time.monotonic() + PATIENCE_S
+    used = None
+    while used != (used := process.cpu_times()):
+        assert time.monotonic() < deadline, f"it never sleeps: {used}"
+        time.sleep(0.3)
+
+
+def test_draining_costs_nothing_while_the_last_command_runs(supervised: Make, tmp_path: Path) -> None:
     """Also when it begins while the next job has been handed out already: that is waited for no more."""
     s = supervised()
     supervisor = s.start(1)
-    jobs = ["true"] * 20 + [f"kill -TERM {supervisor.pid}; exec sleep 3"] + ["true"] * 5
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    jobs = ["true"] * 20 + [f"kill -TERM {supervisor.pid}; read x < {gate}"] + ["true"] * 5
     ids = [str(job_id) for job_id in s.queue.enqueue_many(jobs)]
     s.wait_until(lambda: s.queue.get(ids[20]).state == "processing" and s.status()["draining"], "it drains")
-    time.sleep(0.5)
-    process = psutil.Process(supervisor.pid)
-    before = process.cpu_times()
-    time.sleep(1.5)
-    after = process.cpu_times()
-    assert after.user + after.system - before.user - before.system < 0.5
+    _wait_until_it_sleeps(psutil.Process(supervisor.pid))
+    gate.write_text("go\n")
     supervisor.wait(60)
     assert [s.queue.get(job_id).state for job_id in ids[20:]] == ["completed"] + ["pending"] * 5
 
@@ -193,7 +200,7 @@ def _under_load(s: Supervised, jobs: int) -> tuple[list[str], psutil.Process]:
 
 def test_what_a_worker_has_at_hand_and_does_not_begin_is_run_by_another(supervised: Make) -> None:
     """What it has begun is its own until it goes on or dies; nothing runs twice."""
-    s = supervised()
+    s = supervised(durability="relaxed")
     ids, worker = _under_load(s, 600)
     worker.suspend()
     try:
