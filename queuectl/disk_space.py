@@ -10,6 +10,7 @@ import math
 import os
 
 from queuectl.spool.context import BALLAST_BYTES
+from queuectl.units import spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def why_no_space(spool: Spool) -> str | None:
         return f"the disk of {home} cannot be used: {error.strerror}"
     if disk.f_flag & os.ST_RDONLY:
         return f"the disk of {home} is read-only"
-    if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES:
-        return f"the disk of {home} is full"
+    free = disk.f_bavail * disk.f_frsize
+    if free < LEAST_FREE_BYTES:
+        return f"the disk of {home} is full: {spell_size(free)} left, {spell_size(LEAST_FREE_BYTES)} needed"
     if disk.f_files and disk.f_favail < LEAST_FREE_INODES:  # some file systems do not count them
         return f"the disk of {home} is full: it has no free inodes"
     return None

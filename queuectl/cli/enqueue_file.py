@@ -245,16 +245,19 @@ def _check(intake: Intake, screen: Screen, queue: Queue, shown: int | None) -> i
     begin = '{"action": "enqueue", "dry_run": true, "jobs": ['
     interrupted: dict[str, Any] = {}
     known: set[str] = set()
+    keys: set[str] = set()
     try:
         for job in intake.jobs():
             if job is None:
                 continue
             try:
                 queue.check(job, known)
-            except InvalidData as error:
+                _refuse_taken(queue, job, known, keys)
+            except (InvalidData, Conflict) as error:
                 intake.answer(error)
             else:
                 known.add(job.get("id", ""))
+                keys.add(job.get("unique_key", ""))
                 intake.answer("")
                 if is_json:
                     screen.write((", " if intake.queued > 1 else begin) + to_json(job))
@@ -271,6 +274,15 @@ def _check(intake: Intake, screen: Screen, queue: Queue, shown: int | None) -> i
             screen.write(f"{'' if intake.queued else begin}], {rest[1:]}\n")
     if shown is not None and intake.queued > shown:
         screen.message(f"... {intake.queued - shown:,} more")
-    screen.message(f"{plural(intake.queued, 'valid job')}; nothing was added to the queue")
+    there = f" ({intake.known:,} existed already)" if intake.known else ""
+    screen.message(f"{plural(intake.queued, 'valid job')}{there}; nothing was added to the queue")
     intake.raise_refusals()
     return 0
+
+
+def _refuse_taken(queue: Queue, job: Fields, ids: set[str], keys: set[str]) -> None:
+    """Refuse an id or a unique key that another job has, or the job of a line before."""
+    for field, before in ("id", ids), ("unique_key", keys):
+        if field in job and job[field] in before:
+            raise Conflict(f'the job of a line before has the {field} "{job[field]}"')
+    queue.refuse_taken(job)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queuectl.client.job_spec import JobFields
     from queuectl.client.job_view import Job
     from queuectl.config.settings import Settings
+    from queuectl.index.reader import Reader
     from queuectl.job.job import Job as StoredJob
     from queuectl.spool.claim import Claim
     from queuectl.spool.layout import Layout
@@ -58,10 +59,15 @@ def free_key(spool: Spool, key: str) -> Iterator[None]:
     digest = sha256(key.encode()).hexdigest()[:32]
     with FileLock(f"{spool.layout.run}/unique.{digest}", mode=0o600):
         with open_complete_reader(spool) as reader:
-            holder = reader.unique_holder(key)
-        if holder is not None:
-            raise Conflict(f'unique_key "{key}" is held by job {holder}, which has not ended')
+            refuse_held(reader, key)
         yield
+
+
+def refuse_held(reader: Reader, key: str) -> None:
+    """Raise Conflict when a job that waits or runs has a unique key."""
+    holder = reader.unique_holder(key)
+    if holder is not None:
+        raise Conflict(f'unique_key "{key}" is held by job {holder}, which has not ended')
 
 
 def raises_queue_errors(queue: type[Any]) -> type[Any]:

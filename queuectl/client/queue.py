@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from queuectl.client.actions import JobActions, free_key, raises_queue_errors
+from queuectl.client.actions import JobActions, free_key, raises_queue_errors, refuse_held
 from queuectl.client.arguments import id_of, path_of
 from queuectl.client.waiting import ENDED as ENDED
 from queuectl.client.waiting import Waiting
@@ -180,7 +180,7 @@ class Queue(JobActions, Waiting):
         return self.spool.enqueue(fields)
 
     def check(self, fields: Mapping[str, Any], known: Container[str] = ()) -> None:
-        """Refuse what `submit` would refuse, apart from an id or unique_key that is taken and a full disk.
+        """Refuse what `submit` would refuse, apart from an id or unique_key that is taken (refuse_taken) and a full disk.
 
         Args:
             known: ids that are enqueued before, so that the job may come after them.
@@ -196,6 +196,16 @@ class Queue(JobActions, Waiting):
 
             new = [parent for parent in fields["after"] if parent == fields.get("id") or parent not in known]
             refuse_parents(self.spool, str(fields.get("id", "")), new)
+
+    def refuse_taken(self, fields: Mapping[str, Any]) -> None:
+        """Raise Conflict as `submit` would now, when another job has the id or unique_key."""
+        from queuectl.spool.enqueue import refuse_known
+
+        if "id" in fields:
+            refuse_known(fields["id"], self.spool.find(fields["id"]))
+        if "unique_key" in fields:
+            with self.complete_reader() as reader:
+                refuse_held(reader, fields["unique_key"])
 
     def submit_many(
         self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]

@@ -177,7 +177,7 @@ def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
         made = {"id": new_id(now), **made}
     data = _render(made, is_checked=isinstance(fields, Checked))
     if "id" in fields:  # finds most conflicts before a file is created
-        _refuse_known(made["id"], lies_in(spool, made["id"]))
+        refuse_known(made["id"], lies_in(spool, made["id"]))
     files, tmp = spool.files, spool.layout.tmp
     fd, name = -1, None
     try:
@@ -227,14 +227,15 @@ def _publish_promised(spool: SpoolContext, new: New) -> None:
     try:
         _link(spool, new)
     except FileExistsError:
-        _refuse_known(new.job_id, PENDING)
+        refuse_known(new.job_id, PENDING)
     directory = known_in(spool, new.job_id)
     if directory is not None:
         rejected.unpublish(spool, new.job_id, spool.files.fstat(new.fd).st_ino)
-        _refuse_known(new.job_id, directory)
+        refuse_known(new.job_id, directory)
 
 
-def _refuse_known(job_id: str, directory: str | None) -> None:
+def refuse_known(job_id: str, directory: str | None) -> None:
+    """Raise Conflict when a job of this id lies in `directory`; None when there is none."""
     if directory is not None:
         raise Conflict(f"job {job_id} exists already, in {directory}/", "omit the id to have one generated")
 

@@ -89,6 +89,37 @@ def test_a_dry_run_checks_every_line(cli: Run, home: Path) -> None:
     assert not list(home.glob("spool/pending/*"))
 
 
+def test_a_dry_run_refuses_ids_and_unique_keys_that_are_taken_as_the_real_run_does(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("done")
+    jobs.pending("holder", unique_key="k")
+    lines = b"""{"command":"true","id":"done"}
+{"command":"true","unique_key":"k"}
+{"command":"true","id":"a","unique_key":"l"}
+{"command":"true","id":"a"}
+{"command":"true","unique_key":"l"}
+"""
+    dry = json.loads(cli("enqueue", "-", "--dry-run", "--json", stdin=lines).out)
+    real = json.loads(cli("enqueue", "-", "--json", stdin=lines).out)
+    assert (
+        [refusal["line"] for refusal in dry["refused"]]
+        == [refusal["line"] for refusal in real["refused"]]
+        == [1, 2, 4, 5]
+    )
+    assert {refusal["exit_code"] for refusal in dry["refused"]} == {4}
+    refused(
+        cli("enqueue", "--id", "a", "--command", "true", "--dry-run"), 4, "queuectl: job a exists already, in pending/"
+    )
+    for more, code in ([], 4), (["--on-conflict", "skip"], 0):
+        assert cli("enqueue", "--unique", "k", "--command", "true", "--dry-run", *more).code == code
+
+
+def test_a_dry_run_with_resume_counts_what_exists(cli: Run) -> None:
+    line = ("enqueue", "--lines", "-", "--resume", "r")
+    cli(*line, stdin=b"true a\n")
+    ran = cli(*line, "--dry-run", stdin=b"true a\ntrue b\n")
+    assert (ran.code, ran.err) == (0, "1 valid job (1 existed already); nothing was added to the queue\n")
+
+
 def test_a_command_with_bytes_that_are_no_text_is_refused(cli: Run) -> None:
     ran = cli("enqueue", "--lines", "-", stdin=b"echo a\0b\necho \xff\necho ok\n")
     assert ran.code == 7

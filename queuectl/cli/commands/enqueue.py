@@ -171,6 +171,8 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     _warn(screen, template)
     if args.dry_run:
         queue.check(fields)
+        if args.on_conflict != "skip":
+            queue.refuse_taken(fields)
         screen.json(fields)
         screen.message("Valid; nothing was added to the queue")
         return 0
