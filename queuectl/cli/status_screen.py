@@ -69,7 +69,10 @@ def short_line(overview: Overview) -> str:
     if overview.silent:
         workers = f"the supervisor (pid {overview.silent}) does not answer"
     dead = f"{overview.count('dead'):,}" if overview.counts else "?"
-    return f"{waiting}, {workers}, {dead} dead"
+    paused = (
+        "" if not overview.paused else ", paused" if "_all" in overview.paused else f", {len(overview.paused):,} paused"
+    )
+    return f"{waiting}, {workers}, {dead} dead{paused}"
 
 
 def _head(overview: Overview) -> Iterator[str]:

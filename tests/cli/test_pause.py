@@ -173,3 +173,13 @@ def test_a_misspelt_queue_is_a_warning(cli: Run, jobs: Jobs) -> None:
         'no job has the queue "encdoe" yet; did you mean "encode"?'
         in cli("queue", "set", "encdoe", "--rate", "1/1s").err
     )
+
+
+def test_a_pause_is_shown_by_status_and_check(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    cli("pause", "encode")
+    assert "Queue encode is paused: queuectl resume encode\n" in cli("status").out
+    assert cli("status", "--short").out.endswith("0 dead, 1 paused\n")
+    cli("pause")
+    assert "All queues are paused: queuectl resume" in json.loads(cli("status", "--json").out)["attention"]
+    assert ", paused" in cli("check").out
