@@ -32,7 +32,9 @@ function stop(all, isNow) {
   form({
     title: words, submit: words, isDanger: isNow,
     intro: [
-      h('p', isNow ? 'Commands that run are ended and their jobs queued again:' : 'A worker that runs a job stops when the job has ended.'),
+      h('p', !isNow ? 'A worker that runs a job stops when the job has ended.'
+        : busy.length ? 'These commands, and those that start meanwhile, are terminated; their jobs are queued again:'
+          : 'No command runs now. Those that start meanwhile are terminated; their jobs are queued again.'),
       busy.length > 0 && h('ul', busy.map((worker) => h('li', h('code', worker.job_id), ' ', worker.command)))],
     onsubmit: async () => {
       const made = await write('POST', '/api/v1/workers/stop', { now: isNow });
