@@ -183,3 +183,13 @@ def test_a_pause_is_shown_by_status_and_check(cli: Run, jobs: Jobs) -> None:
     cli("pause")
     assert "All queues are paused: queuectl resume" in json.loads(cli("status", "--json").out)["attention"]
     assert ", paused" in cli("check").out
+
+
+def test_a_list_shows_which_jobs_are_paused(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    jobs.pending("b")
+    cli("pause", "encode")
+    rows = {line.split()[0]: line.split()[3] for line in cli("list").out.splitlines()[1:]}
+    assert rows == {"a": "paused", "b": "now"}
+    cli("pause")
+    assert [line.split()[3] for line in cli("list").out.splitlines()[1:]] == ["paused", "paused"]

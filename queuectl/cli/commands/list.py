@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
     from queuectl.index.reader import Query, Reader
 
     Row = Mapping[str, Any]
@@ -82,7 +83,8 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     query = query_of({**given, "state": states or None}, now)
     with open_index(queue, screen) as reader:
         pages = Pages(reader, query, limit, queue.settings.max_retries_default)
-        shown = emit(screen, pages.rows() if screen.is_table else pages.as_dicts(), columns(now), FIELDS)
+        rows = pages.rows() if screen.is_table else pages.as_dicts()
+        shown = emit(screen, rows, columns(now, _paused(queue)), FIELDS)
     if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
         screen.message(
@@ -144,13 +146,21 @@ class Pages:
         return {**row, "max_retries": max_retries_of(row, self.max_retries)}
 
 
-def columns(now: float) -> list[Column]:
+def _paused(queue: Queue) -> frozenset[str]:
+    """Return the names in state/paused/; without spool.pauses, whose import every list would pay for."""
+    try:
+        return frozenset(queue.spool.files.names(queue.layout.paused))
+    except OSError:
+        return frozenset()
+
+
+def columns(now: float, paused: frozenset[str] = frozenset()) -> list[Column]:
     """Return the columns of a table of jobs; the last is there only when one of them has failed."""
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
         Column("TRY", _tries, leave_out=3),
-        Column("NEXT/ENDED", lambda row: next_or_ended(row, now), leave_out=2),
+        Column("NEXT/ENDED", lambda row: next_or_ended(row, now, paused), leave_out=2),
         Column("EXIT", how_it_ended, leave_out=4),
         Column("QUEUE", lambda row: row["queue"], leave_out=5),
         Column("COMMAND", lambda row: row["command"], least=8),
@@ -172,10 +182,11 @@ def _tries(row: Row) -> str:
     return "{}/{}".format(*tries(row["state"], row["attempts"], row["failures"], row["max_retries"]))
 
 
-def next_or_ended(row: Row, now: float) -> str:
+def next_or_ended(row: Row, now: float, paused: frozenset[str] = frozenset()) -> str:
     """Say when a job starts, for how long it has been running, or when it ended."""
     if row["state"] in ("pending", "failed"):
-        return ago(row["run_at"], now) if row["run_at"] > now else "now"
+        due = "paused" if paused and ("_all" in paused or row["queue"] in paused) else "now"
+        return ago(row["run_at"], now) if row["run_at"] > now else due
     if row["state"] == "processing":
         return f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
     return "" if row["state"] == "held" else short(row["finished_at"] or row["updated_at"], now)
