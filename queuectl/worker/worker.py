@@ -50,7 +50,6 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
-SPACE_S = 0.1  # how long the last look at the free space of the disk counts
 
 
 class Worker:
@@ -90,7 +89,6 @@ class Worker:
         self._unsent: list[dict[str, Any]] = []
         self._start: dict[str, Any] | None = None  # of the running job, not reported yet
         self._send_start_at = NEVER
-        self._check_space_at = 0.0
 
     # --- the loop
 
@@ -207,21 +205,12 @@ class Worker:
     # --- one job
 
     def _take(self, job_id: str) -> None:
-        now = self.spool.clock.monotonic()
-        if now >= self._check_space_at:
-            full = why_no_space(self.spool)
-            if full is not None:
-                self._send(
-                    {
-                        "say": "notnow",
-                        "id": job_id,
-                        "reason": RefusalReason.FULL.value,
-                        "again_s": FULL_S,
-                        "detail": full,
-                    }
-                )
-                return
-            self._check_space_at = now + SPACE_S
+        full = why_no_space(self.spool)
+        if full is not None:
+            self._send(
+                {"say": "notnow", "id": job_id, "reason": RefusalReason.FULL.value, "again_s": FULL_S, "detail": full}
+            )
+            return
         try:
             claim = self.spool.claim(job_id, self.name)
         except (QueueError, OSError) as error:
