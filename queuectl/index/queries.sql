@@ -61,16 +61,21 @@ SELECT u.child, j.state, j.dead_reason, j.after_policy,
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'waiting'),
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'completed'),
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'failed')
-FROM (SELECT child FROM undecided LIMIT ?) u LEFT JOIN jobs j ON j.id = u.child AND j.after IS NOT NULL;
+FROM (SELECT child FROM undecided WHERE child NOT IN (SELECT value FROM json_each(?)) LIMIT ?) u LEFT JOIN jobs j ON j.id = u.child AND j.after IS NOT NULL;
 
 -- name: decided
 DELETE FROM undecided WHERE child = ?;
 
--- name: ask_again
-INSERT OR IGNORE INTO undecided VALUES (?);
+-- name: ask_about_missing
+INSERT OR IGNORE INTO undecided SELECT child FROM dependencies INDEXED BY dependencies_missing WHERE state = 'missing';
 
 -- name: may_start
-UPDATE jobs SET ready = iif(run_at <= ?, 1, 0) WHERE id = ? AND ready = 2;
+UPDATE jobs SET ready = iif(ready = 2 OR run_at <= ?, 1, 0) WHERE id = ? AND ready >= 2;
+
+-- name: starts_since
+SELECT started_at FROM jobs INDEXED BY jobs_by_state
+WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead') AND updated_at >= ?1 AND queue = ?2
+    AND started_at >= ?1 AND started_at < ?3 ORDER BY started_at DESC LIMIT ?4;
 
 -- name: children
 SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;

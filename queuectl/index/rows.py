@@ -36,7 +36,7 @@ AT = {column: number for number, column in enumerate(COLUMNS)}
 WIDTH = len(COLUMNS)  # what a row has beyond it are the ends of earlier attempts
 ID, QUEUE, READY, RUN_AT, LANE = AT["id"], AT["queue"], AT["ready"], AT["run_at"], AT["lane"]
 
-AFTER_PARENTS = 2  # in `ready`
+AFTER_PARENTS, AFTER_PARENTS_AND_TIME = 2, 3  # in `ready`
 COMMAND_CHARS = 500
 ERROR_CHARS = 1000  # what a worker writes is shorter: runner.TAIL_CHARS and a sentence
 TAGS_CHARS = 1000
@@ -180,10 +180,10 @@ def _ready_at(job: Job, status: os.stat_result | None) -> float:
 def _ready(job: Job) -> int | None:
     if job.directory != PENDING or job.is_held:
         return None
+    is_due = job.waits == "nobody"  # as soon as possible, also when the clock was set back since: see Job.due_at
     if job.parents:
-        return AFTER_PARENTS
-    # As soon as possible, also when the clock was set back since: see Job.due_at.
-    return 1 if job.waits == "nobody" else 0
+        return AFTER_PARENTS if is_due else AFTER_PARENTS_AND_TIME
+    return 1 if is_due else 0
 
 
 def _parents(job: Job) -> list[str] | None:

@@ -1,7 +1,7 @@
 -- The index: one row a job, derived from the spool; deleting the file at any time loses nothing.
 --
 -- The checksum of this text is the schema's version (PRAGMA user_version). A file with any other version is thrown away
--- and built anew, so there are no migrations. Meaning of the rows: 4 (count this up when rows.py fills a column
+-- and built anew, so there are no migrations. Meaning of the rows: 5 (count this up when rows.py fills a column
 -- otherwise than before).
 
 CREATE TABLE jobs (
@@ -33,7 +33,7 @@ CREATE TABLE jobs (
     ready_at      REAL NOT NULL,    -- since when it may start, or will be allowed to, or might before it started
     wait_s        REAL,             -- from then until the start of the newest attempt
     run_s         REAL,             -- for how long that ran; NULL unless the state says how it ended
-    ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start; 2: its parents may not have ended
+    ready         INTEGER,          -- NULL: not waiting, or held; 0: waits for run_at; 1: may start; 2, 3: its parents may not have ended, then it becomes 1 or 0
     lane          TEXT NOT NULL,    -- what it takes while it runs: scheduling.limits
     after         TEXT,             -- JSON list of the jobs that it waits for; NULL once it was started, or ended otherwise
     after_policy  TEXT,             -- how they have to end; NULL where `after` is
@@ -96,6 +96,7 @@ CREATE TABLE dependencies (
 ) WITHOUT ROWID;
 CREATE INDEX dependencies_by_parent ON dependencies (parent, child);
 CREATE INDEX dependencies_by_state ON dependencies (child, state);
+CREATE INDEX dependencies_missing ON dependencies (child) WHERE state = 'missing';
 
 -- Jobs with parents about which something has changed; the supervisor decides about them and removes them here.
 CREATE TABLE undecided (child TEXT PRIMARY KEY NOT NULL) WITHOUT ROWID;
@@ -110,7 +111,8 @@ CREATE TRIGGER dependencies_new AFTER INSERT ON jobs WHEN new.after IS NOT NULL 
 END;
 
 CREATE TRIGGER dependencies_changed AFTER UPDATE OF after, after_policy, ready ON jobs
-WHEN new.after IS NOT old.after OR new.after_policy IS NOT old.after_policy OR (new.ready = 2 AND old.ready IS NOT 2) BEGIN
+WHEN new.after IS NOT old.after OR new.after_policy IS NOT old.after_policy OR (new.ready >= 2 AND old.ready IS NOT new.ready)
+    OR (new.after IS NOT NULL AND new.state = 'dead' AND old.state <> 'dead') BEGIN -- a parent may have been revived meanwhile
     DELETE FROM dependencies WHERE child = new.id AND new.after IS NOT old.after;
     INSERT INTO dependencies SELECT new.id, value, CASE
         (SELECT state FROM jobs WHERE id = value)

@@ -356,23 +356,28 @@ class Writer:
         """`undecided` would return some."""
         return self._database.one("has_undecided") is not None
 
-    def undecided(self, limit: int) -> list[Undecided]:
+    def undecided(self, limit: int, skip: Collection[str] = ()) -> list[Undecided]:
         """Return jobs with parents about which something has changed, of those that are committed."""
-        return [Undecided(row) for row in self._database.all("undecided", (limit,))]
+        return [Undecided(row) for row in self._database.all("undecided", (json.dumps([*skip]), limit))]
 
     def decided(self, job_ids: Iterable[str]) -> None:
         """Forget jobs that `undecided` returned."""
         self._database.change(("decided", [(job_id,) for job_id in job_ids]))
 
-    def ask_again(self, job_ids: Iterable[str]) -> None:
-        """Have `undecided` return jobs again."""
-        self._database.change(("ask_again", [(job_id,) for job_id in job_ids]))
+    def ask_about_missing(self) -> None:
+        """Have `undecided` return the jobs with a parent that does not exist: all that do are known now."""
+        self._database.change(("ask_about_missing", [()]))
 
     def let_start(self, job_ids: Iterable[str], now: float) -> None:
         """Let jobs start, at their time, whose parents have ended."""
         self._database.change(("may_start", [(now, job_id) for job_id in job_ids]))
 
     # --- looking
+
+    def starts_since(self, queue: str, since: float, until: float, most: int) -> list[float]:
+        """Return when the newest attempts of a queue's jobs began, the last `most` of that time, in order."""
+        self.commit()
+        return [at for (at,) in self._database.all("starts_since", (since, queue, until, most))][::-1]
 
     def get(self, job_id: str) -> dict[str, Any] | None:
         """Return the row of a job by column, also one that waits to be written."""

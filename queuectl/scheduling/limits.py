@@ -114,7 +114,7 @@ class Capacities:
         paused: names of paused queues; ALL_PAUSED for all.
     """
 
-    __slots__ = ("_capacity", "paused", "rates", "resources")
+    __slots__ = ("_capacity", "max_running", "paused", "rates", "resources")
 
     def __init__(
         self,
@@ -125,6 +125,7 @@ class Capacities:
         resources: Mapping[str, int] | None = None,
         paused: frozenset[str] = frozenset(),
     ) -> None:
+        self.max_running = max_running
         self.resources = dict(resources or {})
         self.rates = dict(rates or {})
         self.paused = paused
@@ -213,6 +214,11 @@ class Usage:
             starts.append(at)
             while len(starts) > rate.count * 2:  # some more, because a start may turn out not to be one
                 starts.popleft()
+
+    def started_before(self, queue: str, starts: list[float], at: float) -> None:
+        """Count the starts of a queue before `at` that another process made, in order; replaces what was known of them."""
+        own = [each for each in self._starts.get(queue, ()) if each >= at]
+        self._starts[queue] = deque([*starts, *own])
 
     def not_started(self, queue: str) -> None:
         """Take back the newest start of a queue: the job was assigned, and did not start."""

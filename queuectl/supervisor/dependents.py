@@ -3,7 +3,7 @@
 Owns:       what the index calls undecided.
 Guarantees: the index only says which jobs to look at; whether a job is moved is decided by files, under its lock. A job
             that died because of a parent is revived when no parent excludes its start any more. A crash loses nothing:
-            what was not decided is decided again.
+            the index forgets a job only once it was decided about as its files want.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.errors import QueueError
 from queuectl.job.job import DEAD, DEPENDENCY_FAILED, PENDING
-from queuectl.scheduling.dependencies import Verdict, decide
+from queuectl.scheduling.dependencies import MISSING, Verdict, decide
 from queuectl.spool import parents
 from queuectl.spool.group_commit import commit_group
 from queuectl.timers import Timers
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 AT_ONCE = 200
+LONGEST_STEP_S = 0.03  # whatever the parents and the disk cost, the supervisor is not kept longer
 AGAIN_S = 1.0
 
 
@@ -66,55 +67,58 @@ class Dependents:
         Raises:
             IndexUnavailable: those whose decision was not stored are decided about again.
         """
-        again = [*self._again.due(now)]
-        if again:
-            self._writer.ask_again(again)
-        found = self._writer.undecided(AT_ONCE)
+        for _ in self._again.due(now):
+            pass  # the index has them still
+        found = self._writer.undecided(AT_ONCE, self._again.ids)
         if not found:
             return False
-        startable = []
-        movable = []
+        started = self._spool.clock.monotonic()
+        seen, startable, claims = 0, list[str](), list[Claim]()
         for each in found:
+            if seen and self._spool.clock.monotonic() - started > LONGEST_STEP_S:
+                break
+            seen += 1
             if each.state is None or each.policy is None:
                 continue
+            if MISSING in each.parents.values() and self._writer.needs_sync:
+                continue  # asked about again once all jobs are known
             verdict = decide(each.policy, each.parents).verdict
             if each.state == DEAD and verdict is not Verdict.FAIL:
                 self._revive(each.id, now)
             elif each.state != DEAD and verdict is Verdict.START:
                 startable.append(each.id)
             elif each.state != DEAD and verdict is not Verdict.WAIT:
-                movable.append(each.id)
-        startable += self._settle(movable, now)
+                claim = self._settle(each.id, now)
+                if claim is not None:
+                    claims.append(claim)
+        self._commit(claims, now)
         self._writer.let_start(startable, self._spool.clock.now())
-        self._writer.decided([each.id for each in found])
+        self._writer.decided([each.id for each in found[:seen] if each.id not in self._again.ids])
         for job_id in startable:
             row = self._writer.get(job_id)
             if row is not None and row["ready"] is not None:
                 self._offer(row)
-        return len(found) == AT_ONCE
+        return seen < len(found) or len(found) == AT_ONCE
 
-    def _settle(self, job_ids: list[str], now: float) -> list[str]:
-        """Move jobs that cannot start any more, or are not needed; return those that may start after all."""
-        startable, claims = [], []
-        for job_id in job_ids:
-            claim = self._take(job_id, now)
-            if claim is None:
-                continue
-            try:
+    def _settle(self, job_id: str, now: float) -> Claim | None:
+        """Write the verdict of a job that cannot start any more, or is not needed; return it to be moved."""
+        claim = self._take(job_id, now)
+        if claim is None:
+            return None
+        try:
+            if claim.directory == PENDING and claim.job.parents:
                 decision = parents.decide_by_files(self._spool, claim.job)
-                if (
-                    claim.directory == PENDING
-                    and claim.job.parents
-                    and decision.verdict in (Verdict.FAIL, Verdict.SKIP)
-                ):
+                if decision.verdict in (Verdict.FAIL, Verdict.SKIP):
                     parents.settle(claim, decision, commit=False)
-                    claims.append(claim)
-                    continue
-                if decision.verdict is Verdict.START:
-                    startable.append(job_id)
-            except (QueueError, OSError) as error:
-                self._put_off(job_id, error, now)
-            claim.close()
+                    return claim
+                self._differs(job_id, now)
+        except (QueueError, OSError) as error:
+            self._put_off(job_id, error, now)
+        claim.close()
+        return None
+
+    def _commit(self, claims: list[Claim], now: float) -> None:
+        """Move the jobs whose verdict was written."""
         failed = commit_group(self._spool, claims)
         for claim in claims:
             if claim in failed:
@@ -122,7 +126,6 @@ class Dependents:
             else:
                 self._moved(claim.job)
             claim.close()
-        return startable
 
     def _revive(self, job_id: str, now: float) -> None:
         """Let a job wait again that died because of a parent, when no parent excludes its start any more."""
@@ -136,6 +139,8 @@ class Dependents:
                 if parents.decide_by_files(self._spool, claim.job).verdict is not Verdict.FAIL:
                     claim.revive()
                     self._moved(claim.job)
+                else:
+                    self._differs(job_id, now)
             except (QueueError, OSError) as error:
                 self._put_off(job_id, error, now)
 
@@ -151,6 +156,10 @@ class Dependents:
         if self._spool.find(job_id) in (PENDING, DEAD):
             self._again.set(job_id, now + AGAIN_S)  # another process has it locked
         return None
+
+    def _differs(self, job_id: str, now: float) -> None:
+        """Decide again soon: a parent has changed, and may be as before when the index reads it, which then sees no change."""
+        self._again.set(job_id, now + AGAIN_S)
 
     def _put_off(self, job_id: str, error: Exception, now: float) -> None:
         self._log.error(f"job {job_id}: its dependencies cannot be decided: {error} action=depend")

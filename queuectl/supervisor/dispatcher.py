@@ -163,7 +163,9 @@ class Dispatcher:
             self._commit_at = self._clock.monotonic() + COMMIT_S
 
     def _offer_row(self, row: dict[str, Any]) -> None:
-        self.order.offer(row["id"], row["state"], row["priority"], row["run_at"], row["lane"])
+        now = self._clock.now()
+        run_at = min(row["run_at"], now) if row["ready"] == 1 else row["run_at"]  # the clock may have been set back
+        self.order.offer(row["id"], row["state"], row["priority"], run_at, row["lane"])
 
     def _report_moved(self, job: Job) -> None:
         self.order.forget(job.id)
@@ -207,11 +209,14 @@ class Dispatcher:
         """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
         touched = job_id in self.touched
         self.touched.discard(job_id)
-        is_returned = answer is not None and answer["reason"] == RETURNED
-        if self.order.release(job_id, has_started=answer is None, offer_again=is_returned and not touched):
+        reason = None if answer is None else answer["reason"]
+        if answer is not None and reason == RefusalReason.LIMIT:
+            self.order.close_lane(job_id, answer["detail"], answer["again_s"])
+        is_unchanged = reason in (RETURNED, RefusalReason.LIMIT) and not touched
+        if self.order.release(job_id, has_started=answer is None, offer_again=is_unchanged):
             return  # nothing has happened to it, so its file need not be read again
-        if answer is not None and answer["reason"] == RefusalReason.PAUSED:
-            self.order.read_limits()
+        if reason == RefusalReason.PAUSED:
+            self.order.read_pauses()
         if answer is not None and answer["reason"] == RefusalReason.FULL:
             self.disk_space.wait(answer["detail"])
         if answer is not None and answer.get("again_s") is not None and answer["reason"] != RefusalReason.EARLY:
@@ -308,7 +313,7 @@ class Dispatcher:
         except StopIteration:
             self._sync = self.progress = None
             self.compared += 1
-            self._has_undecided = True  # about jobs whose parents changed while no supervisor ran
+            self._after_sync()
             if self._once_more:
                 self._once_more = False
                 self.begin_sync(watched=self._watched, is_routine=True)
@@ -323,6 +328,17 @@ class Dispatcher:
                 self.order.offer_job(job)
             for name, after_s in progress.later:
                 self.examine_later(name.removesuffix(".json"), after_s)
+
+    def _after_sync(self) -> None:
+        """Decide about jobs whose parents changed while no supervisor ran; count the starts of that time."""
+        self._has_undecided = True
+        if self._is_routine:
+            return
+        try:
+            self._writer.ask_about_missing()
+            self.order.read_starts()
+        except IndexUnavailable as error:
+            self._fail(error)
 
     def commit(self) -> None:
         """Commit the rows that were put into the index."""

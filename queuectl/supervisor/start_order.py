@@ -6,8 +6,11 @@ Guarantees: an assigned job is not returned again. No limit is exceeded by what 
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from queuectl.errors import QueueError
 from queuectl.index.database import IndexUnavailable
 from queuectl.job.job import PENDING, Job
 from queuectl.scheduling.dependencies import Verdict
@@ -17,6 +20,7 @@ from queuectl.scheduling.limits import (
     PAUSE,
     QUEUE,
     RATE,
+    RUNNING,
     Usage,
     blocking,
     capacities_of,
@@ -29,7 +33,7 @@ from queuectl.spool import parents, pauses
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Set
+    from collections.abc import Callable, Collection, Iterator, Set
 
     from queuectl.index.writer import Writer
     from queuectl.scheduling.order import Key
@@ -38,6 +42,8 @@ if TYPE_CHECKING:
 WAITING = ("pending", "failed")
 MOST_HOLDERS = 100
 OF_A_QUEUE = (QUEUE, PAUSE, RATE)
+SCAN_FILES = WINDOW
+AGAIN_S, SOON_S = 1.0, 0.05
 
 
 class StartOrder:
@@ -68,6 +74,12 @@ class StartOrder:
         self._lanes = Lanes(self._blocking, self._refill)
         self._later = Window()
         self._later.complete = False  # the index has the jobs that waited at the last stop
+        self._closed: dict[str, tuple[float, str]] = {}  # lanes that a claim found blocked: until when, and the limit
+        self._scan: Iterator[str] = iter(())  # of pending/, without an index
+        self._scan_at = NEVER
+        self._pauses_at = NEVER
+        self._began = (self._clock.now(), self._clock.monotonic())
+        self._paused = self._read_paused()
         self.read_limits()
 
     @property
@@ -89,20 +101,67 @@ class StartOrder:
     def blocked(self) -> dict[str, list[str]]:
         """The limits that keep jobs from starting, each with the jobs that take its units, at most MOST_HOLDERS."""
         limits = [limit for limit in self._lanes.blocked_by if not limit.startswith(PAUSE)]
+        if self._is_full:
+            limits.append(RUNNING)
         return {limit: self._usage.holders(limit)[:MOST_HOLDERS] for limit in limits}
 
     # --- limits
 
     def read_limits(self) -> None:
-        """Read the pauses, and take the limits from the settings."""
-        try:
-            paused = pauses.paused(self._spool)
-        except OSError:
-            paused = frozenset((ALL_PAUSED,))  # unreadable: nothing starts that may be paused
-        self._capacities = capacities_of(self._spool.settings, paused)
+        """Take the limits from the settings."""
+        self._capacities = capacities_of(self._spool.settings, self._paused)
         self._lanes.reset()
+        try:
+            self.read_starts()
+        except IndexUnavailable as error:
+            self._fail(error)
+
+    def read_pauses(self) -> None:
+        """Read the pauses again."""
+        paused = self._read_paused()
+        if paused != self._paused:
+            self._paused = paused
+            self.read_limits()
+
+    def _read_paused(self) -> frozenset[str]:
+        try:
+            self._pauses_at = NEVER
+            return pauses.paused(self._spool)
+        except OSError:
+            self._pauses_at = self._clock.monotonic() + AGAIN_S
+            return frozenset((ALL_PAUSED,))  # unreadable: nothing starts that may be paused
+
+    def read_starts(self) -> None:
+        """Count the starts of an earlier supervisor against the rates; the index knows the newest of each job.
+
+        Raises:
+            IndexUnavailable.
+        """
+        wall, monotonic = self._began
+        for queue, rate in self._capacities.rates.items():
+            found = self._writer.starts_since(queue, self._clock.now() - rate.period_s, wall, rate.count)
+            self._usage.started_before(queue, [at - wall + monotonic for at in found], monotonic)
+
+    def close_lane(self, job_id: str, detail: str, for_s: float) -> None:
+        """Start no job of a lane for a while: a claim found its limit taken by a job that was not assigned here.
+
+        Args:
+            job_id: an assigned job of that lane.
+            detail: begins with the limit.
+        """
+        lane = self._usage.lanes.get(job_id)
+        if lane is not None:
+            self._closed[lane] = (self._clock.monotonic() + for_s, detail.partition(" ")[0])
+
+    @property
+    def _is_full(self) -> bool:
+        """As much runs as `max_running` allows, so no lane need be looked at."""
+        most = self._capacities.max_running
+        return most is not None and self._usage.units(RUNNING) >= most
 
     def _blocking(self, lane: str) -> str | None:
+        if lane in self._closed:
+            return self._closed[lane][1]
         return blocking(lane, self._capacities, self._usage, self._clock.monotonic())
 
     def _is_limited(self, lane: str) -> bool:
@@ -134,13 +193,15 @@ class StartOrder:
         self._later.forget(job_id)
 
     def assign(self, job_id: str) -> None:
-        """Count a job as assigned that was not returned by `next`."""
-        row = self._writer.get(job_id)
-        lane = None if row is None else row["lane"]
-        if lane is None:
-            found = self._spool.read(job_id)
-            lane = lane_of(found.fields)
-        self._usage.add(job_id, lane)
+        """Count a job as assigned that was not returned by `next`, by what its file says; the index may be older."""
+        lane = None
+        with suppress(QueueError, OSError):
+            lane = lane_of(self._spool.read(job_id).fields)
+        if lane is None:  # its file was removed or damaged while it runs
+            with suppress(IndexUnavailable):
+                row = self._writer.get(job_id)
+                lane = None if row is None else row["lane"]
+        self._usage.add(job_id, lane or "default")
 
     def release(self, job_id: str, *, has_started: bool = True, offer_again: bool = False) -> bool:
         """Count a job as assigned no longer.
@@ -157,6 +218,8 @@ class StartOrder:
         if lane is not None and not has_started:
             self._usage.not_started(queue_of(lane))
             freed.append(RATE + queue_of(lane))
+        if has_started and self._closed:
+            self._closed = {each: found for each, found in self._closed.items() if found[1] not in freed}
         self._lanes.freed(freed)
         if not offer_again or key is None:
             return False
@@ -172,6 +235,8 @@ class StartOrder:
             ahead: it will not start at once, so one that a limit applies to is not wanted.
         """
         self.promote()
+        if self._is_full:
+            return None
         while True:
             key = self._lanes.take(self._is_limited if ahead else None)
             if key is None:
@@ -210,6 +275,7 @@ class StartOrder:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
         first = self._later.first
         wake = NEVER if first is None else now + max(0.0, first[0] - self._clock.now())
+        wake = min(wake, self._scan_at, self._pauses_at, *(until for until, _ in self._closed.values()))
         for limit in self._lanes.blocked_by:
             if limit.startswith(RATE):
                 wake = min(wake, self._opens_at(limit))
@@ -218,6 +284,16 @@ class StartOrder:
     def step(self, now: float) -> None:
         """Let go on what waited for time alone; `now` is monotonic."""
         self.promote()
+        if now >= self._pauses_at:
+            self.read_pauses()
+        if now >= self._scan_at:
+            self._scan_at = now + AGAIN_S if self._is_degraded() else NEVER
+            if not self._lanes:
+                self._lanes.reset()
+        if self._closed:
+            over = {lane for lane, (until, _) in self._closed.items() if until <= now}
+            limits = {self._closed.pop(lane)[1] for lane in over}
+            self._lanes.freed(limits)
         rates = [limit for limit in self._lanes.blocked_by if limit.startswith(RATE)]
         self._lanes.freed(limit for limit in rates if self._opens_at(limit) <= now)
 
@@ -247,24 +323,32 @@ class StartOrder:
         return {limit.partition("/")[2] for limit in blocked if limit.startswith(OF_A_QUEUE)} - {ALL_PAUSED}
 
     def _read_due(self, now: float, lane: str | None, closed: Collection[str], limit: int) -> list[Key]:
-        """Without an index, order the first jobs that are found."""
-        found = []
-        for job_id in self._spool.ids(PENDING):
+        """Without an index, order the first jobs that are found.
+
+        Each call looks at some files, and the next one continues. Jobs that were left out, because a limit or a parent
+        keeps them from starting, are found again when pending/ is read from its beginning.
+        """
+        found: list[Key] = []
+        if lane is not None:
+            return found  # its jobs are found with all others
+        names, started = [*islice(self._scan, SCAN_FILES)], self._clock.monotonic()
+        if len(names) < SCAN_FILES:
+            self._scan = self._spool.ids(PENDING)
+            names += islice(self._scan, SCAN_FILES - len(names))
+        for job_id in names:
             if job_id in self._usage.lanes or job_id in self._postponed():
                 continue
             job = self._spool.examine(f"{job_id}.json")
             if not isinstance(job, Job) or job.is_held:
                 continue
             its = lane_of(job.fields)
-            if its in closed or lane not in (None, its):
-                continue
-            if job.parents and parents.decide_by_files(self._spool, job).verdict is Verdict.WAIT:
+            if its in closed or (job.parents and parents.decide_by_files(self._spool, job).verdict is Verdict.WAIT):
                 continue
             due_at = job.due_at(now, self._spool.settings.backoff_max)
             if not is_due(due_at, now):
                 self._later.offer((due_at, -job.priority, job.id, its))
                 continue
             found.append(order(job.priority, due_at, job.id, its))
-            if len(found) == limit:
-                break
-        return found
+        took_s = self._clock.monotonic() - started
+        self._scan_at = started + took_s + max(took_s * 2, AGAIN_S if len(names) < SCAN_FILES else SOON_S)
+        return found[:limit]

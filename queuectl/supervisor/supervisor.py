@@ -89,7 +89,7 @@ class Supervisor:
             self.dispatch,
             on_config=self.reload,
             on_home=self.look_at_home,
-            on_pause=self.dispatch.order.read_limits,
+            on_pause=self.dispatch.order.read_pauses,
             on_socket=self._control_server.socket_left,
             register=self._register,
             unregister=self._selector.unregister,
