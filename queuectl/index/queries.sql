@@ -74,8 +74,8 @@ UPDATE jobs SET ready = iif(ready = 2 OR run_at <= ?, 1, 0) WHERE id = ? AND rea
 
 -- name: starts_since
 SELECT started_at FROM jobs INDEXED BY jobs_by_state
-WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead') AND updated_at >= ?1 AND queue = ?2
-    AND started_at >= ?1 AND started_at < ?3 ORDER BY started_at DESC LIMIT ?4;
+WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead') AND updated_at >= ? AND queue = ?
+    AND started_at >= ? AND started_at < ? ORDER BY started_at DESC LIMIT ?;
 
 -- name: children
 SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;

@@ -377,7 +377,7 @@ class Writer:
     def starts_since(self, queue: str, since: float, until: float, most: int) -> list[float]:
         """Return when the newest attempts of a queue's jobs began, the last `most` of that time, in order."""
         self.commit()
-        return [at for (at,) in self._database.all("starts_since", (since, queue, until, most))][::-1]
+        return [at for (at,) in self._database.all("starts_since", (since, queue, since, until, most))][::-1]
 
     def get(self, job_id: str) -> dict[str, Any] | None:
         """Return the row of a job by column, also one that waits to be written."""

@@ -57,7 +57,16 @@ _count, _whole = integer(0, MAX_ATTEMPTS), integer(0, MAX_INTEGER)
 _maybe_instant, _maybe_text = or_null(instant), or_null(string)
 _maybe_integer, _maybe_seconds = or_null(integer(-MAX_INTEGER, MAX_INTEGER)), or_null(number(0, 1e12, "seconds"))
 
+
 # Everything the view of a job is folded from, as one entry carries it after a compaction.
+def _units(value: object) -> str | None:
+    """Accept {"gpu": [0, 1], ...}."""
+    fine = isinstance(value, dict) and all(
+        isinstance(units, list) and all(_count(unit) is None for unit in units) for units in value.values()
+    )
+    return None if fine else "an object with the numbers of the units of each resource"
+
+
 KEPT: dict[str, Check] = {
     "attempts": _count,
     "failures": _count,
@@ -79,6 +88,7 @@ KEPT: dict[str, Check] = {
     "ready_at": _maybe_instant,
     "wait_s": _maybe_seconds,
     "run_s": _maybe_seconds,
+    "units": or_null(_units),
 }
 
 
@@ -110,14 +120,6 @@ def _leftovers(value: object) -> str | None:
         for each in processes
     )
     return None if is_fine else words
-
-
-def _units(value: object) -> str | None:
-    """Accept {"gpu": [0, 1], ...}."""
-    fine = isinstance(value, dict) and all(
-        isinstance(units, list) and all(_count(unit) is None for unit in units) for units in value.values()
-    )
-    return None if fine else "an object with the numbers of the units of each resource"
 
 
 ENTRY_MEMBERS: dict[str, Check] = {

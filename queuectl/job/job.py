@@ -200,6 +200,7 @@ class Job:
         self.ready_at = (
             max(self.created_at, self.run_at) if kept.get("ready_at") is None else instant_of(kept["ready_at"])
         )
+        self.units = kept.get("units") or {}
         self.wait_s, ran = kept.get("wait_s"), kept.get("run_s")
         if ran is not None and self.finished_at is not None:
             self.ended = (ENDS.get(self.last_event, self.last_event), self.finished_at, ran)
@@ -227,6 +228,7 @@ class Job:
             "ready_at": spell(self.ready_at),
             "wait_s": self.wait_s,
             "run_s": self.run_s,
+            "units": self.units or None,
         }
         return {"event": "compacted", "at": spell(now), "last_event": self.last_event, "kept": kept}
 

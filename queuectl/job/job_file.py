@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAX_BYTES = 1 << 20  # of what an author writes
 MAX_FILE_BYTES = 2 << 20  # of a file with its history; ours stay far below it, for histories are compacted
 MAX_ENTRY_BYTES = 2048  # of one appended entry
+MAX_START_BYTES = 16384  # of a `started` entry, which may have the numbers of many units
 SHORTENED = ("error", "reason", "worker")  # the texts of an entry that may lose their beginnings
 SECTOR_BYTES = 512  # what a disk writes whole or not at all
 CLOSE = b"]}\n"
@@ -189,13 +190,14 @@ def render_entry(entry: Entry) -> bytes:
         if text and not (text.isascii() and text.isprintable()):
             entry[key] = text[-MAX_ENTRY_BYTES:].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
     data = encode(entry)
-    while len(data) > MAX_ENTRY_BYTES:
+    most = MAX_START_BYTES if "units" in entry else MAX_ENTRY_BYTES
+    while len(data) > most:
         longest = max(SHORTENED, key=lambda key: len(entry.get(key, "")))
         text = entry.get(longest, "")
         if not text:
-            raise InvalidData(f"a history entry of {len(data)} bytes; at most {MAX_ENTRY_BYTES} are accepted")
+            raise InvalidData(f"a history entry of {len(data)} bytes; at most {most} are accepted")
         # No character takes more than 6 bytes, so this never cuts too much.
-        entry[longest] = text[max(1, (len(data) - MAX_ENTRY_BYTES) // 6) :]
+        entry[longest] = text[max(1, (len(data) - most) // 6) :]
         data = encode(entry)
     return data
 

@@ -73,7 +73,8 @@ class Dependents:
         if not found:
             return False
         started = self._spool.clock.monotonic()
-        seen, startable, claims = 0, list[str](), list[Claim]()
+        seen, startable = 0, list[str]()
+        claims: list[Claim] = []
         for each in found:
             if seen and self._spool.clock.monotonic() - started > LONGEST_STEP_S:
                 break

@@ -76,7 +76,7 @@ class StartOrder:
         self._later.complete = False  # the index has the jobs that waited at the last stop
         self._closed: dict[str, tuple[float, str]] = {}  # lanes that a claim found blocked: until when, and the limit
         self._scan: Iterator[str] = iter(())  # of pending/, without an index
-        self._scan_at = NEVER
+        self._scan_at = -NEVER  # read again, if nothing else may start
         self._pauses_at = NEVER
         self._began = (self._clock.now(), self._clock.monotonic())
         self._paused = self._read_paused()
@@ -275,7 +275,12 @@ class StartOrder:
         """Return the monotonic time at which `step` has something to do; `now` is monotonic."""
         first = self._later.first
         wake = NEVER if first is None else now + max(0.0, first[0] - self._clock.now())
-        wake = min(wake, self._scan_at, self._pauses_at, *(until for until, _ in self._closed.values()))
+        wake = min(
+            wake,
+            self._scan_at if self._is_degraded() else NEVER,
+            self._pauses_at,
+            *(until for until, _ in self._closed.values()),
+        )
         for limit in self._lanes.blocked_by:
             if limit.startswith(RATE):
                 wake = min(wake, self._opens_at(limit))
@@ -286,8 +291,8 @@ class StartOrder:
         self.promote()
         if now >= self._pauses_at:
             self.read_pauses()
-        if now >= self._scan_at:
-            self._scan_at = now + AGAIN_S if self._is_degraded() else NEVER
+        if self._is_degraded() and now >= self._scan_at:
+            self._scan_at = now + AGAIN_S
             if not self._lanes:
                 self._lanes.reset()
         if self._closed:

@@ -170,7 +170,7 @@ def test_a_compaction_changes_nothing_but_the_history() -> None:
     snoozed = {"event": "snoozed", "exit_code": 75, "run_at": spell(NOON + 60)}
     died = {"event": "died", "reason": "interrupted", "error": "gone"}
     entries = [
-        started(),
+        {**started(), "units": {"gpu": [0, 3]}},
         {**FAILED, "signal": "SIGKILL"},
         {"event": "edited", "set": {"queue": "q", "run_at": spell(NOON + 77.25)}},
         started(2),

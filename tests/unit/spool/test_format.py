@@ -75,7 +75,7 @@ def test_the_table_of_states_is_how_a_job_folds() -> None:
 
 def test_the_numbers_are_those_of_the_code() -> None:
     text = section("The file")
-    for number in (job_file.MAX_BYTES, job_file.MAX_FILE_BYTES, job_file.MAX_ENTRY_BYTES):
+    for number in (job_file.MAX_BYTES, job_file.MAX_FILE_BYTES, job_file.MAX_ENTRY_BYTES, job_file.MAX_START_BYTES):
         assert f"{number}" in text
     assert f"{strict_json.MAX_DEPTH} levels deep" in text
     assert f"{strict_json.MAX_DIGITS} characters" in text
