@@ -9,10 +9,10 @@ Fails with: NotFound, Conflict, InvalidData, Busy.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from queuectl.client.arguments import id_of
-from queuectl.errors import Busy, Conflict, NoSupervisor, UsageError, from_os_error
+from queuectl.errors import Busy, Conflict, NoSupervisor, NotFound, UsageError, from_os_error
 from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.job.history import with_changes
 from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from queuectl.client.arguments import JobOrId
+    from queuectl.client.dependents import Dependents
     from queuectl.client.job_spec import JobFields
     from queuectl.client.job_view import Job
     from queuectl.config.settings import Settings
@@ -123,6 +124,7 @@ class JobActions:
     layout: Layout
     settings: Settings
     spool: Spool
+    _dependents: Dependents | None = None
 
     if TYPE_CHECKING:
 
@@ -367,12 +369,26 @@ class JobActions:
             claim.release()
             return self._job(claim.job)
 
-    def delete(self, job: JobOrId, before: Look | None = None) -> None:
+    def delete(self, job: JobOrId, before: Look | None = None, *, with_dependents: bool = False) -> None:
         """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
+
+        Args:
+            with_dependents: remove the jobs that wait for it too, and those that wait for them; without it that they wait is
+                a Conflict.
 
         Crash: the job is as it was, cancelled, or gone; output that it leaves is removed by maintenance.
         """
-        job_id, was_waited_for = id_of(job), False
+        job_id = id_of(job)
+        if with_dependents:
+            from queuectl.client.dependents import Dependents
+
+            for child in reversed(Dependents(self.spool).tree(job_id)):
+                with suppress(NotFound):
+                    self._delete(child, None)
+        self._delete(job_id, before)
+
+    def _delete(self, job_id: str, before: Look | None) -> None:
+        was_waited_for = False
         for _ in range(self.spool.patience):
             if self._delete_unless_running(job_id, None if was_waited_for else before):
                 return
@@ -383,15 +399,30 @@ class JobActions:
         raise Busy(f"job {job_id} keeps being started or moved by other processes", "try again")
 
     def _delete_unless_running(self, job_id: str, before: Look | None) -> bool:
-        try:
-            claim = self.spool.take(job_id)
-        except Conflict:
-            return False
-        with claim:
-            if claim.directory == PROCESSING:
+        from queuectl.spool import dependents
+
+        with dependents.removing(self.spool):
+            self._refuse_awaited(job_id)
+            try:
+                claim = self.spool.take(job_id)
+            except Conflict:
                 return False
-            if before is not None:
-                before(self._job(claim.job))
-            claim.delete()
-            self.spool.note_change(job_id)
-            return True
+            with claim:
+                if claim.directory == PROCESSING:
+                    return False
+                if before is not None:
+                    before(self._job(claim.job))
+                claim.delete()
+                self.spool.note_change(job_id)
+                return True
+
+    def _refuse_awaited(self, job_id: str) -> None:
+        from queuectl.spool import dependents
+
+        if dependents.enqueued(self.spool):
+            from queuectl.client.dependents import Dependents, conflict
+
+            if self._dependents is None:
+                self._dependents = Dependents(self.spool)
+            for children in self._dependents.of([job_id]).values():
+                raise conflict(job_id, children)

@@ -389,14 +389,15 @@ class Queue(JobActions, Waiting):
             filters: queue, tag, batch, search, error, since as those of `list`.
 
         Returns:
-            The ids of what was removed (`ids`), of jobs that had changed meanwhile (`changed`), what could not be removed
-            (`failed`), and the size of the removed output in bytes (`output_bytes`).
+            The ids of what was removed (`ids`), of jobs that had changed meanwhile (`changed`) or that others
+            wait for (`parents`), what could not be removed (`failed`), and the size of the removed output in bytes (`output_bytes`).
 
         Raises:
             InvalidFilter.
 
         Crash: some are removed, the others are as they were; output without a job is removed by maintenance.
         """
+        from queuectl.client.dependents import Dependents
         from queuectl.client.filters import CHOICE, InvalidFilter, age, check_names, query_of, states_of
         from queuectl.index.rows import DIRECTORY_OF
         from queuectl.spool.purge import Chosen, Removed, purge
@@ -416,7 +417,7 @@ class Queue(JobActions, Waiting):
         with self.complete_reader() as reader:
             rows = reader.rows(query)
             chosen = (Chosen(row["id"], DIRECTORY_OF[row["state"]], row["updated_at"]) for row in rows)
-            for group in purge(self.spool, chosen, output_only=output_only):
+            for group in purge(self.spool, chosen, awaited=Dependents(self.spool).of, output_only=output_only):
                 removed.add(group)
         return removed
 

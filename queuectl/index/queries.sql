@@ -78,10 +78,8 @@ WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancell
     AND started_at >= ? AND started_at < ? ORDER BY started_at DESC LIMIT ?;
 
 -- name: children
-SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;
-
--- name: parents_among
-SELECT DISTINCT parent FROM dependencies WHERE parent IN (SELECT value FROM json_each(?));
+SELECT child FROM dependencies JOIN jobs ON jobs.id = child
+WHERE parent = ? AND jobs.state IN ('pending', 'held') ORDER BY child LIMIT ?;
 
 -- name: scheduled
 SELECT count(*), min(run_at) FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at > ?;

@@ -10,6 +10,7 @@ from heapq import merge
 from itertools import chain
 from math import inf
 
+from queuectl.client.dependents import Dependents
 from queuectl.errors import PartlyFailed
 from queuectl.job.job import DEAD, DONE, STATES_OF
 from queuectl.maintenance.context import Report
@@ -36,7 +37,7 @@ def run_once(context: TaskContext) -> Report:
         if context.dry_run:
             count = sum(1 for _ in chosen)
             return Report(f"{context.removed} {plural(count, 'job')}, output included" if count else "", jobs=count)
-        for removed in purge(context.spool, chosen):
+        for removed in purge(context.spool, chosen, awaited=Dependents(context.spool).of):
             jobs += len(removed.ids)
             changed += len(removed.changed)
             output_bytes += removed.output_bytes

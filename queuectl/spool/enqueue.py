@@ -15,7 +15,7 @@ from queuectl.job.fields import InvalidField, new_id, normalized, refuse_misspel
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.job.strict_json import encode, read_value
-from queuectl.spool import rejected
+from queuectl.spool import dependents, rejected
 from queuectl.spool.fs import FULL
 from queuectl.spool.locked_file import SpoolFull
 from queuectl.units import spell_size
@@ -198,16 +198,23 @@ def _publish(spool: SpoolContext, new: New) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
     try:
         if "after" in new.fields:
-            refuse_parents(spool, new.job_id, new.fields["after"])
-        if "id" in new.fields:
-            _publish_promised(spool, new)
+            with dependents.enqueuing(spool):
+                refuse_parents(spool, new.job_id, new.fields["after"])
+                _name(spool, new)
         else:
-            _link(spool, new)
+            _name(spool, new)
     except FileExistsError:  # another process generated the same id in the same millisecond
         return enqueue(spool, new.fields)
     finally:
         _discard(spool, new)  # and with it the lock, so that the job can be claimed
     return new.job_id
+
+
+def _name(spool: SpoolContext, new: New) -> None:
+    if "id" in new.fields:
+        _publish_promised(spool, new)
+    else:
+        _link(spool, new)
 
 
 def refuse_parents(spool: SpoolContext, job_id: str, after: Iterable[str]) -> None:

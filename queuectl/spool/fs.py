@@ -203,6 +203,10 @@ class Files:
         """Wait for the exclusive lock of an open file; only for locks that are held for milliseconds."""
         fcntl.flock(fd, fcntl.LOCK_EX)
 
+    def share(self, fd: int) -> None:
+        """Wait for the shared lock of an open file; only for locks that are held for milliseconds."""
+        fcntl.flock(fd, fcntl.LOCK_SH)
+
     def is_locked(self, fd: int) -> bool:
         """Return whether a process holds the exclusive lock of an open file; two processes may ask at the same time."""
         return not self._flock(fd, fcntl.LOCK_SH)

@@ -115,6 +115,11 @@ class Layout:
         return f"{self.run}/limits.lock"
 
     @property
+    def dependents(self) -> str:
+        """Locked while a job with parents is enqueued, and while jobs are removed; empty as long as none had parents."""
+        return f"{self.home}/state/dependents"
+
+    @property
     def paused(self) -> str:
         """The directory with an empty file for each pause: the name of the queue, or _all."""
         return f"{self.home}/state/paused"

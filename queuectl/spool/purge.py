@@ -13,12 +13,13 @@ from itertools import islice
 
 from queuectl.errors import QueueError, from_os_error
 from queuectl.job.history import PROCESSING
+from queuectl.spool import dependents
 from queuectl.spool.claim import left_by
 from queuectl.spool.locking import take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from queuectl.spool.context import SpoolContext
 
@@ -47,15 +48,17 @@ class Removed:
     Attributes:
         ids: jobs that were removed, or whose output was.
         changed: jobs that were kept because they have changed or another process has locked them.
+        parents: jobs that were kept because others that come after them wait.
         failed: jobs that could not be removed, each with its error.
         output_bytes: the size of the removed output.
     """
 
-    __slots__ = ("changed", "failed", "ids", "output_bytes")
+    __slots__ = ("changed", "failed", "ids", "output_bytes", "parents")
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.changed: list[str] = []
+        self.parents: list[str] = []
         self.failed: list[tuple[str, QueueError]] = []
         self.output_bytes = 0
 
@@ -66,12 +69,22 @@ class Removed:
         """Count a group in."""
         self.ids += group.ids
         self.changed += group.changed
+        self.parents += group.parents
         self.failed += group.failed
         self.output_bytes += group.output_bytes
 
 
-def purge(spool: SpoolContext, chosen: Iterable[Chosen], *, output_only: bool = False) -> Iterator[Removed]:
+def purge(
+    spool: SpoolContext,
+    chosen: Iterable[Chosen],
+    *,
+    awaited: Callable[[Collection[str]], Collection[str]],
+    output_only: bool = False,
+) -> Iterator[Removed]:
     """Remove jobs, or with `output_only` only their output.
+
+    Args:
+        awaited: returns those of the given jobs for which others wait (client.dependents).
 
     Yields:
         The result of each group, once it is durable.
@@ -82,8 +95,16 @@ def purge(spool: SpoolContext, chosen: Iterable[Chosen], *, output_only: bool = 
     rest = iter(chosen)
     while group := [*islice(rest, GROUP)]:
         removed = Removed()
-        for each in group:
-            _remove(spool, each, removed, output_only=output_only)
+        if output_only:
+            for each in group:
+                _remove(spool, each, removed, output_only=True)
+        else:
+            with dependents.removing(spool):
+                kept = awaited([each.id for each in group])
+                removed.parents += kept
+                for each in group:
+                    if each.id not in kept:
+                        _remove(spool, each, removed, output_only=False)
         if spool.is_durable and removed.ids and not output_only:
             for directory in sorted({name for each in group for name in left_by(each.directory)}):
                 spool.files.sync_directory(spool.layout.directory(directory))

@@ -29,7 +29,7 @@ from queuectl.scheduling.limits import (
     queue_of,
 )
 from queuectl.scheduling.order import WINDOW, Window, is_due, order
-from queuectl.spool import parents, pauses
+from queuectl.spool import dependents, parents, pauses
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class StartOrder:
         self._scan: Iterator[str] = iter(())  # of pending/, without an index
         self._scan_at = -NEVER  # read again, if nothing else may start
         self._pauses_at = NEVER
+        self._has_parents = False
         self._began = (self._clock.now(), self._clock.monotonic())
         self._paused = self._read_paused()
         self.read_limits()
@@ -174,7 +175,12 @@ class StartOrder:
 
     def offer_job(self, job: Job) -> None:
         """Put a job in its place if it waits; one with parents is offered once they have ended."""
-        if not job.parents:
+        if job.parents:
+            if not self._has_parents:
+                self._has_parents = True  # also where another program dropped the job
+                with suppress(OSError):
+                    dependents.note(self._spool)
+        else:
             due_at = job.due_at(self._clock.now(), self._spool.settings.backoff_max)
             self.offer(job.id, job.state, job.priority, due_at, lane_of(job.fields))
 

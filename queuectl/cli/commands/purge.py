@@ -15,6 +15,7 @@ from queuectl.cli.options import ABOUT, CONSENT, command, flag, number, option
 from queuectl.cli.progress import Progress, open_index
 from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, none_of, show_trial
 from queuectl.cli.times import instant, refuse_bare_number
+from queuectl.client.dependents import Dependents
 from queuectl.client.filters import states_of
 from queuectl.errors import Conflict, NotFound, QueueError, UsageError
 from queuectl.index.rows import DIRECTORY_OF
@@ -144,7 +145,8 @@ def _remove(
     failures: Failures | None = None,
     none: str = "",
 ) -> int:
-    removed = size = 0
+    removed = size = kept = 0
+    awaited = Dependents(queue.spool)
     ids: list[str] = []  # only where JSON names them
     unchanged: list[dict[str, str]] = []
     failures = Failures(screen) if failures is None else failures
@@ -152,9 +154,10 @@ def _remove(
     word = "emptied" if args.output_only else "removed"
     with Progress(screen, "Removing", total) as progress:
         try:
-            for group in purge(queue.spool, chosen, output_only=args.output_only):
+            for group in purge(queue.spool, chosen, awaited=awaited.of, output_only=args.output_only):
                 removed += len(group.ids)
-                unchanged += (_as_it_is(queue, job_id) for job_id in group.changed)
+                unchanged += (_as_it_is(queue, job_id) for job_id in (*group.changed, *group.parents))
+                kept += len(group.parents)
                 size += group.output_bytes
                 for job_id, error in group.failed:
                     progress.clear()
@@ -163,7 +166,7 @@ def _remove(
                     ids += group.ids
                 elif screen.format == "name":
                     screen.write("".join(f"{job_id}\n" for job_id in group.ids))
-                progress.step(len(group.ids) + len(group.changed) + len(group.failed))
+                progress.step(len(group.ids) + len(group.changed) + len(group.parents) + len(group.failed))
         except KeyboardInterrupt:
             progress.clear()
             screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were not changed")
@@ -172,7 +175,9 @@ def _remove(
     if is_json and not is_single_error:
         made = bulk_result("purge", total, ids, unchanged, failures)
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
-    left = f"; {plural(len(unchanged), 'job')} had changed in the meantime and were kept" if unchanged else ""
+    changed = len(unchanged) - kept
+    left = f"; {plural(changed, 'job')} had changed in the meantime and were kept" if changed else ""
+    left += f"; {plural(kept, 'job')} were kept, because jobs that come after them wait" if kept else ""
     if not total and none:
         screen.message(none)
     elif is_single_error:

@@ -1,0 +1,87 @@
+"""dependents: the waiting jobs that come after others, so that these are not removed.
+
+Guarantees: under `spool.dependents.removing` the answer is complete for every job that queuectl enqueued or the
+            supervisor has seen. The index chooses, the file of each dependent decides.
+Fails with: IndexUnavailable and Busy are not passed on: then pending/ is read instead. OSError.
+Source:     spool/FORMAT.md § Dependencies.
+"""
+
+from __future__ import annotations
+
+from queuectl.client import current_index
+from queuectl.errors import Conflict, QueueError
+from queuectl.job.job import PENDING
+from queuectl.spool import dependents
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from queuectl.index.reader import Reader
+    from queuectl.spool.spool import Spool
+
+
+SOME, ALL = 100, 1 << 31
+NAMED = 3
+
+
+class Dependents:
+    """Answers about one home; brings the index up to date whenever a job with parents was enqueued since it last did."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._seen: int | None = None
+
+    def of(self, job_ids: Collection[str], most: int = SOME) -> dict[str, list[str]]:
+        """Return the jobs that wait for each of these, where there are some, at most `most`; call it under `removing`."""
+        count = dependents.enqueued(self._spool)
+        if count == 0:
+            return {}
+        try:
+            with self._reader(count) as reader:
+                asked = {job_id: reader.children_of(job_id, most) for job_id in job_ids}
+        except QueueError:
+            waiting = [*self._spool.ids(PENDING)]
+            asked = dict.fromkeys(job_ids, waiting)
+        found = {
+            job_id: [child for child in children if job_id in self._parents_of(child)]
+            for job_id, children in asked.items()
+        }
+        return {job_id: children for job_id, children in found.items() if children}
+
+    def tree(self, job_id: str) -> list[str]:
+        """Return the jobs that wait for a job, and for these in turn; each behind those that it comes after."""
+        order: dict[str, None] = {}
+        level = [job_id]
+        while level:
+            level = [child for children in self.of(level, ALL).values() for child in children]
+            for child in level:
+                order.pop(child, None)  # behind the last of its parents
+                order[child] = None
+        order.pop(job_id, None)
+        return [*order]
+
+    def _reader(self, count: int) -> Reader:
+        if self._seen == count:
+            from queuectl.index.reader import Reader
+
+            return Reader(self._spool.layout.index)
+        reader = current_index.open_reader(self._spool)
+        self._seen = count
+        return reader
+
+    def _parents_of(self, child: str) -> Iterable[str]:
+        try:
+            job = self._spool.read_in(PENDING, child)
+        except QueueError:
+            return ()
+        return () if job is None else job.parents
+
+
+def conflict(job_id: str, children: list[str]) -> Conflict:
+    """Say that a job is not removed because of the jobs that wait for it."""
+    more = " and others" if len(children) > NAMED else ""
+    return Conflict(
+        f"job {job_id} is not deleted, because jobs that come after it wait: {', '.join(children[:NAMED])}{more}",
+        f"to delete these too: queuectl delete --with-dependents {job_id}",
+    )
