@@ -293,6 +293,16 @@ class JobActions:
         """
         if not changes:
             raise UsageError(f"nothing to change in job {job_id}: name a field")
+        if changes.get("after"):  # its new parents are not removed meanwhile
+            from queuectl.spool.dependents import enqueuing
+
+            with enqueuing(self.spool):
+                return self._change(job_id, changes, before, names)
+        return self._change(job_id, changes, before, names)
+
+    def _change(
+        self, job_id: str, changes: Mapping[str, Any], before: Look | None, names: Mapping[str, str] | None
+    ) -> Job:
         with self.spool.take(job_id) as claim:
             if before is not None:
                 before(self._job(claim.job))

@@ -78,7 +78,7 @@ def purge(
     spool: SpoolContext,
     chosen: Iterable[Chosen],
     *,
-    awaited: Callable[[Collection[str]], Collection[str]],
+    awaited: Callable[[Collection[str]], Collection[str]] = lambda _: (),
     output_only: bool = False,
 ) -> Iterator[Removed]:
     """Remove jobs, or with `output_only` only their output.

@@ -5,9 +5,11 @@ edit and purge have files of their own.
 
 from __future__ import annotations
 
+from functools import partial
+
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Unchanged
-from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command
+from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, option
 from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
 from queuectl.client.actions import ParentFailed
@@ -154,6 +156,7 @@ def run_release(args: Arguments, screen: Screen) -> int:
     "delete",
     NAMED,
     STATE,
+    option("--with-dependents", action="store_true", help="also delete the waiting jobs that come after them"),
     *CHOSEN,
     *CONSENT,
     examples=("queuectl delete 01JDFQ8Z4T", "queuectl delete --state completed --batch nightly --yes"),
@@ -162,4 +165,5 @@ def run_delete(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
     queue = queue_to_change(args, screen)
     verb = Verb("delete", "delete", "deleted", with_what=" and their output, permanently")
-    return act_on(args, screen, queue, verb, queue.delete)
+    delete = partial(queue.delete, with_dependents=True) if args.with_dependents else queue.delete
+    return act_on(args, screen, queue, verb, delete)

@@ -177,7 +177,7 @@ def _remove(
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
     changed = len(unchanged) - kept
     left = f"; {plural(changed, 'job')} had changed in the meantime and were kept" if changed else ""
-    left += f"; {plural(kept, 'job')} were kept, because jobs that come after them wait" if kept else ""
+    left += f"; {_kept(kept)}" if kept else ""
     if not total and none:
         screen.message(none)
     elif is_single_error:
@@ -196,3 +196,8 @@ def _as_it_is(queue: Queue, job_id: str) -> dict[str, str]:
         return {"id": job_id, "state": queue.get(job_id).state}
     except NotFound:
         return {"id": job_id, "state": "deleted"}
+
+
+def _kept(count: int) -> str:
+    what = "1 job was kept, because jobs that come after it wait"
+    return what if count == 1 else f"{count:,} jobs were kept, because jobs that come after them wait"
