@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-from queuectl.spool.fs import APPEND, FULL
+from queuectl.spool.fs import FULL, SHARED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def enqueued(spool: SpoolContext) -> int:
 
 def _open(spool: SpoolContext) -> int:
     try:
-        return spool.files.open(spool.layout.dependents, APPEND)
+        return spool.files.open(spool.layout.dependents, SHARED)
     except FileNotFoundError:  # a home of an earlier version
         spool.layout.ensure()
-        return spool.files.open(spool.layout.dependents, APPEND)
+        return spool.files.open(spool.layout.dependents, SHARED)

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queuectl.clock import spell
+from queuectl.config.settings import Settings
 from queuectl.errors import Busy
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
+from queuectl.spool import parents, pauses
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.group_commit import commit_group
 from queuectl.spool.intake import ClaimRefused
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 IS_FULL = os.environ.get("QUEUECTL_SWEEP") == "full"
 CROWD = "c."  # begins the notes of those who are busy meanwhile, of whom nobody knows how far they got
 CROWDED = ("gone", "pending", "pending|failed", "completed", "gone")
+ENDED = ("completed", "dead", "cancelled")
 GARBAGE = "this was never a job"
 LONG = 10_000.0
 
@@ -218,6 +221,45 @@ def claiming(spool: Home, book: Acknowledgements) -> None:
     answer = spool.claim("a", "w")
     if isinstance(answer, Claim):
         answer.close()
+
+
+def claiming_units(spool: Home, book: Acknowledgements) -> None:
+    spool.settings = Settings.from_dict({**spool.settings.as_dict(), "resources": {"gpu": 2}})
+    claiming(spool, book)
+
+
+def settling_dependents(spool: Home, book: Acknowledgements) -> None:
+    """What the supervisor does with jobs whose parent has failed."""
+    with ExitStack() as stack:
+        claims = []
+        for job_id in ("a", "c"):
+            claim = spool.take_in(PENDING, job_id)
+            if claim is not None:
+                stack.enter_context(claim)
+                parents.settle(claim, parents.decide_by_files(spool, claim.job), commit=False)
+                claims.append(claim)
+        failed = commit_group(spool, claims)
+        for claim in claims:
+            if claim not in failed:
+                book.note(claim.job.id)
+        for error in failed.values():
+            raise error
+
+
+def paused(spool: Home) -> None:
+    pauses.pause(spool, "default")
+
+
+def pausing(spool: Home, book: Acknowledgements) -> None:
+    """Once a pause is acknowledged, nothing starts."""
+    pauses.pause(spool, "default")
+    assert isinstance(spool.claim("a", "w"), ClaimRefused)
+
+
+def resuming(spool: Home, book: Acknowledgements) -> None:
+    assert isinstance(spool.claim("a", "w"), ClaimRefused)
+    pauses.resume(spool, "default")
+    claiming(spool, book)
 
 
 def running(spool: Home, book: Acknowledgements) -> None:
@@ -418,6 +460,26 @@ SCENARIOS: dict[str, Scenario] = {
     },
     "claim a lost start": Scenario(then(started, renamed(PROCESSING, PENDING)), claiming, a=("pending",)),
     "claim one of two names": Scenario(then(put("completed"), linked(DONE, PENDING)), claiming, a=("completed",)),
+    "claim with a lock and units": Scenario(
+        put("pending", lock="db", needs={"gpu": 2}), claiming_units, a=("pending",)
+    ),
+    "claim what comes after": Scenario(put("pending", after=["past"]), claiming, a=("pending",)),
+    "claim what comes after a failure": Scenario(
+        then(put("dead", id="b", note="b"), put("pending", after=["b"])), claiming, a=("pending|dead",), b=("dead",)
+    ),
+    "claim what is not needed": Scenario(
+        put("pending", after=["past"], after_policy="failure"), claiming, a=("pending|cancelled",)
+    ),
+    "settle dependents": Scenario(
+        then(put("dead", id="b", note="b"), *(put("pending", id=each, note=each, after=["b"]) for each in "ac")),
+        settling_dependents,
+        a=("pending", "dead"),
+        b=("dead",),
+        c=("pending", "dead"),
+    ),
+    "enqueue what comes after": Scenario(nothing, enqueuing({"note": "a", "after": ["past"]}), a=("gone", "pending")),
+    "pause": Scenario(put("pending"), pausing, a=("pending",)),
+    "resume": Scenario(then(put("pending"), paused), resuming, a=("pending",)),
     "finish": Scenario(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),
     "reschedule": Scenario(started, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")),
     "snooze": Scenario(started, settling(lambda c: c.reschedule("snoozed", NOON, {})), a=("pending", "pending#1")),
@@ -589,7 +651,7 @@ def judge(
         if note in ended:
             assert described(after.get(note)) == described(job), f"{note} went on after its end\n{tree(spool)}"
         elif note != "other":
-            assert described(after.get(note)).startswith(("completed", "dead")), f"{note} never ended\n{tree(spool)}"
+            assert described(after.get(note)).startswith(ENDED), f"{note} never ended\n{tree(spool)}"
 
 
 def by_note(spool: Home) -> dict[str, Job]:
@@ -616,6 +678,8 @@ def described(job: Job | None) -> str:
 
 def run_on(spool: Home) -> None:
     """Let everything that waits run to its end."""
+    for name in pauses.paused(spool):
+        pauses.resume(spool, name)
     for _ in range(10):
         waiting = list(spool.ids(PENDING))
         if not waiting:

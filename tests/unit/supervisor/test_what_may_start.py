@@ -63,6 +63,20 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made.dispatch.close()
 
 
+def test_a_job_starts_when_its_parent_has_completed(scene: Scene) -> None:
+    """Guarantee G19."""
+    parent = scene.put()
+    child = scene.put(after=[parent])
+    scene.step()
+    assert (scene.dispatch.next(), scene.dispatch.next()) == (parent, None)
+    with scene.spool.start(parent) as claim:
+        claim.finish({})
+    scene.dispatch.released(parent)
+    scene.dispatch.refresh(parent)
+    scene.step()
+    assert scene.dispatch.next() == child
+
+
 def test_a_parent_that_failed_twice_between_two_looks_is_not_missed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,82 @@
+"""Jobs with parents, locks, units and pauses, started or removed wrongly, or never."""
+
+from __future__ import annotations
+
+from tests.mutants.run_mutant import Mutant
+
+LIMITS = "tests/unit/spool/test_limits.py::test_"
+MAY_START = "tests/unit/supervisor/test_what_may_start.py::test_"
+REMOVAL = "tests/lifecycle/test_removal_of_parents.py::test_"
+
+SCHEDULING = (
+    Mutant(
+        "a claim counts without a lock",
+        "spool/running.py",
+        (("        spool.files.lock(fd)\n        yield", "        yield"),),
+        (f"{LIMITS}a_claim_waits_for_the_one_that_counts",),
+        "two processes see the same unit free, and both take it",
+    ),
+    Mutant(
+        "a claim does not look at the parents",
+        "spool/intake.py",
+        (("    if job.parents:\n        decision", "    if False:\n        decision"),),
+        (f"{LIMITS}a_claim_decides_by_the_files_of_the_parents[dead-success-dead]",),
+        "a parent that was revived or failed a moment ago is taken for completed",
+    ),
+    Mutant(
+        "a claim does not look for a pause",
+        "spool/intake.py",
+        (("    if pause is not None:\n", "    if False:\n"),),
+        (f"{LIMITS}a_paused_queue_is_not_claimed_from",),
+        "what was given to a worker before the pause starts after it",
+    ),
+    Mutant(
+        "a compaction forgets the units",
+        "job/job.py",
+        (('            "units": self.units or None,\n', ""),),
+        (f"{LIMITS}units_survive_a_compaction_of_the_history",),
+        "a unit is given twice",
+    ),
+    Mutant(
+        "a parent's end is no reason to decide",
+        "supervisor/dispatcher.py",
+        (("            self._has_undecided = self._has_undecided or self._writer.has_undecided\n", ""),),
+        (f"{MAY_START}a_job_starts_when_its_parent_has_completed",),
+        "a job waits for ever",
+    ),
+    Mutant(
+        "a job that could not be decided about is forgotten",
+        "supervisor/dependents.py",
+        (("found[:seen] if each.id not in self._again.ids]", "found[:seen]]"),),
+        (f"{MAY_START}a_child_that_another_process_has_locked_is_decided_about_after_a_crash",),
+        "after a crash it waits for ever",
+    ),
+    Mutant(
+        "files that differ from the index are believed once",
+        "supervisor/dependents.py",
+        (("self._again.set(job_id, now + AGAIN_S)\n\n    def _put_off", "pass\n\n    def _put_off"),),
+        (f"{MAY_START}a_parent_that_failed_twice_between_two_looks_is_not_missed",),
+        "a parent that was revived and failed again at once leaves its dependents waiting for ever",
+    ),
+    Mutant(
+        "jobs are removed beside an enqueue",
+        "spool/dependents.py",
+        (("        spool.files.lock(fd)\n", ""),),
+        (f"{REMOVAL}a_job_that_is_being_enqueued_protects_its_parents[enqueue]",),
+        "a job comes after one that is removed at that moment, and is dead at once",
+    ),
+    Mutant(
+        "a job with parents is enqueued beside a removal",
+        "spool/dependents.py",
+        (("        spool.files.share(fd)\n", ""),),
+        (f"{REMOVAL}a_job_that_is_being_removed_is_no_parent_any_more",),
+        "a job comes after one that is removed at that moment, and is dead at once",
+    ),
+    Mutant(
+        "purge does not keep what others wait for",
+        "spool/purge.py",
+        (("if each.id not in kept:", "if True:"),),
+        (f"{REMOVAL}purge_and_retention_keep_it",),
+        "retention makes waiting jobs dead",
+    ),
+)
