@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from queuectl.errors import InvalidData, NotFound
 from queuectl.job.fields import InvalidField
-from queuectl.job.history import DEAD, DONE
+from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job import DEPENDENCY_FAILED
 from queuectl.scheduling.dependencies import MISSING, Verdict, decide, describe
 from queuectl.spool.reading import read
@@ -36,15 +36,23 @@ def states_of(spool: SpoolContext, parents: Iterable[str]) -> dict[str, str | No
 def _state_of(spool: SpoolContext, job_id: str) -> str | None:
     directory = spool.find(job_id)
     if directory is None:
-        return MISSING
+        return _look_closely(spool, job_id)
     if directory not in (DONE, DEAD):
         return directory
     try:
         return read(spool, job_id).state
     except NotFound:
-        return MISSING
+        return _look_closely(spool, job_id)
     except InvalidData:
         return UNREADABLE
+
+
+def _look_closely(spool: SpoolContext, job_id: str) -> str | None:
+    """Return MISSING only if the disk says so; `find` finds nothing where it cannot look."""
+    for directory in (PENDING, PROCESSING, DONE, DEAD):
+        if spool.files.lstat(spool.layout.job(directory, job_id)) is not None:
+            return UNREADABLE
+    return MISSING
 
 
 def decide_by_files(spool: SpoolContext, job: Job) -> Decision:

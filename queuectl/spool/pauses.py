@@ -29,7 +29,7 @@ def paused(spool: SpoolContext) -> frozenset[str]:
 def is_paused(spool: SpoolContext, queue: str) -> str | None:
     """Return the pause that keeps the jobs of a queue from starting: its name or ALL_PAUSED; None when none does."""
     for name in (ALL_PAUSED, queue):
-        if spool.files.exists(f"{spool.layout.paused}/{name}"):
+        if spool.files.lstat(f"{spool.layout.paused}/{name}") is not None:  # an error is not the absence of a pause
             return name
     return None
 
