@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.bench import arrivals, drains, limits, peers, scale, standing, web
+from tests.bench import arrivals, blocked, drains, limits, peers, scale, standing, web
 from tests.bench.harness import BENCHES, FULL_SIZE, SIZES, SMALL, run_all
 from tests.bench.machine import describe
 from tests.bench.report import as_result, markdown, put_into, text_table
@@ -17,7 +17,7 @@ from tests.bench.report import as_result, markdown, put_into, text_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MODULES = (limits, drains, arrivals, standing, scale, web, peers)  # importing them registers the benches
+MODULES = (limits, drains, arrivals, blocked, standing, scale, web, peers)  # importing them registers the benches
 RESULTS = Path(__file__).with_name("results.json")  # of the run that the document shows
 DOCUMENT = Path(__file__).parents[2] / "docs" / "PERFORMANCE.md"
 

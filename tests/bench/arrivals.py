@@ -60,7 +60,7 @@ def latency(context: Context) -> Iterator[Case]:
         for number in range(context.sizes.drops):
             taken[0].append(_spawned(probe, marks / f"{number}-direct"))
             for place, (durability, service) in enumerate(services.items(), 1):
-                taken[place].append(_dropped(service, probe, marks / f"{number}-{durability}"))
+                taken[place].append(dropped(service, probe, marks / f"{number}-{durability}"))
         return [number for each in taken for number in (median(each), percentile(each, 0.99))]
 
     yield Case(tuple(figures), run)
@@ -75,7 +75,8 @@ def _spawned(probe: str, mark: Path) -> float:
     return (read_mark(mark) - began) / 1e6
 
 
-def _dropped(service: Service, probe: str, mark: Path) -> float:
+def dropped(service: Service, probe: str, mark: Path) -> float:
+    """Return the milliseconds from the drop of a job to the first instruction of its command."""
     layout = service.queue.layout
     written, name = f"{layout.tmp}/{mark.name}", f"{layout.directory('pending')}/{mark.name}.json"
     with open(written, "w", encoding="utf-8") as file:
