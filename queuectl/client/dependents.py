@@ -39,7 +39,7 @@ class Dependents:
             return {}
         try:
             with self._reader(count) as reader:
-                asked = {job_id: reader.children_of(job_id, most) for job_id in job_ids}
+                asked = {job_id: reader.waiting_children(job_id, most) for job_id in job_ids}
         except QueueError:
             waiting = [*self._spool.ids(PENDING)]
             asked = dict.fromkeys(job_ids, waiting)

@@ -78,6 +78,9 @@ WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancell
     AND started_at >= ? AND started_at < ? ORDER BY started_at DESC LIMIT ?;
 
 -- name: children
+SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;
+
+-- name: waiting_children
 SELECT child FROM dependencies JOIN jobs ON jobs.id = child
 WHERE parent = ? AND jobs.state IN ('pending', 'held') ORDER BY child LIMIT ?;
 

@@ -129,9 +129,9 @@ class Reader:
         row = self._database.one("get", (job_id,))
         return None if row is None else as_dict(row)
 
-    def children_of(self, job_id: str, most: int) -> list[str]:
+    def waiting_children(self, job_id: str, most: int) -> list[str]:
         """Return the first jobs that wait for a job."""
-        return [child for (child,) in self._database.all("children", (job_id, most))]
+        return [child for (child,) in self._database.all("waiting_children", (job_id, most))]
 
     def unique_holder(self, key: str) -> str | None:
         """Return the job that waits or runs with this `unique_key`."""
