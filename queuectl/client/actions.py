@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
     *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
+    *("pause", "resume", "paused", "queues"),
     *("cancel_unless_ended", "change", "check", "rerun"),
 )
 

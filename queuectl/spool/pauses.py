@@ -26,6 +26,12 @@ def paused(spool: SpoolContext) -> frozenset[str]:
     return frozenset(name for name in names if name == ALL_PAUSED or is_id(name))
 
 
+def since(spool: SpoolContext) -> dict[str, float]:
+    """Return since when each of them is paused, in seconds since 1970."""
+    found = {name: spool.files.lstat(f"{spool.layout.paused}/{name}") for name in paused(spool)}
+    return {name: status.st_mtime for name, status in found.items() if status is not None}
+
+
 def is_paused(spool: SpoolContext, queue: str) -> str | None:
     """Return the pause that keeps the jobs of a queue from starting: its name or ALL_PAUSED; None when none does."""
     for name in (ALL_PAUSED, queue):

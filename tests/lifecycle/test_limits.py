@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from queuectl.errors import UsageError
 from queuectl.spool import pauses
 
 if TYPE_CHECKING:
@@ -181,3 +182,25 @@ def test_limits_that_change_act_at_once(supervised: Make) -> None:
     s.wait_until(lambda: s.queue.counts()["processing"] == 3, "three run")
     (s.home / "go").touch()
     all_completed(s, 3)
+
+
+def test_python_pauses_and_resumes_queues(supervised: Make) -> None:
+    s = supervised(queues={"encode": {"concurrency": 2, "rate": "10/1s"}})
+    assert [s.queue.pause("encode"), s.queue.pause("encode"), s.queue.pause()] == [True, False, True]
+    assert [*s.queue.paused()] == [None, "encode"]
+    s.queue.enqueue("true", id="a", queue="encode")
+    s.queue.enqueue("true", id="b")
+    s.start(1)
+    default, encode = s.queue.queues()
+    assert (default["name"], default["waiting"], default["running"], default["paused_at"]) == ("default", 1, 0, None)
+    assert (encode["name"], encode["waiting"], encode["concurrency"], encode["rate"]) == ("encode", 1, 2, "10/1s")
+    assert encode["paused_at"] < encode["oldest_waiting_at"]
+    assert [s.queue.resume(), s.queue.resume()] == [True, False]
+    s.wait_for("b", "completed")
+    assert s.state("a") == "pending"
+    assert s.queue.resume("encode")
+    s.wait_for("a", "completed")
+    assert s.queue.paused() == {}
+    for name in ("_all", "", "a b", 3):
+        with pytest.raises(UsageError, match="must be the name of a queue"):
+            s.queue.pause(name)  # type: ignore[arg-type]
