@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from queuectl.clock import spell
 from queuectl.disk_space import LOW_SHARE
+from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool.layout import ENQUEUE, RUN, shorten
 from queuectl.spool.layout import START as START_WORKERS
 from queuectl.units import plural, spell_size
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 OK, INFO, WARN, ERROR = LEVELS = ("ok", "info", "warn", "error")
 LATE_S = 300.0
+MOST_NAMED = 3
 START = "queuectl worker start --count 2"
 CHECK_CONFIG = "queuectl config check"
 STOPPED = {
@@ -156,6 +158,24 @@ def _oldest(overview: Overview) -> Verdict:
     return Verdict(WARN if late else OK, text, hint if late else None, follows=follows, **figures)
 
 
+def _paused(overview: Overview) -> Verdict:
+    paused = overview.paused
+    if not paused:
+        return Verdict(OK, "No queue is paused", queues=[])
+    names = sorted(name for name in paused if name != ALL_PAUSED)
+    since = paused.get(ALL_PAUSED, min(paused.values()))
+    figures: dict[str, Any] = {"queues": names, "all": ALL_PAUSED in paused, "since": spell(since)}
+    if ALL_PAUSED in paused:
+        text = f"All queues have been paused since {spell(since)[:19]}Z: no job is started"
+        return Verdict(WARN, text, "queuectl resume", **figures)
+    if len(names) == 1:
+        text = f"Queue {names[0]} has been paused since {spell(since)[:19]}Z"
+        return Verdict(WARN, text, f"queuectl resume {names[0]}", **figures)
+    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED:,} more" if names[MOST_NAMED:] else "")
+    text = f"{len(names):,} queues are paused, the first since {spell(since)[:19]}Z: {shown}"
+    return Verdict(WARN, text, "queuectl queue list", **figures)
+
+
 def _dead(overview: Overview) -> Verdict:
     if overview.unavailable:
         return _unknown()
@@ -208,6 +228,7 @@ CONDITIONS: dict[str, Judge] = {
     "index": _index,
     "oldest_pending": _oldest,
     "workers": _workers,
+    "paused": _paused,
     "spool": _spool,
     "dead": _dead,
     "supervisor": _supervisor,

@@ -15,6 +15,8 @@ from queuectl.control_client import WORKER_STATES
 from queuectl.health import ERROR, INFO, OK, WARN, examine
 from queuectl.index.statistics import BOUNDS, Figures
 from queuectl.job.job import STATES
+from queuectl.scheduling.limits import ALL_PAUSED
+from queuectl.status import startable
 from queuectl.version import __version__
 
 TYPE_CHECKING = False
@@ -120,7 +122,8 @@ def page_of(
     _add_processes(page, overview)
     _add_spool(page, overview, has_index=queues is not None)
     if queues is not None:
-        _add_queues(page, queues, oldest, overview.now)
+        _add_queues(page, queues, startable(oldest, overview.paused), overview.now)
+    _add_pauses(page, overview.paused, queues or {})
     if totals is not None:
         _add_totals(page, totals)
     return page
@@ -152,10 +155,15 @@ def _add_spool(page: Page, overview: Overview, *, has_index: bool) -> None:
         page.gauge("index_lag_seconds", "How far the index is behind the spool, at most.", 0.0)
 
 
+def _largest(queues: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return the names of the MOST_QUEUES queues with most jobs."""
+    return sorted(sorted(queues, key=lambda name: -sum(queues[name].values()))[:MOST_QUEUES])
+
+
 def _add_queues(
     page: Page, queues: Mapping[str, Mapping[str, int]], waiting_since: Mapping[str, float], now: float
 ) -> None:
-    named = sorted(sorted(queues, key=lambda name: -sum(queues[name].values()))[:MOST_QUEUES])
+    named = _largest(queues)
     shown = {name: dict(queues[name]) for name in named}
     oldest = {name: waiting_since.get(name) for name in named}
     for name, counts in queues.items():
@@ -178,6 +186,16 @@ def _add_queues(
         "How long the oldest job that may start has waited; 0 when none does.",
         [({"queue": name}, 0.0 if since is None else max(0.0, now - since)) for name, since in oldest.items()],
     )
+
+
+def _add_pauses(page: Page, paused: Mapping[str, float], queues: Mapping[str, Mapping[str, int]]) -> None:
+    """Add whether queues are paused: those that are named otherwise, and paused ones."""
+    page.gauge("paused", "1 while all queues are paused.", int(ALL_PAUSED in paused))
+    names = {*_largest(queues), *sorted(name for name in paused if name != ALL_PAUSED)[:MOST_QUEUES]}
+    samples: list[Sample] = [
+        ({"queue": name}, int(name in paused or ALL_PAUSED in paused)) for name in sorted(names - {OTHERS})
+    ]
+    page.add("queue_paused", "gauge", "1 while no job of the queue is started because of a pause.", samples)
 
 
 def _add_totals(page: Page, totals: Figures) -> None:

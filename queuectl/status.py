@@ -12,6 +12,8 @@ from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.disk_space import LOW_SHARE
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
+from queuectl.scheduling.limits import ALL_PAUSED
+from queuectl.spool import pauses
 from queuectl.spool.enqueue import least_free
 from queuectl.spool.rejected import rejected_files
 from queuectl.version import __version__
@@ -43,6 +45,7 @@ class Overview:
         least_free_bytes: below this nothing is enqueued.
         how_to_free: the command that frees space, where the disk is full or nearly full.
         refused: what cannot be done in the home (Layout.refuse_use), and why.
+        paused: since when each paused queue is; ALL_PAUSED for all.
         misconfigured: what is wrong with config.yaml or the environment.
         paused: the names of paused queues; ALL_PAUSED for all.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
@@ -76,6 +79,7 @@ class Overview:
         self.paused: frozenset[str] = frozenset()
         self.refused: tuple[str, NotAllowed] | None = None
         self.misconfigured: str | None = None
+        self.paused: dict[str, float] = {}
 
     def count(self, *states: str) -> int:
         """Return how many jobs are in these states."""
@@ -138,6 +142,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
             _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
+        made.paused = pauses.since(queue.spool)
         made.rejected = len(rejected_files(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
         pass  # there is no queue yet
@@ -163,13 +168,18 @@ def add_index_figures(made: Overview, reader: Reader) -> None:
 
     made.counts = reader.counts()
     made.invalid = 0 if made.supervisor else reader.invalid()
-    made.oldest_waiting = reader.oldest_waiting(made.now)
+    made.oldest_waiting = min(startable(reader.oldest_by_queue(made.now), made.paused).values(), default=None)
     midnight = time.mktime((*time.localtime(made.now)[:3], 0, 0, 0, 0, 0, -1))
     made.dead_today = reader.page(Query(states=("dead",), since=midnight, limit=1)).total
     made.hour_from = int(made.now / 60) - HOUR + 1
     made.hour = reader.series(made.hour_from, 1, HOUR)
     made.covered_s = made.now - reader.covered_from(made.hour_from * 60.0)
     made.scheduled, made.next_at = reader.scheduled(made.now)
+
+
+def startable(oldest: Mapping[str, float], paused: Mapping[str, float]) -> dict[str, float]:
+    """Return Reader.oldest_by_queue of the queues that are not paused."""
+    return {} if ALL_PAUSED in paused else {name: since for name, since in oldest.items() if name not in paused}
 
 
 def with_usage(workers: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """queues: the queues of a home, and their pauses: the part of Queue that is about queues as a whole.
 
-Owns:       row_of, the one shape of a queue in JSON.
+Owns:       rows_of, the one shape of a queue in JSON.
 Guarantees: a pause survives restarts and needs no supervisor; jobs that run go on.
 Fails with: UsageError (no name of a queue).
 Source:     spool/FORMAT.md § Pauses.
@@ -11,6 +11,7 @@ from __future__ import annotations
 from queuectl.clock import spell
 from queuectl.errors import UsageError
 from queuectl.ids import ID_GRAMMAR, is_id
+from queuectl.job.job import STATES
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.units import quote
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     Counts = Mapping[str, Mapping[str, int]]
 
-NO_JOBS: Mapping[str, int] = {}
+NO_JOBS = dict.fromkeys(STATES, 0)
 
 
 class Queues:
@@ -95,18 +96,22 @@ def rows_of(
         paused: spool.pauses.since.
     """
     for name in sorted({*counts, *settings.queues, *(name for name in paused if name != ALL_PAUSED)}):
-        found, limits = counts.get(name, NO_JOBS), settings.queues.get(name, {})
+        found, limits = counts.get(name, {}), settings.queues.get(name, {})
         yield {
             "name": name,
             "waiting": found.get("pending", 0) + found.get("failed", 0),
-            "held": found.get("held", 0),
             "running": found.get("processing", 0),
-            "dead": found.get("dead", 0),
+            "counts": {**NO_JOBS, **found},
             "concurrency": limits.get("concurrency"),
             "rate": limits.get("rate"),
             "paused_at": spell(paused[name]) if name in paused else None,
             "oldest_waiting_at": spell(oldest[name]) if name in oldest else None,
         }
+
+
+def all_paused_at(paused: Mapping[str, float]) -> str | None:
+    """Return since when all queues are paused, as JSON has it."""
+    return spell(paused[ALL_PAUSED]) if ALL_PAUSED in paused else None
 
 
 def _all_first(name: str) -> tuple[bool, str]:

@@ -166,12 +166,8 @@ class Reader:
 
     # --- how long
 
-    def oldest_waiting(self, now: float) -> float | None:
-        """Return the instant since which the job that waits longest might start; None when none may."""
-        return min(self.oldest_by_queue(now).values(), default=None)
-
     def oldest_by_queue(self, now: float) -> dict[str, float]:
-        """Return the same for each queue.
+        """Return for each queue the instant since which the job that waits longest might start.
 
         Cost: grows with the number of queues and of priorities in use, and with the jobs whose `run_at` is before the
         time since which the oldest waits (0.2 µs each).

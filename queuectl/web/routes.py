@@ -19,6 +19,7 @@ from queuectl.web import (
     legacy_api,
     output,
     queue_status,
+    queues,
     session,
     static_files,
     workers,
@@ -78,6 +79,7 @@ def find(method: str, path: str) -> tuple[Operation, dict[str, str]]:
 
 # --- parameters and members that several operations have
 
+QUEUE = Field("name", ID, "the queue's name")
 JOB_ID = Field("id", ID, "the job's id")
 KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
 FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
@@ -248,6 +250,20 @@ OPERATIONS = (
         fields=(Field("id", matching("^(supervisor|worker-[0-9]{1,4})$", "worker-1 …, or supervisor"), "worker-1 …, or supervisor"),
             Field("lines", integer(0, 5000), f"default {workers.LOG_LINES}")),
         answers=text("at most 256 KiB")),
+
+    # --- queues
+    Operation("list_queues", "GET", "/api/v1/queues", queues.show, "All queues: what waits and runs, limits and pauses",
+        answers=conditional("Queues")),
+    Operation("pause_queue", "POST", "/api/v1/queues/{name}/pause", queues.act("pause"),
+        "Start no job of a queue until it is resumed; what runs goes on", fields=(QUEUE,), body=members(), needs_body=False,
+        answers=json("PauseChanged")),
+    Operation("resume_queue", "POST", "/api/v1/queues/{name}/resume", queues.act("resume"), "Start jobs of a paused queue again",
+        fields=(QUEUE,), body=members(), needs_body=False, answers=json("PauseChanged")),
+    Operation("pause_all", "POST", "/api/v1/queues/pause", queues.act("pause"),
+        "Start no job until all queues are resumed; what runs goes on", body=members(), needs_body=False, answers=json("PauseChanged")),
+    Operation("resume_all", "POST", "/api/v1/queues/resume", queues.act("resume"),
+        "End the pause of all queues; a queue that is paused itself stays paused", body=members(), needs_body=False,
+        answers=json("PauseChanged")),
 
     # --- settings and figures
     Operation("config", "GET", "/api/v1/config", configuration.show, "All settings with their values and sources",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
+from queuectl.client.queues import all_paused_at, rows_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
 from queuectl.growing_file import last_lines, open_regular
@@ -85,6 +86,7 @@ class SnapshotCache:
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
                 for need in reversed(attention(overview))
             ],
+            "paused_at": all_paused_at(overview.paused),
             "supervisor": supervisor_as_dict(overview.supervisor),
             "supervisor_died": overview.died,
             "supervisor_silent": overview.silent,
@@ -153,14 +155,7 @@ def _of_index(state: QueueState) -> dict[str, Any]:
     oldest = overview.oldest_waiting
     return {
         "counts": overview.counts,
-        "queues": [
-            {
-                "name": name,
-                "counts": counts,
-                "oldest_waiting_at": spell(index_state.oldest[name]) if name in index_state.oldest else None,
-            }
-            for name, counts in index_state.queues.items()
-        ],
+        "queues": [*rows_of(index_state.queues, index_state.oldest, state.queue.settings, overview.paused)],
         "oldest_waiting_at": None if oldest is None else spell(oldest),
         "last_hour": overview.last_hour(),
         "throughput": {

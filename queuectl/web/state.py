@@ -126,8 +126,9 @@ class StateCache:
             return QueueState(queue, overview, changes, index_state, *failures)
 
     def _read_index(self, overview: Overview, changes: str) -> IndexState:
-        """Return what the index says, and add it to the overview; read again after a change, a minute or midnight."""
-        key = (changes, int(overview.now / 60), time.localtime(overview.now)[:3], overview.supervisor is None)
+        """Return what the index says, and add it to the overview; read again after a change, a pause, a minute or midnight."""
+        day, paused = time.localtime(overview.now)[:3], sorted(overview.paused)
+        key = (changes, int(overview.now / 60), day, paused, overview.supervisor is None)
         if key != self._key or self._index_state is None:
             self._key = self._index_state = None  # so also when it cannot be read
             with self._index.reader() as reader:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.support import Jobs
     from tests.support.browser import Person
+    from tests.web.support import Served
 
 
 def test_a_job_shows_what_it_waits_for_with_a_link_to_each_job(person: Person, jobs: Jobs) -> None:
@@ -22,3 +25,36 @@ def test_a_job_shows_what_it_waits_for_with_a_link_to_each_job(person: Person, j
     assert waits.locator("a").all_inner_texts() == parents[:3]
     waits.get_by_role("link", name="after").click()
     person.see("h1.id", "after")
+
+
+def test_queues_are_paused_and_resumed_on_the_page(person: Person, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    jobs.pending("b")
+    page, queue = person.sign_in(), jobs.queue
+    row = page.locator(".queues tr", has_text="encode")
+    row.get_by_role("button", name="Pause queue encode").click()
+    person.see(".toast", "No job of queue encode is started")
+    row.get_by_text("paused", exact=True).wait_for()
+    assert [*queue.paused()] == ["encode"]
+    person.see(".banner.warn", "Queue encode has been paused since")
+    page.get_by_role("button", name="Pause all queues").click()
+    person.see(".banner.warn", "All queues have been paused since")
+    person.go("jobs/b")
+    person.see("dd", "all queues are paused")
+    person.go("overview")
+    page.get_by_role("button", name="Resume all queues").click()
+    row.get_by_role("button", name="Resume queue encode").click()
+    row.get_by_role("button", name="Pause queue encode").wait_for()
+    assert queue.paused() == {}
+
+
+def test_a_page_that_changes_nothing_has_no_button_for_a_pause(
+    serve: Callable[..., Served], meet: Callable[..., Person], jobs: Jobs
+) -> None:
+    jobs.pending("a", queue="encode")
+    jobs.queue.pause("encode")
+    person = meet(web=serve(read_only=True))
+    page = person.sign_in()
+    row = page.locator(".queues tr", has_text="encode")
+    row.get_by_text("paused", exact=True).wait_for()
+    assert page.locator(".queues button").count() == 0

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from queuectl.client.queue import Queue
 from queuectl.errors import UsageError
 from queuectl.spool import pauses
 
@@ -185,13 +186,15 @@ def test_limits_that_change_act_at_once(supervised: Make) -> None:
 
 
 def test_python_pauses_and_resumes_queues(supervised: Make) -> None:
-    s = supervised(queues={"encode": {"concurrency": 2, "rate": "10/1s"}})
+    s = supervised()
+    s.home.mkdir(mode=0o700, exist_ok=True)
+    (s.home / "config.yaml").write_text("queues: {encode: {concurrency: 2, rate: 10/1s}}\n")
     assert [s.queue.pause("encode"), s.queue.pause("encode"), s.queue.pause()] == [True, False, True]
     assert [*s.queue.paused()] == [None, "encode"]
     s.queue.enqueue("true", id="a", queue="encode")
     s.queue.enqueue("true", id="b")
     s.start(1)
-    default, encode = s.queue.queues()
+    default, encode = Queue(s.home).queues()
     assert (default["name"], default["waiting"], default["running"], default["paused_at"]) == ("default", 1, 0, None)
     assert (encode["name"], encode["waiting"], encode["concurrency"], encode["rate"]) == ("encode", 1, 2, "10/1s")
     assert encode["paused_at"] < encode["oldest_waiting_at"]

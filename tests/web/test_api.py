@@ -517,3 +517,48 @@ def test_the_original_s_addresses(web: Served, jobs: Jobs) -> None:
 @pytest.mark.parametrize("name", ["é.json", "a b.json", "$(touch x).json"])
 def test_a_name_that_is_no_id_is_no_address(web: Served, name: str) -> None:
     assert web.ask("GET", f"/api/v1/jobs/{quote(name.removesuffix('.json'))}").status == 404
+
+
+# --- queues
+
+
+def test_queues_are_listed_paused_and_resumed(web: Served, jobs: Jobs, home: Path) -> None:
+    (home / "config.yaml").write_text("queues: {encode: {concurrency: 2, rate: 10/1m}}\n")
+    jobs.pending("a", queue="other")
+    assert web.post("/api/v1/queues/encode/pause", {}) == {"action": "pause", "queue": "encode", "changed": True}
+    assert web.post("/api/v1/queues/encode/pause", {})["changed"] is False
+    told = web.get("/api/v1/queues")
+    assert told["queues"] == Queue(home).queues() == web.get("/api/v1/snapshot")["queues"]
+    encode, other = told["queues"]
+    assert (encode["name"], encode["waiting"], encode["concurrency"], encode["rate"]) == ("encode", 0, 2, "10/1m")
+    assert (other["name"], other["waiting"], other["running"], other["paused_at"]) == ("other", 1, 0, None)
+    assert (told["paused_at"], encode["paused_at"] is None) == (None, False)
+    assert web.post("/api/v1/queues/pause", {}) == {"action": "pause", "queue": None, "changed": True}
+    assert web.get("/api/v1/queues")["paused_at"] is not None
+    assert web.get("/api/v1/jobs/a")["waits_for"][0]["text"] == "all queues are paused"
+    assert web.post("/api/v1/queues/resume", {})["changed"] is True
+    assert web.post("/api/v1/queues/encode/resume", {})["changed"] is True
+    assert web.queue.paused() == {}
+    assert web.ask("POST", "/api/v1/queues/_all/pause").status == 404
+
+
+def test_a_pause_is_in_health_and_in_the_metrics(web: Served, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    jobs.pending("b")
+    assert web.get("/api/v1/snapshot")["health"]["checks"]["paused"]["status"] == "pass"
+    web.queue.pause("encode")
+    web.post("/api/v1/jobs", {"command": "true", "id": "c"})  # so that the next snapshot is a new one
+    check = web.get("/api/v1/snapshot")["health"]["checks"]["paused"]
+    assert (check["status"], check["queues"], check["all"]) == ("warn", ["encode"], False)
+    assert check["detail"] == f"Queue encode has been paused since {check['since'][:19]}Z"
+    figures = web.ask("GET", "/metrics").body.decode().splitlines()
+    assert 'queuectl_queue_paused{queue="encode"} 1' in figures
+    assert 'queuectl_queue_paused{queue="default"} 0' in figures
+    assert 'queuectl_oldest_pending_seconds{queue="encode"} 0.0' in figures
+    assert "queuectl_paused 0" in figures
+    web.post("/api/v1/queues/pause", {})
+    told = web.get("/api/v1/snapshot")
+    assert told["health"]["checks"]["paused"]["detail"].startswith("All queues have been paused since ")
+    assert "queuectl resume" in [need.get("hint") for need in told["attention"]]
+    assert told["oldest_waiting_at"] is None
+    assert "queuectl_paused 1" in web.ask("GET", "/metrics").body.decode().splitlines()

@@ -1,8 +1,9 @@
 /* Overview: is it fine, what is stuck, what runs, why did it fail. */
 import { COUNTED, many, number, percent, size, span, STATES } from './escape.js';
-import { jobsOf, S, since } from './state.js';
+import { jobsOf, readOnly, S, since } from './state.js';
 import { h } from './dom.js';
-import { cell, command, empty, errorOf, icon, link, table, toJob, type, when } from './components.js';
+import { badge, cell, command, empty, errorOf, icon, link, small, table, toJob, type, when } from './components.js';
+import { post } from './actions.js';
 import { charts, spark } from './charts.js';
 
 export function overview() {
@@ -20,7 +21,8 @@ export function overview() {
       && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `,
         link(jobsOf({ state: 'failed,dead', since: '24h' }), 'All jobs'))),
       failures.length ? failureTable(failures) : h('p.state.s-completed', icon('completed'), 'None')),
-    queues.length > 1 && h('section.card', h('h2', 'Queues'), queueTable(queues)),
+    queues.length > 0 && h('section.card',
+      h('div.row.apart', h('h2', 'Queues'), !readOnly() && toggle('', S.snap.paused_at, 'all queues')), queueTable(queues)),
   ];
 }
 
@@ -72,13 +74,23 @@ const failureTable = (groups) => h('div.wide.stack.groups', table(['Jobs', 'Erro
   h('td.full', h('span.mono.bad', errorOf(group)), command(group.command, { class: 'soft' })),
   h('td.tight', when(group.last_at))]])));
 
-const queueRow = ({ name, counts, oldest_waiting_at: oldest }) => [name, [
-  h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name)),
-  cell('Waiting', number(counts.pending + counts.failed)), cell('Oldest', oldest && when(oldest)),
-  cell('Running', number(counts.processing)), cell('Dead', number(counts.dead))]];
+/* Pauses or resumes a queue, or with '' all of them. */
+function toggle(name, isPaused, what) {
+  const verb = isPaused ? 'resume' : 'pause', word = isPaused ? 'Resume' : 'Pause';
+  const said = isPaused ? `Jobs of ${what} start again` : `No job of ${what} is started. Jobs that run go on`;
+  return small(name ? word : `${word} all`, () => post(`queue ${name}`, `queues/${name && `${name}/`}${verb}`, said), `${word} ${what}`);
+}
+
+const queueRow = ({ name, waiting, running, counts, concurrency, rate, paused_at: paused, oldest_waiting_at: oldest }) => [name, [
+  h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name), paused && [' ', badge('held', 'held', 'paused', `since ${paused}`)]),
+  cell('Waiting', number(waiting)), cell('Oldest', oldest && when(oldest)),
+  cell('Running', number(running), concurrency && h('span.soft', ` of ${number(concurrency)}`)),
+  cell('Rate', rate), cell('Dead', number(counts.dead)),
+  ...(readOnly() ? [] : [h('td.tight', toggle(name, paused, `queue ${name}`))])]];
 
 const queueTable = (queues) => h('div.wide.stack.queues',
-  table(['Queue', 'Waiting', 'Oldest', 'Running', 'Dead'], queues.map(queueRow)));
+  table(['Queue', 'Waiting', 'Oldest', 'Running', 'Rate', 'Dead', ...(readOnly() ? [] : [h('th', h('span.unseen', 'Pause'))])],
+    queues.map(queueRow)));
 
 const guide = () => empty('logo', 'Three steps to the first job', h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')),

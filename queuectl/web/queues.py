@@ -1,0 +1,37 @@
+"""queues: the queues with their limits and pauses, and pausing them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queuectl.client.queues import all_paused_at, rows_of
+from queuectl.spool import pauses
+from queuectl.web.response import Response, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from queuectl.web.app import Request
+
+
+def show(request: Request) -> Response:
+    """Return all queues."""
+    index, queue = request.app.index, request.queue
+    index.catch_up()
+    with index.reader() as reader:
+        counts, oldest = reader.by_queue(), reader.oldest_by_queue(request.app.clock.now())
+    paused = pauses.since(queue.spool)
+    made = {"paused_at": all_paused_at(paused), "queues": [*rows_of(counts, oldest, queue.settings, paused)]}
+    return request.conditional(made, lambda: made)
+
+
+def act(action: str) -> Callable[[Request], Response]:
+    """Return the handler that pauses or resumes the queue of the path, or all queues."""
+
+    def handle(request: Request) -> Response:
+        name, queue = request.params.get("name"), request.queue
+        is_changed = queue.pause(name) if action == "pause" else queue.resume(name)
+        request.log_fields["queue"] = name or "(all)"
+        return ok({"action": action, "queue": name, "changed": is_changed})
+
+    return handle
