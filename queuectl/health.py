@@ -247,18 +247,7 @@ def examine(overview: Overview) -> dict[str, Verdict]:
 def attention(overview: Overview) -> list[Verdict]:
     """Return what needs a person, the most important last, nothing said twice."""
     wrong = [found for found in examine(overview).values() if found.level != OK and not found.follows]
-    if overview.paused:
-        wrong.insert(0, paused(overview.paused))
     return sorted(wrong, key=lambda found: LEVELS.index(found.level))
-
-
-def paused(names: frozenset[str]) -> Verdict:
-    """Return what there is to say about pauses."""
-    if "_all" in names:
-        return Verdict(INFO, "All queues are paused", "queuectl resume")
-    one = sorted(names)
-    verb = "Queue {} is" if len(one) == 1 else "Queues {} are"
-    return Verdict(INFO, f"{verb.format(', '.join(one))} paused", f"queuectl resume {' '.join(one)}")
 
 
 def attention_lines(overview: Overview) -> list[str]:

@@ -47,7 +47,6 @@ class Overview:
         refused: what cannot be done in the home (Layout.refuse_use), and why.
         paused: since when each paused queue is; ALL_PAUSED for all.
         misconfigured: what is wrong with config.yaml or the environment.
-        paused: the names of paused queues; ALL_PAUSED for all.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
         covered_s: how much of that hour the queue has existed.
@@ -76,7 +75,6 @@ class Overview:
         self.how_to_free: str | None = None
         self.free_files: int | None = None
         self.has_queue = True
-        self.paused: frozenset[str] = frozenset()
         self.refused: tuple[str, NotAllowed] | None = None
         self.misconfigured: str | None = None
         self.paused: dict[str, float] = {}
@@ -127,7 +125,6 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         pid = noted_pid(queue.layout)
         made.silent, made.died = (pid, None) if isinstance(error, TimedOut) else (None, pid)
     made.has_queue = queue.layout.has_spool
-    made.paused = paused_of(queue)
     made.refused = queue.layout.refuse_use()
     try:
         config_file.load(queue.layout.home, os.environ)
@@ -150,16 +147,6 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         if made.refused is None:
             raise
     return made
-
-
-def paused_of(queue: Queue) -> frozenset[str]:
-    """Return the pauses, as far as they can be read."""
-    from queuectl.spool.pauses import paused
-
-    try:
-        return paused(queue.spool)
-    except OSError:
-        return frozenset()
 
 
 def add_index_figures(made: Overview, reader: Reader) -> None:
