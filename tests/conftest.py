@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 # A shell that starts the tests in the background leaves Ctrl-C ignored, also for what we start, and some of it waits for it.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# In memory, a sync costs nothing. A container may limit /dev/shm to 64 MB, or forbid to run programs from it.
+MEMORY, ENOUGH_BYTES = "/dev/shm", 1 << 30
+if os.access(MEMORY, os.W_OK):
+    _memory = os.statvfs(MEMORY)
+    if _memory.f_bavail * _memory.f_frsize > ENOUGH_BYTES and not _memory.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def test_a_manager_that_does_not_read_is_told_later(tmp_path: Path) -> None:
         assert _hear(end)[0] == "READY=1"
 
 
+@pytest.mark.parametrize("manager", ["path"], indirect=True)
 def test_a_supervisor_tells_its_manager_from_start_to_end(supervised: Make, manager: tuple[socket.socket, str]) -> None:
     """READY=1 with the workers, the status of a job's start and end, STOPPING=1; nothing while it is idle."""
     end, name = manager

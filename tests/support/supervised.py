@@ -126,7 +126,7 @@ class Supervised:
             while not holds():
                 if time.monotonic() > deadline:
                     raise AssertionError(f"never came true: {what}\n{self.picture()}")
-                watch.wait(0.05)
+                watch.wait(0.02)
         finally:
             watch.close()
 
