@@ -5,8 +5,8 @@ Guarantees: afterwards the index has every job as its file has it, and no other 
             neither lost nor doubled: one that differs is searched in all directories and read there, and a row is
             removed only when the job is in no directory. The first directory of DIRECTORIES in which an id is a valid
             job counts, as in Spool.find. Memory is bounded. Pending jobs come first; when the index has none, the
-            first of them come before the directory is listed to its end. No file of the spool is changed:
-            a supervisor examines, and may reject, the names in `Progress.later`.
+            first of them come before the directory is listed to its end. Files are changed only by `examine`: with
+            `inspect`, as in all commands that read, none is.
 Fails with: IndexUnavailable; OSError when a directory cannot be listed. Start again after either.
 Source:     spool/FORMAT.md § Index.
 
@@ -92,6 +92,7 @@ def sync(
     exact: bool = True,
     watched: bool = False,
     read_ahead: ReadAhead | None = None,
+    examine: Examine = examine,
 ) -> Iterator[Progress]:
     """Compare the spool with the index and correct the index.
 
@@ -102,13 +103,14 @@ def sync(
         watched: the caller gets file-system events for files that are moved into directories meanwhile; else the
             directories are compared again at the end.
         read_ahead: processes that read files meanwhile, useful where nearly all are new.
+        examine: reads an entry of pending/; `inspect` leaves invalid files where they are.
 
     Yields:
         The same Progress after each piece of some 5 ms, with `fresh` and `later` of that piece.
 
     Crash: the next one compares everything. Cost: some 6 µs a file that has not changed (1.5 µs if not `exact`), 60 µs one that is read.
     """
-    return _Sync(spool, writer, read_ahead, is_exact=exact or full).run(full=full, watched=watched)
+    return _Sync(spool, writer, read_ahead, examine, is_exact=exact or full).run(full=full, watched=watched)
 
 
 def catch_up(
@@ -116,6 +118,7 @@ def catch_up(
     *,
     full: bool = False,
     then: Callable[[Writer], None] | None = None,
+    examine: Examine = examine,
     read_ahead: ReadAhead | None = None,
 ) -> Iterator[Progress]:
     """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
@@ -125,7 +128,7 @@ def catch_up(
     """
     writer = Writer(spool.layout.index, spool.clock)
     try:
-        yield from sync(spool, writer, full=full, exact=False, read_ahead=read_ahead)
+        yield from sync(spool, writer, full=full, exact=False, examine=examine, read_ahead=read_ahead)
         if then is not None:
             then(writer)
     except BaseException:
@@ -257,8 +260,11 @@ def _row_in(spool: Spool, job_id: str, directory: str, status: os.stat_result) -
 
 
 class _Sync:
-    def __init__(self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None, *, is_exact: bool) -> None:
+    def __init__(
+        self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None, examine: Examine, *, is_exact: bool
+    ) -> None:
         self.spool = spool
+        self.examine = examine
         self.is_exact = is_exact
         self.by_inode: set[str] = set()  # directories in which no more than names and inodes were compared
         self.read_ahead = read_ahead
@@ -414,7 +420,7 @@ class _Sync:
 
     def _look(self, name: str) -> None:
         self.progress.read += 1
-        self._note(name, look(self.spool, self.writer, name, inspect))
+        self._note(name, look(self.spool, self.writer, name, self.examine))
 
     def _refresh(self, job_id: str) -> None:
         self.progress.read += 1
@@ -423,7 +429,7 @@ class _Sync:
             self.writer.put(row)
             self.writer.note_unsettled(job_id + SUFFIX, False)
             return
-        self._note(job_id + SUFFIX, look(self.spool, self.writer, job_id + SUFFIX, inspect))
+        self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id, self.examine))
 
     def _note(self, name: str, found: Job | ClaimRefused | None) -> None:
         if isinstance(found, Job):

@@ -43,15 +43,12 @@ def combine_statistics(context: TaskContext) -> Report:
 
 
 def write(context: TaskContext, then: Callable[[Writer], None]) -> None:
-    """Update the index and do something to it, when no supervisor runs; then reject what in pending/ is no valid job."""
+    """Update the index and do something to it, when no supervisor runs."""
     from queuectl.index.sync import catch_up
 
-    doubtful: list[str] = []
     with IndexLock(context.layout):
-        for progress in catch_up(context.spool, then=then):
-            doubtful += (name for name, _ in progress.later)
-    for name in doubtful:
-        context.spool.examine(name)
+        for _ in catch_up(context.spool, then=then):
+            pass
 
 
 def _compare(context: TaskContext) -> Report:

@@ -9,42 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.index import sync, writer
-from queuectl.index.rebuild import rebuild
 from queuectl.index.sync import catch_up, look, refresh
 from queuectl.job.job import DIRECTORIES, Job
-from tests.unit.index.conftest import run
 
 if TYPE_CHECKING:
     from tests.unit.index.conftest import Home
 
 
-def examine_later(home: Home) -> None:
-    """Compare as a supervisor does: it examines the names that the comparison reports."""
-    index = home.writer()
-    later = [name for progress in sync.sync(home.spool, index) for name, _ in progress.later]
-    for name in later:
-        look(home.spool, index, name)
-    index.close()
-
-
-def test_comparing_changes_no_file(home: Home) -> None:
-    home.enqueue(id="nightly")
-    home.finish("nightly")
-    for name, text in (("nightly", '{"command": "a"}'), ("other", '{"id": "real", "command": "b"}'), ("broken", "{")):
-        home.drop(f"{name}.json", text)
-    home.drop("bad name.json", "{}")
-    before = sorted(os.listdir(home.layout.directory("pending")))
-    home.catch_up()
-    home.catch_up(full=True)
-    run(rebuild(home.spool, home.index))
-    assert sorted(os.listdir(home.layout.directory("pending"))) == before
-    assert os.listdir(home.layout.rejected) == []
-
-
 def test_a_dropped_job_is_taken_under_its_name_or_the_id_it_says(home: Home) -> None:
     home.drop("nightly.json", '{"command": "backup"}')
     home.drop("whatever.json", '{"id": "real", "command": "backup"}')
-    examine_later(home)
+    home.catch_up()
     assert set(home.rows()) == {"nightly", "real"}
     assert home.differences() == []
 
@@ -57,7 +32,7 @@ def test_what_can_never_be_a_job_is_set_aside(home: Home) -> None:
     os.mkfifo(home.path("pending", "fifo.json"))
     os.mkdir(home.path("pending", "folder.json"))
     home.enqueue(id="good")
-    examine_later(home)
+    home.catch_up()
     assert set(home.rows()) == {"good"}
     assert len([n for n in os.listdir(home.layout.rejected) if not n.endswith(".reason")]) == 6
 
@@ -156,7 +131,7 @@ def test_a_dropped_file_with_the_name_of_an_ended_job_is_a_job_of_its_own(home: 
     home.finish("nightly")
     home.catch_up()
     home.drop("nightly.json", '{"command": "again"}')
-    examine_later(home)
+    home.catch_up()
     assert sorted(row[1] for row in home.rows().values()) == ["completed", "pending"]
     assert home.differences() == []
 
