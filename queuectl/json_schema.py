@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from queuectl.config.capacities import MOST_UNITS
 from queuectl.config.settings import ABOVE_ZERO, ALIASES, SETTINGS
-from queuectl.job.fields import FIELDS, LONGEST_ARGUMENT, LONGEST_S, MOST_PARENTS, NAME_MAX, NOT_IN_NAMES
+from queuectl.job.fields import (
+    FIELDS,
+    LONGEST_ARGUMENT,
+    LONGEST_S,
+    MOST_PARENTS,
+    MOST_RESOURCES,
+    MOST_UNITS_OF_A_JOB,
+    NAME_MAX,
+    NOT_IN_NAMES,
+)
 from queuectl.units import SPELLINGS
 
 TYPE_CHECKING = False
@@ -41,7 +50,7 @@ _DAY = f"({_H}?{_M}?{_S}?{_MS}?|{_H}{_BARE}|{_H}?{_M}{_BARE})"
 DURATION = f"^(?=[0-9.])({DECIMAL} *|{_W}?{_D}?{_DAY}){END}"
 NOT_SAID_OF_JOBS = (
     "Refused although it matches: an integer written as 1.0; a day that its month does not have; an instant outside the years "
-    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; NUL or an unpaired surrogate in a string; a duplicate member; a history that is not "
+    f"0001 to 9999 of UTC; an argument, or a variable with its value, of more than {LONGEST_ARGUMENT} bytes; needs of more than {MOST_UNITS_OF_A_JOB} units together; NUL or an unpaired surrogate in a string; a duplicate member; a history that is not "
     "the last member or that QueueCTL has not written; more than 32 levels or 1 MiB."
 )
 NOT_SAID_OF_SETTINGS = (
@@ -143,6 +152,7 @@ JOB: dict[str, Schema] = {
     "needs": {
         "type": "object",
         "minProperties": 1,
+        "maxProperties": MOST_RESOURCES,
         "propertyNames": {"pattern": f"^{ID}{END}"},
         "additionalProperties": {"type": "integer", "minimum": 1, "maximum": 1000},
         "description": "how many units of each resource the job takes while it runs",

@@ -252,14 +252,14 @@ def _lock(value: object) -> str | None:
     return None if is_id(name) and is_number == bool(colon) else 'NAME or NAME:N, for example "db" or "db:3"'
 
 
-MOST_UNITS, MOST_RESOURCES = 1000, 16
-_units = integer(1, MOST_UNITS)
+MOST_UNITS_OF_A_JOB, MOST_RESOURCES = 1000, 16
+_units = integer(1, MOST_UNITS_OF_A_JOB)
 
 
 def _needs(value: object) -> str | None:
     fine = isinstance(value, dict) and value and all(is_id(name) and not _units(n) for name, n in value.items())
-    if isinstance(value, dict) and fine and (len(value) > MOST_RESOURCES or sum(value.values()) > MOST_UNITS):
-        return f"at most {MOST_UNITS} units together, of at most {MOST_RESOURCES} resources"
+    if isinstance(value, dict) and fine and (len(value) > MOST_RESOURCES or sum(value.values()) > MOST_UNITS_OF_A_JOB):
+        return f"at most {MOST_UNITS_OF_A_JOB} units together, of at most {MOST_RESOURCES} resources"
     return None if fine else 'an object with how many units of each resource are needed, for example {"gpu": 1}'
 
 

@@ -342,10 +342,14 @@ class StartOrder:
         found: list[Key] = []
         if lane is not None:
             return found  # its jobs are found with all others
-        names, started = [*islice(self._scan, SCAN_FILES)], self._clock.monotonic()
-        if len(names) < SCAN_FILES:
-            self._scan = self._spool.ids(PENDING)
-            names += islice(self._scan, SCAN_FILES - len(names))
+        names, started = list[str](), self._clock.monotonic()
+        try:
+            names += islice(self._scan, SCAN_FILES)
+            if len(names) < SCAN_FILES:
+                self._scan = self._spool.ids(PENDING)
+                names += islice(self._scan, SCAN_FILES - len(names))
+        except OSError:  # the home may have been removed, which is noticed elsewhere
+            self._scan = iter(())
         for job_id in names:
             if job_id in self._usage.lanes or job_id in self._postponed():
                 continue

@@ -194,7 +194,7 @@ def jobs_of_orphaned_workers(layout: Layout) -> list[str]:
 def _is_locked(path: str) -> bool:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:  # it has gone, or is no file of a job
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -24,7 +24,12 @@ JSON = {"Content-Type": "application/json"}
 
 
 def _address(path: str) -> str:
-    return path.replace("{id}", "worker-1").replace("{key}", "timeout").replace("{file}", "app.js")
+    return (
+        path.replace("{id}", "worker-1")
+        .replace("{key}", "timeout")
+        .replace("{name}", "default")
+        .replace("{file}", "app.js")
+    )
 
 
 @pytest.mark.parametrize("header", [None, "Bearer ", "Bearer wrong", "Basic eDp5", "Bearer {token}x", "{token}"])

@@ -164,4 +164,4 @@ def test_a_job_that_is_moved_for_a_retry_waits_since_the_move(home: Home) -> Non
     home.catch_up()
     moved_at = os.lstat(home.path("pending", "a.json")).st_ctime_ns / 1e9
     with home.reader() as reader:
-        assert reader.oldest_waiting(moved_at) == moved_at
+        assert [*reader.oldest_by_queue(moved_at).values()] == [moved_at]
