@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     Start = Callable[[str], str]
 
 
+@pytest.fixture(autouse=True)
+def _current_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Come back to it: a command is started from the directory of its job, and then `/` is entered."""
+    monkeypatch.chdir(os.getcwd())
+
+
 @pytest.fixture
 def spool(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
