@@ -9,6 +9,7 @@ from queuectl.cli.options import command, flag, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.client.queue import Queue, own_layout
+from queuectl.client.queues import rows_of
 from queuectl.config import config_file
 from queuectl.config.settings import find
 from queuectl.errors import QueueError, UsageError, did_you_mean
@@ -183,25 +184,19 @@ COLUMNS = (
 def run_list(args: Arguments, screen: Screen) -> int:
     """List the queues that jobs or settings name."""
     queue = queue_to_read(args, screen)
-    paused, limits, now = pauses.paused(queue.spool), queue.settings.queues, queue.spool.clock.now()
+    paused, now = pauses.since(queue.spool), queue.spool.clock.now()
     with open_index(queue, screen) as reader:
         counts, oldest = reader.by_queue(), reader.oldest_by_queue(now)
-    rows = []
-    for name in sorted({*counts, *limits, *(paused - {ALL_PAUSED})}):
-        states = counts.get(name, {})
-        since = oldest.get(name)
-        rows.append(
-            {
-                "queue": name,
-                "waiting": states.get("pending", 0) + states.get("failed", 0),
-                "held": states.get("held", 0),
-                "running": states.get("processing", 0),
-                "concurrency": limits.get(name, {}).get("concurrency"),
-                "rate": limits.get(name, {}).get("rate"),
-                "paused": name in paused or ALL_PAUSED in paused,
-                "oldest_waiting_s": None if since is None else max(0.0, now - since),
-            }
-        )
+    rows = [
+        {
+            **{name: row[name] for name in ("waiting", "running", "concurrency", "rate")},
+            "queue": row["name"],
+            "held": row["counts"]["held"],
+            "paused": row["name"] in paused or ALL_PAUSED in paused,
+            "oldest_waiting_s": max(0.0, now - oldest[row["name"]]) if row["name"] in oldest else None,
+        }
+        for row in rows_of(counts, oldest, queue.settings, paused)
+    ]
     emit(screen, rows, COLUMNS, FIELDS, name="queue")
     if ALL_PAUSED in paused:
         screen.message("All queues are paused: queuectl resume")
