@@ -11,7 +11,7 @@ from queuectl.disk_space import LOW_SHARE
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool.layout import ENQUEUE, RUN, shorten
 from queuectl.spool.layout import START as START_WORKERS
-from queuectl.units import plural, spell_size
+from queuectl.units import listed, plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,8 +171,7 @@ def _paused(overview: Overview) -> Verdict:
     if len(names) == 1:
         text = f"Queue {names[0]} has been paused since {spell(since)[:19]}Z"
         return Verdict(WARN, text, f"queuectl resume {names[0]}", **figures)
-    shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED:,} more" if names[MOST_NAMED:] else "")
-    text = f"{len(names):,} queues are paused, the first since {spell(since)[:19]}Z: {shown}"
+    text = f"{len(names):,} queues are paused, the first since {spell(since)[:19]}Z: {listed(names, MOST_NAMED)}"
     return Verdict(WARN, text, "queuectl queue list", **figures)
 
 

@@ -7,6 +7,10 @@ Fails with: ValueError, whose text says what was expected.
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LONGEST_S = 10 * 365 * 86400.0  # no duration may be longer: ten years
 SHOWN_CHARACTERS = 60
 UNITS_S = {"w": 604800, "d": 86400, "h": 3600, "m": 60, "s": 1, "ms": 0.001}
@@ -132,6 +136,12 @@ def is_decimal(text: str) -> bool:
     whole, _, fraction = text.partition(".")
     digits = whole + fraction
     return digits.isascii() and digits.isdigit() and len(digits) <= SHOWN_CHARACTERS
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Return "a, b, c"; of more than `most` the first ones and how many more there are: "a, b and 1,284 more"."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def plural(count: int, noun: str) -> str:

@@ -15,7 +15,7 @@ from queuectl.job.fields import MOST_PARENTS, command_line, describe_misspelt, m
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import WAITING, Why
 from queuectl.spool.parents import states_of
-from queuectl.units import spell_duration, spell_size
+from queuectl.units import listed, spell_duration, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "weight", str(fields["weight"])
     children = children_of(queue, job.id)
     if children:
-        yield "dependents", ", ".join(children[:MOST_NAMED]) + _more(len(children))
+        yield "dependents", listed(children, MOST_NAMED)
 
 
 def _more(count: int) -> str:

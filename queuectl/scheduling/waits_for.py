@@ -11,7 +11,7 @@ from queuectl.clock import spell
 from queuectl.job.value import Value
 from queuectl.scheduling.dependencies import Verdict, decide
 from queuectl.scheduling.limits import ALL_PAUSED, RATE, demands_of, lane_of
-from queuectl.units import plural, spell_duration
+from queuectl.units import listed, plural, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -201,8 +201,7 @@ def _parents_reason(job: Job, states: Mapping[str, str | None] | None) -> Reason
         f"{job_id} ({state or 'does not exist'})" if states is not None else job_id
         for job_id, state in decision.parents.items()
     ]
-    more = f" and {len(named) - MOST_NAMED:,} more" if len(named) > MOST_NAMED else ""
-    return Reason(Why.AFTER, detail=", ".join(named[:MOST_NAMED]) + more, jobs=decision.parents)
+    return Reason(Why.AFTER, detail=listed(named, MOST_NAMED), jobs=decision.parents)
 
 
 def _pause_reason(job: Job, supervision: Supervision) -> Reason | None:
@@ -218,9 +217,7 @@ def _limit_reason(job: Job, supervision: Supervision) -> Reason | None:
     for limit in (*(demand.limit for demand in demands_of(lane_of(job.fields))), RATE + job.queue):
         if limit in blocked:
             holders = blocked[limit]
-            named = ", ".join(holders[:MOST_NAMED]) + (
-                f" and {len(holders) - MOST_NAMED:,} more" if len(holders) > MOST_NAMED else ""
-            )
+            named = listed(holders, MOST_NAMED)
             return Reason(Why.LIMIT, detail=describe_limit(limit) + (f": {named}" if named else ""), jobs=holders)
     return None
 

@@ -13,6 +13,7 @@ from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job import DEPENDENCY_FAILED
 from queuectl.scheduling.dependencies import MISSING, Verdict, decide, describe
 from queuectl.spool.reading import read
+from queuectl.units import listed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,5 +96,4 @@ def settle(claim: Claim, decision: Decision, *, commit: bool = True) -> None:
 
 def describe_all(parents: Mapping[str, str | None]) -> str:
     """Say how parents ended: "extract-3 is dead, extract-7 is cancelled"; of many the first ones."""
-    words = ", ".join(describe(job_id, state) for job_id, state in [*parents.items()][:MOST_NAMED])
-    return words + (f" and {len(parents) - MOST_NAMED:,} more" if len(parents) > MOST_NAMED else "")
+    return listed([describe(job_id, state) for job_id, state in parents.items()], MOST_NAMED)
