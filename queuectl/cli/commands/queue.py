@@ -189,9 +189,12 @@ def run_list(args: Arguments, screen: Screen) -> int:
         counts, oldest = reader.by_queue(), reader.oldest_by_queue(now)
     rows = [
         {
-            **{name: row[name] for name in ("waiting", "running", "concurrency", "rate")},
             "queue": row["name"],
+            "waiting": row["waiting"],
             "held": row["counts"]["held"],
+            "running": row["running"],
+            "concurrency": row["concurrency"],
+            "rate": row["rate"],
             "paused": row["name"] in paused or ALL_PAUSED in paused,
             "oldest_waiting_s": max(0.0, now - oldest[row["name"]]) if row["name"] in oldest else None,
         }
