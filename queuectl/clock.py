@@ -14,6 +14,9 @@ FIRST_S, END_S = -62135596800.0, 253402300800.0  # the years 0001 to 9999: RFC 3
 SPELLED_CHARS = 27  # of an instant as `spell` writes it
 SECONDS_MAX = 1024
 _seconds: dict[str, int] = {}  # the beginnings of spelled instants: many jobs name the same second
+_instants: dict[str, float] = {}  # those of one job are asked for several times while it is read, judged and shown
+INSTANTS_MAX = 1024
+_second = (-1, "")
 EXPECTED = 'an RFC 3339 instant with a zone, as "2026-11-24T14:01:58Z"'
 
 
@@ -101,3 +104,30 @@ def _parse(text: str) -> float:
     if not FIRST_S <= instant < END_S:
         raise ValueError(f"{EXPECTED}, in the years 0001 to 9999 of UTC")
     return instant
+
+
+def instant_of(text: str) -> float:
+    """Return an RFC 3339 instant as seconds since 1970; raises ValueError."""
+    at = _instants.get(text)
+    if at is None:
+        at = parse_instant(text)
+        _remember(text, at)
+    return at
+
+
+def stamp(now: float) -> str:
+    """Spell the present instant; most come in a second that has been spelled just before."""
+    global _second  # noqa: PLW0603 - a cache of one
+    micros = round(now * 1_000_000)
+    second, fraction = divmod(micros, 1_000_000)
+    if second != _second[0]:
+        _second = (second, spell(second).partition(".")[0])
+    text = f"{_second[1]}.{fraction:06}Z"
+    _remember(text, micros / 1_000_000)
+    return text
+
+
+def _remember(text: str, at: float) -> None:
+    if len(_instants) >= INSTANTS_MAX:
+        _instants.clear()
+    _instants[text] = at

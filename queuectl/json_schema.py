@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from queuectl.config.capacities import MOST_UNITS
 from queuectl.config.settings import ABOVE_ZERO, ALIASES, SETTINGS
-from queuectl.job.fields import (
-    FIELDS,
+from queuectl.job.checks import (
     LONGEST_ARGUMENT,
-    LONGEST_S,
     MOST_PARENTS,
     MOST_RESOURCES,
     MOST_UNITS_OF_A_JOB,
     NAME_MAX,
     NOT_IN_NAMES,
 )
-from queuectl.units import SPELLINGS
+from queuectl.job.fields import FIELDS
+from queuectl.units import LONGEST_S, SPELLINGS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

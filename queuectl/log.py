@@ -17,8 +17,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from queuectl.atomic_file import open_private
-from queuectl.clock import Clock
-from queuectl.job.fields import stamp
+from queuectl.clock import Clock, stamp
 
 if TYPE_CHECKING:
     from queuectl.spool.layout import Layout

@@ -9,7 +9,7 @@ import sys
 
 from queuectl.cli.ids import read_ids
 from queuectl.errors import NotFound, UsageError
-from queuectl.job.fields import MOST_PARENTS
+from queuectl.job.checks import MOST_PARENTS
 from queuectl.scheduling.dependencies import Verdict, decide
 from queuectl.spool.parents import describe_all, states_of
 

@@ -11,7 +11,8 @@ from queuectl.client.filters import ENDED
 from queuectl.client.job_output import lines_of, progress_of, result_of
 from queuectl.client.why import reasons_of
 from queuectl.job.attempts import attempts_of, tries
-from queuectl.job.fields import MOST_PARENTS, command_line, describe_misspelt, misspelt
+from queuectl.job.checks import MOST_PARENTS
+from queuectl.job.fields import command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import WAITING, Why
 from queuectl.spool.parents import states_of

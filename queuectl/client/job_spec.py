@@ -18,7 +18,6 @@ from queuectl.errors import did_you_mean
 from queuectl.job.fields import (
     EDITABLE,
     FIELDS,
-    LONGEST_S,
     InvalidField,
     UnknownField,
     meant_by,
@@ -26,7 +25,7 @@ from queuectl.job.fields import (
     refuse_misspelt,
     spell_value,
 )
-from queuectl.units import quote, spell_duration
+from queuectl.units import LONGEST_S, quote, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -188,7 +187,7 @@ def names_of(given: Iterable[str]) -> dict[str, str]:
 
 def past_words(given: Mapping[str, Any], made: Mapping[str, Any], now: float) -> str | None:
     """Return a warning when a job is given a start that has passed; None when it is not."""
-    from queuectl.job.fields import instant_of
+    from queuectl.clock import instant_of
 
     run_at = made.get("run_at")
     if not isinstance(run_at, str) or FIELDS["run_at"](run_at) is not None:

@@ -17,7 +17,8 @@ from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
-from queuectl.job.fields import is_generated, is_id, refuse_expired, refuse_variables, validate
+from queuectl.ids import is_generated, is_id
+from queuectl.job.fields import refuse_expired, refuse_variables, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.atomic_file import make_directory
 from queuectl.doctor.result import INFO, WARN, Finding, few, quoted
-from queuectl.job.fields import is_id
+from queuectl.ids import is_id
 from queuectl.maintenance.output import ORPHAN_S
 from queuectl.maintenance.temp_files import left
 from queuectl.spool.fs import READ

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 
-from queuectl.job.fields import is_id
+from queuectl.ids import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,26 +7,17 @@ Source:     spool/FORMAT.md § History.
 
 from __future__ import annotations
 
-from queuectl.job.fields import (
-    EDITABLE,
-    FIELDS,
-    flag,
-    instant,
-    instant_of,
-    integer,
-    number,
-    one_of,
-    or_null,
-    spell_value,
-    string,
-)
+from queuectl.clock import instant_of
+from queuectl.job.checks import flag, instant, integer, number, one_of, or_null, string
+from queuectl.job.fields import EDITABLE, FIELDS, spell_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from queuectl.job.fields import Check, Fields
+    from queuectl.job.checks import Check
+    from queuectl.job.fields import Fields
 
     Entry = dict[str, Any]
 

@@ -8,8 +8,8 @@ Source:     spool/FORMAT.md § History, § States.
 
 from __future__ import annotations
 
-from queuectl.clock import as_spelled, spell
-from queuectl.job.fields import command_line, instant_of
+from queuectl.clock import as_spelled, instant_of, spell
+from queuectl.job.fields import command_line
 from queuectl.job.history import CHANGING, ready_after, with_changes
 from queuectl.job.history import DEAD as DEAD
 from queuectl.job.history import DIRECTORIES as DIRECTORIES

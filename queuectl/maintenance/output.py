@@ -12,8 +12,8 @@ from math import inf
 from typing import NamedTuple
 
 from queuectl.errors import Busy, InvalidData
+from queuectl.ids import is_id
 from queuectl.index.database import Sorter
-from queuectl.job.fields import is_id
 from queuectl.job.job import DONE
 from queuectl.maintenance.context import Report
 from queuectl.spool.enqueue import refuse_when_full

@@ -10,9 +10,9 @@ Source:     spool/FORMAT.md § Transitions.
 
 from __future__ import annotations
 
-from queuectl.clock import spell
+from queuectl.clock import spell, stamp
 from queuectl.errors import Conflict, InvalidData
-from queuectl.job.fields import normalized, refuse_expired, refuse_variables, stamp, validate
+from queuectl.job.fields import normalized, refuse_expired, refuse_variables, validate
 from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 
+from queuectl.clock import stamp
 from queuectl.errors import Busy, Conflict, InvalidData
-from queuectl.job.fields import InvalidField, new_id, normalized, refuse_misspelt, stamp, validate
+from queuectl.ids import new_id
+from queuectl.job.fields import InvalidField, normalized, refuse_misspelt, validate
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, OPEN_HISTORY, parse, render_new
 from queuectl.job.strict_json import encode, read_value

@@ -12,7 +12,7 @@ import stat
 
 from queuectl.atomic_file import make_directory, make_parents
 from queuectl.errors import InvalidData, NotAllowed, NotFound
-from queuectl.job.fields import ID_GRAMMAR, is_id
+from queuectl.ids import ID_GRAMMAR, is_id
 
 FORMAT = 1  # of the spool: FORMAT.md § Versions
 SUFFIX = ".json"

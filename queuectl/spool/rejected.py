@@ -9,7 +9,7 @@ Source:     spool/FORMAT.md § Rejected files, § Moving.
 from __future__ import annotations
 
 from queuectl.clock import spell
-from queuectl.job.fields import ID_MAX, new_id
+from queuectl.ids import ID_MAX, new_id
 from queuectl.job.history import PENDING
 from queuectl.spool.fs import CREATE, READ
 from queuectl.spool.layout import REASON, SUFFIX, shown

@@ -10,7 +10,7 @@ Source:     spool/FORMAT.md; qmail INTERNALS; Maildir.
 from __future__ import annotations
 
 from queuectl.errors import Conflict, InvalidData
-from queuectl.job.fields import ID_GRAMMAR, is_id
+from queuectl.ids import ID_GRAMMAR, is_id
 from queuectl.job.history import DIRECTORIES
 from queuectl.spool import enqueue, reading
 from queuectl.spool.context import SpoolContext

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.disk_space import DiskSpace
 from queuectl.errors import QueueError
+from queuectl.ids import is_id
 from queuectl.index.change_log import ALL, Changes
 from queuectl.index.database import IndexUnavailable, discard
 from queuectl.index.query import Query
@@ -19,7 +20,6 @@ from queuectl.index.rows import COLUMNS, row_of
 from queuectl.index.sync import Progress, look, refresh, sync
 from queuectl.index.writer import Writer
 from queuectl.job.events import Event
-from queuectl.job.fields import is_id
 from queuectl.job.job import PENDING, Job
 from queuectl.spool.intake import RefusalReason
 from queuectl.supervisor.dependents import Dependents

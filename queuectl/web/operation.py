@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from queuectl.errors import InvalidData
-from queuectl.job.fields import EDITABLE, FIELDS, ID_GRAMMAR, flag, is_id, spell_value, string
+from queuectl.ids import ID_GRAMMAR, is_id
+from queuectl.job.checks import flag, string
+from queuectl.job.fields import EDITABLE, FIELDS, spell_value
 from queuectl.job.strict_json import read_value
 from queuectl.web.http_request import WRITES
 from queuectl.web.response import JSON, Problem
@@ -21,7 +23,7 @@ from queuectl.web.response import JSON, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from queuectl.job.fields import Check
+    from queuectl.job.checks import Check
     from queuectl.web.app import Request
     from queuectl.web.response import Fault, Response
 

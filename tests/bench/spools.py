@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from queuectl.client.queue import Queue
 from queuectl.clock import spell
+from queuectl.ids import new_id
 from queuectl.index.clean_shutdown import SETTLE_S
-from queuectl.job.fields import new_id
 from queuectl.job.job_file import parse, render_new
 from queuectl.job.outcome import Exited, Usage, entry_details
 from queuectl.spool.layout import SUFFIX, Layout

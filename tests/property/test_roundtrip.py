@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from queuectl import clock
-from queuectl.clock import parse_instant, spell
+from queuectl.clock import instant_of, parse_instant, spell
 from queuectl.errors import Conflict, InvalidData
-from queuectl.job.fields import FIELDS, instant_of
+from queuectl.job.fields import FIELDS
 from queuectl.job.job import DEAD, DONE, OF_HISTORY, PENDING, PROCESSING, Job
 from queuectl.job.job_file import MAX_ENTRY_BYTES, parse, parse_torn, render_entry, render_new
 from queuectl.job.strict_json import read_object

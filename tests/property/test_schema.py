@@ -21,7 +21,8 @@ from queuectl import json_schema
 from queuectl.config import yaml_text
 from queuectl.config.settings import SETTINGS, find
 from queuectl.errors import InvalidData
-from queuectl.job.fields import FIELDS, MOST_UNITS_OF_A_JOB, validate
+from queuectl.job.checks import MOST_UNITS_OF_A_JOB
+from queuectl.job.fields import FIELDS, validate
 from queuectl.job.job_file import parse, render_new
 from queuectl.units import parse_duration, parse_size
 from tests.unit.job import test_fields

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from queuectl.job.fields import FIELDS, LONGEST_ARGUMENT
+from queuectl.job.checks import LONGEST_ARGUMENT
+from queuectl.job.fields import FIELDS
 from queuectl.job.history import ENTRY_MEMBERS
 from queuectl.job.job_file import MAX_BYTES, MAX_FILE_BYTES
 

@@ -14,7 +14,7 @@ from queuectl.cli.options import PROPAGATE, choice, command, flag, number, optio
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
-from queuectl.job.fields import ID_GRAMMAR, is_id
+from queuectl.ids import ID_GRAMMAR, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

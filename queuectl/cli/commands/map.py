@@ -14,7 +14,7 @@ from queuectl.cli.replacement import Replacement
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import InvalidData, UsageError
-from queuectl.job.fields import new_id
+from queuectl.ids import new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

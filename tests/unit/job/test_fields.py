@@ -11,25 +11,20 @@ from typing import Any
 import pytest
 
 from queuectl.cli.verbs import load
+from queuectl.clock import INSTANTS_MAX, instant_of, stamp
 from queuectl.errors import InvalidData
+from queuectl.ids import ID_MAX, is_id, new_id
+from queuectl.job.checks import LONGEST_ARGUMENT, NAME_MAX
 from queuectl.job.fields import (
     EDITABLE,
     FIELDS,
-    ID_MAX,
-    INSTANTS_MAX,
-    LONGEST_ARGUMENT,
-    NAME_MAX,
     RUNS,
     InvalidField,
     UnknownField,
     command_line,
-    instant_of,
-    is_id,
     meant_by,
     misspelt,
-    new_id,
     refuse_misspelt,
-    stamp,
     unknown,
     validate,
 )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound
-from queuectl.job.fields import LONGEST_ARGUMENT, InvalidField
+from queuectl.job.checks import LONGEST_ARGUMENT
+from queuectl.job.fields import InvalidField
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_BYTES, parse
 from queuectl.spool.claim import Claim, SpoolFull

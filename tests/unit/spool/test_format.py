@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.ids import ID_MAX, new_id
 from queuectl.job import history, job_file, strict_json
-from queuectl.job.fields import FIELDS, ID_MAX, LONGEST_ARGUMENT, new_id
+from queuectl.job.checks import LONGEST_ARGUMENT
+from queuectl.job.fields import FIELDS
 from queuectl.job.history import DEAD, DONE, ENTRY_MEMBERS, EVENTS, KEPT, LEADS_TO, PENDING, PROCESSING
 from queuectl.job.job import Job
 from queuectl.spool import claim, layout, rejected

@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from queuectl.clock import spell
+from queuectl.clock import spell, stamp
 from queuectl.errors import Busy, InvalidData
-from queuectl.job.fields import stamp
 from queuectl.job.history import leads_to
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job_file import MAX_ENTRY_BYTES, parse
