@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 
 from queuectl.cli.commandline import dest
-from queuectl.cli.job_options import Template, from_json, wait_timeout
-from queuectl.cli.options import PROPAGATE, choice, command, flag, number, option
+from queuectl.cli.job_options import JOB_OPTIONS, Template, from_json, wait_timeout
+from queuectl.cli.options import PROPAGATE, command, flag, number, option
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, NotFound, UsageError
@@ -37,59 +37,7 @@ OPTIONS = (
     ),
     option("-f", "--file", metavar="FILE", help="read jobs from FILE, one JSON object per line"),
     flag("--lines", help="read shell commands instead of JSON objects, one per line"),
-    option("--id", metavar="ID", help="the job's id (default: generated; ids sort by time)"),
-    option("--name", metavar="NAME", help="a descriptive name"),
-    option("--queue", metavar="NAME", help='the queue to add it to (default: "default")'),
-    number("--priority", help="-1000 to 1000; higher runs first (default: 0)"),
-    option("--tag", metavar="TAG", action="append", help="a label to select jobs by; may be repeated"),
-    option("--batch", metavar="NAME", help="the batch it belongs to"),
-    option("--delay", metavar="TIME", help="start no earlier than this long from now: 10m, 2h30m"),
-    option("--at", metavar="TIME", help="start no earlier than this time: 02:00, tomorrow 02:00, RFC 3339"),
-    option("--expires", metavar="TIME", help="move it to the dead letter queue if it has not started by this time"),
-    option("--timeout", metavar="TIME", help="stop an attempt that takes longer; 0 means no limit (default: 1h)"),
-    option("--kill-after", metavar="TIME", help="time between SIGTERM and SIGKILL (default: 10s)"),
-    number("--max-retries", help="how many times it is retried after a failure (default: 3)"),
-    option("--backoff-base", metavar="X", help="wait X ** n seconds after failed attempt n (default: 2)"),
-    option("--cwd", metavar="DIR", help="working directory of the command (default: the current one)"),
-    option(
-        "--env",
-        metavar="NAME=VALUE",
-        action="append",
-        help="set an environment variable for the command; may be repeated",
-    ),
-    option(
-        "--pass-env",
-        metavar="NAME",
-        action="append",
-        help="pass this environment variable to the command; may be repeated",
-    ),
-    option("--unique", metavar="KEY", help="reject the job while another job with this key waits or runs"),
-    choice(
-        "--on-conflict", "HOW", ("reject", "skip"), help="reject, or skip: print the id of the job that has the key"
-    ),
-    option(
-        "--after",
-        metavar="JOB",
-        nargs="+",
-        action="extend",
-        help="start only when these jobs have ended: ids, batch:NAME or tag:NAME (its jobs as of now), - for ids"
-        " on standard input; may be repeated",
-    ),
-    choice(
-        "--after-policy",
-        "HOW",
-        ("success", "any", "failure"),
-        help="how the jobs of --after have to end: success (all completed, default), any, or failure (one failed)",
-    ),
-    option("--lock", metavar="NAME[:N]", help="run only while fewer than N (default: 1) jobs that name this lock run"),
-    option(
-        "--needs",
-        metavar="NAME=UNITS",
-        action="append",
-        help="units of a resource that it takes while it runs: gpu=1; may be repeated",
-    ),
-    number("--weight", help="how many places it takes in its queue and of max_running (default: 1)"),
-    choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
+    *JOB_OPTIONS,
     option("--resume", metavar="NAME", help="derive ids NAME-HASH from the lines; skip lines whose job exists"),
     flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
     flag("--follow", help="wait and show its output; with --json on stderr"),
