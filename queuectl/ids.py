@@ -6,9 +6,9 @@ import os
 from _thread import allocate_lock
 
 ID_START = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-ID_CHARS = ID_START | frozenset("._-")
+ID_CHARS = ID_START | frozenset("._-@")
 ID_MAX = 128
-ID_GRAMMAR = "letters, digits, '.', '_' and '-', starting with a letter or digit, at most 128 characters"
+ID_GRAMMAR = "letters, digits, '.', '_', '-' and '@', starting with a letter or digit, at most 128 characters"
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 GENERATED_CHARS = 16

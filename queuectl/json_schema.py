@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Schema = dict[str, Any]
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-ID = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+ID = "[A-Za-z0-9][A-Za-z0-9._@-]{0,127}"
 END = "$(?!\\n)"  # `$` alone lets a line feed follow in some languages
 TIME = "([01][0-9]|2[0-3]):[0-5][0-9]"
 DECIMAL = "([0-9]+\\.?[0-9]*|\\.[0-9]+)"

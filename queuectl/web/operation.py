@@ -175,7 +175,7 @@ def fields_of_a_job(schema_name: str, needed: Sequence[str] = ()) -> Kind:
 TEXT = checked({"type": "string"}, string)
 FLAG = checked({"type": "boolean"}, flag)
 ID = checked(
-    {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
+    {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$"},
     lambda value: None if is_id(value) else ID_GRAMMAR,
 )
 JOB = fields_of_a_job("Fields")

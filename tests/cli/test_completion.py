@@ -23,7 +23,9 @@ Complete = Callable[[str], set[str]]
 
 BASH = """\
 source "$1"
-read -ra COMP_WORDS <<< "${2//=/ = }"
+COMP_LINE=$2 COMP_POINT=${#2} COMP_WORDBREAKS=$' \\t\\n"\\'@><=;|&(:'
+words=${2//=/ = }
+read -ra COMP_WORDS <<< "${words//@/ @ }"
 [[ $2 == *" " ]] && COMP_WORDS+=("")
 COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
 last=${COMP_WORDS[COMP_CWORD]}
@@ -92,6 +94,15 @@ def test_a_value_behind_an_equals_sign_is_offered_too(complete: Complete, reques
     """Bash takes it for a word of its own, fish for the end of one."""
     start = "--output=" if "fish" in request.node.name else ""
     assert complete("queuectl list --output=j") == {f"{start}jsonl", f"{start}json"}
+
+
+def test_an_id_with_an_at_sign_is_completed(complete: Complete, jobs: Jobs, request: pytest.FixtureRequest) -> None:
+    """Bash splits the word there, and replaces only what is behind the sign."""
+    start = "nightly@" if "fish" in request.node.name else ""
+    jobs.pending("nightly@20261130T013000Z")
+    jobs.pending("nightly@20261201T013000Z")
+    assert complete("queuectl show nightly@202611") == {f"{start}20261130T013000Z"}
+    assert complete("queuectl enqueue --after nightly@20261201") == {f"{start}20261201T013000Z"}
 
 
 def test_ids_are_those_of_the_queue(complete: Complete, jobs: Jobs, home: Path, tmp_path: Path) -> None:

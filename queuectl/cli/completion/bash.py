@@ -16,7 +16,7 @@ SCRIPT = """\
 
 _queuectl_offer() {{
     local line
-    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen "$@" -- "$word" 2> /dev/null)
+    while IFS= read -r line; do COMPREPLY+=("${{line#"$lead"}}"); done < <(compgen "$@" -- "$word" 2> /dev/null)
 }}
 
 _queuectl_files() {{
@@ -30,10 +30,16 @@ _queuectl_ask() {{
 }}
 
 _queuectl() {{
-    local program=$1 word=$2 before=${{COMP_WORDS[COMP_CWORD - 1]}} command= home= i
+    local program=$1 word=$2 at=$COMP_CWORD before command= home= i lead= typed=${{COMP_LINE:0:COMP_POINT}}
     COMPREPLY=()
+    typed=${{typed##*[[:space:]=]}}
+    if [[ $typed == *@* && $COMP_WORDBREAKS == *@* ]]; then  # bash split NAME@SLOT, and replaces what is after the last @
+        word=$typed lead=${{typed%@*}}@
+        while [[ ${{COMP_WORDS[at]}} == @ || ${{COMP_WORDS[at - 1]}} == @ ]]; do ((at--)); done
+    fi
+    before=${{COMP_WORDS[at - 1]}}
     [[ $word == = ]] && word=
-    [[ ${{COMP_WORDS[COMP_CWORD]}} == = ]] || [[ $before != = ]] || before=${{COMP_WORDS[COMP_CWORD - 2]}}
+    [[ ${{COMP_WORDS[at]}} == = ]] || [[ $before != = ]] || before=${{COMP_WORDS[at - 2]}}
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${{COMP_WORDS[i]}} in
             --home)

@@ -30,7 +30,7 @@ def values_of(setting: Setting) -> st.SearchStrategy[object]:
     """Every value that a setting accepts, as far as it can be generated."""
     if setting.kind == "choice":
         return st.sampled_from(setting.choices)
-    names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,8}", fullmatch=True)
+    names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,8}", fullmatch=True)
     if setting.kind == "resources":
         return st.dictionaries(names, st.integers(0, 1_000_000), max_size=3)
     if setting.kind == "queues":

@@ -30,7 +30,7 @@ from queuectl.job.fields import (
 )
 
 GOOD: dict[str, list[Any]] = {
-    "id": ["a", "0", "A.b_c-d", "x" * ID_MAX],
+    "id": ["a", "0", "A.b_c-d", "nightly@20261130T013000Z", "x" * ID_MAX],
     "command": ["true", " echo hi ", "é\n", "x" * LONGEST_ARGUMENT, "é" * (LONGEST_ARGUMENT // 2)],
     "argv": [["true"], ["echo", ""], ["echo", "x" * LONGEST_ARGUMENT]],
     "queue": ["default", "q.1"],
@@ -71,7 +71,7 @@ GOOD: dict[str, list[Any]] = {
     "updated_at": ["2026-11-24T14:01:58Z"],
 }
 BAD: dict[str, list[Any]] = {
-    "id": ["", ".a", "-a", "a/b", "a b", "a\n", "é", "x" * (ID_MAX + 1), 1, None],
+    "id": ["", ".a", "-a", "@a", "a/b", "a b", "a\n", "é", "x" * (ID_MAX + 1), 1, None],
     "command": ["", "  ", None, ["true"], 1, "x" * (LONGEST_ARGUMENT + 1), "é" * (LONGEST_ARGUMENT // 2 + 1)],
     "argv": [[], [""], "true", ["a", 1], None, ["a", "x" * (LONGEST_ARGUMENT + 1)]],
     "queue": ["", "a/b", 1],
