@@ -99,8 +99,6 @@ def states_of(args: Arguments, verb: Verb) -> tuple[str, ...]:
 
     named = filters.states_of(getattr(args, "state", None), "--state")
     usual, possible = verb.states()
-    if "pending" in named and "held" not in possible:  # which the word pending includes
-        named = tuple(state for state in named if state != "held")
     impossible = [state for state in named if state not in possible]
     if impossible:
         hint = f"it acts only on jobs that are {', '.join(possible)}"
@@ -122,8 +120,8 @@ def choose(reader: Reader, wanted: Mapping[str, Any], states: Sequence[str], now
     return first
 
 
-def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[str]) -> Selection:
-    """Return the jobs that the selectors of a command line choose."""
+def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[str]) -> tuple[Selection, str]:
+    """Return the jobs that the selectors of a command line choose, and what `unknown_name` says of them."""
     from queuectl.cli.progress import open_index
     from queuectl.client.filters import limit_of
 
@@ -131,7 +129,17 @@ def chosen_by(args: Arguments, screen: Screen, queue: Queue, states: Sequence[st
     if "limit" in wanted:
         limit_of(wanted["limit"], "--limit")
     with open_index(queue, screen, is_complete=True) as reader:
-        return choose(reader, wanted, states, queue.spool.clock.now())
+        chosen = choose(reader, wanted, states, queue.spool.clock.now())
+        return chosen, unknown_name(queue, reader, wanted, chosen)
+
+
+def unknown_name(queue: Queue, reader: Reader, wanted: Mapping[str, Any], chosen: Selection) -> str:
+    """Return what to say of a name in selectors that no job has; empty where they select jobs, or all names are known."""
+    if chosen or chosen.left_out:
+        return ""
+    from queuectl.cli.unknown_names import of_filters
+
+    return of_filters(queue, reader, wanted)
 
 
 def ids_of(
@@ -140,7 +148,10 @@ def ids_of(
     """Return the ids of the jobs of a command that only looks at them; those that do not exist become failures."""
     if is_bulk(args, command):
         verb = Verb(command, "", "chosen", states=states)
-        return [job.id for job in chosen_by(args, screen, queue, states_of(args, verb))]
+        chosen, unknown = chosen_by(args, screen, queue, states_of(args, verb))
+        if unknown:
+            raise NotFound(unknown, "queuectl list --all   (queues: queuectl queue list)")
+        return [job.id for job in chosen]
     ids = []
     for text, is_whole in expand(args.ids):
         try:
@@ -173,9 +184,9 @@ def act_on(
     states = states_of(args, verb)
     for name, text in given(args, ("since", "until")).items():
         refuse_bare_number(f"--{name}", text)
-    chosen = chosen_by(args, screen, queue, states)
+    chosen, unknown = chosen_by(args, screen, queue, states)
     sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what}"
-    none, total = none_of(states, chosen.left_out), len(chosen)
+    none, total = none_of(states, chosen.left_out, unknown), len(chosen)
     if args.dry_run:
         return show_trial(screen, verb.command, sentence, chosen.by_state, (job.id for job in chosen), none)
     if not is_agreed(args, verb.command, sentence, total):
@@ -201,10 +212,10 @@ def act_on(
     return act(screen, queue, ids(), do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
 
 
-def none_of(states: Sequence[str], left_out: Mapping[str, int]) -> str:
-    """Say that no job matches, and how many would in other states."""
+def none_of(states: Sequence[str], left_out: Mapping[str, int], unknown: str = "") -> str:
+    """Say that no job matches, and how many would in other states; or `unknown`, as unknown_name returns it."""
     if not left_out:
-        return "No job matches"
+        return f"No job matches: {unknown}" if unknown else "No job matches"
     named = " or ".join(filter(None, (", ".join(states[:-1]), states[-1])))
     return f"No job matches that is {named}; in other states {describe(left_out)} would"
 

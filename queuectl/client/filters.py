@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 TEXTS = ("queue", "tag", "batch", "fingerprint", "error", "search")
 CHOICE = ("state", *TEXTS, "since")
 FILTERS = (*CHOICE, "until", "sort", "limit")
-PENDING = ("pending", "held")  # what the word pending stands for
-
 
 MEANT = {  # what other queues call these states
     **dict.fromkeys(("queued", "waiting", "scheduled", "delayed", "ready"), "pending"),
@@ -155,7 +153,7 @@ def check_names(names: Iterable[str], label: Callable[[str], str] = quote, known
 
 
 def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:
-    """Return states: one, a comma list, or several of these; `pending` includes held jobs, `all` and None are ().
+    """Return states: one, a comma list, or several of these; `all` and None are ().
 
     Raises:
         InvalidFilter: there is no such state.
@@ -179,7 +177,7 @@ def states_of(given: States, label: str = '"state"') -> tuple[str, ...]:
                 shown = f"no state {quote(word)}{meant}"
                 raise InvalidFilter("state", shown, _STATES)
             else:
-                found += PENDING if word == "pending" else (word,)
+                found.append(word)
     return () if is_all else tuple(dict.fromkeys(found))
 
 

@@ -312,7 +312,7 @@ class Queue(JobActions, Queues, Waiting):
         """Return all jobs that match, as dictionaries, the last changed first.
 
         Args:
-            state: one of job.STATES, a comma list, or several; `pending` includes held jobs. None for all.
+            state: one of job.STATES, a comma list, or several. None for all.
             filters: queue, tag, batch, search (text in id, name or command), error (text in the last error), since and
                 until (changed in this time: "2h" ago, RFC 3339, datetime, timedelta ago, seconds since 1970), sort,
                 limit.

@@ -147,6 +147,22 @@ SELECT id, state FROM jobs WHERE id >= ? AND id < ? ORDER BY id LIMIT ?;
 -- name: ids_before
 SELECT id, state FROM jobs WHERE id < ? ORDER BY id DESC LIMIT ?;
 
+-- name: has_batch
+SELECT 1 FROM jobs INDEXED BY jobs_batch WHERE batch = ? LIMIT 1;
+
+-- name: has_tag
+SELECT 1 FROM jobs, json_each(tags) WHERE tags IS NOT NULL AND value = ? LIMIT 1;
+
+-- name: names_of_batch
+WITH RECURSIVE found(name) AS (
+    SELECT min(batch) FROM jobs INDEXED BY jobs_batch WHERE batch IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(batch) FROM jobs INDEXED BY jobs_batch WHERE batch > name) FROM found WHERE name IS NOT NULL
+) SELECT name FROM found WHERE name IS NOT NULL LIMIT ?;
+
+-- name: names_of_tag
+SELECT DISTINCT value FROM jobs, json_each(tags) WHERE tags IS NOT NULL LIMIT ?;
+
 -- Statistics.
 
 -- name: due_priority_below

@@ -89,6 +89,12 @@ class Reader:
             found.setdefault(queue, dict.fromkeys(STATES, 0))[state] = n
         return found
 
+    def names(self, kind: str, name: str) -> list[str]:
+        """Return `name` if it is the batch or the tag of a job, else some of the names that are; `kind` is batch or tag."""
+        if self._database.one(f"has_{kind}", (name,)) is not None:
+            return [name]
+        return [found for (found,) in self._database.all(f"names_of_{kind}", (PIECE,))]
+
     def page(self, query: Query) -> Page:
         """Return one page of the jobs that match; see pages."""
         return queries.fetch(self._database, query)

@@ -87,7 +87,7 @@ ALL_OR = Field("limit", integer(1), "maximum number of jobs; default all. The he
 ONE_QUEUE = Field("queue", TEXT, "only jobs of this queue")
 SORTS = ("updated", "-updated", "created", "-created", "priority", "-priority", "run_at", "-run_at", "id", "-id")
 FILTERS = (
-    Field("state", TEXT, "a comma list of states; pending includes held; default: all"),
+    Field("state", TEXT, "a comma list of states; default: all"),
     ONE_QUEUE,
     Field("tag", TEXT, "only jobs with this tag"),
     Field("batch", TEXT, "only jobs of this batch"),

@@ -117,8 +117,8 @@ def test_without_a_terminal_it_needs_yes(cli: Run, jobs: Jobs, home: Path) -> No
     )
     for yes in ([], ["--yes"]):
         ran = cli("purge", "--queue", "nobody", *yes)
-        assert (ran.code, ran.err) == (0, "No job matches\n")
-    only_dead = cli("purge", "--queue", "nobody", "--state", "dead")
+        assert (ran.code, ran.err) == (0, 'No job matches: no job has the queue "nobody"\n')
+    only_dead = cli("purge", "--search", "nobody", "--state", "dead")
     assert (only_dead.code, only_dead.err) == (0, "No job matches\n")
     assert len(left(home)) == 6
 

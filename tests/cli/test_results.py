@@ -60,6 +60,6 @@ def test_what_does_not_exist_is_said(cli: Run, jobs: Jobs) -> None:
     refused(cli("results", "nope"), 3, 'queuectl: no job "nope"')
     ran = cli("results", "nope", "a", "-o", "name")
     assert (ran.code, ran.out) == (7, "a\n")
-    ran = cli("results", "--tag", "none", "--json")
+    ran = cli("results", "--search", "none", "--json")
     assert (ran.code, ran.out, ran.err) == (0, "[]\n", "No job matches\n")
     refused(cli("results"), 2, "queuectl: no jobs given")

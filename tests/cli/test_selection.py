@@ -39,7 +39,8 @@ def states(jobs: Jobs) -> dict[str, str]:
     [
         ("cancel --all", "pending held failed"),
         ("cancel --queue q", "pending held"),
-        ("cancel --state pending --queue q", "pending held"),
+        ("cancel --state pending --queue q", "pending"),
+        ("cancel --state pending,held --queue q", "pending held"),
         ("cancel --state held", "held"),
         ("cancel --batch b", "failed"),
         ("retry --all", "failed dead"),
@@ -153,7 +154,43 @@ def test_nothing_that_matches_is_said_with_what_is_in_other_states(cli: Run, job
     ran = cli("retry", "--queue", "q", "--yes")
     says = "No job matches that is failed or dead; in other states 2 jobs (1 pending, 1 completed) would\n"
     assert (ran.code, ran.err) == (0, says)
-    assert cli("cancel", "--queue", "nobody", "--yes").err == "No job matches\n"
+    assert cli("cancel", "--search", "nobody", "--yes").err == "No job matches\n"
+
+
+@pytest.mark.parametrize(
+    ("selector", "says"),
+    [
+        ("--queue encod", 'no job has the queue "encod"; did you mean "encode"?'),
+        ("--batch nightli", 'no job has the batch "nightli"; did you mean "nightly"?'),
+        ("--tag zzz", 'no job has the tag "zzz"'),
+        ("--queue encode --tag videos", 'no job has the tag "videos"; did you mean "video"?'),
+    ],
+)
+def test_a_name_that_no_job_has(cli: Run, jobs: Jobs, selector: str, says: str) -> None:
+    """To wait for it, or to read what it wrote, is an error; what acts on jobs has nothing to do."""
+    jobs.completed("a", queue="encode", batch="nightly", tags=["video"])
+    jobs.completed("b", batch="weekly")
+    line = selector.split()
+    for command in ("wait", "logs", "results"):
+        ran = cli(command, *line)
+        refused(ran, 3, f"queuectl: {says}")
+        assert ran.err.splitlines()[1] == "          hint: queuectl list --all   (queues: queuectl queue list)"
+    for command in ("list", "dlq list", "dlq list --group", "list --json"):
+        ran = cli(*command.split(), *line)
+        assert (ran.code, ran.err) == (0, f"queuectl: {says}\n"), command
+    for command in (*BULK, "hold", "release", "purge"):
+        for more in ("--yes", "--dry-run"):
+            ran = cli(*command.split(), *line, more)
+            assert (ran.code, ran.out, ran.err) == (0, "", f"No job matches: {says}\n"), command
+
+
+def test_a_name_that_is_known_selects_no_job_without_an_error(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", queue="encode", batch="nightly")
+    cli("queue", "set", "limited", "--concurrency", "2")
+    cli("pause", "paused")
+    for selector in ("--queue default", "--queue limited", "--queue paused", "--batch nightly --state failed"):
+        assert cli("wait", *selector.split()).code == 0, selector
+        assert cli("list", *selector.split()).err == "", selector
 
 
 @pytest.mark.parametrize("command", ["cancel", "retry", "delete", "dlq retry", "dlq delete", "purge"])
@@ -315,7 +352,7 @@ def test_wait_counts_what_has_failed_already_unless_everything_is_meant(cli: Run
 
 def test_logs_of_no_job_say_so(cli: Run, jobs: Jobs) -> None:
     jobs.completed("a")
-    ran = cli("logs", "--queue", "nobody")
+    ran = cli("logs", "--search", "nobody")
     assert (ran.code, ran.out, ran.err) == (0, "", "No job matches\n")
 
 

@@ -42,6 +42,7 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
     from queuectl.cli.progress import open_index
     from queuectl.cli.table import Column, emit
     from queuectl.cli.times import short
+    from queuectl.cli.unknown_names import warn_of_filters
     from queuectl.client.filters import FILTERS
     from queuectl.client.job_view import group_as_dict
 
@@ -52,6 +53,7 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
     query = query_of({**given, "state": DEAD}, now)
     with open_index(queue, screen) as reader:
         groups, total = reader.failures_of(query, limit)
+        is_warned = not total and warn_of_filters(queue, screen, reader, given)
     rows = groups if screen.is_table else map(group_as_dict, groups)
     columns = [
         Column("JOBS", lambda row: f"{row['count']:,}", right=True),
@@ -65,7 +67,8 @@ def _show_groups(args: Arguments, screen: Screen) -> int:
         screen.message(
             f"({shown:,} of {total:,} errors shown{', --all for the rest' if screen.is_interactive else ''})"
         )
-    screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else "No job matches")
+    none = "" if is_warned else "No job matches"
+    screen.hint("To try those with one error again: queuectl dlq retry --error TEXT" if shown else none)
     return 0
 
 

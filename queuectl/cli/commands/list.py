@@ -10,6 +10,7 @@ from queuectl.cli.options import FILTER_OPTIONS, STATE, command
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
+from queuectl.cli.unknown_names import warn_of_filters
 from queuectl.client.filters import ENDED, FILTERS, limit_of, states_of
 from queuectl.job.attempts import max_retries_of, tries
 from queuectl.units import spell_duration
@@ -85,12 +86,13 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
         pages = Pages(reader, query, limit, queue.settings.max_retries_default)
         rows = pages.rows() if screen.is_table else pages.as_dicts()
         shown = emit(screen, rows, columns(now, _paused(queue)), FIELDS)
+        is_warned = not shown and warn_of_filters(queue, screen, reader, given)
     if shown < pages.total and limit is not None:
         more = "" if pages.is_exact else "more than "
         screen.message(
             f"({shown:,} of {more}{pages.total:,} shown{', --all for the rest' if screen.is_interactive else ''})"
         )
-    screen.hint(hint if shown else "No job matches")
+    screen.hint(hint if shown else "" if is_warned else "No job matches")
     return 0
 
 

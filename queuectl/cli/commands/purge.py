@@ -13,7 +13,7 @@ from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Failures, bulk_result, expand
 from queuectl.cli.options import ABOUT, CONSENT, command, flag, number, option
 from queuectl.cli.progress import Progress, open_index
-from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, none_of, show_trial
+from queuectl.cli.selection import NOT_CONFIRMED, choose, describe, given, is_agreed, none_of, show_trial, unknown_name
 from queuectl.cli.times import instant, refuse_bare_number
 from queuectl.client.dependents import Dependents
 from queuectl.client.filters import states_of
@@ -83,7 +83,8 @@ def run(args: Arguments, screen: Screen) -> int:
     try:
         with (may_change and context.reader_on_full_disk()) or open_index(queue, screen, is_complete=True) as reader:
             chosen = choose(reader, wanted, states, now)
-        return _purge(args, screen, queue, chosen, none_of(states, chosen.left_out))
+            unknown = unknown_name(queue, reader, wanted, chosen)
+        return _purge(args, screen, queue, chosen, none_of(states, chosen.left_out, unknown))
     finally:
         if context.gave_up_ballast:
             queue.spool.keep_ballast()

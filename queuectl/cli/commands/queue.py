@@ -8,6 +8,7 @@ from queuectl.cli.home import home_that_exists, queue_to_read
 from queuectl.cli.options import command, flag, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
+from queuectl.cli.unknown_names import warn_of_queues
 from queuectl.client.queue import Queue, own_layout
 from queuectl.client.queues import rows_of
 from queuectl.config import config_file
@@ -40,7 +41,8 @@ PAUSED = option("queues", metavar="QUEUE", nargs="*", help="only these queues (d
 def run_pause(args: Arguments, screen: Screen) -> int:
     """Pause queues; what runs goes on."""
     queue, names = _queue_and_names(args, screen)
-    _warn_of_unknown(queue, screen, names)
+    if names != [ALL_PAUSED]:
+        warn_of_queues(queue, screen, [name for name in names if name not in queue.settings.queues])
     done = [name for name in names if pauses.pause(queue.spool, name)]
     running = _running(queue, names)
     _report(screen, queue, "pause", names, done, {"running": running})
@@ -144,24 +146,6 @@ def _report(
     )
 
 
-def _warn_of_unknown(queue: Queue, screen: Screen, names: list[str]) -> None:
-    """Warn of a queue that no job has and no setting names: its name may be misspelt."""
-    if names != [ALL_PAUSED]:
-        warn_of_unknown(queue, screen, [name for name in names if name not in queue.settings.queues])
-
-
-def warn_of_unknown(queue: Queue, screen: Screen, names: Iterable[str]) -> None:
-    """Warn of each queue that no job has; without an index nothing is known."""
-    try:
-        with queue.reader() as reader:
-            known = {*reader.by_queue()}
-    except QueueError:
-        return
-    for name in names:
-        if name not in known:
-            screen.warn(f"no job has the queue {quote(name)} yet{did_you_mean(name, known)}")
-
-
 # --- queue list, queue set
 
 FIELDS = ("queue", "waiting", "held", "running", "concurrency", "rate", "paused", "oldest_waiting_s")
@@ -246,7 +230,7 @@ def run_set(args: Arguments, screen: Screen) -> int:
         screen.warn(f"{overridden_by} overrides this where it is set")
     queue = Queue(args.home)
     if queue.layout.has_spool:
-        warn_of_unknown(queue, screen, [args.queue])
+        warn_of_queues(queue, screen, [args.queue])
     return 0
 
 

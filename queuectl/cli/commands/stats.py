@@ -16,6 +16,7 @@ from queuectl.cli.status_screen import WRAP_AT, ended_jobs, seconds, wrapped
 from queuectl.cli.table import Column, emit
 from queuectl.cli.text import is_text
 from queuectl.cli.times import MONTHS, instant, short
+from queuectl.cli.unknown_names import warn_of_filters
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import UsageError
 from queuectl.index.statistics import KEPT_HOURS, KEPT_MINUTES, per_minute, together
@@ -68,6 +69,8 @@ def run(args: Arguments, screen: Screen) -> int:
         rows = [*rows_of(reader, args.by, args.queue, start, now)]
         oldest = reader.oldest_by_queue(now)
         covered_from = reader.covered_from(start * 60.0)
+        if not rows:
+            warn_of_filters(queue, screen, reader, {"queue": args.queue})
     since = min(oldest.values(), default=None) if args.queue is None else oldest.get(args.queue)
     total = _row(together(row["figures"] for row in rows), (now - covered_from) / 60)
     shown = [{key: value for key, value in row.items() if key != "figures"} for row in rows]

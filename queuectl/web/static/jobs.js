@@ -24,7 +24,7 @@ export function jobs() {
   const unknown = Object.keys(params).filter((name) => !PARAMS.includes(name));
   return [
     h('div.row.apart', h('h1', 'Jobs'),
-      list.total != null && h('p.soft', isLoaded() ? `${range(list, count, params)} of ${total(list)}${withHeld(params)}` : 'Loading …')),
+      list.total != null && h('p.soft', isLoaded() ? `${range(list, count, params)} of ${total(list)}` : 'Loading …')),
     unknown.length > 0 && banner('unknown', 'warn', `The address has the unknown filter ${unknown.join(', ')}: it has no effect.`),
     filters(params, filter),
     (list.fresh?.length > 0 || left > 0) && button(news(list, page), show, { key: 'fresh', id: 'fresh' }),
@@ -32,12 +32,6 @@ export function jobs() {
     (page > 1 || list.cursor) && pager(params, page),
     (S.ticked.size > 0 || S.all) && !readOnly() && bulkBar(rows),
   ];
-}
-
-/* The counter of pending jobs leaves out those that are held; the filter does not. */
-function withHeld({ state = '' }) {
-  const states = state.split(',');
-  return states.includes('pending') && !states.includes('held') && S.snap.counts?.held ? ', with held jobs' : '';
 }
 
 /* Which of all that match are shown. Jobs of earlier pages may have been deleted: the last page ends with the last job. */

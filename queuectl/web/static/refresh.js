@@ -158,7 +158,7 @@ function update(list, jobs, found, params) {
   list.order = [...order, ...(last < 0 ? [] : jobs.slice(last + 1, last + 1 + room).map((job) => job.id))];
   list.rows = new Map(list.order.map((id) => [id, known.get(id)]));
   list.fresh = jobs.filter((job) => !list.rows.has(job.id));
-  const { state, ...others } = filterOf(params), states = state?.replace('pending', 'pending,held').split(',');
+  const { state, ...others } = filterOf(params), states = state?.split(',');
   const isOut = (job) => (states && !states.includes(job.state)) || (!list.fresh.length && (state || Object.keys(others).length > 0));
   list.left = new Set([...found.values()].filter(isOut).map((job) => job.id));
 }

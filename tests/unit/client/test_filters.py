@@ -23,7 +23,7 @@ NOW = 1_800_000_000.0
         ("dead", ("dead",)),
         (" Dead,failed,dead ", ("dead", "failed")),
         (["dead", "failed,held"], ("dead", "failed", "held")),
-        ("pending", ("pending", "held")),
+        ("pending", ("pending",)),
     ],
 )
 def test_states_are_read(given: Any, states: tuple[str, ...]) -> None:
