@@ -260,7 +260,7 @@ def act(
             except KeyboardInterrupt:
                 progress.clear()
                 screen.message(
-                    f"{done.capitalize()} {plural(len(ids), 'job')}; {text}and the jobs after it were not changed"
+                    f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and the jobs after it were not changed"
                 )
                 raise
             progress.step()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HANDLED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 AGAIN_S = 0.5
 ON_A_SCREEN = {  # signals that a full-screen program handles, and what they mean there
-    **{signal.SIGCHLD: "child", signal.SIGWINCH: "resize", signal.SIGINT: "leave"},
+    **{signal.SIGCHLD: "child", signal.SIGWINCH: "resize", signal.SIGINT: "end"},
     **{signal.SIGTERM: "end", signal.SIGHUP: "end"},
 }
 

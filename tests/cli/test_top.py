@@ -91,7 +91,7 @@ def test_the_text_of_jobs_cannot_command_the_terminal(jobs: Jobs) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 0)],
+    [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)],
     ids=["TERM", "HUP", "INT"],
 )
 def test_the_terminal_is_as_it_was_after_a_signal(jobs: Jobs, number: int, code: int) -> None:

@@ -75,7 +75,7 @@ def test_colours_take_no_room() -> None:
     assert shown_width(line) == 7
 
 
-def test_on_a_terminal_until_ctrl_c_which_is_no_failure(jobs: Jobs) -> None:
+def test_on_a_terminal_until_ctrl_c(jobs: Jobs) -> None:
     jobs.pending("a")
     with Terminal(LINE, {}, columns=60) as terminal:
         terminal.until("supervisor not running", "1 job is waiting, but no workers are running")
@@ -85,7 +85,7 @@ def test_on_a_terminal_until_ctrl_c_which_is_no_failure(jobs: Jobs) -> None:
         terminal.resize(100, 12)
         assert max(map(len, terminal.until("QueueCTL", "2 jobs are waiting"))) <= 100
         terminal.process.send_signal(signal.SIGINT)
-        assert terminal.end() == 0
+        assert terminal.end() == 130
         assert b"\x1b[2J" in terminal.written.partition(b"2 jobs")[2]
         assert terminal.is_restored
 
@@ -99,7 +99,7 @@ def test_on_a_pipe_one_below_the_other(jobs: Jobs) -> None:
     assert lines[1] == "\n"
     assert [line.partition(" (")[0] for line in lines[::2]] == ["1 waiting", "1 waiting"]
     process.send_signal(signal.SIGINT)
-    assert process.wait() == 0
+    assert process.wait() == 130
     assert process.stderr.read() == ""
     process.stdout.close()
     process.stderr.close()

@@ -15,6 +15,8 @@ from queuectl.index.reader import Reader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import NoReturn
+
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
@@ -43,9 +45,8 @@ def run(args: Arguments, screen: Screen) -> int:
     queue = queue_to_read(args, screen)
     if period_s is None:
         show(queue, screen, is_short=args.short)
-    else:
-        watch(queue, screen, period_s, is_short=args.short)
-    return 0
+        return 0
+    watch(queue, screen, period_s, is_short=args.short)
 
 
 def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
@@ -62,22 +63,19 @@ def show(queue: Queue, screen: Screen, *, is_short: bool) -> None:
         write(screen, made)
 
 
-def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> None:
+def watch(queue: Queue, screen: Screen, period_s: float, *, is_short: bool) -> NoReturn:
     """Show it again and again, until Ctrl-C: on a terminal in the same place, else one below the other."""
     from queuectl.cli.live import LiveScreen
 
     live = LiveScreen(screen)
     screen.is_quiet = True  # what there is to warn of has been said, or is part of the picture
-    try:
-        while True:
-            try:
-                lines = screen.held(lambda: show(queue, screen, is_short=is_short))
-            except (TimedOut, Busy) as error:  # it may pass
-                lines = [f"queuectl: {error}"]
-            live.show(lines)
-            live.wait(period_s)
-    except KeyboardInterrupt:
-        return
+    while True:
+        try:
+            lines = screen.held(lambda: show(queue, screen, is_short=is_short))
+        except (TimedOut, Busy) as error:  # it may pass
+            lines = [f"queuectl: {error}"]
+        live.show(lines)
+        live.wait(period_s)
 
 
 def look(queue: Queue, screen: Screen, *, usage: bool = True) -> Overview:

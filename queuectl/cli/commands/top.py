@@ -25,7 +25,7 @@ SHORTEST_S = 0.1
     examples=("queuectl top", "queuectl top --every 0.5"),
 )
 def run(args: Arguments, screen: Screen) -> int:
-    """Show it until somebody leaves, which is no failure."""
+    """Show it until somebody leaves, which is no failure with q."""
     every_s = duration("--every", args.every)
     if every_s < SHORTEST_S:
         raise UsageError(f"--every must be {SHORTEST_S:g}s or more, not {args.every}")

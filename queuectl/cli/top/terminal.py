@@ -126,15 +126,15 @@ class Terminal:
         """Return the keys that were pressed; none when time has passed, or something happened beside that.
 
         Raises:
-            Ended: a signal says so; Ctrl-C with code 0, for leaving is no failure.
+            Ended: a signal says so, Ctrl-C among them.
         """
         select.select([sys.stdin, self._inbox], [], [], max(0.0, timeout_s))
         for number in self._inbox.take():
             said = meaning(number)
             if said == "resize":
                 self._resize()
-            elif said in ("leave", "end"):
-                raise Ended(0 if said == "leave" else 128 + number)
+            elif said == "end":
+                raise Ended(128 + number)
         keys = []
         while (key := self._key()) is not None:
             keys.append(key)
