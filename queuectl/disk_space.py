@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 
-from queuectl.spool.context import BALLAST_BYTES
+from queuectl.spool.context import LEAST_FREE_BYTES
 from queuectl.units import spell_size
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
 LOOK_AGAIN_S = 1.0
-LEAST_FREE_BYTES = 2 * BALLAST_BYTES  # the space of the ballast does not count
 LEAST_FREE_INODES = 8
 LOW_SHARE = 0.05  # of the disk: below this free share, health warns
 
@@ -32,12 +31,22 @@ def why_no_space(spool: Spool) -> str | None:
         return f"the disk of {home} cannot be used: {error.strerror}"
     if disk.f_flag & os.ST_RDONLY:
         return f"the disk of {home} is read-only"
-    free = disk.f_bavail * disk.f_frsize
-    if free < LEAST_FREE_BYTES:
-        return f"the disk of {home} is full: {spell_size(free)} left, {spell_size(LEAST_FREE_BYTES)} needed"
-    if disk.f_files and disk.f_favail < LEAST_FREE_INODES:  # some file systems do not count them
-        return f"the disk of {home} is full: it has no free inodes"
-    return None
+    files = disk.f_favail if disk.f_files else None  # some file systems do not count them
+    full = is_full(disk.f_bavail * disk.f_frsize, files)
+    return f"the disk of {home} is full: {full}" if full else None
+
+
+def is_full(free_bytes: int, free_files: int | None) -> str:
+    """Say what is missing for a job to start; empty if nothing is. `free_files` is None where files are not limited."""
+    if free_bytes < LEAST_FREE_BYTES:
+        return f"{spell_size(free_bytes)} left, {spell_size(LEAST_FREE_BYTES)} needed"
+    return "it has no free inodes" if free_files is not None and free_files < LEAST_FREE_INODES else ""
+
+
+def warning(spool: Spool) -> str | None:
+    """Return what to say to those who enqueue a job while none can start; None if there is space."""
+    why = why_no_space(spool)
+    return f"{why}: no job starts until there is space" if why else None
 
 
 class DiskSpace:

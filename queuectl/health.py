@@ -7,7 +7,7 @@ Guarantees: pure; what is said are facts and instants, so that an overview in wh
 from __future__ import annotations
 
 from queuectl.clock import spell
-from queuectl.disk_space import LOW_SHARE
+from queuectl.disk_space import LOW_SHARE, is_full
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool.layout import ENQUEUE, RUN, shorten
 from queuectl.spool.layout import START as START_WORKERS
@@ -83,10 +83,10 @@ def _disk(overview: Overview) -> Verdict:
         least = spell_size(overview.least_free_bytes)
         text = f"The disk is full: {spell_size(free)} left; below {least} (min_free) nothing is enqueued"
         return Verdict(ERROR, text, overview.how_to_free, free_share=share)
-    if overview.free_files == 0:
-        return Verdict(
-            ERROR, "The disk has no free inodes: nothing can be enqueued or run", MORE_FILES, free_share=share
-        )
+    full = is_full(free, overview.free_files)
+    if full:
+        text, hint = f"The disk is full: {full}: no job starts", overview.how_to_free or MORE_FILES
+        return Verdict(ERROR, text, hint, free_share=share)
     if free < LOW_SHARE * total:
         return Verdict(
             WARN, f"The disk is nearly full: {spell_size(free)} left", overview.how_to_free, free_share=share

@@ -14,6 +14,7 @@ from queuectl.disk_space import LOW_SHARE
 from queuectl.errors import NoSupervisor, QueueError, TimedOut
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool import pauses
+from queuectl.spool.context import LEAST_FREE_BYTES
 from queuectl.spool.enqueue import least_free
 from queuectl.spool.rejected import rejected_files
 from queuectl.version import __version__
@@ -133,7 +134,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
     try:
         made.free_bytes, made.disk_bytes = queue.spool.files.free_bytes(queue.layout.home)
         made.least_free_bytes = least_free(queue.settings, made.disk_bytes)
-        if made.free_bytes < max(made.least_free_bytes, LOW_SHARE * made.disk_bytes):
+        if made.free_bytes < max(made.least_free_bytes, LEAST_FREE_BYTES, LOW_SHARE * made.disk_bytes):
             from queuectl.spool.outputs import SEARCHED_FILES, how_to_free
 
             _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)

@@ -12,7 +12,7 @@ from collections import deque
 
 from queuectl.cli.ids import Failures
 from queuectl.cli.job_input import read_lines
-from queuectl.cli.job_options import wait_timeout
+from queuectl.cli.job_options import wait_timeout, warn_of_full_disk
 from queuectl.cli.progress import Progress
 from queuectl.cli.terminal import to_json
 from queuectl.errors import Conflict, InvalidData, JobFailed, QueueError, TimedOut
@@ -186,6 +186,8 @@ def enqueue_lines(
             if intake.has_begun:
                 intake.finish()
             raise
+    if intake.queued:
+        warn_of_full_disk(screen, queue)
     waits = bool(intake.ids)
     if not (waits and screen.format == "json"):  # else the one document ends with the waiting
         intake.finish()
@@ -252,7 +254,7 @@ def _check(intake: Intake, screen: Screen, queue: Queue, shown: int | None) -> i
                 continue
             try:
                 queue.check(job, known)
-                _refuse_taken(queue, job, known, keys)
+                queue.refuse_taken(job, known, keys)
             except (InvalidData, Conflict) as error:
                 intake.answer(error)
             else:
@@ -278,11 +280,3 @@ def _check(intake: Intake, screen: Screen, queue: Queue, shown: int | None) -> i
     screen.message(f"{plural(intake.queued, 'valid job')}{there}; nothing was added to the queue")
     intake.raise_refusals()
     return 0
-
-
-def _refuse_taken(queue: Queue, job: Fields, ids: set[str], keys: set[str]) -> None:
-    """Refuse an id or a unique key that another job has, or the job of a line before."""
-    for field, before in ("id", ids), ("unique_key", keys):
-        if field in job and job[field] in before:
-            raise Conflict(f'the job of a line before has the {field} "{job[field]}"')
-    queue.refuse_taken(job)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
+    from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
 
     Fields = dict[str, Any]
@@ -84,6 +85,20 @@ JOB_OPTIONS = (
     choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
 )
 LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy")
+
+
+def warn_of_full_disk(screen: Screen, queue: Queue) -> None:
+    """Say that the jobs that were enqueued cannot start, if that is so."""
+    from queuectl.spool import context
+
+    free_bytes, _ = queue.spool.files.free_bytes(queue.layout.spool)
+    if free_bytes >= context.LEAST_FREE_BYTES:
+        return
+    from queuectl.disk_space import warning
+
+    words = warning(queue.spool)
+    if words is not None:
+        screen.warn(words)
 
 
 class Template:
@@ -175,9 +190,9 @@ def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -
     from queuectl.cli.times import ago, duration, instant
     from queuectl.clock import spell
 
-    for option, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
+    for name, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
         if text is not None:
-            made[option] = duration("--" + option.replace("_", "-"), text)
+            made[name] = duration("--" + name.replace("_", "-"), text)
     if args.delay is not None and args.at is not None:
         raise UsageError("--delay and --at cannot be used together")
     run_at, start = now, "now"

@@ -103,7 +103,8 @@ class Queue(JobActions, Queues, Waiting):
             fields: of the job (FORMAT.md § Fields): priority=5, max_retries=0, cwd="/srv", env={"A": "b"} ... Also
                 delay, at and expires as on the command line. Durations are seconds, text ("10m") or timedelta;
                 instants are text ("tomorrow 02:00"), datetime (without a zone: local time), timedelta (from now) or
-                seconds since 1970. A start in the past is a UserWarning; the job runs at once.
+                seconds since 1970. A start in the past is a UserWarning: the job runs at once. So is a full disk, on which no
+                job starts.
 
         Raises:
             UnknownField (a misspelt name), InvalidField (a value that the field cannot have), Conflict (the id or
@@ -117,7 +118,17 @@ class Queue(JobActions, Queues, Waiting):
         made = template.job(job)
         for words in template.warnings:
             warn(words)
-        return self.submit(made)
+        job_id = self.submit(made)
+        self._warn_of_full_disk()
+        return job_id
+
+    def _warn_of_full_disk(self) -> None:
+        from queuectl.client.job_spec import warn
+        from queuectl.disk_space import warning
+
+        words = warning(self.spool)
+        if words is not None:
+            warn(words)
 
     def enqueue_many(
         self, jobs: Iterable[NewJob], *, check: bool = True, **fields: Unpack[JobFields]
@@ -165,6 +176,8 @@ class Queue(JobActions, Queues, Waiting):
             raise
         for words in template.warnings[len(warned) :]:
             warn(words)
+        if results:
+            self._warn_of_full_disk()
         return results
 
     def submit(self, fields: Mapping[str, Any]) -> str:
@@ -199,10 +212,17 @@ class Queue(JobActions, Queues, Waiting):
             new = [parent for parent in fields["after"] if parent == fields.get("id") or parent not in known]
             refuse_parents(self.spool, str(fields.get("id", "")), new)
 
-    def refuse_taken(self, fields: Mapping[str, Any]) -> None:
-        """Raise Conflict as `submit` would now, when another job has the id or unique_key."""
+    def refuse_taken(self, fields: Mapping[str, Any], ids: Container[str] = (), keys: Container[str] = ()) -> None:
+        """Raise Conflict as `submit` would now, when another job has the id or unique_key.
+
+        Args:
+            ids, keys: of jobs that are enqueued before.
+        """
         from queuectl.spool.enqueue import refuse_known
 
+        for field, before in ("id", ids), ("unique_key", keys):
+            if field in fields and fields[field] in before:
+                raise Conflict(f'a job before it has the {field} "{fields[field]}"')
         if "id" in fields:
             refuse_known(fields["id"], self.spool.find(fields["id"]))
         if "unique_key" in fields:

@@ -11,7 +11,7 @@ import queuectl
 from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.config.settings import ALIASES, SETTINGS
-from queuectl.disk_space import LOW_SHARE
+from queuectl.disk_space import LOW_SHARE, is_full
 from queuectl.doctor.result import ERROR, WARN, Finding, few, quoted
 from queuectl.errors import QueueError
 from queuectl.health import MORE_FILES
@@ -43,6 +43,8 @@ def disk(context: Context) -> Iterator[Finding]:
     elif free < floor:
         text = f"{where} has {spell_size(free)} left: below {spell_size(floor)} (min_free) nothing is enqueued"
         yield _full(context, ERROR, text, total)
+    elif missing := is_full(free, None):
+        yield _full(context, ERROR, f"{where} is full: {missing}: no job starts", total)
     elif total and free < LOW_SHARE * total:
         text = f"{where} is nearly full: {spell_size(free)} of {spell_size(total)} left"
         yield _full(context, WARN, text, total)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from queuectl.spool.layout import Layout
 
 BALLAST_BYTES = 1 << 20
+LEAST_FREE_BYTES = 2 * BALLAST_BYTES  # that a job needs to start; the space of the ballast does not count
 SEARCH_ORDER = (PENDING, PROCESSING, DONE, DEAD)
 
 

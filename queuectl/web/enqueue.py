@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from queuectl import disk_space
 from queuectl.clock import parse_instant
-from queuectl.errors import Busy, InvalidData, QueueError
+from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.job.fields import InvalidField, refuse_misspelt
 from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
@@ -56,6 +57,11 @@ def _warnings(jobs: Sequence[Mapping[str, Any]], now: float) -> list[str]:
     return [f'{which}"run_at" is in the past ({spell_duration(now - min(past))} ago): {runs} at once']
 
 
+def _no_space(queue: Queue) -> list[str]:
+    words = disk_space.warning(queue.spool)
+    return [] if words is None else [words]
+
+
 def enqueue(request: Request) -> Response:
     """Put one job in, or many; with `dry_run` only check them."""
     body, is_dry, now = request.body, request.params.get("dry_run", False), request.app.clock.now()
@@ -64,9 +70,11 @@ def enqueue(request: Request) -> Response:
     fields = checked(request.queue, body)
     warnings = _warnings([fields], now)
     if is_dry:
+        request.queue.refuse_taken(fields)
         line = command_line_of(fields, shows_values=True)
         return ok({"valid": True, "job": fields, "command_line": line, "warnings": warnings})
     job_id = request.queue.submit(fields)
+    warnings += _no_space(request.queue)
     request.log_fields["id"] = job_id
     made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": [], "warnings": warnings}
     return ok(made, 201, {"Location": f"/api/v1/jobs/{job_id}"})
@@ -75,16 +83,19 @@ def enqueue(request: Request) -> Response:
 def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bool) -> Response:
     wrong: dict[int, QueueError] = {}
     good: list[int] = []
-    queue, known = request.queue, set[str]()
+    queue, known, keys = request.queue, set[str](), set[str]()
     for number, fields in enumerate(bodies):
         try:
             checked(queue, fields, known)
+            if is_dry:
+                queue.refuse_taken(fields, known, keys)
             good.append(number)
             known.add(fields.get("id", ""))
-        except InvalidData as error:
+            keys.add(fields.get("unique_key", ""))
+        except (InvalidData, Conflict) as error:
             wrong[number] = error
     if is_dry and wrong:
-        raise Problem(422, f"{len(wrong)} of {len(bodies)} are no jobs", errors=_faults(wrong))
+        raise Problem(422, f"{len(wrong)} of {plural(len(bodies), 'job')} would be refused", errors=_faults(wrong))
     if is_dry:
         return ok({"valid": True, "warnings": _warnings(bodies, now)})
     ids: list[str] = []
@@ -113,6 +124,7 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
         for number, (at, words, hint) in zip(sorted(wrong), faults, strict=True)
     ]
     warnings = _warnings([fields for number, fields in enumerate(bodies) if number not in wrong], now)
+    warnings += _no_space(queue)
     return ok({"action": "enqueue", "ids": ids, "refused": refused, "warnings": warnings}, 201)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import disk_space
+from queuectl.cli.main import main
+from queuectl.client.queue import Queue
 from queuectl.errors import Busy
+from queuectl.spool import context
 from tests.support.chaos import SmallDisk
 from tests.support.supervised import Supervised
 
@@ -73,3 +79,31 @@ def test_a_disk_that_a_job_has_filled_is_emptied_by_the_command_that_is_named(tm
 
 def sizes(folder: Path) -> list[int]:
     return [path.stat().st_size for path in folder.iterdir() if path.is_file()]
+
+
+def test_a_job_that_no_space_is_left_for_is_taken_with_a_warning(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a small disk a job needs more space to start than to be enqueued."""
+    for module in (disk_space, context):
+        monkeypatch.setattr(module, "LEAST_FREE_BYTES", 1 << 60)
+    queue = Queue(home)
+    words = "needed: no job starts until there is space"
+    with pytest.warns(UserWarning, match=words):
+        queue.enqueue("true", id="a")
+    with pytest.warns(UserWarning, match=words):
+        queue.enqueue_many(["true"])
+    for line in (["enqueue", "--command", "true"], ["enqueue", "--lines", "-"], ["map", "true"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"true\n")))
+        assert main(["--home", str(home), *line, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert json.loads(out)["queued"] == 1
+        assert f"queuectl: the disk of {home} is full: " in err
+        assert words in err, line
+    assert queue.counts()["pending"] == 5
+    assert main(["--home", str(home), "status", "--json"]) == 0
+    assert "needed: no job starts" in str(json.loads(capsys.readouterr().out)["attention"])
+    assert main(["--home", str(home), "check"]) == 2
+    assert "no job starts" in capsys.readouterr().out
+    assert main(["--home", str(home), "doctor"]) == 1
+    assert f"the disk of {home} is full: " in capsys.readouterr().out

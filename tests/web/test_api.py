@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from queuectl import disk_space
 from queuectl.client.queue import Queue
 from queuectl.spool.claim import Claim
 from queuectl.web import job_actions
@@ -175,6 +176,28 @@ def test_a_start_time_in_the_past_is_taken_with_a_warning(web: Served) -> None:
         [many] = web.post(f"/api/v1/jobs{path}", [past, later, past])["warnings"]
         assert many.startswith('2 jobs: "run_at" is in the past (')
         assert web.post(f"/api/v1/jobs{path}", later)["warnings"] == []
+
+
+def test_a_job_that_no_space_is_left_for_is_taken_with_a_warning(web: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk_space, "LEAST_FREE_BYTES", 1 << 60)
+    for body in ({"command": "true"}, [{"command": "true"}]):
+        [told] = web.post("/api/v1/jobs", body)["warnings"]
+        assert told.endswith(" needed: no job starts until there is space")
+
+
+def test_a_dry_run_refuses_what_is_taken(web: Served, jobs: Jobs) -> None:
+    jobs.pending("a", unique_key="k")
+    for taken, words in (({"id": "a"}, "job a exists already"), ({"unique_key": "k"}, "is held by job a")):
+        for path in ("", "?dry_run=true"):
+            reply = web.ask("POST", f"/api/v1/jobs{path}", {"command": "true", **taken})
+            assert (reply.status, words in reply.json["detail"]) == (409, True), path
+        reply = web.ask("POST", "/api/v1/jobs?dry_run=true", [{"command": "true"}, {"command": "true", **taken}])
+        assert (reply.status, reply.json["errors"][0]["pointer"]) == (422, "/1")
+    for same in ({"id": "b"}, {"unique_key": "b"}):
+        body = {"command": "true", **same}
+        reply = web.ask("POST", "/api/v1/jobs?dry_run=true", [body, body])
+        assert reply.json["errors"][0]["detail"] == f'a job before it has the {next(iter(same))} "b"'
+    assert len(web.queue.list()) == 1
 
 
 def test_jobs_are_looked_up_by_their_ids(web: Served, jobs: Jobs) -> None:

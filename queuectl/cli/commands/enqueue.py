@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from queuectl.cli.commandline import dest
-from queuectl.cli.job_options import JOB_OPTIONS, Template, from_json, wait_timeout
+from queuectl.cli.job_options import JOB_OPTIONS, Template, from_json, wait_timeout, warn_of_full_disk
 from queuectl.cli.options import PROPAGATE, command, flag, number, option
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
@@ -125,6 +125,7 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
         screen.message("Valid; nothing was added to the queue")
         return 0
     job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
+    warn_of_full_disk(screen, queue)
     waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
     is_json = screen.format in ("json", "jsonl")
     if not (waits and is_json) and not (args.follow and screen.is_table):  # else the end of the waiting is the result
