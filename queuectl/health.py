@@ -141,6 +141,9 @@ def _workers(overview: Overview) -> Verdict:
         text = f"{plural(adopted, 'job')} whose worker died {runs} on under the supervisor"
         return Verdict(WARN, text, alive=alive)
     busy = sum(worker["state"] == "busy" for worker in workers)
+    shortage = (overview.supervisor or {}).get("machine")
+    if shortage:
+        return Verdict(INFO, f"No other job starts now: {shortage[1]}", alive=alive)
     return Verdict(OK, f"{busy} of {plural(alive, 'worker')} busy", alive=alive)
 
 

@@ -134,7 +134,8 @@ class Job(StoredJob):
         """Why it does not run now, as far as is known at this moment; empty when it runs, has ended, or starts at once.
 
         Each reason has `reason` (held, after, paused, limit, no_supervisor ...), `text`, `until` (an instant, where the
-        reason ends by itself), `jobs` (the ids of parents, or of holders of what is taken) and `hint` (what to type).
+        reason ends by itself), `jobs` (the ids of parents, or of holders of what is taken), `limit` (such as lock/db or load)
+        and `hint` (what to type).
         """
         return self._waits_for(None)
 

@@ -302,6 +302,10 @@ SETTINGS: tuple[Setting, ...] = (
         "how many jobs may run at once; none means as many as there are workers",
     ),
     Setting(
+        "max_load", "number", 0, 0, 10**6, "", "no job starts while the load average is this high; 0 means no limit"
+    ),
+    _size("min_free_memory", 0, 0, "no job starts while less memory is available; 0 means no limit"),
+    Setting(
         "queues", "queues", {}, 0, 0, "", "limits of queues: how many jobs run at once, how many start in a period"
     ),
     Setting("resources", "resources", {}, 0, 0, "", "how many units there are of what jobs name in their needs"),
@@ -372,6 +376,8 @@ class Settings:
     retention_output: int
     maintenance_interval: float
     max_running: int | None
+    max_load: float
+    min_free_memory: int
     queues: dict[str, dict[str, Any]]
     resources: dict[str, int]
     web_port: int

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from queuectl.config.settings import Settings
 
 RUNNING, QUEUE, LOCK, RESOURCE, RATE, PAUSE = "running", "queue/", "lock/", "resource/", "rate/", "pause/"
+LOAD, MEMORY = "load", "memory"
 ALL_PAUSED = "_all"  # not an id, so no queue has this name
 LANES_KEPT = 4096
 

@@ -58,11 +58,12 @@ class Reason(Value):
     Attributes:
         until: seconds since 1970; when it ends by itself, None where it does not.
         detail: what else the words need: a process id, the state of the disk, how many workers.
+        limit: the limit that has no room, as scheduling.limits names it.
         jobs: the ids of jobs that it is due to: parents, or the holders of what is taken.
         hint: what to type, where that helps; {id} stands for the job.
     """
 
-    __slots__ = ("detail", "hint", "jobs", "until", "why")
+    __slots__ = ("detail", "hint", "jobs", "limit", "until", "why")
 
     def __init__(
         self,
@@ -72,8 +73,10 @@ class Reason(Value):
         detail: str = "",
         jobs: Iterable[str] = (),
         hint: str = "",
+        limit: str | None = None,
     ) -> None:
         self.why = why
+        self.limit = limit
         self.jobs = tuple(jobs)
         self.until = until
         self.detail = detail
@@ -110,6 +113,7 @@ class Reason(Value):
             "text": self.words(None),
             "until": None if self.until is None else spell(self.until),
             "jobs": [*self.jobs],
+            "limit": self.limit,
             "hint": self.hint.format(id=job_id) or None,
         }
 
@@ -218,8 +222,10 @@ def _limit_reason(job: Job, supervision: Supervision) -> Reason | None:
         if limit in blocked:
             holders = blocked[limit]
             named = listed(holders, MOST_NAMED)
-            return Reason(Why.LIMIT, detail=describe_limit(limit) + (f": {named}" if named else ""), jobs=holders)
-    return None
+            words = describe_limit(limit) + (f": {named}" if named else "")
+            return Reason(Why.LIMIT, detail=words, jobs=holders, limit=limit)
+    shortage = (supervision.status or {}).get("machine")
+    return None if not shortage else Reason(Why.LIMIT, detail=shortage[1], limit=shortage[0])
 
 
 def describe_limit(limit: str) -> str:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from queuectl.log import Log
     from queuectl.spool.intake import ClaimRefused
     from queuectl.spool.spool import Spool
+    from queuectl.supervisor.machine import Machine
 
 COMMIT_S = 0.03  # the report before and the write after it take some 7 ms; readers are at most 50 ms behind
 SYNC_STARTS_S = 1.0
@@ -62,7 +63,12 @@ class Dispatcher:
     """
 
     def __init__(
-        self, spool: Spool, log: Log, emit: Callable[[Event], None], report_change: Callable[[Job], None]
+        self,
+        spool: Spool,
+        log: Log,
+        emit: Callable[[Event], None],
+        report_change: Callable[[Job], None],
+        machine: Machine | None = None,
     ) -> None:
         self._spool = spool
         self._clock = spool.clock
@@ -81,7 +87,7 @@ class Dispatcher:
         self.disk_space = DiskSpace(spool, log)
         self.degraded: str | None = None
         self.order = StartOrder(
-            spool, self._writer, lambda: self._timers.ids, lambda: self.degraded is not None, self._fail
+            spool, self._writer, lambda: self._timers.ids, lambda: self.degraded is not None, self._fail, machine
         )
         self._dependents = Dependents(spool, self._writer, log, offer=self._offer_row, moved=self._report_moved)
         self._has_undecided = False

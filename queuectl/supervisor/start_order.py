@@ -30,6 +30,7 @@ from queuectl.scheduling.limits import (
 )
 from queuectl.scheduling.order import WINDOW, Window, is_due, order
 from queuectl.spool import dependents, parents, pauses
+from queuectl.supervisor.machine import LOOK_AGAIN_S, Machine
 from queuectl.timers import NEVER
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class StartOrder:
         postponed: the ids of jobs whose files are examined again later; they do not start.
         is_degraded: whether the index cannot be used, so that the spool is read instead.
         fail: called when it turns out that the index cannot be used.
+        machine: what is read for `max_load` and `min_free_memory`.
+
+    Attributes:
+        shortage: the limit of the machine that keeps a job from starting, and why in words; None while none does.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class StartOrder:
         postponed: Callable[[], Set[str]],
         is_degraded: Callable[[], bool],
         fail: Callable[[IndexUnavailable], None],
+        machine: Machine | None = None,
     ) -> None:
         self._spool = spool
         self._clock = spool.clock
@@ -69,6 +75,9 @@ class StartOrder:
         self._postponed = postponed
         self._is_degraded = is_degraded
         self._fail = fail
+        self._machine = machine or Machine()
+        self.shortage: tuple[str, str] | None = None
+        self._machine_at = NEVER  # when the machine is looked at again
         self._usage = Usage()
         self._keys: dict[str, Key] = {}  # of the assigned jobs that `next` returned
         self._lanes = Lanes(self._blocking, self._refill)
@@ -104,6 +113,8 @@ class StartOrder:
         limits = [limit for limit in self._lanes.blocked_by if not limit.startswith(PAUSE)]
         if self._is_full:
             limits.append(RUNNING)
+        if self.shortage is not None:
+            limits.append(self.shortage[0])
         return {limit: self._usage.holders(limit)[:MOST_HOLDERS] for limit in limits}
 
     # --- limits
@@ -111,6 +122,8 @@ class StartOrder:
     def read_limits(self) -> None:
         """Take the limits from the settings."""
         self._capacities = capacities_of(self._spool.settings, self._paused)
+        self._has_machine_limits = bool(self._spool.settings.max_load or self._spool.settings.min_free_memory)
+        self.shortage, self._machine_at = None, NEVER
         self._lanes.reset()
         try:
             self.read_starts()
@@ -159,6 +172,17 @@ class StartOrder:
         """As much runs as `max_running` allows, so no lane need be looked at."""
         most = self._capacities.max_running
         return most is not None and self._usage.units(RUNNING) >= most
+
+    def _is_short(self) -> bool:
+        """The machine has too much to do, so no job may start; with nothing running one always may."""
+        if not self._usage.lanes:
+            self.shortage, self._machine_at = None, NEVER
+            return False
+        now = self._clock.monotonic()
+        if self.shortage is None or now >= self._machine_at:
+            self.shortage = self._machine.shortage(self._spool.settings)
+            self._machine_at = NEVER if self.shortage is None else now + LOOK_AGAIN_S
+        return self.shortage is not None
 
     def _blocking(self, lane: str) -> str | None:
         if lane in self._closed:
@@ -241,14 +265,18 @@ class StartOrder:
             ahead: it will not start at once, so one that a limit applies to is not wanted.
         """
         self.promote()
-        if self._is_full:
+        if self._is_full or (ahead and self._has_machine_limits):
             return None
         while True:
             key = self._lanes.take(self._is_limited if ahead else None)
             if key is None:
+                self.shortage, self._machine_at = None, NEVER  # no job waits for it
                 return None
             job_id, lane = key[2], key[3]
             if job_id not in self._usage.lanes and job_id not in self._postponed():
+                if self._has_machine_limits and self._is_short():
+                    self._lanes.offer(key)
+                    return None
                 self._usage.add(job_id, lane)
                 self._keys[job_id] = key
                 queue = queue_of(lane)
@@ -285,6 +313,7 @@ class StartOrder:
             wake,
             self._scan_at if self._is_degraded() else NEVER,
             self._pauses_at,
+            self._machine_at,
             *(until for until, _ in self._closed.values()),
         )
         for limit in self._lanes.blocked_by:
@@ -295,6 +324,9 @@ class StartOrder:
     def step(self, now: float) -> None:
         """Let go on what waited for time alone; `now` is monotonic."""
         self.promote()
+        if now >= self._machine_at:
+            self._machine_at = NEVER  # `next`, which is called now, looks again
+            self.shortage = None
         if now >= self._pauses_at:
             self.read_pauses()
         if self._is_degraded() and now >= self._scan_at:

@@ -128,6 +128,21 @@ def test_a_rate_holds_over_a_hundred_jobs(supervised: Make) -> None:
     assert starts[-1] - starts[0] < 6
 
 
+def test_a_machine_without_free_memory_runs_one_job_at_a_time(supervised: Make) -> None:
+    s = supervised(durability="relaxed", min_free_memory="1024TiB")
+    release = s.home / "go"
+    first = s.queue.enqueue(f"until [ -e {release} ]; do sleep 0.02; done", priority=1)
+    second = s.queue.enqueue(span(s))
+    s.start(2)
+    s.wait_for(first, "processing")
+    s.wait_until(lambda: s.status()["machine"] is not None, "the machine was looked at")
+    (reason,) = s.queue.get(second).waits_for
+    assert (reason["reason"], reason["limit"]) == ("limit", "memory")
+    assert "of memory is available, min_free_memory is" in reason["text"]
+    release.touch()
+    s.wait_for(second, "completed")
+
+
 def test_a_demand_that_can_never_be_met_is_said(supervised: Make) -> None:
     s = supervised(resources={"gpu": 1})
     job_id = s.queue.spool.enqueue({"command": "true", "needs": {"gpu": 2}})  # as a dropped file, or before the setting

@@ -117,6 +117,7 @@ def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs, home: Path) -> No
         "text": "it comes after first (pending)",
         "until": None,
         "jobs": ["first"],
+        "limit": None,
         "hint": None,
     }
     assert parent == words

@@ -115,6 +115,7 @@ def test_json_has_the_kind_the_words_the_instant_and_what_helps() -> None:
         "text": "it is held",
         "until": None,
         "jobs": [],
+        "limit": None,
         "hint": "queuectl release a",
     }
     assert none.as_dict("a")["hint"] == "queuectl worker start --count 2"

@@ -17,18 +17,34 @@ from queuectl.spool.intake import LIMIT_S, RefusalReason
 from queuectl.supervisor import start_order
 from queuectl.supervisor.dependents import AGAIN_S
 from queuectl.supervisor.dispatcher import Dispatcher
+from queuectl.supervisor.machine import LOOK_AGAIN_S, Machine
+from queuectl.timers import NEVER
 from tests.support.spools import Home
+
+
+class FakeMachine(Machine):
+    def __init__(self) -> None:
+        self.now_load, self.now_free, self.looks = 0.0, 8 << 30, 0
+
+    def load(self) -> float:
+        self.looks += 1
+        return self.now_load
+
+    def free_memory(self) -> int:
+        self.looks += 1
+        return self.now_free
 
 
 class Scene:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.path = path
+        self.machine = FakeMachine()
         self.spool = Home(path / "home", **settings)
         self.open()
 
     def open(self) -> None:
         self.dispatch = Dispatcher(
-            self.spool, Log(str(self.path / "log"), "supervisor"), lambda _: None, lambda _: None
+            self.spool, Log(str(self.path / "log"), "supervisor"), lambda _: None, lambda _: None, self.machine
         )
 
     def put(self, state: str = "pending", **fields: Any) -> str:
@@ -295,3 +311,78 @@ def test_a_pause_that_was_not_noticed_costs_one_refusal(scene: Scene) -> None:
     pauses.resume(scene.spool, "default")
     scene.dispatch.order.read_pauses()
     assert scene.dispatch.next() == jobs[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "limit", "words"),
+    [
+        ({"max_load": 4}, "load", "the load average of the machine is 9.50, max_load is 4"),
+        ({"min_free_memory": "2GiB"}, "memory", "1 GB of memory is available, min_free_memory is 2 GB"),
+    ],
+)
+def test_a_busy_machine_starts_one_job_and_more_once_it_is_idle(
+    tmp_path: Path, settings: dict[str, Any], limit: str, words: str
+) -> None:
+    scene = Scene(tmp_path, **settings)
+    first, second, third = (scene.put() for _ in range(3))
+    scene.machine.now_load, scene.machine.now_free = 9.5, 1 << 30
+    order = scene.dispatch.order
+    assert (scene.dispatch.next(), scene.dispatch.next()) == (first, None)  # with nothing running one always starts
+    assert order.blocked == {limit: []}
+    assert order.shortage == (limit, words)
+    assert order.next_step(scene.spool.clock.monotonic()) == scene.spool.clock.monotonic() + LOOK_AGAIN_S
+    assert scene.machine.looks == 1
+    assert scene.dispatch.next() is None
+    assert scene.machine.looks == 1  # not at every request
+    scene.step(LOOK_AGAIN_S)
+    assert scene.dispatch.next() is None
+    assert scene.machine.looks == 2
+    scene.machine.now_load, scene.machine.now_free = 0.0, 8 << 30
+    scene.step(LOOK_AGAIN_S)
+    assert (scene.dispatch.next(), scene.dispatch.next(ahead=True), scene.dispatch.next()) == (second, None, third)
+    assert order.blocked == {}
+    scene.dispatch.close()
+
+
+def test_a_machine_with_limits_is_not_looked_at_while_no_job_waits(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, max_load=1)
+    scene.machine.now_load = 5.0
+    first, second = scene.put(), scene.put()
+    assert (scene.dispatch.next(), scene.dispatch.next()) == (first, None)
+    with scene.spool.take(second) as claim:
+        claim.cancel()
+    scene.dispatch.refresh(second)
+    scene.step(LOOK_AGAIN_S)
+    looks = scene.machine.looks
+    assert scene.dispatch.next() is None
+    assert scene.dispatch.order.next_step(scene.spool.clock.monotonic()) == NEVER
+    assert (scene.machine.looks, scene.dispatch.order.blocked) == (looks, {})
+    scene.dispatch.close()
+
+
+def test_an_unlimited_machine_is_never_looked_at(scene: Scene) -> None:
+    scene.put()
+    scene.put()
+    assert scene.dispatch.next() is not None
+    assert scene.dispatch.next() is not None
+    assert scene.machine.looks == 0
+
+
+def test_the_job_that_runs_alone_ended_so_the_next_starts_on_a_busy_machine(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, max_load=1)
+    scene.machine.now_load = 5.0
+    first, second = scene.put(), scene.put()
+    assert (scene.dispatch.next(), scene.dispatch.next()) == (first, None)
+    with scene.spool.start(first) as claim:
+        claim.finish({})
+    scene.dispatch.released(first)
+    assert scene.dispatch.next() == second
+    scene.dispatch.close()
+
+
+def test_the_readings_of_this_machine() -> None:
+    machine = Machine()
+    free = machine.free_memory()
+    assert machine.load() >= 0
+    assert free is not None
+    assert free > 1 << 20
