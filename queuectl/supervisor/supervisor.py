@@ -206,6 +206,8 @@ class Supervisor:
         self._emit_start(slot, report)
 
     def _emit_start(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
+        if not self._control_server.has_watchers:
+            return
         row = report["row"]
         entry = {"event": "started", "attempt": row[ATTEMPTS], "at": spell(row[STARTED_AT]), "worker": slot.name}
         self.emit(event_of(entry, report["id"], "processing"))

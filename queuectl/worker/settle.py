@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 RETRY_S = 1.0
 HOLD_S = 0.02
-TOGETHER = 8
+TOGETHER = 16
 KEEP = "; --leftovers leave keeps such processes"
 EXPECTED = frozenset(("completed", "cancelled", "requeued", "snoozed"))
 
@@ -163,6 +163,8 @@ class Verdicts:
         """Add an attempt that has ended; `now` is monotonic."""
         if not self._finished:
             self._hold_until = now + HOLD_S
+        if not finished.is_short:
+            self._hold_until = now
         self._finished.append(finished)
 
     def step(self, now: float, *, is_running: bool) -> None:
@@ -177,8 +179,7 @@ class Verdicts:
         for finished in [*self._finished]:
             if finished.event is None:
                 self._write(finished)
-        may_wait = is_running and len(self._finished) < TOGETHER and now < self._hold_until
-        if may_wait and all(finished.is_short for finished in self._finished):
+        if is_running and len(self._finished) < TOGETHER and now < self._hold_until:
             return
         written = {finished.claim: finished for finished in self._finished if finished.event is not None}
         failed = commit_group(self._spool, written)

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from queuectl.spool.layout import Layout
 
-SHORT_RUN_S = 0.005  # the start of a run that is shorter is reported with its end
+SHORT_RUN_S = 0.015  # the start of a run that is shorter is reported with its end
 
 
 class Worker:
