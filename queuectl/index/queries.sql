@@ -56,7 +56,7 @@ SELECT 1 FROM dependencies LIMIT 1;
 SELECT 1 FROM undecided LIMIT 1;
 
 -- name: undecided
-SELECT u.child, j.state, j.dead_reason, j.after_policy,
+SELECT u.child, j.state, j.dead_reason, j.after_policy, coalesce(j.ready, 2) < 2,
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'missing'),
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'waiting'),
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'completed'),
@@ -71,6 +71,9 @@ INSERT OR IGNORE INTO undecided SELECT child FROM dependencies INDEXED BY depend
 
 -- name: may_start
 UPDATE jobs SET ready = iif(ready = 2 OR run_at <= ?, 1, 0) WHERE id = ? AND ready >= 2;
+
+-- name: must_wait
+UPDATE jobs SET ready = iif(ready = 1, 2, 3) WHERE id = ? AND ready < 2;
 
 -- name: starts_since
 SELECT started_at FROM jobs INDEXED BY jobs_by_state

@@ -63,13 +63,14 @@ class Undecided:
 
     Attributes:
         state, dead_reason, policy: of the job; `state` is None when it has no parents to wait for any more.
+        may_start: `let_start` was called for it.
         parents: which kinds of parents it has, as `dependencies.decide` takes them.
     """
 
-    __slots__ = ("dead_reason", "id", "parents", "policy", "state")
+    __slots__ = ("dead_reason", "id", "may_start", "parents", "policy", "state")
 
     def __init__(self, row: tuple[Any, ...]) -> None:
-        self.id, self.state, self.dead_reason, self.policy, *has = row
+        self.id, self.state, self.dead_reason, self.policy, self.may_start, *has = row
         kinds = (MISSING, "pending", "completed", "dead")
         self.parents = {str(kind): kind for kind, is_there in zip(kinds, has, strict=True) if is_there}
 
@@ -371,6 +372,10 @@ class Writer:
     def let_start(self, job_ids: Iterable[str], now: float) -> None:
         """Let jobs start, at their time, whose parents have ended."""
         self._database.change(("may_start", [(now, job_id) for job_id in job_ids]))
+
+    def let_wait(self, job_ids: Iterable[str]) -> None:
+        """Take back what `let_start` did: a parent was revived, or a missing one has appeared, before the job started."""
+        self._database.change(("must_wait", [(job_id,) for job_id in job_ids]))
 
     # --- looking
 

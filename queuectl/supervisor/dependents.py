@@ -37,6 +37,7 @@ class Dependents:
 
     Args:
         offer: called with the row of each job that may start now.
+        withdraw: called with the id of each job that may not start any more.
         moved: called with each job that was moved to another directory.
     """
 
@@ -47,12 +48,14 @@ class Dependents:
         log: Log,
         *,
         offer: Callable[[dict[str, Any]], None],
+        withdraw: Callable[[str], None],
         moved: Callable[[Job], None],
     ) -> None:
         self._spool = spool
         self._writer = writer
         self._log = log
         self._offer = offer
+        self._withdraw = withdraw
         self._moved = moved
         self._again = Timers()
 
@@ -73,50 +76,56 @@ class Dependents:
         if not found:
             return False
         started = self._spool.clock.monotonic()
-        seen, startable = 0, list[str]()
+        seen, startable, waiting = 0, list[str](), list[str]()
         claims: list[Claim] = []
         for each in found:
             if seen and self._spool.clock.monotonic() - started > LONGEST_STEP_S:
                 break
             seen += 1
-            if each.state is None or each.policy is None:
+            is_unknown = MISSING in each.parents.values() and self._writer.needs_sync  # asked again once all are known
+            if each.state is None or each.policy is None or is_unknown:
                 continue
-            if MISSING in each.parents.values() and self._writer.needs_sync:
-                continue  # asked about again once all jobs are known
             verdict = decide(each.policy, each.parents).verdict
-            if each.state == DEAD and verdict is not Verdict.FAIL:
-                self._revive(each.id, now)
-            elif each.state != DEAD and verdict is Verdict.START:
+            if each.state == DEAD:
+                self._revive(each.id, now, verdict)
+            elif verdict is Verdict.START:
                 startable.append(each.id)
-            elif each.state != DEAD and verdict is not Verdict.WAIT:
-                claim = self._settle(each.id, now)
-                if claim is not None:
-                    claims.append(claim)
+            elif verdict is Verdict.WAIT:
+                waiting += [each.id] if each.may_start else []
+            else:
+                claims += self._settle(each.id, now)
         self._commit(claims, now)
-        self._writer.let_start(startable, self._spool.clock.now())
+        self._store(startable, waiting)
         self._writer.decided([each.id for each in found[:seen] if each.id not in self._again.ids])
+        return seen < len(found) or len(found) == AT_ONCE
+
+    def _store(self, startable: list[str], waiting: list[str]) -> None:
+        """Let jobs start whose parents have ended, and others wait again because a parent has not, or not any more."""
+        self._writer.let_start(startable, self._spool.clock.now())
+        self._writer.let_wait(waiting)
+        for job_id in waiting:
+            self._withdraw(job_id)
         for job_id in startable:
             row = self._writer.get(job_id)
             if row is not None and row["ready"] is not None:
                 self._offer(row)
-        return seen < len(found) or len(found) == AT_ONCE
 
-    def _settle(self, job_id: str, now: float) -> Claim | None:
+    def _settle(self, job_id: str, now: float) -> list[Claim]:
         """Write the verdict of a job that cannot start any more, or is not needed; return it to be moved."""
         claim = self._take(job_id, now)
         if claim is None:
-            return None
+            return []
         try:
             if claim.directory == PENDING and claim.job.parents:
                 decision = parents.decide_by_files(self._spool, claim.job)
                 if decision.verdict in (Verdict.FAIL, Verdict.SKIP):
                     parents.settle(claim, decision, commit=False)
-                    return claim
+                    return [claim]
                 self._differs(job_id, now)
         except (QueueError, OSError) as error:
             self._put_off(job_id, error, now)
         claim.close()
-        return None
+        return []
 
     def _commit(self, claims: list[Claim], now: float) -> None:
         """Move the jobs whose verdict was written."""
@@ -128,9 +137,9 @@ class Dependents:
                 self._moved(claim.job)
             claim.close()
 
-    def _revive(self, job_id: str, now: float) -> None:
+    def _revive(self, job_id: str, now: float, verdict: Verdict) -> None:
         """Let a job wait again that died because of a parent, when no parent excludes its start any more."""
-        claim = self._take(job_id, now)
+        claim = None if verdict is Verdict.FAIL else self._take(job_id, now)
         if claim is None:
             return
         with claim:

@@ -89,7 +89,14 @@ class Dispatcher:
         self.order = StartOrder(
             spool, self._writer, lambda: self._timers.ids, lambda: self.degraded is not None, self._fail, machine
         )
-        self._dependents = Dependents(spool, self._writer, log, offer=self._offer_row, moved=self._report_moved)
+        self._dependents = Dependents(
+            spool,
+            self._writer,
+            log,
+            offer=self._offer_row,
+            withdraw=self.order.forget,
+            moved=self._report_moved,
+        )
         self._has_undecided = False
         self._has_dependents = False
         self.progress: str | None = None
@@ -100,11 +107,11 @@ class Dispatcher:
         """Open the index. One that another process keeps locked, or that cannot be written, is replaced."""
         path = self._spool.layout.index
         try:
-            return Writer(path)
+            return Writer(path, self._clock)
         except IndexUnavailable as error:
             self._log.error(f"the index is rebuilt: {error} action=rebuild")
             discard(path)
-            return Writer(path)
+            return Writer(path, self._clock)
 
     # --- changes of jobs
 

@@ -45,6 +45,13 @@ SCHEDULING = (
         "a job waits for ever",
     ),
     Mutant(
+        "what was let start is never taken back",
+        "supervisor/dependents.py",
+        (("waiting += [each.id] if each.may_start else []", "pass"),),
+        (f"{MAY_START}a_child_waits_again_when_its_parent_is_revived_before_it_starts",),
+        "a crowd of jobs is given to workers one by one, which must refuse each",
+    ),
+    Mutant(
         "a job that could not be decided about is forgotten",
         "supervisor/dependents.py",
         (("found[:seen] if each.id not in self._again.ids]", "found[:seen]]"),),

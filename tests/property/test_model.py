@@ -20,6 +20,7 @@ from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, InvalidData
 from queuectl.executor.local import Ended
 from queuectl.job.outcome import Exited
+from queuectl.scheduling.dependencies import POLICIES
 from queuectl.spool import claim as claim_module
 from queuectl.spool import rejected
 from queuectl.spool.claim import Claim
@@ -27,6 +28,7 @@ from queuectl.spool.intake import ClaimRefused
 from queuectl.worker.settle import settle
 from tests.support.choices import BIG_EDIT, CERTAIN, EDITS, ENDINGS, ENDS, FIELDS, FITTING, LIKELY, OPERATIONS
 from tests.support.foreign_writers import ForeignWriters
+from tests.support.gates import Gates
 from tests.support.reference_model import ENDED, WAITING, Died, Expected, Fault
 from tests.support.scenarios import of_size
 from tests.support.state_machine import FAULT, FAULTS, NAMES, TALLY
@@ -40,7 +42,7 @@ SEED = int(os.environ.get("QUEUECTL_SEED") or 20261124)
 MANY = 7  # jobs; then others have to go first
 
 
-class Model(ForeignWriters):
+class Model(ForeignWriters, Gates):
     """What may happen."""
 
     # --- verbs
@@ -109,8 +111,8 @@ class Model(ForeignWriters):
 
     def start(self, job: Expected, fault: Fault | None) -> None:
         now, worker = self.clock.now(), f"worker-{self.made}"
-        refused = self.refusal(job, now)
-        after = job.expired(now) if refused == "moved" else job.started(now, worker)
+        refused, moved = self.refusal(job, now)
+        after = moved if refused == "moved" else job.started(now, worker)
         keeper: list[Home] = []
 
         def do(process: Home) -> Claim | ClaimRefused:
@@ -126,7 +128,8 @@ class Model(ForeignWriters):
                 legal["details lost"] = replace(job, state="dead")
             self.resolve(job.note, "claim", {"before": job} if refused not in (None, "moved") else legal)
             return
-        TALLY[f"claim: {answer.reason if isinstance(answer, ClaimRefused) else 'started'}"] += 1
+        reason = answer.reason if isinstance(answer, ClaimRefused) else "started"
+        TALLY[f"claim: {'waits for a parent' if reason == 'after' else reason}"] += 1
         if refused is None:
             assert isinstance(answer, Claim), f"{answer}, for {job}"
             self.claims[job.note] = (keeper[0], answer)
@@ -223,6 +226,7 @@ class Model(ForeignWriters):
 
     def alter(self, job: Expected, verb: str, edit: dict[str, Any], fault: Fault | None) -> None:
         now = self.clock.now()
+        edit = self.with_parents(job.id, edit)
         changes, known = dict(edit), dict(edit)
         if "run_in" in edit:
             known["run_at"] = now + changes.pop("run_in")
@@ -268,6 +272,47 @@ class Model(ForeignWriters):
     def attempt_ends(self, end: int | str, fault: Fault) -> None:
         self.start(self.one("pending"), None)
         self.end(next(iter(self.claims)), end, fault)
+
+    def parent_fails(self, fault: Fault, *, is_revived: bool) -> None:
+        """A child dies, or is revived, with its parent."""
+        self.enqueue("a", {}, None)
+        self.enqueue("b", {"after_nth": [0]}, None)
+        for verb in ("cancel", "revive") if is_revived else ("cancel",):
+            self.alter(next(job for job in self.jobs.values() if job.id == "a"), verb, {}, None)
+            if is_revived and verb == "cancel":
+                self.supervise(None)
+        self.decide("revival" if is_revived else "death", fault)
+
+    @precondition(lambda self: len(self.jobs) < MANY)
+    @rule(data=st.data(), policy=st.sampled_from(POLICIES), is_revived=st.booleans(), fault=FAULT)
+    def a_parent_ends(self, data: st.DataObject, policy: str, is_revived: bool, fault: Fault | None) -> None:
+        """It is cancelled, or completes; what comes after it follows, also when it is revived."""
+        parent = self.some(data, *WAITING)
+        if parent is None:
+            return
+        place = sorted({job.id for job in self.jobs.values()} | {loose.name for loose in self.loose.values()})
+        self.enqueue(None, {"after_nth": [place.index(parent.id)], "after_policy": policy}, None)
+        if data.draw(st.booleans()):
+            self.alter(parent, "cancel", {}, None)
+        else:
+            self.start(parent, None)
+            if parent.note in self.claims:
+                self.end(parent.note, 0, None)
+        self.supervise(fault)
+        self.everything_is_as_the_model_says()
+        now = self.jobs.get(parent.note)
+        if is_revived and now is not None and now.state in ENDED and now in self.free(*ENDED):
+            self.alter(now, "revive", {}, None)
+            self.supervise(fault)
+
+    @precondition(lambda self: len(self.jobs) < MANY and any(self.jobs[note].lock for note in self.claims))
+    @rule(data=st.data(), fault=FAULT)
+    def another_wants_its_lock(self, data: st.DataObject, fault: Fault | None) -> None:
+        note = data.draw(st.sampled_from([note for note in self.claims if self.jobs[note].lock]))
+        known = set(self.jobs)
+        self.enqueue(None, {"lock": self.jobs[note].lock}, None)
+        for made in set(self.jobs) - known:
+            self.start(self.jobs[made], fault)
 
     @rule(data=st.data(), verb=st.sampled_from(["hold", "release", "edit", "run_now"]), edit=EDITS)
     def change_between_two_looks(self, data: st.DataObject, verb: str, edit: dict[str, Any]) -> None:
@@ -315,6 +360,10 @@ def test_each_verb_may_be_cut_off_at_each_operation() -> None:
         "enqueue_many": lambda model, fault: model.enqueue_many([(None, {}), ("a", {}), ("a", {})], fault),
         "claim": lambda model, fault: model.start(model.one("pending"), fault),
         **{verb: lambda model, fault, verb=verb: model.verb(verb, fault) for verb in FITTING},
+        "death": lambda model, fault: model.parent_fails(fault, is_revived=False),
+        "revival": lambda model, fault: model.parent_fails(fault, is_revived=True),
+        "pause": lambda model, fault: model.toggle_pause("_all", fault),
+        "resume": lambda model, fault: (model.toggle_pause("_all", None), model.toggle_pause("_all", fault)),
         **{f"settle {end}": lambda model, fault, end=end: model.attempt_ends(end, fault) for end in set(ENDINGS)},
     }
     for name, scene in scenes.items():
@@ -337,7 +386,7 @@ def test_every_history_is_one_the_model_allows() -> None:
     run_state_machine_as_test(
         seed(SEED)(Model),
         settings=settings(
-            max_examples=of_size(200, 5000),
+            max_examples=of_size(150, 5000),
             phases=(Phase.explicit, Phase.generate) if os.environ.get("QUEUECTL_CI") else tuple(Phase),
             stateful_step_count=50,
             deadline=None,
@@ -358,15 +407,19 @@ def what_is_no_matter_of_faults() -> None:
     ended = model.one("cancelled")
     for verb in ("hold", "edit", "run_now"):
         model.alter(ended, verb, {"priority": 1}, None)
-    model.drop("a", None, "good", is_still=True, keeps_link=False)  # the name of a job that has ended
+    model.drop("a", None, "good", is_still=True, keeps_link=False, after=[])  # the name of a job that has ended
     model.mend(Fault(1))
     waiting = next(job for job in model.jobs.values() if job.state == "pending")
     for verb in ("release", "revive"):
         model.alter(waiting, verb, {}, None)
     model.the_clock_is_set(3)
-    model.drop("b", None, "good", is_still=True, keeps_link=True)
+    model.drop("b", None, "good", is_still=True, keeps_link=True, after=[])
     model.admit_plain()
     model.start(next(job for job in model.jobs.values() if job.id == "b"), None)
+    model.everything_is_as_the_model_says()
+    for job_id, fields in {"c": {"needs": {"gpu": 2}}, "d": {"needs": {"gpu": 1}}}.items():
+        model.enqueue(job_id, fields, None)
+        model.start(next(job for job in model.jobs.values() if job.id == job_id), None)
     model.everything_is_as_the_model_says()
     model.teardown()
 

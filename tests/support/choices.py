@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.support.reference_model import ENDED, PERMANENT, SNOOZE, WAITING
 from tests.support.state_machine import YEAR_S
 
-FIELDS = st.fixed_dictionaries(
+PLAIN = st.fixed_dictionaries(
     {},
     optional={
         "priority": st.integers(-2, 2),
@@ -18,6 +18,29 @@ FIELDS = st.fixed_dictionaries(
         "on_interrupt": st.just("bury"),
     },
 )
+# `after_nth` names existing jobs by their place.
+PARENTS = st.lists(st.integers(0, 6), min_size=1, max_size=2)
+GATED = st.fixed_dictionaries(
+    {},
+    optional={
+        "after_nth": PARENTS,
+        "after_policy": st.sampled_from(["success", "any", "failure"]),
+        "priority": st.integers(-2, 2),
+        "run_in": st.just(7.0),
+    },
+)
+LIMITED = st.fixed_dictionaries(
+    {},
+    optional={
+        "queue": st.sampled_from(["mail", "web", "web"]),
+        "lock": st.sampled_from(["db", "db:2", "mail"]),
+        "needs": st.sampled_from([{"gpu": 1}, {"gpu": 1}, {"gpu": 2}, {"gpu": 3}]),
+        "weight": st.sampled_from([1, 2, 2, 3]),
+        "priority": st.integers(-2, 2),
+    },
+)
+FIELDS = st.one_of(PLAIN, PLAIN, GATED, LIMITED)
+PAUSES = st.sampled_from(["_all", "default", "web", "mail"])
 BIG_EDIT = {"priority": 9, "env": {"A": "x" * 3000}}  # too much for an entry: the file is replaced
 EDITS = st.sampled_from(
     [
@@ -25,6 +48,10 @@ EDITS = st.sampled_from(
         {"queue": "edited", "max_retries": 1},
         {"run_at": None},
         {"run_in": 30.0},
+        {"after": None},
+        {"after_nth": [0]},
+        {"after_nth": [1, 2], "after_policy": "any"},
+        {"lock": "db", "needs": None},
         BIG_EDIT,
     ]
 )
@@ -51,8 +78,9 @@ CERTAIN = (
         for end in ("acknowledged", "before", "after")
     ),
     *(f"{verb}: refused" for verb in ("hold", "release", "edit", "run_now", "revive")),
-    *(f"claim: {end}" for end in ("started", "linked", "before", "after")),
+    *(f"claim: {end}" for end in ("started", "linked", "limit", "before", "after")),
     *(f"settle: {event}" for event in ("completed", "failed", "died", "snoozed", "requeued", "cancelled")),
+    *(f"{deed}: {end}" for deed in ("death", "revival", "pause", "resume") for end in ("before", "after")),
     *("settle: before", "settle: after", "settle: called again", "settle: details lost", "stranger: another name"),
 )
 LIKELY = (
@@ -70,4 +98,6 @@ LIKELY = (
     *("index: catch up, none", "index: catch up, deleted", "index: catch up, garbage", "index: rebuild, none"),
     *("mending died", "die in index", "a worker died", "orphan interrupted", "recovered beside the living", "a thief"),
     *("clock set back", "clock set forward"),
+    *("claim: waits for a parent", "claim: paused", "die in supervise", "decide: after", "an order was compared"),
+    *("a parent is missing", "a child was revived", "a child died", "a child is not needed", "never enough"),
 )

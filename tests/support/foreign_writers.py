@@ -13,6 +13,7 @@ from hypothesis.stateful import precondition, rule
 
 from queuectl.job.job import PENDING
 from queuectl.spool.intake import ClaimRefused
+from tests.support.choices import PARENTS
 from tests.support.reference_model import GRACE_S, Expected, Fault, Loose, Place, places
 from tests.support.state_machine import FAULT, NAMES, TALLY, SpoolStateMachine
 
@@ -46,7 +47,8 @@ class ForeignWriters(SpoolStateMachine):
         for note, loose in list(self.loose.items()):
             if loose.kind == "good" and loose.wanted == loose.name and not self.other_has(loose):
                 del self.loose[note]
-                self.jobs[note] = Expected(note, loose.name, loose.created_at, is_dropped=True, run_at=loose.created_at)
+                at = loose.created_at
+                self.jobs[note] = Expected(note, loose.name, at, is_dropped=True, run_at=at, after=loose.after)
 
     def loose_are_judged(self, *, may_stay: bool = False) -> None:
         """Find out what became of strangers' files, and refuse what must not have."""
@@ -88,13 +90,17 @@ class ForeignWriters(SpoolStateMachine):
         kind=st.sampled_from(["good", "good", "half", "garbage"]),
         is_still=st.booleans(),
         keeps_link=st.booleans(),
+        after=st.just([]) | PARENTS,
     )
-    def drop(self, name: str, promise: str | None, kind: str, is_still: bool, keeps_link: bool) -> None:
+    def drop(
+        self, name: str, promise: str | None, kind: str, is_still: bool, keeps_link: bool, after: list[int]
+    ) -> None:
         path = self.pending(name)
         if os.path.lexists(path):
             return
         note, at = self.fresh(), self.clock.now() - (3600.0 if is_still else 0.0)
-        loose = self.loose[note] = Loose(note, name, kind, promise, created_at=at)
+        parents = [each for each in self.possible_parents(name, after) if promise not in self.ancestors(each)]
+        loose = self.loose[note] = Loose(note, name, kind, promise, created_at=at, after=tuple(parents))
         text = self.text(loose)
         if kind == "half":
             loose.writer = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -111,7 +117,8 @@ class ForeignWriters(SpoolStateMachine):
 
     def text(self, loose: Loose) -> bytes:
         promise = {"id": loose.promise} if loose.promise else {}
-        return json.dumps({"note": loose.note, "command": "true", **promise}).encode()
+        after = {"after": loose.after} if loose.after else {}
+        return json.dumps({"note": loose.note, "command": "true", **promise, **after}).encode()
 
     @precondition(lambda self: not self.loose)
     @rule(kind=st.sampled_from(NO_JOBS))

@@ -21,16 +21,28 @@ from queuectl.spool.recovery import recover
 from tests.support.fault_injection import FaultInjector, can_refuse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from queuectl.job.job import Job
     from queuectl.spool.spool import Spool
 
 SNOOZE, PERMANENT = 75, 99  # exit codes with a meaning of their own
 SNOOZE_S, BACKOFF_MAX_S, GRACE_S, MAX_INTERRUPTIONS = 60.0, 100.0, 5.0, 3
-SETTINGS = {"snooze_exit_code": SNOOZE, "permanent_exit_codes": [PERMANENT], "backoff_max": BACKOFF_MAX_S}
+RESOURCES = {"gpu": 2}
+CONCURRENCY = {"web": 2}
+SETTINGS = {
+    "snooze_exit_code": SNOOZE,
+    "permanent_exit_codes": [PERMANENT],
+    "backoff_max": BACKOFF_MAX_S,
+    "resources": RESOURCES,
+    "queues": {name: {"concurrency": units} for name, units in CONCURRENCY.items()},
+}
 WAITING = ("pending", "failed", "held")
 ENDED = ("completed", "cancelled", "dead")
 LIES_IN = {"processing": "processing", "completed": "done", "cancelled": "done", "dead": "dead"}
 INTERRUPTED = "its worker died before the command's end was recorded"
+AFTER = "after: "  # how the error of a job begins that died because of its parents; which of them is a matter of order
+NEVER_ENOUGH = "it"  # how the reason begins why a job can never start
 CLOSE_ENOUGH_S = 1e-5  # files keep microseconds
 NOTE = re.compile(r"n\d{4}")
 
@@ -150,10 +162,58 @@ class Expected:
     max_retries: int = 3
     expires_at: float | None = None
     buries: bool = False
+    after: tuple[str, ...] = ()
+    after_policy: str = "success"
+    lock: str = ""
+    gpus: int = 0
+    weight: int = 1
 
     @property
     def directory(self) -> str:
         return LIES_IN.get(self.state, "pending")
+
+    # --- parents and limits
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """The ids of the jobs that have to end before its first attempt."""
+        return self.after if self.attempts == 0 else ()
+
+    def verdict(self, state_of: Callable[[str], str | None]) -> str:
+        """Say what its parents want of it: start, wait, fail or skip. `state_of` gives None for a job that does not exist."""
+        states = [state_of(parent) for parent in self.parents]
+        failed = [state in ("dead", "cancelled") for state in states]
+        if None in states or (self.after_policy == "success" and any(failed)):
+            return "fail"
+        if not all(state in ENDED for state in states):
+            return "wait"
+        return "skip" if states and self.after_policy == "failure" and not any(failed) else "start"
+
+    def decided(self, now: float, verdict: str) -> Expected:
+        """After a supervisor has decided about it because of its parents."""
+        if verdict in ("fail", "skip") and self.state in WAITING:
+            return self.failed_parents(now) if verdict == "fail" else self.not_needed(now)
+        if verdict != "fail" and self.state == "dead" and self.dead_reason == "dependency_failed":
+            return self._revived(now)._without_past_expiry(now)
+        return self
+
+    def failed_parents(self, now: float) -> Expected:
+        return self._after("died", "dead", finished_at=now, dead_reason="dependency_failed", last_error=AFTER)
+
+    def not_needed(self, now: float) -> Expected:
+        return self._after("cancelled", "cancelled", finished_at=now, last_error=AFTER)
+
+    def never_enough(self, now: float) -> Expected:
+        return self._after("died", "dead", finished_at=now, dead_reason="never_enough", last_error=NEVER_ENOUGH)
+
+    def demands(self) -> dict[str, tuple[int, int | None]]:
+        """For each limit how much of it the job takes, and how much there is; None: as much as anybody wants."""
+        name, _, most = self.lock.partition(":")
+        return {
+            f"queue/{self.queue}": (self.weight, CONCURRENCY.get(self.queue)),
+            **({f"lock/{name}": (1, int(most or 1))} if name else {}),
+            **({"resource/gpu": (self.gpus, RESOURCES["gpu"])} if self.gpus else {}),
+        }
 
     # --- attempts
 
@@ -272,7 +332,7 @@ class Expected:
         )
 
     def _edited(self, now: float, changes: dict[str, Any]) -> Expected:
-        known = {key: changes[key] for key in ("priority", "queue", "max_retries") if key in changes}
+        known = known_of(changes)
         if "run_at" in changes:
             wanted = changes["run_at"]
             known.update(run_at=now if wanted is None else wanted, waits="nobody" if wanted is None else "author")
@@ -289,6 +349,8 @@ class Expected:
             return True  # its mtime tells, which changes when it is copied
         if isinstance(wanted, float) and isinstance(found, (int, float)):
             return abs(wanted - found) < CLOSE_ENOUGH_S
+        if wanted in (AFTER, NEVER_ENOUGH):
+            return str(found).startswith(str(wanted))
         return bool(wanted == found)
 
     def differences(self, job: Job) -> list[str]:
@@ -318,6 +380,20 @@ COMPARED = (
 IN_ROWS = tuple(name for name in COMPARED if name not in ("directory", "interruptions", "snoozes"))
 
 
+def known_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return what the model knows of the fields that an author wrote; None takes one away."""
+    known = {key: fields[key] for key in ("priority", "queue", "max_retries", "weight") if key in fields}
+    if "after" in fields:
+        known["after"] = tuple(fields["after"] or ())
+    if "after_policy" in fields:
+        known["after_policy"] = fields["after_policy"] or "success"
+    if "lock" in fields:
+        known["lock"] = fields["lock"] or ""
+    if "needs" in fields:
+        known["gpus"] = (fields["needs"] or {}).get("gpu", 0)
+    return known
+
+
 @dataclass
 class Loose:
     """A stranger's file in pending/ of which it is not yet known what it will be.
@@ -327,6 +403,7 @@ class Loose:
         kind: good, half (somebody still writes), garbage, or what it is that can never be a job.
         promise: the id inside.
         writer: the descriptor of who still writes.
+        after: the jobs that it comes after.
     """
 
     note: str
@@ -335,6 +412,7 @@ class Loose:
     promise: str | None = None
     writer: int | None = None
     created_at: float = 0.0
+    after: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> str:

@@ -39,6 +39,7 @@ from tests.support.reference_model import (
     Loose,
     Mortal,
     Place,
+    known_of,
     mend,
     places,
 )
@@ -88,6 +89,7 @@ class SpoolStateMachine(RuleBasedStateMachine):
         self.loose: dict[str, Loose] = {}
         self.rejected: set[str] = set()
         self.unexplained: set[str] = set()
+        self.paused: set[str] = set()
         self.perhaps_taken: set[str | None] = set()  # by an enqueue that died, before it is looked for
         self.made = self.age = 0
         self.ages: dict[str, float] = {}  # of directories
@@ -196,6 +198,17 @@ class SpoolStateMachine(RuleBasedStateMachine):
         if note in self.writers:
             os.close(self.writers.pop(note))
 
+    # --- what tests.support.gates knows
+
+    def state_of(self, job_id: str) -> str | None:
+        raise NotImplementedError
+
+    def gate(self, job: Expected, now: float) -> tuple[str | None, Expected]:
+        raise NotImplementedError
+
+    def check_units(self) -> None:
+        raise NotImplementedError
+
     # --- what tests.support.foreign_writers knows
 
     def admit_plain(self) -> None:
@@ -207,9 +220,13 @@ class SpoolStateMachine(RuleBasedStateMachine):
     # --- choosing
 
     def some(self, data: st.DataObject, *states: str) -> Expected | None:
-        shadows = {loose.name for loose in self.loose.values()}
-        fitting = [job for job in self.jobs.values() if job.state in states and job.id not in shadows]
+        fitting = self.free(*states)
         return data.draw(st.sampled_from(fitting)) if fitting else None
+
+    def free(self, *states: str) -> list[Expected]:
+        """Return the jobs in some states whose name no file of another program has."""
+        shadows = {loose.name for loose in self.loose.values()}
+        return [job for job in self.jobs.values() if job.state in states and job.id not in shadows]
 
     def fresh(self) -> str:
         self.made += 1
@@ -224,8 +241,8 @@ class SpoolStateMachine(RuleBasedStateMachine):
     def newborn(self, note: str, job_id: str, said: dict[str, Any]) -> tuple[dict[str, Any], Expected]:
         """Return what an author writes, and the job that it has to become."""
         now = self.clock.now()
-        fields = {key: value for key, value in said.items() if not key.endswith("_in")}
-        known: dict[str, Any] = {key: fields[key] for key in ("priority", "queue", "max_retries") if key in fields}
+        fields = {key: value for key, value in self.with_parents(job_id, said).items() if not key.endswith("_in")}
+        known = known_of(fields)
         if "run_in" in said:
             fields["run_at"] = spell(now + said["run_in"])
             known.update(run_at=now + said["run_in"], waits="author")
@@ -234,6 +251,32 @@ class SpoolStateMachine(RuleBasedStateMachine):
             known["expires_at"] = now + said["expires_in"]
         expected = Expected(note, job_id, now, **{"run_at": now, **known}, buries="on_interrupt" in said)
         return {"command": "true", "note": note, **fields}, expected
+
+    def with_parents(self, job_id: str, said: dict[str, Any]) -> dict[str, Any]:
+        """Replace `after_nth` by the ids of existing jobs that do not come after this one."""
+        if "after_nth" not in said:
+            return said
+        made = {key: value for key, value in said.items() if key != "after_nth"}
+        after = self.possible_parents(job_id, said["after_nth"])
+        return {**made, "after": after} if after else made
+
+    def possible_parents(self, job_id: str, places: list[int]) -> list[str]:
+        known = sorted({job.id for job in self.jobs.values()} | {loose.name for loose in self.loose.values()})
+        chosen = [known[place] for place in places if place < len(known)]
+        return [parent for parent in dict.fromkeys(chosen) if job_id not in self.ancestors(parent)]
+
+    def ancestors(self, job_id: str) -> set[str]:
+        """Return a job, the jobs that it comes after, and those that these come after, whether they exist or not."""
+        found, left = set[str](), [job_id]
+        while left:
+            each = left.pop()
+            if each not in found:
+                found.add(each)
+                for job in self.jobs.values():
+                    left += job.after if job.id == each else ()
+                for loose in self.loose.values():
+                    left += loose.after if each in (loose.name, loose.promise) else ()
+        return found
 
     def named(self, expected: Expected, job_id: str = "") -> Expected:
         """Fill in an id that was made up; a process that died took the knowledge of it with it."""
@@ -247,20 +290,26 @@ class SpoolStateMachine(RuleBasedStateMachine):
     def pending(self, name: str) -> str:
         return f"{self.spool.layout.directory(PENDING)}/{name}.json"
 
-    def refusal(self, job: Expected, now: float) -> str | None:
+    def refusal(self, job: Expected, now: float) -> tuple[str | None, Expected]:
+        """Return why a claim is refused, and what the job is after it."""
         if job.note in self.writers and not job.events:
-            return "being written"
+            return "being written", job
         if self.is_waited_for(job, now):
-            return "being written"
+            return "being written", job
         status = os.stat(self.pending(job.id))
         if status.st_nlink > 1 and now - status.st_ctime < GRACE_S:
-            return "linked"
-        return job.refusal(now)
+            return "linked", job
+        refused = job.refusal(now)
+        if refused is None:
+            return self.gate(job, now)
+        return refused, job.expired(now) if refused == "moved" else job
 
     def is_waited_for(self, job: Expected, now: float) -> bool:
         """Half an entry that a crash has left could be half of what a stranger writes."""
         path = self.pending(job.id)
-        return job.state in WAITING and is_torn(path) and now - os.stat(path).st_mtime < GRACE_S
+        return (
+            job.state in WAITING and os.path.exists(path) and is_torn(path) and now - os.stat(path).st_mtime < GRACE_S
+        )
 
     # --- what must hold
 
@@ -288,6 +337,7 @@ class SpoolStateMachine(RuleBasedStateMachine):
         self.rejected_have_reasons(found)
         for note in self.claims:
             assert self.spool.take_in(PROCESSING, self.jobs[note].id) is None, f"{note} could be taken from its worker"
+        self.check_units()
         litter = [name for name in os.listdir(self.spool.layout.tmp) if not name.startswith("n")]
         assert not litter or self.has_crashed, litter
         self.is_struck, self.perhaps_taken = False, set()
@@ -316,7 +366,7 @@ class SpoolStateMachine(RuleBasedStateMachine):
             assert not unlike, f"{job} is {unlike} in the index"
         assert counts == {state: sum(job.state == state for job in by_id.values()) for state in STATES}
         ripe = [job for job in by_id.values() if job.state in ("pending", "failed") and job.run_at <= now]
-        known = {job.id for job in ripe if job.events or not job.is_dropped}
+        known = {job.id for job in ripe if (job.events or not job.is_dropped) and not job.after}
         wanted = sorted((-job.priority, job.run_at, job.id) for job in ripe if job.id in known)
         assert [job_id for job_id in due if job_id in known] == [job_id for _, _, job_id in wanted]
 

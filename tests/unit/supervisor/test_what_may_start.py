@@ -117,6 +117,26 @@ def test_a_parent_that_failed_twice_between_two_looks_is_not_missed(
     assert scene.spool.find(child) == DEAD
 
 
+def test_a_child_waits_again_when_its_parent_is_revived_before_it_starts(scene: Scene) -> None:
+    """It is not given to a worker that must refuse it, nor found in the index as one that may start."""
+    parent = scene.put("completed")
+    child = scene.put(after=[parent])
+    scene.step()
+    with scene.spool.take(parent) as claim:
+        claim.revive()
+    scene.dispatch.refresh(parent)
+    scene.step()
+    assert (scene.dispatch.next(), scene.dispatch.next()) == (parent, None)
+    scene.dispatch.order.read_limits()  # reads the index again
+    assert scene.dispatch.next() is None
+    with scene.spool.start(parent) as claim:
+        claim.finish({})
+    scene.dispatch.released(parent)
+    scene.dispatch.refresh(parent)
+    scene.step()
+    assert scene.dispatch.next() == child
+
+
 def test_a_child_that_dies_while_its_parent_is_revived_is_revived_too(scene: Scene) -> None:
     """Its claim decided by the parent as it was; the index hears of the parent first."""
     parent = scene.put("dead")
