@@ -102,10 +102,10 @@ class StartCheck:
         self._found: set[tuple[str, str, object]] = set()
 
     def check(self, fields: Mapping[str, object]) -> str | None:
-        """Look for the job's directory and, when it has `argv`, its program. Fields may hold anything.
+        """Look for the job's directory and, when it has `argv` or `shell`, its program. Fields may hold anything.
 
         Returns:
-            What is wrong with the program: it may be there when the job starts, perhaps made by a job before it.
+            What is wrong with the program, or with its priority: this may be different when the job starts.
 
         Raises:
             InvalidField: the directory is missing or cannot be used.
@@ -114,16 +114,23 @@ class StartCheck:
         if not isinstance(cwd, str) or cwd[:1] != "/" or "\0" in cwd:
             return None
         words = [str(word) for word in argv] if isinstance(argv, list) and "command" not in fields else []
+        if isinstance(fields.get("shell"), str):
+            words = [str(fields["shell"])]
         path = env.get("PATH") if isinstance(env, dict) else None
-        key = cwd, words[0] if words else "", str(path)
+        nice = fields.get("nice")
+        key = cwd, words[0] if words else "", (str(path), nice if isinstance(nice, int) else 0)
         if key in self._found:
             return None
         check_directory(cwd)
         if len(self._found) >= REMEMBERED:
             self._found.clear()
         self._found.add(key)
-        is_checked = words and words[0] and "\0" not in words[0]
-        return wrong_with_program(words, path if isinstance(path, str) else None, cwd) if is_checked else None
+        wrong = wrong_with_nice(nice)
+        if wrong is None and words and words[0] and "\0" not in words[0]:
+            wrong = wrong_with_program(words, path if isinstance(path, str) else None, cwd)
+        if wrong is not None and "shell" in fields:
+            wrong = wrong.partition("; ")[0]  # what may have been meant by a program is not meant by a shell
+        return wrong
 
 
 def check_directory(cwd: str) -> None:
@@ -142,6 +149,16 @@ def check_directory(cwd: str) -> None:
         raise _refusal(f"{_brief(cwd)} is not a directory")
     if not os.access(cwd, os.X_OK):
         raise _refusal(f"cannot enter directory {_brief(cwd)}: {os.strerror(errno.EACCES)}")
+
+
+def wrong_with_nice(nice: object) -> str | None:
+    """Say that this user may not raise the priority of a job so far; None when that is not known."""
+    if not isinstance(nice, int) or nice >= 0 or os.geteuid() == 0:
+        return None
+    import resource
+
+    lowest = 20 - resource.getrlimit(resource.RLIMIT_NICE)[0] if hasattr(resource, "RLIMIT_NICE") else 0
+    return None if nice >= lowest else f"nice {nice} needs root, or a limit (ulimit -e) of {20 - nice}"
 
 
 def wrong_with_program(argv: Sequence[str], path: str | None, cwd: str) -> str | None:

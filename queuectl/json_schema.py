@@ -9,7 +9,11 @@ from __future__ import annotations
 from queuectl.config.capacities import MOST_UNITS
 from queuectl.config.settings import ABOVE_ZERO, ALIASES, SETTINGS
 from queuectl.job.checks import (
+    IO_CLASSES_WITH_LEVELS,
+    IO_LEVELS,
+    LEAST_MEMORY,
     LONGEST_ARGUMENT,
+    MOST_MEMORY,
     MOST_PARENTS,
     MOST_RESOURCES,
     MOST_UNITS_OF_A_JOB,
@@ -95,6 +99,7 @@ JOB: dict[str, Schema] = {
         "minItems": 1,
         "description": "a program and its arguments, run without a shell",
     },
+    "shell": _text("the shell that runs command, as SHELL -c COMMAND; default /bin/sh", maxLength=256),
     "queue": _id('the queue of the job; the default is "default"'),
     "name": {
         "type": "string",
@@ -162,6 +167,24 @@ JOB: dict[str, Schema] = {
         "maximum": 1000,
         "description": "how much of max_running and of its queue's concurrency the job takes; default 1",
     },
+    "nice": {
+        "type": "integer",
+        "minimum": -20,
+        "maximum": 19,
+        "description": "processor priority of the command; a negative one needs the right to raise it",
+    },
+    "ionice": {
+        "type": "string",
+        "pattern": f"^(idle|({'|'.join(IO_CLASSES_WITH_LEVELS)})(:[{IO_LEVELS[0]}-{IO_LEVELS[-1]}])?){END}",
+        "description": "disk priority: idle, best-effort or realtime, the last two perhaps with a level",
+    },
+    "memory": {
+        "type": "integer",
+        "minimum": LEAST_MEMORY,
+        "maximum": MOST_MEMORY,
+        "description": "an attempt whose processes together use more bytes of memory is ended and fails",
+    },
+    "cpu_time": _seconds("an attempt whose processes together use more seconds of a processor is ended and fails"),
     "state": {"const": "pending", "description": "accepted because other queues write it"},
     "attempts": {"type": "integer", "const": 0, "description": "accepted because other queues write it"},
     "created_at": _instant("time of creation"),
@@ -186,6 +209,7 @@ def job_schema() -> Schema:
             },
         },
         "oneOf": [{"required": ["command"]}, {"required": ["argv"]}],
+        "not": {"required": ["argv", "shell"]},
     }
 
 

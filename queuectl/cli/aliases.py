@@ -62,6 +62,9 @@ MEANT_OPTIONS = {
     ("enqueue", "--label"): "--tag",
     ("enqueue", "--group"): "--batch",
     ("enqueue", "--retries"): "--max-retries",
+    ("enqueue", "--niceness"): "--nice",
+    **{("enqueue", name): "--memory" for name in ("--mem", "--memory-limit", "--max-memory")},
+    **{("enqueue", name): "--cpu-time" for name in ("--cpu", "--cpu-limit", "--max-cpu")},
     **{
         ("enqueue", name): "--after"
         for name in ("--depends-on", "--depends", "--dependency", "--needs-job", "--parent")
@@ -82,6 +85,7 @@ ABSENT_OPTIONS = {
         for name in (
             *("command", "name", "priority", "delay", "at", "expires", "timeout", "kill-after", "max-retries"),
             *("backoff-base", "cwd", "env", "leftovers", "after", "after-policy", "lock", "needs", "weight"),
+            *("shell", "nice", "ionice", "memory", "cpu-time"),
         )
     },
     ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",

@@ -29,6 +29,10 @@ def spell_exit(row: Row) -> str:
         return "timeout"
     if row.get("output_limit"):
         return "too much output"
+    if row.get("memory_limit"):
+        return "out of memory"
+    if row.get("cpu_limit"):
+        return "cpu time"
     if row.get("failed_to_start"):
         return f"{row.get('exit_code')} (not started)"
     code = row.get("exit_code")
@@ -83,4 +87,8 @@ def describe_outcome(job: Job) -> str:
         return "timed out"
     if last.get("output_limit"):
         return "wrote too much"
+    if last.get("memory_limit"):
+        return "out of memory"
+    if last.get("cpu_limit"):
+        return "used too much processor time"
     return f"exit code {last['exit_code']}"

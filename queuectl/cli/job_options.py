@@ -83,8 +83,16 @@ JOB_OPTIONS = (
     ),
     number("--weight", help="how many places it takes in its queue and of max_running (default: 1)"),
     choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
+    option("--shell", metavar="PROGRAM", help="the shell that runs --command: bash, zsh, python3 (default: /bin/sh)"),
+    number("--nice", help="processor priority of the command, from -20 (highest) to 19 (lowest)"),
+    option("--ionice", metavar="CLASS", help="disk priority: idle, best-effort[:0-7] or realtime[:0-7]"),
+    option("--memory", metavar="SIZE", help="end an attempt whose processes together use more memory: 500M, 4G"),
+    option("--cpu-time", metavar="TIME", help="end an attempt whose processes together use more processor time"),
 )
-LABELS = ("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy")
+LABELS = (
+    *("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy"),
+    *("shell", "nice", "ionice"),
+)
 
 
 def warn_of_full_disk(screen: Screen, queue: Queue) -> None:
@@ -146,6 +154,8 @@ class Template:
             made.pop("argv", None)
         elif "argv" in self._flags:
             made.pop("command", None)
+            if "shell" not in self._flags:
+                made.pop("shell", None)
         if "cwd" not in made:
             if self._directory is None:
                 self._directory = here(os.environ)
@@ -180,7 +190,9 @@ def _from_flags(args: Arguments, now: float, warnings: list[str]) -> Fields:
         made["unique_key"] = args.unique
     if args.backoff_base is not None:
         made["backoff_base"] = _number("--backoff-base", args.backoff_base)
-    times = (args.timeout, args.kill_after, args.delay, args.at, args.expires)
+    if args.memory is not None:
+        made["memory"] = _size("--memory", args.memory)
+    times = (args.timeout, args.kill_after, args.cpu_time, args.delay, args.at, args.expires)
     if any(text is not None for text in times):
         _add_times(made, args, now, warnings)
     return made
@@ -190,7 +202,7 @@ def _add_times(made: Fields, args: Arguments, now: float, warnings: list[str]) -
     from queuectl.cli.times import ago, duration, instant
     from queuectl.clock import spell
 
-    for name, text in (("timeout", args.timeout), ("kill_after", args.kill_after)):
+    for name, text in (("timeout", args.timeout), ("kill_after", args.kill_after), ("cpu_time", args.cpu_time)):
         if text is not None:
             made[name] = duration("--" + name.replace("_", "-"), text)
     if args.delay is not None and args.at is not None:
@@ -236,6 +248,15 @@ def _number(option: str, text: str) -> int | float:
         return int(text) if text.isdigit() else float(text)
     except ValueError:
         raise UsageError(f'{option} must be a number, not "{text}"') from None
+
+
+def _size(option: str, text: str) -> int:
+    from queuectl.units import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise UsageError(f'{option} must be {error}, not "{text}"') from None
 
 
 def _environment(args: Arguments) -> dict[str, str]:

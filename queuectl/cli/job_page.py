@@ -134,6 +134,13 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "needs", ", ".join(f"{name} {units}" for name, units in fields["needs"].items())
     if "weight" in fields:
         yield "weight", str(fields["weight"])
+    for name in ("shell", "nice", "ionice"):
+        if name in fields:
+            yield name, str(fields[name])
+    if "memory" in fields:
+        yield "memory", f"at most {spell_size(fields['memory'])}"
+    if "cpu_time" in fields:
+        yield "cpu time", f"at most {spell_duration(fields['cpu_time'])}"
     children = children_of(queue, job.id)
     if children:
         yield "dependents", listed(children, MOST_NAMED)
@@ -181,7 +188,7 @@ def _size(size_bytes: int | None) -> str | None:
 def _hint(queue: Queue, screen: Screen, job: Job) -> None:
     if job.exit_code in NOT_RUN or job.outcome == "failed_to_start":
         path = job.fields.get("env", {}).get("PATH", "(the supervisor has)")
-        shell = "no shell" if "argv" in job.fields else "shell /bin/sh"
+        shell = "no shell" if "argv" in job.fields else f"shell {job.fields.get('shell', '/bin/sh')}"
         screen.line()
         screen.line(safe(f"It ran in {job.fields.get('cwd', '~')} with {shell} and PATH={path}"))
         screen.line("To change that: queuectl enqueue --cwd DIR --env PATH=... (or a full path in the command)")

@@ -25,7 +25,7 @@ from queuectl.job.fields import (
     refuse_misspelt,
     spell_value,
 )
-from queuectl.units import LONGEST_S, quote, spell_duration
+from queuectl.units import LONGEST_S, parse_size, quote, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         id: str | None
         command: str | None
         argv: Sequence[str | os.PathLike[str]] | None
+        shell: str | None
         queue: str | None
         name: str | None
         batch: str | None
@@ -68,6 +69,10 @@ if TYPE_CHECKING:
         lock: str | None
         needs: Mapping[str, int] | None
         weight: int | None
+        nice: int | None
+        ionice: str | None
+        memory: int | str | None
+        cpu_time: Seconds | None
         leftovers: Literal["end", "leave"] | None
         on_interrupt: Literal["requeue", "bury"] | None
 
@@ -75,7 +80,7 @@ if TYPE_CHECKING:
 
 SHORT = {"delay": "run_at", "at": "run_at", "expires": "expires_at"}  # as on the command line
 INSTANTS = {"at": "run_at", "expires": "expires_at", **{name: name for name in ("run_at", "expires_at", "created_at")}}
-DURATIONS = ("timeout", "kill_after", "backoff_max")
+DURATIONS = ("timeout", "kill_after", "backoff_max", "cpu_time")
 KNOWN = tuple(name for name in (*FIELDS, *SHORT) if name not in ("state", "attempts", "created_at", "updated_at"))
 PAST_S = 1.0  # what was computed from the present time just before is not in the past
 JOB = "a shell command, a list of arguments or a mapping of fields"
@@ -283,9 +288,9 @@ def converted(given: Mapping[str, Any], now: float, environ: Mapping[str, str]) 
     for name, field in INSTANTS.items():
         if given.get(name) is not None:
             made[field] = _instant(name, given[name], now)
-    for name in DURATIONS:
+    for name, convert in (*((name, _seconds) for name in DURATIONS), ("memory", _size)):
         if made.get(name) is not None:
-            made[name] = _seconds(name, made[name])
+            made[name] = convert(name, made[name])
     if is_series(made.get("argv")):
         made["argv"] = [os.fspath(each) if isinstance(each, os.PathLike) else each for each in made["argv"]]
     if is_series(made.get("tags")):
@@ -332,6 +337,13 @@ def _delayed(value: object, now: float) -> str:
 def _seconds(name: str, value: object) -> float:
     try:
         return arguments.seconds(value)
+    except ValueError as error:
+        raise InvalidField(name, f'"{name}" must be {error}, not {shown(value)}') from None
+
+
+def _size(name: str, value: object) -> object:
+    try:
+        return parse_size(value) if isinstance(value, str) else value
     except ValueError as error:
         raise InvalidField(name, f'"{name}" must be {error}, not {shown(value)}') from None
 

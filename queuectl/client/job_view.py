@@ -49,7 +49,7 @@ DETAIL = (
     "attempt_list",
     "history",
 )
-FLAGS_OF_AN_END = ("timed_out", "output_limit", "failed_to_start")
+FLAGS_OF_AN_END = ("timed_out", "output_limit", "memory_limit", "cpu_limit", "failed_to_start")
 DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss_bytes", "leftovers")
 
 

@@ -7,24 +7,28 @@ Guarantees: it is over only when the command has ended and, except with `leftove
 from __future__ import annotations
 
 import math
+import signal
 from resource import RUSAGE_SELF, getrusage
 from typing import TYPE_CHECKING
 
+from queuectl.executor.limits import limits_of, processes_killed_for_memory
 from queuectl.executor.local import Ended, outcome_of, size_of
 from queuectl.executor.process_tree import Ending
-from queuectl.job.outcome import OutputLimit, TimedOut, Usage, succeeded
+from queuectl.job.outcome import CpuLimit, MemoryLimit, OutputLimit, Signaled, TimedOut, Usage, succeeded
 
 if TYPE_CHECKING:
     import resource
     from collections.abc import Callable
 
     from queuectl.config.settings import Settings
+    from queuectl.executor.limits import Used
     from queuectl.executor.process_tree import Find
     from queuectl.job.job import Job
     from queuectl.job.outcome import Outcome
 
 OUTPUT_CHECK_S = 1.0
 FIRST_OUTPUT_CHECK_S = 1.0
+MEASURE_S = 0.2  # between two measurements of an attempt with limits: some 0.2 ms each for five processes
 NEVER = math.inf
 
 CANCELLED, STOPPED = "cancelled", "stopped"
@@ -39,6 +43,7 @@ class RunningAttempt:
         now: monotonic seconds, as everywhere here.
         find: returns every living process of the run.
         has_leftovers: returns, once the command has ended, whether a process of the run is alive.
+        measure: returns what the processes of the run use; told above how many bytes it has to be exact.
 
     Attributes:
         cause: why it was ended early: cancelled, stopped, or None.
@@ -55,6 +60,7 @@ class RunningAttempt:
         now: float,
         find: Find,
         has_leftovers: Callable[[], bool],
+        measure: Callable[[float], Used],
     ) -> None:
         self.job = job
         self.pid = pid
@@ -66,6 +72,11 @@ class RunningAttempt:
         self._output_path = output_path
         self._find = find
         self._has_leftovers = has_leftovers
+        self._measure = measure
+        limits = limits_of(job.fields)
+        self._memory_bytes, self._cpu_s = limits.memory_bytes or NEVER, limits.cpu_s or NEVER
+        self._next_measurement = now if min(self._memory_bytes, self._cpu_s) < NEVER else NEVER
+        self._killed_before: int | None = None  # processes of this machine, for want of memory
         self._timeout_s = float(job.fields.get("timeout", settings.timeout))
         self._kill_after_s = float(job.fields.get("kill_after", settings.kill_after))
         self._leave = job.fields.get("leftovers", settings.leftovers) == "leave"
@@ -106,7 +117,22 @@ class RunningAttempt:
         outcome = self._early or outcome_of(status)
         if self._early is None and size_of(self._output_path) > self._max_output:  # before the next check of its size
             outcome = OutputLimit(self._max_output)
+        if self._early is None and not succeeded(outcome):
+            outcome = self._explained(outcome, used)
         self.ended = Ended(outcome, used)
+
+    def _explained(self, outcome: Outcome, used: Usage) -> Outcome:
+        """Return the outcome of a command that failed by itself; the kernel may have ended it because of a limit."""
+        has_cpu_limit = self._cpu_s < NEVER
+        if used.cpu_s >= self._cpu_s or (has_cpu_limit and outcome == Signaled(signal.SIGXCPU)):
+            return CpuLimit(self._cpu_s)
+        if not isinstance(outcome, Signaled) or outcome.number != signal.SIGKILL:
+            return outcome
+        if used.max_rss_bytes is not None and used.max_rss_bytes > self._memory_bytes:
+            return MemoryLimit(used.max_rss_bytes, int(self._memory_bytes))
+        killed = processes_killed_for_memory() if self._killed_before is not None else None
+        was_short = killed is not None and killed != self._killed_before
+        return Signaled(outcome.number, memory_was_short=was_short)
 
     def step(self, now: float) -> float:
         """Do what is due; return when to call again (also when a child ends). `is_over` may become true."""
@@ -133,12 +159,26 @@ class RunningAttempt:
             self._begin_ending(now)
         if self._ending is None and now >= self._next_check:
             self._next_check = now + OUTPUT_CHECK_S
+            if self._killed_before is None:
+                self._killed_before = processes_killed_for_memory()
             if size_of(self._output_path) > self._max_output:
                 self._early = OutputLimit(self._max_output)
                 self._begin_ending(now).hasten(now)
+        if self._ending is None and now >= self._next_measurement:
+            self._next_measurement = now + MEASURE_S
+            self._check_limits(now)
         if self._ending is not None:
             return self._step_ending(now)
-        return min(self._deadline, self._next_check)
+        return min(self._deadline, self._next_check, self._next_measurement)
+
+    def _check_limits(self, now: float) -> None:
+        used = self._measure(self._memory_bytes)
+        if used.memory_bytes > self._memory_bytes:
+            self._early = MemoryLimit(used.memory_bytes, int(self._memory_bytes))
+            self._begin_ending(now).hasten(now)
+        elif used.cpu_s >= self._cpu_s:
+            self._early = CpuLimit(self._cpu_s)
+            self._begin_ending(now)
 
 
 def peak_memory(usage: resource.struct_rusage) -> int | None:

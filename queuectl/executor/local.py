@@ -18,6 +18,7 @@ from queuectl.atomic_file import open_private
 from queuectl.command_location import which
 from queuectl.errors import QueueError
 from queuectl.executor.environment import SHELL, command_environment
+from queuectl.executor.limits import NO_LIMITS, LimitRefused, Limits, limits_of, spawn_limited
 from queuectl.executor.spawn import spawn
 from queuectl.job.outcome import NOT_EXECUTABLE, NOT_FOUND, Exited, FailedToStart, Outcome, Signaled, Usage
 from queuectl.units import plural
@@ -82,7 +83,7 @@ class LocalAttempts:
             program, arguments = _program(job, environment)
             _enter(str(job.fields.get("cwd") or environment["HOME"]))
             try:
-                return _spawn(program, arguments, environment, output)
+                return _spawn(program, arguments, environment, output, limits_of(job.fields))
             finally:
                 os.chdir("/")
         finally:
@@ -119,10 +120,11 @@ def refuse_low_limit(workers: int) -> None:
 
 
 def _program(job: Job, environment: Mapping[str, str]) -> tuple[str, list[str]]:
-    if "command" in job.fields:
-        return SHELL, [SHELL, "-c", job.fields["command"]]
-    argv = job.fields["argv"]
-    cwd = str(job.fields.get("cwd") or environment["HOME"])
+    fields = job.fields
+    if "command" in fields and "shell" not in fields:
+        return SHELL, [SHELL, "-c", fields["command"]]
+    argv = [fields["shell"], "-c", fields["command"]] if "shell" in fields else fields["argv"]
+    cwd = str(fields.get("cwd") or environment["HOME"])
     name = argv[0]
     if "/" in name:
         return os.path.join(cwd, name), argv
@@ -141,10 +143,14 @@ def _enter(cwd: str) -> None:
         raise NotStarted(FailedToStart(f"cannot enter directory {_brief(cwd)}: {error.strerror}")) from None
 
 
-def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int) -> int:
+def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int, limits: Limits) -> int:
     files = ((0, os.devnull), (LOCK_FD, output), (1, output), (2, output))
     try:
-        return spawn(program, arguments, environment, files)
+        if limits is NO_LIMITS:
+            return spawn(program, arguments, environment, files)
+        return spawn_limited(program, arguments, environment, files, limits)
+    except LimitRefused as error:
+        raise NotStarted(FailedToStart(f"cannot start {_brief(program)}: {error}")) from None
     except UnicodeEncodeError as error:  # the encoding of the locale cannot represent it
         why = f"cannot start {_brief(program)}: {_brief(error.object)} cannot be encoded in {error.encoding}"
         raise NotStarted(FailedToStart(why)) from None

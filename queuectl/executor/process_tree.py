@@ -149,21 +149,34 @@ def usage_of_worker(worker: Mapping[str, Any]) -> dict[str, float | int | None]:
 def _descendants(root: psutil.Process) -> list[psutil.Process]:
     """Return all descendants of a process. psutil would read every process of the system for that."""
     found: list[psutil.Process] = []
-    parents = [root.pid]
-    try:
-        for pid in parents:
-            children: list[int] = []
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                    children += map(int, file.read().split())
-            parents += children
-    except OSError:  # not Linux, or it has just ended
-        return [*root.children(recursive=True)]
-    for pid in parents[1:]:
+    for pid in pids_below(root.pid)[1:]:
         try:
             found.append(psutil.Process(pid))
         except psutil.Error:
             continue
+    return found
+
+
+def pids_below(root: int) -> list[int]:
+    """Return the pids of a process and of all its descendants, its own first."""
+    pids = [root]
+    for pid in pids:
+        pids += _child_pids(pid)
+    return pids
+
+
+def _child_pids(pid: int) -> list[int]:
+    """Return the pids of the children of a process; none if it has ended."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    except OSError:  # not Linux, a kernel without this file, or it has just ended
+        try:
+            return [child.pid for child in psutil.Process(pid).children()]
+        except psutil.Error:
+            return []
     return found
 
 

@@ -23,7 +23,7 @@ CREATE TABLE jobs (
     failures      INTEGER NOT NULL, -- failed attempts since the last revival
     max_retries   INTEGER,          -- NULL: what the configuration says
     exit_code     INTEGER,          -- of the newest attempt
-    outcome       TEXT,             -- exited, signal, timed_out, output_limit, failed_to_start
+    outcome       TEXT,             -- exited, signal, timed_out, output_limit, memory_limit, cpu_limit, failed_to_start
     last_error    TEXT,             -- cut to rows.ERROR_CHARS
     dead_reason   TEXT,             -- why it is in dead/
     worker        TEXT,             -- who runs it or ran it last

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 AT_MOST = f"at most {LONGEST_S:.0f} (ten years)"
 LONGEST_ARGUMENT = 131_071  # bytes that Linux hands to a program in one piece, its NUL not counted; `sh -c` is one too
 MOST_PARENTS = 1000
+LEAST_MEMORY, MOST_MEMORY = 1 << 20, 1 << 50
+IO_CLASSES_WITH_LEVELS, IO_LEVELS = ("best-effort", "realtime"), "01234567"
 NAME_MAX = 200
 # What would move the cursor of a terminal, break a line or reorder the text around it: the control characters C0 and C1,
 # separators of lines and paragraphs, bidirectional controls, the byte order mark. The same in every version of Unicode.
@@ -178,6 +180,14 @@ def lock(value: object) -> str | None:
     return None if is_id(name) and is_number == bool(colon) else 'NAME or NAME:N, for example "db" or "db:3"'
 
 
+def ionice(value: object) -> str | None:
+    """Accept a class of disk priority, perhaps with a level."""
+    name, colon, level = value.partition(":") if isinstance(value, str) else ("", "", "")
+    is_level = len(level) == 1 and level in IO_LEVELS
+    fine = name == "idle" and not colon if name not in IO_CLASSES_WITH_LEVELS else is_level == bool(colon)
+    return None if fine else '"idle", "best-effort" or "realtime", the last two perhaps with a level: "best-effort:7"'
+
+
 MOST_UNITS_OF_A_JOB, MOST_RESOURCES = 1000, 16
 _units = integer(1, MOST_UNITS_OF_A_JOB)
 
@@ -191,3 +201,4 @@ def needs(value: object) -> str | None:
 
 
 seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above=True)
+memory = integer(LEAST_MEMORY, MOST_MEMORY)

@@ -26,6 +26,7 @@ FIELDS: dict[str, Check] = {
     "id": checks.label,
     "command": checks.command,
     "argv": checks.argv,
+    "shell": checks.text(256),
     "queue": checks.label,
     "name": checks.name,
     "batch": checks.label,
@@ -49,6 +50,10 @@ FIELDS: dict[str, Check] = {
     "lock": checks.lock,
     "needs": checks.needs,
     "weight": checks.integer(1, 1000),
+    "nice": checks.integer(-20, 19),
+    "ionice": checks.ionice,
+    "memory": checks.memory,
+    "cpu_time": checks.seconds,
     "state": checks.exactly("pending"),
     "attempts": checks.exactly(0),
     "created_at": checks.instant,
@@ -75,6 +80,9 @@ OTHER_NAMES = {
     "unique_key": "idempotencykey unique",
     "after": "dependencies dependson",
     "lock": "locks mutex",
+    "memory": "maxmemory memorylimit memlimit",
+    "cpu_time": "cpulimit maxcpu",
+    "nice": "niceness",
 }
 LABELS = (
     "id",
@@ -126,6 +134,8 @@ def validate(fields: Mapping[str, object]) -> None:
         refuse_misspelt(fields, ("command", "argv"))
         found = "both" if "command" in fields else "neither"
         raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
+    if "shell" in fields and "argv" in fields:
+        raise InvalidField("shell", '"shell" runs a "command"; a job with "argv" is run without a shell')
 
 
 def refuse_expired(fields: Mapping[str, object], now: float, names: Mapping[str, str] | None = None) -> None:

@@ -127,6 +127,8 @@ ENTRY_MEMBERS: dict[str, Check] = {
     "signal": string,
     "timed_out": flag,
     "output_limit": flag,
+    "memory_limit": flag,
+    "cpu_limit": flag,
     "failed_to_start": flag,
     "cpu_s": number(0, 1e12, "seconds"),
     "max_rss_bytes": integer(0, MAX_INTEGER),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STATES = ("pending", "held", "failed", "processing", "completed", "cancelled", "dead")
 STATES_OF = {PENDING: ("pending", "held", "failed"), DONE: ("completed", "cancelled")}
-HOW_ENDED = ("signal", "timed_out", "output_limit", "failed_to_start")
+HOW_ENDED = ("signal", "timed_out", "output_limit", "memory_limit", "cpu_limit", "failed_to_start")
 OF_HISTORY = ("history", "earlier", "ended", "first_ready_at")
 WAITS = {"failed": "retry", "snoozed": "snooze"}
 ENDS = {"died": "dead"}  # the state in which an attempt ends, where it is not called like the event

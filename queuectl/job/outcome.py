@@ -1,6 +1,6 @@
 """outcome: how one attempt ended, and how that is written into a history entry.
 
-Guarantees: every way an attempt can end is exactly one of five values.
+Guarantees: every way an attempt can end is exactly one of the values of Outcome.
 """
 
 from __future__ import annotations
@@ -30,12 +30,16 @@ class Exited(Value):
 
 
 class Signaled(Value):
-    """A signal that we did not send ended the command."""
+    """A signal that we did not send ended the command.
 
-    __slots__ = ("number",)
+    `memory_was_short`: meanwhile the kernel ended processes of this machine because it had no memory left.
+    """
 
-    def __init__(self, number: int) -> None:
+    __slots__ = ("memory_was_short", "number")
+
+    def __init__(self, number: int, *, memory_was_short: bool = False) -> None:
         self.number = number
+        self.memory_was_short = memory_was_short
 
 
 class TimedOut(Value):
@@ -56,6 +60,25 @@ class OutputLimit(Value):
         self.limit_bytes = limit_bytes
 
 
+class MemoryLimit(Value):
+    """The processes of the attempt used more memory than its `memory` and were ended."""
+
+    __slots__ = ("limit_bytes", "used_bytes")
+
+    def __init__(self, used_bytes: int, limit_bytes: int) -> None:
+        self.used_bytes = used_bytes
+        self.limit_bytes = limit_bytes
+
+
+class CpuLimit(Value):
+    """The processes of the attempt used more processor time than its `cpu_time` and were ended."""
+
+    __slots__ = ("limit_s",)
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+
+
 class FailedToStart(Value):
     """The command never ran: no such program, directory or shell, or too many arguments.
 
@@ -69,7 +92,7 @@ class FailedToStart(Value):
         self.code = code
 
 
-Outcome = Exited | Signaled | TimedOut | OutputLimit | FailedToStart
+Outcome = Exited | Signaled | TimedOut | OutputLimit | MemoryLimit | CpuLimit | FailedToStart
 
 
 class Usage(Value):
@@ -98,8 +121,10 @@ def exit_code(outcome: Outcome) -> int:
         return 128 + outcome.number
     if isinstance(outcome, TimedOut):
         return 124
-    if isinstance(outcome, OutputLimit):
+    if isinstance(outcome, (OutputLimit, MemoryLimit)):
         return 137
+    if isinstance(outcome, CpuLimit):
+        return 152  # as after SIGXCPU
     if isinstance(outcome, FailedToStart):
         return outcome.code
     assert_never(outcome)
@@ -110,14 +135,24 @@ def describe(outcome: Outcome) -> str:
     if isinstance(outcome, Exited):
         return f"exit code {outcome.code}"
     if isinstance(outcome, Signaled):
-        return f"killed by {signal_name(outcome.number)}"
+        why = ", probably because the machine ran out of memory" if outcome.memory_was_short else ""
+        return f"killed by {signal_name(outcome.number)}{why}"
     if isinstance(outcome, TimedOut):
         return f"timed out after {outcome.after_s:g}s"
     if isinstance(outcome, OutputLimit):
         return f"wrote more than max_output ({outcome.limit_bytes} bytes)"
+    if isinstance(outcome, MemoryLimit):
+        used, limit = (_mebibytes(size) for size in (outcome.used_bytes, outcome.limit_bytes))
+        return f"out of memory: used {used} of the job's {limit}"
+    if isinstance(outcome, CpuLimit):
+        return f"used more than the job's cpu_time of {outcome.limit_s:g}s"
     if isinstance(outcome, FailedToStart):
         return outcome.why
     assert_never(outcome)
+
+
+def _mebibytes(size_bytes: int) -> str:
+    return f"{size_bytes / (1 << 20):.1f}".removesuffix(".0") + " MiB"
 
 
 def signal_name(number: int) -> str:
@@ -172,6 +207,10 @@ def entry_details(outcome: Outcome, usage: Usage | None) -> dict[str, Any]:
         details["timed_out"] = True
     elif isinstance(outcome, OutputLimit):
         details["output_limit"] = True
+    elif isinstance(outcome, MemoryLimit):
+        details["memory_limit"] = True
+    elif isinstance(outcome, CpuLimit):
+        details["cpu_limit"] = True
     elif isinstance(outcome, FailedToStart):
         details["failed_to_start"] = True
     if usage is not None:

@@ -85,7 +85,9 @@ def verdict(
             return SnoozeUntil(now + settings.snooze_delay)
         if outcome.code in settings.permanent_exit_codes:
             return Bury("permanent_exit")
-    has_no_program = isinstance(outcome, FailedToStart) and outcome.code == NOT_FOUND and "argv" in fields
+    has_no_program = (
+        isinstance(outcome, FailedToStart) and outcome.code == NOT_FOUND and ("argv" in fields or "shell" in fields)
+    )
     if has_no_program and "max_retries" not in fields:
         return Bury("program_not_found")
     if failures >= fields.get("max_retries", settings.max_retries_default):

@@ -23,6 +23,7 @@ from queuectl.errors import Busy, QueueError
 from queuectl.executor import home_watch, process_tree
 from queuectl.executor.attempt import CANCELLED, STOPPED, RunningAttempt
 from queuectl.executor.environment import run_id
+from queuectl.executor.limits import measure
 from queuectl.executor.process_tree import Ending
 from queuectl.job.events import Event, events_of
 from queuectl.job.history import VERDICTS
@@ -83,7 +84,10 @@ class Adopted:
         self._run: RunningAttempt | None = None
         if pid is not None:
             output = spool.layout.output_of(self.job.id, self.job.attempts)
-            self._run = RunningAttempt(self.job, pid, spool.settings, output, started, self._processes, self._is_alive)
+            self._run = RunningAttempt(
+                *(self.job, pid, spool.settings, output, started, self._processes, self._is_alive),
+                lambda suspicious_bytes: measure(process_tree.pids_below(pid), suspicious_bytes),
+            )
         elif spool.settings.orphans == "kill":
             self._begin_ending()
 

@@ -29,9 +29,10 @@ FLAGS = {
     **{"queue": "--queue", "priority": "--priority", "batch": "--batch", "cwd": "--cwd"},
     **{"max_retries": "--max-retries", "backoff_base": "--backoff-base", "unique_key": "--unique"},
     **{"after_policy": "--after-policy", "lock": "--lock", "weight": "--weight"},
+    **{"shell": "--shell", "nice": "--nice", "ionice": "--ionice", "memory": "--memory"},
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
-DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after"}
+DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after", "cpu_time": "--cpu-time"}
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
 
 

@@ -29,7 +29,9 @@ from queuectl.errors import QueueError
 from queuectl.executor import process_tree
 from queuectl.executor.attempt import CANCELLED, NEVER, STOPPED, RunningAttempt
 from queuectl.executor.environment import run_id
+from queuectl.executor.limits import measure
 from queuectl.executor.local import Ended, LocalAttempts, NotStarted
+from queuectl.executor.process_tree import pids_below
 from queuectl.executor.signals import Inbox
 from queuectl.index.rows import row_of
 from queuectl.log import open_log
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
 
     import psutil
 
+    from queuectl.executor.limits import Used
     from queuectl.spool.layout import Layout
 
 SHORT_RUN_S = 0.015  # the start of a run that is shorter is reported with its end
@@ -245,7 +248,9 @@ class Worker:
         now = self.spool.clock.monotonic()
         output = self.spool.layout.output_of(job.id, job.attempts)
         self._claim = claim
-        self._run = RunningAttempt(job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers)
+        self._run = RunningAttempt(
+            job, pid, self.spool.settings, output, now, self._processes, self._has_leftovers, self._measure
+        )
         self._next_step = 0.0
         self._has_children = True
         self._start = {"say": "started", "id": job.id, "pid": pid, "attempt": job.attempts}
@@ -299,6 +304,12 @@ class Worker:
         if self._reaps_orphans and not self._left:
             return True
         return bool(self._processes())
+
+    def _measure(self, suspicious_bytes: float) -> Used:
+        """Return what the processes of the run use."""
+        is_alone = self._reaps_orphans and not self._left
+        pids = pids_below(os.getpid())[1:] if is_alone else [process.pid for process in self._processes()]
+        return measure(pids, suspicious_bytes)
 
     def _step(self) -> None:
         now = self.spool.clock.monotonic()

@@ -7,6 +7,7 @@ from tests.mutants.run_mutant import Mutant
 CRASHES = "tests/lifecycle/test_crashes.py::test_"
 JOBS = "tests/lifecycle/test_jobs.py::test_"
 LOCKS = "tests/lifecycle/test_locks.py::test_"
+LIMITS = "tests/unit/executor/test_limits.py::test_"
 
 # A second supervisor is stopped by the lock of the index in any case, but only after this.
 HASTE = (
@@ -38,6 +39,36 @@ PROCESSES = (
         ),
         (f"{JOBS}a_start_is_written_before_the_command_is_started",),
         "a crash leaves a run that nobody has counted, and a second one is started beside it",
+    ),
+    Mutant(
+        "limits after the command has started",
+        "executor/local.py",
+        (
+            (
+                "        return spawn_limited(program, arguments, environment, files, limits)\n",
+                (
+                    "        pid = spawn(program, arguments, environment, files)\n"
+                    "        os.setpriority(os.PRIO_PROCESS, pid, limits.nice or 0)\n"
+                    "        return pid\n"
+                ),
+            ),
+        ),
+        ("tests/lifecycle/test_limits_of_a_job.py::test_priorities_are_those_of_the_job_in_all_its_processes",),
+        "what the command starts at once has other priorities",
+    ),
+    Mutant(
+        "shared memory counts for each process",
+        "executor/limits.py",
+        (("memory = sum(map(_proportional, pids))", "pass"),),
+        (f"{LIMITS}memory_that_processes_share_counts_once_above_the_limit",),
+        "a command that forks is ended although it uses less than its limit",
+    ),
+    Mutant(
+        "what a command starts is not measured",
+        "executor/limits.py",
+        (("sum(int(word) for word in words[11:15])", "sum(int(word) for word in words[11:13])"),),
+        ("tests/lifecycle/test_limits_of_a_job.py::test_a_command_that_uses_too_much_is_ended_and_fails",),
+        "processor time of children that have ended is without limit",
     ),
     Mutant(
         "the run has no lock",

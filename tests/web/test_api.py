@@ -89,6 +89,7 @@ def test_the_command_line_it_tells_makes_the_same_job(
         {"command": "true", "env": {"A": "1"}, "cwd": "/tmp", "on_interrupt": "bury"},
         {"command": "true", "lock": "db:3", "needs": {"gpu": 1, "tape": 2}, "weight": 2},
         {"command": "true", "after": ["p1", "p2"], "after_policy": "any"},
+        {"command": "true", "shell": "sh", "nice": 5, "ionice": "best-effort:7", "memory": 1 << 29, "cpu_time": 90},
         {"command": "true", "backoff_max": 5, "run_at": "2099-01-01T00:00:00Z", "leftovers": "leave"},
         {"command": "true", "run_at": "2099-01-01T00:00:00.000000Z", "unique_key": "a key", "queue": "q", "batch": "b"},
     ):

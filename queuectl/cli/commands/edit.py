@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from queuectl.cli.terminal import Screen
     from queuectl.job.job import Job
 
-NUMBERS = ("priority", "weight", "max_retries", "backoff_base", "backoff_jitter")
+NUMBERS = ("priority", "weight", "nice", "max_retries", "backoff_base", "backoff_jitter")
 STRUCTURED = ("argv", "env", "needs")
 LISTS = ("tags", "after")
 

@@ -33,7 +33,7 @@ FIELDS = (
 )
 PAGE = 1000
 ROWS_OF_A_TABLE = 50  # unless --limit or --all says otherwise; other formats are complete
-OUTCOMES = {"timed_out": "timeout", "output_limit": "output"}
+OUTCOMES = {"timed_out": "timeout", "output_limit": "output", "memory_limit": "memory", "cpu_limit": "cpu"}
 
 
 @command(

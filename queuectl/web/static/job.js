@@ -95,6 +95,11 @@ const about = (it) => facts([
   ['Lock', it.lock],
   ['Needs', it.needs && Object.entries(it.needs).map(([name, units]) => `${name} ${units}`).join(', ')],
   ['Weight', it.weight],
+  ['Shell', it.shell],
+  ['Nice', it.nice],
+  ['Disk priority', it.ionice],
+  ['Memory limit', it.memory && size(it.memory)],
+  ['Processor limit', it.cpu_time && span(it.cpu_time)],
   ['Progress', it.progress],
   ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],
   ['Dead because', spelled(it.dead_reason)],
@@ -112,6 +117,8 @@ function howItEnded(each) {
   if (!each.event) return 'runs';
   if (each.timed_out) return 'timed out';
   if (each.output_limit) return 'wrote too much';
+  if (each.memory_limit) return 'out of memory';
+  if (each.cpu_limit) return 'used too much processor time';
   if (each.failed_to_start) return 'did not start';
   if (each.signal) return `killed by ${each.signal}`;
   return each.exit_code != null ? `exit code ${each.exit_code}` : each.event;

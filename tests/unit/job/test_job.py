@@ -9,7 +9,7 @@ import pytest
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import InvalidData
 from queuectl.job.history import EVENTS, LEADS_TO
-from queuectl.job.job import DEAD, DONE, OF_HISTORY, PENDING, PROCESSING, STATES, STATES_OF, Job
+from queuectl.job.job import DEAD, DONE, HOW_ENDED, OF_HISTORY, PENDING, PROCESSING, STATES, STATES_OF, Job
 from queuectl.job.job_file import parse, render_new
 from tests.support.clock import NOON
 
@@ -91,7 +91,7 @@ def test_an_attempt_that_succeeded_has_no_error_left() -> None:
     assert (job.state, job.attempts, job.failures, job.exit_code, job.last_error) == ("completed", 2, 1, 0, None)
 
 
-@pytest.mark.parametrize("how", ["signal", "timed_out", "output_limit", "failed_to_start"])
+@pytest.mark.parametrize("how", HOW_ENDED)
 def test_the_way_an_attempt_ended(how: str) -> None:
     value = "SIGKILL" if how == "signal" else True
     assert job_of(started(), {**FAILED, how: value}).outcome == how

@@ -6,8 +6,10 @@ import pytest
 
 from queuectl.job.history import wrong_with
 from queuectl.job.outcome import (
+    CpuLimit,
     Exited,
     FailedToStart,
+    MemoryLimit,
     Outcome,
     OutputLimit,
     Signaled,
@@ -27,6 +29,19 @@ CASES: list[tuple[Outcome, int, str, dict[str, object]]] = [
     (Signaled(15), 143, "killed by SIGTERM", {"signal": "SIGTERM"}),
     (TimedOut(2.5), 124, "timed out after 2.5s", {"timed_out": True}),
     (OutputLimit(1024), 137, "wrote more than max_output (1024 bytes)", {"output_limit": True}),
+    (
+        MemoryLimit(612 << 20, 500 << 20),
+        137,
+        "out of memory: used 612 MiB of the job's 500 MiB",
+        {"memory_limit": True},
+    ),
+    (CpuLimit(1.5), 152, "used more than the job's cpu_time of 1.5s", {"cpu_limit": True}),
+    (
+        Signaled(9, memory_was_short=True),
+        137,
+        "killed by SIGKILL, probably because the machine ran out of memory",
+        {"signal": "SIGKILL"},
+    ),
     (FailedToStart("no such program", 127), 127, "no such program", {"failed_to_start": True}),
     (FailedToStart("no such directory"), 126, "no such directory", {"failed_to_start": True}),
 ]
