@@ -273,11 +273,11 @@ def test_a_start_is_written_before_the_command_is_started(supervised: Make, tmp_
     prelude = f"""
 from queuectl.executor import local
 real = local._spawn
-def look(program, arguments, environment, output):
+def look(program, arguments, environment, *rest):
     path = environment["QUEUECTL_HOME"] + "/spool/processing/" + environment["QUEUECTL_JOB_ID"] + ".json"
     with open({str(seen)!r}, "a") as file, open(path) as job:
         file.write(job.read())
-    return real(program, arguments, environment, output)
+    return real(program, arguments, environment, *rest)
 local._spawn = look
 """
     s = supervised(prelude=prelude, backoff_base=0.05)
