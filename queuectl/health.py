@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 OK, INFO, WARN, ERROR = LEVELS = ("ok", "info", "warn", "error")
 LATE_S = 300.0
 MOST_NAMED = 3
+FAILED_LATELY_S = 86400.0
+MANY_HOOKS = 20
 START = "queuectl worker start --count 2"
 CHECK_CONFIG = "queuectl config check"
 STOPPED = {
@@ -178,6 +180,27 @@ def _paused(overview: Overview) -> Verdict:
     return Verdict(WARN, text, "queuectl queue list", **figures)
 
 
+def _hooks(overview: Overview) -> Verdict:
+    waiting, failures = overview.hooks_waiting, overview.hook_failures
+    recent = {hook: each for hook, each in failures.items() if overview.now - each["at"] < FAILED_LATELY_S}
+    figures: dict[str, Any] = {"waiting": waiting, "failed": [*recent]}
+    if recent:
+        hook, last = max(recent.items(), key=lambda item: item[1]["at"])
+        whose = f" for job {last['job']}" if last["job"] else ""
+        times = f" {last['count']:,} times in a row, last" if last["count"] > 1 else ""
+        also = (
+            f"; {listed([name for name in recent if name != hook], MOST_NAMED)} failed too" if len(recent) > 1 else ""
+        )
+        text = f"The hook {hook} failed{times}{whose} at {spell(last['at'])[:19]}Z: {last['error']}{also}"
+        return Verdict(WARN, text, f"see {shorten(overview.home)}/logs/hooks.log", **figures)
+    if waiting > MANY_HOOKS:
+        text = f"{waiting:,} hooks wait to be run; hook_rate is {overview.hook_rate or 'none'}"
+        if overview.supervisor is None:
+            return Verdict(WARN, f"{text}, and no supervisor is running", "queuectl maintenance hooks", **figures)
+        return Verdict(WARN, text, "queuectl config set hook_rate none", **figures)
+    return Verdict(OK, "No hook failed lately", **figures)
+
+
 def _dead(overview: Overview) -> Verdict:
     if overview.unavailable:
         return _unknown()
@@ -231,6 +254,7 @@ CONDITIONS: dict[str, Judge] = {
     "oldest_pending": _oldest,
     "workers": _workers,
     "paused": _paused,
+    "hooks": _hooks,
     "spool": _spool,
     "dead": _dead,
     "supervisor": _supervisor,

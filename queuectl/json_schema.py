@@ -20,7 +20,7 @@ from queuectl.job.checks import (
     NAME_MAX,
     NOT_IN_NAMES,
 )
-from queuectl.job.fields import FIELDS
+from queuectl.job.fields import FIELDS, HOOKS
 from queuectl.units import LONGEST_S, SPELLINGS
 
 TYPE_CHECKING = False
@@ -185,6 +185,15 @@ JOB: dict[str, Schema] = {
         "description": "an attempt whose processes together use more bytes of memory is ended and fails",
     },
     "cpu_time": _seconds("an attempt whose processes together use more seconds of a processor is ended and fails"),
+    **{
+        hook: _text(f"run by /bin/sh when {when}", maxLength=LONGEST_ARGUMENT)
+        for hook, when in (
+            ("on_success", "the job has completed"),
+            ("on_failure", "an attempt has failed"),
+            ("on_dead", "the job has moved to the dead letter queue"),
+            ("on_cancel", "the job was cancelled"),
+        )
+    },
     "state": {"const": "pending", "description": "accepted because other queues write it"},
     "attempts": {"type": "integer", "const": 0, "description": "accepted because other queues write it"},
     "created_at": _instant("time of creation"),
@@ -268,10 +277,13 @@ _KINDS: dict[str, Callable[[Setting], Schema]] = {
             "properties": {
                 "concurrency": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_UNITS},
                 "rate": {"type": ["string", "null"], "pattern": "/"},
+                **{hook: {"type": ["string", "null"], "pattern": "\\S"} for hook in HOOKS},
             },
             "additionalProperties": False,
         }
     ),
+    "command": lambda _: {"type": ["string", "null"]},
+    "rate": lambda _: {"anyOf": [{"type": "string", "pattern": "/"}, {"enum": ["none", None]}]},
     "size_bytes": lambda setting: _in_words(_integer(setting), SIZE),
     "duration_s": lambda setting: _in_words(_number(setting), DURATION),
 }

@@ -47,6 +47,8 @@ class Overview:
         how_to_free: the command that frees space, where the disk is full or nearly full.
         refused: what cannot be done in the home (Layout.refuse_use), and why.
         paused: since when each paused queue is; ALL_PAUSED for all.
+        hooks_waiting: how many hooks are to be run; `hook_rate` limits their starts.
+        hook_failures: of each hook that failed when it was run last: when, for which job, how often in a row.
         misconfigured: what is wrong with config.yaml or the environment.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
@@ -79,6 +81,9 @@ class Overview:
         self.refused: tuple[str, NotAllowed] | None = None
         self.misconfigured: str | None = None
         self.paused: dict[str, float] = {}
+        self.hooks_waiting = 0
+        self.hook_failures: dict[str, dict[str, Any]] = {}
+        self.hook_rate: str | None = None
 
     def count(self, *states: str) -> int:
         """Return how many jobs are in these states."""
@@ -141,6 +146,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
         made.paused = pauses.since(queue.spool)
+        _add_hooks(made, queue)
         made.rejected = len(rejected_files(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
         pass  # there is no queue yet
@@ -148,6 +154,17 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
         if made.refused is None:
             raise
     return made
+
+
+def _add_hooks(made: Overview, queue: Queue) -> None:
+    """Add what is known of hooks, if one was ever called."""
+    files, layout = queue.spool.files, queue.layout
+    if not files.exists(layout.hooks) or not (files.exists(layout.deliveries) or [*files.names(layout.hooks)]):
+        return
+    from queuectl.spool import deliveries, hooks
+
+    made.hooks_waiting = len(hooks.reports(queue.spool))
+    made.hook_failures, made.hook_rate = deliveries.read(queue.spool).failures, queue.settings.hook_rate
 
 
 def add_index_figures(made: Overview, reader: Reader) -> None:

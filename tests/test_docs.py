@@ -101,6 +101,24 @@ def _blocks(text: str, language: str) -> list[str]:
     return [block for skipped, block in found if not skipped]
 
 
+MESSENGERS = ("curl", "mail", "notify-send")  # in their places are scripts that note what is sent
+
+
+def sent_by(path: Path) -> list[str]:
+    """Return the first word of each message."""
+    words = [line.split(" ")[0] for line in path.read_text().splitlines()] if path.exists() else []
+    return [word for word in words if word in MESSENGERS]
+
+
+def check_sent(text: str) -> None:
+    """What the guide on notifications has sent."""
+    assert "mail -s job report is dead" in text
+    assert "no data for today\n" in text
+    assert '{"text": "Job report is dead: no data for today"}' in text
+    assert "-d a has completed https://ntfy.sh/your-topic" in text
+    assert "notify-send All jobs are done" in text
+
+
 GUIDES = sorted(
     d for d in (ROOT / "docs").rglob("*.md") if d.parent.name != "reference" and _blocks(d.read_text(), "sh")
 )
@@ -111,13 +129,21 @@ def test_a_guide_works_from_top_to_end(
     guide: Path, shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, tmp_path: Path
 ) -> None:
     """All shell blocks of a page, as one script that ends at the first failure, in a directory of its own."""
-    supervised()
+    s = supervised()
+    for name in MESSENGERS:
+        (tmp_path / "bin" / name).write_text(
+            f'#!/bin/sh\nsaid=$(echo {name} "$@"; cat)\nprintf "%s\\n" "$said" >> {tmp_path}/sent\n'
+        )
+        (tmp_path / "bin" / name).chmod(0o755)
     script = "\n".join(
         ["set -eu", 'queuectl delete -q "$(queuectl enqueue --command true)"', *_blocks(guide.read_text(), "sh")]
     )
     try:
         done = shell(script)
         assert done.returncode == 0, (done.stdout, done.stderr)
+        if guide.stem == "notifications":
+            s.wait_until(lambda: len(sent_by(tmp_path / "sent")) == 4, "all messages are sent")
+            check_sent((tmp_path / "sent").read_text())
     finally:
         for home in {path.parents[1] for path in tmp_path.rglob("run/supervisor.json")}:
             shell(f"queuectl --home '{home}' worker stop --now --wait")

@@ -13,7 +13,7 @@ from queuectl.cli.options import choice, number, option
 from queuectl.command_location import StartCheck, absolute, here, is_utf8, path_of
 from queuectl.errors import InvalidData, UsageError
 from queuectl.ids import is_id
-from queuectl.job.fields import InvalidField, refuse_misspelt, refuse_variables
+from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt, refuse_variables
 from queuectl.job.job_file import parse
 from queuectl.job.strict_json import is_json
 from queuectl.spool.enqueue import Checked
@@ -82,6 +82,10 @@ JOB_OPTIONS = (
         help="units of a resource that it takes while it runs: gpu=1; may be repeated",
     ),
     number("--weight", help="how many places it takes in its queue and of max_running (default: 1)"),
+    option("--on-success", metavar="COMMAND", help="run this when it has completed"),
+    option("--on-failure", metavar="COMMAND", help="run this after each failed attempt"),
+    option("--on-dead", metavar="COMMAND", help="run this when it has moved to the dead letter queue"),
+    option("--on-cancel", metavar="COMMAND", help="run this when it was cancelled"),
     choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
     option("--shell", metavar="PROGRAM", help="the shell that runs --command: bash, zsh, python3 (default: /bin/sh)"),
     number("--nice", help="processor priority of the command, from -20 (highest) to 19 (lowest)"),
@@ -91,7 +95,7 @@ JOB_OPTIONS = (
 )
 LABELS = (
     *("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy"),
-    *("shell", "nice", "ionice"),
+    *("shell", "nice", "ionice", *HOOKS),
 )
 
 

@@ -12,9 +12,10 @@ from queuectl.client.job_output import lines_of, progress_of, result_of
 from queuectl.client.why import reasons_of
 from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.checks import MOST_PARENTS
-from queuectl.job.fields import command_line, describe_misspelt, misspelt
+from queuectl.job.fields import HOOKS, command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.waits_for import WAITING, Why
+from queuectl.spool import hooks
 from queuectl.spool.parents import states_of
 from queuectl.units import listed, spell_duration, spell_size
 
@@ -141,6 +142,15 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "memory", f"at most {spell_size(fields['memory'])}"
     if "cpu_time" in fields:
         yield "cpu time", f"at most {spell_duration(fields['cpu_time'])}"
+    for hook in HOOKS:
+        if hook in fields:
+            yield hook, fields[hook]
+    waiting = [report.hook for report in hooks.reports(queue.spool) if report.job_id == job.id]
+    if waiting:
+        yield (
+            "hooks",
+            f"{', '.join(waiting)} to be run; those that were run are in {shorten(queue.layout.log('hooks'))}",
+        )
     children = children_of(queue, job.id)
     if children:
         yield "dependents", listed(children, MOST_NAMED)

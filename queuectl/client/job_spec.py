@@ -73,6 +73,10 @@ if TYPE_CHECKING:
         ionice: str | None
         memory: int | str | None
         cpu_time: Seconds | None
+        on_success: str | None
+        on_failure: str | None
+        on_dead: str | None
+        on_cancel: str | None
         leftovers: Literal["end", "leave"] | None
         on_interrupt: Literal["requeue", "bury"] | None
 

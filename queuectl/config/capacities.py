@@ -1,4 +1,4 @@
-"""capacities: the settings that limit what runs at once: `queues` and `resources`.
+"""capacities: the settings that are mappings: `queues` (limits and hooks of each) and `resources`.
 
 Guarantees: pure. What `spell` writes, `parse` reads back; it is JSON, which is YAML too.
 Fails with: ValueError, whose text goes on after the setting's name.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from queuectl.errors import did_you_mean
 from queuectl.ids import is_id
-from queuectl.units import parse_duration, quote
+from queuectl.units import listed, parse_duration, quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 MOST_UNITS = 1_000_000
 RESOURCES = 'names with how many units there are, for example {"gpu": 2}'
 QUEUES = 'names with "concurrency" and "rate", for example {"encode": {"concurrency": 2, "rate": "10/1m"}}'
+LIMITS = ("concurrency", "rate")
+HOOKS = (
+    "on_success",
+    "on_failure",
+    "on_dead",
+    "on_cancel",
+)  # of a job, its queue or the configuration: queuectl.job.hooks
+OF_A_QUEUE = (*LIMITS, *HOOKS)
 EXPECTED = {"resources": RESOURCES, "queues": QUEUES}
 RATE = 'how many starts in which time, for example "10/1m" or "2/1s"'
 
@@ -73,15 +81,19 @@ def _queue(name: str, value: object) -> dict[str, Any]:
         if key == "concurrency":
             made[key] = _units(f"{name}.concurrency", limit, 1)
         elif key == "rate":
-            rate_of(limit, name)
+            rate_of(limit, f"{name}.rate")
+            made[key] = limit
+        elif key in HOOKS:
+            if not isinstance(limit, str) or not limit.strip() or "\0" in limit:
+                raise ValueError(f'has "{name}.{key}", which must be a shell command, not {quote(limit)}')
             made[key] = limit
         else:
-            raise ValueError(f'has "{name}.{key}"; a queue has "concurrency" and "rate"')
+            raise ValueError(f'has "{name}.{key}"; a queue has {listed([*map(quote, OF_A_QUEUE)], len(OF_A_QUEUE))}')
     return made
 
 
-def rate_of(text: object, name: str = "rate") -> tuple[int, float]:
-    """Return how many jobs may start in how many seconds, from "10/1m"."""
+def rate_of(text: object, name: str | None = "rate") -> tuple[int, float]:
+    """Return how many starts are allowed in how many seconds, from "10/1m"; `name`: of a member that has this value."""
     count, slash, period = text.partition("/") if isinstance(text, str) else ("", "", "")
     number = _number(count.strip())
     try:
@@ -89,11 +101,9 @@ def rate_of(text: object, name: str = "rate") -> tuple[int, float]:
     except ValueError:
         seconds = 0.0
     if not slash or not isinstance(number, int) or number < 1 or seconds <= 0:
-        raise ValueError(f'has "{name}.rate", which must be {RATE}, not {quote(text)}')
+        has = "" if name is None else f'has "{name}", which '
+        raise ValueError(f"{has}must be {RATE}, not {quote(text)}")
     return number, seconds
-
-
-LIMITS = ("concurrency", "rate")  # of a queue
 
 
 def path_of(name: str) -> tuple[str, ...] | None:
@@ -109,8 +119,8 @@ def path_of(name: str) -> tuple[str, ...] | None:
         path: tuple[str, ...] = (rest,)
     else:
         queue, dot, limit = rest.rpartition(".")  # the name of a queue may hold dots
-        if dot and limit not in LIMITS:
-            raise ValueError(did_you_mean(limit, LIMITS).replace('"', f'"queues.{queue}.', 1))
+        if dot and limit not in OF_A_QUEUE:
+            raise ValueError(did_you_mean(limit, OF_A_QUEUE).replace('"', f'"queues.{queue}.', 1))
         path = (queue, limit) if dot else (rest,)
     if not is_id(path[0]):
         raise ValueError(f"; {quote(path[0])} cannot be a name")
@@ -133,7 +143,7 @@ def with_member(kind: str, value: dict[str, Any], path: Sequence[str], text: str
     elif kind == "queues" and not rest:
         new = parse(kind, text if text[:1] != "{" else f'{{"{first}": {text}}}')[first]
     else:
-        new = _number(text)
+        new = text if rest and rest[0] in HOOKS else _number(text)
     if rest:
         new = {**value.get(first, {}), rest[0]: new}
         new = {name: limit for name, limit in new.items() if limit is not None} or None
@@ -144,6 +154,13 @@ def with_member(kind: str, value: dict[str, Any], path: Sequence[str], text: str
 def spell_member(value: Any) -> str:
     """Write a member as `with_member` reads it."""
     return "none" if value is None else spell(value) if isinstance(value, dict) else str(value)
+
+
+def quoted(text: str) -> str:
+    """Write a text in quotes, as JSON and YAML read it."""
+    import json
+
+    return json.dumps(text, ensure_ascii=False)
 
 
 def spell(value: dict[str, Any]) -> str:

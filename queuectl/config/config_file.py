@@ -73,7 +73,7 @@ def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tu
     except ValueError as error:
         raise InvalidData(f"{setting.name} {error}") from None
     # Durations and sizes stay as their author wrote them: "2h30m" says more than 9000.
-    spelled = " ".join(text.split()) if setting.unit else setting.spell(value)
+    spelled = " ".join(text.split()) if setting.unit else setting.in_yaml(value)
     return _edit(home, setting, environ, spelled, value)
 
 

@@ -25,6 +25,9 @@ Value = int | float | str | tuple[int, ...] | dict[str, "Any"] | None
 
 ABOVE_ZERO = 5e-324  # the smallest number there is: "at least this" means "above 0"
 MAX_SIZE_BYTES = 1 << 50
+TEXTS = ("command", "rate")
+NONE = ("none", "null", "~", "")
+LONGEST_COMMAND = 65536  # bytes
 
 
 class Setting:
@@ -32,7 +35,7 @@ class Setting:
 
     Attributes:
         kind: integer, number, size_bytes, duration_s, choice, integers (a list), optional_integer (or none),
-            resources or queues (mappings; see config.capacities).
+            command or rate (texts, or none), resources or queues (mappings; see config.capacities).
         low, high: the range, inclusive; of each item in a list; without meaning for a choice.
         unit: what the value counts; empty for pure numbers and words.
         choices: the words of a `choice`, the default first.
@@ -69,6 +72,10 @@ class Setting:
         """Say which values are accepted, in words that go on after "must be"."""
         if self.kind in capacities.EXPECTED:
             return capacities.EXPECTED[self.kind]
+        if self.kind == "command":
+            return "a shell command, or none"
+        if self.kind == "rate":
+            return f"{capacities.RATE}, or none"
         if self.kind == "choice":
             return " or ".join(f'"{choice}"' for choice in self.choices)
         if self.kind == "size_bytes":
@@ -94,6 +101,8 @@ class Setting:
         text = text.strip()
         if self.kind in capacities.EXPECTED:
             return capacities.parse(self.kind, text)
+        if self.kind in TEXTS:
+            return self._text(text)
         try:
             return self._in_range(_PARSERS[self.kind](text))
         except AmbiguousUnit:
@@ -111,6 +120,8 @@ class Setting:
             return self.parse(value)
         if self.kind in capacities.EXPECTED:
             return capacities.check(self.kind, value)
+        if self.kind in TEXTS and value is None:
+            return None
         try:
             if self.kind == "integers" and isinstance(value, (list, tuple)):
                 return self._in_range(tuple(_strict_integer(item) for item in value))
@@ -118,7 +129,7 @@ class Setting:
                 return None
             if self.kind in ("number", "duration_s") and isinstance(value, float):
                 return self._in_range(value)
-            if self.kind not in ("integers", "choice"):
+            if self.kind not in ("integers", "choice", *TEXTS):
                 return self._in_range(_strict_integer(value))
         except ValueError:
             pass
@@ -133,6 +144,19 @@ class Setting:
         if isinstance(value, tuple):
             return "[" + ", ".join(str(item) for item in value) + "]"
         return spell_exact_size(int(value)) if self.kind == "size_bytes" else str(value)
+
+    def in_yaml(self, value: Value) -> str:
+        """Write a value as YAML reads it back: a command in quotes."""
+        return capacities.quoted(value) if self.kind == "command" and isinstance(value, str) else self.spell(value)
+
+    def _text(self, text: str) -> str | None:
+        if text.lower() in NONE:
+            return None
+        if self.kind == "command" and ("\0" in text or len(text.encode("utf-8", "replace")) > LONGEST_COMMAND):
+            raise ValueError(f"must be at most {LONGEST_COMMAND} bytes without NUL: put a longer one into a script")
+        if self.kind == "rate":
+            capacities.rate_of(text, None)
+        return text
 
     def refusal(self, found: str) -> ValueError:
         """Return the error that says what was expected and what was found."""
@@ -190,7 +214,7 @@ _PARSERS: Mapping[str, Callable[[str], Value]] = {
     "duration_s": _parse_duration,
     "choice": str,
     "integers": _parse_integers,
-    "optional_integer": lambda text: None if text.lower() in ("none", "null", "~", "") else _parse_integer(text),
+    "optional_integer": lambda text: None if text.lower() in NONE else _parse_integer(text),
 }
 
 
@@ -206,41 +230,46 @@ def _size(name: str, default: int, low: int, help: str) -> Setting:
     return Setting(name, "size_bytes", default, low, MAX_SIZE_BYTES, "bytes", help)
 
 
+def _plain(name: str, kind: str, default: Value, low: float, high: float, help: str) -> Setting:
+    return Setting(name, kind, default, low, high, "", help)
+
+
+def _command(name: str, help: str) -> Setting:
+    return Setting(name, "command", None, 0, 0, "", help)
+
+
 def _count(name: str, default: int, help: str) -> Setting:
     return Setting(name, "integer", default, 0, 10**9, "jobs", help)
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("max_retries_default", "integer", 3, 0, 1000, "", "how many times a failed job is retried"),
-    Setting(
+    _plain(
         "backoff_base",
         "number",
         2,
         ABOVE_ZERO,
         LONGEST_S,
-        "",
         "after failed attempt n a job waits backoff_base ** n seconds: 2, 4, 8 ...",
     ),
     _duration("backoff_max", 3600, ABOVE_ZERO, "longest wait before a retry"),
     Setting("backoff_jitter", "number", 0, 0, 1, "", "share of the wait that is random, so that retries spread out"),
     _duration("timeout", 3600, 0, "time limit of one attempt; 0 means no limit"),
     _duration("kill_after", 10, ABOVE_ZERO, "time between SIGTERM and SIGKILL when a command has to end"),
-    Setting(
+    _plain(
         "permanent_exit_codes",
         "integers",
         (),
         1,
         255,
-        "",
         "exit codes that are not retried: the job moves to the dead letter queue at once",
     ),
-    Setting(
+    _plain(
         "snooze_exit_code",
         "optional_integer",
         None,
         1,
         255,
-        "",
         "exit code with which a command asks to run again later without using a retry; usually 75",
     ),
     _duration("snooze_delay", 60, ABOVE_ZERO, "delay of a job that asked to run again later"),
@@ -257,13 +286,12 @@ SETTINGS: tuple[Setting, ...] = (
         "full: acknowledged changes survive a power cut; relaxed: a power cut can lose the last seconds",
     ),
     _duration("drop_grace", 5, 0, "how long an invalid file in pending/ must be unchanged before it is rejected"),
-    Setting(
+    _plain(
         "max_interruptions",
         "integer",
         3,
         1,
         1000,
-        "",
         "crashes in a row (of worker or machine) after which a job goes to the dead letter queue",
     ),
     _choice("on_interrupt", ("requeue", "bury"), "what happens to a job that a crash interrupted"),
@@ -305,10 +333,19 @@ SETTINGS: tuple[Setting, ...] = (
         "max_load", "number", 0, 0, 10**6, "", "no job starts while the load average is this high; 0 means no limit"
     ),
     _size("min_free_memory", 0, 0, "no job starts while less memory is available; 0 means no limit"),
-    Setting(
-        "queues", "queues", {}, 0, 0, "", "limits of queues: how many jobs run at once, how many start in a period"
+    _plain(
+        "queues", "queues", {}, 0, 0, "of queues: how many jobs run at once, how many start in a period; their hooks"
     ),
     Setting("resources", "resources", {}, 0, 0, "", "how many units there are of what jobs name in their needs"),
+    _command("on_success", "command that is run when a job has completed"),
+    _command("on_failure", "command that is run after each failed attempt of a job"),
+    _command("on_dead", "command that is run when a job has moved to the dead letter queue"),
+    _command("on_cancel", "command that is run when a job was cancelled"),
+    _command("on_idle", "command that is run when no job runs any more and none may start"),
+    _duration("hook_timeout", 60, ABOVE_ZERO, "time limit of each of these commands"),
+    Setting(
+        "hook_rate", "rate", "100/1m", 0, 0, "", "how many of these commands are started in which time; later ones wait"
+    ),
     Setting("web_port", "integer", 5000, 0, 65535, "", "port of `queuectl web`; 0 takes a free port"),
     _choice("web_auth", ("token", "none"), "none: no token is required; allowed only for a read-only page"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
@@ -380,6 +417,13 @@ class Settings:
     min_free_memory: int
     queues: dict[str, dict[str, Any]]
     resources: dict[str, int]
+    on_success: str | None
+    on_failure: str | None
+    on_dead: str | None
+    on_cancel: str | None
+    on_idle: str | None
+    hook_timeout: float
+    hook_rate: str | None
     web_port: int
     web_auth: str
     web_access: str

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import yaml
 
-from queuectl.config.capacities import EXPECTED, member, spell_member
+from queuectl.config.capacities import EXPECTED, member, quoted, spell_member
 from queuectl.config.settings import find
 from queuectl.errors import InvalidData, NotFound
 from queuectl.units import quote
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Found = dict[str, tuple[Value, int]]  # canonical name -> value, line
 
+PLAIN = frozenset("0123456789/abcdefghijklmnopqrstuvwxyz")  # what a rate is made of
 ONE_A_LINE = 'each line is "name: value"'
 
 
@@ -60,7 +61,7 @@ def edit(text: str, setting: Setting, spelled: str | None, place: str) -> str:
     else:
         new = text if spelled is None else _append(text, root, f"{setting.name}: {spelled}")
     if spelled is not None:
-        wanted[setting.name] = setting.parse(spelled)
+        wanted[setting.name] = parse(f"{setting.name}: {spelled}", place)[setting.name][0]
     if _says(new, wanted, place):
         return new
     raise InvalidData(f"{place} is laid out so that {setting.name} cannot be changed in place", ONE_A_LINE)
@@ -122,7 +123,7 @@ def _with_member(text: str, entry: _Entry, path: Sequence[str], value: dict[str,
             else _replace(text, holder, _flow(path, depth, value))
         )
     if depth == len(path):
-        return _replace(text, chain[-1], spell_member(member(value, path)))
+        return _replace(text, chain[-1], _scalar(member(value, path)))
     holder = chain[-1]
     if not _is_block(holder.value) or not holder.value.value:
         return _replace(text, holder, _flow(path, depth + 1, value))
@@ -135,8 +136,13 @@ def _with_member(text: str, entry: _Entry, path: Sequence[str], value: dict[str,
 def _nested(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
     """Return "gpu: 2" or "encode: {concurrency: 2}": the member at path[:depth] as an entry."""
     found = member(value, path[:depth])
-    words = ", ".join(f"{name}: {each}" for name, each in found.items()) if isinstance(found, dict) else ""
-    return f"{path[depth - 1]}: " + (f"{{{words}}}" if words else str(found))
+    words = ", ".join(f"{name}: {_scalar(each)}" for name, each in found.items()) if isinstance(found, dict) else ""
+    return f"{path[depth - 1]}: " + (f"{{{words}}}" if words else _scalar(found))
+
+
+def _scalar(value: Any) -> str:
+    """Write a member: a command in quotes, a number or a rate as it is."""
+    return quoted(value) if isinstance(value, str) and not PLAIN.issuperset(value) else spell_member(value)
 
 
 def _flow(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:

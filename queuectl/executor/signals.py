@@ -36,10 +36,20 @@ class Inbox:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         wanted = set(wanted)
-        for number in {*HANDLED, *wanted}:
-            signal.signal(number, _note if number in wanted else signal.SIG_IGN)
+        self._before = {
+            number: signal.signal(number, _note if number in wanted else signal.SIG_IGN)
+            for number in {*HANDLED, *wanted}
+        }
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the parent may have blocked some of them
+
+    def close(self) -> None:
+        """Restore the handlers that were there before."""
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
 
     def fileno(self) -> int:
         """Readable when a signal has arrived."""

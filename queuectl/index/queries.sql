@@ -23,6 +23,9 @@ DELETE FROM jobs WHERE id = ?;
 -- name: get
 SELECT * FROM jobs WHERE id = ?;
 
+-- name: has_work
+SELECT 1 FROM jobs WHERE ready = 1 UNION ALL SELECT 1 FROM jobs WHERE state = 'failed' LIMIT 1;
+
 -- name: promote
 UPDATE jobs SET ready = 1 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at, priority DESC LIMIT ?);

@@ -379,6 +379,10 @@ class Writer:
 
     # --- looking
 
+    def has_work(self) -> bool:
+        """Tell whether a job may start, or waits for a retry."""
+        return self._database.one("has_work", ()) is not None
+
     def starts_since(self, queue: str, since: float, until: float, most: int) -> list[float]:
         """Return when the newest attempts of a queue's jobs began, the last `most` of that time, in order."""
         self.commit()

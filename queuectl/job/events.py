@@ -35,6 +35,7 @@ SENTENCES = {
     "moved": "moved to where its last event leads",
     "removed": "is gone",
     "adopted": "its worker died; the command goes on as process {pid}",
+    "hook": "{hook} was run",
     "orphaned": "a run of an earlier supervisor is still alive",
 }
 STATE_AFTER = {

@@ -9,6 +9,7 @@ Fails with: InvalidField, naming the field, what was expected and what was found
 from __future__ import annotations
 
 from queuectl.clock import instant_of
+from queuectl.config.capacities import HOOKS as HOOKS
 from queuectl.errors import InvalidData
 from queuectl.job import checks
 from queuectl.units import LONGEST_S
@@ -54,6 +55,7 @@ FIELDS: dict[str, Check] = {
     "ionice": checks.ionice,
     "memory": checks.memory,
     "cpu_time": checks.seconds,
+    **dict.fromkeys(HOOKS, checks.command),
     "state": checks.exactly("pending"),
     "attempts": checks.exactly(0),
     "created_at": checks.instant,
@@ -83,6 +85,10 @@ OTHER_NAMES = {
     "memory": "maxmemory memorylimit memlimit",
     "cpu_time": "cpulimit maxcpu",
     "nice": "niceness",
+    "on_success": "oncomplete oncompleted ondone",
+    "on_failure": "onerror onfail onfailed",
+    "on_dead": "ondeath ondie",
+    "on_cancel": "oncancelled",
 }
 LABELS = (
     "id",

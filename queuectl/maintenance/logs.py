@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from queuectl.maintenance.context import TaskContext
 
 KEPT_S = 30 * 86400.0
-NAME = re.compile(r"(supervisor|maintenance|web|worker-\d+)\.log(\.\d+)?")
+NAME = re.compile(r"(supervisor|maintenance|hooks|web|worker-\d+)\.log(\.\d+)?")
 
 
 def run_once(context: TaskContext) -> Report:

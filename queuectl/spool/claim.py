@@ -17,7 +17,7 @@ from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, lead
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.job.strict_json import encode
-from queuectl.spool import rejected
+from queuectl.spool import hooks, rejected
 from queuectl.spool.layout import OUTPUT_KINDS
 from queuectl.spool.locked_file import Replaced as Replaced
 from queuectl.spool.locked_file import SpoolFull as SpoolFull
@@ -45,9 +45,10 @@ class Claim:
         job: the job as it was read under the lock, kept up to date as it changes.
         details_lost: the disk was full, so the verdict moved the file without being written into it.
         has_moved: a verdict has moved it, and the directory is not synced yet.
+        calls: the reports to hooks that a verdict which is not committed makes.
     """
 
-    __slots__ = ("_file", "_spool", "_uncommitted", "details_lost", "has_moved", "job")
+    __slots__ = ("_file", "_spool", "_uncommitted", "calls", "details_lost", "has_moved", "job")
 
     def __init__(self, spool: SpoolContext, file: LockedFile) -> None:
         self._spool = spool
@@ -55,6 +56,7 @@ class Claim:
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
         self.has_moved = False
+        self.calls: list[str] = []
         self._uncommitted: str | None = None  # the event of a verdict that is written but not committed
 
     def __enter__(self) -> Claim:
@@ -336,12 +338,16 @@ class Claim:
             written = leads_to(self.record.history)
             if written is not None and written != self.directory:
                 self._uncommitted = self.job.last_event
+                entry = self.record.history[-1]
             else:
                 self._write_verdict(entry)
                 self._uncommitted = str(entry["event"])
+            self.calls = hooks.calls_of(self._spool, self.job, entry)
         event = self._uncommitted
         if commit:
             self.sync_verdict()
+            if self.calls:
+                hooks.sync(self._spool)
             self.move_by_verdict()
             if self.has_moved:
                 self._sync_directories(self.directory)
@@ -359,7 +365,7 @@ class Claim:
     # The steps of a commit; `group_commit` takes them for many jobs together.
 
     def sync_verdict(self) -> None:
-        """Make the verdict that was written durable."""
+        """Make the verdict that was written durable, then the reports to hooks; the names of those not yet."""
         if self.has_moved:
             return
         try:
@@ -368,6 +374,8 @@ class Claim:
             if self._uncommitted not in MOVED_BARE:
                 raise
             self.details_lost = True
+        if self.calls:
+            hooks.write(self._spool, self.calls, self.record)
 
     def move_by_verdict(self) -> None:
         """Move the job where the verdict leads."""
@@ -378,7 +386,7 @@ class Claim:
 
     def committed(self) -> None:
         """Note that the verdict is carried out and durable."""
-        self._uncommitted, self.has_moved = None, False
+        self._uncommitted, self.has_moved, self.calls = None, False, []
 
     def finish_move(self) -> bool:
         """Move the job where its last event leads; False when it is there already or nothing leads anywhere."""
@@ -386,6 +394,10 @@ class Claim:
         if target is None or target == self.directory:
             return False
         self._file.sync()  # the process that wrote it may have died before it synced
+        calls = hooks.calls_of(self._spool, self.job, self.record.history[-1])
+        if calls:
+            hooks.write(self._spool, calls, self.record)
+            hooks.sync(self._spool)
         self._move(target)
         self._sync_directories(target)
         return True

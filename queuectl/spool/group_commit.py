@@ -1,13 +1,14 @@
 """group_commit: makes the verdicts of many jobs durable together and moves the jobs.
 
-Guarantees: for each job the same as for a single one: its verdict is durable before it moves, and the move before it
-            counts as committed. A failure of one job does not affect the others.
+Guarantees: for each job the same as for a single one: its verdict and its reports to hooks are durable before it moves,
+            and the move before it counts as committed. A failure of one job does not affect the others.
 Source:     spool/FORMAT.md § Transitions (finish many).
 """
 
 from __future__ import annotations
 
 from queuectl.errors import Busy
+from queuectl.spool import hooks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def commit_group(spool: SpoolContext, claims: Iterable[Claim]) -> dict[Claim, Ex
     if spool.is_durable and len(left) > 1:
         spool.files.begin_writing(claim.fileno() for claim in left)
     left = [claim for claim in left if _succeeds(claim, claim.sync_verdict, failed)]
+    calling = [claim for claim in left if claim.calls and not claim.has_moved]
+    if calling:
+        try:
+            hooks.sync(spool)
+        except OSError as error:
+            failed |= dict.fromkeys(calling, error)
+            left = [claim for claim in left if claim not in failed]
     left = [claim for claim in left if _succeeds(claim, claim.move_by_verdict, failed)]
     for directory in dict.fromkeys(claim.directory for claim in left if claim.has_moved):
         try:

@@ -24,7 +24,15 @@ ENQUEUE, RUN, START = "enqueue", "run", "start"
 FOLDERS = {
     **{"spool": RUN, "spool/tmp": ENQUEUE, "spool/pending": ENQUEUE, "spool/processing": RUN, "spool/done": RUN},
     **{"spool/dead": RUN, "spool/rejected": START},
-    **{"output": RUN, "input": START, "state": START, "state/paused": START, "logs": START, "run": RUN},
+    **{
+        "output": RUN,
+        "input": START,
+        "state": START,
+        "state/paused": START,
+        "state/hooks": START,
+        "logs": START,
+        "run": RUN,
+    },
 }
 OUTPUT_KINDS = ("log", "result", "progress")
 REASON = ".reason"  # of a note on a file in rejected/
@@ -123,6 +131,16 @@ class Layout:
     def paused(self) -> str:
         """The directory with an empty file for each pause: the name of the queue, or _all."""
         return f"{self.home}/state/paused"
+
+    @property
+    def hooks(self) -> str:
+        """The directory with what is to be reported to hooks."""
+        return f"{self.home}/state/hooks"
+
+    @property
+    def deliveries(self) -> str:
+        """How the last reports to hooks were delivered; locked while they are."""
+        return f"{self.home}/state/deliveries"
 
     @property
     def ballast(self) -> str:

@@ -14,6 +14,7 @@ from queuectl.control_client import BACKOFF, MOST_WORKERS, STARTING, STOPPING, c
 from queuectl.errors import Busy, NoSupervisor, NotFound, QueueError, UsageError
 from queuectl.executor import process_tree
 from queuectl.executor.local import refuse_low_limit
+from queuectl.job.events import Event
 from queuectl.version import __version__
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ class Controllable(Protocol):
     def cancel(self, job_id: str) -> bool:
         """Cancel a running job; False if it does not run here."""
 
+    def emit(self, event: Event) -> None:
+        """Send an event to the clients that watch."""
+
     def reload(self) -> None:
         """Read the configuration again."""
 
@@ -92,6 +96,7 @@ class ControlHandlers:
             "cancel": self._cancel,
             "reload": self._reload,
             "watch": self._watch,
+            "hook": self._hook,
         }
 
     def carry_out(self, peer: Peer, request: Request) -> None:
@@ -114,6 +119,12 @@ class ControlHandlers:
         if handler is None:
             raise UsageError(f"the supervisor does not know the request {verb!r}")
         handler(peer, request)
+
+    def _hook(self, peer: Peer, request: Request) -> None:
+        """Report to those that watch how a hook ended; `id` is None for one of the whole queue."""
+        details = {name: request.get(name) for name in ("hook", "succeeded", "error")}
+        self._supervisor.emit(Event("hook", str(request.get("id") or ""), details=details))
+        peer.send({"ok": True})
 
     def _hello(self, peer: Peer, _request: Request) -> None:
         peer.send({"ok": True, "pid": os.getpid(), "started_at": self._supervisor.started_at, "version": __version__})

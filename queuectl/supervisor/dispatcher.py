@@ -218,6 +218,12 @@ class Dispatcher:
         """Return the job to start next and count it as assigned; see `StartOrder.next`. None on a full disk."""
         return None if self.disk_space.shortage is not None else self.order.next(ahead=ahead)
 
+    def has_nothing_to_start(self) -> bool:
+        """Tell whether no job waits for a worker or a retry, as far as is known; those held or scheduled do not count."""
+        if self.degraded is not None or self._sync is not None or self._commit_at != NEVER or not self.compared:
+            return False
+        return not self._writer.has_work()
+
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
         touched = job_id in self.touched

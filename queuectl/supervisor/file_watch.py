@@ -42,6 +42,7 @@ class FileEvents:
         on_config: called when config.yaml may have changed.
         on_home: called when the home may have been removed.
         on_pause: called when queues may have been paused or resumed.
+        on_report: called when there may be reports to hooks.
         on_socket: called with the monotonic time when the control socket was removed.
         register, unregister: add a file descriptor and its handler to the loop; remove it.
 
@@ -60,6 +61,7 @@ class FileEvents:
         on_config: Callable[[], None],
         on_home: Callable[[], None],
         on_pause: Callable[[], None],
+        on_report: Callable[[], None],
         on_socket: Callable[[float], None],
         register: Callable[[Any, Callable[[], None]], None],
         unregister: Callable[[Any], Any],
@@ -70,6 +72,7 @@ class FileEvents:
         self._on_config = on_config
         self._on_home = on_home
         self._on_pause = on_pause
+        self._on_report = on_report
         self._on_socket = on_socket
         self._register = register
         self._unregister = unregister
@@ -102,7 +105,7 @@ class FileEvents:
         pending = layout.directory(PENDING)
         self._arrivals = self._open(
             {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
-            | {layout.paused: ARRIVALS | DEPARTURES}
+            | {layout.paused: ARRIVALS | DEPARTURES, layout.hooks: ARRIVALS}
         )
         # What arrives in done/ or dead/ is reported by the worker or command that moved it.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
@@ -128,6 +131,8 @@ class FileEvents:
                     self._on_home()
             elif change.directory == self._spool.layout.paused:
                 self._on_pause()
+            elif change.directory == self._spool.layout.hooks:
+                self._on_report()
             elif change.directory == self._spool.layout.run:
                 if change.name == "changes":
                     self._dispatch.read_changes()
@@ -167,6 +172,7 @@ class FileEvents:
             self._on_home()
             self._on_config()
             self._on_pause()
+            self._on_report()
             if not self._dispatch.is_comparing:
                 self._dispatch.begin_sync(watched=self.is_watching, is_routine=True)
             self._dispatch.read_changes(whole=True)

@@ -34,6 +34,7 @@ from queuectl.supervisor.control_handlers import ControlHandlers
 from queuectl.supervisor.control_server import ControlServer, watch_unsent
 from queuectl.supervisor.dispatcher import STATE, Dispatcher, DurableStarts
 from queuectl.supervisor.file_watch import BY_OTHERS, ExternalChanges, FileEvents
+from queuectl.supervisor.hook_runner import HookRunner
 from queuectl.supervisor.inotify import open_clock_watch
 from queuectl.supervisor.maintenance_runner import MaintenanceRunner
 from queuectl.supervisor.orphans import Orphans
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.spool.layout import Layout
-    from queuectl.supervisor.inotify import ClockWatch
+    from queuectl.supervisor.hook_runner import HookRunner
+from queuectl.supervisor.inotify import ClockWatch
 
 ATTEMPTS, COMMAND, EXIT_CODE, STARTED_AT, UPDATED_AT = map(
     COLUMNS.index, ("attempts", "command", "exit_code", "started_at", "updated_at")
@@ -83,6 +85,7 @@ class Supervisor:
         self._prefetch = Prefetch(self.spool, self.slots, self.dispatch)
         self._manager = ServiceManager(environ, self.slots)
         self._home_watch = HomeWatch(layout)
+        self._hooks = HookRunner(self.spool, self.log, environ)
         self._files = FileEvents(
             self.spool,
             self.log,
@@ -90,6 +93,7 @@ class Supervisor:
             on_config=self.reload,
             on_home=self.look_at_home,
             on_pause=self.dispatch.order.read_pauses,
+            on_report=self._hooks.wake,
             on_socket=self._control_server.socket_left,
             register=self._register,
             unregister=self._selector.unregister,
@@ -112,6 +116,7 @@ class Supervisor:
         self.orphans.recover()
         self.dispatch.begin_sync(watched=self._files.is_watching)
         self.add_workers(count)
+        self._hooks.wake()
         on_ready()
         while not self._is_done():
             self.log.flush()
@@ -132,6 +137,7 @@ class Supervisor:
             self._prefetch,
             self._control_server,
             self._maintenance,
+            self._hooks,
             self._manager,
         )
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
@@ -155,8 +161,19 @@ class Supervisor:
         self._prefetch.step(now)
         self._control_server.step(now)
         self._maintenance.step(now)
+        self._hooks.step(now)
+        self._note_activity()
         self._manager.step(now, draining=self.draining and self.restart_with is None)
         watch_unsent(self._selector, self.slots.values())
+
+    def _note_activity(self) -> None:
+        """See to `on_idle`."""
+        if self.spool.settings.on_idle is None:
+            return
+        if self.dispatch.assigned:
+            self._hooks.note_busy()
+        elif not self._hooks.is_idle and self.dispatch.has_nothing_to_start():
+            self._hooks.note_idle()
 
     def _is_done(self) -> bool:
         if self.slots or self.orphans.adopted:
@@ -169,6 +186,7 @@ class Supervisor:
 
     def _close(self) -> None:
         self.dispatch.close()
+        self._hooks.close()
         self.log.info("stopped action=stop")
         self.log.flush()
         self._control_server.close()
@@ -337,9 +355,11 @@ class Supervisor:
                 self._on_death(slot, dead[slot.pid][0], commands)
         self.orphans.reaped(commands)
         self._maintenance.reaped(commands)
+        self._hooks.reaped(commands)
 
     def _known_pids(self) -> set[int]:
-        pids = [self._maintenance.pid, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
+        helpers = (self._maintenance.pid, self._hooks.pid)
+        pids = [*helpers, *(pid for slot in self.slots.values() for pid in (slot.pid, slot.command_pid))]
         return {pid for pid in pids if pid}
 
     def _on_death(self, slot: WorkerSlot, status: int, dead: dict[int, tuple[int, Any]]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from queuectl import disk_space
 from queuectl.clock import parse_instant
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.job.fields import InvalidField, refuse_misspelt
+from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt
 from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
 
@@ -30,6 +30,7 @@ FLAGS = {
     **{"max_retries": "--max-retries", "backoff_base": "--backoff-base", "unique_key": "--unique"},
     **{"after_policy": "--after-policy", "lock": "--lock", "weight": "--weight"},
     **{"shell": "--shell", "nice": "--nice", "ionice": "--ionice", "memory": "--memory"},
+    **{hook: f"--{hook.replace('_', '-')}" for hook in HOOKS},
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after", "cpu_time": "--cpu-time"}

@@ -11,6 +11,7 @@ ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
 FILING = "tests/unit/spool/test_group_commit.py::test_"
 GROWING = "tests/unit/spool/test_locked_file.py::test_"
 NAMES = "tests/unit/spool/test_name_conflicts.py::test_"
+HOOKS = "tests/unit/spool/test_hooks.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
 TORN = "tests/crash/test_torn.py::test_"
 PURGE = "tests/unit/spool/test_purge.py::test_"
@@ -395,6 +396,38 @@ SPOOL = (
         ),
         ("tests/unit/job/test_job.py::test_a_compaction_changes_nothing_but_the_history",),
         "a job that brings the machine down is tried for ever",
+    ),
+    # --- reports to hooks
+    Mutant(
+        "no sync of the reports to hooks",
+        "spool/group_commit.py",
+        (("            hooks.sync(spool)\n", "            pass\n"),),
+        (f"{HOOKS}a_report_is_durable_before_the_job_moves",),
+        "a power cut takes the report of a job that has moved",
+    ),
+    Mutant(
+        "recovery moves a job without its report",
+        "spool/claim.py",
+        (
+            (
+                "        if calls:\n            hooks.write(self._spool, calls, self.record)\n            hooks.sync(self._spool)\n        self._move",
+                "        self._move",
+            ),
+        ),
+        (f"{HOOKS}whoever_completes_the_move_writes_the_report",),
+        "no hook is run for a job whose worker was killed after the verdict",
+    ),
+    Mutant(
+        "a report may be missing on a full disk",
+        "spool/hooks.py",
+        (
+            (
+                "                if not (may_free and spool.free_ballast()):\n                    raise SpoolFull",
+                "                if False:\n                    raise SpoolFull",
+            ),
+        ),
+        (f"{HOOKS}a_report_that_does_not_fit_keeps_the_job_until_it_does",),
+        "no hook is run for what ends on a full disk",
     ),
     # --- a full disk
     Mutant(

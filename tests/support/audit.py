@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
+from queuectl.spool import hooks
 from queuectl.spool.layout import job_id_of
 from queuectl.spool.recovery import recover
 from queuectl.spool.spool import Spool
@@ -60,6 +61,10 @@ def check_mended(spool: Spool) -> dict[str, Job]:
         for event in events:
             assert running or event not in ENDS or event == "died", f"{job_id}: an attempt ended twice: {events}"
             running = event == "started" or (running and event not in ENDS)
+    reported = {report.name for report in hooks.reports(spool)}
+    for job in jobs.values():  # nothing delivers reports here, so that each is still there
+        calls = hooks.calls_of(spool, job, job.history[-1]) if job.history else []
+        assert reported.issuperset(calls), f"{job.id}: {calls} were not written; there are {reported}"
     return jobs
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from queuectl.clock import spell
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy
+from queuectl.job.fields import HOOKS as HOOK_NAMES
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
 from queuectl.spool import parents, pauses
@@ -162,6 +163,27 @@ def three_started(spool: Home) -> None:
     for job_id in ("a", "b", "c"):
         spool.put("pending", id=job_id, note=job_id)
         spool.start(job_id).close()
+
+
+HOOKS = dict.fromkeys(HOOK_NAMES, "true")
+
+
+def with_hooks(spool: Home) -> None:
+    spool.put("pending", id="a", note="a", **HOOKS)
+    spool.start("a").close()
+
+
+def three_with_hooks(spool: Home) -> None:
+    for job_id in ("a", "b", "c"):
+        spool.put("pending", id=job_id, note=job_id, **HOOKS)
+        spool.start(job_id).close()
+
+
+@foreign
+def without_reports(spool: Home) -> None:
+    """What a crash leaves between a verdict and its reports."""
+    for name in os.listdir(spool.layout.hooks):
+        os.unlink(f"{spool.layout.hooks}/{name}")
 
 
 @foreign
@@ -488,6 +510,23 @@ SCENARIOS: dict[str, Scenario] = {
     "interrupt": Scenario(started, settling(lambda c: c.interrupt("gone")), a=("pending", "pending#1")),
     "finish many": Scenario(
         three_started, settling_many, a=("pending", "completed"), b=("pending", "failed"), c=("pending", "dead")
+    ),
+    "finish with a hook": Scenario(
+        with_hooks, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")
+    ),
+    "bury with hooks": Scenario(with_hooks, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
+    "reschedule with a hook": Scenario(
+        with_hooks, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")
+    ),
+    "cancel with a hook": Scenario(put("pending", **HOOKS), taking(lambda c: c.cancel()), a=("pending", "cancelled")),
+    "claim what has expired, with a hook": Scenario(
+        put("pending", expires_at=LONG_AGO, **HOOKS), claiming, a=("pending|dead",)
+    ),
+    "finish many with hooks": Scenario(
+        three_with_hooks, settling_many, a=("pending", "completed"), b=("pending", "failed"), c=("pending", "dead")
+    ),
+    "recover a verdict that calls a hook": Scenario(
+        then(put("completed", **HOOKS), without_reports, renamed(DONE, PROCESSING)), recovering, a=("completed",)
     ),
     "put back": Scenario(
         then(put("pending"), renamed(PENDING, PROCESSING)), settling(lambda c: c.put_back()), a=("pending",)

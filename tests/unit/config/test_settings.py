@@ -35,9 +35,15 @@ def values_of(setting: Setting) -> st.SearchStrategy[object]:
         return st.dictionaries(names, st.integers(0, 1_000_000), max_size=3)
     if setting.kind == "queues":
         limits = st.fixed_dictionaries(
-            {}, optional={"concurrency": st.integers(1, 100), "rate": st.sampled_from(["10/1m", "2/1s", "1/h"])}
+            {},
+            optional={"concurrency": st.integers(1, 100), "rate": st.sampled_from(["10/1m", "2/1s", "1/h"])}
+            | {"on_dead": st.sampled_from(["true", 'echo "$X": #1'])},
         )
         return st.dictionaries(names, limits, max_size=3)
+    if setting.kind == "command":
+        return st.none() | st.sampled_from(["true", 'mail -s "it is $X: #1" me', "'a b' \\ {c: d}", "müll\nund mehr"])
+    if setting.kind == "rate":
+        return st.none() | st.sampled_from(["10/1m", "2/1s", "1/h"])
     integers = st.integers(math.ceil(setting.low), int(setting.high))
     return {
         "integer": integers,

@@ -256,6 +256,8 @@ def value_texts(draw: st.DrawFn, setting: Setting) -> str:
             "choice": st.sampled_from(setting.choices or ("",)),
             "resources": st.just(f'{{"gpu": {integer}}}'),
             "queues": st.just(f'{{"encode": {{"concurrency": {integer}, "rate": "{integer}/1m"}}}}'),
+            "command": st.sampled_from(["true", "none"]),
+            "rate": st.sampled_from([f"{integer}/1m", "none"]),
             "integers": st.lists(st.integers(1, 255), max_size=4).map(str),
             "optional_integer": st.sampled_from(["none", str(integer)]),
             "duration_s": st.sampled_from([str(integer), f"{integer}s", f"0.{integer}"]),

@@ -18,6 +18,7 @@ from queuectl.job.checks import LONGEST_ARGUMENT, NAME_MAX
 from queuectl.job.fields import (
     EDITABLE,
     FIELDS,
+    HOOKS,
     RUNS,
     InvalidField,
     UnknownField,
@@ -68,6 +69,7 @@ GOOD: dict[str, list[Any]] = {
     "ionice": ["idle", "best-effort", "best-effort:0", "realtime", "realtime:7"],
     "memory": [1 << 20, 1 << 50],
     "cpu_time": [0.5, 60, 315360000],
+    **{hook: ["true", "x" * LONGEST_ARGUMENT, "a\nb"] for hook in HOOKS},
     "leftovers": ["end", "leave"],
     "on_interrupt": ["requeue", "bury"],
     "state": ["pending"],
@@ -125,6 +127,7 @@ BAD: dict[str, list[Any]] = {
     "on_interrupt": ["retry"],
     "after": [[], "a", ["a", "a"], ["a/b"], [1], [f"j{n}" for n in range(1001)]],
     "after_policy": ["succes", "all", None],
+    **{hook: ["", " ", 1, None, ["true"], "x" * (LONGEST_ARGUMENT + 1)] for hook in HOOKS},
     "lock": ["", ":2", "db:", "db:0", "db:1001", "db:x", "d b", 1, "db:2:3", "db:\u0662"],
     "needs": [
         {},
