@@ -17,6 +17,8 @@ the home that has the same socket by a hard link. Every answer has `ok`; a refus
     restart id?                replaces one worker when it is idle; without an id the whole supervisor: it drains and
                                executes the installed code with as many workers; answers at once
     cancel  id                 answers when the running job is settled as cancelled
+    signal  id, attempt, number   answers when the process group of the running command was sent the signal
+    pauses                     stops and continues what runs as the pauses want; answers when that is done
     reload                     reads the configuration again
     watch                      then a line for every event, until the client disconnects: at, event (a key of
                                events.SENTENCES), id, state, and details

@@ -168,13 +168,15 @@ def _paused(overview: Overview) -> Verdict:
     if not paused:
         return Verdict(OK, "No queue is paused", queues=[])
     names = sorted(name for name in paused if name != ALL_PAUSED)
-    since = paused.get(ALL_PAUSED, min(paused.values()))
+    most = paused.get(ALL_PAUSED) or (paused[names[0]] if len(names) == 1 else None)
+    since = most.since if most is not None else min(pause.since for pause in paused.values())
+    until = "" if most is None or most.until is None else f", until {spell(most.until)[:19]}Z"
     figures: dict[str, Any] = {"queues": names, "all": ALL_PAUSED in paused, "since": spell(since)}
     if ALL_PAUSED in paused:
-        text = f"All queues have been paused since {spell(since)[:19]}Z: no job is started"
+        text = f"All queues have been paused since {spell(since)[:19]}Z{until}: no job is started"
         return Verdict(WARN, text, "queuectl resume", **figures)
     if len(names) == 1:
-        text = f"Queue {names[0]} has been paused since {spell(since)[:19]}Z"
+        text = f"Queue {names[0]} has been paused since {spell(since)[:19]}Z{until}"
         return Verdict(WARN, text, f"queuectl resume {names[0]}", **figures)
     text = f"{len(names):,} queues are paused, the first since {spell(since)[:19]}Z: {listed(names, MOST_NAMED)}"
     return Verdict(WARN, text, "queuectl queue list", **figures)

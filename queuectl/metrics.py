@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from queuectl.spool.pauses import Pause
     from queuectl.status import Overview
 
     Sample = tuple[Mapping[str, str], float]
@@ -188,7 +189,7 @@ def _add_queues(
     )
 
 
-def _add_pauses(page: Page, paused: Mapping[str, float], queues: Mapping[str, Mapping[str, int]]) -> None:
+def _add_pauses(page: Page, paused: Mapping[str, Pause], queues: Mapping[str, Mapping[str, int]]) -> None:
     """Add whether queues are paused: those that are named otherwise, and paused ones."""
     page.gauge("paused", "1 while all queues are paused.", int(ALL_PAUSED in paused))
     names = {*_largest(queues), *sorted(name for name in paused if name != ALL_PAUSED)[:MOST_QUEUES]}

@@ -21,13 +21,14 @@ from queuectl.version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
     from typing import Any
 
     from queuectl.client.queue import Queue
     from queuectl.errors import NotAllowed
     from queuectl.index.reader import Reader
     from queuectl.index.statistics import Figures
+    from queuectl.spool.pauses import Pause
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 HOUR = 60  # minutes
@@ -46,7 +47,7 @@ class Overview:
         least_free_bytes: below this nothing is enqueued.
         how_to_free: the command that frees space, where the disk is full or nearly full.
         refused: what cannot be done in the home (Layout.refuse_use), and why.
-        paused: since when each paused queue is; ALL_PAUSED for all.
+        paused: the pauses, by queue; ALL_PAUSED for all.
         hooks_waiting: how many hooks are to be run; `hook_rate` limits their starts.
         hook_failures: of each hook that failed when it was run last: when, for which job, how often in a row.
         misconfigured: what is wrong with config.yaml or the environment.
@@ -80,7 +81,7 @@ class Overview:
         self.has_queue = True
         self.refused: tuple[str, NotAllowed] | None = None
         self.misconfigured: str | None = None
-        self.paused: dict[str, float] = {}
+        self.paused: dict[str, Pause] = {}
         self.hooks_waiting = 0
         self.hook_failures: dict[str, dict[str, Any]] = {}
         self.hook_rate: str | None = None
@@ -145,7 +146,7 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
             _, made.how_to_free = how_to_free(queue.spool, made.disk_bytes, SEARCHED_FILES)
         space = os.statvfs(queue.layout.home)
         made.free_files = space.f_favail if space.f_files else None
-        made.paused = pauses.since(queue.spool)
+        made.paused = pauses.read(queue.spool)
         _add_hooks(made, queue)
         made.rejected = len(rejected_files(queue.spool.files.names(queue.layout.rejected)))
     except FileNotFoundError:
@@ -182,7 +183,7 @@ def add_index_figures(made: Overview, reader: Reader) -> None:
     made.scheduled, made.next_at = reader.scheduled(made.now)
 
 
-def startable(oldest: Mapping[str, float], paused: Mapping[str, float]) -> dict[str, float]:
+def startable(oldest: Mapping[str, float], paused: Container[str]) -> dict[str, float]:
     """Return Reader.oldest_by_queue of the queues that are not paused."""
     return {} if ALL_PAUSED in paused else {name: since for name, since in oldest.items() if name not in paused}
 

@@ -69,6 +69,8 @@ def _situation(queue: Queue, job: Job, now: float, reasons: list[Reason]) -> str
     when = f"{ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "now"
     if job.state == "processing":
         running = f"attempt {number} of {limit}, running for {spell_duration(now - (job.started_at or now))}"
+        if job.stopped_at is not None:
+            running += f", stopped ({job.stopped_by or 'SIGSTOP'}) {ago(job.stopped_at, now)}"
         progress = progress_of(queue.layout, job)
         return f"{running} on {job.worker}" + (f", {progress}" if progress else "")
     if job.state == "failed":

@@ -303,8 +303,7 @@ def typed(args: Arguments, command: str) -> str:
     from shlex import join
 
     words = ["queuectl", *(["--home", args.home] if args.home else []), *command.split()]
-    if getattr(args, "level", None) is not None:
-        words.append(str(args.level))
+    words += [str(value) for name in ("level", "signal") if (value := getattr(args, name, None)) is not None]
     if getattr(args, "all", False):
         words.append("--all")
     words += [

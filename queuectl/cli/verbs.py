@@ -27,6 +27,7 @@ VERBS = {
     "release": ("change", "let held jobs start"),
     "edit": ("edit", "change fields of waiting jobs"),
     "priority": ("edit", "let waiting jobs start earlier or later"),
+    "signal": ("change", "send a signal to the commands of running jobs"),
     "delete": ("change", "delete jobs and their output; running ones are cancelled first"),
     "purge": ("purge", "permanently delete many jobs and their output"),
     "dlq list": ("dlq", "list dead jobs with their errors, most recent first"),

@@ -128,6 +128,7 @@ def _of_several(own: list[Reason], now: float, *, is_all: bool) -> list[str]:
         Why.SNOOZED: "waiting because they asked to run later",
         Why.AFTER: "waiting for other jobs to end",
         Why.PAUSED: "in a paused queue",
+        Why.STOPPED: "stopped",
         Why.LIMIT: "waiting for a lock, a resource or a place in the queue",
     }
     parts = []

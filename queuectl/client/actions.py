@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
-    *("cancel", "retry", "hold", "release", "edit", "delete", "purge"),
+    *("cancel", "retry", "hold", "release", "edit", "delete", "purge", "signal"),
     *("pause", "resume", "paused", "queues"),
     *("cancel_unless_ended", "change", "check", "rerun"),
 )
@@ -200,6 +200,33 @@ class JobActions:
                     f"job {job_id} is being finished by a worker whose supervisor has ended",
                     "start a supervisor: queuectl worker start",
                 ) from None
+
+    def signal(self, job: JobOrId, signal: str | int, before: Look | None = None) -> Job:
+        """Send a signal to the process group of a running job's command: `queue.signal(job, "HUP")`.
+
+        SIGSTOP and SIGCONT reach every process of the job. While it is stopped no time passes for its timeout. What a signal
+        does to the job follows from how its command ends.
+
+        Args:
+            signal: its name, with or without SIG, or its number.
+
+        Raises:
+            UsageError (no such signal); NotFound; Conflict (it is not running); NoSupervisor; Busy (a worker without a
+            supervisor is finishing it).
+
+        Crash: the signal was sent or not; the history may lack it.
+        """
+        from queuectl import control_client
+        from queuectl.job.outcome import signal_number
+
+        number, job_id = signal_number(signal), id_of(job)
+        found = self.get(job_id)
+        if before is not None:
+            before(found)
+        if found.state != "processing":
+            raise Conflict(f"job {job_id} is {found.state}; only a running job can be sent a signal")
+        control_client.ask(self.layout, {"do": "signal", "id": job_id, "attempt": found.attempts, "number": number})
+        return self.get(job_id)
 
     def retry(self, job: JobOrId, changes: Mapping[str, Any] | None = None, *, check: bool = True) -> Job:
         """Run a job again now: dead and finished ones with a fresh retry budget, waiting ones without their delay.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     States = str | Iterable[str] | None
     When = str | float | datetime | timedelta | None
+    Duration = str | float | timedelta | None
 
     class Choice(TypedDict, total=False):
         """Filters that choose jobs."""
@@ -68,6 +69,7 @@ SELECTED_FOR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "edit": (WAITING, WAITING),
     "hold": (("pending", "failed"), ("pending", "failed")),
     "release": (("held",), ("held",)),
+    "signal": (("processing",), ("processing",)),
     "retry": (("failed", "dead"), (*WAITING, *ENDED)),
 }
 

@@ -1,6 +1,7 @@
 """attempt: one attempt from its first process to its last, as a small state machine.
 
-Owns:       the deadline, the reasons to end an attempt early, and the end of the processes that it leaves.
+Owns:       the deadline, on a clock that stands while the attempt is stopped (SIGSTOP); the reasons to end an attempt
+            early, and the end of the processes that it leaves.
 Guarantees: it is over only when the command has ended and, except with `leftovers: leave`, every process it started.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.executor.limits import limits_of, processes_killed_for_memory
 from queuectl.executor.local import Ended, outcome_of, size_of
-from queuectl.executor.process_tree import Ending
+from queuectl.executor.process_tree import Ending, signal_group, stop_or_continue
 from queuectl.job.outcome import CpuLimit, MemoryLimit, OutputLimit, Signaled, TimedOut, Usage, succeeded
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class RunningAttempt:
         cause: why it was ended early: cancelled, stopped, or None.
         ended: how the command ended, once it has.
         is_over: all its processes have ended, or those left may stay (then `left_behind` is true).
+        stopped_since: while it is stopped: since when, monotonic.
+        stopped_by: what stopped it: a pause, or None for a person.
     """
 
     def __init__(
@@ -81,11 +84,34 @@ class RunningAttempt:
         self._kill_after_s = float(job.fields.get("kill_after", settings.kill_after))
         self._leave = job.fields.get("leftovers", settings.leftovers) == "leave"
         self._max_output = int(settings.max_output)
-        self._deadline = now + self._timeout_s if self._timeout_s else NEVER
+        self.stopped_since: float | None = None
+        self.stopped_by: str | None = None
+        self._deadline = now + self._timeout_s + job.stopped_s if self._timeout_s else NEVER
         self._next_check = now + FIRST_OUTPUT_CHECK_S
         self._ending: Ending | None = None
         self._ends_leftovers = False
         self._early: Outcome | None = None
+
+    def send(self, number: int, now: float, by: str | None = None) -> bool:
+        """Send a signal to the process group of the command, SIGSTOP and SIGCONT to every process of the run.
+
+        Returns:
+            False when the command has ended, or is being ended.
+        """
+        if self.ended is not None or self._ending is not None or not signal_group(self.pid, number):
+            return False
+        if number in (signal.SIGSTOP, signal.SIGCONT):
+            stop_or_continue(self._find, number)
+        if number == signal.SIGSTOP and self.stopped_since is None:
+            self.was_stopped(now, by)
+        elif number == signal.SIGCONT and self.stopped_since is not None:
+            self._deadline += now - self.stopped_since
+            self.stopped_since = self.stopped_by = None
+        return True
+
+    def was_stopped(self, since: float, by: str | None) -> None:
+        """Record that its processes are stopped."""
+        self.stopped_since, self.stopped_by = since, by
 
     def end(self, cause: str, now: float, *, at_once: bool = False) -> None:
         """End the attempt because of `cause` (cancelled or stopped); `at_once` omits the grace period.
@@ -154,6 +180,8 @@ class RunningAttempt:
         return again
 
     def _step_running(self, now: float) -> float:
+        if self._ending is None and self.stopped_since is not None:
+            return NEVER  # its time does not pass, and it writes nothing
         if self._ending is None and now >= self._deadline:
             self._early = TimedOut(self._timeout_s)
             self._begin_ending(now)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PR_SET_CHILD_SUBREAPER = 36
 LOOK_AGAIN_S = 0.05
+LOOKS_FOR_NEW = 5  # that a process which is being stopped has started
 DESCRIBED = 20  # processes whose command lines are recorded
 
 # --- one process
@@ -50,6 +51,23 @@ def send_signal(process: psutil.Process, number: signal.Signals) -> bool:
     except (psutil.Error, OSError):
         return False
     return True
+
+
+def signal_group(pid: int, number: int) -> bool:
+    """Send a signal to the process group of a child that leads one and was not waited for, so that its pid is not reused."""
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def stop_or_continue(find: Find, number: int) -> None:
+    """Send SIGSTOP or SIGCONT to the processes that need it, also to those that were started meanwhile."""
+    for _ in range(LOOKS_FOR_NEW):
+        left = [p for p in find() if p.pid != os.getpid() and is_stopped(p.pid) != (number == signal.SIGSTOP)]
+        if not sum(send_signal(process, signal.Signals(number)) for process in left):
+            return
 
 
 def watch(pid: int) -> Callable[[], bool]:

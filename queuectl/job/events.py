@@ -31,6 +31,7 @@ SENTENCES = {
     "released": "is released",
     "edited": "was edited",
     "cancelled": "cancelled",
+    "signalled": "was sent {signal}",
     "rejected": "rejected: {detail}",
     "moved": "moved to where its last event leads",
     "removed": "is gone",
@@ -41,7 +42,7 @@ SENTENCES = {
 STATE_AFTER = {
     **dict.fromkeys(LEADS_TO, "pending"),
     **{"started": "processing", "completed": "completed", "cancelled": "cancelled", "died": "dead", "expired": "dead"},
-    **{"failed": "failed", "held": "held"},
+    **{"failed": "failed", "held": "held", "signalled": "processing"},
 }
 MEMBERS = ("at", "event", "id", "state", "attempt", "worker", "exit_code")  # of every event, null where it has none
 LEFT_OUT = ("event", "at", "created_at", "set")
@@ -116,5 +117,5 @@ def events_of(job: Job) -> Iterator[Event]:
         is_end = state == "processing" and kind != "started"
         if kind == "started":
             attempt, worker = entry.get("attempt", attempt + 1), entry.get("worker")
-        state = STATE_AFTER[kind] if kind != "edited" else state
+        state = STATE_AFTER[kind] if kind not in ("edited", "signalled") else state
         yield event_of(entry, job.id, state, attempt, worker if is_end else None)

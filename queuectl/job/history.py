@@ -38,7 +38,7 @@ LEADS_TO = {
     "released": PENDING,
     "edited": PENDING,
 }
-EVENTS = ("started", *LEADS_TO, "compacted")
+EVENTS = ("started", *LEADS_TO, "signalled", "compacted")
 CHANGING = frozenset(("edited", "revived", "released", "requeued"))  # `set` of their entries changes the job
 VERDICTS = frozenset(("completed", "cancelled", "failed", "died", "snoozed"))  # an attempt ran to its end
 MAX_ATTEMPTS = 1_000_000  # bounds what it may cost to delete the output of every attempt
@@ -80,6 +80,9 @@ KEPT: dict[str, Check] = {
     "wait_s": _maybe_seconds,
     "run_s": _maybe_seconds,
     "units": or_null(_units),
+    "stopped_at": _maybe_instant,
+    "stopped_by": _maybe_text,
+    "stopped_s": _maybe_seconds,
 }
 
 
@@ -156,10 +159,10 @@ def wrong_with(entry: object) -> str | None:
 
 
 def last_event(history: list[Entry]) -> str:
-    """Return the name of the last event, seen through a compaction; "" when nothing has happened yet."""
-    if not history:
+    """Return the name of the last event that is not a signal, seen through a compaction; "" before the first."""
+    last = next((entry for entry in reversed(history) if entry["event"] != "signalled"), None)
+    if last is None:
         return ""
-    last = history[-1]
     return str(last["last_event"] if last["event"] == "compacted" else last["event"])
 
 

@@ -51,7 +51,7 @@ class Job:
         failures: failed attempts since the last revival; this is what `max_retries` bounds.
         interruptions, snoozes: in a row.
         run_at: not to be started before this instant.
-        last_event: the newest event that is not an edit, which the state follows; "" before the first.
+        last_event: the newest event that is neither an edit nor a signal, which the state follows; "" before the first.
         is_torn: its file ended in a growth that did not complete.
         ready_at: since when it may start, or will be allowed to; while it runs and afterwards: since when it might.
         first_ready_at: the same before the first entry of its history.
@@ -61,6 +61,8 @@ class Job:
         earlier: the attempts before the newest one, without those that a compaction removed.
         units: of each resource, the units that its newest attempt got.
         waits: why it waits until then: nobody (it does not), author, retry or snooze.
+        stopped_at, stopped_by: since when its newest attempt is stopped by SIGSTOP, and why: "pause", or None.
+        stopped_s: how long it was stopped before, all in all.
         removed_expiry: the `expires_at` that had passed and that the verb which returned this job removed.
     """
 
@@ -90,6 +92,9 @@ class Job:
         "run_at",
         "snoozes",
         "started_at",
+        "stopped_at",
+        "stopped_by",
+        "stopped_s",
         "units",
         "updated_at",
         "wait_s",
@@ -118,6 +123,9 @@ class Job:
         self.dead_reason: str | None = None
         self.worker: str | None = None
         self.units: dict[str, list[int]] = {}
+        self.stopped_at: float | None = None
+        self.stopped_by: str | None = None
+        self.stopped_s = 0.0
         self.cpu_s: float | None = None
         self.max_rss_bytes: int | None = None
         self.removed_expiry: float | None = None
@@ -136,8 +144,12 @@ class Job:
     def _apply(self, entry: Entry) -> None:
         event = entry["event"]
         at = self.updated_at = instant_of(entry["at"])
+        if event == "signalled":
+            self._apply_signal(entry, at)
+            return
         if event != "edited":  # an edit leaves a job held, or waiting for its next try
             self.last_event = event
+            self.stopped_at = self.stopped_by = None
         if "set" in entry and event in CHANGING:
             self._apply_changes(entry["set"], at)
         if event == "compacted":
@@ -148,7 +160,7 @@ class Job:
             self.wait_s, self.ended = max(0.0, at - self.ready_at), None
             self.attempts = entry.get("attempt", self.attempts + 1)
             self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
-            self.units = entry.get("units", {})
+            self.units, self.stopped_s = entry.get("units", {}), 0.0
         elif event == "interrupted":
             self.interruptions += 1
             self.last_error = entry.get("error")
@@ -164,6 +176,14 @@ class Job:
             self.waits = WAITS.get(event, "nobody" if self.run_at <= at else "author")
         if event in ("died", "expired"):
             self.finished_at, self.dead_reason = at, entry.get("reason", event)
+
+    def _apply_signal(self, entry: Entry, at: float) -> None:
+        signal = entry.get("signal")
+        if signal == "SIGSTOP" and self.stopped_at is None:
+            self.stopped_at, self.stopped_by = at, entry.get("reason")
+        elif signal in ("SIGCONT", "SIGKILL") and self.stopped_at is not None:
+            self.stopped_s += max(0.0, at - self.stopped_at)
+            self.stopped_at = self.stopped_by = None
 
     def _apply_changes(self, changes: Fields, at: float) -> None:
         self.fields = with_changes(self.fields, changes)
@@ -201,6 +221,8 @@ class Job:
             max(self.created_at, self.run_at) if kept.get("ready_at") is None else instant_of(kept["ready_at"])
         )
         self.units = kept.get("units") or {}
+        self.stopped_at = None if kept.get("stopped_at") is None else instant_of(kept["stopped_at"])
+        self.stopped_by, self.stopped_s = kept.get("stopped_by"), float(kept.get("stopped_s") or 0.0)
         self.wait_s, ran = kept.get("wait_s"), kept.get("run_s")
         if ran is not None and self.finished_at is not None:
             self.ended = (ENDS.get(self.last_event, self.last_event), self.finished_at, ran)
@@ -229,6 +251,9 @@ class Job:
             "wait_s": self.wait_s,
             "run_s": self.run_s,
             "units": self.units or None,
+            "stopped_at": _spell_or_none(self.stopped_at),
+            "stopped_by": _end_of(self.stopped_by),
+            "stopped_s": self.stopped_s or None,
         }
         return {"event": "compacted", "at": spell(now), "last_event": self.last_event, "kept": kept}
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 
-from queuectl.errors import assert_never
+from queuectl.errors import UsageError, assert_never, did_you_mean
 from queuectl.job.value import Value
+from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -163,6 +164,36 @@ def signal_name(number: int) -> str:
         return Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def signal_number(value: object) -> int:
+    """Return the number of a signal that is given by number or name: 10, "USR1", "SIGUSR1", "sigusr1".
+
+    Raises:
+        UsageError: there is no such signal, or a program cannot be sent it.
+    """
+    from signal import Signals, valid_signals
+
+    text = str(value).strip().upper()
+    names = {each.name: each.value for each in Signals}
+    if isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif text.isascii() and text.isdigit() and len(text) < 4:
+        number = int(text)
+    elif isinstance(value, str) and (text in names or f"SIG{text}" in names):
+        return names[text if text in names else f"SIG{text}"]
+    else:
+        near = did_you_mean(text.removeprefix("SIG").lower(), {name[3:].lower() for name in names})
+        raise UsageError(
+            f"there is no signal {quote(value)}{near}", "kill -l lists the signals: HUP, USR1, TERM ... or 1 to 64"
+        )
+    if number == 0:
+        raise UsageError("signal 0 sends nothing; whether a job runs is shown by queuectl show")
+    if number in valid_signals():
+        return number
+    if number in (32, 33):
+        raise UsageError(f"signal {number} is used by the C library itself and cannot be sent")
+    raise UsageError(f"there is no signal {quote(value)}", "kill -l lists the signals: HUP, USR1, TERM ... or 1 to 64")
 
 
 def end_of_process(status: int) -> str:

@@ -101,7 +101,7 @@ def stops_in_a_row(history: Sequence[Mapping[str, Any]]) -> int:
     for entry in reversed(history):
         if entry["event"] == "requeued" and entry.get("reason") == STOPPED_BY_WORKER["reason"]:
             count += 1
-        elif entry["event"] != "started":
+        elif entry["event"] not in ("started", "signalled"):
             break
     return count
 

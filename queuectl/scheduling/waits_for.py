@@ -38,6 +38,7 @@ class Why(Enum):
     SNOOZED = "snoozed"
     PAUSED = "paused"
     LIMIT = "limit"
+    STOPPED = "stopped"
     NO_SUPERVISOR = "no_supervisor"
     NO_ANSWER = "no_answer"
     STOPPING = "stopping"
@@ -47,7 +48,7 @@ class Why(Enum):
 
 
 OWN = frozenset(
-    (Why.AFTER, Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED, Why.PAUSED, Why.LIMIT)
+    (Why.AFTER, Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED, Why.PAUSED, Why.LIMIT, Why.STOPPED)
 )  # of the job itself; the others hold for all jobs
 LATER = {"author": Why.SCHEDULED, "retry": Why.RETRY, "snooze": Why.SNOOZED}
 
@@ -98,6 +99,7 @@ class Reason(Value):
             Why.SNOOZED: f"it asked to run again{wait}",
             Why.PAUSED: self.detail,
             Why.LIMIT: self.detail,
+            Why.STOPPED: f"it is stopped ({self.detail})",
             Why.NO_SUPERVISOR: "no supervisor is running",
             Why.NO_ANSWER: f"the supervisor{self.detail} does not answer",
             Why.STOPPING: f"the supervisor is {self.detail}",
@@ -166,7 +168,7 @@ def waits_for(
     """
     if job.state == "processing":
         runs = supervision.status is not None or supervision.is_silent or job.id in supervision.orphaned
-        return [] if runs else [_no_supervisor()]
+        return [*_stop_reason(job, supervision), *([] if runs else [_no_supervisor()])]
     if job.state not in WAITING:
         return []
     own = [
@@ -214,6 +216,15 @@ def _pause_reason(job: Job, supervision: Supervision) -> Reason | None:
     if job.queue in supervision.paused:
         return Reason(Why.PAUSED, detail=f"queue {job.queue} is paused", hint=f"queuectl resume {job.queue}")
     return None
+
+
+def _stop_reason(job: Job, supervision: Supervision) -> list[Reason]:
+    if job.stopped_at is None:
+        return []
+    if job.stopped_by is None:
+        return [Reason(Why.STOPPED, detail="SIGSTOP", hint="queuectl signal CONT {id}")]
+    hint = "queuectl resume" if ALL_PAUSED in supervision.paused else f"queuectl resume {job.queue}"
+    return [Reason(Why.STOPPED, detail=job.stopped_by, hint=hint)]
 
 
 def _limit_reason(job: Job, supervision: Supervision) -> Reason | None:

@@ -128,6 +128,14 @@ class Claim:
         """
         self._file.finish_growth()
 
+    def note_signal(self, name: str, reason: str | None = None) -> None:
+        """Write that the running command was sent a signal; not synced.
+
+        Crash: as after `start`.
+        """
+        entry: Entry = {"event": "signalled", "at": self._now(), "signal": name}
+        self._grow({**entry, "reason": reason} if reason else entry)
+
     # Each returns the event that decides the job's directory: its own, or that of a verdict written before. With
     # `commit=False` the verdict is only written; `group_commit.commit_group` makes it durable and moves the job.
 

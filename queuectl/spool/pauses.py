@@ -1,59 +1,139 @@
-"""pauses: queues that start no jobs, or all of them, until they are resumed.
+"""pauses: queues that start no jobs, or all of them, until they are resumed or for a time.
 
-Owns:       state/paused/, with an empty file for each pause. Any program may create or remove one.
-Guarantees: a pause survives every restart; once `pause` has returned, no job of the queue is claimed. What runs goes on.
+Owns:       state/paused/, with a file for each pause. Any program may create or remove one.
+Guarantees: a pause survives every restart; once `pause` has returned, no job of the queue is claimed until it ends. What is
+            in the file can only make it end by itself, or stop what runs too; a file that cannot be read lasts for ever.
 Fails with: OSError.
 Source:     spool/FORMAT.md § Pauses.
 """
 
 from __future__ import annotations
 
+from queuectl.clock import parse_instant, spell
 from queuectl.ids import is_id
+from queuectl.job.value import Value
 from queuectl.scheduling.limits import ALL_PAUSED
-from queuectl.spool.fs import APPEND
+from queuectl.spool.fs import IN_PLACE, READ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.spool.context import SpoolContext
 
+LONGEST_BYTES = 1024
 
-def paused(spool: SpoolContext) -> frozenset[str]:
-    """Return the names of the paused queues, ALL_PAUSED among them when everything is paused."""
+
+class Pause(Value):
+    """One pause.
+
+    Attributes:
+        since: seconds since 1970.
+        until: when it ends by itself; None: when it is resumed.
+        stops_running: what runs is stopped (SIGSTOP) until then.
+    """
+
+    __slots__ = ("since", "stops_running", "until")
+
+    def __init__(self, since: float, until: float | None = None, *, stops_running: bool = False) -> None:
+        self.since = since
+        self.until = until
+        self.stops_running = stops_running
+
+
+def read(spool: SpoolContext) -> dict[str, Pause]:
+    """Return the pauses that have not ended, by the name of the queue; ALL_PAUSED is that of everything."""
     try:
         names = [*spool.files.names(spool.layout.paused)]
     except FileNotFoundError:
-        return frozenset()
-    return frozenset(name for name in names if name == ALL_PAUSED or is_id(name))
+        return {}
+    found = {name: _read(spool, name) for name in names if name == ALL_PAUSED or is_id(name)}
+    return {name: pause for name, pause in found.items() if pause is not None}
 
 
-def since(spool: SpoolContext) -> dict[str, float]:
-    """Return since when each of them is paused, in seconds since 1970."""
-    found = {name: spool.files.lstat(f"{spool.layout.paused}/{name}") for name in paused(spool)}
-    return {name: status.st_mtime for name, status in found.items() if status is not None}
+def paused(spool: SpoolContext) -> frozenset[str]:
+    """Return the names of the paused queues, ALL_PAUSED among them when everything is paused."""
+    return frozenset(read(spool))
+
+
+def stopping(pauses: dict[str, Pause]) -> frozenset[str]:
+    """Return the names of those that stop what runs."""
+    return frozenset(name for name, pause in pauses.items() if pause.stops_running)
 
 
 def is_paused(spool: SpoolContext, queue: str) -> str | None:
     """Return the pause that keeps the jobs of a queue from starting: its name or ALL_PAUSED; None when none does."""
     for name in (ALL_PAUSED, queue):
-        if spool.files.lstat(f"{spool.layout.paused}/{name}") is not None:  # an error is not the absence of a pause
+        if _read(spool, name) is not None:
             return name
     return None
 
 
-def pause(spool: SpoolContext, name: str) -> bool:
-    """Pause a queue, or with ALL_PAUSED everything; False when it was paused already.
-
-    Crash: paused or not.
-    """
+def _read(spool: SpoolContext, name: str) -> Pause | None:
+    """Return a pause; None when there is none, or it has ended. An error is not the absence of a pause."""
     path = f"{spool.layout.paused}/{name}"
-    if spool.files.exists(path):
-        return False
+    status = spool.files.lstat(path)
+    if status is None or not status.st_size:
+        return None if status is None else Pause(status.st_mtime)
     try:
-        fd = spool.files.open(path, APPEND)
+        fd = spool.files.open(path, READ)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Pause(status.st_mtime)
+    try:
+        text = spool.files.read(fd, LONGEST_BYTES)
+    except OSError:  # a directory
+        text = b""
+    finally:
+        spool.files.close(fd)
+    pause = _parse(text, status.st_mtime)
+    return None if pause.until is not None and pause.until <= spool.clock.now() else pause
+
+
+def _parse(text: bytes, since: float) -> Pause:
+    """Read the first line of a file; what it does not say validly, it does not say."""
+    import json
+
+    try:
+        said = json.loads(text.partition(b"\n")[0])
+    except (ValueError, RecursionError):
+        return Pause(since)
+    if not isinstance(said, dict):
+        return Pause(since)
+    try:
+        until = parse_instant(said["until"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        until = None
+    return Pause(since, until, stops_running=said.get("running") is True)
+
+
+def pause(spool: SpoolContext, name: str, until: float | None = None, *, stops_running: bool = False) -> bool:
+    """Pause a queue, or with ALL_PAUSED everything; False when it was paused like this already.
+
+    Args:
+        until: when it ends by itself, in seconds since 1970; None: it lasts until it is resumed.
+        stops_running: stop what runs too; a pause that does so already continues to.
+
+    Crash: paused as before or as wanted, or until it is resumed.
+    """
+    import json
+
+    before = _read(spool, name)
+    stops_running = stops_running or (before is not None and before.stops_running)
+    if before is not None and (before.until, before.stops_running) == (until, stops_running):
+        return False
+    said = {**({} if until is None else {"until": spell(until)}), **({"running": True} if stops_running else {})}
+    data = json.dumps(said).encode() + b"\n" if said else b""
+    path = f"{spool.layout.paused}/{name}"
+    try:
+        fd = spool.files.open(path, IN_PLACE)
     except FileNotFoundError:  # a home of an earlier version
         spool.layout.ensure()
-        fd = spool.files.open(path, APPEND)
+        fd = spool.files.open(path, IN_PLACE)
     try:
+        if data:
+            spool.files.write(fd, data, 0)
+        if spool.files.fstat(fd).st_size != len(data):
+            spool.files.truncate(fd, len(data))
         if spool.is_durable:
             spool.files.sync(fd)
     finally:
@@ -64,12 +144,13 @@ def pause(spool: SpoolContext, name: str) -> bool:
 
 def resume(spool: SpoolContext, name: str) -> bool:
     """Let jobs start again; False when it was not paused. Crash: paused or not."""
+    was_paused = _read(spool, name) is not None
     try:
         spool.files.unlink(f"{spool.layout.paused}/{name}")
     except FileNotFoundError:
         return False
     _sync(spool)
-    return True
+    return was_paused
 
 
 def _sync(spool: SpoolContext) -> None:

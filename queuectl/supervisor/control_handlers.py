@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Protocol
 
 from queuectl.control_client import BACKOFF, MOST_WORKERS, STARTING, STOPPING, check_count, refusal, run_of
-from queuectl.errors import Busy, NoSupervisor, NotFound, QueueError, UsageError
+from queuectl.errors import Busy, Conflict, NoSupervisor, NotFound, QueueError, UsageError
 from queuectl.executor import process_tree
 from queuectl.executor.local import refuse_low_limit
 from queuectl.job.events import Event
@@ -68,6 +68,12 @@ class Controllable(Protocol):
     def cancel(self, job_id: str) -> bool:
         """Cancel a running job; False if it does not run here."""
 
+    def signal(self, job_id: str, attempt: int, number: int) -> str | None:
+        """Send a signal to a running command; return the worker that will say whether it was sent."""
+
+    def announce_pauses(self) -> set[str]:
+        """Stop and continue what runs; return the workers that will say that they have."""
+
     def emit(self, event: Event) -> None:
         """Send an event to the clients that watch."""
 
@@ -85,6 +91,8 @@ class ControlHandlers:
         self._ready_waiters: list[tuple[Peer, list[str]]] = []  # with the names of their workers
         self._flush_waiters: list[tuple[Peer, int, float]] = []  # with the comparison they wait for, and until when
         self._cancel_waiters: dict[str, list[Peer]] = {}
+        self._signal_waiters: list[tuple[Peer, str, str]] = []  # with the worker and the job
+        self._pause_waiters: list[tuple[Peer, set[str]]] = []  # with the workers
         self._verbs = {
             "hello": self._hello,
             "status": self._status,
@@ -94,6 +102,8 @@ class ControlHandlers:
             "stop": self._stop,
             "restart": self._restart,
             "cancel": self._cancel,
+            "signal": self._signal,
+            "pauses": self._pauses,
             "reload": self._reload,
             "watch": self._watch,
             "hook": self._hook,
@@ -253,6 +263,45 @@ class ControlHandlers:
         else:
             peer.send({"ok": True})
 
+    def _signal(self, peer: Peer, request: Request) -> None:
+        job_id, attempt, number = str(request.get("id")), request.get("attempt"), request.get("number")
+        if not isinstance(attempt, int) or not isinstance(number, int):
+            raise UsageError("signal needs an attempt and a number")
+        if self._orphans.is_foreign(job_id):
+            raise Busy(f"job {job_id} is run by a worker whose supervisor has gone", "wait until it has ended")
+        worker = self._supervisor.signal(job_id, attempt, number)
+        if worker is None:
+            peer.send({"ok": True})
+        else:
+            self._signal_waiters.append((peer, worker, job_id))
+
+    def answer_signal(self, worker: str, job_id: str, *, sent: bool) -> None:
+        """Answer the first peer that signalled the job."""
+        for waiter in self._signal_waiters:
+            if waiter[1:] == (worker, job_id):
+                self._signal_waiters.remove(waiter)
+                waiter[0].send({"ok": True} if sent else refusal(not_running(job_id)))
+                return
+
+    def _pauses(self, peer: Peer, _request: Request) -> None:
+        self._pause_waiters.append((peer, self._supervisor.announce_pauses()))
+        self.answer_pauses("")
+
+    def answer_pauses(self, worker: str) -> None:
+        """Answer the peers for which no other worker has to stop or continue its job."""
+        for waiter in [*self._pause_waiters]:
+            waiter[1].discard(worker)
+            if not waiter[1]:
+                self._pause_waiters.remove(waiter)
+                waiter[0].send({"ok": True})
+
+    def worker_died(self, worker: str) -> None:
+        """Answer the peers that wait for a worker."""
+        self.answer_pauses(worker)
+        for _, name, job_id in [*self._signal_waiters]:
+            if name == worker:
+                self.answer_signal(name, job_id, sent=False)
+
     def _reload(self, peer: Peer, _request: Request) -> None:
         self._supervisor.reload()
         peer.send({"ok": True})
@@ -279,6 +328,11 @@ class ControlHandlers:
         """Answer the peers that cancelled the job."""
         for peer in self._cancel_waiters.pop(job_id, ()):
             peer.send({"ok": True})
+
+
+def not_running(job_id: str) -> Conflict:
+    """Return the refusal of a signal."""
+    return Conflict(f"job {job_id} is not running, or is being ended: it was sent no signal", f"queuectl show {job_id}")
 
 
 def _by_idleness(slot: WorkerSlot) -> tuple[bool, int]:

@@ -305,7 +305,8 @@ class Dispatcher:
         return self.compared + 1
 
     def clock_was_set(self) -> None:
-        """Read the retries again: after the clock was set back they would wait longer than any retry may."""
+        """Read pauses and retries again: after the clock was set back these would wait longer than any retry may."""
+        self.order.read_pauses()
         if self._sync is None and self.degraded is None:
             self.commit()
             self._sync, self._is_routine = self._read_retries(), False

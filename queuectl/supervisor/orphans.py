@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import psutil
@@ -28,15 +29,17 @@ from queuectl.executor.process_tree import Ending
 from queuectl.job.events import Event, events_of
 from queuectl.job.history import VERDICTS
 from queuectl.job.job import PROCESSING
+from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool.claim import SpoolFull
 from queuectl.spool.recovery import Recovered, RecoveryResult, reclaim, recover
-from queuectl.worker.settle import settle
+from queuectl.worker.settle import PAUSE, note_signal, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from queuectl.job.job import Job
+    from queuectl.log import Log
     from queuectl.spool.claim import Claim
     from queuectl.spool.spool import Spool
     from queuectl.supervisor.dispatcher import Dispatcher
@@ -88,6 +91,9 @@ class Adopted:
                 *(self.job, pid, spool.settings, output, started, self._processes, self._is_alive),
                 lambda suspicious_bytes: measure(process_tree.pids_below(pid), suspicious_bytes),
             )
+            if self.job.stopped_at is not None:
+                stopped_s = max(0.0, spool.clock.now() - self.job.stopped_at)
+                self._run.was_stopped(max(started, spool.clock.monotonic() - stopped_s), self.job.stopped_by)
         elif spool.settings.orphans == "kill":
             self._begin_ending()
 
@@ -110,6 +116,24 @@ class Adopted:
         if self._ending is None:
             grace = float(self.job.fields.get("kill_after", self._spool.settings.kill_after))
             self._ending = Ending(self._processes, grace, self._spool.clock.monotonic())
+
+    def send(self, number: int, by: str | None, log: Log) -> bool:
+        """Send a signal to the run and record it; False when it has ended or is being ended."""
+        if self._run is not None:
+            sent = self._run.send(number, self._spool.clock.monotonic(), by)
+            self.next_step = 0.0
+        else:
+            found = self._processes() if self._ending is None else []
+            sent = sum(process_tree.send_signal(process, signal.Signals(number)) for process in found) > 0
+        if sent:
+            note_signal(self._claim, number, by, log)
+        return sent
+
+    def stop_or_continue(self, *, wanted: bool, log: Log) -> bool:
+        """Stop the run, or continue it, as the pauses want; whether anything was done."""
+        if wanted and self.job.stopped_at is None:
+            return self.send(signal.SIGSTOP, PAUSE, log)
+        return not wanted and self.job.stopped_by == PAUSE and self.send(signal.SIGCONT, PAUSE, log)
 
     def end(self, cause: str) -> None:
         """End the run because of `cause`: cancelled or stopped."""
@@ -169,9 +193,10 @@ class Orphans:
     """
 
     def __init__(
-        self, spool: Spool, dispatch: Dispatcher, emit: Callable[[Event], None], known: Callable[[], set[int]]
+        self, spool: Spool, dispatch: Dispatcher, emit: Callable[[Event], None], known: Callable[[], set[int]], log: Log
     ) -> None:
         self._spool = spool
+        self._log = log
         self._dispatch = dispatch
         self._emit = emit
         self._known = known
@@ -245,6 +270,7 @@ class Orphans:
             self.adopted[job_id] = adopted
             self._dispatch.order.assign(job_id)
             self._emit(Event("adopted" if is_child else "orphaned", job_id, "processing", {"pid": pid}))
+            self.heed_pauses()
         elif found.result == RecoveryResult.OWNED:
             self._foreign.add(job_id)
             self._foreign_at = self._spool.clock.monotonic() + LOOK_AGAIN_S
@@ -303,6 +329,26 @@ class Orphans:
     def is_foreign(self, job_id: str) -> bool:
         """Tell whether a worker of an earlier supervisor runs a job."""
         return job_id in self._foreign and self._spool.find(job_id) == PROCESSING
+
+    def signal(self, job_id: str, attempt: int, number: int) -> bool:
+        """Send a signal to an adopted run; False if the job has none, or it has ended."""
+        adopted = self.adopted.get(job_id)
+        if adopted is None or adopted.job.attempts != attempt or not adopted.send(number, None, self._log):
+            return False
+        self._report_signal(adopted)
+        return True
+
+    def heed_pauses(self) -> None:
+        """Stop the adopted runs, or continue them, as the pauses want."""
+        stopping = self._dispatch.order.stopping
+        for adopted in self.adopted.values():
+            wanted = not stopping.isdisjoint((ALL_PAUSED, adopted.job.queue))
+            if adopted.stop_or_continue(wanted=wanted, log=self._log):
+                self._report_signal(adopted)
+
+    def _report_signal(self, adopted: Adopted) -> None:
+        self._dispatch.put(adopted.job)
+        self._emit(_last_of(adopted.job))
 
     def cancel(self, job_id: str) -> bool:
         """Cancel an adopted run; False if the job has none."""

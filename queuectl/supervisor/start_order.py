@@ -57,6 +57,7 @@ class StartOrder:
         machine: what is read for `max_load` and `min_free_memory`.
 
     Attributes:
+        stopping: the names of the pauses that stop what runs.
         shortage: the limit of the machine that keeps a job from starting, and why in words; None while none does.
     """
 
@@ -89,6 +90,7 @@ class StartOrder:
         self._pauses_at = NEVER
         self._has_parents = False
         self._began = (self._clock.now(), self._clock.monotonic())
+        self.stopping: frozenset[str] = frozenset()
         self._paused = self._read_paused()
         self.read_limits()
 
@@ -138,12 +140,16 @@ class StartOrder:
             self.read_limits()
 
     def _read_paused(self) -> frozenset[str]:
+        now = self._clock.monotonic()
         try:
-            self._pauses_at = NEVER
-            return pauses.paused(self._spool)
+            found = pauses.read(self._spool)
         except OSError:
-            self._pauses_at = self._clock.monotonic() + AGAIN_S
+            self._pauses_at = now + AGAIN_S
             return frozenset((ALL_PAUSED,))  # unreadable: nothing starts that may be paused
+        ends = min((pause.until for pause in found.values() if pause.until is not None), default=None)
+        self._pauses_at = NEVER if ends is None else now + max(0.0, ends - self._clock.now())
+        self.stopping = pauses.stopping(found)
+        return frozenset(found)
 
     def read_starts(self) -> None:
         """Count the starts of an earlier supervisor against the rates; the index knows the newest of each job.

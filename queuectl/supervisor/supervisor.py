@@ -30,7 +30,7 @@ from queuectl.job.job import PENDING, PROCESSING, VERDICTS
 from queuectl.job.outcome import end_of_process
 from queuectl.log import open_log
 from queuectl.spool.spool import Spool
-from queuectl.supervisor.control_handlers import ControlHandlers
+from queuectl.supervisor.control_handlers import ControlHandlers, not_running
 from queuectl.supervisor.control_server import ControlServer, watch_unsent
 from queuectl.supervisor.dispatcher import STATE, Dispatcher, DurableStarts
 from queuectl.supervisor.file_watch import BY_OTHERS, ExternalChanges, FileEvents
@@ -77,7 +77,8 @@ class Supervisor:
         self._base = base_environment(environ)
         self._external_changes = ExternalChanges(self.emit, lambda: self._control_server.has_watchers)
         self.dispatch = Dispatcher(self.spool, self.log, self.emit, self._external_changes.report)
-        self.orphans = Orphans(self.spool, self.dispatch, self.emit, self._known_pids)
+        self.orphans = Orphans(self.spool, self.dispatch, self.emit, self._known_pids, self.log)
+        self._stopping: frozenset[str] = frozenset()  # the pauses that stop what runs, as the workers know them
         self._handlers = ControlHandlers(self, self.dispatch, self.orphans)
         self._inbox = Inbox((signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._selector = selectors.DefaultSelector()
@@ -151,6 +152,8 @@ class Supervisor:
         if self.dispatch.is_comparing:  # an older report must not overwrite what the comparison reads now
             self._receive_reports(*self.slots.values())
         self.dispatch.step(now)
+        if self.dispatch.order.stopping != self._stopping:
+            self.announce_pauses()
         self._handlers.answer_flushed(now)
         for slot in [*self.slots.values()]:
             if slot.state == BACKOFF and slot.restart_at <= now and slot.handle("due") == "fork":
@@ -213,6 +216,10 @@ class Supervisor:
         elif said == "notnow":
             self._prefetch.release(slot, report["id"], report)
             self.emit(Event("moved", report["id"]))
+        elif said == "signalled":
+            self._on_signalled(slot, report)
+        elif said == "pauses":
+            self._handlers.answer_pauses(slot.name)
         elif said == "full":
             self.dispatch.disk_space.wait(report["detail"])
 
@@ -253,6 +260,14 @@ class Supervisor:
         else:  # the disk was full, so the verdict only moved the file
             details = {"attempt": row[ATTEMPTS], "worker": slot.name, "exit_code": row[EXIT_CODE]}
             self.emit(Event(event, job_id, row[STATE], details))
+
+    def _on_signalled(self, slot: WorkerSlot, report: dict[str, Any]) -> None:
+        if report["sent"]:
+            row, entry = report["row"], report["entry"]
+            self.dispatch.report(row)
+            if entry["event"] == "signalled":
+                self.emit(event_of(entry, report["id"], row[STATE], row[ATTEMPTS], slot.name))
+        self._handlers.answer_signal(slot.name, report["id"], sent=report["sent"])
 
     def emit(self, event: Event) -> None:
         """Send an event to the clients that watch; log it if it is unusual."""
@@ -376,6 +391,7 @@ class Supervisor:
             del self.slots[slot.name]
             if slot.replace and not self.draining:
                 self._restart(slot.name)
+        self._handlers.worker_died(slot.name)
         for job_id in lost:
             self.orphans.reclaim(job_id, note[1] if note and note[0] == job_id else None, started, dead)
         self._linger_until = self.clock.monotonic()  # the last worker may have ended
@@ -424,6 +440,29 @@ class Supervisor:
                 slot.send({"do": "cancel", "id": job_id})
                 return True
         return self.orphans.cancel(job_id)
+
+    def signal(self, job_id: str, attempt: int, number: int) -> str | None:
+        """Have a running command sent a signal; return the worker that will say whether it was, None if it runs under none.
+
+        Raises:
+            Conflict: it runs under none, and was not adopted.
+        """
+        for slot in self.slots.values():
+            if job_id in slot.orders or job_id in slot.unanswered:
+                slot.send({"do": "signal", "id": job_id, "attempt": attempt, "number": number})
+                return slot.name
+        if not self.orphans.signal(job_id, attempt, number):
+            raise not_running(job_id)
+        return None
+
+    def announce_pauses(self) -> set[str]:
+        """Stop and continue what runs as the pauses want; return the workers that will say that they have."""
+        self.dispatch.order.read_pauses()
+        self._stopping = self.dispatch.order.stopping
+        for slot in self.slots.values():
+            slot.send({"do": "pauses", "names": sorted(self._stopping)})
+        self.orphans.heed_pauses()
+        return {slot.name for slot in self.slots.values() if slot.pipe is not None}
 
     @property
     def why_polling(self) -> str | None:

@@ -79,11 +79,14 @@ class ActionResult:
         return {**made, "expiry_removed": self.expiry_removed} if self.expiry_removed else made
 
 
-def carry_out(queue: Queue, action: str, job_id: str, changes: dict[str, Any], check: Check) -> Job | None:
+def carry_out(
+    queue: Queue, action: str, job_id: str, changes: dict[str, Any], check: Check, signal: str = ""
+) -> Job | None:
     """Do something to a job.
 
     Args:
         changes: fields to change, for edit and retry.
+        signal: the one to send.
         check: called with the job once it is locked.
 
     Returns:
@@ -100,6 +103,8 @@ def carry_out(queue: Queue, action: str, job_id: str, changes: dict[str, Any], c
     if action == "delete":
         patiently(lambda: queue.delete(job_id, check))
         return None
+    if action == "signal":
+        return queue.signal(job_id, signal, check)
     if action == "edit":
         return queue.change(job_id, changes, check)
     if action == "hold":
@@ -160,7 +165,8 @@ def act(action: str) -> Callable[[Request], Response]:
         job_id, body, result = request.params["id"], request.body or {}, ActionResult(action)
         changes = checked_changes(body.get("set") or {})
         try:
-            job = carry_out(request.queue, action, job_id, changes, _only_in(body.get("if_state")))
+            only_in, signal = _only_in(body.get("if_state")), body.get("signal", "")
+            job = carry_out(request.queue, action, job_id, changes, only_in, signal)
             result.add(job_id, job)
         except Unchanged as same:
             result.add_unchanged(same.job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from queuectl.client.queues import all_paused_at, rows_of
+from queuectl.client.queues import of_all_queues, rows_of
 from queuectl.spool import pauses
 from queuectl.web.response import Response, ok
 
@@ -20,8 +20,8 @@ def show(request: Request) -> Response:
     index.catch_up()
     with index.reader() as reader:
         counts, oldest = reader.by_queue(), reader.oldest_by_queue(request.app.clock.now())
-    paused = pauses.since(queue.spool)
-    made = {"paused_at": all_paused_at(paused), "queues": [*rows_of(counts, oldest, queue.settings, paused)]}
+    paused = pauses.read(queue.spool)
+    made = {**of_all_queues(paused), "queues": [*rows_of(counts, oldest, queue.settings, paused)]}
     return request.conditional(made, lambda: made)
 
 
@@ -30,7 +30,12 @@ def act(action: str) -> Callable[[Request], Response]:
 
     def handle(request: Request) -> Response:
         name, queue = request.params.get("name"), request.queue
-        is_changed = queue.pause(name) if action == "pause" else queue.resume(name)
+        if action == "pause":
+            body = request.body or {}
+            running = bool(body.get("running"))
+            is_changed = queue.pause(name, duration=body.get("for"), until=body.get("until"), running=running)
+        else:
+            is_changed = queue.resume(name)
         request.log_fields["queue"] = name or "(all)"
         return ok({"action": action, "queue": name, "changed": is_changed})
 

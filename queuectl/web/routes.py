@@ -79,6 +79,11 @@ def find(method: str, path: str) -> tuple[Operation, dict[str, str]]:
 
 # --- parameters and members that several operations have
 
+PAUSE = members(
+    Field("for", TEXT, "how long: 1h; default: until it is resumed"),
+    Field("until", TEXT, "until when: RFC 3339, or a form of the command line (tomorrow 08:00)"),
+    Field("running", FLAG, "also stop what runs (SIGSTOP), and continue it when the pause ends"),
+)
 QUEUE = Field("name", ID, "the queue's name")
 JOB_ID = Field("id", ID, "the job's id")
 KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
@@ -213,6 +218,10 @@ OPERATIONS = (
         fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
     Operation("release_job", "POST", "/api/v1/jobs/{id}/release", job_actions.act("release"), "Release a held job",
         fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
+    Operation("signal_job", "POST", "/api/v1/jobs/{id}/signal", job_actions.act("signal"),
+        "Send a signal to the process group of a running job's command; STOP and CONT reach all its processes",
+        fields=(JOB_ID,), body=members(Field("signal", TEXT, "name or number: HUP, SIGUSR1, 15", is_required=True)),
+        answers=json("Action"), problems=(409,)),
     Operation("edit_job", "POST", "/api/v1/jobs/{id}/edit", job_actions.act("edit"), "Change the fields of a waiting job",
         fields=(JOB_ID,), body=members(SET._replace(is_required=True)), answers=json("Action"), problems=(409,)),
     Operation("bulk", "POST", "/api/v1/bulk", bulk.bulk, "Do one action to many jobs", description=ABOUT_BULK,
@@ -255,12 +264,12 @@ OPERATIONS = (
     Operation("list_queues", "GET", "/api/v1/queues", queues.show, "All queues: what waits and runs, limits and pauses",
         answers=conditional("Queues")),
     Operation("pause_queue", "POST", "/api/v1/queues/{name}/pause", queues.act("pause"),
-        "Start no job of a queue until it is resumed; what runs goes on", fields=(QUEUE,), body=members(), needs_body=False,
+        "Start no job of a queue until it is resumed; what runs goes on", fields=(QUEUE,), body=PAUSE, needs_body=False,
         answers=json("PauseChanged")),
     Operation("resume_queue", "POST", "/api/v1/queues/{name}/resume", queues.act("resume"), "Start jobs of a paused queue again",
         fields=(QUEUE,), body=members(), needs_body=False, answers=json("PauseChanged")),
     Operation("pause_all", "POST", "/api/v1/queues/pause", queues.act("pause"),
-        "Start no job until all queues are resumed; what runs goes on", body=members(), needs_body=False, answers=json("PauseChanged")),
+        "Start no job until all queues are resumed; what runs goes on", body=PAUSE, needs_body=False, answers=json("PauseChanged")),
     Operation("resume_all", "POST", "/api/v1/queues/resume", queues.act("resume"),
         "End the pause of all queues; a queue that is paused itself stays paused", body=members(), needs_body=False,
         answers=json("PauseChanged")),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
-from queuectl.client.queues import all_paused_at, rows_of
+from queuectl.client.queues import of_all_queues, rows_of
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
 from queuectl.growing_file import last_lines, open_regular
@@ -86,7 +86,7 @@ class SnapshotCache:
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
                 for need in reversed(attention(overview))
             ],
-            "paused_at": all_paused_at(overview.paused),
+            **of_all_queues(overview.paused),
             "supervisor": supervisor_as_dict(overview.supervisor),
             "supervisor_died": overview.died,
             "supervisor_silent": overview.silent,

@@ -26,6 +26,7 @@ from queuectl.job.outcome import (
     describe_leftovers,
     entry_details,
     leftovers_details,
+    signal_name,
     succeeded,
 )
 from queuectl.job.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from queuectl.spool.claim import Claim
     from queuectl.spool.spool import Spool
 
+PAUSE = "pause"  # the reason of a signal that a pause sends
 RETRY_S = 1.0
 HOLD_S = 0.02
 TOGETHER = 16
@@ -88,6 +90,14 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None, *, commi
     if isinstance(decided, SnoozeUntil):
         return claim.reschedule("snoozed", decided.run_at, details, commit=commit)
     assert_never(decided)
+
+
+def note_signal(claim: Claim, number: int, reason: str | None, log: Log) -> None:
+    """Write into the history that the running command was sent a signal; without it, it was sent all the same."""
+    try:
+        claim.note_signal(signal_name(number), reason)
+    except (Replaced, SpoolFull, OSError) as error:
+        log.error(f"job {claim.job.id}: its history lacks {signal_name(number)}: {error} action=signal")
 
 
 def _error(spool: Spool, claim: Claim, outcome: Outcome) -> str:

@@ -6,9 +6,9 @@ Guarantees: at most one command at a time. A claim ends settled, or with the pro
             that disk and processor work in parallel; by then every process of the last one has ended.
 Fails with: after a crash of a worker the supervisor adopts or ends the command and settles the jobs.
 
-It receives, one JSON object a line: run ID, return, cancel ID, drain, stop, settings VALUES. It sends: ready; started;
-settled; returned (an ID that it was given and has not started); notnow (with the reason); full (the verdict cannot be
-written yet).
+It receives, one JSON object a line: run ID, return, cancel ID, signal ID ATTEMPT NUMBER, pauses NAMES (those that stop what
+runs), drain, stop, settings VALUES. It sends: ready; started; settled; returned (an ID that it was given and has not started);
+signalled (with `sent`); pauses (they are heeded now); notnow (with the reason); full (the verdict cannot be written yet).
 
 Grouped reports: reports are collected and sent with one call, before the worker sleeps without a running job.
 Short runs: the start of a run shorter than SHORT_RUN_S is neither reported nor logged by itself; its end says so (`is_short`).
@@ -34,12 +34,15 @@ from queuectl.executor.local import Ended, LocalAttempts, NotStarted
 from queuectl.executor.process_tree import pids_below
 from queuectl.executor.signals import Inbox
 from queuectl.index.rows import row_of
+from queuectl.job.outcome import signal_name
 from queuectl.log import open_log
+from queuectl.scheduling.limits import ALL_PAUSED
+from queuectl.spool import pauses
 from queuectl.spool.claim import Claim
 from queuectl.spool.intake import FULL_S, RefusalReason
 from queuectl.spool.spool import Spool
 from queuectl.worker.line_protocol import Received, to_line
-from queuectl.worker.settle import FinishedAttempt, Verdicts
+from queuectl.worker.settle import PAUSE, FinishedAttempt, Verdicts, note_signal
 
 if TYPE_CHECKING:
     import mmap
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from queuectl.executor.limits import Used
     from queuectl.spool.layout import Layout
 
+LOOK_AT_PAUSES_S = 1.0  # without a supervisor, while a job runs
 SHORT_RUN_S = 0.015  # the start of a run that is shorter is reported with its end
 
 
@@ -87,6 +91,8 @@ class Worker:
         self._left: set[psutil.Process] = set()  # left by jobs with `leftovers: leave`
         self._draining = False
         self._is_orphan = False
+        self._stopping: frozenset[str] = frozenset()  # the pauses that stop what runs
+        self._pauses_at = NEVER  # when they are looked at, without a supervisor
         self._received = Received()
         self._next_step = 0.0
         self._unsent: list[dict[str, Any]] = []
@@ -117,7 +123,7 @@ class Worker:
         """Send reports and write the log; return the longest time to sleep, in milliseconds."""
         wake = self._verdicts.next_step
         if self._run is not None:
-            wake = min(wake, self._next_step, self._send_start_at)
+            wake = min(wake, self._next_step, self._send_start_at, self._pauses_at)
         if self._unsent or self._run is None:
             self._send_reports()
         if wake == NEVER:
@@ -133,6 +139,7 @@ class Worker:
             data = b""
         if not data:
             self._is_orphan = True
+            self._pauses_at = 0.0
             self._log.warning("the supervisor has ended: finishing the running job, then stopping action=drain")
             self._drain()
             return False
@@ -151,12 +158,56 @@ class Worker:
         elif verb == "cancel" and self._run is not None and self._run.job.id == order["id"]:
             self._run.end(CANCELLED, self.spool.clock.monotonic())
             self._next_step = 0.0
+        elif verb == "signal":
+            self._signal(order["id"], order["attempt"], order["number"])
+        elif verb == "pauses":
+            self._stopping = frozenset(order["names"])
+            self._stop_or_continue()
+            self._send({"say": "pauses"})
         elif verb == "drain":
             self._drain()
         elif verb == "stop":
             self._stop()
         elif verb == "settings":
             self.spool.settings = Settings.from_dict(order["values"])
+
+    def _signal(self, job_id: str, attempt: int, number: int) -> None:
+        run = self._run
+        is_meant = run is not None and (run.job.id, run.job.attempts) == (job_id, attempt)
+        if not is_meant or not self._deliver(number):
+            self._send({"say": "signalled", "id": job_id, "sent": False})
+
+    def _deliver(self, number: int, by: str | None = None) -> bool:
+        """Send a signal to the running command, record and report it; False when the command has ended or is being ended."""
+        run, claim, now = self._run, self._claim, self.spool.clock.monotonic()
+        if run is None or claim is None or not run.send(number, now, by):
+            return False
+        self._send_start()
+        note_signal(claim, number, by, self._log)
+        self._log.info(f"job {run.job.id} was sent {signal_name(number)} action=signal")
+        entry = claim.job.history[-1]
+        self._send({"say": "signalled", "id": run.job.id, "sent": True, "row": row_of(claim.job), "entry": entry})
+        self._next_step = 0.0
+        return True
+
+    def _stop_or_continue(self) -> None:
+        """Stop the running job, or continue it, as the pauses want."""
+        run = self._run
+        if run is None:
+            return
+        wanted = not self._stopping.isdisjoint((ALL_PAUSED, run.job.queue))
+        if wanted and run.stopped_since is None:
+            self._deliver(signal.SIGSTOP, PAUSE)
+        elif not wanted and run.stopped_by == PAUSE:
+            self._deliver(signal.SIGCONT, PAUSE)
+
+    def _look_at_pauses(self, now: float) -> None:
+        self._pauses_at = now + LOOK_AT_PAUSES_S
+        try:
+            self._stopping = pauses.stopping(pauses.read(self.spool))
+        except OSError:
+            return  # as before
+        self._stop_or_continue()
 
     def _return_all(self) -> None:
         while self._orders:
@@ -321,6 +372,8 @@ class Worker:
         while self._run is None and self._orders and not is_blocked:
             self._take(self._orders.popleft())
         self._verdicts.step(now, is_running=self._run is not None)
+        if now >= self._pauses_at:
+            self._look_at_pauses(now)
         if now >= self._send_start_at:  # the run was checked after that time, and goes on
             self._send_start()
         if self._claim is not None:

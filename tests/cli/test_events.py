@@ -142,7 +142,7 @@ def test_mistakes_are_told(cli: Run, words: list[str], says: str) -> None:
 def test_every_event_of_a_history_is_told_with_the_state_it_leads_to(jobs: Jobs) -> None:
     assert set(EVENTS) - {"compacted"} <= set(KINDS)
     assert set(SENTENCES) <= set(KINDS)
-    assert set(STATE_AFTER) == {"started", *LEADS_TO}
+    assert set(STATE_AFTER) == {"started", "signalled", *LEADS_TO}
     jobs.held("h")
     with jobs.spool.take("h") as claim:
         claim.edit({"priority": 5})

@@ -23,7 +23,10 @@ EXAMPLES = [
     for example in command.examples
     if example not in ENDLESS
 ]
-FINE = {"check": (0, 1, 2)}  # what it finds is the machine's: nobody works, or the disk is nearly full
+FINE = {
+    "check": (0, 1, 2),
+    "signal": (0, 4, 5),
+}  # what it finds is the machine's: nobody works, or the disk is nearly full
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES, ids=[example for _, example in EXAMPLES])

@@ -78,7 +78,7 @@ def test_json_and_names_say_what_was_done(cli: Run, jobs: Jobs) -> None:
     made = json.loads(cli("pause", "encode", "mail", "--json").out)
     assert made == {
         **{"action": "pause", "queues": ["mail"], "unchanged": ["encode"], "all": False},
-        **{"paused": ["encode", "mail"], "all_paused": False, "running": []},
+        **{"paused": ["encode", "mail"], "all_paused": False, "running": [], "stopped": []},
     }
 
 
@@ -89,6 +89,11 @@ def test_json_and_names_say_what_was_done(cli: Run, jobs: Jobs) -> None:
         (["pause", "_all"], 'queuectl: "_all" cannot be the name of a queue'),
         (["resume", ""], 'queuectl: "" cannot be the name of a queue'),
         (["pause", "a", "--all"], "queuectl: give queues or --all, not both"),
+        (["pause", "a", "--for", "soon"], "queuectl: --for must be a duration"),
+        (["pause", "a", "--for", "0"], 'queuectl: a pause must end in the future, not "0"'),
+        (["pause", "a", "--until", "2001-01-01"], 'queuectl: a pause must end in the future, not "2001-01-01"'),
+        (["pause", "a", "--until", "30"], 'queuectl: --until "30" has no unit'),
+        (["pause", "a", "--until", "18:00", "--for", "1h"], "queuectl: give --for or --until, not both"),
         (["queue", "set", "a b", "--rate", "1/1s"], 'queuectl: "a b" cannot be the name of a queue'),
         (["queue", "set", "a"], "queuectl: nothing to set: give --concurrency or --rate"),
     ],
@@ -122,7 +127,7 @@ def test_queues_are_listed_with_their_limits_and_pauses(cli: Run, jobs: Jobs, ho
     assert oldest >= 0
     assert rows[1] == {
         **{"queue": "encode", "waiting": 2, "held": 1, "running": 1},
-        **{"concurrency": 2, "rate": None, "paused": False},
+        **{"concurrency": 2, "rate": None, "paused": False, "paused_until": None},
     }
     assert [(row["queue"], row["rate"], row["paused"]) for row in rows] == [
         ("default", None, False),
@@ -198,3 +203,35 @@ def test_a_list_shows_which_jobs_are_paused(cli: Run, jobs: Jobs) -> None:
     assert rows == {"a": "paused", "b": "now"}
     cli("pause")
     assert [line.split()[3] for line in cli("list").out.splitlines()[1:]] == ["paused", "paused"]
+
+
+def test_a_pause_for_a_time_says_when_it_ends_and_is_changed_by_another(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.pending("a", queue="encode")
+    ran = cli("pause", "encode", "--for", "1h")
+    said = "Paused queue encode: no job of it starts for 1h 00m, or until queuectl resume encode\n"
+    assert (ran.code, ran.out, ran.err) == (0, "", said)
+    until = json.loads((home / "state/paused/encode").read_text())["until"]
+    (row,) = json.loads(cli("queue", "list", "--json").out)
+    assert (row["paused"], row["paused_until"]) == (True, until)
+    assert "until " in cli("queue", "list").out
+    assert cli("pause", "encode").err.startswith("Paused queue encode: no job of it starts until queuectl resume")
+    assert (home / "state/paused/encode").read_text() == ""
+    assert cli("pause", "encode").err == "Queue encode had been paused already\n"
+
+
+def test_a_pause_whose_time_is_over_is_none(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.pending("a")
+    (home / "state/paused/default").write_text('{"until": "2001-01-01T00:00:00Z"}\n')
+    assert json.loads(cli("queue", "list", "--json").out)[0]["paused"] is False
+    assert "paused" not in cli("status").out
+    assert "paused" not in cli("list").out
+    assert cli("resume", "default").err == "Queue default had not been paused\n"
+    assert cli("pause").err.startswith("Paused all queues")
+
+
+def test_what_runs_without_a_supervisor_is_not_stopped_and_that_is_said(cli: Run, jobs: Jobs) -> None:
+    """Its worker, if it still runs, notices the pause within a second."""
+    with jobs.running("runs", queue="encode"):
+        ran = cli("pause", "--running")
+        assert ran.err == "Paused all queues: no job starts until queuectl resume\n1 running job goes on: runs\n"
+        assert "stopped (pause)" in cli("list").out

@@ -6,6 +6,7 @@ from tests.mutants.run_mutant import Mutant
 
 LIMITS = "tests/unit/spool/test_limits.py::test_"
 MAY_START = "tests/unit/supervisor/test_what_may_start.py::test_"
+STOPPING = "tests/lifecycle/test_stopping_jobs.py::test_"
 REMOVAL = "tests/lifecycle/test_removal_of_parents.py::test_"
 
 SCHEDULING = (
@@ -29,6 +30,27 @@ SCHEDULING = (
         (("    if pause is not None:\n", "    if False:\n"),),
         (f"{LIMITS}a_paused_queue_is_not_claimed_from",),
         "what was given to a worker before the pause starts after it",
+    ),
+    Mutant(
+        "the time while a job is stopped counts for its timeout",
+        "executor/attempt.py",
+        (("            self._deadline += now - self.stopped_since\n", ""),),
+        ("tests/unit/executor/test_attempt.py::test_no_time_passes_while_it_is_stopped",),
+        "a job that was paused times out when it is continued",
+    ),
+    Mutant(
+        "a resume continues what a person has stopped",
+        "worker/worker.py",
+        (("elif not wanted and run.stopped_by == PAUSE:", "elif not wanted and run.stopped_since is not None:"),),
+        (f"{STOPPING}what_a_person_stopped_a_resume_does_not_continue",),
+        "more is done than was asked for",
+    ),
+    Mutant(
+        "a pause without a supervisor is not noticed",
+        "worker/worker.py",
+        (("            self._pauses_at = 0.0\n", ""),),
+        (f"{STOPPING}a_stopped_job_survives_a_kill_and_is_continued_by_resume[afterwards-supervisor]",),
+        "a job that a pause has stopped stays stopped for ever",
     ),
     Mutant(
         "a compaction forgets the units",

@@ -278,6 +278,23 @@ def pausing(spool: Home, book: Acknowledgements) -> None:
     assert isinstance(spool.claim("a", "w"), ClaimRefused)
 
 
+def pausing_for_a_time(spool: Home, book: Acknowledgements) -> None:
+    """A pause that is changed stops the starts all the time; a torn one lasts until it is resumed."""
+    pauses.pause(spool, "default", spool.clock.now() + 60)
+    assert isinstance(spool.claim("a", "w"), ClaimRefused)
+    pauses.pause(spool, "default", spool.clock.now() + 3600, stops_running=True)
+    assert isinstance(spool.claim("a", "w"), ClaimRefused)
+
+
+def signalling(spool: Home, book: Acknowledgements) -> None:
+    """What a worker writes when a pause stops its job, and when it is continued."""
+    claim = spool.take_in(PROCESSING, "a")
+    if claim is not None:
+        with claim:
+            claim.note_signal("SIGSTOP", "pause")
+            claim.note_signal("SIGCONT", "pause")
+
+
 def resuming(spool: Home, book: Acknowledgements) -> None:
     assert isinstance(spool.claim("a", "w"), ClaimRefused)
     pauses.resume(spool, "default")
@@ -501,6 +518,8 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "enqueue what comes after": Scenario(nothing, enqueuing({"note": "a", "after": ["past"]}), a=("gone", "pending")),
     "pause": Scenario(put("pending"), pausing, a=("pending",)),
+    "pause for a time": Scenario(put("pending"), pausing_for_a_time, a=("pending",)),
+    "signal": Scenario(started, signalling, a=("pending",)),
     "resume": Scenario(then(put("pending"), paused), resuming, a=("pending",)),
     "finish": Scenario(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),
     "reschedule": Scenario(started, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")),

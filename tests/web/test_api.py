@@ -545,7 +545,31 @@ def test_a_name_that_is_no_id_is_no_address(web: Served, name: str) -> None:
     assert web.ask("GET", f"/api/v1/jobs/{quote(name.removesuffix('.json'))}").status == 404
 
 
+# --- signals
+
+
+def test_a_signal_is_sent_to_a_running_job_only(web: Served, jobs: Jobs) -> None:
+    jobs.pending("a")
+    assert web.ask("POST", "/api/v1/jobs/a/signal", {"signal": "HUP"}).status == 409
+    assert web.ask("POST", "/api/v1/jobs/a/signal", {"signal": "HPU"}).status == 400
+    assert web.ask("POST", "/api/v1/jobs/a/signal", {}).status == 422
+    with jobs.running("b"):
+        assert web.ask("POST", "/api/v1/jobs/b/signal", {"signal": "15"}).json["exit_code"] == 5
+
+
 # --- queues
+
+
+def test_a_queue_is_paused_for_a_time(web: Served, jobs: Jobs) -> None:
+    jobs.pending("a", queue="encode")
+    assert web.post("/api/v1/queues/encode/pause", {"for": "1h", "running": True})["changed"] is True
+    (encode,) = web.get("/api/v1/queues")["queues"]
+    assert encode["stops_running"] is True
+    assert encode["paused_until"] > encode["paused_at"]
+    assert web.post("/api/v1/queues/pause", {"until": "tomorrow 08:00"})["changed"] is True
+    assert web.get("/api/v1/queues")["paused_until"] is not None
+    assert web.ask("POST", "/api/v1/queues/pause", {"for": "soon"}).status == 400
+    assert web.ask("POST", "/api/v1/queues/pause", {"for": "1h", "until": "2099-01-01"}).status == 400
 
 
 def test_queues_are_listed_paused_and_resumed(web: Served, jobs: Jobs, home: Path) -> None:

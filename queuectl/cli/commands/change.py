@@ -1,4 +1,4 @@
-"""change: the commands that change jobs which exist already: cancel, retry, hold, release and delete.
+"""change: the commands that change jobs which exist already: cancel, retry, hold, release, signal and delete.
 
 edit and purge have files of their own.
 """
@@ -14,6 +14,7 @@ from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
 from queuectl.client.actions import ParentFailed
 from queuectl.clock import spell
+from queuectl.job.outcome import signal_name, signal_number
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -150,6 +151,32 @@ def run_release(args: Arguments, screen: Screen) -> int:
         queue.release(job_id, check)
 
     return act_on(args, screen, queue, Verb("release", "release", "released"), release)
+
+
+@command(
+    "signal",
+    option(
+        "signal", metavar="SIGNAL", help="its name or number: HUP, SIGUSR1, 15; STOP and CONT stop and continue a job"
+    ),
+    NAMED,
+    *CHOSEN,
+    *CONSENT,
+    examples=(
+        "queuectl signal HUP 01JDFQ8Z4T",
+        "queuectl signal USR1 --queue default --yes",
+        "queuectl signal STOP 01JDFQ8Z4T",
+    ),
+)
+def run_signal(args: Arguments, screen: Screen) -> int:
+    """Send a signal to the process group of each running job's command, as kill -- -PGID does."""
+    number = signal_number(args.signal)
+    queue = queue_to_change(args, screen)
+
+    def send(job_id: str, check: Check | None) -> str:
+        job = queue.signal(job_id, number, check)
+        return f"Sent {signal_name(number)} to {job.id}"
+
+    return act_on(args, screen, queue, Verb("signal", "signal", "signalled"), send)
 
 
 @command(

@@ -148,16 +148,24 @@ class Pages:
         return {**row, "max_retries": max_retries_of(row, self.max_retries)}
 
 
-def _paused(queue: Queue) -> frozenset[str]:
-    """Return the names in state/paused/; without spool.pauses, whose import every list would pay for."""
+def _paused(queue: Queue) -> dict[str, bool]:
+    """Return the paused queues, each with whether what runs is stopped too; spool.pauses is imported only if there are any."""
     try:
-        return frozenset(queue.spool.files.names(queue.layout.paused))
+        if not any(queue.spool.files.names(queue.layout.paused)):
+            return {}
+        from queuectl.spool import pauses
+
+        return {name: pause.stops_running for name, pause in pauses.read(queue.spool).items()}
     except OSError:
-        return frozenset()
+        return {}
 
 
-def columns(now: float, paused: frozenset[str] = frozenset()) -> list[Column]:
-    """Return the columns of a table of jobs; the last is there only when one of them has failed."""
+def columns(now: float, paused: Mapping[str, bool] | None = None) -> list[Column]:
+    """Return the columns of a table of jobs; the last is there only when one of them has failed.
+
+    Args:
+        paused: the paused queues; true where what runs is stopped too.
+    """
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
@@ -184,13 +192,13 @@ def _tries(row: Row) -> str:
     return "{}/{}".format(*tries(row["state"], row["attempts"], row["failures"], row["max_retries"]))
 
 
-def next_or_ended(row: Row, now: float, paused: frozenset[str] = frozenset()) -> str:
+def next_or_ended(row: Row, now: float, paused: Mapping[str, bool] | None = None) -> str:
     """Say when a job starts, for how long it has been running, or when it ended."""
+    pauses = [paused[name] for name in ("_all", row["queue"]) if name in paused] if paused else []
     if row["state"] in ("pending", "failed"):
-        due = "paused" if paused and ("_all" in paused or row["queue"] in paused) else "now"
-        return ago(row["run_at"], now) if row["run_at"] > now else due
+        return ago(row["run_at"], now) if row["run_at"] > now else "paused" if pauses else "now"
     if row["state"] == "processing":
-        return f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
+        return "stopped (pause)" if any(pauses) else f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
     return "" if row["state"] == "held" else short(row["finished_at"] or row["updated_at"], now)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from queuectl.cli.home import home_that_exists, queue_to_read
 from queuectl.cli.options import command, flag, option
 from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
+from queuectl.cli.times import full, refuse_bare_number
 from queuectl.cli.unknown_names import warn_of_queues
 from queuectl.client.queue import Queue, own_layout
-from queuectl.client.queues import rows_of
+from queuectl.client.queues import end_of_pause, rows_of
+from queuectl.clock import parse_instant, spell
 from queuectl.config import config_file
 from queuectl.config.settings import find
 from queuectl.errors import QueueError, UsageError, did_you_mean
@@ -18,15 +21,17 @@ from queuectl.ids import ID_GRAMMAR, is_id
 from queuectl.job.history import PROCESSING
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool import pauses
-from queuectl.units import plural, quote, spell_duration
+from queuectl.units import listed, plural, quote, spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
+    from queuectl.job.job import Job
+    from queuectl.spool.pauses import Pause
 
 MOST_NAMED = 5
 PAUSED = option("queues", metavar="QUEUE", nargs="*", help="only these queues (default: all)")
@@ -36,26 +41,58 @@ PAUSED = option("queues", metavar="QUEUE", nargs="*", help="only these queues (d
     "pause",
     PAUSED,
     flag("--all", help="all queues, also those that do not exist yet; the same as no QUEUE"),
-    examples=("queuectl pause default", "queuectl pause", "queuectl pause --json"),
+    option("--for", dest="duration", metavar="TIME", help="end the pause by itself after this time: 1h"),
+    option("--until", metavar="TIME", help="end it by itself at this time: 18:00, 'tomorrow 08:00'"),
+    flag("--running", help="also stop what runs (SIGSTOP) until the pause ends; its timeout waits meanwhile"),
+    examples=(
+        "queuectl pause default",
+        "queuectl pause --for 1h",
+        "queuectl pause default --until '2030-01-01 08:00' --running",
+    ),
 )
 def run_pause(args: Arguments, screen: Screen) -> int:
-    """Pause queues; what runs goes on."""
+    """Pause queues; what runs goes on, or is stopped."""
     queue, names = _queue_and_names(args, screen)
+    now = queue.spool.clock.now()
+    until = _end(args, now)
     if names != [ALL_PAUSED]:
         warn_of_queues(queue, screen, [name for name in names if name not in queue.settings.queues])
-    done = [name for name in names if pauses.pause(queue.spool, name)]
+    pausing = partial(pauses.pause, queue.spool, until=until, stops_running=args.running)
+    done = [name for name in names if pausing(name)]
+    if args.running:
+        queue.announce_pauses()
     running = _running(queue, names)
-    _report(screen, queue, "pause", names, done, {"running": running})
+    stopped = [job.id for job in running if job.stopped_at is not None]
+    _report(screen, queue, "pause", names, done, {"running": [job.id for job in running], "stopped": stopped})
     if done:
         whose = "" if done == [ALL_PAUSED] else " of it" if len(done) == 1 else " of them"
-        screen.message(f"Paused {_of(done)}: no job{whose} starts until queuectl resume{_typed(done)}")
+        when = f"for {spell_duration(until - now)}, or " if until is not None else ""
+        screen.message(f"Paused {_of(done)}: no job{whose} starts {when}until queuectl resume{_typed(done)}")
     for name in names:
         if name not in done:
             screen.message(f"{_of([name]).capitalize()} had been paused already")
-    if running:
-        named = ", ".join(running[:MOST_NAMED]) + (" ..." if len(running) > MOST_NAMED else "")
-        screen.message(f"{plural(len(running), 'running job')} {'goes' if len(running) == 1 else 'go'} on: {named}")
+    _say_of_jobs(screen, stopped, "was stopped", "were stopped")
+    _say_of_jobs(screen, [job.id for job in running if job.id not in stopped], "goes on", "go on")
     return 0
+
+
+def _end(args: Arguments, now: float) -> float | None:
+    """Return when the pause that is typed ends by itself."""
+    if args.until is not None:
+        refuse_bare_number("--until", args.until)
+    if args.duration is not None and args.until is not None:
+        raise UsageError("give --for or --until, not both", "queuectl pause --for 1h")
+    for name, value in (("--for", args.duration), ("--until", args.until)):
+        if value is not None:
+            return end_of_pause(args.duration, args.until, now, name)
+    return None
+
+
+def _say_of_jobs(screen: Screen, ids: list[str], one: str, several: str) -> None:
+    if ids:
+        screen.message(
+            f"{plural(len(ids), 'running job')} {one if len(ids) == 1 else several}: {listed(ids, MOST_NAMED)}"
+        )
 
 
 @command(
@@ -69,8 +106,12 @@ def run_resume(args: Arguments, screen: Screen) -> int:
     queue, names = _queue_and_names(args, screen)
     if args.all:
         names = [ALL_PAUSED, *sorted(pauses.paused(queue.spool) - {ALL_PAUSED})]
-    known = None if names[0] == ALL_PAUSED else pauses.paused(queue.spool)
+    before = pauses.read(queue.spool)
+    known = None if names[0] == ALL_PAUSED else before.keys()
+    stopped = _stopped(queue) if pauses.stopping(before) else set()
     done = [name for name in names if pauses.resume(queue.spool, name)]
+    if stopped:
+        queue.announce_pauses()
     left = pauses.paused(queue.spool)
     _report(screen, queue, "resume", names, done, {})
     if done:
@@ -79,9 +120,15 @@ def run_resume(args: Arguments, screen: Screen) -> int:
         if name not in done and not (name == ALL_PAUSED and done):
             near = did_you_mean(name, known - {ALL_PAUSED}) if known else ""
             screen.message(f"{_of([name]).capitalize()} had not been paused{near}")
+    _say_of_jobs(screen, sorted(stopped - _stopped(queue)) if stopped else [], "continues", "continue")
     if left:
         screen.message(_still_paused(left))
     return 0
+
+
+def _stopped(queue: Queue) -> set[str]:
+    """Return the ids of the jobs that a pause has stopped."""
+    return {job.id for job in _running(queue, [ALL_PAUSED]) if job.stopped_by is not None}
 
 
 def _still_paused(left: Iterable[str]) -> str:
@@ -114,8 +161,8 @@ def _of(names: list[str]) -> str:
     return f"queue{'' if len(names) == 1 else 's'} {', '.join(names)}"
 
 
-def _running(queue: Queue, names: list[str]) -> list[str]:
-    """Return the ids of the running jobs of these queues."""
+def _running(queue: Queue, names: list[str]) -> list[Job]:
+    """Return the running jobs of these queues."""
     found = []
     for job_id in queue.spool.ids(PROCESSING):
         try:
@@ -123,8 +170,8 @@ def _running(queue: Queue, names: list[str]) -> list[str]:
         except QueueError:
             continue
         if job.state == "processing" and (names == [ALL_PAUSED] or job.queue in names):
-            found.append(job_id)
-    return sorted(found)
+            found.append(job)
+    return sorted(found, key=lambda job: job.id)
 
 
 def _report(
@@ -148,7 +195,14 @@ def _report(
 
 # --- queue list, queue set
 
-FIELDS = ("queue", "waiting", "held", "running", "concurrency", "rate", "paused", "oldest_waiting_s")
+
+def _pause_words(row: Mapping[str, Any]) -> str:
+    if not row["paused"] or row["paused_until"] is None:
+        return "paused" if row["paused"] else ""
+    return f"until {full(parse_instant(row['paused_until']))[:16]}"
+
+
+FIELDS = ("queue", "waiting", "held", "running", "concurrency", "rate", "paused", "paused_until", "oldest_waiting_s")
 COLUMNS = (
     Column("QUEUE", lambda row: row["queue"]),
     Column("WAITING", lambda row: f"{row['waiting']:,}", right=True),
@@ -157,7 +211,7 @@ COLUMNS = (
     Column("LIMIT", lambda row: row["concurrency"], right=True),
     Column("RATE", lambda row: row["rate"], right=True),
     Column("OLDEST", lambda row: _age(row["oldest_waiting_s"]), right=True, leave_out=2),
-    Column("PAUSED", lambda row: "paused" if row["paused"] else "", colour=lambda _row: "yellow", is_optional=True),
+    Column("PAUSED", _pause_words, colour=lambda _row: "yellow", is_optional=True),
 )
 
 
@@ -168,7 +222,7 @@ COLUMNS = (
 def run_list(args: Arguments, screen: Screen) -> int:
     """List the queues that jobs or settings name."""
     queue = queue_to_read(args, screen)
-    paused, now = pauses.since(queue.spool), queue.spool.clock.now()
+    paused, now = pauses.read(queue.spool), queue.spool.clock.now()
     with open_index(queue, screen) as reader:
         counts, oldest = reader.by_queue(), reader.oldest_by_queue(now)
     rows = [
@@ -180,6 +234,7 @@ def run_list(args: Arguments, screen: Screen) -> int:
             "concurrency": row["concurrency"],
             "rate": row["rate"],
             "paused": row["name"] in paused or ALL_PAUSED in paused,
+            "paused_until": _until(paused, row["name"]),
             "oldest_waiting_s": max(0.0, now - oldest[row["name"]]) if row["name"] in oldest else None,
         }
         for row in rows_of(counts, oldest, queue.settings, paused)
@@ -190,6 +245,13 @@ def run_list(args: Arguments, screen: Screen) -> int:
     if not rows:
         screen.hint("No job has been enqueued, and no queue has a limit")
     return 0
+
+
+def _until(paused: Mapping[str, Pause], name: str) -> str | None:
+    """Return when jobs of a queue start again by themselves."""
+    ends = [pause.until for pause in (paused.get(name), paused.get(ALL_PAUSED)) if pause is not None]
+    known = [end for end in ends if end is not None]
+    return spell(max(known)) if known and len(known) == len(ends) else None
 
 
 def _age(seconds: float | None) -> str | None:

@@ -81,8 +81,10 @@ function toggle(name, isPaused, what) {
   return small(name ? word : `${word} all`, () => post(`queue ${name}`, `queues/${name && `${name}/`}${verb}`, said), `${word} ${what}`);
 }
 
-const queueRow = ({ name, waiting, running, counts, concurrency, rate, paused_at: paused, oldest_waiting_at: oldest }) => [name, [
-  h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name), paused && [' ', badge('held', 'held', 'paused', `since ${paused}`)]),
+const queueRow = ({ name, waiting, running, counts, concurrency, rate, oldest_waiting_at: oldest,
+  paused_at: paused, paused_until: until }) => [name, [
+  h('th', { scope: 'row' }, link(jobsOf({ queue: name }), name),
+    paused && [' ', badge('held', 'held', 'paused', `since ${paused}${until ? ` until ${until}` : ''}`)]),
   cell('Waiting', number(waiting)), cell('Oldest', oldest && when(oldest)),
   cell('Running', number(running), concurrency && h('span.soft', ` of ${number(concurrency)}`)),
   cell('Rate', rate), cell('Dead', number(counts.dead)),

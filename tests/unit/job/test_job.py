@@ -8,7 +8,7 @@ import pytest
 
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import InvalidData
-from queuectl.job.history import EVENTS, LEADS_TO
+from queuectl.job.history import EVENTS, LEADS_TO, leads_to
 from queuectl.job.job import DEAD, DONE, HOW_ENDED, OF_HISTORY, PENDING, PROCESSING, STATES, STATES_OF, Job
 from queuectl.job.job_file import parse, render_new
 from tests.support.clock import NOON
@@ -226,3 +226,20 @@ def test_a_job_without_created_at_keeps_what_its_file_told_when_that_is_written(
 def test_argv_is_shown_as_a_command() -> None:
     record = parse(render_new({"argv": ["echo", "a b"]}))
     assert Job("a", record, PENDING, NOON).command == "echo 'a b'"
+
+
+def test_a_signal_changes_no_state_and_the_time_that_a_stop_takes_is_counted() -> None:
+    def signalled(name: str, at: str, **more: str) -> dict[str, str]:
+        return {"event": "signalled", "at": at, "signal": name, **more}
+
+    stop = signalled("SIGSTOP", "2026-11-24T14:00:10Z", reason="pause")
+    job = job_of(started(), signalled("SIGHUP", "2026-11-24T14:00:09Z"), stop, directory=PROCESSING)
+    assert (job.last_event, job.state, job.stopped_by, job.stopped_s) == ("started", "processing", "pause", 0.0)
+    assert leads_to(job.history) is None
+    again = [signalled("SIGSTOP", "2026-11-24T14:00:12Z"), signalled("SIGCONT", "2026-11-24T14:00:15Z")]
+    job = job_of(started(), stop, *again, *again, directory=PROCESSING)
+    assert (job.stopped_at, job.stopped_by, job.stopped_s) == (None, None, 8.0)
+    kept = job_of(job.compacted(job.updated_at), directory=PROCESSING)
+    assert (kept.stopped_at, kept.stopped_by, kept.stopped_s) == (None, None, 8.0)
+    job = job_of(started(), stop, started(), directory=PROCESSING)
+    assert (job.stopped_at, job.stopped_s) == (None, 0.0)
