@@ -21,10 +21,14 @@ class QueueError(Exception):
         message: what is wrong and where, in the user's words, without a final full stop.
         hint: what to do about it, often a command.
         excerpt: lines shown verbatim under the message (source text with a caret).
+
+    Attributes:
+        errors: where it stands for several, these as problem objects, if nothing else says them.
     """
 
     exit_code = 1
     title = "failed"
+    errors: Sequence[object] = ()
 
     def __init__(self, message: str, hint: str | None = None, excerpt: str | None = None) -> None:
         super().__init__(message)
@@ -74,20 +78,10 @@ class InvalidData(QueueError):
 
 
 class PartlyFailed(QueueError):
-    """Part of a bulk action failed; the rest was done.
-
-    Args:
-        errors: what failed, as problem objects, where nothing else says it.
-    """
+    """Part of a bulk action failed; the rest was done."""
 
     exit_code = 7
     title = "partly failed"
-
-    def __init__(
-        self, message: str, hint: str | None = None, excerpt: str | None = None, *, errors: Sequence[object] = ()
-    ) -> None:
-        super().__init__(message, hint, excerpt)
-        self.errors = errors
 
 
 class NotAllowed(QueueError):

@@ -6,7 +6,6 @@ Source:     RFC 9457 (without `status`, which would be HTTP's; `exit_code` is ou
 from __future__ import annotations
 
 from queuectl.cli.text import safe
-from queuectl.errors import PartlyFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +36,6 @@ def problem(error: QueueError) -> dict[str, object]:
         made["hint"] = error.hint
     if error.excerpt:
         made["excerpt"] = error.excerpt
-    if isinstance(error, PartlyFailed) and error.errors:
+    if error.errors:
         made["errors"] = error.errors
     return made

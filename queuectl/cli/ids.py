@@ -1,7 +1,7 @@
 """ids: the jobs that a command was told to act on, one after the other.
 
 Guarantees: one that cannot be done does not keep the others from being done; all are told.
-Fails with: the error itself when it was the only job, else PartlyFailed.
+Fails with: the error itself when it was the only job, the same kind when all jobs failed in this way, else PartlyFailed.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from queuectl.units import plural, quote
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Protocol
+    from typing import Any, Protocol, TypeVar
 
     from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
+
+    Named = TypeVar("Named", bound=tuple[Any, ...])
 
     class Notes(Protocol):
         """What a verb did to some of the jobs beside what was asked for."""
@@ -194,13 +196,20 @@ class Failures:
         if len(self._found) == 1 == total:
             kind, key, error = self._found[0]
             if kind != "id" and key:
-                same = next(kind for kind in type(error).__mro__ if kind in QueueError.__subclasses__())
-                raise same(f"{kind} {key}: {error}", error.hint, error.excerpt)
+                raise _kind_of(error)(f"{kind} {key}: {error}", error.hint, error.excerpt)
             raise error
         self.announce()
         self._report_rest()
-        errors = [] if self._is_text or is_listed else self.as_dicts()
-        raise PartlyFailed(f"{len(self._found):,} of {plural(total, 'job')} {done}", errors=errors)
+        kinds = {_kind_of(error) for _, _, error in self._found}
+        made = kinds.pop() if len(self._found) == total and len(kinds) == 1 else PartlyFailed
+        failure = made(f"{len(self._found):,} of {plural(total, 'job')} {done}")
+        failure.errors = [] if self._is_text or is_listed else self.as_dicts()
+        raise failure
+
+
+def _kind_of(error: QueueError) -> type[QueueError]:
+    """Return the class of an error that has its exit code and takes a message."""
+    return next(kind for kind in type(error).__mro__ if kind in (*QueueError.__subclasses__(), QueueError))
 
 
 def bulk_result(
@@ -219,7 +228,7 @@ def bulk_result(
     }
 
 
-def act(
+def act_on_named(
     screen: Screen,
     queue: Queue,
     texts: Iterable[str],
@@ -227,48 +236,76 @@ def act(
     action: str,
     done: str,
     notes: Notes | None = None,
+) -> int:
+    """Do `act` to jobs that are named by ids, their beginnings, or `-`."""
+
+    def do_to(named: tuple[str, bool]) -> tuple[str, str | None]:
+        text, is_whole = named
+        job_id = queue.resolve(text, is_whole=is_whole, to_change=True)
+        return job_id, do(job_id)
+
+    named = expand(texts)
+    return act(screen, named, do_to, action, done, notes, total=len(named))
+
+
+def act(
+    screen: Screen,
+    jobs: Iterable[Named | None],
+    do: Callable[[Named], tuple[str, str | None]],
+    action: str,
+    done: str,
+    notes: Notes | None = None,
     *,
-    total: int | None = None,
+    total: int,
     none: str = "",
 ) -> int:
-    """Do something to each job and tell of it.
+    """Do something to each job, to many of them at once, and tell of it.
 
     Args:
-        texts: ids, their beginnings, or `-`; with `total` whole ids, so many.
-        do: given the whole id; may return what to say instead of "Cancelled 01J...", and raise Unchanged.
+        jobs: each begins with what names it; None waits for the end of those before.
+        do: returns the whole id, and perhaps what to say instead of "Cancelled 01J..."; may raise Unchanged.
         action, done: "cancel", "cancelled".
         notes: asked at the end what else was done to the jobs.
+        total: how many jobs there are.
         none: what to say when there was no job at all.
     """
     from queuectl.cli.progress import Progress
+    from queuectl.client.in_threads import InThreads
 
     ids: list[str] = []
     words: list[str | None] = []
     unchanged: list[Unchanged] = []
     failures = Failures(screen)
+    work = InThreads(do, jobs)
     with Progress(screen, action.capitalize(), total) as progress:
-        for text, is_whole in expand(texts) if total is None else ((text, True) for text in texts):
+
+        def tally(text: str, outcome: Callable[[], tuple[str, str | None]]) -> None:
             try:
-                job_id = text if total is not None else queue.resolve(text, is_whole=is_whole, to_change=True)
-                words.append(do(job_id))
-                ids.append(job_id)
+                job_id, word = outcome()
             except Unchanged as same:
                 unchanged.append(same)
             except QueueError as error:
                 progress.clear()
                 failures.add("id", text, error)
-            except KeyboardInterrupt:
-                progress.clear()
-                screen.message(
-                    f"{done.capitalize()} {plural(len(ids), 'job')}; {text} and the jobs after it were not changed"
-                )
-                raise
+            else:
+                ids.append(job_id)
+                words.append(word)
             progress.step()
+
+        try:
+            for job, outcome in work:
+                tally(job[0], outcome)
+        except KeyboardInterrupt:
+            for job, outcome in work.stop():
+                tally(job[0], outcome)
+            progress.clear()
+            screen.message(f"{done.capitalize()} {plural(len(ids), 'job')}; the others were not changed")
+            raise
     seen = len(ids) + len(unchanged) + len(failures)
     if screen.format in ("json", "jsonl") and (ids or unchanged or seen != 1):
         left = [each.as_dict() for each in unchanged]
         more = notes.as_dict() if notes is not None else {}
-        screen.json({**bulk_result(action, seen if total is None else total, ids, left, failures), **more})
+        screen.json({**bulk_result(action, total, ids, left, failures), **more})
     elif screen.format == "name":
         screen.write("".join(f"{job_id}\n" for job_id in ids))
     if len(ids) == 1 and not unchanged:

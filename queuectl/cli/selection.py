@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from itertools import islice
 
-from queuectl.cli.ids import Failures, Unchanged, act, expand
+from queuectl.cli.ids import Failures, Unchanged, act, act_on_named, expand
 from queuectl.cli.terminal import is_terminal
 from queuectl.cli.times import refuse_bare_number
 from queuectl.errors import NotFound, QueueError, UsageError
@@ -178,7 +178,7 @@ def act_on(
     if not is_bulk(args, verb.command):
         if args.dry_run:
             return _try_named(args, screen, queue, verb)
-        return act(screen, queue, args.ids, lambda job_id: do(job_id, None), verb.action, verb.done, notes)
+        return act_on_named(screen, queue, args.ids, lambda job_id: do(job_id, None), verb.action, verb.done, notes)
     from queuectl.client.filters import is_as_selected
 
     states = states_of(args, verb)
@@ -192,24 +192,18 @@ def act_on(
     if not is_agreed(args, verb.command, sentence, total):
         return NOT_CONFIRMED
 
-    current: list[Selected] = []  # the job whose id was yielded last
+    def do_if_unchanged(selected: Selected) -> tuple[str, str | None]:
+        def check(job: Job) -> None:
+            if not is_as_selected(verb.action, states, selected, job.state, job.updated_at):
+                raise Unchanged(job.id, job.state, CHANGED)
 
-    def ids() -> Iterator[str]:
-        for job in _running_last(chosen):
-            current[:] = [job]
-            yield job.id
-
-    def check(job: Job) -> None:
-        if not is_as_selected(verb.action, states, current[0], job.state, job.updated_at):
-            raise Unchanged(job.id, job.state, CHANGED)
-
-    def do_if_unchanged(job_id: str) -> str | None:
         try:
-            return do(job_id, check)
+            return selected.id, do(selected.id, check)
         except NotFound:
-            raise Unchanged(job_id, "deleted", CHANGED) from None
+            raise Unchanged(selected.id, "deleted", CHANGED) from None
 
-    return act(screen, queue, ids(), do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
+    jobs = _running_last(chosen)
+    return act(screen, jobs, do_if_unchanged, verb.action, verb.done, notes, total=total, none=none)
 
 
 def none_of(states: Sequence[str], left_out: Mapping[str, int], unknown: str = "") -> str:
@@ -223,9 +217,13 @@ def none_of(states: Sequence[str], left_out: Mapping[str, int], unknown: str = "
 CHANGED = "had changed in the meantime"
 
 
-def _running_last(chosen: Selection) -> Iterator[Selected]:
-    """Yield jobs, those that are running jobs at the end: else the workers that become free would start others meanwhile."""
+def _running_last(chosen: Selection) -> Iterator[Selected | None]:
+    """Yield jobs, those that are running jobs at the end: else the workers that become free would start others meanwhile.
+
+    None, which stands between the two, waits for the end of the actions before.
+    """
     yield from (job for job in chosen if job.state != "processing")
+    yield None
     yield from (job for job in chosen if job.state == "processing")
 
 

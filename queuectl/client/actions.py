@@ -450,9 +450,10 @@ class JobActions:
                     return False
                 if before is not None:
                     before(self._job(claim.job))
-                claim.delete()
-                self.spool.note_change(job_id)
-                return True
+                claim.remove()
+        claim.sync_removed()  # not under the lock, so that the syncs of several threads share a commit
+        self.spool.note_change(job_id)
+        return True
 
     def _refuse_awaited(self, job_id: str) -> None:
         from queuectl.spool import dependents

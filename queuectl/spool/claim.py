@@ -267,6 +267,10 @@ class Claim:
         Crash: present (perhaps without some output) or gone; acknowledged only once durable.
         """
         self.remove()
+        self.sync_removed()
+
+    def sync_removed(self) -> None:
+        """Make the removal of the job durable."""
         self._sync_directories(*left_by(self.directory))
 
     def remove(self) -> int:

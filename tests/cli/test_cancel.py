@@ -140,4 +140,4 @@ def test_ctrl_c_says_what_was_done(cli: Run, jobs: Jobs, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Queue, "cancel_unless_ended", until_b)
     ran = cli("cancel", "a", "b", "c")
-    assert (ran.code, ran.err) == (130, "Cancelled 1 job; b and the jobs after it were not changed\n")
+    assert (ran.code, ran.err) == (130, "Cancelled 1 job; the others were not changed\n")

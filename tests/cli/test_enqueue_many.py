@@ -425,6 +425,6 @@ def test_one_job_has_its_id_in_json_however_it_was_given(cli: Run) -> None:
 
 def test_shell_commands_without_lines_are_refused_with_the_option_that_reads_them(cli: Run) -> None:
     ran = cli("enqueue", "-", stdin=b"echo a\necho b\n")
-    assert ran.code == 7
+    assert ran.code == 6
     assert ran.err.count("hint: if the lines are shell commands and not JSON objects, add --lines") == 1
     assert "--lines" not in cli("enqueue", "-", stdin=b'{"command":').err

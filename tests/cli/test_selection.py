@@ -8,12 +8,16 @@ import pty
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from queuectl.cli import selection
 from queuectl.cli.commandline import parse
+from queuectl.cli.progress import Progress
+from queuectl.client.queue import Queue
+from queuectl.errors import Busy
 from tests.cli.support import Jobs, Ran, Run, refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -370,3 +374,115 @@ def test_logs_of_several_jobs(cli: Run, jobs: Jobs) -> None:
     ]
     assert cli("logs", "a", "p").code == 7
     refused(cli("logs", "-f", "--batch", "b"), 2, "queuectl: -f needs exactly one job")
+
+
+# --- ids of which none can be acted on
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *BULK,
+        "hold",
+        "release",
+        "priority 5",
+        "edit --set priority=5",
+        "purge",
+        "wait",
+        "logs",
+        "results",
+        "show",
+        "dlq show",
+    ],
+)
+def test_if_all_ids_fail_in_one_way_that_is_the_exit_code(cli: Run, jobs: Jobs, command: str) -> None:
+    jobs.held("held")
+    one = cli(*command.split(), "nope").code
+    assert one == 3
+    assert cli(*command.split(), "nope", "neither").code == one
+    ran = cli(*command.split(), "nope", "neither", "--json")
+    said = json.loads(ran.err.splitlines()[-1])
+    assert (ran.code, said["exit_code"], said["title"]) == (3, 3, "not found")
+    if command not in ("wait", "logs", "dlq show"):
+        assert cli(*command.split(), "nope", "held", "nor").code == 7
+
+
+def test_ids_that_fail_in_different_ways_fail_in_part(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a")
+    jobs.completed("b")
+    assert cli("hold", "a", "b").code == 4
+    assert cli("hold", "a", "nope").code == 7
+
+
+# --- many jobs, which threads act on
+
+
+@pytest.mark.parametrize(
+    ("command", "state"),
+    [
+        ("hold", "held"),
+        ("release", "pending"),
+        ("priority 5", "pending"),
+        ("cancel", "cancelled"),
+        ("retry", "pending"),
+    ],
+)
+def test_every_job_of_many_is_acted_on_once_and_in_order(cli: Run, jobs: Jobs, command: str, state: str) -> None:
+    ids = [f"job-{number:03}" for number in range(100)]
+    for job_id in ids:
+        jobs.held(job_id) if command == "release" else jobs.pending(job_id)
+    if command == "retry":
+        cli("cancel", "--all", "--yes")
+        command += " --state cancelled"
+    line = [*command.split(), *([] if "--state" in command else ["--all"]), "--sort", "id", "--yes", "-o", "name"]
+    ran = cli(*line)
+    assert (ran.code, ran.out.split()) == (0, ids)
+    assert {*states(jobs).values()} == {state}
+    assert all(len(job.history) <= 3 for job in map(jobs.queue.get, ids))
+
+
+def test_many_jobs_that_are_named_fail_each_for_itself(cli: Run, jobs: Jobs) -> None:
+    ids = [f"job-{number:03}" for number in range(40)]
+    for job_id in ids[::2]:
+        jobs.pending(job_id)
+    ran = cli("delete", *ids, "--json")
+    done = json.loads(ran.out)
+    assert (ran.code, done["ids"], [each["id"] for each in done["failed"]]) == (7, ids[::2], ids[1::2])
+    assert states(jobs) == {}
+
+
+def test_running_jobs_are_cancelled_after_all_that_wait(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that becomes free must not start a job that is about to be cancelled."""
+    waiting = {f"job-{number:03}" for number in range(50)}
+    for job_id in waiting:
+        jobs.pending(job_id)
+    seen: list[int] = []
+
+    def cancel_running(queue: Queue, job_id: str) -> None:
+        seen.append(sum(job["state"] == "pending" for job in queue.list()))
+        raise Busy("still running")
+
+    monkeypatch.setattr(Queue, "_cancel_running", cancel_running)
+    with jobs.running("running"):
+        assert cli("cancel", "--all", "--yes").code == 7
+    assert seen == [0]
+
+
+def test_ctrl_c_during_an_action_on_many_jobs(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was under way is done and counted; what was not begun stays as it is."""
+    for number in range(100):
+        jobs.pending(f"job-{number:03}")
+    step, steps = Progress.step, []
+
+    def interrupted(self: Progress, *args: object) -> None:
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        step(self)
+
+    monkeypatch.setattr(Progress, "step", interrupted)
+    ran = cli("cancel", "--all", "--yes")
+    found = Counter(states(jobs).values())
+    assert ran.code == 130
+    assert ran.err == f"Cancelled {found['cancelled']} jobs; the others were not changed\n"
+    assert 3 <= found["cancelled"] < 100

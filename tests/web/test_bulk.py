@@ -101,6 +101,7 @@ def test_new_jobs_are_not_drawn_in_between_two_requests(
 
 def test_what_takes_long_is_left_for_another_request(web: Served, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bulk, "ENOUGH_S", -1.0)
+    monkeypatch.setattr(bulk, "TOGETHER", 1)
     ids = add(jobs, 3)
     answers = carry_out(web, {"action": "cancel", "ids": ids})
     assert [(answer["ids"], answer["left"]) for answer in answers] == [([ids[0]], 2), ([ids[1]], 1), ([ids[2]], 0)]
