@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 FILTERS = ("queue", "tag", "batch", "error", "search", "since", "until")
 ORDER = ("sort", "limit")
+FLAGS = ("with_dependents", "no_check", "output_only")
 NOT_CONFIRMED = 1
 
 
@@ -310,6 +311,5 @@ def typed(args: Arguments, command: str) -> str:
     for name, value in given(args, ("state", "older_than", *FILTERS, *ORDER)).items():
         option, text = f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, list) else str(value)
         words += [f"{option}={text}"] if text[:1] == "-" else [option, text]
-    if getattr(args, "output_only", False):
-        words.append("--output-only")
+    words += [f"--{name.replace('_', '-')}" for name in FLAGS if getattr(args, name, False)]
     return join(words)

@@ -43,12 +43,13 @@ def warn_of_filters(queue: Queue, screen: Screen, reader: Reader, given: Mapping
 
 def warn_of_queues(queue: Queue, screen: Screen, names: Iterable[str]) -> None:
     """Warn of each queue that no job has, whatever else names it; without an index nothing is known."""
+    behind: list[str] = []
     try:
-        with queue.reader() as reader:
+        with queue.reader(behind.append) as reader:
             known = {ALWAYS, *reader.by_queue()}
     except QueueError:
         return
-    for name in names:
+    for name in () if behind else names:
         if name not in known:
             screen.warn(f"no job has the queue {quote(name)} yet{did_you_mean(name, known)}")
 

@@ -12,6 +12,7 @@ import time
 from functools import partial
 
 from queuectl.errors import NoSupervisor
+from queuectl.job.history import DIRECTORIES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +87,13 @@ def open_complete_reader(spool: Spool, warn: Tell | None = None, on_step: Tell |
         return Reader(layout.index)
     except IndexUnavailable:
         return open_reader(spool, warn, on_step)
+
+
+def ids_with_prefix(spool: Spool, prefix: str, limit: int) -> list[str]:
+    """Return the first ids that begin so, by the names of the files: for an index that may not show every job."""
+    from heapq import nsmallest
+
+    return nsmallest(limit, {found for name in DIRECTORIES for found in spool.ids(name) if found.startswith(prefix)})
 
 
 def catch_up(spool: Spool, warn: Tell | None = None, on_step: Tell | None = None, *, doubt: bool = False) -> None:

@@ -313,9 +313,14 @@ class Queue(JobActions, Queues, Waiting):
             return text
         if not text:
             raise NotFound('no job ""', "the id is empty: is a variable empty?")
-        with self.reader() as reader:
+        from queuectl.client.current_index import ids_with_prefix
+
+        behind: builtins.list[str] = []  # why the index may not show every job
+        with self.reader(behind.append) as reader:
             asked = text.encode(errors="replace").decode()  # what was typed may hold any bytes
             begun = reader.ids_with_prefix(asked, 4) if asked and not is_whole else []
+            if behind and asked and not is_whole:
+                begun = ids_with_prefix(self.spool, asked, 4)
             begun = [] if to_change and not all(map(is_generated, begun)) else begun
             if len(begun) == 1:
                 return begun[0]
@@ -365,7 +370,7 @@ class Queue(JobActions, Queues, Waiting):
 
         now, wanted = self.spool.clock.now(), kinds_of(kinds)
         start = instant("since", since, now) if since is not None else now if follow else now - 3600
-        stream = EventStream(self.spool, self.reader, wanted)
+        stream = EventStream(self.spool, self.complete_reader, wanted)
         found: Iterable[dict[str, Any] | None] = stream.follow(start) if follow else stream.past(start)
         return (Event.of(happened) for happened in found if happened is not None)
 

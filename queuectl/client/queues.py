@@ -43,7 +43,7 @@ class Queues:
 
     if TYPE_CHECKING:
 
-        def reader(self) -> Reader:
+        def complete_reader(self) -> Reader:
             """See Queue."""
 
     def pause(
@@ -116,7 +116,7 @@ class Queues:
         """Return each queue that has jobs, limits or a pause as a dictionary: how many jobs wait and run, and its limits."""
         from queuectl.spool import pauses
 
-        with self.reader() as reader:
+        with self.complete_reader() as reader:
             counts, oldest = reader.by_queue(), reader.oldest_by_queue(self.spool.clock.now())
         return [*rows_of(counts, oldest, self.settings, pauses.read(self.spool))]
 

@@ -114,3 +114,17 @@ def test_a_job_that_has_ended_is_a_conflict(cli: Run, jobs: Jobs) -> None:
     jobs.dead("a")
     ran = cli("edit", "a", "--set", "priority=5")
     assert (ran.code, "dead" in ran.err) == (4, True)
+
+
+def test_a_new_directory_must_exist_and_a_start_in_the_past_is_a_warning(cli: Run, jobs: Jobs) -> None:
+    jobs.pending("a", run_at="2099-01-01T00:00:00Z")
+    ran = cli("edit", "a", "--set", "cwd=/nowhere")
+    refused(ran, 6, "queuectl: there is no directory /nowhere")
+    assert ran.err.splitlines()[1].endswith("hint: to skip this check: --no-check")
+    assert jobs.queue.get("a").fields.get("cwd") != "/nowhere"
+    assert cli("edit", "a", "--set", "cwd=/nowhere", "--no-check").code == 0
+    assert cli("edit", "a", "--unset", "cwd").code == 0
+    ran = cli("edit", "a", "--set", "at=yesterday")
+    assert (ran.code, "ago): the job runs at once" in ran.err) == (0, True)
+    ran = cli("edit", "--all", "--set", "cwd=/nowhere", "--no-check")
+    assert "queuectl edit --all --set cwd=/nowhere --no-check --yes" in ran.err

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Unchanged
-from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, number, option
+from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, flag, number, option
 from queuectl.cli.selection import Verb, act_on
 from queuectl.client.job_spec import changes_of
+from queuectl.command_location import check_directory
 from queuectl.errors import UsageError
 from queuectl.job.fields import FIELDS, validate
 
@@ -35,6 +36,7 @@ LISTS = ("tags", "after")
         " delay=2h, queue=night, tags=a,b, argv=JSON; may be repeated",
     ),
     option("--unset", metavar="FIELD", action="append", help="remove a field, so that its default applies"),
+    flag("--no-check", help="do not check that a new directory exists"),
     STATE,
     *CHOSEN,
     *CONSENT,
@@ -53,6 +55,8 @@ def run_edit(args: Arguments, screen: Screen) -> int:
     new = {field: value for field, value in changes.items() if value is not None}
     validate(new if "command" in new or "argv" in new else {"command": "true", **new})
 
+    if changes.get("cwd") is not None and not args.no_check:
+        check_directory(changes["cwd"])
     if warning is not None:
         screen.warn(warning)
 

@@ -11,7 +11,7 @@ import pytest
 from queuectl import control_client
 from queuectl.client import current_index
 from queuectl.client.queue import Queue
-from queuectl.errors import Conflict
+from queuectl.errors import Conflict, NotFound
 from queuectl.index import database
 
 REBUILDING = {"ok": True, "syncing": "1 of 2 jobs", "degraded": None}
@@ -50,9 +50,11 @@ def answer_with(monkeypatch: pytest.MonkeyPatch, queue: Queue, answers: list[dic
         lambda queue: len(queue.list()),
         lambda queue: queue.counts()["pending"],
         lambda queue: len(queue.purge("pending").ids),
+        lambda queue: len([*queue.events()]),
+        lambda queue: queue.queues()[0]["waiting"],
         lambda queue: queue.complete_reader().counts()["pending"],
     ],
-    ids=["list", "counts", "purge", "reader"],
+    ids=["list", "counts", "purge", "events", "queues", "reader"],
 )
 def test_no_job_is_missing(
     behind: Queue, monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], figure: Callable[[Queue], int]
@@ -66,6 +68,23 @@ def test_a_unique_key_is_found(behind: Queue, monkeypatch: pytest.MonkeyPatch, a
     answer_with(monkeypatch, behind, answers)
     with pytest.raises(Conflict, match="is held by job b"):
         behind.enqueue("true", unique_key="k")
+
+
+@pytest.mark.parametrize("answer", [REBUILDING, DEGRADED])
+def test_a_prefix_names_a_job_that_the_index_lacks(
+    home: Path, monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]
+) -> None:
+    """And one that the index shows alone may be ambiguous."""
+    queue = Queue(home)
+    first = queue.enqueue("true")
+    assert queue.counts()["pending"] == 1
+    last = queue.enqueue("true")
+    monkeypatch.setattr(control_client, "ask", lambda *_args, **_more: answer)
+    assert (queue.resolve(last[:-1]), queue.resolve(first[:-1])) == (last, first)
+    with pytest.raises(Conflict, match="is a prefix of several ids"):
+        queue.resolve(first[:1])
+    with pytest.raises(NotFound):
+        queue.resolve(last[:-1], is_whole=True)
 
 
 def test_a_rebuild_that_lasts_too_long_is_not_waited_for(behind: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
