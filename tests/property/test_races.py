@@ -13,7 +13,7 @@ from random import Random
 import pytest
 
 from queuectl.config.settings import Settings
-from queuectl.errors import Busy, Conflict, NotFound
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound
 from queuectl.job.job import DONE, PENDING, PROCESSING
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
@@ -133,6 +133,8 @@ def change(claim: Claim, kind: int) -> int:
         return 1
     if kind == 0:
         claim.cancel()
+    elif claim.directory == PENDING and kind in (2, 3):
+        claim.release() if claim.job.is_held else claim.hold()
     elif claim.directory == PENDING:
         claim.edit({"priority": kind})
     else:
@@ -140,10 +142,11 @@ def change(claim: Claim, kind: int) -> int:
     return 0
 
 
-def step(spool: Spool, job_id: str, verb: int, kind: int) -> tuple[int, int]:
+def step(spool: Spool, job_id: str, parent: str, verb: int, kind: int) -> tuple[int, int]:
     """Do one thing to one job; return how many were made and deleted."""
     if verb == 0:
-        spool.enqueue({"command": "true", "id": job_id})
+        parents = {"after": [parent], "after_policy": "any"} if kind > 2 else {}
+        spool.enqueue({"command": "true", "id": job_id, "lock": f"db:{kind + 1}", **parents})
         return 1, 0
     if verb in (1, 2):
         answer = spool.claim(job_id, "w")
@@ -161,7 +164,8 @@ def step(spool: Spool, job_id: str, verb: int, kind: int) -> tuple[int, int]:
 
 
 def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
-    """Enqueue, claim, settle, cancel, revive, edit, delete and recover on the same few ids, and nothing is lost.
+    """Enqueue, claim, settle, cancel, hold, release, revive, edit, delete and recover on the same few ids, with locks and
+    parents, and nothing is lost.
 
     Proves G2, G9.
     """
@@ -173,8 +177,8 @@ def test_every_verb_at_once_leaves_every_job_in_one_place(spool: Spool) -> None:
         made = deleted = 0
         for _ in range(600):
             try:
-                more, less = step(mine, dice.choice(ids), dice.randrange(5), dice.randrange(6))
-            except (Conflict, NotFound, Busy):
+                more, less = step(mine, dice.choice(ids), dice.choice(ids), dice.randrange(5), dice.randrange(6))
+            except (Conflict, NotFound, Busy, InvalidData):
                 continue
             made, deleted = made + more, deleted + less
         return f"{made} {deleted}"
