@@ -245,3 +245,38 @@ def test_every_module_has_its_place_in_the_architecture(name: str) -> None:
     modules = [p.stem for folder in folders for p in (package / folder).glob("*.py")]
     missing = [m for m in modules if not m.startswith("__") and f"`{m}`" not in text]
     assert missing == []
+
+
+def _anchors(document: Path) -> set[str]:
+    """Return the anchors of a page, as GitHub makes them of its headings."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+COMPARISON = (ROOT / "docs/COMPARISON.md").read_text()
+
+
+def test_every_yes_of_the_comparison_has_its_documentation_and_a_test_that_exists() -> None:
+    rows = [line.strip("|").split("|") for line in COMPARISON.splitlines() if re.match(r"\| \d+ \|", line)]
+    features = {int(row[0]): row[2].strip() for row in rows if len(row) == 11}
+    evidence = {int(row[0]): row[1:] for row in rows if len(row) == 3}
+    assert sorted(features) == list(range(1, 61))
+    assert set(features.values()) <= {"yes", "partly", "–"}
+    assert sorted(evidence) == [number for number, value in features.items() if value != "–"]
+    for number, (documentation, test) in evidence.items():
+        [(target, anchor)] = re.findall(r"\]\(([^)#]+)#?([^)]*)\)", documentation)
+        page = (ROOT / "docs" / target).resolve()
+        assert not anchor or anchor in _anchors(page), (number, anchor)
+        [(name, path)] = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", test)
+        assert re.search(rf"^def {name}\(", (ROOT / "docs" / path).read_text(), re.MULTILINE), (number, name)
+
+
+def test_the_sums_of_the_comparison_are_those_of_its_rows() -> None:
+    """What is not there says why."""
+    rows = [line.strip("|").split("|") for line in COMPARISON.splitlines() if re.match(r"\| \d+ \|", line)]
+    columns = [*zip(*[[cell.strip() for cell in row[2:]] for row in rows if len(row) == 11], strict=True)]
+    sums = [sum({"yes": 1.0, "partly": 0.5, "–": 0.0}[cell] for cell in column) for column in columns]
+    [written] = re.findall(r"^\| \| \*\*sum\*\*[^|]*\|(.+)\|$", COMPARISON, re.MULTILINE)
+    assert [float(cell.strip(" *")) for cell in written.split("|")] == sums
+    missing = [row[0].strip() for row in rows if len(row) == 11 and row[2].strip() == "–"]
+    assert re.findall(r"^\* \*\*(\d+),", COMPARISON, re.MULTILINE) == missing
