@@ -203,6 +203,26 @@ def _hooks(overview: Overview) -> Verdict:
     return Verdict(OK, "No hook failed lately", **figures)
 
 
+def _schedules(overview: Overview) -> Verdict:
+    found = overview.schedules
+    if found is None:
+        return Verdict(OK, "There is no schedule", active=0, invalid=[])
+    figures: dict[str, Any] = {"active": len(found.active), "invalid": sorted(found.invalid)}
+    if found.invalid:
+        [first, *more] = found.invalid.values()
+        others = f", and {plural(len(more), 'other schedule')}" if more else ""
+        return Verdict(WARN, f"A schedule adds no jobs: {first}{others}", "queuectl schedule list", **figures)
+    if found.ahead:
+        name, until = next(iter(found.ahead.items()))
+        text = f"Schedule {name} adds no jobs before {spell(until)[:19]}Z: the clock was ahead and has been set back"
+        return Verdict(WARN, text, f"queuectl schedule resume {name}", **figures)
+    count = plural(len(found.active), "schedule")
+    if found.active and overview.supervisor is None and not overview.silent and not found.is_ticked(overview.now):
+        adds = "adds" if len(found.active) == 1 else "add"
+        return Verdict(WARN, f"{count} {adds} no jobs, because no supervisor is running", START, **figures)
+    return Verdict(OK, f"{count} {'is' if len(found.active) == 1 else 'are'} active", **figures)
+
+
 def _dead(overview: Overview) -> Verdict:
     if overview.unavailable:
         return _unknown()
@@ -257,6 +277,7 @@ CONDITIONS: dict[str, Judge] = {
     "workers": _workers,
     "paused": _paused,
     "hooks": _hooks,
+    "schedules": _schedules,
     "spool": _spool,
     "dead": _dead,
     "supervisor": _supervisor,

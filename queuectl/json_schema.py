@@ -21,6 +21,7 @@ from queuectl.job.checks import (
     NOT_IN_NAMES,
 )
 from queuectl.job.fields import FIELDS, HOOKS
+from queuectl.scheduling.schedules import MISFIRE, MOST_CHARS, NOT_IN_JOBS, OVERLAP
 from queuectl.units import LONGEST_S, SPELLINGS
 
 TYPE_CHECKING = False
@@ -59,7 +60,7 @@ NOT_SAID_OF_JOBS = (
 NOT_SAID_OF_SETTINGS = (
     "Refused although it matches: an integer written as 1.0; a duration or size in words that is out of range; a duplicate "
     "setting, also under its other name. Accepted although it does not match: numbers in quotes; lists in "
-    "one string; none in other spellings; - or . for _ in names."
+    "one string; none in other spellings; - or . for _ in names; schedules that are not valid, which add no jobs."
 )
 
 
@@ -284,6 +285,28 @@ _KINDS: dict[str, Callable[[Setting], Schema]] = {
     ),
     "command": lambda _: {"type": ["string", "null"]},
     "rate": lambda _: {"anyOf": [{"type": "string", "pattern": "/"}, {"enum": ["none", None]}]},
+    "schedules": lambda _: {
+        "type": ["object", "null"],
+        "propertyNames": {"pattern": f"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{MOST_CHARS - 1}}}{END}"},
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                "cron": {"type": ["string", "null"], "description": "minute hour day month weekday, or @daily ..."},
+                "every": _in_words({"type": ["integer", "null"], "minimum": 1, "maximum": int(LONGEST_S)}, DURATION),
+                "timezone": {"type": ["string", "null"], "description": "of the cron expression: Europe/Berlin"},
+                "misfire": {"enum": [*MISFIRE, None]},
+                "overlap": {"enum": [*OVERLAP, None]},
+                "job": {
+                    "type": "object",
+                    "properties": {field: JOB[field] for field in FIELDS if field not in NOT_IN_JOBS},
+                    "not": {"anyOf": [{"required": [field]} for field in NOT_IN_JOBS]},
+                    "oneOf": [{"required": ["command"]}, {"required": ["argv"]}],
+                },
+            },
+            "required": ["job"],
+            "additionalProperties": False,
+        },
+    },
     "size_bytes": lambda setting: _in_words(_integer(setting), SIZE),
     "duration_s": lambda setting: _in_words(_number(setting), DURATION),
 }

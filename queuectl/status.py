@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.client.queue import Queue
+    from queuectl.config.settings import Settings
     from queuectl.errors import NotAllowed
     from queuectl.index.reader import Reader
     from queuectl.index.statistics import Figures
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 5.0  # for a supervisor that has much to do
 HOUR = 60  # minutes
+TICKED_S = 7200.0  # maintenance that ran so recently is run by cron
 SUPERVISOR = ("pid", "version", "draining", "degraded", "syncing", "adopted")
 
 
@@ -50,6 +52,7 @@ class Overview:
         paused: the pauses, by queue; ALL_PAUSED for all.
         hooks_waiting: how many hooks are to be run; `hook_rate` limits their starts.
         hook_failures: of each hook that failed when it was run last: when, for which job, how often in a row.
+        schedules: their state; None when there is none, or the configuration cannot be read.
         misconfigured: what is wrong with config.yaml or the environment.
         counts: jobs by state; empty when the index is `unavailable`, which says why.
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
@@ -85,6 +88,7 @@ class Overview:
         self.hooks_waiting = 0
         self.hook_failures: dict[str, dict[str, Any]] = {}
         self.hook_rate: str | None = None
+        self.schedules: ScheduleFigures | None = None
 
     def count(self, *states: str) -> int:
         """Return how many jobs are in these states."""
@@ -134,7 +138,9 @@ def read_overview(queue: Queue, *, usage: bool = True, patience_s: float = PATIE
     made.has_queue = queue.layout.has_spool
     made.refused = queue.layout.refuse_use()
     try:
-        config_file.load(queue.layout.home, os.environ)
+        settings = config_file.load(queue.layout.home, os.environ)
+        if settings.schedules:
+            made.schedules = schedule_figures(queue, settings)
     except QueueError as error:
         made.misconfigured = str(error)
     try:
@@ -166,6 +172,73 @@ def _add_hooks(made: Overview, queue: Queue) -> None:
 
     made.hooks_waiting = len(hooks.reports(queue.spool))
     made.hook_failures, made.hook_rate = deliveries.read(queue.spool).failures, queue.settings.hook_rate
+
+
+class ScheduleFigures:
+    """The state of the schedules.
+
+    Attributes:
+        active: the names of those that make jobs.
+        invalid: what is wrong with the others, by name.
+        ahead: those whose last slot is in the future, because the clock was set back; the slot, by name.
+        ticked_at: when maintenance last added their jobs; None when it never did.
+        slots: the last slot of each for which a job was made.
+        missed: how many slots of each got no job, because nothing ran or the job before had not ended.
+    """
+
+    __slots__ = ("active", "ahead", "invalid", "missed", "slots", "ticked_at")
+
+    def __init__(self) -> None:
+        self.active: list[str] = []
+        self.invalid: dict[str, str] = {}
+        self.ahead: dict[str, float] = {}
+        self.ticked_at: float | None = None
+        self.slots: dict[str, float] = {}
+        self.missed: dict[str, tuple[int, int]] = {}
+
+    def is_ticked(self, now: float) -> bool:
+        """Tell whether something other than a supervisor makes the jobs."""
+        return self.ticked_at is not None and 0 <= now - self.ticked_at < TICKED_S
+
+    def silent(self, overview: Overview) -> int:
+        """Return how many schedules that are not paused add no jobs."""
+        is_alive = overview.supervisor is not None or overview.silent is not None or self.is_ticked(overview.now)
+        return len(self.invalid) + (len(self.ahead) if is_alive else len(self.active))
+
+
+def schedule_figures(queue: Queue, settings: Settings) -> ScheduleFigures:
+    """Return the state of the schedules."""
+    from queuectl.client.schedules import placed
+    from queuectl.scheduling.schedules import read
+    from queuectl.spool.schedules import AHEAD_S, TICKED, marker_of, paused_schedules
+
+    made, spool = ScheduleFigures(), queue.spool
+    valid, invalid = read(settings)
+    made.invalid = {name: str(placed(error, queue.layout)) for name, error in invalid.items()}
+    paused = paused_schedules(spool)
+    made.active = [name for name in valid if name not in paused]
+    now = spool.clock.now()
+    for name in valid:
+        marker = marker_of(spool, name)
+        if marker is None:
+            continue
+        made.missed[name] = marker.missed, marker.skipped
+        if marker.slot is not None:
+            made.slots[name] = marker.slot
+        if marker.until > now + AHEAD_S:
+            made.ahead[name] = marker.until
+    ran = spool.files.lstat(queue.layout.mark(TICKED))
+    made.ticked_at = None if ran is None else ran.st_mtime
+    return made
+
+
+def nobody_ticks(queue: Queue) -> bool:
+    """Tell whether neither a supervisor nor cron makes the jobs of schedules."""
+    from queuectl.supervisor.supervisor_lock import is_owned
+
+    if is_owned(queue.layout):
+        return False
+    return not schedule_figures(queue, queue.settings).is_ticked(queue.spool.clock.now())
 
 
 def add_index_figures(made: Overview, reader: Reader) -> None:

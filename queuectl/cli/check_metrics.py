@@ -99,6 +99,9 @@ MEASURES = {
     "supervisor": Measure(lambda seen: int(seen.overview.supervisor is not None)),
     "degraded": Measure(Seen.degraded, "0"),
     "blocked": Measure(Seen.blocked, "", "0"),
+    "schedules": Measure(
+        lambda seen: seen.overview.schedules.silent(seen.overview) if seen.overview.schedules else 0, "0"
+    ),
     "rejected": Measure(lambda seen: seen.overview.rejected, "0"),
     "disk_free": Measure(Seen.disk_free, "10:", "5:", "%"),
 }

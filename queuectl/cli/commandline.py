@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from queuectl.cli.options import Handler, Option
 
 HELP = ("-h", "--help")
-WITH_ARGV = (["enqueue"], ["run"], ["map"])  # what follows `--` is a command of its own
+WITH_ARGV = (["enqueue"], ["run"], ["map"], ["schedule", "add"])  # what follows `--` is a command of its own
 
 
 class Arguments:

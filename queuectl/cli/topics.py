@@ -15,6 +15,7 @@ TOPICS = {
     "environment": "variables that queuectl reads and that a command gets",
     "examples": "examples of every command",
     "exit-codes": "meaning of the exit codes",
+    "schedules": "jobs that are added again and again",
     "selectors": "how to select many jobs, and when a command asks",
     "spool-format": "format of the job files, for programs that write them",
     "states": "states of a job and their transitions",

@@ -12,6 +12,7 @@ import os
 from queuectl.client.actions import JobActions, free_key, raises_queue_errors, refuse_held
 from queuectl.client.arguments import id_of, path_of
 from queuectl.client.queues import Queues
+from queuectl.client.schedules import Schedules
 from queuectl.client.waiting import ENDED as ENDED
 from queuectl.client.waiting import Waiting
 from queuectl.config import config_file
@@ -45,7 +46,7 @@ PURGE_PAGE = 500
 
 
 @raises_queue_errors
-class Queue(JobActions, Queues, Waiting):
+class Queue(JobActions, Queues, Schedules, Waiting):
     """The jobs of one home directory.
 
     A Queue keeps no file open: it does not have to be closed, and threads and forked processes may share one.

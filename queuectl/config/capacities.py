@@ -1,4 +1,6 @@
-"""capacities: the settings that are mappings: `queues` (limits and hooks of each) and `resources`.
+"""capacities: the settings that are mappings: `queues` (limits and hooks of each), `resources` and `schedules`.
+
+Each schedule is checked where it is used (scheduling/schedules), so that one that is not valid stops nothing else.
 
 Guarantees: pure. What `spell` writes, `parse` reads back; it is JSON, which is YAML too.
 Fails with: ValueError, whose text goes on after the setting's name.
@@ -26,7 +28,8 @@ HOOKS = (
     "on_cancel",
 )  # of a job, its queue or the configuration: queuectl.job.hooks
 OF_A_QUEUE = (*LIMITS, *HOOKS)
-EXPECTED = {"resources": RESOURCES, "queues": QUEUES}
+SCHEDULES = 'names with "cron" or "every", and "job", for example {"nightly": {"cron": "30 2 * * *", "job": {"command": "backup"}}}'
+EXPECTED = {"resources": RESOURCES, "queues": QUEUES, "schedules": SCHEDULES}
 RATE = 'how many starts in which time, for example "10/1m" or "2/1s"'
 
 
@@ -55,6 +58,8 @@ def check(kind: str, value: object) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise ValueError(f"must be {EXPECTED[kind]}, not {quote(value)}")
+    if kind == "schedules":
+        return {str(name): each for name, each in value.items()}
     for name in value:
         if not is_id(name):
             raise ValueError(f"has {quote(name)}, which cannot be a name")
@@ -115,6 +120,8 @@ def path_of(name: str) -> tuple[str, ...] | None:
     kind, dot, rest = name.partition(".")
     if kind not in EXPECTED or not dot:
         return None
+    if kind == "schedules":
+        raise ValueError("; schedules are changed by queuectl schedule add, pause and remove, or in the file")
     if kind == "resources":
         path: tuple[str, ...] = (rest,)
     else:

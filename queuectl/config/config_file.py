@@ -14,11 +14,12 @@ from queuectl.atomic_file import FILE_MODE, make_directory, make_parents, open_p
 from queuectl.clock import Clock
 from queuectl.config.capacities import member, with_member
 from queuectl.config.settings import ALIASES, SETTINGS, Settings, find, find_member
-from queuectl.errors import Busy, InvalidData, NotFound, from_os_error
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound, QueueError, did_you_mean, from_os_error
+from queuectl.units import quote
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from typing import Any
 
     from filelock import BaseFileLock
@@ -91,6 +92,46 @@ def unset_value(home: str, name: str, environ: Mapping[str, str]) -> tuple[Value
         before = member(before, path) if isinstance(before, dict) else before
         return before, None if path else setting.default, variable and f"environment {variable}"
     return _edit(home, setting, environ, None, setting.default)
+
+
+def place_of(home: str, environ: Mapping[str, str], path: Sequence[str]) -> str | None:
+    """Return "config.yaml:12", where a setting, or what is in it, is written; None when it does not come from the file."""
+    from queuectl.config.yaml_text import line_of
+
+    setting = find(path[0])
+    if _variable(setting, environ) is not None:
+        return None
+    file = os.path.join(home, FILE)
+    try:
+        line = line_of(_read_text(file, _shown(file, environ))[0], path)
+    except QueueError:
+        return None
+    return None if line is None else f"{_shown(file, environ)}:{line}"
+
+
+def set_schedule(home: str, name: str, schedule: Mapping[str, Any] | None, environ: Mapping[str, str]) -> str | None:
+    """Add a schedule to config.yaml, or (None) remove one; return what overrides the file, or None.
+
+    Raises:
+        Conflict: there is one of this name already. NotFound: there is none. InvalidData, Busy: as `set_value`.
+    Crash: as `set_value`.
+    """
+    from queuectl.config.yaml_text import edit_member
+
+    setting = find("schedules")
+
+    def change(yaml: str, old: Value, shown: str) -> str:
+        declared = old if isinstance(old, dict) else {}
+        if schedule is None:
+            if name not in declared:
+                raise NotFound(f"no schedule {quote(name)} in {shown}{did_you_mean(name, declared)}")
+            return edit_member(yaml, setting, (name,), {k: v for k, v in declared.items() if k != name}, shown)
+        if name in declared:
+            raise Conflict(f"there is a schedule {name} already", f"queuectl schedule remove {name}")
+        return edit_member(yaml, setting, (name,), {**declared, name: dict(schedule)}, shown)
+
+    _, overridden_by = _rewrite(home, setting, environ, change, makes_file=schedule is not None)
+    return overridden_by
 
 
 def render_example() -> str:

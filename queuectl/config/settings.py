@@ -35,7 +35,7 @@ class Setting:
 
     Attributes:
         kind: integer, number, size_bytes, duration_s, choice, integers (a list), optional_integer (or none),
-            command or rate (texts, or none), resources or queues (mappings; see config.capacities).
+            command or rate (texts, or none), resources, queues or schedules (mappings; see config.capacities).
         low, high: the range, inclusive; of each item in a list; without meaning for a choice.
         unit: what the value counts; empty for pure numbers and words.
         choices: the words of a `choice`, the default first.
@@ -346,6 +346,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "hook_rate", "rate", "100/1m", 0, 0, "", "how many of these commands are started in which time; later ones wait"
     ),
+    Setting("schedules", "schedules", {}, 0, 0, "", "jobs that are added again and again; see queuectl help schedules"),
     Setting("web_port", "integer", 5000, 0, 65535, "", "port of `queuectl web`; 0 takes a free port"),
     _choice("web_auth", ("token", "none"), "none: no token is required; allowed only for a read-only page"),
     _choice("web_access", ("full", "read-only"), "read-only: the page and its API change nothing"),
@@ -424,6 +425,7 @@ class Settings:
     on_idle: str | None
     hook_timeout: float
     hook_rate: str | None
+    schedules: dict[str, Any]
     web_port: int
     web_auth: str
     web_access: str

@@ -9,6 +9,9 @@ Fails with: InvalidData: the file, the line, what was expected and what was foun
 
 from __future__ import annotations
 
+import json
+import re
+
 import yaml
 
 from queuectl.config.capacities import EXPECTED, member, quoted, spell_member
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     Found = dict[str, tuple[Value, int]]  # canonical name -> value, line
 
 PLAIN = frozenset("0123456789/abcdefghijklmnopqrstuvwxyz")  # what a rate is made of
+DEEPEST = 32  # levels of a value
 ONE_A_LINE = 'each line is "name: value"'
 
 
@@ -99,8 +103,8 @@ def _says(text: str, wanted: Mapping[str, Value], place: str) -> bool:
 
 def _with_new(text: str, root: yaml.Node | None, setting: Setting, path: Sequence[str], value: dict[str, Any]) -> str:
     indent = " " * (root.value[0][0].start_mark.column if isinstance(root, yaml.MappingNode) and root.value else 0)
-    below = f"{_newline(text)}{indent}  ".join((f"{setting.name}:", _nested(path, 1, value)))
-    return _append(text, root, below)
+    below = f"{_newline(text)}{indent}  "
+    return _append(text, root, f"{setting.name}:{below}{_nested(path, 1, value, below)}")
 
 
 def _with_member(text: str, entry: _Entry, path: Sequence[str], value: dict[str, Any]) -> str:
@@ -130,12 +134,21 @@ def _with_member(text: str, entry: _Entry, path: Sequence[str], value: dict[str,
     at = _line_end(text, _end(text, holder.value))
     gap = "" if text[:at].endswith("\n") else _newline(text)
     indent = " " * holder.value.value[0][0].start_mark.column
-    return f"{text[:at]}{gap}{indent}{_nested(path, depth + 1, value)}{_newline(text)}{text[at:]}"
+    nested = _nested(path, depth + 1, value, f"{_newline(text)}{indent}")
+    return f"{text[:at]}{gap}{indent}{nested}{_newline(text)}{text[at:]}"
 
 
-def _nested(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
-    """Return "gpu: 2" or "encode: {concurrency: 2}": the member at path[:depth] as an entry."""
+def _nested(path: Sequence[str], depth: int, value: dict[str, Any], below: str) -> str:
+    """Return "gpu: 2" or "encode: {concurrency: 2}": the member at path[:depth] as an entry; a schedule as lines.
+
+    Args:
+        below: the line feed and the indentation of the next entry.
+    """
     found = member(value, path[:depth])
+    if isinstance(found, dict) and "job" in found:
+        lines = (f"{name}: {_simple(each)}" for name, each in found.items() if name != "job")
+        fields = (f"  {name}: {_simple(each)}" for name, each in found["job"].items())
+        return f"{below}  ".join((f"{path[depth - 1]}:", *lines, "job:", *fields))
     words = ", ".join(f"{name}: {_scalar(each)}" for name, each in found.items()) if isinstance(found, dict) else ""
     return f"{path[depth - 1]}: " + (f"{{{words}}}" if words else _scalar(found))
 
@@ -143,6 +156,12 @@ def _nested(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
 def _scalar(value: Any) -> str:
     """Write a member: a command in quotes, a number or a rate as it is."""
     return quoted(value) if isinstance(value, str) and not PLAIN.issuperset(value) else spell_member(value)
+
+
+def _simple(value: object) -> str:
+    """Return a value as JSON, which YAML reads as well; a word without quotes."""
+    is_word = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z_/+-]*|[1-9][0-9]*[smhdw]", value)
+    return str(value) if is_word and yaml.safe_load(str(value)) == value else json.dumps(value, ensure_ascii=False)
 
 
 def _flow(path: Sequence[str], depth: int, value: dict[str, Any]) -> str:
@@ -187,8 +206,9 @@ def _syntax_error(text: str, place: str, index: int, problem: str) -> InvalidDat
     source = text[start:].partition("\n")[0].rstrip()
     shown = "".join(c if c.isprintable() else " " for c in source[:200])
     column = index - start
+    in_quotes = 'a cron expression is written in quotes: cron: "30 2 * * *"' if "cron:" in source else ONE_A_LINE
     excerpt = f"{shown}\n{' ' * column}^" if column <= len(shown) else None
-    return InvalidData(f"{place}:{line}:{column + 1}: not valid YAML: {problem}", ONE_A_LINE, excerpt)
+    return InvalidData(f"{place}:{line}:{column + 1}: not valid YAML: {problem}", in_quotes, excerpt)
 
 
 def _entries(root: yaml.Node | None, place: str) -> dict[str, _Entry]:
@@ -227,16 +247,36 @@ def _value(entry: _Entry, place: str) -> Value:
         raise InvalidData(f"{place}:{entry.line}: {setting.name} {error}") from None
 
 
-def _plain(node: yaml.Node) -> object:
-    """Return a mapping of scalars as Python has it; repeated names are an error."""
+def _plain(node: yaml.Node, depth: int = 0) -> object:
+    """Return a node as JSON has it; repeated names are an error."""
+    if depth > DEEPEST:
+        raise ValueError("is nested too deeply")
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each, depth + 1) for each in node.value]
     if not isinstance(node, yaml.MappingNode):
-        return yaml.safe_load(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else node.value
+        value = yaml.safe_load(node.value) if isinstance(node, yaml.ScalarNode) and not node.style else node.value
+        return value if value is None or isinstance(value, (str, int, float)) else node.value  # YAML has dates too
     made: dict[str, object] = {}
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ValueError(f"has {_noun(key)} as a name")
         if key.value in made:
             raise ValueError(f"has {quote(key.value)} twice")
-        made[key.value] = _plain(value)
+        made[key.value] = _plain(value, depth + 1)
     return made
+
+
+def line_of(text: str, path: Sequence[str]) -> int | None:
+    """Return the line of what a path names, or of the last name on the way to it that is there; None without the first."""
+    found: int | None = None
+    node = _compose(text, "")
+    for name in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        pair = next((pair for pair in pairs if pair[0].value == name), None)
+        if pair is None:
+            break
+        found, node = pair[0].start_mark.line + 1, pair[1]
+    return found
 
 
 def _noun(node: yaml.Node) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import queuectl
+from queuectl.client.schedules import placed
 from queuectl.clock import spell
 from queuectl.config import config_file
 from queuectl.config.settings import ALIASES, SETTINGS
@@ -15,6 +16,7 @@ from queuectl.disk_space import LOW_SHARE, is_full
 from queuectl.doctor.result import ERROR, WARN, Finding, few, quoted
 from queuectl.errors import QueueError
 from queuectl.health import MORE_FILES
+from queuectl.scheduling.schedules import read
 from queuectl.spool import outputs
 from queuectl.spool.context import BALLAST_BYTES
 from queuectl.spool.enqueue import least_free
@@ -153,3 +155,12 @@ def environment(context: Context) -> Iterator[Finding]:
                 yield Finding(ERROR, f"{name} {error}", f"unset {name}, where it is set")
         elif (near := get_close_matches(name, [*known, "QUEUECTL_HOME"], 1, 0.85)) and near[0] != name:
             yield Finding(WARN, f"{name} in the environment is not a setting; did you mean {near[0]}?", f"unset {name}")
+
+
+def schedules(context: Context) -> Iterator[Finding]:
+    """A schedule that is not valid adds no jobs."""
+    if not context.settings.schedules:
+        return
+    for error in read(context.settings)[1].values():
+        cure = f"$EDITOR {quoted(f'{context.layout.home}/{config_file.FILE}')}; then: queuectl config check"
+        yield Finding(WARN, f"{placed(error, context.layout)}; it adds no jobs", cure)

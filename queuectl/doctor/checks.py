@@ -51,6 +51,7 @@ CHECKS = (
     Check("limits", "a process may open enough files", check_machine.limits),
     Check("logs", "log rotation works", check_machine.logs),
     Check("configuration", "config.yaml is valid", check_machine.configuration),
+    Check("schedules", "every schedule is valid", check_machine.schedules),
     Check("environment", "the variables that override it are valid", check_machine.environment),
     Check("supervisor", "the supervisor, if one runs, answers and works normally", check_supervisor.supervisor),
     Check("version", "the supervisor has the installed version", check_supervisor.version),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from queuectl.errors import Busy, QueueError, UsageError, from_os_error
 from queuectl.log import open_log
-from queuectl.maintenance import hooks, index, logs, output, reclaim, retention, temp_files
+from queuectl.maintenance import hooks, index, logs, output, reclaim, retention, schedules, temp_files
 from queuectl.maintenance.context import Report
 from queuectl.supervisor.maintenance_runner import RAN
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TASKS: dict[str, Callable[[TaskContext], Report]] = {
     "reclaim": reclaim.run_once,
     "hooks": hooks.run_once,
+    "schedules": schedules.run_once,
     "retention": retention.run_once,
     "output": output.run_once,
     "litter": temp_files.run_once,

@@ -30,6 +30,7 @@ FOLDERS = {
         "state": START,
         "state/paused": START,
         "state/hooks": START,
+        "state/schedules": START,
         "logs": START,
         "run": RUN,
     },
@@ -129,7 +130,7 @@ class Layout:
 
     @property
     def paused(self) -> str:
-        """The directory with an empty file for each pause: the name of the queue, or _all."""
+        """The directory with an empty file for each pause: the name of the queue, _all, or @ and a schedule's name."""
         return f"{self.home}/state/paused"
 
     @property
@@ -141,6 +142,11 @@ class Layout:
     def deliveries(self) -> str:
         """How the last reports to hooks were delivered; locked while they are."""
         return f"{self.home}/state/deliveries"
+
+    @property
+    def schedules(self) -> str:
+        """The directory with a file for each schedule: the slots up to which it was decided."""
+        return f"{self.home}/state/schedules"
 
     @property
     def ballast(self) -> str:

@@ -39,13 +39,18 @@ class Pause(Value):
         self.stops_running = stops_running
 
 
-def read(spool: SpoolContext) -> dict[str, Pause]:
-    """Return the pauses that have not ended, by the name of the queue; ALL_PAUSED is that of everything."""
+def read(spool: SpoolContext, mark: str = "") -> dict[str, Pause]:
+    """Return the pauses that have not ended, by the name of the queue; ALL_PAUSED is that of everything.
+
+    Args:
+        mark: "@" for the pauses of schedules, whose names begin so.
+    """
     try:
         names = [*spool.files.names(spool.layout.paused)]
     except FileNotFoundError:
         return {}
-    found = {name: _read(spool, name) for name in names if name == ALL_PAUSED or is_id(name)}
+    names = [name for name in names if name.startswith(mark) and (is_id(name[len(mark) :]) or name == ALL_PAUSED)]
+    found = {name: _read(spool, name) for name in names}
     return {name: pause for name, pause in found.items() if pause is not None}
 
 

@@ -38,6 +38,7 @@ from queuectl.supervisor.hook_runner import HookRunner
 from queuectl.supervisor.inotify import open_clock_watch
 from queuectl.supervisor.maintenance_runner import MaintenanceRunner
 from queuectl.supervisor.orphans import Orphans
+from queuectl.supervisor.schedule_timer import ScheduleTimer
 from queuectl.supervisor.systemd_notify import ServiceManager
 from queuectl.supervisor.worker_pool import Prefetch, WorkerSlot, fork_worker
 from queuectl.timers import NEVER
@@ -87,13 +88,14 @@ class Supervisor:
         self._manager = ServiceManager(environ, self.slots)
         self._home_watch = HomeWatch(layout)
         self._hooks = HookRunner(self.spool, self.log, environ)
+        self._schedules = ScheduleTimer(self.spool, self.log)
         self._files = FileEvents(
             self.spool,
             self.log,
             self.dispatch,
             on_config=self.reload,
             on_home=self.look_at_home,
-            on_pause=self.dispatch.order.read_pauses,
+            on_pause=self._read_pauses,
             on_report=self._hooks.wake,
             on_socket=self._control_server.socket_left,
             register=self._register,
@@ -110,6 +112,7 @@ class Supervisor:
         self._register(self._inbox, self._on_signal)
         self._files.open()
         clock_watch = open_clock_watch()
+        self._schedules.is_clock_watched = clock_watch is not None
         if clock_watch is not None:
             self._register(clock_watch, lambda: self._on_clock(clock_watch))
         self.spool.keep_ballast()
@@ -140,6 +143,7 @@ class Supervisor:
             self._maintenance,
             self._hooks,
             self._manager,
+            self._schedules,
         )
         restarts = (s.restart_at for s in self.slots.values() if s.state == BACKOFF)
         wake = min(self.dispatch.next_step(now), *(part.next_step for part in parts), *restarts)
@@ -166,6 +170,7 @@ class Supervisor:
         self._maintenance.step(now)
         self._hooks.step(now)
         self._note_activity()
+        self._schedules.step(now, draining=self.draining)
         self._manager.step(now, draining=self.draining and self.restart_with is None)
         watch_unsent(self._selector, self.slots.values())
 
@@ -415,6 +420,11 @@ class Supervisor:
         if watch.take():
             self.log.warning("the clock was set action=clock")
             self.dispatch.clock_was_set()
+            self._schedules.changed()
+
+    def _read_pauses(self) -> None:
+        self.dispatch.order.read_pauses()
+        self._schedules.changed()
 
     def reload(self) -> None:
         """Read the configuration again. If it is broken or unreadable, log this and keep the last valid settings."""
@@ -427,6 +437,7 @@ class Supervisor:
             return
         self.spool.settings = settings
         self.dispatch.order.read_limits()
+        self._schedules.changed()
         self.log.info("configuration read action=reload")
         for slot in self.slots.values():
             slot.send({"do": "settings", "values": settings.as_dict()})

@@ -109,3 +109,67 @@ SCHEDULING = (
         "retention makes waiting jobs dead",
     ),
 )
+
+SCHEDULES = "tests/unit/spool/test_schedules.py::test_"
+RECURRENCE = "tests/unit/scheduling/test_recurrence.py::test_"
+RECURRING = (
+    Mutant(
+        "the slots are recorded before their jobs are made",
+        "spool/schedules.py",
+        (
+            (
+                "        if not is_paused:\n",
+                "        marker.until = slots[-1]\n        _write(spool, fd, marker)\n        if not is_paused:\n",
+            ),
+        ),
+        ("tests/crash/test_schedules.py::test_a_ticker_may_be_killed_at_any_operation[known]",),
+        "a crash between loses the jobs",
+    ),
+    Mutant(
+        "a schedule is ticked without its lock",
+        "spool/schedules.py",
+        (("        if not spool.files.try_lock(fd):\n", "        if False:\n"),),
+        (f"{SCHEDULES}a_ticker_leaves_a_schedule_to_the_one_that_has_its_lock",),
+        "a slow ticker makes the job of a slot again after it was deleted",
+    ),
+    Mutant(
+        "another timing is caught up with",
+        "spool/schedules.py",
+        (("marker is None or marker.timing != schedule.timing", "marker is None"),),
+        (f"{SCHEDULES}another_timing_does_not_repeat_the_past",),
+        "a change of the expression adds jobs for the past",
+    ),
+    Mutant(
+        "a schedule that begins anew goes back",
+        "spool/schedules.py",
+        (("    old.until = max(now, old.until)\n", "    old.until = now\n"),),
+        (f"{SCHEDULES}another_timing_does_not_repeat_slots_after_the_clock_was_set_back",),
+        "slots are repeated when the clock is set back and the schedule changed",
+    ),
+    Mutant(
+        "a repeated hour is not noticed",
+        "scheduling/recurrence.py",
+        (("        if self._is_fixed:  # in a repeated", "        if False:  # in a repeated"),),
+        (f"{RECURRENCE}slots_around_a_clock_change_are_those_of_the_model",),
+        "a job runs twice in autumn",
+    ),
+    Mutant(
+        "the gap of spring is passed over",
+        "scheduling/recurrence.py",
+        (("            if self._is_fixed and ahead > 0 and match", "            if False and match"),),
+        (f"{RECURRENCE}a_fixed_time_comes_once_on_the_day_of_a_clock_change",),
+        "a job does not run on one day in spring",
+    ),
+    Mutant(
+        "what is caught up with may overlap",
+        "spool/schedules.py",
+        (
+            (
+                '        if schedule.overlap != "allow" and before is not None:\n',
+                '        if schedule.overlap == "queue" and before is not None:\n',
+            ),
+        ),
+        (f"{SCHEDULES}slots_that_are_caught_up_with_come_one_after_the_other",),
+        "two hundred jobs run at once after a weekend",
+    ),
+)

@@ -12,7 +12,7 @@ import pytest
 from tests.mutants.intake_mutants import INTAKE_AND_RECOVERY
 from tests.mutants.process_mutants import PROCESSES
 from tests.mutants.run_mutant import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
-from tests.mutants.scheduling_mutants import SCHEDULING
+from tests.mutants.scheduling_mutants import RECURRING, SCHEDULING
 from tests.mutants.spool_mutants import SPOOL
 from tests.test_guarantees import RELIABILITY, all_citations, tables
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.mutants.run_mutant import Ending
 
-MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING)
+MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING, *RECURRING)
 HARMLESS = Mutant("a comment", "spool/rejected.py", (("NAP_S = 0.02", "NAP_S = 0.02  # as before"),), (), "")
 AT_ONCE = max(2, os.cpu_count() or 2)
 

@@ -47,7 +47,7 @@ WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
         *("-w", "--warning"),
         metavar="KEY=RANGE",
         action="append",
-        help="warn when the metric KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, rejected=0,"
+        help="warn when the metric KEY is out of RANGE (default: oldest=5m, dead_today=0, degraded=0, schedules=0, rejected=0,"
         " disk_free=10:); may be repeated; 'KEY=~:', in quotes, switches a default off",
     ),
     option(
@@ -57,7 +57,7 @@ WORST_FIRST = ("CRITICAL", "UNKNOWN", "WARNING", "OK")
         help="the same for what is critical (default: oldest=1h, stranded=0, blocked=0, disk_free=5:). KEY is one of oldest,"
         " waiting, scheduled, processing, failed (jobs), failed_1h (attempts), dead, dead_today, stranded (jobs waiting without workers),"
         " workers, supervisor, degraded, blocked (what keeps jobs from being accepted or run: home, configuration,"
-        " disk), rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
+        " disk), schedules (that add no jobs), rejected, disk_free. RANGE is 10 (at most), 10: (at least), 10:20, or"
         " @10:20 (not inside)",
     ),
     option("--timeout", metavar="TIME", default="10s", help="time limit of the check (default: 10s)"),
@@ -152,6 +152,8 @@ def judge(key: str, seen: Seen, warning: Range | None, critical: Range | None) -
             text = f"{key} {measure.spell(value)} ({limit.why(value, measure.spell)})"
             if key == "blocked":
                 text = ", ".join(found.text for found in health.blocked(seen.overview)) or text
+            if key == "schedules":
+                text = health.examine(seen.overview)["schedules"].text
             row.update(state=state, text=text)
             return row
     return row

@@ -9,6 +9,7 @@ from queuectl.cli.options import command, option
 from queuectl.cli.table import Column, emit
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import own_layout
+from queuectl.client.schedules import refuse_invalid_schedules
 from queuectl.config import config_file
 from queuectl.config.capacities import member, spell_member
 from queuectl.config.settings import SETTINGS, find, find_member
@@ -154,6 +155,7 @@ def run_check(args: Arguments, screen: Screen) -> int:
     home = home_that_exists(args, screen).home
     settings = config_file.load(home, os.environ)
     where = os.path.join(home, config_file.FILE)
+    refuse_invalid_schedules(home, settings)
     changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]
     screen.result({"valid": True, "path": where, "changed": changed})
     there = "is valid" if os.path.exists(where) else "does not exist; every setting has its default"

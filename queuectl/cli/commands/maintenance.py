@@ -33,6 +33,7 @@ TASK_COLUMNS = 10
 TASKS = (
     "reclaim",
     "hooks",
+    "schedules",
     "retention",
     "output",
     "litter",

@@ -44,6 +44,8 @@ def values_of(setting: Setting) -> st.SearchStrategy[object]:
         return st.none() | st.sampled_from(["true", 'mail -s "it is $X: #1" me', "'a b' \\ {c: d}", "müll\nund mehr"])
     if setting.kind == "rate":
         return st.none() | st.sampled_from(["10/1m", "2/1s", "1/h"])
+    if setting.kind == "schedules":
+        return st.dictionaries(names, st.just({"every": "1m", "job": {"command": "true"}}) | st.none(), max_size=3)
     integers = st.integers(math.ceil(setting.low), int(setting.high))
     return {
         "integer": integers,

@@ -80,7 +80,7 @@ def test_a_value_is_read_as_it_is_written_not_as_yaml_might_convert_it(text: str
             ":1: permanent_exit_codes must be a list of integers from 1 to 255, not a list",
         ),
         ("timeout: 1\n\nbackof_base: 3", ':3: unknown setting "backof_base"; did you mean "backoff_base"?'),
-        ("schedules: []", ':1: unknown setting "schedules"'),
+        ("schedules: []", ':1: schedules must be names with "cron"'),
         ("3: x", ':1: unknown setting "3"'),
         ("<<: {timeout: 3}", ':1: unknown setting "<<"'),
         ("? [a]\n: b", ":1: a setting's name was expected, not a list"),
@@ -241,7 +241,7 @@ def lines_of(setting: Setting, text: str, note: str, shape: str) -> list[str]:
             return [f"{setting.name}:{beside}", *(f"  - {item}  # {item}" for item in items)]
         if shape == "flow":
             return [f"{setting.name}: [", *(f"  {item}," for item in items), f"]{beside}"]
-    if setting.kind in ("resources", "queues"):
+    if setting.kind in ("resources", "queues", "schedules"):
         return [f"{setting.name}: {text}{beside}"]
     if shape == "quoted":
         return [f'"{setting.name}": "{text}"{beside}']
@@ -255,6 +255,7 @@ def value_texts(draw: st.DrawFn, setting: Setting) -> str:
         {
             "choice": st.sampled_from(setting.choices or ("",)),
             "resources": st.just(f'{{"gpu": {integer}}}'),
+            "schedules": st.just(f'{{"a": {{"every": {integer}, "job": {{"argv": ["x"]}}}}}}'),
             "queues": st.just(f'{{"encode": {{"concurrency": {integer}, "rate": "{integer}/1m"}}}}'),
             "command": st.sampled_from(["true", "none"]),
             "rate": st.sampled_from([f"{integer}/1m", "none"]),
