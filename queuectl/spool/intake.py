@@ -356,11 +356,11 @@ def _reject_invalid(
     refused = _refuse_misplaced(spool, job_id, status)
     if refused is not None:
         return refused
-    now = files.fstat(fd)
+    if wrong_with_inode(status) is None and files.has_writer(spool.layout.job(PENDING, job_id)):
+        return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S, str(error))
+    now = files.fstat(fd)  # after the look for a writer, which may have completed the file since it was read
     if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (status.st_size, status.st_mtime_ns, status.st_ctime_ns):
         return ClaimRefused(RefusalReason.BEING_WRITTEN, BUSY_S, str(error))
-    if wrong_with_inode(now) is None and files.has_writer(spool.layout.job(PENDING, job_id)):
-        return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S, str(error))
     return _reject(spool, job_id + SUFFIX, str(error), error.excerpt)
 
 

@@ -11,6 +11,7 @@ from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING, leads_to
 from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool import rejected
 from queuectl.spool.claim import Claim
+from queuectl.spool.enqueue import known_in
 from queuectl.spool.fs import CHANGE, READ
 from queuectl.spool.locked_file import LockedFile
 from queuectl.spool.reading import open_checked, read_record, with_path, wrong_with_inode
@@ -36,7 +37,7 @@ def take(spool: SpoolContext, job_id: str) -> Claim:
         if directory is None:
             raise NotFound(f'no job "{job_id}"')
         try:
-            claim = take_in(spool, directory, job_id)
+            claim = _take_by_id(spool, directory, job_id)
         except InvalidData as error:
             raise with_path(error, directory, job_id) from None
         if claim is not None:
@@ -46,6 +47,24 @@ def take(spool: SpoolContext, job_id: str) -> Claim:
             raise Conflict(f"job {job_id} is running")
         rejected.pause_for_lock()
     raise Busy(f"job {job_id} is locked by another process", "try again")
+
+
+def _take_by_id(spool: SpoolContext, directory: str, job_id: str) -> Claim | None:
+    """Lock a job as `take_in`; a foreign file in pending/ whose name is the id of another job is not that job."""
+    claim = None
+    try:
+        claim = take_in(spool, directory, job_id)
+        if directory != PENDING or claim is None or claim.record.has_history:
+            return claim
+    except InvalidData:
+        if directory != PENDING or known_in(spool, job_id) is None:
+            raise
+    other = known_in(spool, job_id)
+    if other is None:
+        return claim
+    if claim is not None:
+        claim.close()
+    return take_in(spool, other, job_id)
 
 
 def take_in(spool: SpoolContext, directory: str, job_id: str) -> Claim | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.mutants.intake_mutants import INTAKE_AND_RECOVERY
+from tests.mutants.interleave_mutants import INTERLEAVING
 from tests.mutants.process_mutants import PROCESSES
 from tests.mutants.run_mutant import PATIENCE_S, Mutant, break_it, check_caught, check_pass, edited, lay_out, of, run
 from tests.mutants.scheduling_mutants import RECURRING, SCHEDULING
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.mutants.run_mutant import Ending
 
-MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING, *RECURRING)
+MUTANTS = (*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING, *RECURRING, *INTERLEAVING)
 HARMLESS = Mutant("a comment", "spool/rejected.py", (("NAP_S = 0.02", "NAP_S = 0.02  # as before"),), (), "")
 AT_ONCE = max(2, os.cpu_count() or 2)
 
