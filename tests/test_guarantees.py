@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from tests.mutants.intake_mutants import INTAKE_AND_RECOVERY
+from tests.mutants.interleave_mutants import INTERLEAVING
 from tests.mutants.process_mutants import PROCESSES
 from tests.mutants.run_mutant import Mutant, check_fits
 from tests.mutants.scheduling_mutants import RECURRING, SCHEDULING
@@ -146,7 +147,9 @@ def test_what_is_wrong_with_citations_is_found(wanted: list[str], source: str, w
 
 
 @pytest.mark.parametrize(
-    "mutant", [*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING, *RECURRING], ids=lambda mutant: mutant.name
+    "mutant",
+    [*SPOOL, *INTAKE_AND_RECOVERY, *PROCESSES, *SCHEDULING, *RECURRING, *INTERLEAVING],
+    ids=lambda mutant: mutant.name,
 )
 def test_a_mutant_finds_its_place_in_the_program_of_today(mutant: Mutant) -> None:
     """To try them all takes minutes; that they can be tried is seen at once."""

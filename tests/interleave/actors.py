@@ -167,7 +167,7 @@ def indexing(spool: Spool, do: Do) -> None:
 
 
 def pausing(spool: Spool, do: Do) -> None:
-    do("pause", lambda: pauses.pause(spool, "default"))
+    do("pause", lambda: [pauses.pause(spool, "default")] and None)  # of two at once, both may say that they did it
 
 
 def resuming(spool: Spool, do: Do) -> None:

@@ -89,6 +89,9 @@ class Exploration:
         self._linear: dict[tuple[frozenset[tuple[int, int]], frozenset[int]], set[str]] = {}
         self.judged: set[str] = set()
 
+    def __str__(self) -> str:
+        return f"{self.schedules} schedules, {self.pruned} left out, {self.ends} ends"
+
     @property
     def ends(self) -> int:
         return len(self.judged)

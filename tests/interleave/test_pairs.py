@@ -31,6 +31,7 @@ def test_two_verbs_on_one_job(tmp_path: Path, pair: tuple[str, str]) -> None:
         exploration.explore()
         # A bulk enqueue is many. Whoever only looks may see a job in pending/ whose revival is undone.
         exploration.explore_deaths(is_linear="enqueue many" not in pair and pair != ("revive", "examine"))
+        print(exploration)
         assert exploration.schedules >= 2
 
 
@@ -45,6 +46,7 @@ def test_a_file_that_takes_the_name_of_a_job_is_moved_and_not_lost(tmp_path: Pat
             tmp_path / state, put(state), VERBS["revive"], VERBS[drop], bound=2, is_linear=False, audit=both_are_there
         )
         exploration.explore()
+        print(exploration)
         assert exploration.ends >= 2
 
 
@@ -62,6 +64,7 @@ def test_two_verbs_that_contend_for_something(tmp_path: Path, name: str) -> None
     )
     exploration.explore()
     exploration.explore_deaths(is_linear="bulk" not in name)
+    print(exploration)
     assert exploration.ends >= 2
 
 

@@ -21,4 +21,5 @@ def test_three_verbs(tmp_path: Path, name: str) -> None:
     triple = TRIPLES[name]
     exploration = Exploration(tmp_path, triple.prepare, *triple.actors, bound=BOUND, **triple.settings)
     exploration.explore()
+    print(exploration)
     assert exploration.ends >= 2
