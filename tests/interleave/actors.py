@@ -166,8 +166,12 @@ def indexing(spool: Spool, do: Do) -> None:
     do("index", lambda: [*catch_up(spool)] and None)
 
 
+def _pause(spool: Spool) -> None:
+    pauses.pause(spool, "default")  # of two at once, both may return that they did it
+
+
 def pausing(spool: Spool, do: Do) -> None:
-    do("pause", lambda: [pauses.pause(spool, "default")] and None)  # of two at once, both may say that they did it
+    do("pause", lambda: _pause(spool))
 
 
 def resuming(spool: Spool, do: Do) -> None:

@@ -81,18 +81,11 @@ INTERLEAVING = (
         "a job comes after one that does not exist",
     ),
     Mutant(
-        "a move looks first whether the name is free",
-        "spool/fs.py",
-        (
-            (
-                "code = self._renameat2(source, target, NOREPLACE)\n        if code in",
-                "code = errno.EEXIST if self.exists(target) else os.rename(source, target) or 0\n        if code in",
-            ),
-        ),
-        (
-            "tests/interleave/test_pairs.py::test_a_file_that_takes_the_name_of_a_job_is_moved_and_not_lost[drop by link]",
-        ),
-        "a file that took the name in between is overwritten",
+        "a change does without the lock",
+        "spool/locking.py",
+        (("        if not spool.files.try_lock(fd):\n            return None\n", ""),),
+        (f"{PAIR}[hold+edit]",),
+        "of two changes at once, one is lost",
     ),
     Mutant(
         "a job is looked for once",
