@@ -76,9 +76,9 @@ def test_a_prefix_names_a_job_that_the_index_lacks(
 ) -> None:
     """And one that the index shows alone may be ambiguous."""
     queue = Queue(home)
-    first = queue.enqueue("true")
+    first = queue.enqueue("true", id="job-ax")
     assert queue.counts()["pending"] == 1
-    last = queue.enqueue("true")
+    last = queue.enqueue("true", id="job-bx")
     monkeypatch.setattr(control_client, "ask", lambda *_args, **_more: answer)
     assert (queue.resolve(last[:-1]), queue.resolve(first[:-1])) == (last, first)
     with pytest.raises(Conflict, match="is a prefix of several ids"):
