@@ -131,6 +131,11 @@ JOB: dict[str, Schema] = {
         "additionalProperties": {"type": "string", "maxLength": LONGEST_ARGUMENT - len("A=")},
         "description": "environment variables of the command",
     },
+    "stdin": {
+        "type": "string",
+        "pattern": f"^(/|input{END})",
+        "description": "what the command reads: the absolute path of a file, or input for the file input/ID of the home",
+    },
     "unique_key": _text("the job is refused while another job with this key waits or runs", maxLength=256),
     "leftovers": {"enum": ["end", "leave"], "description": "whether processes that the command left running are ended"},
     "on_interrupt": {

@@ -63,6 +63,7 @@ MEANT_OPTIONS = {
     ("enqueue", "--group"): "--batch",
     ("enqueue", "--retries"): "--max-retries",
     ("enqueue", "--niceness"): "--nice",
+    ("enqueue", "--input"): "--stdin",
     **{("enqueue", name): "--memory" for name in ("--mem", "--memory-limit", "--max-memory")},
     **{("enqueue", name): "--cpu-time" for name in ("--cpu", "--cpu-limit", "--max-cpu")},
     **{

@@ -137,6 +137,9 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "needs", ", ".join(f"{name} {units}" for name, units in fields["needs"].items())
     if "weight" in fields:
         yield "weight", str(fields["weight"])
+    if "stdin" in fields:
+        is_kept = fields["stdin"] == "input"
+        yield "stdin", shorten(queue.layout.input_of(job.id)) if is_kept else fields["stdin"]
     for name in ("shell", "nice", "ionice"):
         if name in fields:
             yield name, str(fields[name])

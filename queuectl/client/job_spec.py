@@ -30,8 +30,9 @@ from queuectl.units import LONGEST_S, parse_size, quote, spell_duration
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
-    from typing import Any, Literal
+    from typing import Any, BinaryIO, Literal
 
     from typing_extensions import TypedDict
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         expires_at: Instant | None
         cwd: str | os.PathLike[str] | None
         env: Mapping[str, str] | None
+        stdin: str | os.PathLike[str] | bytes | BinaryIO | None
         unique_key: str | None
         after: str | Iterable[str] | None
         after_policy: Literal["success", "any", "failure"] | None
@@ -359,6 +361,28 @@ def _instant(name: str, value: object, now: float) -> str:
         return spell(arguments.instant(value, now))
     except ValueError as error:
         raise InvalidField(name, f'"{name}" must be {error}, not {shown(value)}') from None
+
+
+def opened(source: Any) -> AbstractContextManager[BinaryIO | None]:
+    """Return what a job's command is to read on its standard input as a file; None for nothing.
+
+    Raises:
+        InvalidField: it is nothing that can be read, or the file cannot be opened.
+    """
+    from contextlib import nullcontext
+    from io import BytesIO, TextIOBase
+
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return BytesIO(source)
+    if isinstance(source, (str, os.PathLike)):
+        try:
+            return open(source, "rb")
+        except OSError as error:
+            raise InvalidField("stdin", f'cannot read "stdin" {shown(os.fspath(source))}: {error.strerror}') from None
+    if source is not None and (isinstance(source, TextIOBase) or not hasattr(source, "read")):
+        hint = "text: enqueue(..., stdin=text.encode())"
+        raise InvalidField("stdin", f'"stdin" must be bytes, a path or a binary file, not {shown(source)}', hint)
+    return nullcontext(source)  # its owner closes it
 
 
 def warn(words: str) -> None:

@@ -19,7 +19,7 @@ from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
 from queuectl.ids import is_generated, is_id
-from queuectl.job.fields import refuse_expired, refuse_variables, validate
+from queuectl.job.fields import InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from typing_extensions import Self, Unpack
 
@@ -105,7 +105,8 @@ class Queue(JobActions, Queues, Schedules, Waiting):
                 delay, at and expires as on the command line. Durations are seconds, text ("10m") or timedelta;
                 instants are text ("tomorrow 02:00"), datetime (without a zone: local time), timedelta (from now) or
                 seconds since 1970. A start in the past is a UserWarning: the job runs at once. So is a full disk, on which no
-                job starts.
+                job starts. stdin is what the command reads on its standard input: bytes, the path of a file or an open
+                binary file. It is copied.
 
         Raises:
             UnknownField (a misspelt name), InvalidField (a value that the field cannot have), Conflict (the id or
@@ -113,13 +114,14 @@ class Queue(JobActions, Queues, Schedules, Waiting):
 
         Crash: the job is there whole, or not at all.
         """
-        from queuectl.client.job_spec import Template, warn
+        from queuectl.client.job_spec import Template, opened, warn
 
         template = Template(fields, self.spool.clock.now(), check=check)
         made = template.job(job)
         for words in template.warnings:
             warn(words)
-        job_id = self.submit(made)
+        with opened(made.pop("stdin", None)) as source:
+            job_id = self.submit(made, source)
         self._warn_of_full_disk()
         return job_id
 
@@ -181,19 +183,20 @@ class Queue(JobActions, Queues, Schedules, Waiting):
             self._warn_of_full_disk()
         return results
 
-    def submit(self, fields: Mapping[str, Any]) -> str:
+    def submit(self, fields: Mapping[str, Any], source: BinaryIO | None = None) -> str:
         """Put one job in exactly as `fields` say, without a directory or PATH of this process; return its id.
 
         Args:
             fields: those of a job file (FORMAT.md § Fields): durations are seconds, instants RFC 3339 text.
+            source: copied to its end; what the command reads on its standard input.
 
         Raises:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
-        self._refuse(fields)
+        self._refuse(fields, has_input=source is not None)
         if "unique_key" in fields:
-            return self._enqueue_unique(fields)
-        return self.spool.enqueue(fields)
+            return self._enqueue_unique(fields, source)
+        return self.spool.enqueue(fields, source)
 
     def check(self, fields: Mapping[str, Any], known: Container[str] = ()) -> None:
         """Refuse what `submit` would refuse, apart from an id or unique_key that is taken (refuse_taken) and a full disk.
@@ -262,9 +265,11 @@ class Queue(JobActions, Queues, Schedules, Waiting):
                 return error
         return fields
 
-    def _refuse(self, fields: Mapping[str, Any]) -> None:
+    def _refuse(self, fields: Mapping[str, Any], *, has_input: bool = False) -> None:
         """Refuse what a dropped file may say, but nobody who enqueues a job can mean."""
         _refuse_no_mapping(fields)
+        if fields.get("stdin") == "input" and not has_input:
+            raise InvalidField("stdin", '"stdin" is "input", but no input is given', "queuectl enqueue --stdin FILE")
         if "expires_at" in fields:
             refuse_expired(fields, self.spool.clock.now())
         if "env" in fields:
@@ -278,11 +283,11 @@ class Queue(JobActions, Queues, Schedules, Waiting):
         except (InvalidData, Conflict) as error:
             return error
 
-    def _enqueue_unique(self, fields: Mapping[str, Any]) -> str:
+    def _enqueue_unique(self, fields: Mapping[str, Any], source: BinaryIO | None = None) -> str:
         validate(fields)
         self.layout.ensure()
         with free_key(self.spool, fields["unique_key"]):
-            return self.spool.enqueue(fields)
+            return self.spool.enqueue(fields, source)
 
     # --- looking
 

@@ -302,6 +302,7 @@ SETTINGS: tuple[Setting, ...] = (
     _size(
         "max_output", 1 << 30, 1, "a command that writes more is ended and fails; checked every second and at its end"
     ),
+    _size("max_input", 1 << 30, 0, "enqueue --stdin refuses more"),
     _size("min_free", 64 << 20, 0, "enqueue is refused below this much free disk, or 1 %, whichever is smaller"),
     _duration("retention_done", 604800, 0, "how long completed and cancelled jobs are kept (7 days); 0 means for ever"),
     _duration("retention_dead", 0, 0, "how long dead jobs are kept; 0 means for ever"),
@@ -407,6 +408,7 @@ class Settings:
     orphans: str
     leftovers: str
     max_output: int
+    max_input: int
     min_free: int
     retention_done: float
     retention_dead: float

@@ -221,3 +221,12 @@ def fields(context: Context) -> Iterator[Finding]:
         job_id, field, meant = first
         text = f"{plural(context.scan.misspelt, 'job')} with a field that looks misspelt: {job_id}: {describe_misspelt(field, meant)}"
         yield Finding(WARN if context.scan.misspelt_to_run else INFO, text, f"queuectl show {job_id}")
+
+
+def without_input(context: Context) -> Iterator[Finding]:
+    """Waiting jobs whose input is missing."""
+    first = context.scan.first_without_input
+    if first is not None:
+        path = context.layout.input_of(first)
+        text = f"{plural(context.scan.without_input, 'waiting job')} whose input is missing: {first} needs {path}"
+        yield Finding(WARN, text, f"restore the file from a backup, or: queuectl cancel {first}")

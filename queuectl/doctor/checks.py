@@ -68,6 +68,7 @@ CHECKS = (
     Check("ignored", "no file in pending/ is ignored because of its name", check_jobs.ignored),
     Check("far", "no job is scheduled more than a year ahead", check_jobs.far),
     Check("fields", "no field of a job looks misspelt", check_jobs.fields),
+    Check("without-input", "every waiting job has its input", check_jobs.without_input),
     Check("litter", "no abandoned temporary file exists", check_temp_files.temp_files),
     Check("outputs", "every output belongs to a job", check_temp_files.outputs),
     Check("inputs", "every input belongs to a job", check_temp_files.inputs),

@@ -19,6 +19,7 @@ from queuectl.job.fields import misspelt
 from queuectl.job.job import DEAD, DIRECTORIES, DONE, PENDING, PROCESSING, Job, leads_to
 from queuectl.job.job_file import MAX_FILE_BYTES
 from queuectl.spool.fs import READ
+from queuectl.spool.inputs import KEPT
 from queuectl.spool.layout import BAD_NAME, SUFFIX, is_ignored, job_id_of, shown
 from queuectl.spool.reading import read_record, wrong_with_inode
 
@@ -98,6 +99,7 @@ class Scan:
         first_far: one of those, with its time.
         misspelt: how many have a field that looks misspelt; `misspelt_to_run` of them have not ended for good.
         first_misspelt: one of those, with the field and what was probably meant.
+        without_input: how many wait whose input is missing; first_without_input: one of those.
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
@@ -110,6 +112,8 @@ class Scan:
         self.first_far: tuple[str, float] | None = None
         self.misspelt = self.misspelt_to_run = 0
         self.first_misspelt: tuple[str, str, str] | None = None
+        self.without_input = 0
+        self.first_without_input: str | None = None
         self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
             for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
@@ -149,7 +153,12 @@ class Scan:
             self.misspelt_to_run += job.directory != DONE
             self.first_misspelt = self.first_misspelt or (job.id, field, meant)
             break
-        if job.directory != PENDING or job.is_held:
+        if job.directory != PENDING:
+            return
+        if job.fields.get("stdin") == KEPT and not home.spool.files.exists(home.layout.input_of(job.id)):
+            self.without_input += 1
+            self.first_without_input = self.first_without_input or job.id
+        if job.is_held:
             return
         due_at = job.due_at(home.now, home.settings.backoff_max)
         self.due += due_at <= home.now

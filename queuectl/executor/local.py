@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import resource
+import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.atomic_file import open_private
@@ -21,11 +22,14 @@ from queuectl.executor.environment import SHELL, command_environment
 from queuectl.executor.limits import NO_LIMITS, LimitRefused, Limits, limits_of, spawn_limited
 from queuectl.executor.spawn import spawn
 from queuectl.job.outcome import NOT_EXECUTABLE, NOT_FOUND, Exited, FailedToStart, Outcome, Signaled, Usage
+from queuectl.spool.fs import READ
+from queuectl.spool.inputs import KEPT
 from queuectl.units import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from queuectl.executor.spawn import Files
     from queuectl.job.job import Job
     from queuectl.spool.layout import Layout
 
@@ -79,15 +83,34 @@ class LocalAttempts:
         """
         environment = command_environment(self._base, job, job.attempts, self._layout)
         output = self._open_output(job)
+        stdin: int | str = os.devnull
         try:
+            if "stdin" in job.fields:
+                stdin = self._open_input(job)
             program, arguments = _program(job, environment)
             _enter(str(job.fields.get("cwd") or environment["HOME"]))
+            files = ((0, stdin), (LOCK_FD, output), (1, output), (2, output))
             try:
-                return _spawn(program, arguments, environment, output, limits_of(job.fields))
+                return _spawn(program, arguments, environment, files, limits_of(job.fields))
             finally:
                 os.chdir("/")
         finally:
             os.close(output)
+            if isinstance(stdin, int):
+                os.close(stdin)
+
+    def _open_input(self, job: Job) -> int:
+        """Open what the command reads on its standard input, at its beginning."""
+        is_kept = job.fields["stdin"] == KEPT
+        path = self._layout.input_of(job.id) if is_kept else job.fields["stdin"]
+        try:
+            fd = os.open(path, READ if is_kept else READ & ~os.O_NOFOLLOW)
+        except OSError as error:
+            raise NotStarted(FailedToStart(f"cannot open its input {_brief(path)}: {error.strerror}")) from None
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        raise NotStarted(FailedToStart(f"its input {_brief(path)} is not a regular file"))
 
     def _open_output(self, job: Job) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -143,8 +166,7 @@ def _enter(cwd: str) -> None:
         raise NotStarted(FailedToStart(f"cannot enter directory {_brief(cwd)}: {error.strerror}")) from None
 
 
-def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], output: int, limits: Limits) -> int:
-    files = ((0, os.devnull), (LOCK_FD, output), (1, output), (2, output))
+def _spawn(program: str, arguments: list[str], environment: Mapping[str, str], files: Files, limits: Limits) -> int:
     try:
         if limits is NO_LIMITS:
             return spawn(program, arguments, environment, files)

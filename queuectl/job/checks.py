@@ -163,6 +163,11 @@ def exactly(wanted: object) -> Check:
     return check
 
 
+def stdin(value: object) -> str | None:
+    """Accept what a command may read: its file in input/, or another file."""
+    return None if value == "input" or absolute_path(value) is None else '"input" or an absolute path'
+
+
 def parents(value: object) -> str | None:
     """Accept the ids of other jobs, each once."""
     words = f"a list of 1 to {MOST_PARENTS:,} different job ids"

@@ -43,6 +43,7 @@ FIELDS: dict[str, Check] = {
     "expires_at": checks.instant,
     "cwd": checks.absolute_path,
     "env": checks.environment,
+    "stdin": checks.stdin,
     "unique_key": checks.text(256),
     "leftovers": checks.one_of("end", "leave"),
     "on_interrupt": checks.one_of("requeue", "bury"),
@@ -61,7 +62,7 @@ FIELDS: dict[str, Check] = {
     "created_at": checks.instant,
     "updated_at": checks.instant,
 }
-EDITABLE = frozenset(FIELDS) - {"id", "state", "attempts", "created_at", "updated_at", "unique_key"}
+EDITABLE = frozenset(FIELDS) - {"id", "stdin", "state", "attempts", "created_at", "updated_at", "unique_key"}
 
 # Names that a field is often given: those of options of `enqueue`, and those that other queues use. Written without - and _.
 OTHER_NAMES = {

@@ -8,6 +8,7 @@ Guarantees: above the limit, removes only output of completed and cancelled jobs
 from __future__ import annotations
 
 import stat
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -108,6 +109,10 @@ def _remove_under_lock(context: TaskContext, each: Written) -> bool:
     )
 
 
+def _has_no_job(context: TaskContext, job_id: str) -> bool:
+    return context.spool.find(job_id) is None
+
+
 def _inputs(context: TaskContext) -> int:
     """Remove the input of jobs that no longer exist."""
     removed = 0
@@ -115,7 +120,8 @@ def _inputs(context: TaskContext) -> int:
     for name in [*context.spool.files.names(folder)]:
         age = context.age(f"{folder}/{name}")
         if age is not None and age > ORPHAN_S and is_id(name) and context.spool.find(name) is None:
-            removed += context.remove_under_lock(f"{folder}/{name}")
+            is_free = partial(_has_no_job, context, name)
+            removed += context.remove_under_lock(f"{folder}/{name}", is_free)
     return removed
 
 

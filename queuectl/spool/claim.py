@@ -17,7 +17,7 @@ from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, lead
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.job.strict_json import encode
-from queuectl.spool import hooks, rejected
+from queuectl.spool import hooks, inputs, rejected
 from queuectl.spool.layout import OUTPUT_KINDS
 from queuectl.spool.locked_file import Replaced as Replaced
 from queuectl.spool.locked_file import SpoolFull as SpoolFull
@@ -262,23 +262,29 @@ class Claim:
         self._grow_to_run({"event": "requeued", "at": now, "run_at": now}, self._grow_in_pending)
 
     def delete(self) -> None:
-        """Remove the job and everything it wrote.
+        """Remove the job, its input and everything it wrote.
 
-        Crash: present (perhaps without some output) or gone; acknowledged only once durable.
+        Crash: present (perhaps without some output) or gone (perhaps without its input); acknowledged only once durable.
         """
+        input_inode = inputs.inode_of(self._spool, self.job.id)
         self.remove()
         self.sync_removed()
 
     def sync_removed(self) -> None:
         """Make the removal of the job durable."""
         self._sync_directories(*left_by(self.directory))
+        if input_inode is not None:
+            inputs.remove_orphan(self._spool, self.job.id, input_inode)
 
     def remove(self) -> int:
-        """The same, not made durable; returns how many bytes of output went with it. See `purge`."""
+        """Remove the job and what it wrote, not made durable; returns how many bytes of output that was.
+
+        Its input is left: a power cut may bring the job back. See `purge`.
+        """
         if self.directory == PROCESSING:
             raise Conflict(f"job {self.job.id} is running; cancel it first")
         files = self._spool.files
-        freed = self._unlink(self._spool.layout.input_of(self.job.id)) + self.remove_output()
+        freed = self.remove_output()
         if self.directory == PENDING:
             rejected.unpublish(self._spool, self.job.id, self.inode)
         else:

@@ -25,10 +25,11 @@ from queuectl.units import spell_size
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from queuectl.config.settings import Settings
     from queuectl.spool.context import SpoolContext
+    from queuectl.spool.inputs import Staged
 
 GROUP_JOBS = 512  # as many files are open at a time
 GROUP_BYTES = 8 << 20
@@ -89,13 +90,45 @@ class New:
         self.name = name
 
 
-def enqueue(spool: SpoolContext, fields: Mapping[str, Any]) -> str:
+def enqueue_with_input(spool: SpoolContext, fields: Mapping[str, Any], source: BinaryIO) -> str:
+    """Put one job into pending/ whose command reads what `source` has, and return its id, durable.
+
+    Crash: the job is there with its input, or not there; an input without a job is removed by maintenance.
+    """
+    from queuectl.spool.inputs import KEPT, stage
+
+    made = {**fields, "stdin": KEPT}
+    validate(made)  # before much is copied
+    if "id" in made:
+        refuse_known(made["id"], lies_in(spool, made["id"]))
+    is_used = False
+    try:
+        staged = stage(spool, source)
+    except OSError as error:
+        raise _full_or(spool, error) from None
+    try:
+        try:
+            job_id = enqueue(spool, made, staged)
+            is_used = True
+        except (InvalidData, Conflict):
+            raise
+        except BaseException:  # the job may have its name
+            is_used = staged.job_id is not None and spool.find(staged.job_id) is not None
+            raise
+    finally:
+        staged.close(is_used=is_used)
+    return job_id
+
+
+def enqueue(spool: SpoolContext, fields: Mapping[str, Any], staged: Staged | None = None) -> str:
     """Put one job into pending/ and return its id, durable."""
     new = _prepare(spool, fields)
     try:
         if spool.is_durable:
             spool.files.sync(new.fd)
-        job_id = _publish(spool, new)
+        if staged is not None:
+            staged.publish(new.job_id)
+        job_id = _publish(spool, new, staged)
         if spool.is_durable:
             spool.files.sync_directory(spool.layout.directory(PENDING))
     except OSError as error:
@@ -196,7 +229,7 @@ def _prepare(spool: SpoolContext, fields: Mapping[str, Any]) -> New:
     return New(fields, made["id"], len(data), fd, name)
 
 
-def _publish(spool: SpoolContext, new: New) -> str:
+def _publish(spool: SpoolContext, new: New, staged: Staged | None = None) -> str:
     """Give a job its name in pending/ and return its id; the directory is left to the caller to sync."""
     try:
         if "after" in new.fields:
@@ -206,7 +239,7 @@ def _publish(spool: SpoolContext, new: New) -> str:
         else:
             _name(spool, new)
     except FileExistsError:  # another process generated the same id in the same millisecond
-        return enqueue(spool, new.fields)
+        return enqueue(spool, new.fields, staged)
     finally:
         _discard(spool, new)  # and with it the lock, so that the job can be claimed
     return new.job_id

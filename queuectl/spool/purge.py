@@ -13,7 +13,7 @@ from itertools import islice
 
 from queuectl.errors import QueueError, from_os_error
 from queuectl.job.history import PROCESSING
-from queuectl.spool import dependents
+from queuectl.spool import dependents, inputs
 from queuectl.spool.claim import left_by
 from queuectl.spool.locking import take_in
 
@@ -89,29 +89,33 @@ def purge(
     Yields:
         The result of each group, once it is durable.
 
-    Crash: each job is there, perhaps without some of its output, or gone.
+    Crash: each job is there, perhaps without some of its output, or gone, perhaps without its input.
     Cost: some 80 µs a job, most of which is opening and reading it, and the syncs.
     """
     rest = iter(chosen)
     while group := [*islice(rest, GROUP)]:
         removed = Removed()
+        inputs_left: dict[str, int] = {}
         if output_only:
             for each in group:
-                _remove(spool, each, removed, output_only=True)
+                _remove(spool, each, removed, None)
         else:
             with dependents.removing(spool):
                 kept = awaited([each.id for each in group])
                 removed.parents += kept
                 for each in group:
                     if each.id not in kept:
-                        _remove(spool, each, removed, output_only=False)
+                        _remove(spool, each, removed, inputs_left)
         if spool.is_durable and removed.ids and not output_only:
             for directory in sorted({name for each in group for name in left_by(each.directory)}):
                 spool.files.sync_directory(spool.layout.directory(directory))
+        for job_id, inode in inputs_left.items():
+            _remove_input(spool, job_id, inode, removed)
         yield removed
 
 
-def _remove(spool: SpoolContext, each: Chosen, removed: Removed, *, output_only: bool) -> None:
+def _remove(spool: SpoolContext, each: Chosen, removed: Removed, inputs_left: dict[str, int] | None) -> None:
+    """Remove a job and note its input, which is removed later; with None only its output."""
     try:
         claim = take_in(spool, each.directory, each.id) if each.directory != PROCESSING else None
         if claim is None:
@@ -121,10 +125,23 @@ def _remove(spool: SpoolContext, each: Chosen, removed: Removed, *, output_only:
             if claim.job.updated_at != each.updated_at:
                 removed.changed.append(each.id)
                 return
-            removed.output_bytes += claim.remove_output() if output_only else claim.remove()
+            if inputs_left is None:
+                removed.output_bytes += claim.remove_output()
+            else:
+                inode = inputs.inode_of(spool, each.id)
+                removed.output_bytes += claim.remove()
+                if inode is not None:
+                    inputs_left[each.id] = inode
     except QueueError as error:
         removed.failed.append((each.id, error))
     except OSError as error:
         removed.failed.append((each.id, from_os_error(error, f"cannot remove job {each.id}")))
     else:
         removed.ids.append(each.id)
+
+
+def _remove_input(spool: SpoolContext, job_id: str, inode: int, removed: Removed) -> None:
+    try:
+        removed.output_bytes += inputs.remove_orphan(spool, job_id, inode) or 0
+    except OSError as error:
+        removed.failed.append((job_id, from_os_error(error, f"cannot remove the input of job {job_id}")))

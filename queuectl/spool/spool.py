@@ -18,7 +18,7 @@ from queuectl.spool.context import SpoolContext
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import Any
+    from typing import Any, BinaryIO
 
     from queuectl.job.job import Job
     from queuectl.spool.claim import Claim
@@ -33,8 +33,11 @@ class Spool(SpoolContext):
 
     # --- enqueue
 
-    def enqueue(self, fields: Mapping[str, Any]) -> str:
+    def enqueue(self, fields: Mapping[str, Any], source: BinaryIO | None = None) -> str:
         """Publish one job and return its id.
+
+        Args:
+            source: copied to its end; what the command reads on its standard input.
 
         Raises:
             InvalidData, Conflict (the id exists), Busy (too little disk space).
@@ -43,7 +46,7 @@ class Spool(SpoolContext):
             sync, the job may or may not survive a power cut: it was not acknowledged.
         """
         enqueue.refuse_when_full(self)
-        return enqueue.enqueue(self, fields)
+        return enqueue.enqueue(self, fields) if source is None else enqueue.enqueue_with_input(self, fields, source)
 
     def enqueue_many(
         self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]

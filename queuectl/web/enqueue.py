@@ -7,12 +7,14 @@ Guarantees: of many jobs, each is accepted or refused by itself, and each refuse
 from __future__ import annotations
 
 import json
+from base64 import b64decode
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from queuectl import disk_space
 from queuectl.clock import parse_instant
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt
+from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt, spell_value
 from queuectl.units import plural, spell_duration
 from queuectl.web.response import Problem, Response, ok
 
@@ -34,6 +36,7 @@ FLAGS = {
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after", "cpu_time": "--cpu-time"}
+INPUTS = ("stdin_text", "stdin_base64")  # of a request, beside the fields of the job
 NOT_SAID = ("id", "state", "attempts", "created_at", "updated_at")
 
 
@@ -59,6 +62,35 @@ def _warnings(jobs: Sequence[Mapping[str, Any]], now: float) -> list[str]:
     return [f'{which}"run_at" is in the past ({spell_duration(now - min(past))} ago): {runs} at once']
 
 
+def _without_input(body: Mapping[str, Any]) -> tuple[dict[str, Any], BytesIO | None]:
+    """Return a job without its input, and the input.
+
+    Raises:
+        InvalidField.
+    """
+    given = [name for name in INPUTS if name in body]
+    if not given:
+        return dict(body), None
+    if len(given) > 1 or "stdin" in body:
+        raise InvalidField(given[0], f'a job has one input: "{INPUTS[0]}", "{INPUTS[1]}" or "stdin"')
+    [name] = given
+    text = body[name]
+    try:
+        if not isinstance(text, str):
+            raise ValueError("it is no string")
+        data = text.encode() if name == "stdin_text" else b64decode(text, validate=True)
+    except ValueError as error:
+        expected = "a string" if name == "stdin_text" else "base64"
+        raise InvalidField(name, f'"{name}" must be {expected}, not {spell_value(text)}') from error
+    return {other: value for other, value in body.items() if other != name}, BytesIO(data)
+
+
+def _refuse_input(fields: Any) -> None:
+    for name in INPUTS:
+        if isinstance(fields, dict) and name in fields:
+            raise InvalidField(name, f'"{name}" can be given with one job, not in a list')
+
+
 def _no_space(queue: Queue) -> list[str]:
     words = disk_space.warning(queue.spool)
     return [] if words is None else [words]
@@ -69,13 +101,14 @@ def enqueue(request: Request) -> Response:
     body, is_dry, now = request.body, request.params.get("dry_run", False), request.app.clock.now()
     if isinstance(body, list):
         return _enqueue_many(request, body, now, is_dry=is_dry)
+    body, source = _without_input(body)
     fields = checked(request.queue, body)
     warnings = _warnings([fields], now)
     if is_dry:
         request.queue.refuse_taken(fields)
-        line = command_line_of(fields, shows_values=True)
+        line = command_line_of(fields, shows_values=True, stdin=None if source is None else "-")
         return ok({"valid": True, "job": fields, "command_line": line, "warnings": warnings})
-    job_id = request.queue.submit(fields)
+    job_id = request.queue.submit(fields, source)
     warnings += _no_space(request.queue)
     request.log_fields["id"] = job_id
     made = {"action": "enqueue", "id": job_id, "ids": [job_id], "refused": [], "warnings": warnings}
@@ -88,6 +121,7 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
     queue, known, keys = request.queue, set[str](), set[str]()
     for number, fields in enumerate(bodies):
         try:
+            _refuse_input(fields)
             checked(queue, fields, known)
             if is_dry:
                 queue.refuse_taken(fields, known, keys)
@@ -141,7 +175,7 @@ def _faults(wrong: Mapping[int, QueueError]) -> list[Fault]:
 # --- the command that enqueues the same job
 
 
-def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False) -> str:
+def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False, stdin: str | None = None) -> str:
     """Return what to type in a POSIX shell to enqueue the same job once more.
 
     A job without a directory runs in the home directory of its owner, so that is said: else the command line takes the
@@ -150,11 +184,15 @@ def command_line_of(fields: Mapping[str, Any], *, shows_values: bool = False) ->
     Args:
         shows_values: of a job that its author has not enqueued yet: its id, and the values of its variables. Else these
             are passed on from where the command is typed.
+        stdin: the file from which its input is copied.
     """
     from shlex import join
 
     words = ["queuectl", "enqueue"]
     said = {name: value for name, value in fields.items() if name not in NOT_SAID and name != "env"}
+    if stdin is not None:
+        words.append(f"--stdin={stdin}")
+        said.pop("stdin", None)
     said.setdefault("cwd", "~")
     if shows_values:
         said.update((name, fields[name]) for name in ("id",) if name in fields)

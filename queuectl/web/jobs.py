@@ -139,12 +139,13 @@ def dead_groups(request: Request) -> Response:
 def detail(queue: Queue, job: Job) -> dict[str, Any]:
     """Return a job as `show --json` has it, without the values of its variables, and what the page needs beside."""
     fields, settings = job.fields, queue.settings
+    has_input = fields.get("stdin") == "input"
     made = {**job.as_dict(), "history": [_redacted(entry) for entry in job.history]}
     return {
         **made,
         "waits_for": [{**each, "text": without_home(each["text"], queue.layout.home)} for each in made["waits_for"]],
         "env": None if made["env"] is None else _names_only(made["env"]),
-        "command_line": command_line_of(fields),
+        "command_line": command_line_of(fields, stdin=queue.layout.input_of(job.id) if has_input else None),
         "timeout_s": float(fields.get("timeout", settings.timeout)),
         "max_retries_in_force": made["max_retries"],
         "actions": [*ACTIONS[job.state]],

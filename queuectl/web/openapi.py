@@ -142,12 +142,19 @@ def _problem(words: str) -> dict[str, Any]:
 def _fields() -> dict[str, dict[str, Any]]:
     """Return the schemas of a new job and of changes to one, from that of a job file."""
     new = {name: JOB[name] for name in FIELDS if name not in NOT_IN_NEW_JOBS}
+    one = {
+        "stdin_text": {
+            "type": "string",
+            "description": "what the command reads on its standard input; only of one job",
+        },
+        "stdin_base64": {"type": "string", "description": "the same as base64"},
+    }
     changes = {name: _or_null(schema) for name, schema in new.items() if name in EDITABLE}
     return {
         "Fields": {
             "type": "object",
             "description": "the fields of a job; other members are kept, unless their names look like one of these: at, delay, prio, comand",
-            "properties": new,
+            "properties": {**new, **one},
         },
         "Edit": {
             "type": "object",

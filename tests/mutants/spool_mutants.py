@@ -14,6 +14,7 @@ NAMES = "tests/unit/spool/test_name_conflicts.py::test_"
 HOOKS = "tests/unit/spool/test_hooks.py::test_"
 INTAKE = "tests/unit/spool/test_intake.py::test_"
 TORN = "tests/crash/test_torn.py::test_"
+INPUTS = "tests/unit/spool/test_inputs.py::test_"
 PURGE = "tests/unit/spool/test_purge.py::test_"
 RECOVERY = "tests/unit/spool/test_recovery.py::test_"
 
@@ -30,6 +31,59 @@ SPOOL = (
         ),
         (f"{CUT}[enqueue]", f"{ENQUEUE}a_job_is_durable_before_it_is_acknowledged"),
         "a power cut leaves an acknowledged job empty",
+    ),
+    Mutant(
+        "no sync of the directory of inputs",
+        "spool/inputs.py",
+        (
+            (
+                "        if spool.is_durable:\n            files.sync_directory(spool.layout.input)",
+                "        if False:\n            files.sync_directory(spool.layout.input)",
+            ),
+        ),
+        (f"{CUT}[enqueue with input]",),
+        "a power cut leaves an acknowledged job without its input",
+    ),
+    Mutant(
+        "the input goes before its job",
+        "spool/claim.py",
+        (
+            (
+                "        self.remove()\n        self._sync_directories(*left_by(self.directory))\n        if input_inode",
+                (
+                    "        self._unlink(self._spool.layout.input_of(self.job.id))\n        self.remove()\n"
+                    "        self._sync_directories(*left_by(self.directory))\n        if input_inode"
+                ),
+            ),
+        ),
+        (f"{DEATH}[delete what waits with its input]",),
+        "a process that dies in between leaves a job without its input",
+    ),
+    Mutant(
+        "the input goes before its job is durably gone",
+        "spool/purge.py",
+        (
+            (
+                "                    inputs_left[each.id] = inode\n",
+                "                    inputs.remove_orphan(spool, each.id, inode)\n",
+            ),
+        ),
+        (f"{CUT}[purge with an input]",),
+        "a power cut brings the job back without its input",
+    ),
+    Mutant(
+        "the input of another process is replaced",
+        "spool/inputs.py",
+        (("            if not files.try_lock(fd):\n                return None\n", ""),),
+        (f"{INPUTS}two_processes_that_enqueue_one_id_do_not_mix_their_inputs",),
+        "of two jobs that are enqueued under one id, one gets the input of the other",
+    ),
+    Mutant(
+        "a job that may be there loses its input",
+        "spool/enqueue.py",
+        (("is_used = staged.job_id is not None and spool.find(staged.job_id) is not None", "pass"),),
+        ("tests/crash/test_errors.py::test_any_operation_may_fail_with_any_error[enqueue with input]",),
+        "an error of the last sync removes the input of a job that has its name already",
     ),
     Mutant(
         "a job is published before it is written",
@@ -49,8 +103,8 @@ SPOOL = (
         "spool/enqueue.py",
         (
             (
-                "job_id = _publish(spool, new)\n        if spool.is_durable:",
-                "job_id = _publish(spool, new)\n        if False:",
+                "job_id = _publish(spool, new, staged)\n        if spool.is_durable:",
+                "job_id = _publish(spool, new, staged)\n        if False:",
             ),
         ),
         (f"{CUT}[enqueue]",),

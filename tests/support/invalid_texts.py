@@ -73,6 +73,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         {"A": True},
         {"A": TOO_LONG[2:]},
     ),
+    "stdin": ("", "inputs", "input/a", "a/b", "~/x", True, None, ["/a"]),
     "unique_key": ("", " ", "k" * 257, 7, None, ["k"], True),
     "leftovers": ("kill", "", None, True, "END"),
     "on_interrupt": ("retry", "", None, 1, "Requeue"),

@@ -7,6 +7,7 @@ be found in the state that was acknowledged, or in the one that was being made.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from contextlib import ExitStack
@@ -19,7 +20,7 @@ from queuectl.errors import Busy
 from queuectl.job.fields import HOOKS as HOOK_NAMES
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
-from queuectl.spool import parents, pauses
+from queuectl.spool import inputs, parents, pauses
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.group_commit import commit_group
 from queuectl.spool.intake import ClaimRefused
@@ -42,6 +43,7 @@ CROWD = "c."  # begins the notes of those who are busy meanwhile, of whom nobody
 CROWDED = ("gone", "pending", "pending|failed", "completed", "gone")
 ENDED = ("completed", "dead", "cancelled")
 GARBAGE = "this was never a job"
+INPUT = b"what the command reads\n" * 100
 LONG = 10_000.0
 
 
@@ -197,6 +199,24 @@ def with_belongings(spool: Home) -> None:
         Path(path).write_text("x" * 2000)
 
 
+def with_input(state: str) -> Step:
+    """A job that has an input."""
+
+    def run(spool: Home) -> None:
+        spool.enqueue({"id": "a", "note": "a", "command": "cat"}, io.BytesIO(INPUT))
+        if state == "completed":
+            with spool.start("a") as claim:
+                claim.finish({"exit_code": 0})
+
+    return run
+
+
+@foreign
+def orphaned_input(spool: Home) -> None:
+    """What a killed enqueue leaves."""
+    Path(spool.layout.input_of("a")).write_bytes(b"half")
+
+
 def long_history(directory: str) -> Step:
     """A job whose next growth compacts it."""
 
@@ -225,6 +245,14 @@ def enqueuing(*jobs: dict[str, Any]) -> Verb:
         for fields in jobs:
             spool.enqueue({"command": "true", **fields})
             book.note(fields["note"])
+
+    return verb
+
+
+def enqueuing_with_input(job: dict[str, Any]) -> Verb:
+    def verb(spool: Home, book: Acknowledgements) -> None:
+        spool.enqueue({"command": "cat", **job}, io.BytesIO(INPUT))
+        book.note(job["note"])
 
     return verb
 
@@ -472,6 +500,16 @@ SCENARIOS: dict[str, Scenario] = {
     "enqueue what exists": Scenario(
         put("completed"), enqueuing({"note": "z", "id": "a"}), a=("completed",), z=("gone",)
     ),
+    "enqueue with input": Scenario(nothing, enqueuing_with_input({"note": "a"}), a=("gone", "pending")),
+    "enqueue with input and an id": Scenario(
+        nothing, enqueuing_with_input({"note": "a", "id": "a"}), a=("gone", "pending")
+    ),
+    "enqueue with an input that is there": Scenario(
+        orphaned_input, enqueuing_with_input({"note": "a", "id": "a"}), a=("gone", "pending")
+    ),
+    "enqueue with input what exists": Scenario(
+        with_input("completed"), enqueuing_with_input({"note": "z", "id": "a"}), a=("completed",), z=("gone",)
+    ),
     "enqueue many": Scenario(nothing, enqueuing_many(*JOBS), **{job["note"]: ("gone", "pending") for job in JOBS}),
     "enqueue many with ids": Scenario(
         nothing, enqueuing_many(*NAMED_JOBS), **{job["note"]: ("gone", "pending") for job in NAMED_JOBS}
@@ -603,6 +641,15 @@ SCENARIOS: dict[str, Scenario] = {
     "delete what has ended": Scenario(
         then(put("completed"), with_belongings), taking(lambda c: c.delete()), a=("completed", "gone")
     ),
+    "delete what waits with its input": Scenario(
+        with_input("pending"), taking(lambda c: c.delete()), a=("pending", "gone")
+    ),
+    "purge with an input": Scenario(
+        then(with_input("completed"), lambda spool: spool.put("dead", id="b", note="b")),
+        purging,
+        a=("completed", "gone"),
+        b=("dead", "gone"),
+    ),
     "purge": Scenario(
         then(
             put("completed"),
@@ -696,6 +743,7 @@ def judge(
         if job is not None and job.state == "completed" and not may_lose_details and not scenario.is_messy:
             events = {entry["event"] for entry in job.history}
             assert events & {"completed", "compacted"}, f"{note} has lost its verdict\n{tree(spool)}"
+    check_inputs(spool, jobs)
     unknown = set(jobs) - set(scenario.fates) - set(crowd)
     assert not unknown, f"nobody knows {unknown}\n{tree(spool)}"
     for words in scenario.keeps:
@@ -710,6 +758,19 @@ def judge(
             assert described(after.get(note)) == described(job), f"{note} went on after its end\n{tree(spool)}"
         elif note != "other":
             assert described(after.get(note)).startswith(ENDED), f"{note} never ended\n{tree(spool)}"
+
+
+def check_inputs(spool: Home, jobs: Mapping[str, Job]) -> None:
+    """Every job has its input, whole; what maintenance would leave belongs to a job."""
+    for job in jobs.values():
+        if job.fields.get("stdin") == "input":
+            path = Path(spool.layout.input_of(job.id))
+            assert path.exists(), f"{job.id} has lost its input\n{tree(spool)}"
+            assert path.read_bytes() == INPUT, f"{job.id} has another input\n{tree(spool)}"
+    for name in os.listdir(spool.layout.input):
+        inputs.remove_orphan(spool, name)
+    alone = set(os.listdir(spool.layout.input)) - {job.id for job in jobs.values()}
+    assert not alone, f"input without a job: {alone}"
 
 
 def by_note(spool: Home) -> dict[str, Job]:

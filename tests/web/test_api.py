@@ -105,6 +105,42 @@ def test_the_command_line_it_tells_makes_the_same_job(
         web.queue.delete(row["id"])
 
 
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        ({"stdin_text": "a\nü"}, "a\nü".encode()),
+        ({"stdin_text": ""}, b""),
+        ({"stdin_base64": "AP8="}, b"\0\xff"),
+    ],
+)
+def test_a_job_is_given_its_input(web: Served, home: Path, body: dict[str, str], data: bytes) -> None:
+    checked = web.post("/api/v1/jobs?dry_run=true", {"command": "cat", **body})
+    assert "--stdin=-" in checked["command_line"]
+    made = web.post("/api/v1/jobs", {"command": "cat", **body})
+    assert (home / "input" / made["id"]).read_bytes() == data
+    told = web.get(f"/api/v1/jobs/{made['id']}")
+    assert told["stdin"] == "input"
+    assert not {*body} & {*told}
+    assert f"input/{made['id']}" in told["command_line"]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"command": "cat", "stdin_text": 1}, "/stdin_text"),
+        ({"command": "cat", "stdin_base64": "?"}, "/stdin_base64"),
+        ({"command": "cat", "stdin_text": "a", "stdin_base64": "AA=="}, "/stdin_text"),
+        ({"command": "cat", "stdin_text": "a", "stdin": "/a"}, "/stdin_text"),
+        ({"command": "cat", "stdin": "input"}, "/stdin"),
+        ([{"command": "cat", "stdin_text": "a"}], "/0/stdin_text"),
+    ],
+)
+def test_an_input_that_is_none_is_refused(web: Served, body: object, pointer: str) -> None:
+    problem = web.post("/api/v1/jobs", body, status=422)
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    assert web.queue.list() == []
+
+
 def test_a_job_says_what_it_waits_for(web: Served, jobs: Jobs, home: Path) -> None:
     jobs.pending("first")
     (home / "config.yaml").write_text("resources: {gpu: 1}\n")

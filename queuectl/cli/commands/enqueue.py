@@ -38,6 +38,11 @@ OPTIONS = (
     option("-f", "--file", metavar="FILE", help="read jobs from FILE, one JSON object per line"),
     flag("--lines", help="read shell commands instead of JSON objects, one per line"),
     *JOB_OPTIONS,
+    option(
+        "--stdin",
+        metavar="FILE",
+        help="what the command reads on its standard input, copied now; - copies standard input",
+    ),
     option("--resume", metavar="NAME", help="derive ids NAME-HASH from the lines; skip lines whose job exists"),
     flag("--wait", help="wait until the job has ended; exit with 10 if it did not succeed"),
     flag("--follow", help="wait and show its output; with --json on stderr"),
@@ -121,10 +126,11 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
         queue.check(fields)
         if args.on_conflict != "skip":
             queue.refuse_taken(fields)
-        screen.json(fields)
+        screen.json(fields if args.stdin is None else {**fields, "stdin": "input"})
         screen.message("Valid; nothing was added to the queue")
         return 0
-    job_id, is_new = _put(queue, fields, skip=args.on_conflict == "skip")
+    with _input(args, screen) as source:
+        job_id, is_new = _put(queue, fields, source, skip=args.on_conflict == "skip")
     warn_of_full_disk(screen, queue)
     waits = args.wait or args.follow or args.propagate or wait_timeout_s is not None
     is_json = screen.format in ("json", "jsonl")
@@ -142,11 +148,34 @@ def _one(args: Arguments, screen: Screen, defaults: Fields) -> int:
     return 0
 
 
-def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
+class _Nothing:
+    """No file, where one may be closed."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_error: object) -> None:
+        return None
+
+
+def _input(args: Arguments, screen: Screen) -> BinaryIO | _Nothing:
+    """Open what the command is to read."""
+    if args.stdin is None:
+        return _Nothing()
+    if args.stdin != "-":
+        return open_file(args.stdin)
+    if args.after and "-" in args.after:
+        raise UsageError("standard input cannot hold both the ids of --after and the input of the command")
+    if screen.is_interactive and is_terminal(sys.stdin):
+        screen.message("Reading the input of the command from the terminal; Ctrl-D ends it")
+    return sys.stdin.buffer
+
+
+def _put(queue: Queue, fields: Fields, source: BinaryIO | None, *, skip: bool) -> tuple[str, bool]:
     """Enqueue, and return the id with whether the job is new; `skip`: else that of the job that has its unique key."""
     for _ in range(UNIQUE_TRIES):
         try:
-            return queue.submit(fields), True
+            return queue.submit(fields, source), True
         except Conflict:
             if not skip or "unique_key" not in fields:
                 raise
@@ -154,7 +183,9 @@ def _put(queue: Queue, fields: Fields, *, skip: bool) -> tuple[str, bool]:
                 holder = reader.unique_holder(fields["unique_key"])
             if holder is not None:
                 return str(holder), False
-    return queue.submit(fields), True  # its holders ended between two looks, time and again
+            if source is not None:
+                raise  # some of the input may have been read
+    return queue.submit(fields, source), True  # its holders ended between two looks, time and again
 
 
 def _warn(screen: Screen, template: Template) -> None:
@@ -218,6 +249,8 @@ def refuse_for_many(args: Arguments) -> None:
     """Raise UsageError for options that do not apply to many jobs."""
     if args.id is not None or args.unique is not None:
         raise UsageError("--id and --unique apply to one job; in a file each job has its own")
+    if args.stdin is not None:
+        raise UsageError("--stdin applies to one job", 'in a file, a job can have "stdin": "/path"')
     if args.follow:
         raise UsageError("--follow shows the output of one job; for several use --wait")
     if args.resume is not None and not is_id(args.resume + "-" * RESUMED_CHARACTERS):
@@ -234,3 +267,5 @@ def open_file(path: str) -> BinaryIO:
         return open(path, "rb")
     except FileNotFoundError:
         raise NotFound(f"no file {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory, not a file") from None

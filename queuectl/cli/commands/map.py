@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SHOWN = 10  # commands that --dry-run prints
 
 
-NOT_FOR_MAP = ("job", "--command", "--file", "--lines", "--id", "--unique", "--on-conflict", "--follow")
+NOT_FOR_MAP = ("job", "--command", "--file", "--lines", "--id", "--unique", "--on-conflict", "--follow", "--stdin")
 
 
 @command(

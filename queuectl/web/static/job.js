@@ -95,6 +95,7 @@ const about = (it) => facts([
   ['Lock', it.lock],
   ['Needs', it.needs && Object.entries(it.needs).map(([name, units]) => `${name} ${units}`).join(', ')],
   ['Weight', it.weight],
+  ['Input', it.stdin === 'input' ? `input/${it.id}` : it.stdin],
   ['Shell', it.shell],
   ['Nice', it.nice],
   ['Disk priority', it.ionice],

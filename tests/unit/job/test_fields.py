@@ -58,6 +58,7 @@ GOOD: dict[str, list[Any]] = {
     "expires_at": ["9999-12-31T23:59:59Z"],
     "cwd": ["/", "/tmp/a b"],
     "env": [{}, {"A": "", "B": "x=y"}, {"A": "x" * (LONGEST_ARGUMENT - 2)}],
+    "stdin": ["input", "/", "/a b/c"],
     "unique_key": ["k", "x" * 256],
     "after": [["a"], ["b.1", "a"], [f"j{n}" for n in range(1000)]],
     "after_policy": ["success", "any", "failure"],
@@ -122,6 +123,7 @@ BAD: dict[str, list[Any]] = {
     "expires_at": [None],
     "cwd": ["", "tmp", "~/x", 1],
     "env": [[], {"": "x"}, {"A=B": "x"}, {"A": 1}, {1: "x"}, "A=B", {"A": "x" * (LONGEST_ARGUMENT - 1)}],
+    "stdin": ["", "inputs", "input/a", "input\n", "a/b", "~/x", "-", True, None, ["/a"]],
     "unique_key": ["", "x" * 257],
     "leftovers": ["keep", None],
     "on_interrupt": ["retry"],
@@ -311,4 +313,4 @@ def test_a_command_is_shown_as_a_person_would_type_it() -> None:
 
 
 def test_what_tells_a_job_from_others_cannot_be_edited() -> None:
-    assert {"id", "state", "attempts", "created_at", "updated_at", "unique_key"} == FIELDS.keys() - EDITABLE
+    assert {"id", "stdin", "state", "attempts", "created_at", "updated_at", "unique_key"} == FIELDS.keys() - EDITABLE
