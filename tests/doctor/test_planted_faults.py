@@ -248,3 +248,11 @@ def test_a_fault_is_found_explained_and_cured_and_no_job_is_lost(name: str, dama
     left = damaged.findings()
     assert {finding["check"] for finding in left} <= STAYS, left
     damaged.check()
+
+
+def test_a_waiting_job_without_its_input_is_reported(damaged: DamagedHome) -> None:
+    damaged.write("spool/pending/x.json", '{"id": "x", "command": "cat", "stdin": "input"}')
+    [found] = damaged.findings("without-input")
+    assert "1 waiting job whose input is missing: x needs" in found["text"]
+    damaged.write("input/x", "data")
+    assert damaged.findings("without-input") == []

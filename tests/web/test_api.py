@@ -136,8 +136,9 @@ def test_a_job_is_given_its_input(web: Served, home: Path, body: dict[str, str],
     ],
 )
 def test_an_input_that_is_none_is_refused(web: Served, body: object, pointer: str) -> None:
-    problem = web.post("/api/v1/jobs", body, status=422)
-    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
+    reply = web.ask("POST", "/api/v1/jobs", body)
+    assert reply.status == 422
+    assert [fault["pointer"] for fault in reply.json["errors"]] == [pointer]
     assert web.queue.list() == []
 
 
