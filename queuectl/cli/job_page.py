@@ -109,6 +109,7 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     for label in ("tags", "batch", "unique_key", "expires_at"):
         if label in fields:
             yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])
+    yield from _surroundings(queue, job)
     yield from _demands(queue, job)
     named = [name for name in fields.get("env", {}) if name != "PATH"]
     if named:
@@ -124,6 +125,21 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
         yield "result", to_json(result.value)
 
 
+def _surroundings(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what its command is run by and reads, and its limits."""
+    fields = job.fields
+    if "stdin" in fields:
+        is_kept = fields["stdin"] == "input"
+        yield "stdin", shorten(queue.layout.input_of(job.id)) if is_kept else fields["stdin"]
+    for name in ("shell", "nice", "ionice"):
+        if name in fields:
+            yield name, str(fields[name])
+    if "memory" in fields:
+        yield "memory", f"at most {spell_size(fields['memory'])}"
+    if "cpu_time" in fields:
+        yield "cpu time", f"at most {spell_duration(fields['cpu_time'])}"
+
+
 def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
     """Yield what a job comes after, what it takes while it runs, and what comes after it."""
     fields = job.fields
@@ -137,16 +153,6 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "needs", ", ".join(f"{name} {units}" for name, units in fields["needs"].items())
     if "weight" in fields:
         yield "weight", str(fields["weight"])
-    if "stdin" in fields:
-        is_kept = fields["stdin"] == "input"
-        yield "stdin", shorten(queue.layout.input_of(job.id)) if is_kept else fields["stdin"]
-    for name in ("shell", "nice", "ionice"):
-        if name in fields:
-            yield name, str(fields[name])
-    if "memory" in fields:
-        yield "memory", f"at most {spell_size(fields['memory'])}"
-    if "cpu_time" in fields:
-        yield "cpu time", f"at most {spell_duration(fields['cpu_time'])}"
     for hook in HOOKS:
         if hook in fields:
             yield hook, fields[hook]
