@@ -103,7 +103,7 @@ def enqueue_with_input(spool: SpoolContext, fields: Mapping[str, Any], source: B
         refuse_known(made["id"], lies_in(spool, made["id"]))
     is_used = False
     try:
-        staged = stage(spool, source)
+        staged = stage(spool, source, refuse_when_full)
     except OSError as error:
         raise _full_or(spool, error) from None
     try:

@@ -18,6 +18,7 @@ from queuectl.units import spell_exact_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from queuectl.spool.context import SpoolContext
@@ -36,10 +37,8 @@ class Staged:
         self._fd, self._name = spool.files.create(spool.layout.tmp)
         self.job_id: str | None = None
 
-    def fill(self, source: BinaryIO) -> None:
+    def fill(self, source: BinaryIO, check_disk: Callable[[SpoolContext], None]) -> None:
         """Lock it and copy `source` to its end, durable."""
-        from queuectl.spool.enqueue import refuse_when_full
-
         spool, files = self._spool, self._spool.files
         files.try_lock(self._fd)
         size, most = 0, spool.settings.max_input
@@ -47,7 +46,7 @@ class Staged:
             if size + len(chunk) > most:
                 hint = "give the command the path of a file, or: queuectl config set max_input SIZE"
                 raise InvalidData(f"the input has more than max_input ({spell_exact_size(most)})", hint)
-            refuse_when_full(spool)
+            check_disk(spool)
             files.write(self._fd, chunk, size)
             size += len(chunk)
         if spool.is_durable:
@@ -90,15 +89,18 @@ class Staged:
             pass  # it was synced before
 
 
-def stage(spool: SpoolContext, source: BinaryIO) -> Staged:
+def stage(spool: SpoolContext, source: BinaryIO, check_disk: Callable[[SpoolContext], None] = lambda _: None) -> Staged:
     """Copy `source` to its end into a file that has no name in input/ yet, durable and locked.
+
+    Args:
+        check_disk: called before each piece is written; raises Busy when too little space is left.
 
     Crash: nothing is left, or a file in tmp/ where unnamed files do not exist.
     """
     spool.layout.ensure()
     staged = Staged(spool)
     try:
-        staged.fill(source)
+        staged.fill(source, check_disk)
     except BaseException:
         staged.close(is_used=False)
         raise

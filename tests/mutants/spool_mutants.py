@@ -56,7 +56,7 @@ SPOOL = (
                 ),
             ),
         ),
-        (f"{DEATH}[delete what waits with its input]",),
+        (f"{CUT}[delete what waits with its input]",),
         "a process that dies in between leaves a job without its input",
     ),
     Mutant(
