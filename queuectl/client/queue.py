@@ -105,8 +105,7 @@ class Queue(JobActions, Queues, Schedules, Waiting):
                 delay, at and expires as on the command line. Durations are seconds, text ("10m") or timedelta;
                 instants are text ("tomorrow 02:00"), datetime (without a zone: local time), timedelta (from now) or
                 seconds since 1970. A start in the past is a UserWarning: the job runs at once. So is a full disk, on which no
-                job starts. stdin is what the command reads on its standard input: bytes, the path of a file or an open
-                binary file. It is copied.
+                job starts. stdin, which the command reads, is copied: bytes, the path of a file or an open binary file.
 
         Raises:
             UnknownField (a misspelt name), InvalidField (a value that the field cannot have), Conflict (the id or
@@ -188,15 +187,14 @@ class Queue(JobActions, Queues, Schedules, Waiting):
 
         Args:
             fields: those of a job file (FORMAT.md § Fields): durations are seconds, instants RFC 3339 text.
-            source: copied to its end; what the command reads on its standard input.
+            source: what the command reads, copied to its end.
 
         Raises:
             InvalidData, Conflict (the id or unique_key is taken), Busy (too little disk space), NotAllowed.
         """
         self._refuse(fields, has_input=source is not None)
-        if "unique_key" in fields:
-            return self._enqueue_unique(fields, source)
-        return self.spool.enqueue(fields, source)
+        put = self._enqueue_unique if "unique_key" in fields else self.spool.enqueue
+        return put(fields, source)
 
     def check(self, fields: Mapping[str, Any], known: Container[str] = ()) -> None:
         """Refuse what `submit` would refuse, apart from an id or unique_key that is taken (refuse_taken) and a full disk.

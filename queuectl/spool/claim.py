@@ -48,7 +48,7 @@ class Claim:
         calls: the reports to hooks that a verdict which is not committed makes.
     """
 
-    __slots__ = ("_file", "_spool", "_uncommitted", "calls", "details_lost", "has_moved", "job")
+    __slots__ = ("_file", "_spool", "_uncommitted", "calls", "details_lost", "has_moved", "input_inode", "job")
 
     def __init__(self, spool: SpoolContext, file: LockedFile) -> None:
         self._spool = spool
@@ -56,6 +56,7 @@ class Claim:
         self.job = Job(file.job_id, file.record, file.directory, file.seen_at)
         self.details_lost = False
         self.has_moved = False
+        self.input_inode: int | None = None  # of a job that was removed
         self.calls: list[str] = []
         self._uncommitted: str | None = None  # the event of a verdict that is written but not committed
 
@@ -266,24 +267,24 @@ class Claim:
 
         Crash: present (perhaps without some output) or gone (perhaps without its input); acknowledged only once durable.
         """
-        input_inode = inputs.inode_of(self._spool, self.job.id)
         self.remove()
         self.sync_removed()
 
     def sync_removed(self) -> None:
-        """Make the removal of the job durable."""
+        """Make the removal of the job durable, then remove its input."""
         self._sync_directories(*left_by(self.directory))
-        if input_inode is not None:
-            inputs.remove_orphan(self._spool, self.job.id, input_inode)
+        if self.input_inode is not None:
+            inputs.remove_orphan(self._spool, self.job.id, self.input_inode)
 
     def remove(self) -> int:
         """Remove the job and what it wrote, not made durable; returns how many bytes of output that was.
 
-        Its input is left: a power cut may bring the job back. See `purge`.
+        Its input is left, and `input_inode` set: a power cut may bring the job back. See `purge`.
         """
         if self.directory == PROCESSING:
             raise Conflict(f"job {self.job.id} is running; cancel it first")
         files = self._spool.files
+        self.input_inode = inputs.inode_of(self._spool, self.job.id)
         freed = self.remove_output()
         if self.directory == PENDING:
             rejected.unpublish(self._spool, self.job.id, self.inode)

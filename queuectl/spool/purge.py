@@ -128,10 +128,9 @@ def _remove(spool: SpoolContext, each: Chosen, removed: Removed, inputs_left: di
             if inputs_left is None:
                 removed.output_bytes += claim.remove_output()
             else:
-                inode = inputs.inode_of(spool, each.id)
                 removed.output_bytes += claim.remove()
-                if inode is not None:
-                    inputs_left[each.id] = inode
+                if claim.input_inode is not None:
+                    inputs_left[each.id] = claim.input_inode
     except QueueError as error:
         removed.failed.append((each.id, error))
     except OSError as error:

@@ -49,10 +49,10 @@ SPOOL = (
         "spool/claim.py",
         (
             (
-                "        self.remove()\n        self._sync_directories(*left_by(self.directory))\n        if input_inode",
+                "        self.remove()\n        self.sync_removed()\n",
                 (
                     "        self._unlink(self._spool.layout.input_of(self.job.id))\n        self.remove()\n"
-                    "        self._sync_directories(*left_by(self.directory))\n        if input_inode"
+                    "        self.sync_removed()\n"
                 ),
             ),
         ),
@@ -64,8 +64,8 @@ SPOOL = (
         "spool/purge.py",
         (
             (
-                "                    inputs_left[each.id] = inode\n",
-                "                    inputs.remove_orphan(spool, each.id, inode)\n",
+                "                    inputs_left[each.id] = claim.input_inode\n",
+                "                    inputs.remove_orphan(spool, each.id, claim.input_inode)\n",
             ),
         ),
         (f"{CUT}[purge with an input]",),
