@@ -56,7 +56,8 @@ def last_error_line(job: Job, before: str) -> str:
     lines = [line.strip() for line in (job.last_error or "").splitlines()]
     lines = [line for line in lines if line and not line.startswith("hint:")]
     last = lines[-1] if lines and job.state == "dead" else ""
-    return f"{before}{cut(last, LONGEST_ERROR)}" if last and last != describe_failure(job) else ""
+    how = describe_failure(job)
+    return f"{before}{cut(last.removeprefix(f'{how}: '), LONGEST_ERROR)}" if last and last != how else ""
 
 
 def describe_end(job: Job, *, shows_output: bool = False) -> str:

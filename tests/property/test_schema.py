@@ -90,7 +90,10 @@ def jobs(draw: st.DrawFn) -> dict[str, Any]:
 
 def _excused_of_a_job(job: dict[str, Any]) -> bool:
     """What the schema cannot say, in the order of its `$comment`."""
-    if any(isinstance(job.get(field), float) for field in ("priority", "max_retries", "attempts")):
+    if any(
+        isinstance(job.get(field), float)
+        for field in ("priority", "max_retries", "attempts", "weight", "nice", "memory")
+    ):
         return True
     if _needs_too_many(job.get("needs")):
         return True
