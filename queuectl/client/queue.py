@@ -19,7 +19,7 @@ from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
 from queuectl.ids import is_generated, is_id
-from queuectl.job.fields import InvalidField, refuse_expired, refuse_variables, validate
+from queuectl.job.fields import refuse_in_new, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -266,12 +266,7 @@ class Queue(JobActions, Queues, Schedules, Waiting):
     def _refuse(self, fields: Mapping[str, Any], *, has_input: bool = False) -> None:
         """Refuse what a dropped file may say, but nobody who enqueues a job can mean."""
         _refuse_no_mapping(fields)
-        if fields.get("stdin") == "input" and not has_input:
-            raise InvalidField("stdin", '"stdin" is "input", but no input is given', "queuectl enqueue --stdin FILE")
-        if "expires_at" in fields:
-            refuse_expired(fields, self.spool.clock.now())
-        if "env" in fields:
-            refuse_variables(fields)
+        refuse_in_new(fields, self.spool.clock.now(), has_input=has_input)
         if "weight" in fields or "needs" in fields:
             self._refuse_never_enough(fields)
 

@@ -287,11 +287,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _duration("drop_grace", 5, 0, "how long an invalid file in pending/ must be unchanged before it is rejected"),
     _plain(
-        "max_interruptions",
-        "integer",
-        3,
-        1,
-        1000,
+        *("max_interruptions", "integer", 3, 1, 1000),
         "crashes in a row (of worker or machine) after which a job goes to the dead letter queue",
     ),
     _choice("on_interrupt", ("requeue", "bury"), "what happens to a job that a crash interrupted"),

@@ -185,6 +185,23 @@ def refuse_variables(fields: Mapping[str, object]) -> None:
             raise InvalidField("env", f'"env" has the name {spell_value(name)}: {words}', hint)
 
 
+def refuse_in_new(fields: Mapping[str, object], now: float, *, has_input: bool) -> None:
+    """Refuse what a dropped file may say, but no caller who enqueues a job can mean.
+
+    Args:
+        has_input: the input of the job is given beside its fields.
+
+    Raises:
+        InvalidField.
+    """
+    if fields.get("stdin") == "input" and not has_input:
+        raise InvalidField("stdin", '"stdin" is "input", but no input is given', "queuectl enqueue --stdin FILE")
+    if "expires_at" in fields:
+        refuse_expired(fields, now)
+    if "env" in fields:
+        refuse_variables(fields)
+
+
 def spell_value(value: object) -> str:
     """Show a rejected value as its author wrote it, cut to 60 characters."""
     import json
