@@ -149,13 +149,14 @@ def pause(spool: SpoolContext, name: str, until: float | None = None, *, stops_r
 
 def resume(spool: SpoolContext, name: str) -> bool:
     """Let jobs start again; False when it was not paused. Crash: paused or not."""
-    was_paused = _read(spool, name) is not None
+    path = f"{spool.layout.paused}/{name}"
+    has_ended = spool.files.exists(path) and _read(spool, name) is None
     try:
-        spool.files.unlink(f"{spool.layout.paused}/{name}")
+        spool.files.unlink(path)
     except FileNotFoundError:
         return False
     _sync(spool)
-    return was_paused
+    return not has_ended
 
 
 def _sync(spool: SpoolContext) -> None:

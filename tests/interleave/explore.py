@@ -80,7 +80,7 @@ class Exploration:
         self._audit = audit or check
         self._is_linear = is_linear
         self._prune = prune
-        self._template, self._path = folder / "template", folder / "home"
+        self._template, self._path, self._order_path = folder / "template", folder / "home", folder / "order"
         home = Home(self._template, announce=True, **settings)
         prepare(home)
         home.clock.advance(3600)
@@ -171,7 +171,7 @@ class Exploration:
         self.schedules += 1
         scheduler = Scheduler(switches, first=first, death=death)
         try:
-            self._play(scheduler)
+            self._play(scheduler, self._path)
             self._judge(scheduler)
         except AssertionError as error:
             killed = "" if death is None else f", {'ABC'[scheduler.operations[-1].actor]} or the next killed at {death}"
@@ -181,9 +181,9 @@ class Exploration:
             ) from error
         return scheduler
 
-    def _play(self, scheduler: Scheduler) -> None:
-        scheduler.inodes.update(_copy(self._tree, self._path))
-        spools = [self._spool(Scheduled(scheduler, number)) for number in range(len(self._actors))]
+    def _play(self, scheduler: Scheduler, path: Path) -> None:
+        scheduler.inodes.update(_copy(self._tree, path))
+        spools = [self._spool(path, Scheduled(scheduler, number)) for number in range(len(self._actors))]
 
         def pause() -> None:
             scheduler.pauses(int(threading.current_thread().name))
@@ -191,10 +191,15 @@ class Exploration:
         with mock.patch.object(rejected, "pause_for_lock", pause):
             scheduler.run([*zip(spools, self._actors, strict=True)])
 
-    def _spool(self, files: Scheduled | None) -> Spool:
-        spool = Spool(Layout(str(self._path)), self._settings, files=files, clock=self._clock)
+    def _spool(self, path: Path, files: Scheduled) -> Spool:
+        spool = Spool(Layout(str(path)), self._settings, files=files, clock=self._clock)
         spool.patience = 3
         return spool
+
+    def _home(self, path: Path) -> Home:
+        home = Home(path, announce=True)
+        home.settings, home.clock = self._settings, self._clock
+        return home
 
     # --- what has to be true
 
@@ -202,8 +207,7 @@ class Exploration:
         end = json.dumps([_spelled(scheduler), state_of(self._path), sorted(scheduler.killed)])
         if end in self.judged:
             return
-        home = Home(self._path, announce=True)
-        home.settings, home.clock = self._settings, self._clock
+        home = self._home(self._path)
         if not scheduler.killed:
             if self._is_linear:
                 self._compare(scheduler, state_of(self._path))
@@ -273,11 +277,10 @@ class Exploration:
     ) -> list[Operation]:
         scheduler = Scheduler(switches, first=first, death=death, whole_steps=True)
         scheduler.skipped = skipped
-        self._play(scheduler)
-        state: object = state_of(self._path)
+        self._play(scheduler, self._order_path)  # beside the home that is being judged
+        state: object = state_of(self._order_path)
         if killed:
-            home = Home(self._path, announce=True)
-            home.settings, home.clock = self._settings, self._clock
+            home = self._home(self._order_path)
             audit.mend(home)
             state = jobs_of(home)
         found.add(json.dumps([_spelled(scheduler, killed), state]))

@@ -29,3 +29,11 @@ def test_a_verb_on_an_id_does_not_change_a_dropped_file_of_that_name(tmp_path: P
     assert spelled(scheduler.results[0][0][1]) == "'completed'"
     # `replay` has examined the file: it got an id of its own
     assert sorted(state_of(tmp_path / "home")) == ["spool/done/a.json", "spool/pending/a-ULID.json"]
+
+
+def test_resume_says_that_it_ended_a_pause_which_began_meanwhile(tmp_path: Path) -> None:
+    """It had looked for the pause before it was there, and answered that nothing was paused."""
+    exploration = Exploration(tmp_path, put("pending"), VERBS["pause"], VERBS["resume"], bound=0)
+    scheduler = exploration.replay("A1 B1 A3 B1")
+    assert spelled(scheduler.results[1][0][1]) == "True"
+    assert "state/paused/default" not in state_of(tmp_path / "home")
