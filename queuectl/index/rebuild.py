@@ -15,7 +15,6 @@ from queuectl.index.rows import COLUMNS, INTERNAL, row_of
 from queuectl.index.sync import catch_up, sync
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING
-from queuectl.spool.intake import examine, inspect
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.index.reader import Reader
-    from queuectl.index.sync import Examine, Progress, ReadAhead
+    from queuectl.index.sync import Progress, ReadAhead
     from queuectl.job.job import Job
     from queuectl.spool.spool import Spool
 
@@ -32,16 +31,13 @@ CREATED_AT = COLUMNS.index("created_at")
 MANY_JOBS = 5000
 
 
-def rebuild(
-    spool: Spool, path: str, read_ahead: ReadAhead | None = None, *, examine: Examine = examine
-) -> Iterator[Progress]:
+def rebuild(spool: Spool, path: str, read_ahead: ReadAhead | None = None) -> Iterator[Progress]:
     """Build a new index and replace the one at `path`.
 
     The caller holds run/index.lock, so no process writes to the old one; readers notice the new file by themselves.
 
     Args:
         read_ahead: reads the files in other processes meanwhile (rebuild_readers.read_rows).
-        examine: see `sync`.
 
     Crash: the old index, or none; what was built so far is thrown away by the next rebuild.
     Cost: some 10 µs a job above reading its file; bounded memory.
@@ -52,7 +48,7 @@ def rebuild(
     try:
         indexes = writer.begin_bulk()
         progress: Progress | None = None
-        for progress in sync(spool, writer, full=True, read_ahead=read_ahead, examine=examine):
+        for progress in sync(spool, writer, full=True, read_ahead=read_ahead):
             yield progress
         for _ in writer.end_bulk(indexes):
             if progress is not None:
@@ -75,7 +71,7 @@ def build_temporary(spool: Spool, on_step: Callable[[str], None] = lambda _words
     """
     writer = Writer(TEMPORARY, spool.clock)
     try:
-        for progress in sync(spool, writer, full=True, examine=inspect):
+        for progress in sync(spool, writer, full=True):
             on_step(str(progress))
         return writer.as_reader()
     except BaseException:
@@ -90,8 +86,8 @@ def build_or_catch_up(spool: Spool, read_ahead: ReadAhead | None = None) -> Iter
     """
     path = spool.layout.index
     if os.path.lexists(path) or not any(_has_many(spool, directory) for directory in DIRECTORIES):
-        return catch_up(spool, examine=inspect, read_ahead=read_ahead)
-    return rebuild(spool, path, read_ahead, examine=inspect)
+        return catch_up(spool, read_ahead=read_ahead)
+    return rebuild(spool, path, read_ahead)
 
 
 def _has_many(spool: Spool, directory: str) -> bool:

@@ -5,8 +5,8 @@ Guarantees: afterwards the index has every job as its file has it, and no other 
             neither lost nor doubled: one that differs is searched in all directories and read there, and a row is
             removed only when the job is in no directory. The first directory of DIRECTORIES in which an id is a valid
             job counts, as in Spool.find. Memory is bounded. Pending jobs come first; when the index has none, the
-            first of them come before the directory is listed to its end. Files are changed only by `examine`: with
-            `inspect`, as in all commands that read, none is.
+            first of them come before the directory is listed to its end. No file of the spool is changed: a file of
+            pending/ that is no valid job is reported, and a supervisor or maintenance examines it (intake.examine).
 Fails with: IndexUnavailable; OSError when a directory cannot be listed. Start again after either.
 Source:     spool/FORMAT.md § Index.
 
@@ -25,11 +25,11 @@ from queuectl.errors import InvalidData
 from queuectl.index import clean_shutdown
 from queuectl.index.change_log import Changes
 from queuectl.index.database import IndexUnavailable, Sorter
-from queuectl.index.rows import row_of, witness
+from queuectl.index.rows import AT, row_of, witness
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING, PROCESSING, Job
 from queuectl.spool.fs import READ
-from queuectl.spool.intake import ClaimRefused, RefusalReason, examine, inspect
+from queuectl.spool.intake import ClaimRefused, RefusalReason, inspect
 from queuectl.spool.layout import SUFFIX, is_ignored, job_id_of
 
 TYPE_CHECKING = False
@@ -42,9 +42,6 @@ if TYPE_CHECKING:
 
     Answers = list[tuple[str, Row | None]]
     ReadAhead = Callable[[Iterable[str]], Iterator[Answers]]  # rebuild_readers.read_rows
-    Examine = Callable[
-        [Spool, str], Job | ClaimRefused
-    ]  # a name in pending/; intake.examine or, to change nothing, .inspect
 
 STEP = 500  # what a piece may cost; comparing a file's status with its row is 1
 READ_COST = 5
@@ -69,7 +66,8 @@ class Progress:
         compared, listed: files so far. All files are listed when `directory` is the last and they are equal.
         read, removed: files read, because they were new or had changed; jobs taken out of the index.
         fresh: waiting jobs that were put since the last piece.
-        later: names in pending/ that are no jobs yet, each with the seconds after which to look again.
+        later: names in pending/ that are no jobs yet, each with the seconds after which to look again; 0 for a file to
+            be rejected or renamed.
     """
 
     __slots__ = ("compared", "directory", "fresh", "later", "listed", "read", "removed")
@@ -92,7 +90,6 @@ def sync(
     exact: bool = True,
     watched: bool = False,
     read_ahead: ReadAhead | None = None,
-    examine: Examine = examine,
 ) -> Iterator[Progress]:
     """Compare the spool with the index and correct the index.
 
@@ -103,14 +100,13 @@ def sync(
         watched: the caller gets file-system events for files that are moved into directories meanwhile; else the
             directories are compared again at the end.
         read_ahead: processes that read files meanwhile, useful where nearly all are new.
-        examine: reads an entry of pending/; `inspect` leaves invalid files where they are.
 
     Yields:
         The same Progress after each piece of some 5 ms, with `fresh` and `later` of that piece.
 
     Crash: the next one compares everything. Cost: some 6 µs a file that has not changed (1.5 µs if not `exact`), 60 µs one that is read.
     """
-    return _Sync(spool, writer, read_ahead, examine, is_exact=exact or full).run(full=full, watched=watched)
+    return _Sync(spool, writer, read_ahead, is_exact=exact or full).run(full=full, watched=watched)
 
 
 def catch_up(
@@ -118,7 +114,6 @@ def catch_up(
     *,
     full: bool = False,
     then: Callable[[Writer], None] | None = None,
-    examine: Examine = examine,
     read_ahead: ReadAhead | None = None,
 ) -> Iterator[Progress]:
     """Open the index, sync, close it cleanly: for a command, when no supervisor runs. It holds run/index.lock.
@@ -128,7 +123,7 @@ def catch_up(
     """
     writer = Writer(spool.layout.index, spool.clock)
     try:
-        yield from sync(spool, writer, full=full, exact=False, examine=examine, read_ahead=read_ahead)
+        yield from sync(spool, writer, full=full, exact=False, read_ahead=read_ahead)
         if then is not None:
             then(writer)
     except BaseException:
@@ -137,41 +132,39 @@ def catch_up(
     writer.close()
 
 
-def look(spool: Spool, writer: Writer, name: str, examine: Examine = examine) -> Job | ClaimRefused | None:
-    """Look at a name that appeared in pending/ or whose time has come; the index follows.
+def look(spool: Spool, writer: Writer, name: str) -> Job | ClaimRefused | None:
+    """Look at a name that appeared in pending/ or whose time has come, and put or remove the row of the job.
 
     Returns:
         Why its file in pending/ is no job (now); else the job of this id; None when there is none.
     """
     job_id = job_id_of(name)
     if job_id is not None:
-        job, refused = _follow(spool, writer, job_id, examine)
+        job, refused = _follow(spool, writer, job_id)
         return refused or job
     if is_ignored(name):
         return None
-    found = _examine(spool, name, examine)
+    found = inspect(spool, name)
     if isinstance(found, ClaimRefused):
         _note_unsettled(writer, name, found)
     return found
 
 
-def refresh(spool: Spool, writer: Writer, job_id: str, examine: Examine = examine) -> Job | ClaimRefused | None:
+def refresh(spool: Spool, writer: Writer, job_id: str) -> Job | ClaimRefused | None:
     """Read a job wherever it lies, and put or remove its row.
 
     Returns:
         The job; else why its file in pending/ is no job (now); None when there is none at all.
     """
-    job, refused = _follow(spool, writer, job_id, examine)
+    job, refused = _follow(spool, writer, job_id)
     return job or refused
 
 
-def _follow(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, ClaimRefused | None]:
-    job, refused = _find(spool, writer, job_id, examine)
+def _follow(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, ClaimRefused | None]:
+    job, refused = _find(spool, writer, job_id)
     if job is None:
         writer.remove(job_id)
     _note_unsettled(writer, job_id + SUFFIX, refused)
-    if refused is not None and refused.reason == RefusalReason.RENAMED and refused.job_id is not None:
-        return _follow(spool, writer, refused.job_id, examine)
     return job, refused
 
 
@@ -180,17 +173,20 @@ def _note_unsettled(writer: Writer, name: str, refused: ClaimRefused | None) -> 
     writer.note_invalid(name, refused is not None and refused.reason == RefusalReason.INVALID)
 
 
-def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[Job | None, ClaimRefused | None]:
+def _find(spool: Spool, writer: Writer, job_id: str) -> tuple[Job | None, ClaimRefused | None]:
     refused: ClaimRefused | None = None
     for _ in range(ROUNDS):  # it may move from where we have not looked to where we have
         for directory in DIRECTORIES:
             # Taken before the file is read: a change in between shows up as a difference the next time.
             status = spool.files.lstat(spool.layout.job(directory, job_id))
-            found = None if status is None else _read(spool, directory, job_id, examine)
+            found = None if status is None else _read(spool, directory, job_id)
             job = found.job if isinstance(found, ClaimRefused) else found
             refused = found if isinstance(found, ClaimRefused) else refused
             if job is not None:
-                writer.put(row_of(job, status if refused is None else None))  # a misnamed one is read every time
+                row = row_of(job, status)
+                if refused is not None:
+                    row[AT["inode"]] = None  # a misnamed one is read every time
+                writer.put(row)
                 return job, refused
         there = spool.find(job_id)
         if there is None or (there == PENDING and refused is not None):
@@ -198,10 +194,10 @@ def _find(spool: Spool, writer: Writer, job_id: str, examine: Examine) -> tuple[
     return None, refused
 
 
-def _read(spool: Spool, directory: str, job_id: str, examine: Examine) -> Job | ClaimRefused | None:
+def _read(spool: Spool, directory: str, job_id: str) -> Job | ClaimRefused | None:
     """Read one file; None when it has gone or is no job, ClaimRefused when the disk would not give it."""
     if directory == PENDING:
-        found = _examine(spool, job_id + SUFFIX, examine)
+        found = inspect(spool, job_id + SUFFIX)
         return None if isinstance(found, ClaimRefused) and found.reason == RefusalReason.GONE else found
     try:
         return spool.read_in(directory, job_id)
@@ -211,15 +207,8 @@ def _read(spool: Spool, directory: str, job_id: str, examine: Examine) -> Job | 
         return ClaimRefused(RefusalReason.UNREADABLE, AGAIN_S, f"{directory}/{job_id}{SUFFIX}: {error.strerror}")
 
 
-def _examine(spool: Spool, name: str, examine: Examine) -> Job | ClaimRefused:
-    try:
-        return examine(spool, name)
-    except OSError as error:
-        return ClaimRefused(RefusalReason.UNREADABLE, AGAIN_S, f"pending/{name}: {error.strerror}")
-
-
 def rows_at_once(spool: Spool, job_ids: list[str]) -> list[Row | None]:
-    """Read jobs as `sync` does; None for what is not the plain file of a job, which `sync` has to examine itself.
+    """Read jobs as `sync` does; None for what is not the plain file of a job, which `sync` has to read itself.
 
     The kernel is asked for all files before the first is read: twice as fast when they are not in memory.
     """
@@ -255,16 +244,13 @@ def _prefetch(spool: Spool, job_id: str, directory: str, status: os.stat_result)
 
 
 def _row_in(spool: Spool, job_id: str, directory: str, status: os.stat_result) -> Row | None:
-    found = _read(spool, directory, job_id, inspect)
+    found = _read(spool, directory, job_id)
     return row_of(found, status) if isinstance(found, Job) else None
 
 
 class _Sync:
-    def __init__(
-        self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None, examine: Examine, *, is_exact: bool
-    ) -> None:
+    def __init__(self, spool: Spool, writer: Writer, read_ahead: ReadAhead | None, *, is_exact: bool) -> None:
         self.spool = spool
-        self.examine = examine
         self.is_exact = is_exact
         self.by_inode: set[str] = set()  # directories in which no more than names and inodes were compared
         self.read_ahead = read_ahead
@@ -420,7 +406,7 @@ class _Sync:
 
     def _look(self, name: str) -> None:
         self.progress.read += 1
-        self._note(name, look(self.spool, self.writer, name, self.examine))
+        self._note(name, look(self.spool, self.writer, name))
 
     def _refresh(self, job_id: str) -> None:
         self.progress.read += 1
@@ -429,7 +415,7 @@ class _Sync:
             self.writer.put(row)
             self.writer.note_unsettled(job_id + SUFFIX, False)
             return
-        self._note(job_id + SUFFIX, refresh(self.spool, self.writer, job_id, self.examine))
+        self._note(job_id + SUFFIX, look(self.spool, self.writer, job_id + SUFFIX))
 
     def _note(self, name: str, found: Job | ClaimRefused | None) -> None:
         if isinstance(found, Job):

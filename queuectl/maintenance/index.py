@@ -43,12 +43,15 @@ def combine_statistics(context: TaskContext) -> Report:
 
 
 def write(context: TaskContext, then: Callable[[Writer], None]) -> None:
-    """Update the index and do something to it, when no supervisor runs."""
+    """Update the index and do something to it, when no supervisor runs; then reject what in pending/ is no valid job."""
     from queuectl.index.sync import catch_up
 
+    doubtful: list[str] = []
     with IndexLock(context.layout):
-        for _ in catch_up(context.spool, then=then):
-            pass
+        for progress in catch_up(context.spool, then=then):
+            doubtful += (name for name, _ in progress.later)
+    for name in doubtful:
+        context.spool.examine(name)
 
 
 def _compare(context: TaskContext) -> Report:

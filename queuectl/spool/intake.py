@@ -107,6 +107,13 @@ def examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
 
     Opens for reading only: opening for writing would cause another inotify event.
     """
+    try:
+        return _examine(spool, name)
+    except OSError as error:
+        return _unreadable(name, error)
+
+
+def _examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     if is_ignored(name):
         return ClaimRefused(RefusalReason.IGNORED)
     job_id = job_id_of(name)
@@ -142,6 +149,13 @@ def inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     Returns:
         As `examine`, which rejects what this calls invalid, and renames or rejects what this calls misnamed.
     """
+    try:
+        return _inspect(spool, name)
+    except OSError as error:
+        return _unreadable(name, error)
+
+
+def _inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     if is_ignored(name):
         return ClaimRefused(RefusalReason.IGNORED)
     job_id = job_id_of(name)
@@ -166,6 +180,10 @@ def inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
     if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
         return job
     return ClaimRefused(RefusalReason.MISNAMED, 0.0, f"pending/{name}: its id is another, or taken", job=job)
+
+
+def _unreadable(name: str, error: OSError) -> ClaimRefused:
+    return ClaimRefused(RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{shown(name)}: {error.strerror}")
 
 
 def _invalid(_spool: SpoolContext, name: str, reason: str) -> ClaimRefused:
@@ -238,7 +256,7 @@ def _open(spool: SpoolContext, job_id: str, flags: int, refuse: Refuse | None = 
             return (refuse or _reject)(spool, job_id + SUFFIX, wrong)
         if error.errno == errno.EACCES and flags == CHANGE and _make_writable(spool, path):
             return _open(spool, job_id, flags)
-        return ClaimRefused(RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+        return _unreadable(job_id + SUFFIX, error)
 
 
 def _make_writable(spool: SpoolContext, path: str) -> bool:
@@ -272,7 +290,7 @@ def _read(
     try:
         data = spool.files.read(fd, MAX_FILE_BYTES)
     except OSError as error:
-        return ClaimRefused(RefusalReason.UNREADABLE, UNREADABLE_S, f"pending/{job_id}{SUFFIX}: {error.strerror}")
+        return _unreadable(job_id + SUFFIX, error)
     if known is not None and data == known.body + known.tail:
         return known
     try:

@@ -21,7 +21,8 @@ from queuectl.index.sync import Progress, look, refresh, sync
 from queuectl.index.writer import Writer
 from queuectl.job.events import Event
 from queuectl.job.job import PENDING, Job
-from queuectl.spool.intake import RefusalReason
+from queuectl.spool.intake import ClaimRefused, RefusalReason
+from queuectl.spool.layout import SUFFIX
 from queuectl.supervisor.dependents import Dependents
 from queuectl.supervisor.start_order import StartOrder
 from queuectl.timers import NEVER, Timers
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.log import Log
-    from queuectl.spool.intake import ClaimRefused
     from queuectl.spool.spool import Spool
     from queuectl.supervisor.machine import Machine
 
@@ -117,7 +117,7 @@ class Dispatcher:
 
     def arrived(self, name: str) -> None:
         """A name appeared or changed in pending/."""
-        job_id = name.removesuffix(".json")
+        job_id = name.removesuffix(SUFFIX)
         if job_id in self.assigned:
             self.touched.add(job_id)
             return
@@ -125,7 +125,7 @@ class Dispatcher:
 
     def left(self, name: str, *, had_ended: bool) -> None:
         """A name left pending/ (mostly claimed by a worker), or done/ or dead/, where `had_ended` is true."""
-        job_id = name.removesuffix(".json")
+        job_id = name.removesuffix(SUFFIX)
         if is_id(job_id) and (had_ended or job_id not in self.assigned):
             self.refresh(job_id)
 
@@ -139,6 +139,8 @@ class Dispatcher:
 
     def _noted(self, job_id: str, found: Job | ClaimRefused | None) -> None:
         """Handle the result of reading a file whose row is in the index now."""
+        if isinstance(found, ClaimRefused) and found.reason in (RefusalReason.INVALID, RefusalReason.MISNAMED):
+            found = self._reject_or_rename(f"{job_id}{SUFFIX}")
         self._mark_dirty()
         was_incomplete = job_id in self._incomplete
         self._incomplete.discard(job_id)
@@ -156,6 +158,16 @@ class Dispatcher:
                 self._log.warning(f"{found.detail} action=unreadable")
             self._incomplete.add(job_id)
             self.examine_later(job_id, found.again_s)
+
+    def _reject_or_rename(self, name: str) -> Job | ClaimRefused | None:
+        """Have a file of pending/ that is no valid job rejected, or given its own id; the index follows."""
+        answer = self._spool.examine(name)
+        found = look(self._spool, self._writer, name)
+        if not isinstance(answer, ClaimRefused) or answer.reason == RefusalReason.GONE:
+            return found
+        if answer.reason == RefusalReason.RENAMED:
+            return look(self._spool, self._writer, f"{answer.job_id}{SUFFIX}")
+        return answer
 
     def put(self, job: Job) -> None:
         """Record a job as it was read: in the index, and in a window if it waits."""
@@ -248,7 +260,7 @@ class Dispatcher:
                 self._emit(Event("rejected", job_id, details={"detail": answer.get("detail")}))
             self.refresh(job_id)
         elif touched:
-            self.arrived(f"{job_id}.json")
+            self.arrived(f"{job_id}{SUFFIX}")
 
     # --- time
 
@@ -263,7 +275,7 @@ class Dispatcher:
         """Do what is due: commit, examine files again, continue the comparison."""
         self.order.step(now)
         for job_id in self._timers.due(now):
-            self.arrived(f"{job_id}.json")
+            self.arrived(f"{job_id}{SUFFIX}")
         self.disk_space.step(now)
         if self._has_changes:
             self.read_changes()
@@ -347,7 +359,7 @@ class Dispatcher:
             for job in progress.fresh:
                 self.order.offer_job(job)
             for name, after_s in progress.later:
-                self.examine_later(name.removesuffix(".json"), after_s)
+                self.examine_later(name.removesuffix(SUFFIX), after_s)
 
     def _after_sync(self) -> None:
         """Decide about jobs whose parents changed while no supervisor ran; count the starts of that time."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from queuectl.config.settings import Settings
+from queuectl.index.sync import look, sync
 from queuectl.job.job import DEAD, DONE, OF_HISTORY, PENDING, PROCESSING, Job
 from queuectl.spool.claim import Claim
 from queuectl.spool.layout import Layout
@@ -15,6 +16,7 @@ from queuectl.spool.spool import Spool
 from tests.support.clock import FakeClock
 
 if TYPE_CHECKING:
+    from queuectl.index.writer import Writer
     from queuectl.spool.fs import Files
 
 DIRECTORIES = (PENDING, PROCESSING, DONE, DEAD)
@@ -119,3 +121,13 @@ def free(spool: Spool, directory: str, job_id: str) -> bool:
         return False
     claim.close()
     return True
+
+
+def compare_and_reject(spool: Spool, index: Writer, *, full: bool = False) -> None:
+    """Compare as a supervisor does: what the comparison reports is rejected or given its own id, and the index follows."""
+    later = [name for progress in sync(spool, index, full=full) for name, _ in progress.later]
+    for name in later:
+        answer = spool.examine(name)
+        renamed = getattr(answer, "job_id", None)
+        for each in (name, *([f"{renamed}.json"] if renamed else [])):
+            look(spool, index, each)

@@ -22,7 +22,6 @@ from queuectl.errors import QueueError
 from queuectl.index.reader import Reader
 from queuectl.index.rebuild import rebuild, verify
 from queuectl.index.rows import AT
-from queuectl.index.sync import sync
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING, PROCESSING, STATES
 from queuectl.spool.claim import Claim
@@ -43,7 +42,7 @@ from tests.support.reference_model import (
     mend,
     places,
 )
-from tests.support.spools import Home, folded
+from tests.support.spools import Home, compare_and_reject, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -409,12 +408,10 @@ class SpoolStateMachine(RuleBasedStateMachine):
                 continue
         writer = Writer(process.layout.index, process.clock)
         try:
-            for _ in sync(process, writer, full=how == "compare all"):
-                continue
+            compare_and_reject(process, writer, full=how == "compare all")
             if any(self.is_waited_for(job, process.clock.now()) for job in self.jobs.values()):
                 process.clock.advance(2 * GRACE_S)
-                for _ in sync(process, writer):
-                    continue
+                compare_and_reject(process, writer)
                 TALLY["index: torn, looked at again"] += 1
             due = [job.id for job in writer.due(process.clock.now(), 100)]
         except BaseException:

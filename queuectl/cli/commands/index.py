@@ -27,7 +27,6 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     from queuectl.index.lock import IndexLock
     from queuectl.index.reader import Reader
     from queuectl.index.rebuild import rebuild
-    from queuectl.spool.intake import inspect
     from queuectl.supervisor.rebuild_readers import read_rows
 
     home_that_exists(args, screen, has_queue=True)
@@ -36,7 +35,7 @@ def run_rebuild(args: Arguments, screen: Screen) -> int:
     queue.layout.ensure()
     read_ahead = partial(read_rows, queue.spool)
     with IndexLock(queue.layout), Progress(screen, "Rebuilding") as progress:
-        for step in rebuild(queue.spool, queue.layout.index, read_ahead, examine=inspect):
+        for step in rebuild(queue.spool, queue.layout.index, read_ahead):
             progress.step(0, str(step))
     with Reader(queue.layout.index) as reader:
         count = sum(reader.counts().values())

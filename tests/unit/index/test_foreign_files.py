@@ -9,17 +9,42 @@ from typing import TYPE_CHECKING
 import pytest
 
 from queuectl.index import sync, writer
+from queuectl.index.rebuild import rebuild
 from queuectl.index.sync import catch_up, look, refresh
 from queuectl.job.job import DIRECTORIES, Job
+from queuectl.spool.intake import ClaimRefused
+from tests.support.spools import compare_and_reject
+from tests.unit.index.conftest import run
 
 if TYPE_CHECKING:
     from tests.unit.index.conftest import Home
 
 
+def examine_later(home: Home) -> None:
+    """Compare as a supervisor does: it examines the names that the comparison reports."""
+    index = home.writer()
+    compare_and_reject(home.spool, index)
+    index.close()
+
+
+def test_comparing_changes_no_file(home: Home) -> None:
+    home.enqueue(id="nightly")
+    home.finish("nightly")
+    for name, text in (("nightly", '{"command": "a"}'), ("other", '{"id": "real", "command": "b"}'), ("broken", "{")):
+        home.drop(f"{name}.json", text)
+    home.drop("bad name.json", "{}")
+    before = sorted(os.listdir(home.layout.directory("pending")))
+    home.catch_up()
+    home.catch_up(full=True)
+    run(rebuild(home.spool, home.index))
+    assert sorted(os.listdir(home.layout.directory("pending"))) == before
+    assert os.listdir(home.layout.rejected) == []
+
+
 def test_a_dropped_job_is_taken_under_its_name_or_the_id_it_says(home: Home) -> None:
     home.drop("nightly.json", '{"command": "backup"}')
     home.drop("whatever.json", '{"id": "real", "command": "backup"}')
-    home.catch_up()
+    examine_later(home)
     assert set(home.rows()) == {"nightly", "real"}
     assert home.differences() == []
 
@@ -32,7 +57,7 @@ def test_what_can_never_be_a_job_is_set_aside(home: Home) -> None:
     os.mkfifo(home.path("pending", "fifo.json"))
     os.mkdir(home.path("pending", "folder.json"))
     home.enqueue(id="good")
-    home.catch_up()
+    examine_later(home)
     assert set(home.rows()) == {"good"}
     assert len([n for n in os.listdir(home.layout.rejected) if not n.endswith(".reason")]) == 6
 
@@ -131,7 +156,7 @@ def test_a_dropped_file_with_the_name_of_an_ended_job_is_a_job_of_its_own(home: 
     home.finish("nightly")
     home.catch_up()
     home.drop("nightly.json", '{"command": "again"}')
-    home.catch_up()
+    examine_later(home)
     assert sorted(row[1] for row in home.rows().values()) == ["completed", "pending"]
     assert home.differences() == []
 
@@ -166,13 +191,10 @@ def test_looking_at_a_name_says_what_is_wrong_with_it_or_which_job_it_is(home: H
     found = look(home.spool, index, "a.json")
     assert isinstance(found, Job)
     assert found.id == "a"
-    refused = look(home.spool, index, "b.json")
-    assert refused is not None
-    assert not isinstance(refused, Job)
-    assert refused.reason == "rejected"
-    found = look(home.spool, index, "c.json")
-    assert isinstance(found, Job)
-    assert found.id == "other"
+    for name, reason in (("b.json", "invalid"), ("c.json", "misnamed")):
+        refused = look(home.spool, index, name)
+        assert isinstance(refused, ClaimRefused)
+        assert refused.reason == reason
     assert look(home.spool, index, "gone.json") is None
     assert look(home.spool, index, ".hidden") is None
     assert isinstance(refresh(home.spool, index, "a"), Job)

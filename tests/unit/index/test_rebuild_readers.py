@@ -59,13 +59,13 @@ def forked(monkeypatch: pytest.MonkeyPatch, killed: int = -1) -> list[int]:
 def read_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list in which every id is noted that this process reads itself."""
     noted: list[str] = []
-    refresh = sync.refresh
+    look = sync.look
 
-    def note(spool: object, writer: object, job_id: str, *more: object) -> object:
-        noted.append(job_id)
-        return refresh(spool, writer, job_id, *more)  # type: ignore[arg-type]
+    def note(spool: object, writer: object, name: str, *more: object) -> object:
+        noted.append(name.removesuffix(".json"))
+        return look(spool, writer, name, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sync, "refresh", note)
+    monkeypatch.setattr(sync, "look", note)
     return noted
 
 

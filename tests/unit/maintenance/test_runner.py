@@ -84,3 +84,11 @@ def test_the_command_line_names_the_tasks_that_there_are() -> None:
     assert [*TYPED] == [*TASKS]
     with pytest.raises(UsageError, match='no task "retain"'):
         check(["retain"])
+
+
+def test_an_invalid_file_is_rejected_although_no_supervisor_runs(spool: Home) -> None:
+    bad = Path(spool.layout.directory("pending"), "bad.json")
+    bad.write_text("{bad")
+    os.utime(bad, (1e9, 1e9))
+    do_all(spool)
+    assert sorted(os.listdir(spool.layout.rejected)) == ["bad.json", "bad.json.reason"]

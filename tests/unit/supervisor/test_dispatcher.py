@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +82,25 @@ def test_a_job_that_changed_before_it_was_returned_is_read_again(scene: Scene) -
     scene.dispatch.refresh(job_id)
     scene.dispatch.released(job_id, {"reason": RETURNED})
     assert scene.dispatch.next() is None
+
+
+@pytest.mark.parametrize("how", ["an event", "a comparison"])
+def test_a_dropped_file_that_is_no_valid_job_is_rejected_or_gets_the_id_that_it_has(scene: Scene, how: str) -> None:
+    pending = Path(scene.spool.layout.directory(PENDING))
+    (pending / "broken.json").write_text("{]")
+    (pending / "bad name.json").write_text("{}")
+    (pending / "other.json").write_text('{"id": "real", "command": "true"}')
+    for path in pending.iterdir():
+        os.utime(path, (1e9, 1e9))
+        if how == "an event":
+            scene.dispatch.arrived(path.name)
+    if how == "a comparison":
+        scene.dispatch.begin_sync(watched=True)
+    while (now := scene.spool.clock.monotonic()) >= scene.dispatch.next_step(now):
+        scene.dispatch.step(now)
+    rejected = [name for name in os.listdir(scene.spool.layout.rejected) if not name.endswith(".reason")]
+    assert sorted(rejected) == ["bad name.json", "broken.json"]
+    assert [path.name for path in pending.iterdir()] == ["real.json"]
+    assert scene.in_the_index("real")
+    assert not scene.in_the_index("other")
+    assert scene.dispatch.next() == "real"
