@@ -12,7 +12,7 @@ import time
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, did_you_mean
 from queuectl.ids import ID_MAX, is_id
-from queuectl.job.fields import meant_by, refuse_misspelt, refuse_variables, validate
+from queuectl.job.fields import meant_by, refuse_in_new, refuse_misspelt, validate
 from queuectl.scheduling.recurrence import CRON, EVERY, Cron, Every, id_of
 from queuectl.units import quote
 
@@ -180,7 +180,7 @@ def _refuse_job(job: object, fail: Callable[..., InvalidSchedule]) -> None:
     try:
         refuse_misspelt(job)
         validate(job)
-        refuse_variables(job)
+        refuse_in_new(job, 0.0, has_input=False)
     except InvalidData as error:
         raise fail("job", f"job: {error}", error.hint) from None
 

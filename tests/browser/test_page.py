@@ -125,6 +125,22 @@ def test_enqueue_by_the_form_and_watch_it_run(
     person.see(".attempts", "Attempt 1: exit code 0")
 
 
+def test_a_memory_limit_is_typed_with_its_unit(person: Person, web: Served) -> None:
+    page = person.sign_in("jobs")
+    page.keyboard.press("n")
+    page.fill("#f-command", "true")
+    page.click("dialog summary")
+    page.fill("#f-memory", "lots")
+    person.see("#f-memory[aria-invalid=true]")
+    page.fill("#f-memory", "0.5 GiB")
+    person.see("dialog pre", "--memory=536870912")
+    page.locator("dialog button.main").click()
+    person.miss("dialog")
+    person.see(".toast", "Queued").get_by_role("link").click()
+    person.see("main", "Memory limit")
+    person.see("main", "512 MiB")
+
+
 def test_each_line_can_be_a_job_of_its_own(person: Person, web: Served) -> None:
     page = person.sign_in("jobs")
     page.keyboard.press("n")

@@ -138,6 +138,7 @@ def test_one_bad_schedule_does_not_stop_the_others(cli: Run, home: Path, jobs: J
         ("{every: 1h, job: {command: x, run_at: y}}", 'job cannot have "run_at"'),
         ("{every: 1h, job: {comand: x}}", 'did you mean "command"'),
         ("{every: 1h, job: {command: x, priority: high}}", '"priority" must be an integer'),
+        ("{every: 1h, job: {command: x, stdin: input}}", '"stdin" is "input", but no input is given'),
         ("{every: 1h, command: x}", '"command" is a field of its job'),
         ("{every: 1h, misfires: x}", 'did you mean "misfire"'),
         ("{every: 1h, misfire: never, job: {command: x}}", "misfire must be once, skip or all"),

@@ -16,6 +16,7 @@ const FIELDS = [
   { name: 'priority', label: 'Priority', hint: 'higher runs first', inputmode: 'numeric', placeholder: '0' },
   { name: 'max_retries', label: 'Retries', hint: 'after the first attempt', inputmode: 'numeric', isMore: true },
   { name: 'timeout', label: 'Time limit', hint: 'as 90, 10m or 2h; 0 is none', isMore: true },
+  { name: 'memory', label: 'Memory limit', hint: 'as 500M or 4G; empty: none', isMore: true },
   { name: 'run_at', label: 'Not before', type: 'datetime-local', isMore: true },
   { name: 'queue', label: 'Queue', placeholder: 'default', isMore: true },
   { name: 'tags', label: 'Tags', hint: 'with commas between', isMore: true },
@@ -31,6 +32,11 @@ const numeric = (typed) => (typed.trim() === '' || Number.isNaN(+typed) ? typed.
 function seconds(typed) {
   const [, n, unit = 's'] = /^([\d.]+)\s*(s|m|min|h|d)?$/.exec(typed.trim()) || [];
   return Number.isNaN(+n) ? typed.trim() : n * UNITS[unit];
+}
+
+function bytes(typed) {
+  const [, n, unit] = /^([\d.]+)\s*([kmgt]?)(?:i?b)?$/i.exec(typed.trim()) || [];
+  return Number.isNaN(+n) ? typed.trim() : Math.round(n * 1024 ** ['', 'k', 'm', 'g', 't'].indexOf(unit.toLowerCase()));
 }
 
 /* Reads NAME=value, one a line; says which line is wrong. */
@@ -52,7 +58,7 @@ function variables(typed) {
 
 /* How what was typed becomes the member of a job; what else is wrong is left for the server to say. */
 const READ = {
-  name: text, queue: text, cwd: text, unique_key: text, priority: numeric, max_retries: numeric, timeout: seconds,
+  name: text, queue: text, cwd: text, unique_key: text, priority: numeric, max_retries: numeric, timeout: seconds, memory: bytes,
   run_at: (typed) => new Date(typed).toISOString(),
   tags: (typed) => typed.split(',').map(text).filter(Boolean),
   env: variables,
