@@ -191,6 +191,9 @@ JOB: dict[str, Schema] = {
         "description": "an attempt whose processes together use more bytes of memory is ended and fails",
     },
     "cpu_time": _seconds("an attempt whose processes together use more seconds of a processor is ended and fails"),
+    "on_batch_done": _text(
+        "run by /bin/sh, as a job, when all jobs of its batch have ended", maxLength=LONGEST_ARGUMENT
+    ),
     **{
         hook: _text(f"run by /bin/sh when {when}", maxLength=LONGEST_ARGUMENT)
         for hook, when in (
@@ -225,6 +228,7 @@ def job_schema() -> Schema:
         },
         "oneOf": [{"required": ["command"]}, {"required": ["argv"]}],
         "not": {"required": ["argv", "shell"]},
+        "dependentRequired": {"on_batch_done": ["batch"]},
     }
 
 
@@ -288,7 +292,7 @@ _KINDS: dict[str, Callable[[Setting], Schema]] = {
             "additionalProperties": False,
         }
     ),
-    "command": lambda _: {"type": ["string", "null"]},
+    "command": lambda _: {"type": ["string", "number", "boolean", "null"]},
     "rate": lambda _: {"anyOf": [{"type": "string", "pattern": "/"}, {"enum": ["none", None]}]},
     "schedules": lambda _: {
         "type": ["object", "null"],

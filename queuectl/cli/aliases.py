@@ -87,7 +87,7 @@ ABSENT_OPTIONS = {
             *("command", "name", "priority", "delay", "at", "expires", "timeout", "kill-after", "max-retries"),
             *("backoff-base", "cwd", "env", "leftovers", "after", "after-policy", "lock", "needs", "weight"),
             *("shell", "nice", "ionice", "memory", "cpu-time"),
-            *("on-success", "on-failure", "on-dead", "on-cancel"),
+            *("on-success", "on-failure", "on-dead", "on-cancel", "on-batch-done"),
         )
     },
     ("purge", "--all"): "without selectors it removes all completed and cancelled jobs; others need --state",

@@ -85,6 +85,9 @@ JOB_OPTIONS = (
     option("--on-success", metavar="COMMAND", help="run this when it has completed"),
     option("--on-failure", metavar="COMMAND", help="run this after each failed attempt"),
     option("--on-dead", metavar="COMMAND", help="run this when it has moved to the dead letter queue"),
+    option(
+        "--on-batch-done", metavar="COMMAND", help="add this as a job, NAME@done, when all jobs of --batch have ended"
+    ),
     option("--on-cancel", metavar="COMMAND", help="run this when it was cancelled"),
     choice("--leftovers", "HOW", ("end", "leave"), help="end or leave processes that outlive the command"),
     option("--shell", metavar="PROGRAM", help="the shell that runs --command: bash, zsh, python3 (default: /bin/sh)"),
@@ -95,7 +98,7 @@ JOB_OPTIONS = (
 )
 LABELS = (
     *("id", "name", "queue", "priority", "batch", "max_retries", "leftovers", "lock", "weight", "after_policy"),
-    *("shell", "nice", "ionice", *HOOKS),
+    *("shell", "nice", "ionice", "on_batch_done", *HOOKS),
 )
 
 

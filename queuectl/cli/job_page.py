@@ -153,7 +153,7 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
         yield "needs", ", ".join(f"{name} {units}" for name, units in fields["needs"].items())
     if "weight" in fields:
         yield "weight", str(fields["weight"])
-    for hook in HOOKS:
+    for hook in (*HOOKS, "on_batch_done"):
         if hook in fields:
             yield hook, fields[hook]
     waiting = [report.hook for report in hooks.reports(queue.spool) if report.job_id == job.id]

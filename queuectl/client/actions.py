@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
     *("cancel", "retry", "hold", "release", "edit", "delete", "purge", "signal"),
-    *("pause", "resume", "paused", "queues"),
+    *("pause", "resume", "paused", "queues", "batches", "batch"),
     *("cancel_unless_ended", "change", "check", "rerun"),
 )
 

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         on_failure: str | None
         on_dead: str | None
         on_cancel: str | None
+        on_batch_done: str | None
         leftovers: Literal["end", "leave"] | None
         on_interrupt: Literal["requeue", "bury"] | None
 

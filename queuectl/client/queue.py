@@ -244,14 +244,15 @@ class Queue(JobActions, Queues, Schedules, Waiting):
         """
         from itertools import groupby
 
+        from queuectl.spool.batches import Adding
+
         def is_unique(fields: Mapping[str, Any] | InvalidData | None) -> bool:
             return fields is not None and not isinstance(fields, InvalidData) and "unique_key" in fields
 
-        for has_key, group in groupby(map(self._wanted, jobs), key=is_unique):
-            if has_key:
-                yield from map(self._enqueue_unique_or_say_why, group)
-            else:
-                yield from self.spool.enqueue_many(group)
+        with Adding(self.spool) as adding:
+            for has_key, group in groupby(map(self._wanted, jobs), key=is_unique):
+                put = map(self._enqueue_unique_or_say_why, group) if has_key else self.spool.enqueue_many(group, adding)  # noqa: B031 - either
+                yield from put
 
     def _wanted(self, fields: Mapping[str, Any] | InvalidData | None) -> Mapping[str, Any] | InvalidData | None:
         """Return the fields of one of many jobs, or why it is refused."""

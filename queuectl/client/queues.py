@@ -35,7 +35,7 @@ NO_JOBS = dict.fromkeys(STATES, 0)
 
 
 class Queues:
-    """The part of Queue that is about queues as a whole."""
+    """The part of Queue that is about queues and batches as a whole."""
 
     layout: Layout
     settings: Settings
@@ -119,6 +119,24 @@ class Queues:
         with self.complete_reader() as reader:
             counts, oldest = reader.by_queue(), reader.oldest_by_queue(self.spool.clock.now())
         return [*rows_of(counts, oldest, self.settings, pauses.read(self.spool))]
+
+    def batches(self) -> list[dict[str, Any]]:
+        """Return each batch that has jobs as a dictionary, unfinished ones first: counts by state, and progress."""
+        from queuectl.client import batches
+
+        with self.complete_reader() as reader:
+            return [*batches.rows_of(self.spool, reader)]
+
+    def batch(self, name: str) -> dict[str, Any]:
+        """Return one batch: also when its jobs began and ended, when the rest will have ended, and its completion job.
+
+        Raises:
+            NotFound: no job has it. UsageError: that is no name of a batch.
+        """
+        from queuectl.client import batches
+
+        with self.complete_reader() as reader:
+            return batches.detail_of(self.spool, reader, name)
 
 
 def rows_of(

@@ -26,6 +26,24 @@ SELECT * FROM jobs WHERE id = ?;
 -- name: has_work
 SELECT 1 FROM jobs WHERE ready = 1 UNION ALL SELECT 1 FROM jobs WHERE state = 'failed' LIMIT 1;
 
+-- name: has_unfinished
+SELECT 1 FROM jobs INDEXED BY jobs_batch WHERE batch = ? AND state IN ('pending', 'held', 'failed', 'processing') LIMIT 1;
+
+-- name: batches
+SELECT batch, state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch IS NOT NULL GROUP BY batch, state;
+
+-- name: batch_counts
+SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
+
+-- name: batch_times
+SELECT min(created_at), min(started_at), max(finished_at) FROM jobs WHERE batch = ?;
+
+-- name: ids_of_batch
+SELECT id FROM jobs WHERE batch = ? ORDER BY created_at DESC, id DESC;
+
+-- name: told_of
+SELECT id, state, batch FROM jobs WHERE id IN (SELECT value FROM json_each(?));
+
 -- name: promote
 UPDATE jobs SET ready = 1 WHERE id IN (
     SELECT id FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at <= ? ORDER BY run_at, priority DESC LIMIT ?);

@@ -8,6 +8,8 @@ Fails with: IndexUnavailable: there is no index yet, it is damaged, or another v
 
 from __future__ import annotations
 
+import json
+
 from queuectl.index import query as queries
 from queuectl.index import statistics
 from queuectl.index.database import Database
@@ -94,6 +96,31 @@ class Reader:
         if self._database.one(f"has_{kind}", (name,)) is not None:
             return [name]
         return [found for (found,) in self._database.all(f"names_of_{kind}", (PIECE,))]
+
+    def batches(self) -> dict[str, dict[str, int]]:
+        """Return how many jobs each batch has in each state. Cost: one pass over the index of batches."""
+        found: dict[str, dict[str, int]] = {}
+        for batch, state, n in self._database.all("batches"):
+            found.setdefault(batch, {})[state] = n
+        return found
+
+    def batch_counts(self, batch: str) -> dict[str, int]:
+        """Return how many jobs of a batch are in each state in which there are any."""
+        return dict(self._database.all("batch_counts", (batch,)))
+
+    def batch_times(self, batch: str) -> tuple[float | None, float | None, float | None]:
+        """Return when the first job of a batch was created, when the first was started and when the last ended."""
+        created_at, started_at, finished_at = self._database.one("batch_times", (batch,)) or (None, None, None)
+        return created_at, started_at, finished_at
+
+    def ids_of_batch(self, batch: str) -> list[str]:
+        """Return the jobs of a batch, the newest first."""
+        return [job_id for (job_id,) in self._database.all("ids_of_batch", (batch,))]
+
+    def told_of(self, job_ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
+        """Return the state and batch of those of these jobs that the index knows."""
+        rows = self._database.all("told_of", (json.dumps([*job_ids]),))
+        return {job_id: (state, batch) for job_id, state, batch in rows}
 
     def page(self, query: Query) -> Page:
         """Return one page of the jobs that match; see pages."""

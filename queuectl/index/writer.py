@@ -379,6 +379,10 @@ class Writer:
 
     # --- looking
 
+    def is_unfinished(self, batch: str) -> bool:
+        """Tell whether a job of a batch has not ended."""
+        return self._database.one("has_unfinished", (batch,)) is not None
+
     def has_work(self) -> bool:
         """Tell whether a job may start, or waits for a retry."""
         return self._database.one("has_work", ()) is not None

@@ -56,7 +56,7 @@ FIELDS: dict[str, Check] = {
     "ionice": checks.ionice,
     "memory": checks.memory,
     "cpu_time": checks.seconds,
-    **dict.fromkeys(HOOKS, checks.command),
+    **dict.fromkeys((*HOOKS, "on_batch_done"), checks.command),
     "state": checks.exactly("pending"),
     "attempts": checks.exactly(0),
     "created_at": checks.instant,
@@ -143,6 +143,8 @@ def validate(fields: Mapping[str, object]) -> None:
         raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
     if "shell" in fields and "argv" in fields:
         raise InvalidField("shell", '"shell" runs a "command"; a job with "argv" is run without a shell')
+    if "on_batch_done" in fields and "batch" not in fields:
+        raise InvalidField("on_batch_done", '"on_batch_done" needs "batch", the name of the batch')
 
 
 def refuse_expired(fields: Mapping[str, object], now: float, names: Mapping[str, str] | None = None) -> None:

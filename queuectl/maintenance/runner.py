@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from queuectl.errors import Busy, QueueError, UsageError, from_os_error
 from queuectl.log import open_log
-from queuectl.maintenance import hooks, index, logs, output, reclaim, retention, schedules, temp_files
+from queuectl.maintenance import batches, hooks, index, logs, output, reclaim, retention, schedules, temp_files
 from queuectl.maintenance.context import Report
 from queuectl.supervisor.maintenance_runner import RAN
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # Recovered jobs may then be removed, and the index is updated after the removals.
 TASKS: dict[str, Callable[[TaskContext], Report]] = {
     "reclaim": reclaim.run_once,
+    "batches": batches.run_once,
     "hooks": hooks.run_once,
     "schedules": schedules.run_once,
     "retention": retention.run_once,
@@ -36,7 +37,7 @@ TASKS: dict[str, Callable[[TaskContext], Report]] = {
 }
 
 
-OWN_LOCK = frozenset(("hooks",))  # may run beside the others
+OWN_LOCK = frozenset(("hooks", "batches"))  # may run beside the others
 
 
 class Done:

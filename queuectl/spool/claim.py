@@ -17,7 +17,7 @@ from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, lead
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.job.strict_json import encode
-from queuectl.spool import hooks, inputs, rejected
+from queuectl.spool import batches, hooks, inputs, rejected
 from queuectl.spool.layout import OUTPUT_KINDS
 from queuectl.spool.locked_file import Replaced as Replaced
 from queuectl.spool.locked_file import SpoolFull as SpoolFull
@@ -393,8 +393,15 @@ class Claim:
             if self._uncommitted not in MOVED_BARE:
                 raise
             self.details_lost = True
+        self._report()
+
+    def _report(self) -> None:
+        """Write for whom the verdict is, before the job moves: its hooks and its batch."""
         if self.calls:
             hooks.write(self._spool, self.calls, self.record)
+        batch = batches.batch_of(self.job.fields)
+        if batch is not None:
+            batches.register(self._spool, batch)
 
     def move_by_verdict(self) -> None:
         """Move the job where the verdict leads."""
@@ -413,10 +420,11 @@ class Claim:
         if target is None or target == self.directory:
             return False
         self._file.sync()  # the process that wrote it may have died before it synced
-        calls = hooks.calls_of(self._spool, self.job, self.record.history[-1])
-        if calls:
-            hooks.write(self._spool, calls, self.record)
+        self.calls = hooks.calls_of(self._spool, self.job, self.record.history[-1])
+        self._report()
+        if self.calls:
             hooks.sync(self._spool)
+            self.calls = []
         self._move(target)
         self._sync_directories(target)
         return True

@@ -35,6 +35,7 @@ class SpoolContext:
             changes on their own.
 
     Attributes:
+        registered: batches that this process has found or made durable in state/batches/.
         patience: how often a lock that is held only briefly is tried, 20 ms apart.
     """
 
@@ -53,6 +54,7 @@ class SpoolContext:
         self.clock = clock or Clock()
         self.announce = announce
         self.patience = 100
+        self.registered: set[str] = set()
         self.quiet_timer = QuietTimer()
 
     @property

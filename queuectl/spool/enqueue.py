@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from queuectl.config.settings import Settings
+    from queuectl.spool.batches import Adding
     from queuectl.spool.context import SpoolContext
     from queuectl.spool.inputs import Staged
 
@@ -122,8 +123,21 @@ def enqueue_with_input(spool: SpoolContext, fields: Mapping[str, Any], source: B
 
 def enqueue(spool: SpoolContext, fields: Mapping[str, Any], staged: Staged | None = None) -> str:
     """Put one job into pending/ and return its id, durable."""
+    if "on_batch_done" not in fields:
+        return _enqueue(spool, fields, staged)
+    from queuectl.spool.batches import Adding
+
+    with Adding(spool) as adding:
+        return _enqueue(spool, fields, staged, adding)
+
+
+def _enqueue(
+    spool: SpoolContext, fields: Mapping[str, Any], staged: Staged | None, adding: Adding | None = None
+) -> str:
     new = _prepare(spool, fields)
     try:
+        if adding is not None and "batch" in fields:
+            adding.open(fields["batch"])
         if spool.is_durable:
             spool.files.sync(new.fd)
         if staged is not None:
@@ -139,9 +153,22 @@ def enqueue(spool: SpoolContext, fields: Mapping[str, Any], staged: Staged | Non
 
 
 def enqueue_many(
-    spool: SpoolContext, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+    spool: SpoolContext, jobs: Iterable[Mapping[str, Any] | InvalidData | None], adding: Adding | None = None
 ) -> Iterator[str | InvalidData | Conflict]:
-    """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many."""
+    """Put jobs into pending/, those of a group synced together; see Spool.enqueue_many.
+
+    Args:
+        adding: keeps their batches open for longer than this call.
+    """
+    from queuectl.spool.batches import Adding
+
+    with Adding(spool) as own:
+        yield from _enqueue_many(spool, jobs, adding or own)
+
+
+def _enqueue_many(
+    spool: SpoolContext, jobs: Iterable[Mapping[str, Any] | InvalidData | None], adding: Adding
+) -> Iterator[str | InvalidData | Conflict]:
     group: list[New | InvalidData | Conflict] = []
     size = 0
     try:
@@ -156,6 +183,8 @@ def enqueue_many(
                     new = _prepare(spool, fields)
                     size += new.size
                     group.append(new)
+                    if "on_batch_done" in fields and "batch" in fields:
+                        adding.open(fields["batch"])
                 except (InvalidData, Conflict) as error:
                     group.append(error)
             if fields is None or len(group) >= GROUP_JOBS or size > GROUP_BYTES:

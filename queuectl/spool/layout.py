@@ -31,6 +31,7 @@ FOLDERS = {
         "state/paused": START,
         "state/hooks": START,
         "state/schedules": START,
+        "state/batches": START,
         "logs": START,
         "run": RUN,
     },
@@ -139,6 +140,19 @@ class Layout:
         return f"{self.home}/state/hooks"
 
     @property
+    def batches(self) -> str:
+        """The directory with a file for each batch whose completion is reported."""
+        return f"{self.home}/state/batches"
+
+    def batch(self, name: str) -> str:
+        """Return the path of the file of a batch."""
+        return f"{self.batches}/{_checked(name)}"
+
+    def prepared(self, batch: str) -> str:
+        """Return the path of the completion job of a batch before it is published."""
+        return f"{self.batches}/.{_checked(batch)}"
+
+    @property
     def deliveries(self) -> str:
         """How the last reports to hooks were delivered; locked while they are."""
         return f"{self.home}/state/deliveries"
@@ -212,7 +226,7 @@ class Layout:
             try:
                 make_directory(path)
             except FileExistsError:
-                self._check_folder(path, moves=folder.startswith("spool/"))
+                self._check_folder(path, moves=folder.startswith("spool/") or folder == "state/batches")
 
     def _check_folder(self, path: str, *, moves: bool) -> None:
         """Refuse a folder that is not ours; what jobs move through must lie together, output and logs need not."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
     from queuectl.job.job import Job
+    from queuectl.spool.batches import Adding
     from queuectl.spool.claim import Claim
     from queuectl.spool.intake import ClaimRefused
 
@@ -49,12 +50,13 @@ class Spool(SpoolContext):
         return enqueue.enqueue(self, fields) if source is None else enqueue.enqueue_with_input(self, fields, source)
 
     def enqueue_many(
-        self, jobs: Iterable[Mapping[str, Any] | InvalidData | None]
+        self, jobs: Iterable[Mapping[str, Any] | InvalidData | None], adding: Adding | None = None
     ) -> Iterator[str | InvalidData | Conflict]:
         """Publish many jobs, in groups that are synced together.
 
         Args:
             jobs: None ends a group: no more jobs are available for now. An error is yielded in its place.
+            adding: keeps their batches open for longer than this call.
 
         Yields:
             The id, once the job is durable, or the reason why it was refused, in the order given.
@@ -66,7 +68,7 @@ class Spool(SpoolContext):
 
         Cost: memory of one group: 512 jobs, 8 MiB.
         """
-        return enqueue.enqueue_many(self, jobs)
+        return enqueue.enqueue_many(self, jobs, adding)
 
     # --- reading
 

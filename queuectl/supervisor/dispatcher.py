@@ -60,6 +60,7 @@ class Dispatcher:
         disk_space: no job is assigned while the disk is full.
         progress: how far a comparison of spool and index is; None for a routine one, or without one.
         compared: how many comparisons are complete.
+        commits: how many times the index was written.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Dispatcher:
         )
         self._has_undecided = False
         self._has_dependents = False
+        self.commits = 0
         self.progress: str | None = None
         self.compared = 0
         self._is_routine = self._once_more = False
@@ -230,11 +232,25 @@ class Dispatcher:
         """Return the job to start next and count it as assigned; see `StartOrder.next`. None on a full disk."""
         return None if self.disk_space.shortage is not None else self.order.next(ahead=ahead)
 
+    def is_unfinished(self, batch: str) -> bool:
+        """Tell whether a job of a batch has not ended, as far as the index shows it; also when that is unknown."""
+        if self.degraded is not None or not self.compared:
+            return True
+        try:
+            return self._writer.is_unfinished(batch)
+        except IndexUnavailable as error:
+            self._fail(error)
+            return True
+
     def has_nothing_to_start(self) -> bool:
         """Tell whether no job waits for a worker or a retry, as far as is known; those held or scheduled do not count."""
         if self.degraded is not None or self._sync is not None or self._commit_at != NEVER or not self.compared:
             return False
-        return not self._writer.has_work()
+        try:
+            return not self._writer.has_work()
+        except IndexUnavailable as error:
+            self._fail(error)
+            return False
 
     def released(self, job_id: str, answer: dict[str, Any] | None = None) -> None:
         """A worker has reported on a job, so it is no longer assigned. `answer` says why it was not claimed, if it was not."""
@@ -381,6 +397,7 @@ class Dispatcher:
             if not self._writer.is_in_place:
                 raise IndexUnavailable("its file was removed")
             self._writer.commit()
+            self.commits += 1
             self._has_undecided = self._has_undecided or self._writer.has_undecided
             self._has_dependents = self._writer.has_dependents
         except IndexUnavailable as error:

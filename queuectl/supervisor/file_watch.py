@@ -42,7 +42,7 @@ class FileEvents:
         on_config: called when config.yaml may have changed.
         on_home: called when the home may have been removed.
         on_pause: called when queues may have been paused or resumed.
-        on_report: called when there may be reports to hooks.
+        on_report: called when there may be reports to hooks, or a process has ended to add jobs to a batch.
         on_socket: called with the monotonic time when the control socket was removed.
         register, unregister: add a file descriptor and its handler to the loop; remove it.
 
@@ -105,7 +105,7 @@ class FileEvents:
         pending = layout.directory(PENDING)
         self._arrivals = self._open(
             {layout.home: ARRIVALS | DEPARTURES | ITSELF, layout.run: CHANGES, pending: ARRIVALS}
-            | {layout.paused: ARRIVALS | DEPARTURES, layout.hooks: ARRIVALS}
+            | {layout.paused: ARRIVALS | DEPARTURES, layout.hooks: ARRIVALS, layout.batches: ARRIVALS}
         )
         # What arrives in done/ or dead/ is reported by the worker or command that moved it.
         self._departures = self._open({layout.directory(name): DEPARTURES for name in (PENDING, DONE, DEAD)})
@@ -131,7 +131,7 @@ class FileEvents:
                     self._on_home()
             elif change.directory == self._spool.layout.paused:
                 self._on_pause()
-            elif change.directory == self._spool.layout.hooks:
+            elif change.directory in (self._spool.layout.hooks, self._spool.layout.batches):
                 self._on_report()
             elif change.directory == self._spool.layout.run:
                 if change.name == "changes":

@@ -1,4 +1,4 @@
-"""hook_runner: has the reports to hooks delivered by a process of its own, and notices when the queue is idle.
+"""hook_runner: has the reports to hooks delivered, and complete batches noticed, by a process of its own; sees to `on_idle`.
 
 Owns:       that process, until it is reaped; state/busy, which exists while jobs run and `on_idle` is configured.
 Guarantees: one at a time. It has no lock and no descriptor of the supervisor. It is not ended with the supervisor: it ends
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from queuectl.atomic_file import open_private
 from queuectl.executor.spawn import spawn
 from queuectl.log import FLAGS
-from queuectl.spool import deliveries, hooks
+from queuectl.spool import batches, deliveries, hooks
 from queuectl.spool.fs import APPEND
 from queuectl.timers import NEVER
 from queuectl.version import PACKAGE
@@ -24,43 +24,76 @@ if TYPE_CHECKING:
 
     from queuectl.log import Log
     from queuectl.spool.spool import Spool
+    from queuectl.supervisor.dispatcher import Dispatcher
 
 AGAIN_S = 1.0
+LOOK_S = 0.2  # between two looks at the batches that are open
+MOST_RETRY_S = 60.0
 
 
 class HookRunner:
-    """When hooks are to be run.
+    """When hooks are to be run, and which batches may be complete.
 
     Args:
+        dispatch: knows from the index which batches have jobs that have not ended.
         environ: of the supervisor, so that the same settings are used.
 
     Attributes:
         pid: of the process; None while none runs.
-        next_step: the monotonic time at which `step` has something to do.
     """
 
-    def __init__(self, spool: Spool, log: Log, environ: Mapping[str, str]) -> None:
+    def __init__(self, spool: Spool, log: Log, dispatch: Dispatcher, environ: Mapping[str, str]) -> None:
         self._spool = spool
         self._log = log
+        self._dispatch = dispatch
         self._environ = environ
         self._is_busy: bool | None = None  # not known yet
+        self._deliver_at = NEVER
+        self._open: list[str] = []  # batches
+        self._seen_commits = -1
+        self._look_at = 0.0
+        self._retry_s = AGAIN_S
         self.pid: int | None = None
-        self.next_step = NEVER
+
+    @property
+    def next_step(self) -> float:
+        """The monotonic time at which `step` has something to do."""
+        if self.pid is not None:
+            return NEVER
+        is_due = self._open and self._seen_commits != self._dispatch.commits
+        return min(self._deliver_at, self._look_at if is_due else NEVER)
 
     def wake(self) -> None:
-        """There may be something to deliver."""
-        self.next_step = min(self.next_step, self._spool.clock.monotonic())
+        """There may be something to deliver, or a batch to which no process adds jobs any more."""
+        self._deliver_at = min(self._deliver_at, self._spool.clock.monotonic())
+        self._open = batches.open_batches(self._spool)
+        self._seen_commits, self._look_at, self._retry_s = -1, 0.0, AGAIN_S
 
     def step(self, now: float) -> None:
-        """Start the process if there is something to deliver and none runs; `now` is monotonic."""
+        """Start the process if there is something for it to do and none runs; `now` is monotonic."""
         if now < self.next_step:
             return
-        self.next_step = NEVER
-        if self.pid is None and hooks.reports(self._spool):
+        is_wanted = False
+        if now >= self._deliver_at:
+            self._deliver_at = NEVER
+            is_wanted = bool(hooks.reports(self._spool))
+        if self._open and now >= self._look_at:
+            self._seen_commits, self._look_at = self._dispatch.commits, now + LOOK_S
+            is_wanted = any(map(self._may_be_complete, self._open)) or is_wanted
+        if is_wanted:
             self._start()
 
+    def _may_be_complete(self, batch: str) -> bool:
+        if self._dispatch.is_unfinished(batch):
+            return False
+        fd = batches.take(self._spool, batch)
+        if fd is None:
+            return False  # a process adds jobs; an event reports when it has ended
+        self._spool.files.close(fd)
+        return True
+
     def _start(self) -> None:
-        command = [sys.executable, PACKAGE, "--home", self._spool.layout.home, "maintenance", "hooks"]
+        command = [sys.executable, PACKAGE, "--home", self._spool.layout.home, "maintenance", "batches", "hooks"]
         try:
             log = open_private(self._spool.layout.log("hooks"), FLAGS)
         except OSError as error:
@@ -76,21 +109,26 @@ class HookRunner:
 
     def _again(self, error: OSError) -> None:
         self._log.error(f"hooks cannot be run: {error.strerror} action=hook")
-        self.next_step = self._spool.clock.monotonic() + AGAIN_S
+        self._deliver_at = self._spool.clock.monotonic() + AGAIN_S
 
     def reaped(self, dead: Container[int]) -> None:
-        """Record its end, if it is among the dead; what is left is delivered later."""
+        """Record its end, if it is among the dead; what is left is done later."""
         if self.pid is None or self.pid not in dead:
             return
         self.pid = None
+        clock, rate = self._spool.clock, self._spool.settings.hook_rate
         if hooks.reports(self._spool):
-            clock, rate = self._spool.clock, self._spool.settings.hook_rate
             opens_at = deliveries.read(self._spool).opens_at(rate, clock.now())
-            self.next_step = clock.monotonic() + max(AGAIN_S, opens_at - clock.now())
+            self._deliver_at = clock.monotonic() + max(AGAIN_S, opens_at - clock.now())
+        self._open = batches.open_batches(self._spool)
+        if any(map(self._may_be_complete, self._open)):
+            self._seen_commits, self._look_at = -1, clock.monotonic() + self._retry_s
+            self._retry_s = min(MOST_RETRY_S, 2 * self._retry_s)
 
     def close(self) -> None:
         """Deliver what the last jobs have left, when the supervisor ends."""
-        if self.pid is None and hooks.reports(self._spool):
+        is_wanted = hooks.reports(self._spool) or any(map(self._may_be_complete, batches.open_batches(self._spool)))
+        if self.pid is None and is_wanted:
             self._start()
 
     # --- on_idle

@@ -87,7 +87,7 @@ class Supervisor:
         self._prefetch = Prefetch(self.spool, self.slots, self.dispatch)
         self._manager = ServiceManager(environ, self.slots)
         self._home_watch = HomeWatch(layout)
-        self._hooks = HookRunner(self.spool, self.log, environ)
+        self._hooks = HookRunner(self.spool, self.log, self.dispatch, environ)
         self._schedules = ScheduleTimer(self.spool, self.log)
         self._files = FileEvents(
             self.spool,

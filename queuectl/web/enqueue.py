@@ -32,7 +32,7 @@ FLAGS = {
     **{"max_retries": "--max-retries", "backoff_base": "--backoff-base", "unique_key": "--unique"},
     **{"after_policy": "--after-policy", "lock": "--lock", "weight": "--weight"},
     **{"shell": "--shell", "nice": "--nice", "ionice": "--ionice", "memory": "--memory"},
-    **{hook: f"--{hook.replace('_', '-')}" for hook in HOOKS},
+    **{hook: f"--{hook.replace('_', '-')}" for hook in (*HOOKS, "on_batch_done")},
     **{"run_at": "--at", "expires_at": "--expires", "leftovers": "--leftovers"},
 }
 DURATIONS = {"timeout": "--timeout", "kill_after": "--kill-after", "cpu_time": "--cpu-time"}

@@ -41,6 +41,8 @@ def test_an_example_works(
     getattr(jobs, "completed" if name in ("wait", "check") else "dead")("01JDFQ8Z4T")
     if name.startswith("schedule") and name != "schedule add":
         jobs.queue.add_schedule("nightly", "true", every="1h")
+    for batch in ("movies", "nightly"):
+        jobs.completed(f"of-{batch}", batch=batch)
     if name in ("hold", "release", "edit", "priority"):  # elsewhere they would be waited for
         jobs.pending("01JDFW11AA")
         jobs.held("01JDFX22BB")

@@ -16,7 +16,7 @@ from queuectl.errors import NoSupervisor
 from queuectl.spool.layout import Layout
 from tests.cli.support import Jobs, Run
 
-TASKS = ["reclaim", "hooks", "schedules", "retention", "output", "litter", "logs", "statistics", "index"]
+TASKS = ["reclaim", "batches", "hooks", "schedules", "retention", "output", "litter", "logs", "statistics", "index"]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from tests.mutants.run_mutant import Mutant
 
 CUT = "tests/crash/test_simulator.py::test_the_power_may_go_at_any_operation"
 DEATH = "tests/crash/test_faults.py::test_a_process_may_die_at_any_operation"
+BATCHES = "tests/unit/spool/test_batches.py::test_"
 CLAIM = "tests/unit/spool/test_claim.py::test_"
 ENQUEUE = "tests/unit/spool/test_enqueue.py::test_"
 FILING = "tests/unit/spool/test_group_commit.py::test_"
@@ -462,12 +463,7 @@ SPOOL = (
     Mutant(
         "recovery moves a job without its report",
         "spool/claim.py",
-        (
-            (
-                "        if calls:\n            hooks.write(self._spool, calls, self.record)\n            hooks.sync(self._spool)\n        self._move",
-                "        self._move",
-            ),
-        ),
+        (("        self._report()\n        if self.calls:\n", "        if False:\n"),),
         (f"{HOOKS}whoever_completes_the_move_writes_the_report",),
         "no hook is run for a job whose worker was killed after the verdict",
     ),
@@ -482,6 +478,31 @@ SPOOL = (
         ),
         (f"{HOOKS}a_report_that_does_not_fit_keeps_the_job_until_it_does",),
         "no hook is run for what ends on a full disk",
+    ),
+    # --- batches
+    Mutant(
+        "the completion job is published before the note",
+        "spool/batches.py",
+        (
+            (
+                '    _write_note(spool, batch, json.dumps({"job": job_id, "at": stamp(now), "counts": dict(counts)}))\n    publish(spool, batch, job_id)\n',
+                '    publish(spool, batch, job_id)\n    _write_note(spool, batch, json.dumps({"job": job_id, "at": stamp(now), "counts": dict(counts)}))\n',
+            ),
+        ),
+        (f"{BATCHES}the_job_is_added_once_wherever_the_process_dies",),
+        "after a crash a batch gets a second completion job",
+    ),
+    Mutant(
+        "a batch is open for one job at a time",
+        "spool/enqueue.py",
+        (
+            (
+                "        yield from _enqueue_many(spool, jobs, adding or own)\n",
+                "        for job in jobs:\n            with Adding(spool) as own:\n                yield from _enqueue_many(spool, [job], own)\n",
+            ),
+        ),
+        (f"{BATCHES}jobs_that_are_added_together_keep_it_open_until_the_last",),
+        "a batch is complete when its first job has ended",
     ),
     # --- a full disk
     Mutant(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
-from queuectl.spool import hooks
+from queuectl.spool import batches, hooks
 from queuectl.spool.layout import job_id_of
 from queuectl.spool.recovery import recover
 from queuectl.spool.spool import Spool
@@ -43,6 +43,10 @@ def mend(spool: Spool) -> None:
         claim = spool.take_in(PENDING, job_id) if job_id else None  # moves on what has ended
         if claim is not None:
             claim.close()
+    for batch in batches.open_batches(spool):  # as maintenance does
+        note = batches.note_of(spool, batch)
+        if note is not None:
+            batches.publish(spool, batch, note["job"])
 
 
 def check_mended(spool: Spool) -> dict[str, Job]:
@@ -65,6 +69,9 @@ def check_mended(spool: Spool) -> dict[str, Job]:
     for job in jobs.values():  # nothing delivers reports here, so that each is still there
         calls = hooks.calls_of(spool, job, job.history[-1]) if job.history else []
         assert reported.issuperset(calls), f"{job.id}: {calls} were not written; there are {reported}"
+        batch = batches.batch_of(job.fields)
+        if batch is not None and job.directory in (DONE, DEAD):
+            assert spool.files.exists(spool.layout.batch(batch)), f"batch {batch} of {job.id} is not registered"
     return jobs
 
 

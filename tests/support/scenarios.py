@@ -20,7 +20,7 @@ from queuectl.errors import Busy
 from queuectl.job.fields import HOOKS as HOOK_NAMES
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
-from queuectl.spool import inputs, parents, pauses
+from queuectl.spool import batches, inputs, parents, pauses
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.group_commit import commit_group
 from queuectl.spool.intake import ClaimRefused
@@ -409,6 +409,21 @@ def settling_many(spool: Home, book: Acknowledgements) -> None:
             raise error
 
 
+def completing(spool: Home, book: Acknowledgements) -> None:
+    """What maintenance does with a batch of which all jobs have ended."""
+    fd = batches.take(spool, "b")
+    assert fd is not None
+    try:
+        note = batches.note_of(spool, "b")
+        if note is None:
+            batches.complete(spool, "b", {"command": "true", "note": "done"}, {"completed": 1})
+        else:
+            batches.publish(spool, "b", note["job"])
+        book.note("done")
+    finally:
+        spool.files.close(fd)
+
+
 def recovering(spool: Home, book: Acknowledgements) -> None:
     left = [found for found in recover(spool, lambda job: False) if found.result == "owned"]
     if not left:
@@ -581,6 +596,20 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "finish many with hooks": Scenario(
         three_with_hooks, settling_many, a=("pending", "completed"), b=("pending", "failed"), c=("pending", "dead")
+    ),
+    "enqueue into a batch": Scenario(
+        nothing, enqueuing({"note": "a", "batch": "b", "on_batch_done": "true"}), a=("gone", "pending")
+    ),
+    "finish a dropped file of a batch": Scenario(
+        then(
+            drop('{"command":"true","note":"a","batch":"b","on_batch_done":"true"}'),
+            lambda spool: spool.start("a").close(),
+        ),
+        settling(lambda c: c.finish({"exit_code": 0})),
+        a=("pending", "completed"),
+    ),
+    "complete a batch": Scenario(
+        put("completed", batch="b", on_batch_done="true"), completing, a=("completed",), done=("gone", "pending")
     ),
     "recover a verdict that calls a hook": Scenario(
         then(put("completed", **HOOKS), without_reports, renamed(DONE, PROCESSING)), recovering, a=("completed",)

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 MOST_REPORTED = 5  # of the things that failed in one task
 NOTHING = "nothing to do"
 TASK_COLUMNS = 10
+HELPERS = ["batches", "hooks"]  # what the supervisor has done at once: it must not wait for a processor
 TASKS = (
     "reclaim",
+    "batches",
     "hooks",
     "schedules",
     "retention",
@@ -91,7 +93,7 @@ def _rows(args: Arguments, screen: Screen, queue: Queue, failed: list[tuple[str,
 
     if args.ensure_workers is not None:  # before our priority is lowered, which they would inherit
         yield _ensure_workers(args, queue, failed)
-    if not args.dry_run and args.tasks != ["hooks"]:  # the commands of hooks would inherit it
+    if not args.dry_run and args.tasks != HELPERS:  # the commands of hooks would inherit it
         lower_priority()
     try:
         for done in run_tasks(TaskContext(queue, dry_run=args.dry_run, is_named=bool(args.tasks)), args.tasks):

@@ -104,6 +104,7 @@ const about = (it) => facts([
   ['On success', it.on_success && h('code', it.on_success)],
   ['On failure', it.on_failure && h('code', it.on_failure)],
   ['On death', it.on_dead && h('code', it.on_dead)],
+  ['On batch done', it.on_batch_done && h('code', it.on_batch_done)],
   ['On cancel', it.on_cancel && h('code', it.on_cancel)],
   ['Progress', it.progress],
   ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],

@@ -70,7 +70,7 @@ GOOD: dict[str, list[Any]] = {
     "ionice": ["idle", "best-effort", "best-effort:0", "realtime", "realtime:7"],
     "memory": [1 << 20, 1 << 50],
     "cpu_time": [0.5, 60, 315360000],
-    **{hook: ["true", "x" * LONGEST_ARGUMENT, "a\nb"] for hook in HOOKS},
+    **{hook: ["true", "x" * LONGEST_ARGUMENT, "a\nb"] for hook in (*HOOKS, "on_batch_done")},
     "leftovers": ["end", "leave"],
     "on_interrupt": ["requeue", "bury"],
     "state": ["pending"],
@@ -129,7 +129,7 @@ BAD: dict[str, list[Any]] = {
     "on_interrupt": ["retry"],
     "after": [[], "a", ["a", "a"], ["a/b"], [1], [f"j{n}" for n in range(1001)]],
     "after_policy": ["succes", "all", None],
-    **{hook: ["", " ", 1, None, ["true"], "x" * (LONGEST_ARGUMENT + 1)] for hook in HOOKS},
+    **{hook: ["", " ", 1, None, ["true"], "x" * (LONGEST_ARGUMENT + 1)] for hook in (*HOOKS, "on_batch_done")},
     "lock": ["", ":2", "db:", "db:0", "db:1001", "db:x", "d b", 1, "db:2:3", "db:\u0662"],
     "needs": [
         {},
@@ -156,7 +156,10 @@ BAD: dict[str, list[Any]] = {
 
 
 def fields_with(field: str, value: object) -> dict[str, object]:
-    return {field: value} if field in ("command", "argv") else {"command": "true", field: value}
+    others = {} if field in ("command", "argv") else {"command": "true"}
+    if field == "on_batch_done":
+        others["batch"] = "b"
+    return {**others, field: value}
 
 
 @pytest.mark.parametrize(("field", "value"), [(f, v) for f, values in GOOD.items() for v in values])

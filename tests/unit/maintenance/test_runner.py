@@ -36,7 +36,7 @@ def test_a_trial_is_not_noted_and_leaves_no_log(spool: Home) -> None:
     spool.put("completed")
     do_all(spool, dry_run=True)
     assert not ran(spool)
-    assert sorted(os.listdir(f"{spool.layout.home}/state")) == ["hooks", "paused", "schedules"]
+    assert sorted(os.listdir(f"{spool.layout.home}/state")) == ["batches", "hooks", "paused", "schedules"]
     assert os.listdir(f"{spool.layout.home}/logs") == []
 
 
