@@ -103,7 +103,11 @@ ABOUT = (  # what a job is like
     option("--tag", metavar="TAG", help="only jobs with this tag"),
     option("--batch", metavar="NAME", help="only jobs of this batch"),
     option("--error", metavar="TEXT", help="only jobs whose last error contains TEXT"),
-    option("--search", metavar="TEXT", help="only jobs whose id, name or command contains TEXT"),
+    option(
+        "--search",
+        metavar="TEXT",
+        help="only jobs with all words of TEXT in name, tags, command or last error, or with TEXT in the id",
+    ),
     option(
         "--since", metavar="TIME", help="only jobs that changed at or after this time: 2h, 14:30, yesterday, 2026-11-24"
     ),

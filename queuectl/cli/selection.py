@@ -195,7 +195,7 @@ def act_on(
 
     def do_if_unchanged(selected: Selected) -> tuple[str, str | None]:
         def check(job: Job) -> None:
-            if not is_as_selected(verb.action, states, selected, job.state, job.updated_at):
+            if not is_as_selected(verb.action, states, selected, job):
                 raise Unchanged(job.id, job.state, CHANGED)
 
         try:

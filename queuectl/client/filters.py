@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypedDict
 
     from queuectl.index.selection import Selected
+    from queuectl.job.job import Job
 
     States = str | Iterable[str] | None
     When = str | float | datetime | timedelta | None
@@ -91,17 +92,22 @@ def states_for(verb: str, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(state for state in named if state in possible) if named else usual
 
 
-def is_as_selected(verb: str, states: Sequence[str], selected: Selected, state: str, updated_at: float) -> bool:
+def is_as_selected(verb: str, states: Sequence[str], selected: Selected, job: Job) -> bool:
     """Return whether a job would still be selected for a verb, so that who confirmed the selection meant it too.
+
+    A deletion ends the command of a job that runs. Whoever confirmed it for a waiting job did not mean that: a job that
+    has started since is left.
 
     Args:
         states: those of the selection.
         selected: the job as it was then.
-        state, updated_at: as it is now.
+        job: as it is now.
     """
-    if state not in states or (selected.state in ENDED and updated_at != selected.updated_at):
+    if job.state not in states or (selected.state in ENDED and job.updated_at != selected.updated_at):
         return False
-    return verb != "retry" or state != "completed" or selected.state == "completed"
+    if verb == "delete":
+        return job.attempts == selected.attempts
+    return verb != "retry" or job.state != "completed" or selected.state == "completed"
 
 
 def query_of(

@@ -8,6 +8,7 @@ Fails with: the exceptions of queuectl.errors.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from queuectl.client.actions import JobActions, free_key, raises_queue_errors, refuse_held
 from queuectl.client.arguments import id_of, path_of
@@ -19,7 +20,7 @@ from queuectl.config import config_file
 from queuectl.config.settings import Settings
 from queuectl.errors import Busy, Conflict, InvalidData, NotFound, UsageError, from_os_error
 from queuectl.ids import is_generated, is_id
-from queuectl.job.fields import refuse_in_new, validate
+from queuectl.job.fields import refuse_in_new, refuse_together, validate
 from queuectl.spool.layout import REASON, SUFFIX, Layout, default_home
 from queuectl.spool.spool import Spool
 from queuectl.units import quote
@@ -205,14 +206,13 @@ class Queue(JobActions, Queues, Schedules, Waiting):
         Raises:
             InvalidData.
         """
+        from queuectl.spool.enqueue import refuse_parents
+
         _refuse_no_mapping(fields)
         validate(fields)
-        self._refuse(fields)
-        if "after" in fields:
-            from queuectl.spool.enqueue import refuse_parents
-
-            new = [parent for parent in fields["after"] if parent == fields.get("id") or parent not in known]
-            refuse_parents(self.spool, str(fields.get("id", "")), new)
+        new = [parent for parent in fields.get("after", ()) if parent == fields.get("id") or parent not in known]
+        parents = partial(refuse_parents, self.spool, str(fields.get("id", "")), new)
+        refuse_together([partial(self._refuse, fields), parents])
 
     def refuse_taken(self, fields: Mapping[str, Any], ids: Container[str] = (), keys: Container[str] = ()) -> None:
         """Raise Conflict as `submit` would now, when another job has the id or unique_key.
@@ -267,9 +267,10 @@ class Queue(JobActions, Queues, Schedules, Waiting):
     def _refuse(self, fields: Mapping[str, Any], *, has_input: bool = False) -> None:
         """Refuse what a dropped file may say, but nobody who enqueues a job can mean."""
         _refuse_no_mapping(fields)
-        refuse_in_new(fields, self.spool.clock.now(), has_input=has_input)
+        checks = [partial(refuse_in_new, fields, self.spool.clock.now(), has_input=has_input)]
         if "weight" in fields or "needs" in fields:
-            self._refuse_never_enough(fields)
+            checks.append(partial(self._refuse_never_enough, fields))
+        refuse_together(checks)
 
     def _enqueue_unique_or_say_why(self, fields: Any) -> str | InvalidData | Conflict:
         try:
@@ -338,7 +339,7 @@ class Queue(JobActions, Queues, Schedules, Waiting):
 
         Args:
             state: one of job.STATES, a comma list, or several. None for all.
-            filters: queue, tag, batch, search (text in id, name or command), error (text in the last error), since and
+            filters: queue, tag, batch, search (words in name, tags, command or last error, or part of an id), error (text in the last error), since and
                 until (changed in this time: "2h" ago, RFC 3339, datetime, timedelta ago, seconds since 1970), sort,
                 limit.
 

@@ -79,6 +79,27 @@ def reset_for_child() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def sleep_until_interrupted() -> None:
+    """Sleep until Ctrl-C; in the main thread only.
+
+    It waits for the byte that the interpreter writes for a signal. A signal that another thread gets, or that comes just
+    before this thread sleeps, wakes nothing else.
+
+    Raises:
+        KeyboardInterrupt.
+    """
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        while os.read(read, 1):
+            pass  # the handler of the signal raises here
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(read)
+        os.close(write)
+
+
 @contextmanager
 def time_limit(seconds: float, what: str) -> Iterator[None]:
     """Interrupt the block when it takes longer than `seconds`; in the main thread only.

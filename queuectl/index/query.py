@@ -31,15 +31,18 @@ if TYPE_CHECKING:
 
 MANY = 10_000
 GROUP = 500  # rows that are fetched together
-SEARCHED = ("id", "name", "command")
 # A reason is found as it is stored and as people are shown it: retries_exhausted, retries exhausted.
 ERROR = "coalesce(last_error, dead_reason || ' ' || replace(dead_reason, '_', ' '))"
+SEARCHED = ("name", "command", ERROR)  # and the tags, which are JSON
 ORDERS: dict[str, Order] = {
     "updated": (("updated_at", True), ("id", False)),
     "created": (("created_at", True), ("id", False)),
     "priority": (("priority", True), ("run_at", False), ("id", False)),
     "run_at": (("run_at", False), ("id", False)),
     "id": (("id", False),),
+    "state": (("state", False), ("updated_at", True), ("id", False)),
+    "queue": (("queue", False), ("updated_at", True), ("id", False)),
+    "attempts": (("attempts", True), ("updated_at", True), ("id", False)),
 }
 BY_INDEX = ("updated", "id")  # orders in which SQLite finds rows without sorting: each page costs the same
 
@@ -52,10 +55,11 @@ class Query:
         fingerprint: of the error of a failed or dead job.
         error: text that the last error contains (the reason of its death where there is none), whatever the case of A
             to Z.
-        search: text that id, name or the first rows.COMMAND_CHARS of the command contain, whatever the case of A to Z.
+        search: words, each of which name, a tag, the first rows.COMMAND_CHARS of the command or the last error contain,
+            whatever the case of A to Z; or part of an id.
         since, until: of the last change; instants, until not included.
         sort: updated and created (newest first), priority (highest first, then as they start), run_at (soonest first),
-            id; a `-` in front reverses it.
+            attempts (most first), id, state, queue; a `-` in front reverses it.
         limit: rows a page; None for all.
         cursor: where the page before ended; it goes with the same filters and order only.
         is_counted: count all matching jobs, which reads all of them.
@@ -252,18 +256,20 @@ class _Search:
         cursor = None if last is None else _write_cursor(query, last[1:])
         return Page(self._rows(keys[: query.limit]), total, is_exact=is_exact, cursor=cursor)
 
-    def select(self, states: Sequence[str]) -> Iterator[tuple[str, str, float]]:
+    def select(self, states: Sequence[str]) -> Iterator[tuple[str, str, float, int]]:
         if not states:
             return iter(())
         sql, values = self._in_states(states)
-        return self.database.each(f"SELECT id, state, updated_at FROM {sql} ORDER BY {self._order_by()}", values)
+        return self.database.each(
+            f"SELECT id, state, updated_at, attempts FROM {sql} ORDER BY {self._order_by()}", values
+        )
 
-    def matching(self) -> Iterator[tuple[str, str, float]]:
-        """Yield id, state and last change of all that match behind the cursor, in order."""
+    def matching(self) -> Iterator[tuple[str, str, float, int]]:
+        """Yield id, state, last change and 0 of all that match behind the cursor, in order."""
         sql, values = self._conditions()
         source = self._source()
         return self.database.each(
-            f"SELECT id, state, updated_at FROM {source} WHERE {sql} ORDER BY {self._order_by()}", values
+            f"SELECT id, state, updated_at, 0 FROM {source} WHERE {sql} ORDER BY {self._order_by()}", values
         )
 
     def count_by_state(self, states: Sequence[str]) -> dict[str, int]:
@@ -318,7 +324,12 @@ class _Search:
             found.append(("instr(',' || substr(tags, 2, length(tags) - 2) || ',', ?)", (tag_pattern(query.tag),)))
         if query.search is not None:
             sql = " OR ".join(rf"{column} LIKE ? ESCAPE '\'" for column in SEARCHED)
-            found.append((f"({sql})", (_containing(query.search),) * len(SEARCHED)))
+            sql += r" OR tags IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(tags) WHERE value LIKE ? ESCAPE '\')"
+            words = query.search.split() or [query.search]
+            if len(words) == 1:  # short words of several are in many an id
+                sql += r" OR id LIKE ? ESCAPE '\'"
+            for word in words:
+                found.append((f"({sql})", (_containing(word),) * sql.count("?")))
         if query.error is not None:
             found.append((rf"{ERROR} LIKE ? ESCAPE '\'", (_containing(query.error),)))
         if cursor and self.after is not None:
@@ -425,7 +436,7 @@ def _read_cursor(query: Query) -> tuple[Any, ...]:
 
 
 def _may_stand_in(column: str, value: object) -> bool:
-    if column == "id":
+    if column in ("id", "state", "queue"):
         return isinstance(value, str)
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < BIGGEST
 

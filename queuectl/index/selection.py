@@ -23,6 +23,7 @@ class Selected(NamedTuple):
     id: str
     state: str
     updated_at: float
+    attempts: int
 
 
 class Selection:
@@ -34,14 +35,14 @@ class Selection:
         size_bytes: the memory that the jobs take.
     """
 
-    def __init__(self, jobs: Iterable[tuple[str, str, float]]) -> None:
+    def __init__(self, jobs: Iterable[tuple[str, str, float, int]]) -> None:
         self._chunks: list[bytes] = []
         self.by_state: dict[str, int] = {}
         self.left_out: dict[str, int] = {}
         self.size_bytes = 0
         left = iter(jobs)
         while chunk := [*islice(left, CHUNK)]:
-            for _, state, _ in chunk:
+            for _, state, _, _ in chunk:
                 self.by_state[state] = self.by_state.get(state, 0) + 1
             packed = zlib.compress(json.dumps(chunk).encode(), 1)
             self._chunks.append(packed)

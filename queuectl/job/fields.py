@@ -16,7 +16,7 @@ from queuectl.units import LONGEST_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from typing import Any
 
     from queuectl.job.checks import Check
@@ -115,7 +115,13 @@ _fuzzy = [plain for plain, name in _plain.items() if name not in _short]
 
 
 class InvalidField(InvalidData):
-    """A field of the job does not hold what it may hold; `field` lets the caller find its line."""
+    """A field of the job does not hold what it may hold; `field` lets the caller find its line.
+
+    Attributes:
+        more: the errors of other fields of the same job, as far as they are known.
+    """
+
+    more: Sequence[InvalidField] = ()
 
     def __init__(self, field: str, message: str, hint: str | None = None) -> None:
         super().__init__(message, hint)
@@ -130,21 +136,48 @@ def validate(fields: Mapping[str, object]) -> None:
     """Check what an author wrote; fields outside FIELDS are none of our business and are kept.
 
     Raises:
-        InvalidField: the first field that does not hold.
+        InvalidField: the first field that does not hold, and with it the others.
     """
+    wrong = []
     for field, value in fields.items():
         check = FIELDS.get(field)
         expected = check(value) if check is not None else None
         if expected is not None:
-            raise InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}')
+            wrong.append(InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}'))
     if ("command" in fields) == ("argv" in fields):
-        refuse_misspelt(fields, ("command", "argv"))
+        if not wrong:
+            refuse_misspelt(fields, ("command", "argv"))
         found = "both" if "command" in fields else "neither"
-        raise InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}')
+        wrong.append(InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}'))
     if "shell" in fields and "argv" in fields:
-        raise InvalidField("shell", '"shell" runs a "command"; a job with "argv" is run without a shell')
+        wrong.append(InvalidField("shell", '"shell" runs a "command"; a job with "argv" is run without a shell'))
     if "on_batch_done" in fields and "batch" not in fields:
-        raise InvalidField("on_batch_done", '"on_batch_done" needs "batch", the name of the batch')
+        wrong.append(InvalidField("on_batch_done", '"on_batch_done" needs "batch", the name of the batch'))
+    if wrong:
+        raise together(wrong)
+
+
+def together(wrong: Sequence[InvalidField]) -> InvalidField:
+    """Return the first of several errors of a job, which has the others."""
+    found = {str(each): each for error in wrong for each in (error, *error.more)}
+    first, *first.more = found.values()
+    return first
+
+
+def refuse_together(checks: Iterable[Callable[[], None]]) -> None:
+    """Make several checks of a job.
+
+    Raises:
+        InvalidField: of the first that fails, and with it those of the others.
+    """
+    wrong = []
+    for check in checks:
+        try:
+            check()
+        except InvalidField as error:
+            wrong.append(error)
+    if wrong:
+        raise together(wrong)
 
 
 def refuse_expired(fields: Mapping[str, object], now: float, names: Mapping[str, str] | None = None) -> None:
@@ -198,10 +231,12 @@ def refuse_in_new(fields: Mapping[str, object], now: float, *, has_input: bool) 
     """
     if fields.get("stdin") == "input" and not has_input:
         raise InvalidField("stdin", '"stdin" is "input", but no input is given', "queuectl enqueue --stdin FILE")
+    checks: list[Callable[[], None]] = []
     if "expires_at" in fields:
-        refuse_expired(fields, now)
+        checks.append(lambda: refuse_expired(fields, now))
     if "env" in fields:
-        refuse_variables(fields)
+        checks.append(lambda: refuse_variables(fields))
+    refuse_together(checks)
 
 
 def spell_value(value: object) -> str:

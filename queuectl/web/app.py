@@ -6,6 +6,7 @@ Guarantees: the web process holds no lock of the queue while it answers.
 
 from __future__ import annotations
 
+import re
 import zlib
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from queuectl.web.response import Problem, Response, Streams, ok
 from queuectl.web.selections import Selections
 from queuectl.web.snapshot import SnapshotCache
 from queuectl.web.state import StateCache, StatsCache, WriteCounter
+from queuectl.web.tasks import Surroundings, Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +46,10 @@ class App:
         self.index = Index(self.layout, boot, self.clock)
         self.writes = WriteCounter()
         self.state_cache = StateCache(self.home, self.index, self.writes, self.clock)
-        self.snapshot_cache = SnapshotCache(self.state_cache, self.writes, boot, self.clock, read_only=access.read_only)
+        self.tasks = Tasks(Surroundings(self.home, self.clock, self.note, self.writes.note_write))
+        self.snapshot_cache = SnapshotCache(
+            self.state_cache, self.tasks, self.writes, boot, self.clock, read_only=access.read_only
+        )
         self.stats_cache = StatsCache()
         self.streams = Streams()
         self.selections = Selections(self.clock)
@@ -102,4 +107,6 @@ class Request:
             return read_instant(str(given), self.app.clock.now(), past=True)
         except ValueError as error:
             words = f'"{name.strip("?/")}" must be {error}'
-            raise Problem(400, words, 'in an address, write "+" as %2B', errors=[(name, words, None)]) from None
+            has_lost_plus = re.search(r":\d\d(\.\d+)? \d\d:?\d\d$", str(given))
+            hint = 'in an address, write "+" as %2B' if has_lost_plus else None
+            raise Problem(400, words, hint, errors=[(name, words, hint)]) from None

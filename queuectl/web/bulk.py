@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from queuectl.job.job import Job
     from queuectl.web.app import Request
 
-    Found = tuple[str, str, float]
+    Found = tuple[str, str, float, int]
 
 MOST = 1000
 TOGETHER = 32
@@ -40,11 +40,9 @@ def bulk(request: Request) -> Response:
     """Act on the jobs that are named, that match a filter, or that were selected before; with `dry_run` only count them."""
     body: dict[str, Any] = request.body
     action, is_dry = body["action"], body.get("dry_run", False)
-    changes = checked_changes(body.get("set") or {})
+    changes = changes_of(body, is_dry=is_dry)
     if sum(name in body for name in TARGETS) != 1:
         raise _wrong("/filter", 'one of "ids", "filter" and "selection" is needed')
-    if (action == "edit" and not changes and not is_dry) or (changes and action not in ("edit", "retry")):
-        raise _wrong("/set", 'goes with the action "edit", and that needs it')
     if "selection" in body:
         with request.app.selections.using(body["selection"], action) as kept:
             return _count(request, kept, ActionResult(action)) if is_dry else _act(request, kept, changes)
@@ -53,12 +51,20 @@ def bulk(request: Request) -> Response:
     elif is_dry:
         kept, result = _select_named(request, action, [*dict.fromkeys(body["ids"])])
     else:  # naming a job is consent, whatever its state
-        jobs = Selection((job_id, "", 0.0) for job_id in dict.fromkeys(body["ids"]))
+        jobs = Selection((job_id, "", 0.0, 0) for job_id in dict.fromkeys(body["ids"]))
         kept, result = KeptSelection(action, jobs, ()), ActionResult(action)
     if is_dry:
         request.app.selections.keep(kept)
         return _count(request, kept, result)
     return _act(request, kept, changes)
+
+
+def changes_of(body: dict[str, Any], *, is_dry: bool = False) -> dict[str, Any]:
+    """Return what an edit or a retry changes; refuses changes that the action does not make, and an edit without any."""
+    action, changes = body["action"], checked_changes(body.get("set") or {})
+    if (action == "edit" and not changes and not is_dry) or (changes and action not in ("edit", "retry")):
+        raise _wrong("/set", 'goes with the action "edit", and that needs it')
+    return changes
 
 
 def _wrong(pointer: str, words: str) -> Problem:
@@ -97,7 +103,7 @@ def _select_named(request: Request, action: str, ids: list[str]) -> tuple[KeptSe
             result.add_failure(job_id, error)
             continue
         if job.state in possible:
-            found.append((job_id, job.state, job.updated_at))
+            found.append((job_id, job.state, job.updated_at, job.attempts))
         else:
             left_out[job.state] = left_out.get(job.state, 0) + 1
     jobs = Selection(found)
@@ -127,7 +133,7 @@ def _act(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Resp
     jobs = islice(kept.take(), request.body.get("limit", MOST))
 
     def do(job: Selected) -> Any:
-        return carry_out(queue, kept.action, job.id, changes, _unless_changed(kept, job))
+        return carry_out(queue, kept.action, job.id, changes, unless_changed(kept, job))
 
     while together := [*islice(jobs, TOGETHER)]:
         for job, outcome in InThreads(do, together):
@@ -149,13 +155,13 @@ def _act(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Resp
     return ok({**result.as_dict(), **told})
 
 
-def _unless_changed(kept: KeptSelection, selected: Selected) -> Callable[[Job], None] | None:
+def unless_changed(kept: KeptSelection, selected: Selected) -> Callable[[Job], None] | None:
     """Return a check that a job is still such that it would be selected: the caller has confirmed no other."""
     if not selected.state:
         return None  # named, and not looked at before
 
     def check(job: Job) -> None:
-        if not is_as_selected(kept.action, kept.states, selected, job.state, job.updated_at):
+        if not is_as_selected(kept.action, kept.states, selected, job):
             raise StateChanged(job, f"it was {selected.state}")
 
     return check

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from queuectl import disk_space
 from queuectl.clock import parse_instant
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
-from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt, spell_value
+from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt, refuse_together, spell_value
 from queuectl.units import plural, spell_duration
-from queuectl.web.response import Problem, Response, ok
+from queuectl.web.response import Problem, Response, faults_of, ok
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
@@ -44,10 +44,9 @@ def checked(queue: Queue, fields: Any, known: Container[str] = ()) -> dict[str, 
     """Return what an author may say; `known` as that of Queue.check.
 
     Raises:
-        InvalidData: it is no job, or holds what looks like a misspelt field.
+        InvalidData: it is no job, or holds what looks like a misspelt field; an InvalidField has all errors.
     """
-    refuse_misspelt(fields)
-    queue.check(fields, known)
+    refuse_together([lambda: refuse_misspelt(fields), lambda: queue.check(fields, known)])
     return dict(fields)
 
 
@@ -146,19 +145,15 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
     except Busy as error:
         wrong.update((number, error) for number in left)
     request.log_fields.update(ids=len(ids), refused=len(wrong))
-    faults = _faults(wrong)
     if not ids:
+        faults = _faults(wrong)
         raise Problem(422, f"none of {len(bodies)} could be queued: {faults[0][1]}", faults[0][2], errors=faults)
-    refused = [
-        {
-            "index": number,
-            "title": wrong[number].title,
-            "detail": words,
-            "pointer": at,
-            **({"hint": hint} if hint else {}),
-        }
-        for number, (at, words, hint) in zip(sorted(wrong), faults, strict=True)
-    ]
+    refused = []
+    for number, reason in sorted(wrong.items()):
+        (pointer, _, hint), *_ = faults = _faults_at(number, reason)
+        words = "; ".join(words for _, words, _ in faults)
+        made = {"index": number, "title": reason.title, "detail": words, "pointer": pointer}
+        refused.append({**made, "hint": hint} if hint else made)
     warnings = _warnings([fields for number, fields in enumerate(bodies) if number not in wrong], now)
     warnings += _no_space(queue)
     return ok({"action": "enqueue", "ids": ids, "refused": refused, "warnings": warnings}, 201)
@@ -166,10 +161,12 @@ def _enqueue_many(request: Request, bodies: list[Any], now: float, *, is_dry: bo
 
 def _faults(wrong: Mapping[int, QueueError]) -> list[Fault]:
     """Return what is wrong with the jobs of a list, by their places."""
-    return [
-        (f"/{number}/{error.field}" if isinstance(error, InvalidField) else f"/{number}", str(error), error.hint)
-        for number, error in sorted(wrong.items())
-    ]
+    return [fault for number, error in sorted(wrong.items()) for fault in _faults_at(number, error)]
+
+
+def _faults_at(number: int, error: QueueError) -> list[Fault]:
+    found = [(f"/{number}{pointer}", words, hint) for pointer, words, hint in faults_of(error)]
+    return found or [(f"/{number}", str(error), error.hint)]
 
 
 # --- the command that enqueues the same job

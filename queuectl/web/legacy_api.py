@@ -59,19 +59,19 @@ def _rows(request: Request, given: dict[str, Any]) -> Response:
             return ok([row_as_dict(row, most) for row in page.rows], headers=headers)
         query.cursor, query.is_counted = page.cursor, False
         rows = islice(chain(page.rows, reader.rows(query)), limit)
-        pieces = _array(row_as_dict(row, most) for row in rows)
+        pieces = array(row_as_dict(row, most) for row in rows)
         return Response(200, b"", JSON, headers, request.app.streams.start(pieces, lent.pop_all().close))
     finally:
         lent.close()
 
 
-def _array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+def array(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
     """Yield a JSON array in pieces."""
     start, rest = b"[", iter(rows)
     while piece := [*islice(rest, PIECE)]:
         yield start + encode(piece)[1:-1]
         start = b","
-    yield b"]"
+    yield b"]" if start == b"," else b"[]"
 
 
 def list_workers(request: Request) -> Response:

@@ -109,10 +109,13 @@ def _parameter(field: Field, place: str) -> dict[str, Any]:
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{answer.schema}"} if answer.schema else {"type": "string"}
+    text, schema = {"type": "string"}, {"$ref": f"#/components/schemas/{answer.schema}"}
     made: dict[str, Any] = {
         "description": answer.description,
-        "content": {kind.partition(";")[0]: {"schema": schema} for kind in answer.kinds},
+        "content": {
+            kind.partition(";")[0]: {"schema": schema if answer.schema and kind == JSON else text}
+            for kind in answer.kinds
+        },
     }
     if answer.headers:
         made["headers"] = {

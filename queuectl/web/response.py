@@ -156,11 +156,16 @@ class Streams:
 def problem_of(error: QueueError, home: str) -> Problem:
     """Return the problem that an error of the queue is; paths in it begin at the queue's home."""
     status = next((status for kind, status in STATUS_OF if isinstance(error, kind)), 503)
-    pointed = [(f"/{error.field}", str(error), error.hint)] if isinstance(error, InvalidField) else []
+    faults = faults_of(error)
+    words = "; ".join(without_home(text, home) for _, text, _ in faults[:3]) or without_home(error, home)
     hint = error.hint and without_home(error.hint, home)
-    return Problem(
-        status, without_home(error, home), hint, title=error.title, errors=pointed, exit_code=error.exit_code
-    )
+    return Problem(status, words, hint, title=error.title, errors=faults, exit_code=error.exit_code)
+
+
+def faults_of(error: QueueError) -> list[Fault]:
+    """Return the errors of all fields of a job; none if the error is of another kind."""
+    found = (error, *error.more) if isinstance(error, InvalidField) else ()
+    return [(f"/{each.field}", str(each), each.hint) for each in found]
 
 
 def without_home(text: object, home: str) -> str:

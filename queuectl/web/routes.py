@@ -9,11 +9,14 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from queuectl.index.query import ORDERS
 from queuectl.job.job import STATES
 from queuectl.web import (
     bulk,
+    bulk_tasks,
     configuration,
     enqueue,
+    export,
     job_actions,
     jobs,
     legacy_api,
@@ -90,13 +93,13 @@ KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' 
 FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
 ALL_OR = Field("limit", integer(1), "maximum number of jobs; default all. The header X-QueueCTL-Total has the total")
 ONE_QUEUE = Field("queue", TEXT, "only jobs of this queue")
-SORTS = ("updated", "-updated", "created", "-created", "priority", "-priority", "run_at", "-run_at", "id", "-id")
+SORTS = tuple(f"{sign}{order}" for order in ORDERS for sign in ("", "-"))
 FILTERS = (
     Field("state", TEXT, "a comma list of states; default: all"),
     ONE_QUEUE,
     Field("tag", TEXT, "only jobs with this tag"),
     Field("batch", TEXT, "only jobs of this batch"),
-    Field("q", TEXT, "only jobs whose id, name or command contains this"),
+    Field("q", TEXT, "only jobs that contain these words in name, tags, command or last error, or this part of the id"),
     Field("error", FINGERPRINT, "only jobs whose last error has this fingerprint"),
     Field(
         "since",
@@ -110,6 +113,10 @@ IF_STATE = Field(
     "if_state", list_of(choice(*STATES)), "states that the caller accepts; 409 if the job is in another state"
 )
 SET = Field("set", CHANGES)
+BULK_ACTION = Field("action", choice("retry", "cancel", "delete", "hold", "release", "edit"), is_required=True)
+HEX_16 = matching("^[0-9a-f]{16}$", "16 hexadecimal digits")
+SELECTION = Field("selection", HEX_16, "selection from an earlier answer: the counted jobs that are left")
+TASK = Field("task", HEX_16, "the id of the task, which is that of its selection")
 TOKEN = checked(
     {"type": "string", "minLength": 1, "maxLength": 200},
     lambda value: None if isinstance(value, str) and 1 <= len(value) <= 200 else "a text of 1 to 200 characters",
@@ -133,6 +140,13 @@ ABOUT_BULK = (
     "not ended. A retry runs completed or cancelled jobs again only if the filter names that state, or if they "
     "are named by id. Selections are kept in memory for half an hour after their last use. Afterwards, and after "
     "a restart of the server, the answer is 410."
+)
+ABOUT_TASKS = (
+    "First count with `dry_run`, as for a bulk action. The task changes only the counted jobs, each in the state in which "
+    "it was counted: a job that does not match any more is not changed, and a deletion leaves a job that has started since. "
+    "It goes on when the client is gone. It can be stopped; a job is then changed as a whole or not at all. If the server "
+    "ends, the task ends with it: the jobs that it has not reached are not changed, and the answer is 410 after a restart. "
+    "Results are kept for an hour. At most 8 tasks at a time; 503 for more."
 )
 ETAG = (("ETag", "string", "send it back as If-None-Match"),)
 
@@ -181,6 +195,11 @@ OPERATIONS = (
             Field("limit", integer(1, 500), "default 50"), Field("cursor", TEXT, "cursor from the page before"),
             Field("ids", TEXT, "a comma list of up to 500 ids, without another parameter: these jobs, as far as they exist")),
         answers=conditional("JobPage")),
+    Operation("export_jobs", "GET", "/api/v1/export", export.export, "All jobs of a list, as a file",
+        fields=(*FILTERS, Field("sort", choice(*SORTS), "default: updated, the last changed first"),
+            Field("format", choice("csv", "json"), "csv: a header line and a line a job; json, the default: an array")),
+        answers={200: Answer("Rows", "The members of a job of the list. In csv, a text that a spreadsheet would take for a formula begins with '.",
+            ("text/csv; charset=utf-8", "application/json"), (("Content-Disposition", "string", "attachment"),))}),
     Operation("enqueue", "POST", "/api/v1/jobs", enqueue.enqueue, "Enqueue one job (an object) or up to 1,000 (an array)",
         fields=(Field("dry_run", FLAG, "only check the job; returns what would be stored, and the equivalent command"),),
         body=one_or_many(JOB, 1000),
@@ -226,15 +245,28 @@ OPERATIONS = (
         fields=(JOB_ID,), body=members(SET._replace(is_required=True)), answers=json("Action"), problems=(409,)),
     Operation("bulk", "POST", "/api/v1/bulk", bulk.bulk, "Do one action to many jobs", description=ABOUT_BULK,
         body=members(
-            Field("action", choice("retry", "cancel", "delete", "hold", "release", "edit"), is_required=True),
-            Field("ids", list_of(ID, 10000)),
-            Field("selection", matching("^[0-9a-f]{16}$", "16 hexadecimal digits"),
-                "selection from an earlier answer: the counted jobs that are left"),
+            BULK_ACTION, Field("ids", list_of(ID, 10000)), SELECTION,
             Field("filter", FILTER, "selects jobs, like the parameters of GET /api/v1/jobs"),
             Field("expected", integer(0), "with a filter: exact number of matching jobs; 409 with `matched` if the number differs"),
             Field("limit", integer(1, bulk.MOST), f"maximum number of jobs in this request; default {bulk.MOST}"),
             SET, Field("dry_run", FLAG, "change nothing; count exactly and return a selection")),
         answers=json("BulkAction"), problems=(409, 410)),
+    Operation("start_bulk_task", "POST", "/api/v1/bulk/tasks", bulk_tasks.start, "Have the server carry out a selection by itself",
+        description=ABOUT_TASKS,
+        body=members(
+            BULK_ACTION, SELECTION._replace(is_required=True), SET,
+            Field("delay_s", integer(0, 60), "begin after so many seconds; stopped before, it has done nothing; default 0")),
+        answers={202: Answer("Task", "The task has begun, or waits for its delay",
+            headers=(("Location", "string", "of the task"),))}, problems=(409, 410)),
+    Operation("bulk_tasks", "GET", "/api/v1/bulk/tasks", bulk_tasks.show_all, "Bulk actions that the server carries out, and their results",
+        answers=json("Tasks")),
+    Operation("bulk_task", "GET", "/api/v1/bulk/tasks/{task}", bulk_tasks.show, "Progress of one of them", fields=(TASK,),
+        answers=json("Task"), problems=(410,)),
+    Operation("stop_bulk_task", "POST", "/api/v1/bulk/tasks/{task}/stop", bulk_tasks.stop,
+        "Stop it after the job that it works on; the rest is left as it is", fields=(TASK,), body=members(), needs_body=False,
+        answers=json("Task"), problems=(410,)),
+    Operation("forget_bulk_task", "DELETE", "/api/v1/bulk/tasks/{task}", bulk_tasks.forget, "Remove the result of one that has ended",
+        fields=(TASK,), answers=json("Task"), problems=(409, 410)),
     Operation("dead_groups", "GET", "/api/v1/dead/groups", jobs.dead_groups,
         "Dead jobs grouped by similar errors, the largest group first",
         fields=(Field("since", TEXT, "only jobs that died since this time"),

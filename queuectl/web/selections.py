@@ -34,6 +34,7 @@ class KeptSelection:
     Attributes:
         action: what was confirmed.
         states: a job in another state by now is left alone.
+        jobs: as they were selected; of one that was named without a count, the state is empty.
         given_out: how many of its jobs a request has taken.
     """
 
@@ -108,3 +109,13 @@ class Selections:
             yield kept
         finally:
             kept.lock.release()
+
+    def hand_over(self, selection_id: str, action: str) -> KeptSelection:
+        """Give a selection away: from now on the caller alone carries it out, and may keep it again.
+
+        Raises:
+            Problem.
+        """
+        with self.using(selection_id, action) as kept, self._lock:
+            self._kept.pop(selection_id, None)
+            return kept

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from queuectl.job.job import Job
     from queuectl.status import Overview
     from queuectl.web.state import IndexState, QueueState, StateCache, WriteCounter
+    from queuectl.web.tasks import Tasks
 
 FRESH_S = 0.5
 DISK_STEP = 16 << 20
@@ -49,9 +50,10 @@ class SnapshotCache:
     """The newest snapshot."""
 
     def __init__(
-        self, state_cache: StateCache, writes: WriteCounter, boot: str, clock: Clock, *, read_only: bool
+        self, state_cache: StateCache, tasks: Tasks, writes: WriteCounter, boot: str, clock: Clock, *, read_only: bool
     ) -> None:
         self._state_cache = state_cache
+        self._tasks = tasks
         self._writes = writes
         self._boot = boot
         self._clock = clock
@@ -86,6 +88,7 @@ class SnapshotCache:
                 {"level": need.level, "text": need.text, **({"hint": need.hint} if need.hint else {})}
                 for need in reversed(attention(overview))
             ],
+            "tasks": self._tasks.as_list(),
             **of_all_queues(overview.paused),
             "supervisor": supervisor_as_dict(overview.supervisor),
             "supervisor_died": overview.died,

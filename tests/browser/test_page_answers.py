@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from queuectl.clock import spell
-
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.support import Jobs
     from tests.support.browser import Person
 
@@ -96,7 +89,7 @@ def test_the_number_of_attempts_counts_those_of_a_retry(person: Person, jobs: Jo
         page = person.sign_in("jobs")
         person.see("tr[data-id=runs] .state", "Processing")
         for job_id, shown in (("again", "1 of 2"), ("fails", "1 of 3"), ("new", "0 of 2"), ("runs", "1 of 2")):
-            assert page.locator(f"tr[data-id={job_id}] [data-label=Attempts]").inner_text() == shown, job_id
+            assert page.locator(f"tr[data-id={job_id}] [data-label=Tries]").inner_text() == shown, job_id
 
 
 # --- errors
@@ -181,7 +174,7 @@ def test_an_address_without_a_page_says_so(person: Person, address: str) -> None
     person.see(".empty", f"There is no page {address}")
     assert page.title() == "No such page · QueueCTL"
     page.locator(".empty").get_by_role("link", name="Overview").click()
-    person.see(".tiles")
+    person.see(".flow")
 
 
 def test_a_filter_that_does_not_exist_is_said(person: Person, jobs: Jobs) -> None:
@@ -189,87 +182,6 @@ def test_a_filter_that_does_not_exist_is_said(person: Person, jobs: Jobs) -> Non
     person.sign_in("jobs?stat=dead")
     person.see(".banner", "The address has the unknown filter stat: it has no effect.")
     person.see("tr[data-id=j]")
-
-
-# --- the form
-
-
-def test_a_wrong_variable_is_refused_with_its_line(person: Person, jobs: Jobs) -> None:
-    page = person.sign_in("jobs")
-    page.keyboard.press("n")
-    page.fill("#f-command", "true")
-    page.locator("dialog summary").click()
-    for typed, told in (
-        ("A=1\nX Y=1", 'line 2: the name "X Y" must not contain spaces'),
-        ("bad", 'line 1: "bad" has no "=": type NAME=value'),
-        ("A=1\n\nexport Z=2", 'line 3: type NAME=value without "export"'),
-        ("=1", 'line 1: there is no name before "="'),
-        ("A=1\nA=2", "line 2: A is set twice"),
-    ):
-        page.fill("#f-env", typed)
-        person.see("#f-env-told", told)
-        page.locator("dialog button.main").click()
-        person.see("#f-env[aria-invalid=true]:focus")
-    assert jobs.queue.counts()["pending"] == 0
-    page.fill("#f-env", "A=1=2\nB= x ")
-    person.see("dialog pre", "--env=A=1=2 '--env=B= x '")
-
-
-def test_the_printed_command_makes_the_same_job(person: Person, jobs: Jobs, home: Path, tmp_path: Path) -> None:
-    (directory := tmp_path / "it's $HOME here").mkdir()
-    page = person.sign_in("jobs")
-    page.keyboard.press("n")
-    page.locator("dialog summary").click()
-    page.fill("#f-command", "-x 'a b' \"$HOME\" `id` !! \\\n\ttwo é")
-    for name, value in (
-        ("name", "-n 'q'"),
-        ("priority", "-5"),
-        ("max_retries", "0"),
-        ("timeout", "2m"),
-        ("queue", "q"),
-        ("tags", "x y, -z"),
-        ("unique_key", "$(key)"),
-        ("cwd", str(directory)),
-        ("env", "A=$HOME 'x'\nB=1"),
-    ):
-        page.fill(f"#f-{name}", value)
-    page.fill("#f-run_at", "2099-01-01T00:00")
-    printed = person.see("dialog pre", "--env=B=1").inner_text()
-    queuectl = f'queuectl() {{ {sys.executable} -m queuectl "$@"; }}\n{printed}\n'
-    environ = {**os.environ, "QUEUECTL_HOME": str(home)}
-    ran = subprocess.run(["sh", "-c", queuectl], capture_output=True, text=True, cwd="/", env=environ, check=False)
-    assert ran.returncode == 0, (printed, ran.stderr)
-    typed = dict(jobs.queue.get(ran.stdout.strip()).fields)
-    jobs.queue.delete(ran.stdout.strip())  # it holds the key
-    page.locator("dialog button.main").click()
-    person.miss("dialog")
-    [row] = jobs.queue.list()
-    made = dict(jobs.queue.get(row["id"]).fields)
-    assert typed["env"].pop("PATH") == os.environ["PATH"]
-    for fields in (typed, made):
-        del fields["id"], fields["created_at"]
-    typed["run_at"], made["run_at"] = (fields["run_at"][:19] for fields in (typed, made))
-    assert typed == made
-
-
-def test_a_start_time_in_the_past_is_said_before_and_after(person: Person, jobs: Jobs) -> None:
-    page = person.sign_in("jobs")
-    page.keyboard.press("n")
-    page.fill("#f-command", "true")
-    page.locator("dialog summary").click()
-    page.fill("#f-run_at", "2020-01-01T00:00")
-    person.see("dialog .banner.warn", '"run_at" is in the past (')
-    page.locator("dialog button.main").click()
-    person.see(".toast", '"run_at" is in the past (')
-    assert jobs.queue.counts()["pending"] == 1
-
-
-def test_a_copied_command_says_which_variables_it_lacks(person: Person, jobs: Jobs) -> None:
-    jobs.pending("j", env={"PATH": "/bin", "A": "hush", "B": "1"}, run_at=spell(4e9))
-    page = person.sign_in("jobs/j")
-    person.press("Copy as queuectl command")
-    person.see(".toast", "the command takes A, B from your shell")
-    assert "hush" not in page.content()
 
 
 # --- nothing to show
@@ -295,7 +207,7 @@ def test_the_share_of_dead_jobs_does_not_count_a_retried_job_as_two(person: Pers
     with jobs.start("a", b"") as claim:
         claim.bury("retries_exhausted", {"exit_code": 1})
     person.sign_in("overview")
-    person.see(".tile", "of the jobs that ended, 100 % were dead")
+    person.see(".flow", "1 today, 100 % of the last hour's")
 
 
 def test_a_list_of_pending_jobs_has_no_held_ones(person: Person, jobs: Jobs) -> None:

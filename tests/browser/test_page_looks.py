@@ -91,7 +91,7 @@ def test_keyboard_alone_is_enough(person: Person, jobs: Jobs, web: Served) -> No
         raise AssertionError(f"Tab never came to {name}")
 
     page.reload()
-    person.see(".tiles")
+    person.see(".flow")
     press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     tab_to("Jobs")
@@ -113,14 +113,14 @@ def test_keyboard_alone_is_enough(person: Person, jobs: Jobs, web: Served) -> No
     person.see("p", "1–1 of 1")
     page.evaluate("document.activeElement.blur()")
     press("j")
-    assert page.evaluate("document.activeElement.textContent") == "d1"
+    assert page.evaluate("document.activeElement.closest('tr').dataset.id") == "d1"
     press("r")
     person.see(".toast", "d1 is queued again")
     press("Enter")
     person.see("h1", "d1")
     press("g")
     press("o")
-    person.see(".tiles")
+    person.see(".flow")
     press("n")
     page.keyboard.type("echo by keyboard")
     tab_to("Enqueue")
@@ -234,17 +234,17 @@ def test_the_page_stays_right_while_things_go_wrong(
     for _ in range(2):
         process = watched.start(1)
         person.miss(".banner", "no workers are running")
-        person.see(".tile", "supervisor runs")
+        person.see(".flow", "of 1 worker")
         watched.wait_for("b", "completed")
         process.kill()
         process.wait()
-        person.see(".tile", "no supervisor")
+        person.see(".flow", "no supervisor")
         watched.wait_until(lambda: not watched.survivors(), "the worker has gone too")
     process = watched.start(1)
     process.send_signal(signal.SIGSTOP)
     try:
         person.see(".banner", "does not answer")
-        person.see(".tile", "does not answer")
+        person.see(".flow", "does not answer")
         person.go("workers")
         person.see(".empty", f"The supervisor (pid {process.pid}) does not answer")
         person.go("overview")
@@ -254,14 +254,14 @@ def test_the_page_stays_right_while_things_go_wrong(
     process.kill()
     process.wait()
     watched.wait_until(lambda: not watched.survivors(), "the worker has gone too")
-    person.see(".count-card:has-text('Completed')", "2")
+    person.see(".flow a:has-text('Completed')", "2")
     for _ in rebuild(jobs.spool, jobs.queue.layout.index):
         pass
     jobs.dead("c")
-    person.see(".count-card:has-text('Dead')", "1")
+    person.see(".flow a:has-text('Dead')", "1")
     (home / "index.sqlite3").unlink()
     jobs.dead("d")
-    person.see(".count-card:has-text('Dead')", "2")
+    person.see(".flow a:has-text('Dead')", "2")
     person.go("jobs")
     person.see("tr[data-id=d]")
     assert page.locator("tr[data-id]").count() == 4

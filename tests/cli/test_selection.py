@@ -122,6 +122,25 @@ def test_what_was_counted_is_acted_on_and_nothing_else(cli: Run, jobs: Jobs, mon
     assert (found["late"], found["gone-too"], found["dead-2"]) == ("dead", "dead", "completed")
 
 
+def test_a_job_that_has_started_since_its_deletion_was_confirmed_is_left(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for job_id in ("starts", "waits"):
+        jobs.pending(job_id)
+    claims = []
+
+    def agree(*_: object) -> bool:
+        claims.append(jobs.start("starts"))
+        return True
+
+    monkeypatch.setattr(selection, "is_agreed", agree)
+    ran = cli("delete", "--state", "pending,processing")
+    assert ran.err == "Deleted 1 job; 1 had changed in the meantime (1 processing)\n"
+    with claims[0] as claim:
+        claim.finish({"exit_code": 0})
+    assert states(jobs) == {"starts": "completed"}
+
+
 def test_a_job_that_has_changed_though_its_state_would_do_is_left_alone(
     cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,13 @@ REMOVAL = "tests/lifecycle/test_removal_of_parents.py::test_"
 
 SCHEDULING = (
     Mutant(
+        "a deletion does not look whether the job has started",
+        "client/filters.py",
+        (("        return job.attempts == selected.attempts\n", "        return True\n"),),
+        ("tests/web/test_bulk_tasks.py::test_a_deletion_leaves_a_job_that_has_started_since_it_was_confirmed",),
+        "the command of a job that only waited when its deletion was confirmed is killed",
+    ),
+    Mutant(
         "a claim counts without a lock",
         "spool/running.py",
         (("        spool.files.lock(fd)\n        yield", "        yield"),),

@@ -101,7 +101,7 @@ class Served:
     def post(self, path: str, body: Any, **more: Any) -> Any:
         """Return the JSON of a success."""
         reply = self.ask("POST", path, body, **more)
-        assert reply.status in (200, 201), reply
+        assert reply.status in (200, 201, 202), reply
         return reply.json
 
     # --- a client that need not

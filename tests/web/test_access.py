@@ -29,6 +29,7 @@ def _address(path: str) -> str:
         .replace("{key}", "timeout")
         .replace("{name}", "default")
         .replace("{file}", "app.js")
+        .replace("{task}", "0" * 16)
     )
 
 

@@ -68,3 +68,30 @@ def test_what_is_no_job_is_refused(web: Served, body: Any, status: int, pointer:
 )
 def test_what_is_wrong_with_a_list_is_said_of_the_list(web: Served, body: Any, words: str) -> None:
     assert web.ask("POST", "/api/v1/jobs", body).json["detail"] == words
+
+
+def test_all_that_is_wrong_with_a_job_is_said_at_once(web: Served) -> None:
+    """What cannot be in any job, and, where nothing of that kind is wrong, what cannot be in a job now."""
+    past = "2020-01-01T00:00:00Z"
+    never = {"command": "x", "expires_at": past, "env": {"A B": "1"}, "needs": {"gpu": 1}, "after": ["none"]}
+    for body, pointers in (
+        ({"priority": "high", "timeout": -1, "prioritty": 1}, ["/prioritty", "/priority", "/timeout", "/argv"]),
+        (never, ["/expires_at", "/env", "/needs", "/after"]),
+    ):
+        for path in ("/api/v1/jobs", "/api/v1/jobs?dry_run=true"):
+            reply = web.ask("POST", path, body)
+            assert (reply.status, [each["pointer"] for each in reply.json["errors"]]) == (422, pointers)
+            assert all(each["detail"] in reply.json["detail"] for each in reply.json["errors"][:3])
+    several = web.ask("POST", "/api/v1/jobs?dry_run=true", [{"command": "x"}, {"priority": "high"}])
+    assert [each["pointer"] for each in several.json["errors"]] == ["/1/priority", "/1/argv"]
+    accepted = web.post("/api/v1/jobs", [{"command": "x"}, {"priority": "high"}])
+    [refused] = accepted["refused"]
+    assert (refused["index"], refused["pointer"]) == (1, "/1/priority")
+    assert '"priority" must be' in refused["detail"]
+    assert 'exactly one of "command" and "argv"' in refused["detail"]
+
+
+def test_all_that_is_wrong_with_an_edit_is_said_at_once(web: Served) -> None:
+    web.queue.enqueue("x", id="j")
+    reply = web.ask("POST", "/api/v1/jobs/j/edit", {"set": {"priority": "high", "cwd": "here"}})
+    assert sorted(each["pointer"] for each in reply.json["errors"]) == ["/set/cwd", "/set/priority"]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SCHEMAS = DOCUMENT["components"]["schemas"]
 MORE_FOR_THE_PAGE = ("command_line", "timeout_s", "max_retries_in_force", "actions")
-EXAMPLES = {"name": "encode", "id": "worker-1", "key": "timeout", "file": "app.js"}
+EXAMPLES = {"name": "encode", "id": "worker-1", "key": "timeout", "file": "app.js", "task": "0" * 16}
 
 
 def test_every_route_is_found_and_documented() -> None:

@@ -59,14 +59,27 @@ def run(args: Arguments, screen: Screen) -> int:
     server = build(queue, options)
     try:
         _write_address(args, screen, server, is_local=options.is_local)
-        server.serve_forever(poll_interval=3600)
+        _serve(server)
     except KeyboardInterrupt:
+        words = server.app.tasks.stop_all()
         screen.message("Stopped; jobs and workers continue")
+        if words is not None:
+            screen.message(words)
     finally:
         server.server_close()
         if args.socket is not None:
             server.forget(args.socket)
     return 0
+
+
+def _serve(server: Server) -> None:
+    """Serve until Ctrl-C."""
+    from threading import Thread
+
+    from queuectl.executor.signals import sleep_until_interrupted
+
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 3600}, daemon=True).start()
+    sleep_until_interrupted()
 
 
 def _check_socket(args: Arguments) -> None:

@@ -27,7 +27,7 @@ class State:
     Attributes:
         mode: jobs, help, filter (being typed), ask (whether to cancel), log.
         order: a key of ORDERS.
-        search: only jobs whose id, name or command contains it.
+        search: only jobs that contain its words in name, tags, command or last error, or its part of the id.
         above: in the log, how many lines lie below what is shown; 0 follows its end.
         message: told once in place of the keys.
     """

@@ -37,7 +37,7 @@ HELP = """\
   r          run it again now, without waiting for its time
   l, Enter   its log, as it comes; q goes back
   t          another order: as they start, oldest first, last changed first
-  /          only jobs whose id, name or command contains a text; empty for all
+  /          only jobs that contain the words of a text; empty for all
   q, Ctrl-C  leave; jobs and workers go on
 
 Any key goes back."""

@@ -1,39 +1,17 @@
 /* Doing something to jobs and workers, to one or to many, with what is said about it. */
 import { ENDED, FILTERS, many, number, STATES } from './escape.js';
-import { ago, filterOf, now, refresh, render, S, untick } from './state.js';
-import { dialogOpen, h } from './dom.js';
-import { drop, errorBy, toast } from './components.js';
-import { jobOrNull, SILENCE, Trouble } from './server.js';
+import { ago, filterOf, S, untick } from './state.js';
+import { h } from './dom.js';
+import { errorBy, toast } from './components.js';
+import { jobOrNull, wrong } from './server.js';
 import { form } from './dialog.js';
-import { write } from './session.js';
+import { act, post, write } from './session.js';
+import { begin, DONE, remove, UNDO_S } from './tasks.js';
 
 const FEW = 100; // so many are done without a question, or without typing their number
-const UNDO_MS = 8000;
 const GONE = 410; // the server does not know the selection any more
-const DONE = { retry: 'queued again', cancel: 'cancelled', delete: 'deleted', edit: 'changed' };
-const DOING = { retry: 'Retrying', cancel: 'Cancelling', delete: 'Deleting', edit: 'Changing' };
 const WAITING = ['pending', 'held', 'failed'];
 const NOT_COMPLETED = [...WAITING, 'cancelled', 'dead'];
-
-/* Does something once at a time, however often it is clicked. */
-export async function act(key, does) {
-  if (S.busy.has(key)) return;
-  S.busy.add(key);
-  render();
-  try {
-    await does();
-  } catch (error) {
-    toast(error instanceof Trouble ? error.words : SILENCE, { kind: 'error' });
-  } finally {
-    S.busy.delete(key);
-    refresh();
-  }
-}
-
-export const post = (key, path, words, body) => act(key, async () => {
-  const made = await write('POST', `/api/v1/${path}`, body);
-  toast(typeof words === 'function' ? words(made) : words);
-});
 
 export const startWorkers = (count) => post('workers', 'workers', (made) => `Started ${made.workers.join(', ')}`, { count });
 
@@ -66,7 +44,7 @@ const askDelete = (id, target) => form({
   title: 'Delete a running job?', submit: 'Delete the job', isDanger: true,
   intro: [
     h('p', 'Its command and all processes that it started are terminated. The job and its output are deleted permanently: ', h('code', id)),
-    h('p.soft', 'You can undo this for 8 seconds.')],
+    h('p.soft', `You can undo this for ${UNDO_S} seconds.`)],
   onsubmit: async () => remove(target),
 });
 const askEnd = (id) => form({
@@ -103,64 +81,21 @@ export async function select(action, which) {
 
 export const chosen = (action) => select(action, S.all ? { filter: filterOf(S.view.params) } : { ids: [...S.ticked] });
 
-/* Carries out a selection, as many as the server does in a request at a time; with a limit, only the next ones. */
-export async function bulk({ action, selection, matched }, body = {}, more = {}) {
-  const sum = { ids: [], unchanged: [], failed: [], expiry_removed: [], left: 0 };
-  const note = matched > FEW && !body.limit && toast(`${DOING[action]} ${many(matched, 'job')} …`, { until: Infinity });
-  try {
-    do {
-      const made = await write('POST', '/api/v1/bulk', { action, selection, ...body }, more);
-      for (const name of ['ids', 'unchanged', 'failed', 'expiry_removed']) sum[name].push(...made[name] || []);
-      sum.left = made.left;
-    } while (sum.left && !body.limit);
-  } catch (error) {
-    if (sum.ids.length) toast(`${many(sum.ids.length, 'job')} ${DONE[action]} before it stopped`, { kind: 'error' });
-    throw error;
-  } finally {
-    if (note) drop(note);
-  }
-  tell(action, sum);
-  return sum;
-}
-
-function tell(action, { ids, unchanged, failed, expiry_removed: removed }) {
+/* Carries out a selection: few jobs at once, with a limit only the next ones. Many are a task of the server's: it goes on
+   when this page is closed. */
+export async function bulk({ action, selection, matched, which }, body = {}) {
+  if (matched > FEW && !body.limit) return begin({ action, selection, which }, body);
+  const made = await write('POST', '/api/v1/bulk', { action, selection, ...body });
+  const { ids, unchanged, failed, expiry_removed: removed = [], left } = made;
   const notes = [
     removed.length && `removed the expiry of ${many(removed.length, 'job')}, which had passed`,
     unchanged.length && `skipped ${many(unchanged.length, 'job')} that had changed`,
     failed.length && `${number(failed.length)} failed: ${failed[0].id}: ${failed[0].detail}`,
   ].filter(Boolean);
   toast([`${many(ids.length, 'job')} ${DONE[action]}`, ...notes].join('; '), failed.length || unchanged.length ? { kind: 'error' } : {});
+  if (left && !body.limit) await begin({ action, selection: made.selection, which }, body); // it takes long
+  return { ids, left };
 }
-
-/* Nothing is deleted before eight seconds are over: until then it can be undone. */
-export function remove(target) {
-  if (!target.matched) return toast(target.failed[0]?.detail || 'No job matches any more');
-  const going = { ids: new Set(target.which.ids), isAll: !target.which.ids };
-  const end = () => {
-    clearTimeout(timer);
-    S.going = S.going.filter((each) => each !== going);
-    drop(going.note);
-  };
-  going.undo = () => {
-    end();
-    toast('Nothing was deleted');
-  };
-  going.send = (how) => {
-    end();
-    return act(going.note.key, async () => {
-      const ids = new Set((await bulk(target, {}, how)).ids);
-      S.list.order = S.list.order.filter((id) => !ids.has(id));
-      for (const id of ids) S.ticked.delete(id);
-      S.list.take ||= going.isAll;
-      if (ids.has(S.view.id) && !dialogOpen()) location.hash = '#/jobs';
-    });
-  };
-  const timer = setTimeout(going.send, UNDO_MS);
-  S.going.push(going);
-  going.note = toast(`${many(target.matched, 'job')} will be deleted`, { until: now() + UNDO_MS, undo: going.undo, isCounting: true });
-}
-
-export const isGoing = (id) => S.going.some((going) => going.ids.has(id) || (going.isAll && S.all));
 
 function clear() {
   S.list.take ||= S.all;
@@ -170,7 +105,8 @@ function clear() {
 const WORDS = {
   retry: ['Retry', 'will run again.'],
   cancel: ['Cancel', 'will not run. Running commands are terminated.'],
-  delete: ['Delete', 'and their output are deleted permanently. Running commands are terminated. You can undo this for 8 seconds.'],
+  delete: ['Delete', 'and their output are deleted permanently. Running commands are terminated. '
+    + `You can undo this for ${UNDO_S} seconds. A job that starts meanwhile is left.`],
   edit: ['Change', ''],
 };
 const shares = (counts) => Object.entries(counts).map(([state, n]) => `${number(n)} ${STATES[state][0].toLowerCase()}`).join(', ');
@@ -183,7 +119,7 @@ export function doAll(target, note) {
   if (action === 'edit') return askPriority(target);
   if (action === 'retry' && count <= FEW && which.ids && !states.completed) {
     clear();
-    return S.busy.has('bulk') ? bulk(target) : act('bulk', () => bulk(target)); // the bar of selected jobs is busy with this
+    return bulk(target);
   }
   const [word, means] = WORDS[action], jobs = many(count, 'job');
   const isGrave = count > FEW && (action !== 'retry' || states.completed > 0);
@@ -199,7 +135,7 @@ export function doAll(target, note) {
     onsubmit: async (values) => {
       if (isGrave && values.count.replace(/\D/g, '') !== String(count)) throw wrong('count', 'The number does not match', `type ${count}`);
       try {
-        if (action === 'delete') remove(target);
+        if (action === 'delete') await remove(target);
         else await bulk(target);
       } catch (error) {
         if (error.status !== GONE) throw error;
@@ -219,9 +155,6 @@ const askPriority = (target) => form({
     clear();
   },
 });
-
-/* What a form refuses itself, as the server would. */
-export const wrong = (field, words, detail) => new Trouble({ detail: words, errors: [{ pointer: `/${field}`, detail }] }, 422);
 
 const spell = (filter) => Object.entries(filter)
   .map(([name, value]) => `${FILTERS[name].toLowerCase()} ${name === 'error' ? errorBy(value) : value}`).join(', ') || 'now';

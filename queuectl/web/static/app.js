@@ -4,12 +4,14 @@ import { inert, number, span, VIEWS } from './escape.js';
 import { ago, keep, now, readOnly, S, wire } from './state.js';
 import { $, dialogOpen, h, patch } from './dom.js';
 import { closeDialog } from './dialog.js';
-import { banner, button, empty, icon, link, notes, small, soft, type } from './components.js';
+import { banner, button, empty, errorOf, icon, link, notes, small, soft, type } from './components.js';
+import { keepPlaces, open } from './places.js';
 import { pause, refresh, route, start } from './refresh.js';
+import { taskNotes } from './tasks.js';
 import { startWorkers } from './actions.js';
 import { enqueue } from './enqueue.js';
 import { letGo } from './output.js';
-import { overview } from './overview.js';
+import { again, overview } from './overview.js';
 import { jobs } from './jobs.js';
 import { job } from './job.js';
 import { dead } from './dead.js';
@@ -20,6 +22,7 @@ import { help, onKey } from './keys.js';
 
 const SHOWS = { overview, jobs: () => (S.view.id ? job() : jobs()), dead, workers, config, health, missing };
 const EVERY = [['1', '1 s'], ['3', '3 s'], ['10', '10 s'], ['off', 'off']];
+const DEAD = 'queuectl dlq list'; // the hint about dead jobs
 const COLOURS = [['auto', 'auto'], ['light', 'light'], ['dark', 'dark']];
 
 const theme = () => { document.documentElement.dataset.theme = keep('theme') || 'auto'; };
@@ -64,8 +67,10 @@ function frame() {
     link(`#/${name}`, [word, mark(name)], { 'aria-current': S.view.name === name ? 'page' : null })));
 }
 
+const worst = () => S.snap.failures[0];
+
 function cure(hint) {
-  if (hint === 'queuectl dlq list') return link('#/dead', 'Show dead letters', { class: 'button tiny' });
+  if (hint === DEAD) return [!readOnly() && worst() && again(worst()), link('#/dead', 'Show dead letters', { class: 'button tiny' })];
   return [hint?.startsWith('queuectl worker start') && !readOnly() && small('Start 2 workers', () => startWorkers(2)), hint && type(hint)];
 }
 
@@ -78,7 +83,9 @@ function banners() {
   }
   if (!S.snap) return made;
   for (const { level, text, hint } of S.snap.attention) {
-    if (hint !== 'queuectl dlq list' || S.view.name === 'overview') made.push(banner(text, level, text, cure(hint)));
+    const isDead = hint === DEAD;
+    const most = isDead && worst() && [`. The most frequent error of today: `, h('code', errorOf(worst())), ` ×${number(worst().count)}`];
+    if (!isDead || S.view.name === 'overview') made.push(banner(text, level, [text, most], cure(hint)));
   }
   const { available, problem, syncing } = S.snap.index;
   const why = syncing ? `The index is being built (${syncing}): jobs can be listed when it is done.`
@@ -98,7 +105,7 @@ function render() {
   letGo(id);
   const shown = S.snap && S.session ? SHOWS[name]() : h('h1', S.session ? 'Loading …' : 'QueueCTL');
   patch($('view'), [...banners(), h('div.view', { key: `${name} ${id}` }, shown)]);
-  patch($('toasts'), notes());
+  patch($('toasts'), [...taskNotes(), ...notes()]);
   document.body.classList.toggle('lost', !!S.lost);
   document.title = `${S.lost ? '⚠ ' : ''}${id ? inert(id) : VIEWS[name] || 'No such page'} · QueueCTL`;
   if (focused && focused !== document.body && !focused.isConnected && !dialogOpen()) $('view').focus({ preventScroll: true });
@@ -118,18 +125,19 @@ function onVisible() {
 /* What was made of instants grows old by itself. */
 function grow() {
   if (document.hidden) return;
-  S.toasts = S.toasts.filter((note) => note.until > now() || S.going.some((going) => going.note === note));
+  S.toasts = S.toasts.filter((note) => note.until > now());
   render();
 }
 
-wire({ render, refresh, route, start });
+history.scrollRestoration = 'manual'; // settle() goes back to a place when what was there is there again
+wire({ render, refresh, route, start, open });
 theme();
 addEventListener('hashchange', () => {
   closeDialog();
   route();
 });
 addEventListener('keydown', onKey);
-addEventListener('pagehide', () => { for (const going of [...S.going]) going.send({ keepalive: true }); });
+addEventListener('pagehide', keepPlaces);
 document.addEventListener('visibilitychange', onVisible);
 document.querySelector('.skip').onclick = (event) => {
   event.preventDefault();

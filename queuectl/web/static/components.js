@@ -3,7 +3,7 @@ import { at, inert, plainText, STATES } from './escape.js';
 import { ago, jobsOf, now, render, S } from './state.js';
 import { $, h } from './dom.js';
 
-const NOTE_MS = 6000;
+export const NOTE_MS = 6000;
 const NOTES = 4;
 
 export const icon = (name) => h('svg.icon', { 'aria-hidden': 'true' }, h('use', { href: `#i-${name}` }));
@@ -12,6 +12,11 @@ export const small = (words, onclick, label) => button(words, onclick, { class: 
 export const plain = (name, onclick, label) => button(icon(name), onclick, { class: 'tiny plain', 'aria-label': label, title: label });
 export const link = (hash, words, props) => h('a', { href: hash, ...props }, words);
 export const toJob = (id) => link(`#/jobs/${id}`, id, { class: 'id' });
+/* What a job is called: its name, else the first words of its command. */
+const WORDS = /^\s*(?:\S+\s*){1,3}/;
+const nameOf = ({ name, command: line }) => name || (WORDS.exec(line)?.[0] || line).trim();
+export const titleOf = (job) => link(`#/jobs/${job.id}`, nameOf(job), { class: 'title', title: nameOf(job) });
+export const idOf = (id) => h('span.row.tight-row', h('span.id.soft', id), copier(id, `Copy the id ${id}`));
 export const tags = (words) => words.map((tag) => [link(jobsOf({ tag }), tag, { class: 'tag' }), ' ']);
 export const soft = (...words) => h('p.soft.small', ...words);
 export const command = (text, props) => h('span.cmd', { title: text, ...props }, text);
@@ -21,13 +26,14 @@ export const empty = (name, title, ...more) => h('div.card.empty', icon(name), h
 export const when = (iso) => iso && h('time', { datetime: iso, title: `${new Date(at(iso)).toString()}\n${iso}` }, ago(iso));
 export const badge = (kind, name, word, title) => h(`span.state.pill.s-${kind}`, { title }, icon(name), word);
 export const banner = (key, level, words, ...more) =>
-  h(`div.banner.${level}`, { key }, icon(level === 'info' ? 'info' : 'warn'), h('span.grow', words), more);
+  h(`div.banner.${level}`, { key }, icon({ info: 'info', ok: 'completed' }[level] || 'warn'), h('span.grow', words), more);
 
 export function pill(state) {
   const [word, means] = STATES[state] || [state, ''];
   return badge(state, state, word, `${state}: ${means}`);
 }
 
+export const meter = (share, kind) => h('span.meter', { class: kind }, h('span', { style: { width: `${Math.min(100, share * 100)}%` } }));
 export const stateOf = (job) => (job.state === 'pending' && !job.attempts && at(job.run_at) > now() ? 'scheduled' : job.state);
 
 /* Rows are [key, cells]; what is not a cell yet is put into one. On a narrow screen a row is a card whose cells have labels. */
@@ -85,20 +91,17 @@ let serial = 0;
 export function toast(text, more = {}) {
   const made = { key: `t${++serial}`, text, until: more.kind === 'error' ? Infinity : now() + NOTE_MS, ...more };
   S.toasts.push(made);
-  const oldest = S.toasts.find((each) => !each.undo);
-  if (S.toasts.length > NOTES && oldest !== made) S.toasts = S.toasts.filter((each) => each !== oldest);
+  S.toasts = S.toasts.slice(-NOTES);
   say(text);
   render();
   return made;
 }
 
-export function drop(gone) {
+function drop(gone) {
   S.toasts = S.toasts.filter((each) => each !== gone);
   render();
 }
 
-const seconds = (note) => (note.isCounting && note.until > now() ? ` in ${Math.ceil((note.until - now()) / 1000)} s` : '');
-
-export const notes = () => S.toasts.map((note) => h('div.toast', { key: note.key, class: note.kind }, h('span.grow', note.text, seconds(note)),
+export const notes = () => S.toasts.map((note) => h('div.toast', { key: note.key, class: note.kind }, h('span.grow', note.text),
   note.hash && link(note.hash, 'Open', { class: 'button tiny' }),
-  note.undo ? small('Undo', note.undo) : button(icon('close'), () => drop(note), { class: 'tiny', 'aria-label': 'Close' })));
+  button(icon('close'), () => drop(note), { class: 'tiny', 'aria-label': 'Close' })));

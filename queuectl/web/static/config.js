@@ -3,8 +3,7 @@ import { readOnly, S } from './state.js';
 import { h } from './dom.js';
 import { banner, cell, small, soft, table, toast } from './components.js';
 import { form } from './dialog.js';
-import { write } from './session.js';
-import { act } from './actions.js';
+import { act, write } from './session.js';
 
 export function config() {
   if (!S.config) return [h('h1', 'Config'), soft('Loading …')];

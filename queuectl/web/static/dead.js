@@ -3,7 +3,9 @@ import { many, number } from './escape.js';
 import { jobsOf, readOnly, render, S } from './state.js';
 import { h } from './dom.js';
 import { button, command, empty, errorOf, link, pill, plain, soft, toast, toJob, when } from './components.js';
-import { act, bulk, doAll, remove, select } from './actions.js';
+import { act } from './session.js';
+import { remove } from './tasks.js';
+import { bulk, doAll, select } from './actions.js';
 import { edit } from './enqueue.js';
 
 const LOOKED_AT = 10; // jobs of a trial

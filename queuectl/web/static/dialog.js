@@ -4,6 +4,7 @@ import { dialogOpen, h, patch } from './dom.js';
 import { button, plain, say, toast } from './components.js';
 import { SILENCE, Trouble } from './server.js';
 
+const isFilled = ({ value, options }) => value && value !== options?.[0];
 const PAUSE_MS = 300; // after a key, before what was typed is checked
 
 /* Shows a form. Options: title, submit (words), intro, isDanger, isFirm (it cannot be left), fields, more (the summary above
@@ -21,7 +22,10 @@ export function form(options) {
   }));
 
   const blame = (error) => {
-    const told = ({ pointer: path, detail, hint }) => [pointer(path), `${detail}${hint ? ` (${hint})` : ''}`];
+    const told = ({ pointer: path, detail, hint }) => {
+      const { name, label } = fields.find((each) => each.name === pointer(path)) || {};
+      return [pointer(path), `${name ? detail.replaceAll(`"${name}"`, label) : detail}${hint ? ` (${hint})` : ''}`];
+    };
     Object.assign(state, { trouble: error, found: null, errors: Object.fromEntries((error.errors || []).map(told)) });
   };
 
@@ -87,7 +91,7 @@ export function form(options) {
       h('div.row.apart', h('h2#dialog-title', options.title), !options.isFirm && plain('close', () => dialog.close(), 'Close')),
       options.intro,
       h('div.fields', first.map(field)),
-      more.length > 0 && h('details', { open: more.some((each) => errors[each.name]) || null },
+      more.length > 0 && h('details', { open: more.some((each) => errors[each.name] || isFilled(each)) || null },
         h('summary', options.more), h('div.fields', more.map(field))),
       options.after?.(state.found, values()),
       isLone && h('p.bad', trouble.words),

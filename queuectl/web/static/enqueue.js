@@ -3,10 +3,9 @@ import { many, plainText } from './escape.js';
 import { keepDraft, readOnly, S } from './state.js';
 import { dialogOpen, h } from './dom.js';
 import { banner, copier, soft, toast } from './components.js';
-import { jobOrNull } from './server.js';
+import { jobOrNull, Trouble } from './server.js';
 import { form } from './dialog.js';
 import { write } from './session.js';
-import { wrong } from './actions.js';
 
 const UNITS = { s: 1, m: 60, min: 60, h: 3600, d: 86400 };
 const FIELDS = [
@@ -21,12 +20,19 @@ const FIELDS = [
   { name: 'queue', label: 'Queue', placeholder: 'default', isMore: true },
   { name: 'tags', label: 'Tags', hint: 'with commas between', isMore: true },
   { name: 'unique_key', label: 'Unique key', hint: 'refused while another job has it', isMore: true },
+  { name: 'after', label: 'After', hint: 'ids of jobs that have to end first, with commas between', isMore: true },
+  { name: 'after_policy', label: 'After policy', hint: 'how they have to end', options: ['success', 'any', 'failure'], isMore: true,
+    isHidden: (values) => !values.after.trim() },
+  { name: 'lock', label: 'Lock', hint: 'one job at a time has it: db, or db:3 for three', isMore: true },
+  { name: 'needs', label: 'Needs', hint: 'units of resources, as gpu=1, licence=2', isMore: true },
+  { name: 'weight', label: 'Weight', hint: 'its share of the limits', inputmode: 'numeric', placeholder: '1', isMore: true },
   { name: 'cwd', label: 'Directory', hint: 'an absolute path; empty: the home directory', whole: true, isMore: true },
   { name: 'env', label: 'Environment', type: 'area', hint: 'NAME=value, one a line', whole: true, rows: 2, isMore: true },
 ];
 
 const lines = (text) => text.split('\n').filter((line) => line.trim());
 const text = (typed) => typed.trim();
+const list = (typed) => typed.split(',').map(text).filter(Boolean);
 const numeric = (typed) => (typed.trim() === '' || Number.isNaN(+typed) ? typed.trim() : +typed);
 
 function seconds(typed) {
@@ -50,27 +56,61 @@ function variables(typed) {
         : /^export\s/.test(name) ? 'type NAME=value without "export"'
           : /[\s\x00-\x1f\x7f]/.test(name) ? `the name "${name}" must not contain spaces`
             : Object.hasOwn(made, name) && `${name} is set twice`;
-    if (why) throw wrong('env', `Environment, line ${i + 1}: ${why}`, `line ${i + 1}: ${why}`);
+    if (why) throw new Error(`line ${i + 1}: ${why}`);
     made[name] = line.slice(cut + 1);
   }
   return made;
 }
 
+function instant(typed) {
+  const at = new Date(typed);
+  if (Number.isNaN(+at)) throw new Error('type a date and a time of day');
+  return at.toISOString();
+}
+
+/* Reads NAME=UNITS, with commas between; NAME alone is one unit. */
+const units = (typed) => Object.fromEntries(list(typed).map((pair) => {
+  const [name, n = '1'] = pair.split('=').map(text);
+  return [name, numeric(n)];
+}));
+
 /* How what was typed becomes the member of a job; what else is wrong is left for the server to say. */
 const READ = {
-  name: text, queue: text, cwd: text, unique_key: text, priority: numeric, max_retries: numeric, timeout: seconds, memory: bytes,
-  run_at: (typed) => new Date(typed).toISOString(),
-  tags: (typed) => typed.split(',').map(text).filter(Boolean),
-  env: variables,
+  name: text, queue: text, cwd: text, unique_key: text, lock: text, priority: numeric, max_retries: numeric, weight: numeric, timeout: seconds,
+  memory: bytes, run_at: instant, tags: list, after: list, needs: units, env: variables,
 };
 
-const toJob = (command, values) => ({
-  command, ...Object.fromEntries(Object.entries(READ).flatMap(([name, read]) => (values[name].trim() ? [[name, read(values[name])]] : []))),
-});
+/* Reads all fields; what cannot be read is added to the errors. */
+function readAll(values, read, errors) {
+  return Object.fromEntries(Object.keys(values).flatMap((name) => {
+    try {
+      return [[name, read[name](values[name])]];
+    } catch (error) {
+      errors.push({ pointer: `/${name}`, detail: error.message });
+      return [];
+    }
+  }));
+}
 
-function toBody(values) {
-  const each = lines(values.command);
-  return values.each && each.length > 1 ? each.map((line) => toJob(line, values)) : toJob(values.command, values);
+const given = (values) => Object.fromEntries(Object.entries(values).filter(([name, typed]) => READ[name] && typed.trim()));
+
+/* Has the server check or enqueue what was typed. Whatever is wrong is said together: what cannot be read here, and what the
+   server finds in the rest. */
+async function send(values, isDry) {
+  const errors = [], fields = readAll(given(values), READ, errors), each = lines(values.command);
+  if (fields.after && values.after_policy) fields.after_policy = values.after_policy;
+  const isEmpty = !each.length, toJob = (command) => ({ command, ...fields });
+  if (isEmpty && !isDry) errors.unshift({ pointer: '/command', detail: 'type the command to run' });
+  const body = values.each && each.length > 1 ? each.map(toJob) : toJob(isEmpty ? 'true' : values.command);
+  const isTrial = isDry || errors.length > 0;
+  try {
+    const made = await write('POST', `/api/v1/jobs${isTrial ? '?dry_run=true' : ''}`, body);
+    if (!errors.length) return isEmpty ? null : { ...made, count: [body].flat().length };
+  } catch (error) {
+    if (!error.errors?.length) throw error;
+    errors.push(...error.errors);
+  }
+  throw new Trouble({ detail: errors.length > 1 ? `${errors.length} settings cannot be used` : errors[0].detail, errors }, 422);
 }
 
 export function enqueue() {
@@ -78,21 +118,16 @@ export function enqueue() {
   const draft = keepDraft();
   form({
     title: 'Enqueue a job', submit: 'Enqueue', more: 'More settings',
-    fields: FIELDS.map((field) => ({ ...field, value: draft[field.name] || '' })),
+    fields: FIELDS.map((field) => ({ ...field, value: draft[field.name] || field.options?.[0] || '' })),
     pointer: (path) => path.split('/').find((part) => part && !/^\d+$/.test(part)),
     oninput: keepDraft,
-    async check(values) {
-      if (!values.command.trim()) return null;
-      const body = toBody(values);
-      return { ...await write('POST', '/api/v1/jobs?dry_run=true', body), count: [body].flat().length };
-    },
+    check: (values) => send(values, true),
     after: (found) => h('div.field', found?.warnings.map((words) => banner(words, 'warn', words)),
       h('span.small.soft', 'The same on the command line, with the PATH of your shell'),
       found?.command_line ? h('div.row', h('pre.code.grow', found.command_line), copier(found.command_line, 'Copy the command line'))
         : h('pre.code', found ? `${found.count} jobs` : 'queuectl enqueue …')),
     async onsubmit(values) {
-      if (!values.command.trim()) throw wrong('command', 'A command is needed', 'type the command to run');
-      const { ids, refused, warnings } = await write('POST', '/api/v1/jobs', toBody(values));
+      const { ids, refused, warnings } = await send(values, false);
       keepDraft({});
       const bad = refused.length ? `; ${many(refused.length, 'job')} refused: ${refused[0].detail}` : '';
       const notes = [bad, ...warnings.map((words) => `; ${words}`)].join('');

@@ -3,7 +3,7 @@ export const STATES = {
   pending: ['Pending', 'ready to run as soon as a worker is free'],
   scheduled: ['Scheduled', 'will not start before its time'],
   held: ['Held', 'waits until it is released'],
-  failed: ['Failed', 'failed; it will be retried'],
+  failed: ['Retrying', 'failed; it will be retried'],
   processing: ['Processing', 'a worker is running it now'],
   completed: ['Completed', 'the last attempt exited with 0'],
   cancelled: ['Cancelled', 'cancelled by a user'],
@@ -30,6 +30,9 @@ export const SORTS = {
   run_at: 'Start, latest',
   '-run_at': 'Start, earliest',
   id: 'Id',
+  state: 'State',
+  queue: 'Queue',
+  attempts: 'Tries',
 };
 
 export const number = (n) => n.toLocaleString('en');

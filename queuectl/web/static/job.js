@@ -3,7 +3,8 @@ import { at, ENDED, many, plainText, size, span } from './escape.js';
 import { address, jobsOf, now, readOnly, S } from './state.js';
 import { h } from './dom.js';
 import { button, copier, copy, empty, facts, icon, link, pill, soft, spelled, stateOf, tags, toJob, type, when } from './components.js';
-import { isGoing, one } from './actions.js';
+import { isGoing } from './tasks.js';
+import { one } from './actions.js';
 import { edit } from './enqueue.js';
 import { output } from './output.js';
 
@@ -21,9 +22,9 @@ export function job() {
   const shown = +params.attempt || it.attempts;
   return [
     h('div.row.apart',
-      h('div.row', link('#/jobs', 'Jobs'), '/', h('h1.id', id), copier(id, 'Copy the id'), pill(stateOf(it)),
+      h('div.row', link(S.around?.hash || '#/jobs', 'Jobs'), '/', h('h1.id', id), copier(id, 'Copy the id'), pill(stateOf(it)),
         isGoing(id) && h('b.bad', 'will be deleted')),
-      h('div.row', verbs(it))),
+      h('div.row', neighbours(id), verbs(it))),
     h('div.job',
       h('div',
         h('section.card',
@@ -39,6 +40,17 @@ export function job() {
           h('pre.code', { tabindex: 0 }, it.history.map((entry) => JSON.stringify(entry)).join('\n')))))),
   ];
 }
+
+/* The jobs before and after this one in the list from which it was opened. */
+export const neighbour = (id, by) => {
+  const ids = S.around?.ids || [], i = ids.indexOf(id);
+  return i < 0 ? null : ids[i + by];
+};
+const neighbours = (id) => [[-1, 'Previous job'], [1, 'Next job']].map(([by, words]) => {
+  const other = neighbour(id, by);
+  const props = { key: words, class: 'button', 'aria-label': words, title: `${words}: ${other}` };
+  return other && link(`#/jobs/${encodeURIComponent(other)}`, by < 0 ? '‹' : '›', props);
+});
 
 const copyButton = (words, text, more) => button([icon('copy'), words], () => copy(text, more), { class: 'tiny' });
 

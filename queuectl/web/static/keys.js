@@ -3,8 +3,10 @@ import { keep, readOnly, refresh, S } from './state.js';
 import { $, dialogOpen, h } from './dom.js';
 import { toast } from './components.js';
 import { form } from './dialog.js';
+import { undo } from './tasks.js';
 import { one } from './actions.js';
 import { edit, enqueue } from './enqueue.js';
+import { neighbour } from './job.js';
 
 const GO = { o: 'overview', j: 'jobs', d: 'dead', w: 'workers', c: 'config', h: 'health' }; // after g
 const GO_MS = 3000;
@@ -19,7 +21,7 @@ const PAGE = {
   '/': () => ($('search') ? $('search').focus() : go('jobs')),
   '?': help,
   n: enqueue,
-  u: () => S.going.at(-1)?.undo(),
+  u: undo,
   p: () => {
     keep('every', S.every = S.every === 'off' ? '3' : 'off');
     toast(S.every === 'off' ? 'Refreshing is off' : 'Refreshing is on');
@@ -45,8 +47,10 @@ const JOB = {
 const go = (view) => { location.hash = `#/${view}`; };
 
 function step(row, by) {
-  const links = [...document.querySelectorAll('tr[data-id] a.id')];
-  links[(row ? links.indexOf(row.querySelector('a.id')) : -1) + by]?.focus();
+  const other = S.view.id && neighbour(S.view.id, by);
+  if (other) go(`jobs/${encodeURIComponent(other)}`);
+  const links = [...document.querySelectorAll('tr[data-id] a.title')];
+  links[(row ? links.indexOf(row.querySelector('a.title')) : -1) + by]?.focus();
 }
 
 export function onKey(event) {

@@ -1,60 +1,67 @@
-/* Overview: is it fine, what is stuck, what runs, why did it fail. */
+/* Overview, in the order of the questions: is it fine, how far is it, what runs, what failed, how did it go. */
 import { COUNTED, many, number, percent, size, span, STATES } from './escape.js';
 import { jobsOf, readOnly, S, since } from './state.js';
 import { h } from './dom.js';
-import { badge, cell, command, empty, errorOf, icon, link, small, table, toJob, type, when } from './components.js';
-import { post } from './actions.js';
-import { charts, spark } from './charts.js';
+import { badge, banner, button, cell, command, empty, errorOf, icon, link, meter, small, table, titleOf, type, when } from './components.js';
+import { act, post } from './session.js';
+import { bulk, doAll, select } from './actions.js';
+import { charts } from './charts.js';
+
+const RUNNING = 8;
+const FAILED = 'failed,dead';
 
 export function overview() {
-  const { counts, last_hour: hour, running, failures, failure_groups: groups, queues } = S.snap;
+  const { attention, counts, last_hour: hour, running, failures, failure_groups: groups, queues } = S.snap;
   const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.dead + hour.failed_attempts);
+  const few = running.slice(0, RUNNING), all = counts?.processing ?? running.length;
   return [
     h('h1.unseen', 'Overview'),
-    h('div.tiles', tiles(S.snap)),
-    counts && h('ul.counts', COUNTED.map((state) => h('li', toState(state, counts[state])))),
-    isNew ? guide() : S.stats && charts(S.stats),
-    running.length > 0 && h('section.card.run', h('div.row.apart', h('h2', 'Running now'), counts?.processing > running.length
-      && h('p.small', `The first ${running.length}. `, link(jobsOf({ state: 'processing' }), `All ${number(counts.processing)} running jobs`))),
-      runTable(running)),
+    counts && !isNew && !attention.length && !failures.length && banner('well', 'ok', h('b', well(S.snap))),
+    h('ul.flow.card', flow(S.snap)),
+    isNew && guide(),
+    few.length > 0 && h('section.card.run', h('div.row.apart', h('h2', 'Running now'),
+      all > few.length && h('p.small', `The ${few.length} that run longest. `, link(jobsOf({ state: 'processing' }), `All ${number(all)}`))),
+      runTable(few)),
     counts && !isNew && h('section.card', h('div.row.apart', h('h2', 'Failures of the last 24 hours'), groups > failures.length
       && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `,
-        link(jobsOf({ state: 'failed,dead', since: '24h' }), 'All jobs'))),
+        link(jobsOf({ state: FAILED, since: '24h' }), 'All jobs'))),
       failures.length ? failureTable(failures) : h('p.state.s-completed', icon('completed'), 'None')),
+    !isNew && S.stats && charts(S.stats),
     queues.length > 0 && h('section.card',
       h('div.row.apart', h('h2', 'Queues'), !readOnly() && toggle('', S.snap.paused_at, 'all queues')), queueTable(queues)),
   ];
 }
 
-function toState(state, count) {
-  const [word, means] = STATES[state];
-  const props = { class: 'card count-card', title: `${state}: ${means}` };
-  return link(jobsOf({ state }), [h(`span.state.s-${state}`, icon(state), word), h('b', number(count))], props);
-}
+const perMinute = ({ per_minute: n }) => `${+n.toFixed(n < 10 ? 1 : 0)} /min`;
+const well = ({ counts, last_hour: hour }) => (counts.processing || counts.pending
+  ? `All is well: ${many(counts.processing, 'job')} running, ${number(counts.pending)} waiting` : 'All is well: no job waits')
+  + (hour?.done ? `, ${perMinute(hour)} completed in the last hour` : '');
 
-function tiles(snap) {
-  const { counts, health: { checks }, last_hour: hour, throughput, workers, supervisor, disk } = snap;
-  const { oldest_waiting_at: oldest, dead_today: dead, supervisor_silent: silent } = snap;
-  const tile = (level, hash, label, value, more, extra) =>
-    link(hash, [h('span.label', label), h('span.value', value), h('span.small.soft', more), extra], { class: `card tile ${level}` });
-  const isWell = checks.supervisor.status === 'pass';
-  return [
-    tile(checks.oldest_pending.status, jobsOf({ state: 'pending', sort: '-run_at' }), 'Oldest waiting',
-      !counts ? '?' : oldest ? span(since(oldest)) : 'none', !counts ? 'not known' : checks.oldest_pending.status === 'pass' ? 'on time' : 'late'),
-    tile('', jobsOf({ state: 'completed' }), 'Throughput', hour ? [+hour.per_minute.toFixed(hour.per_minute < 10 ? 1 : 0), h('small', ' /min')] : '?',
-      'completed, last hour', throughput && spark(throughput)),
-    tile('', jobsOf({ state: 'failed,dead' }), 'Failed attempts', hour ? number(hour.failed_attempts) : '?',
-      !hour ? 'not known' : hour.dead ? `last hour; of the jobs that ended, ${percent(hour.dead / (hour.done + hour.dead))} were dead` : 'last hour'),
-    tile(isWell ? checks.workers.status : checks.supervisor.status, '#/workers', 'Workers',
-      [workers.filter((worker) => worker.state === 'busy').length, h('small', ` busy of ${workers.length}`)],
-      silent ? 'does not answer' : !supervisor ? 'no supervisor' : supervisor.draining ? 'draining' : 'supervisor runs'),
-    tile(counts?.dead ? 'fail' : '', '#/dead', 'Dead', counts ? number(counts.dead) : '?',
-      !counts ? 'not known' : dead ? `${number(dead)} today` : 'none today'),
-    tile(checks.disk.status, '#/health', 'Disk free', percent(disk.free_bytes / disk.total_bytes || 0), size(disk.free_bytes)),
-  ];
-}
+const share = ({ dead, done }) => percent(dead / (done + dead));
 
-const meter = (share, kind) => h('span.meter', { class: kind }, h('span', { style: { width: `${Math.min(100, share * 100)}%` } }));
+/* One bar of all states, with what else is asked about each: how long, how fast, by how many. */
+function flow(snap) {
+  const { counts, health: { checks }, last_hour: hour, workers, supervisor, supervisor_silent: silent } = snap;
+  const { oldest_waiting_at: oldest, dead_today: dead } = snap;
+  const busy = workers.filter((worker) => worker.state === 'busy').length;
+  const isWell = checks.supervisor.status === 'pass', isLate = checks.oldest_pending.status !== 'pass';
+  const more = {
+    pending: oldest && [`oldest ${span(since(oldest))}`, isLate ? 'warn' : ''],
+    processing: [silent ? 'supervisor does not answer' : !supervisor ? 'no supervisor' : `${busy} of ${many(workers.length, 'worker')}${
+      supervisor.draining ? ', draining' : ''}`, isWell ? checks.workers.status : checks.supervisor.status],
+    completed: hour?.done > 0 && [perMinute(hour), ''],
+    failed: hour?.failed_attempts > 0 && [`${number(hour.failed_attempts)} failed in 1 h`, ''],
+    dead: dead > 0 && [`${number(dead)} today${hour?.dead ? `, ${share(hour)} of the last hour's` : ''}`, ''],
+  };
+  return ['pending', 'held', 'processing', 'completed', 'failed', 'dead', 'cancelled'].map((state) => {
+    const [word, means] = STATES[state], n = counts?.[state], [words, level] = more[state] || [];
+    const isGrave = n > 0 && (state === 'dead' || state === 'failed');
+    return h('li', { key: state }, link(jobsOf({ state }), [
+      h(`span.state.s-${state}`, icon(state), word), h('b', { class: isGrave ? `s-${state}` : '' }, n == null ? '?' : number(n)),
+      words && h('span.small', { class: level === 'warn' || level === 'fail' ? `s-${level}` : 'soft' }, words)],
+    { title: `${state}: ${means}`, class: 'part' }));
+  });
+}
 
 function elapsed({ started_at: started, timeout }) {
   const s = started ? since(started) : 0;
@@ -62,17 +69,30 @@ function elapsed({ started_at: started, timeout }) {
 }
 
 const runTable = (jobs) => h('div.wide.stack', table(['Job', 'Last output', 'Time', 'Processor', 'Memory', 'Worker'], jobs.map((job) => [job.id, [
-  h('th.full', { scope: 'row' }, toJob(job.id), ' ', job.name, command(job.command, { class: 'soft' })),
+  h('th.full', { scope: 'row' }, titleOf(job), command(job.command, { class: 'soft' })),
   h('td.mono.full', job.progress && [job.progress, ' '], job.last_line, job.progress_share != null && meter(job.progress_share)),
   cell('Time', elapsed(job)),
   cell('Processor', job.cpu_percent != null && `${job.cpu_percent.toFixed(0)} %`),
   cell('Memory', job.rss_bytes != null && size(job.rss_bytes)),
   cell('Worker', job.worker)]])));
 
-const failureTable = (groups) => h('div.wide.stack.groups', table(['Jobs', 'Error', 'Last'], groups.map((group) => [group.fingerprint, [
-  h('td.tight', link(jobsOf({ state: 'failed,dead', error: group.fingerprint }), many(group.count, 'job'))),
-  h('td.full', h('span.mono.bad', errorOf(group)), command(group.command, { class: 'soft' })),
-  h('td.tight', when(group.last_at))]])));
+const failureTable = (groups) => h('div.wide.stack.groups', table(['Jobs', 'Error', 'Last', ...(readOnly() ? [] : [h('span.unseen', 'Retry')])],
+  groups.map((group) => [group.fingerprint, [
+    h('td.tight', link(jobsOf({ state: FAILED, error: group.fingerprint }), many(group.count, 'job'))),
+    h('td.full', h('span.mono.bad', errorOf(group)), command(group.command, { class: 'soft' })),
+    h('td.tight', when(group.last_at)),
+    ...(readOnly() ? [] : [h('td', h('div.row', again(group)))])]])));
+
+/* Retries one job as a trial, or all of a group of failures. */
+export function again(group) {
+  const { fingerprint, count } = group, key = `again ${fingerprint}`, which = { filter: { state: FAILED, error: fingerprint } };
+  const busy = { class: 'tiny', 'aria-disabled': S.busy.has(key) ? 'true' : null };
+  const does = (limit) => () => act(key, async () => {
+    const target = await select('retry', which);
+    return limit && target.matched ? bulk(target, { limit }) : doAll(target);
+  });
+  return [button(count > 1 ? 'Retry 1' : 'Retry', does(1), busy), count > 1 && button(`Retry all ${number(count)}`, does(0), busy)];
+}
 
 /* Pauses or resumes a queue, or with '' all of them. */
 function toggle(name, isPaused, what) {

@@ -1,12 +1,15 @@
 /* What is to be seen follows the address and the server: routing, refreshing, loading what a view needs. */
 import { VIEWS } from './escape.js';
-import { filterOf, now, PAGE, render, S, untick } from './state.js';
+import { address, filterOf, now, PAGE, pageOf, render, S, untick } from './state.js';
 import { $ } from './dom.js';
 import { say } from './components.js';
-import { get, lookUp, Trouble } from './server.js';
+import { api, get, lookUp, Trouble } from './server.js';
+import { settle, turn } from './places.js';
 import { enter, signIn } from './session.js';
+import { follow, isWorking } from './tasks.js';
 
 const OVER = ['completed', 'dead', 'gone'];
+const MOST = 500; // jobs of one request
 let timer, isRunning = false, isAgain = false;
 
 export const isRefreshing = () => isRunning; // tests wait for it
@@ -30,13 +33,26 @@ export function route() {
     params: Object.fromEntries(new URLSearchParams(query)),
   };
   const isOther = view.name !== S.view.name || view.id !== S.view.id;
-  if (isOther || JSON.stringify(view.params) !== JSON.stringify(S.view.params)) untick();
+  const isChanged = JSON.stringify(view.params) !== JSON.stringify(S.view.params);
+  const place = turn(), isBack = place?.y !== undefined;
+  if (isOther && view.id && S.view.name === 'jobs' && !S.view.id) S.around = { hash: address(S.view.params), ids: [...S.list.order] };
+  if (place || isChanged) untick();
+  if (place) Object.assign(S, { pages: place.pages || [], back: isBack ? place : null });
+  if (isBack) Object.assign(S, { ticked: new Set(place.ticked), all: place.all, around: place.around || S.around });
+  const isPaged = !isOther && !isBack && view.params.cursor !== S.view.params.cursor;
   S.view = view;
+  if (place?.list) S.list = place.list;
+  else if (isOther) S.list = { order: [], rows: new Map() };
   if (isOther) {
-    Object.assign(S, { missing: null, job: null, list: { order: [], rows: new Map() }, pages: [] });
+    Object.assign(S, { missing: null, job: null });
     render();
     scrollTo(0, 0);
     $('view').focus({ preventScroll: true });
+  }
+  if (isPaged) scrollTo(0, 0);
+  if (place?.list?.order.length) {
+    render();
+    settle();
   }
   if (S.session) refresh();
   else render();
@@ -79,11 +95,14 @@ export async function refresh() {
   isRunning = true;
   try {
     S.snap = await get('/api/v1/snapshot', 'snapshot');
+    follow(S.snap.tasks);
     await load(S.view);
     if (S.lost) say('Connected again');
     Object.assign(S, { lost: null, wait: 0 });
-    if (S.every !== 'off') plan(+S.every);
+    if (isWorking()) plan(1);
+    else if (S.every !== 'off') plan(+S.every);
     render();
+    settle();
   } catch (error) {
     fault(error);
   } finally {
@@ -126,11 +145,32 @@ async function loadJob(view) {
   }
 }
 
+const pathOf = (params, more) => {
+  const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit, ...more };
+  return `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
+};
+
+/* Counts off the jobs before a page; returns its cursor, or null when there is no such page. */
+export async function cursorOf(params, page) {
+  let cursor = '', left = (page - 1) * (+params.limit || PAGE);
+  for (; left > 0 && cursor !== null; left -= MOST) {
+    ({ cursor } = await (await api('GET', pathOf(params, { cursor, limit: Math.min(left, MOST) }))).json());
+  }
+  return cursor;
+}
+
 async function loadList(view) {
-  const { params } = view;
-  const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit };
-  const path = `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
-  const old = S.list;
+  const { params } = view, old = S.list;
+  if (pageOf(params) > 1 && !params.cursor) {
+    const cursor = await cursorOf(params, pageOf(params)).catch((error) => (error.status === 400 ? '' : Promise.reject(error)));
+    if (view !== S.view) return;
+    if (cursor === null) return void (S.list = { path: 'none', view, order: [], rows: new Map(), total: 0, isExact: true, cursor: null });
+    if (cursor) {
+      params.cursor = cursor;
+      history.replaceState(history.state, '', address(params));
+    }
+  }
+  const path = pathOf(params);
   if (old.path === path && old.changes === S.snap.changes && !old.take && !old.error) return void (old.view = view);
   let page;
   try {

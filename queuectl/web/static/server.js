@@ -15,6 +15,9 @@ export class Trouble extends Error {
   get words() { return `${this.message}${this.hint ? ` (${this.hint})` : ''}`; }
 }
 
+/* What a form refuses itself, as the server would. */
+export const wrong = (field, words, detail) => new Trouble({ detail: words, errors: [{ pointer: `/${field}`, detail }] }, 422);
+
 export async function api(method, path, body, { headers, ...more } = {}) {
   const isWrite = method !== 'GET';
   const answer = await fetch(path, {

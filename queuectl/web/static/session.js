@@ -1,16 +1,16 @@
 /* Signing in, and writing as somebody who has. */
-import { keep, S, start } from './state.js';
+import { keep, refresh, render, S, start } from './state.js';
 import { h } from './dom.js';
-import { type } from './components.js';
-import { api, Trouble } from './server.js';
+import { toast, type } from './components.js';
+import { api, SILENCE, Trouble, wrong } from './server.js';
 import { form } from './dialog.js';
 
 const AGAIN = 'To change something, this browser needs the token once more.';
 let asking = null;
 
-export async function write(method, path, body, more) {
+export async function write(method, path, body) {
   if (!keep('write') && S.session.auth === 'token') await signIn(AGAIN);
-  const send = async () => (await api(method, path, body, more)).json();
+  const send = async () => (await api(method, path, body)).json();
   try {
     return await send();
   } catch (error) {
@@ -20,6 +20,26 @@ export async function write(method, path, body, more) {
   }
 }
 
+/* Does something once at a time, however often it is clicked. */
+export async function act(key, does) {
+  if (S.busy.has(key)) return;
+  S.busy.add(key);
+  render();
+  try {
+    await does();
+  } catch (error) {
+    toast(error instanceof Trouble ? error.words : SILENCE, { kind: 'error' });
+  } finally {
+    S.busy.delete(key);
+    refresh();
+  }
+}
+
+export const post = (key, path, words, body) => act(key, async () => {
+  const made = await write('POST', `/api/v1/${path}`, body);
+  toast(typeof words === 'function' ? words(made) : words);
+});
+
 async function login(token) {
   const made = await (await api('POST', '/api/v1/session', { token })).json();
   keep('write', made.write_token);
@@ -27,7 +47,7 @@ async function login(token) {
 
 /* Uses the token of the printed address, which is then taken out of it. */
 export async function enter(token) {
-  history.replaceState(null, '', '#/overview');
+  history.replaceState(history.state, '', '#/overview');
   await login(token);
   await start();
 }
@@ -41,7 +61,10 @@ export function signIn(why) {
       name: 'token', label: 'Token, or the address that was printed', type: 'password', autocomplete: 'current-password', required: true, whole: true,
     }],
     onsubmit: async ({ token }) => {
-      await login(token.split('#token=').pop().trim());
+      await login(token.split('#token=').pop().trim()).catch((error) => {
+        if (error.status === 401) throw wrong('token', 'The token is wrong', 'this is not the token');
+        throw error.status === 429 ? new Trouble({ detail: 'Too many wrong tokens. Wait a minute.' }, 429) : error;
+      });
       done();
     },
     onclose: (isDone) => {

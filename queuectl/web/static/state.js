@@ -2,6 +2,7 @@
 import { at, FILTERS, span } from './escape.js';
 
 export const PAGE = 50; // jobs of a list, as the server has it
+const MOST_PAGES = 400; // that are counted off when an address has no cursor
 const PREFIX = 'queuectl.';
 const held = {}; // where the browser keeps nothing
 
@@ -23,10 +24,12 @@ export const S = {
   view: { name: 'overview', id: null, params: {} }, // as the address says
   list: { order: [], rows: new Map() }, // the page of jobs; left: shown, but they match no longer
   pages: [], // the cursors that led to the pages before
+  around: null, // the list from which a job was opened: its address, and the ids in order
+  key: null, // of the entry of the browser's history
+  back: null, // the place to go back to
   ticked: new Set(), // ids of the selected jobs
   all: false, // all that match are selected
   busy: new Set(), // actions under way
-  going: [], // deletions that can still be undone
   trials: [], // dead jobs that were retried
   toasts: [],
   tables: new Set(), // charts shown as tables
@@ -36,6 +39,7 @@ export const S = {
   every: keep('every') || '3',
   window: keep('window') || '1h',
   keys: keep('keys') !== 'off',
+  compact: keep('compact'), // rows of one line
 };
 
 /* What lies above and is called from below: app.js says what it is. */
@@ -65,14 +69,26 @@ export function address(params) {
   return `#/${name}${id ? `/${encodeURIComponent(id)}` : ''}${query ? `?${query}` : ''}`;
 }
 
+/* Changes the address of this entry of the history. */
+function replace(hash) {
+  history.replaceState(history.state, '', hash);
+  above.route();
+}
+
+/* Makes a new entry of the history, with what is known of its place before. */
+export function goTo(hash, place) {
+  above.open(hash, place);
+  above.route();
+}
+
+/* The page of a list that an address means. */
+export const pageOf = (params) => Math.min(Math.max(1, Number.parseInt(params.page, 10) || 1), params.cursor ? Infinity : MOST_PAGES);
+
 /* Looks at the same view with other filters, from its first page on. */
 export function refine(changes, isTyping) {
   const hash = address({ ...S.view.params, cursor: null, page: null, ...changes });
-  if (!isTyping) location.hash = hash;
-  else {
-    history.replaceState(null, '', hash);
-    above.route();
-  }
+  if (isTyping) replace(hash);
+  else location.hash = hash;
 }
 
 export const filterOf = (params) => Object.fromEntries(Object.keys(FILTERS).flatMap((name) => (params[name] ? [[name, params[name]]] : [])));

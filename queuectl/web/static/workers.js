@@ -4,8 +4,8 @@ import { readOnly, S, since } from './state.js';
 import { h } from './dom.js';
 import { badge, button, command, empty, facts, small, soft, toast, toJob, type, when } from './components.js';
 import { form } from './dialog.js';
-import { write } from './session.js';
-import { post, startWorkers } from './actions.js';
+import { post, write } from './session.js';
+import { startWorkers } from './actions.js';
 
 const KINDS = { busy: ['processing', 'processing'], idle: ['completed', 'pending'], backoff: ['failed', 'failed'], gone: ['dead', 'dead'] };
 
