@@ -58,6 +58,7 @@ class Overview:
         hour: what happened in each of the last 60 minutes, `hour_from` (since 1970) on.
         covered_s: how much of that hour the queue has existed.
         scheduled: how many waiting jobs may not start yet; the first of them may at `next_at`.
+        awaiting_parents: how many come after a job that has not ended.
     """
 
     def __init__(self, home: str, now: float) -> None:
@@ -74,6 +75,7 @@ class Overview:
         self.covered_s = 3600.0
         self.scheduled = 0
         self.next_at: float | None = None
+        self.awaiting_parents = 0
         self.dead_today = 0
         self.unavailable: str | None = None
         self.syncing: str | None = None  # here, while no supervisor does it
@@ -97,7 +99,7 @@ class Overview:
     @property
     def due(self) -> int:
         """How many waiting jobs might start now."""
-        return max(0, self.count("pending", "failed") - self.scheduled)
+        return max(0, self.count("pending", "failed") - self.scheduled - self.awaiting_parents)
 
     def last_hour(self) -> dict[str, Any] | None:
         """Return what ended in the last hour, and how long jobs waited and ran; None without an index.
@@ -254,6 +256,7 @@ def add_index_figures(made: Overview, reader: Reader) -> None:
     made.hour = reader.series(made.hour_from, 1, HOUR)
     made.covered_s = made.now - reader.covered_from(made.hour_from * 60.0)
     made.scheduled, made.next_at = reader.scheduled(made.now)
+    made.awaiting_parents = reader.awaiting_parents()
 
 
 def startable(oldest: Mapping[str, float], paused: Container[str]) -> dict[str, float]:
@@ -297,6 +300,7 @@ def to_dict(overview: Overview, attention: list[str]) -> dict[str, Any]:
         "supervisor": supervisor_as_dict(overview.supervisor),
         "counts": overview.counts,
         "scheduled": overview.scheduled,
+        "awaiting_parents": overview.awaiting_parents,
         "next_at": None if overview.next_at is None else spell(overview.next_at),
         "oldest_waiting_s": None if overview.oldest_waiting is None else overview.now - overview.oldest_waiting,
         "last_hour": overview.last_hour(),

@@ -64,6 +64,8 @@ def short_line(overview: Overview) -> str:
         waiting += " waiting"
     if overview.scheduled:
         waiting += f", {overview.scheduled:,} scheduled"
+    if overview.awaiting_parents:
+        waiting += f", {overview.awaiting_parents:,} after others"
     busy = sum(worker["state"] == "busy" for worker in overview.workers)
     workers = f"{busy}/{len(overview.workers)} busy" if overview.workers else "no workers"
     if overview.silent:
@@ -118,6 +120,8 @@ def _facts(overview: Overview) -> Iterator[str]:
     if overview.scheduled:
         away = spell_duration(max(0.0, (overview.next_at or overview.now) - overview.now))
         yield f"scheduled  {overview.scheduled:,}, next in {away}"
+    if overview.awaiting_parents:
+        yield f"after other jobs  {overview.awaiting_parents:,}"
     hour = overview.last_hour()
     if hour is not None and hour["done"] + hour["dead"] + hour["failed_attempts"]:
         yield f"last hour  {ended_jobs(hour['done'], hour)}"

@@ -240,6 +240,7 @@ class Job(StoredJob):
             "ready_at": spell(row["ready_at"]),
             "ended_at": _spelled(row.get("ended_at")),
             "worker": row["worker"],
+            "units": row.get("units") or {},
             "event": row.get("event"),
             **{name: row.get(name) for name in DETAILS_OF_AN_END},
             **{name: bool(row.get(name)) for name in FLAGS_OF_AN_END},

@@ -91,7 +91,9 @@ DELETE FROM undecided WHERE child = ?;
 INSERT OR IGNORE INTO undecided SELECT child FROM dependencies INDEXED BY dependencies_missing WHERE state = 'missing';
 
 -- name: may_start
-UPDATE jobs SET ready = iif(ready = 2 OR run_at <= ?, 1, 0) WHERE id = ? AND ready >= 2;
+UPDATE jobs SET ready = iif(ready = 2 OR run_at <= ?, 1, 0), ready_at = max(ready_at, coalesce(
+    (SELECT max(p.finished_at) FROM dependencies d JOIN jobs p ON p.id = d.parent WHERE d.child = jobs.id), ready_at))
+WHERE id = ? AND ready >= 2;
 
 -- name: must_wait
 UPDATE jobs SET ready = iif(ready = 1, 2, 3) WHERE id = ? AND ready < 2;
@@ -110,6 +112,13 @@ WHERE parent = ? AND jobs.state IN ('pending', 'held') ORDER BY child LIMIT ?;
 
 -- name: scheduled
 SELECT count(*), min(run_at) FROM jobs INDEXED BY jobs_waits WHERE ready = 0 AND run_at > ?;
+
+-- A job whose parents have ended, about which the supervisor has not decided yet, does not wait for them.
+
+-- name: awaiting_parents
+SELECT (SELECT count(*) FROM jobs INDEXED BY jobs_awaiting WHERE ready >= 2) - (
+    SELECT count(*) FROM undecided u JOIN jobs j ON j.id = u.child
+    WHERE j.ready >= 2 AND NOT EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'waiting'));
 
 -- name: unique_holder
 SELECT id FROM jobs INDEXED BY jobs_unique

@@ -49,6 +49,9 @@ CREATE INDEX jobs_due ON jobs (queue, priority DESC, run_at, id, ready_at, lane)
 -- The same lane by lane, so that a blocked lane costs nothing.
 CREATE INDEX jobs_lanes ON jobs (lane, priority DESC, run_at, id) WHERE ready = 1 AND lane <> queue;
 
+-- What waits for its parents.
+CREATE INDEX jobs_awaiting ON jobs (ready) WHERE ready >= 2;
+
 -- What waits for its time, soonest first.
 CREATE INDEX jobs_waits ON jobs (run_at, priority DESC, id, lane) WHERE ready = 0;
 

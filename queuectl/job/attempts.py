@@ -30,6 +30,7 @@ def attempts_of(history: Sequence[Row], ready_at: float) -> list[dict[str, Any]]
         at = parse_instant(entry["at"])
         if entry["event"] == "started":
             number = entry.get("attempt", len(rows) + 1)
+            ready_at = parse_instant(entry["ready_at"]) if "ready_at" in entry else ready_at
             rows.append({"attempt": number, "started_at": at, "ready_at": ready_at, "worker": entry.get("worker")})
             if entry.get("units"):
                 rows[-1]["units"] = entry["units"]

@@ -123,6 +123,7 @@ ENTRY_MEMBERS: dict[str, Check] = {
     "attempt": integer(1, MAX_ATTEMPTS),
     "worker": string,
     "units": _units,
+    "ready_at": instant,
     "run_at": instant,
     "reason": string,
     "error": string,

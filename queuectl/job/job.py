@@ -155,12 +155,7 @@ class Job:
         if event == "compacted":
             self._apply_compacted(entry)
         elif event == "started":
-            if self.attempts:
-                self.earlier.append((self.attempts, self.started_at, self.wait_s, self.ended))
-            self.wait_s, self.ended = max(0.0, at - self.ready_at), None
-            self.attempts = entry.get("attempt", self.attempts + 1)
-            self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
-            self.units, self.stopped_s = entry.get("units", {}), 0.0
+            self._apply_started(entry, at)
         elif event == "interrupted":
             self.interruptions += 1
             self.last_error = entry.get("error")
@@ -184,6 +179,16 @@ class Job:
         elif signal in ("SIGCONT", "SIGKILL") and self.stopped_at is not None:
             self.stopped_s += max(0.0, at - self.stopped_at)
             self.stopped_at = self.stopped_by = None
+
+    def _apply_started(self, entry: Entry, at: float) -> None:
+        if self.attempts:
+            self.earlier.append((self.attempts, self.started_at, self.wait_s, self.ended))
+        if "ready_at" in entry:
+            self.ready_at = instant_of(entry["ready_at"])
+        self.wait_s, self.ended = max(0.0, at - self.ready_at), None
+        self.attempts = entry.get("attempt", self.attempts + 1)
+        self.started_at, self.finished_at, self.worker = at, None, entry.get("worker")
+        self.units, self.stopped_s = entry.get("units", {}), 0.0
 
     def _apply_changes(self, changes: Fields, at: float) -> None:
         self.fields = with_changes(self.fields, changes)

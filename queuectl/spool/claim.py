@@ -100,25 +100,30 @@ class Claim:
 
     # --- the verbs of a running job (processing/)
 
-    def enter(self, worker: str, units: dict[str, list[int]] | None = None) -> None:
+    def enter(self, worker: str, units: dict[str, list[int]] | None = None, ready_at: float | None = None) -> None:
         """Move a waiting job to processing/ and write `started`; used by `intake.claim`, which has checked that it may start.
 
         Crash: in pending/; in processing/ without `started` (nothing ran); or with it (recovery counts an interruption).
         """
         self._move(PROCESSING)
         try:
-            self.start(worker, units)
+            self.start(worker, units, ready_at)
         except (SpoolFull, OSError):
             if not self.record.torn:  # else it stays here for recovery, which repairs it
                 self.put_back()
             raise
 
-    def start(self, worker: str, units: dict[str, list[int]] | None = None) -> None:
+    def start(self, worker: str, units: dict[str, list[int]] | None = None, ready_at: float | None = None) -> None:
         """Write that an attempt begins, and which units of resources it has; not synced here (see `Spool.sync_started`).
+
+        Args:
+            ready_at: the end of the last parent, before which it could not start.
 
         Crash: before the write, nothing ran; after it, recovery counts an interruption.
         """
         entry: Entry = {"event": "started", "attempt": self.job.attempts + 1, "at": self._now(), "worker": worker}
+        if ready_at is not None and ready_at > self.job.ready_at:
+            entry["ready_at"] = spell(ready_at)
         self._grow({**entry, "units": units} if units else entry)
         self._file.has_started = True
 

@@ -223,13 +223,14 @@ def claim(spool: SpoolContext, job_id: str, worker: str) -> Claim | ClaimRefused
 
 def _enter(spool: SpoolContext, claim: Claim, worker: str) -> ClaimRefused | None:
     """Start a job that is admitted, if what it needs is free."""
+    ready_at = parents.ended_at(spool, claim.job) if claim.job.parents else None
     if not running.needs_reservation(claim.job):
-        claim.enter(worker)
+        claim.enter(worker, ready_at=ready_at)
         return None
     with running.reserved(spool, claim.job) as units:
         if isinstance(units, str):
             return ClaimRefused(RefusalReason.LIMIT, LIMIT_S, units)
-        claim.enter(worker, units)
+        claim.enter(worker, units, ready_at)
     return None
 
 

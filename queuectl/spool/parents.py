@@ -61,6 +61,17 @@ def decide_by_files(spool: SpoolContext, job: Job) -> Decision:
     return decide(job.after_policy, states_of(spool, job.parents))
 
 
+def ended_at(spool: SpoolContext, job: Job) -> float | None:
+    """Return when the last parent of a job ended, by their files; None if it has none, or their files do not say it."""
+    ends = []
+    for parent in job.parents:
+        try:
+            ends.append(read(spool, parent).finished_at)
+        except (NotFound, InvalidData):
+            continue
+    return max((end for end in ends if end is not None), default=None)
+
+
 def refuse_cycle(spool: SpoolContext, job_id: str, after: Iterable[str]) -> None:
     """Refuse new parents of a job that come after it themselves. Cost: one file read for each job that it comes after.
 

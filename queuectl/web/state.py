@@ -41,6 +41,7 @@ OF_INDEX = (
     "covered_s",
     "scheduled",
     "next_at",
+    "awaiting_parents",
 )
 
 

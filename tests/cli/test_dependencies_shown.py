@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.cli.support import Jobs, Run, refused
+
+Passes = Callable[[float], None]
 
 
 @pytest.fixture
@@ -64,3 +68,24 @@ def test_a_retry_of_a_child_names_the_parent(cli: Run, jobs: Jobs) -> None:
 def test_a_retry_of_the_parent_says_that_the_child_follows(cli: Run, jobs: Jobs) -> None:
     jobs.queue.list()
     assert cli("retry", "parent").err == "parent runs again: attempt 1; 1 job that comes after it follows\n"
+
+
+def test_a_job_that_comes_after_another_is_not_counted_as_waiting(cli: Run, jobs: Jobs, now: Passes) -> None:
+    """Neither is it late, nor is the time for which its parent ran a delay of its own."""
+    with jobs.running("parent") as claim:
+        jobs.pending("child", after=["parent"])
+        jobs.pending("grandchild", after=["child"])
+        now(7200)
+        told = json.loads(cli("status", "--json").out)
+        assert (told["counts"]["pending"], told["awaiting_parents"], told["oldest_waiting_s"]) == (2, 2, None)
+        assert cli("status", "--short").out.startswith("0 waiting, 2 after others, ")
+        assert " waiting=0;" in cli("check").out
+        claim.finish({"exit_code": 0})
+    jobs.spool.note_change("parent")
+    now(10)
+    assert cli("status", "--short").out.startswith("1 waiting, 1 after others, ")
+    with jobs.start("child") as claim:
+        assert claim.job.wait_s == 10
+        claim.finish({"exit_code": 0})
+    [attempt] = json.loads(cli("show", "child", "--json").out)[0]["attempt_list"]
+    assert attempt["ready_at"] == jobs.queue.get("parent").history[-1]["at"]
