@@ -22,7 +22,7 @@ PROCESSES = (
         "spool/intake.py",
         (
             (
-                "        claim.enter(worker)\n        return None\n",
+                "        claim.enter(worker, ready_at=ready_at)\n        return None\n",
                 (
                     "        import queuectl.executor.local as runner\n\n"
                     "        def late(*args: object, spawn: object = runner._spawn) -> int:\n"

@@ -7,6 +7,7 @@ from tests.mutants.run_mutant import Mutant
 LIMITS = "tests/unit/spool/test_limits.py::test_"
 MAY_START = "tests/unit/supervisor/test_what_may_start.py::test_"
 STOPPING = "tests/lifecycle/test_stopping_jobs.py::test_"
+SHOWN = "tests/cli/test_dependencies_shown.py::test_"
 REMOVAL = "tests/lifecycle/test_removal_of_parents.py::test_"
 
 SCHEDULING = (
@@ -114,6 +115,27 @@ SCHEDULING = (
         (("if each.id not in kept:", "if True:"),),
         (f"{REMOVAL}purge_and_retention_keep_it",),
         "retention makes waiting jobs dead",
+    ),
+    Mutant(
+        "the time for which a parent runs is waiting time",
+        "spool/intake.py",
+        (("parents.ended_at(spool, claim.job) if claim.job.parents else None", "None"),),
+        (f"{SHOWN}a_job_that_comes_after_another_is_not_counted_as_waiting",),
+        "the waiting times of the queue grow with the run times of parents",
+    ),
+    Mutant(
+        "jobs that come after others are due",
+        "status.py",
+        ((" - self.scheduled - self.awaiting_parents)", " - self.scheduled)"),),
+        (f"{SHOWN}a_job_that_comes_after_another_is_not_counted_as_waiting",),
+        "check reports jobs without workers that no worker could start",
+    ),
+    Mutant(
+        "a running job is cancelled before those that wait",
+        "cli/selection.py",
+        (("    yield None\n", ""),),
+        ("tests/cli/test_selection.py::test_running_jobs_are_cancelled_after_all_that_wait",),
+        "a worker that becomes free starts a job that is about to be cancelled",
     ),
 )
 
