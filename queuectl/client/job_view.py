@@ -13,7 +13,7 @@ import os
 from queuectl.client.job_output import progress_of, result_of
 from queuectl.clock import parse_instant, spell
 from queuectl.errors import NotFound, UsageError, from_os_error
-from queuectl.index.rows import fingerprint_of
+from queuectl.index.rows import START, fingerprint_of
 from queuectl.job.attempts import attempts_of, max_retries_of
 from queuectl.job.fields import FIELDS, unknown
 from queuectl.job.job import Job as StoredJob
@@ -55,7 +55,11 @@ DETAILS_OF_AN_END = ("exit_code", "signal", "error", "reason", "cpu_s", "max_rss
 
 def row_as_dict(row: Mapping[str, Any], max_retries: int) -> dict[str, Any]:
     """Return a row of the index as JSON has it; `max_retries` is that of the configuration."""
-    made = {name: spell(value) if name.endswith("_at") and value is not None else value for name, value in row.items()}
+    made = {
+        name: spell(value) if name.endswith("_at") and value is not None else value
+        for name, value in row.items()
+        if name not in START
+    }
     made["max_retries"] = max_retries_of(row, max_retries)
     return made
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from queuectl.errors import InvalidData
 from queuectl.index.database import TEMPORARY, Sorter, discard
-from queuectl.index.rows import COLUMNS, INTERNAL, row_of
+from queuectl.index.rows import COLUMNS, INTERNAL, START, row_of
 from queuectl.index.sync import catch_up, sync
 from queuectl.index.writer import Writer
 from queuectl.job.job import DIRECTORIES, PENDING
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from queuectl.job.job import Job
     from queuectl.spool.spool import Spool
 
-COMPARED = tuple(number for number, column in enumerate(COLUMNS) if column not in INTERNAL)
+COMPARED = tuple(number for number, column in enumerate(COLUMNS) if column not in (*INTERNAL, *START))
 CREATED_AT = COLUMNS.index("created_at")
 MANY_JOBS = 5000
 

@@ -29,8 +29,9 @@ COLUMNS = (
     *("cpu_s", "max_rss_bytes", "fingerprint", "ready_at", "wait_s", "run_s", "ready", "lane", "after", "after_policy"),
     *("inode", "size", "ctime_ns"),
 )
+START = ("ready", "lane", "after")  # when a job may start: for tables, not in JSON
 INTERNAL = (  # of no interest to people
-    *("ready_at", "wait_s", "run_s", "ready", "lane", "after", "after_policy", "inode", "size", "ctime_ns"),
+    *("ready_at", "wait_s", "run_s", "after_policy", "inode", "size", "ctime_ns"),
 )
 AT = {column: number for number, column in enumerate(COLUMNS)}
 WIDTH = len(COLUMNS)  # what a row has beyond it are the ends of earlier attempts

@@ -251,6 +251,18 @@ def describe_limit(limit: str) -> str:
     }[kind]
 
 
+def brief_limit(limit: str) -> str:
+    """Say the same in two words, for a column of a table."""
+    kind, _, name = limit.partition("/")
+    words = {"running": "max_running", "queue": "queue full", "lock": f"lock {name}", "rate": "queue rate"}
+    return words.get(kind, f"{name} in use")
+
+
+def brief_parents(parents: Sequence[str]) -> str:
+    """Say after which jobs one comes, for a column of a table: "after extract-3 +2"."""
+    return f"after {parents[0]}" + (f" +{len(parents) - 1}" if len(parents) > 1 else "")
+
+
 def _no_supervisor() -> Reason:
     return Reason(Why.NO_SUPERVISOR, hint=START)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from queuectl import control_client
+from queuectl.errors import NoSupervisor
 from tests.cli.support import Jobs, Run, refused
 
 Passes = Callable[[float], None]
@@ -89,3 +91,41 @@ def test_a_job_that_comes_after_another_is_not_counted_as_waiting(cli: Run, jobs
         claim.finish({"exit_code": 0})
     [attempt] = json.loads(cli("show", "child", "--json").out)[0]["attempt_list"]
     assert attempt["ready_at"] == jobs.queue.get("parent").history[-1]["at"]
+
+
+def test_list_says_why_a_job_that_is_due_does_not_start(cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_layout: object, request: dict[str, object], **_more: object) -> dict[str, object]:
+        if request["do"] == "flush":
+            raise NoSupervisor("none")
+        return {"blocked": {"lock/db": ["x"], "queue/full": [], "resource/gpu": ["y"], "rate/mail": []}}
+
+    monkeypatch.setattr(control_client, "ask", ask)
+    monkeypatch.setenv("QUEUECTL_RESOURCES", '{"gpu": 1}')
+    jobs = Jobs(home)
+    jobs.completed("one")
+    for job_id in ("two", "three"):
+        jobs.held(job_id)
+    jobs.pending("child", after=["one", "two", "three"], after_policy="any", lock="db")
+    jobs.pending("only", after=["two"])
+    jobs.pending("ready", after=["one"])
+    jobs.pending("later", after=["two"], run_at="2099-01-01T00:00:00Z")
+    jobs.pending("locked", lock="db")
+    jobs.pending("free", lock="other")
+    jobs.pending("full", queue="full")
+    jobs.pending("gpu", needs={"gpu": 1}, queue="mail")
+    jobs.pending("mail", queue="mail")
+    lines = [line.split("  ") for line in cli("list", "--state", "pending", "-o", "wide").out.splitlines()[1:]]
+    found = {words[0]: words for words in ([word.strip() for word in line if word.strip()] for line in lines)}
+    assert found.pop("later")[3].startswith("in ")
+    assert {job_id: words[3] for job_id, words in found.items()} == {
+        "child": "after two +1",
+        "only": "after two",
+        "ready": "now",
+        "locked": "lock db",
+        "free": "now",
+        "full": "queue full",
+        "gpu": "gpu in use",
+        "mail": "queue rate",
+    }
+    row = json.loads(cli("list", "--search", "child", "--json").out)[0]
+    assert not {"ready", "lane", "after"} & {*row}
