@@ -103,7 +103,7 @@ def picture(jobs: int = 30, workers: int = 2) -> Picture:
     overview = Overview("/srv/queue", NOW)
     overview.supervisor = {"pid": 4121, "started_at": NOW - 3600, "draining": False, "version": "1.0.0"}
     overview.counts = {"pending": max(0, jobs - 1), "processing": min(1, jobs), "dead": 7, "completed": 18_204}
-    overview.free_bytes, overview.disk_bytes = 81, 100
+    overview.free_bytes, overview.disk_bytes = 81 << 30, 100 << 30
     overview.oldest_waiting = NOW - 42
     overview.workers = [worker(number) for number in range(1, workers + 1)]
     return Picture(overview, [job(number) for number in range(jobs)], jobs, "priority", is_exact=True)
