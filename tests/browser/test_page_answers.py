@@ -109,7 +109,7 @@ def test_errors_are_shown_in_words_and_a_cut_list_says_so(person: Person, jobs: 
     person.go("jobs/red0")
     person.see("dd", "retries exhausted")
     person.see(".attempts", "retries exhausted: disk 7 is full")
-    page.get_by_role("link", name="jobs with this error").click()
+    page.locator(".why").get_by_role("link", name="jobs with this error").click()
     person.see(".chip", "Error: “disk 7 is full”")
     person.see("tr[data-id=red0] .bad", "disk 7 is full")
     page.get_by_label("Select all on this page").check()

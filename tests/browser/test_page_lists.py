@@ -134,3 +134,26 @@ def test_what_is_listed_is_taken_away_as_a_file(person: Person, jobs: Jobs) -> N
         page.get_by_label("Download these jobs as CSV").click()
     assert download.value.suggested_filename == "jobs.csv"
     assert Path(download.value.path()).read_text().splitlines()[1].startswith("p,pending,default")
+
+
+# --- why, on the page of a job
+
+
+def test_a_band_says_why_a_job_failed_and_how_many_did(person: Person, jobs: Jobs) -> None:
+    for number in range(3):
+        jobs.dead(f"d{number}", {"exit_code": 7, "error": f"first line\ncurl: (7) no route to host {number}"})
+    jobs.failed("again", b"no such file\n", delay_s=600)
+    page = person.sign_in("jobs/d1")
+    band = person.see(".why", "curl: (7) no route to host 1")
+    assert "first line" not in band.inner_text()
+    for words in ("exit code 7", "retries exhausted", "no attempt follows after 1 attempt", "3 jobs with this error"):
+        assert words in band.inner_text(), words
+    assert person.axe() == []
+    page.locator(".why").get_by_role("link").click()
+    person.see("p", "1–3 of 3")
+    person.go("jobs/again")
+    person.see(".why", "attempt 1 failed")
+    jobs.completed("fine")
+    person.go("jobs/fine")
+    person.see("h1", "fine")
+    assert not page.locator(".why").count()

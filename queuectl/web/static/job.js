@@ -25,6 +25,7 @@ export function job() {
       h('div.row', link(S.around?.hash || '#/jobs', 'Jobs'), '/', h('h1.id', id), copier(id, 'Copy the id'), pill(stateOf(it)),
         isGoing(id) && h('b.bad', 'will be deleted')),
       h('div.row', neighbours(id), verbs(it))),
+    why(it),
     h('div.job',
       h('div',
         h('section.card',
@@ -89,8 +90,22 @@ function spell(text, ids) {
     ids[i] && part.startsWith(ids[i]) ? [toJob(ids[i]), part.slice(ids[i].length)] : part])];
 }
 
+/* Under the title: why it failed, what comes next, how many others did; or why it does not start. */
+function why(it) {
+  const { state, attempts, exit_code: code, dead_reason: reason_, fingerprint: error, waits_for: waits } = it, isDead = state === 'dead';
+  const hasFailed = isDead || state === 'failed', line = plainText(it.last_error || '').trim().split('\n').pop();
+  if (!hasFailed && !waits.length) return null;
+  const n = S.alike?.error === error ? S.alike.total : 0, others = n > 1 ? `${many(n, 'job')} with this error` : 'jobs with this error';
+  return h('section.card.why', { key: 'why', class: hasFailed ? `s-${state}` : 's-pending' },
+    hasFailed && h('h2.mono', line || spelled(reason_) || 'It failed without an error message'),
+    hasFailed && h('p', [
+      code != null && `exit code ${code}`, spelled(reason_),
+      isDead ? `no attempt follows after ${many(attempts, 'attempt')}` : `attempt ${attempts} failed`,
+    ].filter(Boolean).join(' · '), error && [' · ', link(jobsOf({ state: 'failed,dead', error }), others)]),
+    waits.length > 0 && h('div.row', h('b', 'Waits for'), h('div.grow', waits.map(reason))));
+}
+
 const about = (it) => facts([
-  ['Waits for', it.waits_for.length > 0 && it.waits_for.map(reason)],
   ['Name', it.name],
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
   ['Priority', it.priority],
@@ -121,7 +136,6 @@ const about = (it) => facts([
   ['Progress', it.progress],
   ['Error', it.last_error && h('span.mono.bad', plainText(it.last_error))],
   ['Dead because', spelled(it.dead_reason)],
-  ['Similar', it.fingerprint && link(jobsOf({ state: 'failed,dead', error: it.fingerprint }), 'jobs with this error')],
   ['Environment', it.env && Object.keys(it.env).map((name) => h('div.mono', `${name}=••••`))],
   ['Note', misspelt(it.unknown_fields)],
   ['Result', it.result_error && h('span.bad', `not valid: ${it.result_error}`)],

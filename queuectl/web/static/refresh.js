@@ -134,11 +134,19 @@ async function unlessKnown(name, path, minute) {
   known[name] = key;
 }
 
+/* How many jobs failed with an error. */
+async function loadAlike(error) {
+  if (!S.snap.index.available) return;
+  const { total } = await get(`/api/v1/jobs?state=failed,dead&error=${error}&limit=1`, 'alike');
+  S.alike = { error, total };
+}
+
 async function loadJob(view) {
   if (S.missing === view.id) return;
   try {
     const job = await get(`/api/v1/jobs/${encodeURIComponent(view.id)}`, 'job');
     if (S.view.id === view.id) S.job = job;
+    if (job.fingerprint) await loadAlike(job.fingerprint);
   } catch (error) {
     if (error.status !== 404 && error.status !== 422) throw error;
     Object.assign(S, { missing: view.id, missingWhy: error, job: null });

@@ -27,6 +27,7 @@ export const S = {
   around: null, // the list from which a job was opened: its address, and the ids in order
   key: null, // of the entry of the browser's history
   back: null, // the place to go back to
+  alike: null, // how many jobs have the error of the one that is shown
   ticked: new Set(), // ids of the selected jobs
   all: false, // all that match are selected
   busy: new Set(), // actions under way
