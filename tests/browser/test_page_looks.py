@@ -56,7 +56,12 @@ def test_every_view_fits_and_axe_finds_nothing_serious(
         for view in VIEWS:
             page = person.go(view)
             person.refreshes(1)
-            for width, height in ((1280, 900), (900, 900), (320, 256), (768, 900)):
+            for width, height in (
+                *((wide, 900) for wide in (1440, 1280, 1024, 900, 800)),
+                (390, 800),
+                (320, 256),
+                (768, 900),
+            ):
                 page.set_viewport_size({"width": width, "height": height})
                 assert person.overflow() <= 0, (view, width)
                 assert person.outside() == [], (view, width)
