@@ -157,6 +157,7 @@ def rows_of(
             "counts": {**NO_JOBS, **found},
             "concurrency": limits.get("concurrency"),
             "rate": limits.get("rate"),
+            "paused": name in paused or ALL_PAUSED in paused,
             **_pause_of(paused.get(name)),
             "oldest_waiting_at": spell(oldest[name]) if name in oldest else None,
         }

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from queuectl.client.queue import Queue
+from queuectl.job.job import STATES
 from tests.cli.support import Jobs, Run, refused
 
 
@@ -123,13 +125,14 @@ def test_queues_are_listed_with_their_limits_and_pauses(cli: Run, jobs: Jobs, ho
     with jobs.running("e", queue="encode"):
         rows = json.loads(cli("queue", "list", "--json").out)
         table = cli("queue", "list").out.splitlines()
-    oldest = rows[1].pop("oldest_waiting_s")
-    assert oldest >= 0
+        assert rows == Queue(home).queues()  # one shape; the API has it too
+    assert rows[1].pop("oldest_waiting_at") is not None
+    assert rows[1].pop("counts") == {**dict.fromkeys(STATES, 0), "pending": 1, "held": 1, "failed": 1, "processing": 1}
     assert rows[1] == {
-        **{"queue": "encode", "waiting": 2, "held": 1, "running": 1},
-        **{"concurrency": 2, "rate": None, "paused": False, "paused_until": None},
+        **{"name": "encode", "waiting": 2, "running": 1, "concurrency": 2, "rate": None},
+        **{"paused": False, "paused_at": None, "paused_until": None, "stops_running": False},
     }
-    assert [(row["queue"], row["rate"], row["paused"]) for row in rows] == [
+    assert [(row["name"], row["rate"], row["paused"]) for row in rows] == [
         ("default", None, False),
         ("encode", None, False),
         ("mail", "10/1m", True),

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from queuectl.client.job_view import DETAIL, ROW
 from queuectl.client.queue import Queue
-from queuectl.index.rows import COLUMNS, INTERNAL
+from queuectl.index.rows import COLUMNS, INTERNAL, START
 from queuectl.index.statistics import Figures
 from queuectl.job.job import STATES
 from queuectl.web.operation import Operation
@@ -70,7 +70,7 @@ def test_only_the_page_signing_in_and_livez_are_open() -> None:
 
 def test_a_job_is_described_with_the_members_that_it_has() -> None:
     assert [*SCHEMAS["Row"]["properties"]] == SCHEMAS["Row"]["required"] == [*ROW]
-    assert set(ROW) == set(COLUMNS) - set(INTERNAL)
+    assert set(ROW) == set(COLUMNS) - {*INTERNAL, *START}
     described = SCHEMAS["Detail"]["properties"]
     assert SCHEMAS["Detail"]["required"] == [*described] == [*DETAIL, *MORE_FOR_THE_PAGE]
     for name, row in SCHEMAS["Row"]["properties"].items():

@@ -13,7 +13,7 @@ from queuectl.cli.times import full, refuse_bare_number
 from queuectl.cli.unknown_names import warn_of_queues
 from queuectl.client.queue import Queue, own_layout
 from queuectl.client.queues import end_of_pause, rows_of
-from queuectl.clock import parse_instant, spell
+from queuectl.clock import parse_instant
 from queuectl.config import config_file
 from queuectl.config.settings import find
 from queuectl.errors import QueueError, UsageError, did_you_mean
@@ -196,23 +196,34 @@ def _report(
 # --- queue list, queue set
 
 
-def _pause_words(row: Mapping[str, Any]) -> str:
-    if not row["paused"] or row["paused_until"] is None:
-        return "paused" if row["paused"] else ""
-    return f"until {full(parse_instant(row['paused_until']))[:16]}"
-
-
-FIELDS = ("queue", "waiting", "held", "running", "concurrency", "rate", "paused", "paused_until", "oldest_waiting_s")
-COLUMNS = (
-    Column("QUEUE", lambda row: row["queue"]),
-    Column("WAITING", lambda row: f"{row['waiting']:,}", right=True),
-    Column("HELD", lambda row: f"{row['held']:,}" if row["held"] else "", right=True, is_optional=True, leave_out=3),
-    Column("RUNNING", lambda row: f"{row['running']:,}", right=True),
-    Column("LIMIT", lambda row: row["concurrency"], right=True),
-    Column("RATE", lambda row: row["rate"], right=True),
-    Column("OLDEST", lambda row: _age(row["oldest_waiting_s"]), right=True, leave_out=2),
-    Column("PAUSED", _pause_words, colour=lambda _row: "yellow", is_optional=True),
+FIELDS = (
+    *("name", "waiting", "running", "counts", "concurrency", "rate", "paused", "paused_at", "paused_until"),
+    *("stops_running", "oldest_waiting_at"),
 )
+
+
+def _columns(now: float, paused: Mapping[str, Pause]) -> tuple[Column, ...]:
+    def held(row: Mapping[str, Any]) -> str:
+        return f"{row['counts']['held']:,}" if row["counts"]["held"] else ""
+
+    def age(row: Mapping[str, Any]) -> str | None:
+        since = row["oldest_waiting_at"]
+        return None if since is None else spell_duration(max(0.0, now - parse_instant(since)))
+
+    def pause(row: Mapping[str, Any]) -> str:
+        until = _until(paused, row["name"]) if row["paused"] else None
+        return f"until {full(until)[:16]}" if until is not None else "paused" if row["paused"] else ""
+
+    return (
+        Column("QUEUE", lambda row: row["name"]),
+        Column("WAITING", lambda row: f"{row['waiting']:,}", right=True),
+        Column("HELD", held, right=True, is_optional=True, leave_out=3),
+        Column("RUNNING", lambda row: f"{row['running']:,}", right=True),
+        Column("LIMIT", lambda row: row["concurrency"], right=True),
+        Column("RATE", lambda row: row["rate"], right=True),
+        Column("OLDEST", age, right=True, leave_out=2),
+        Column("PAUSED", pause, colour=lambda _row: "yellow", is_optional=True),
+    )
 
 
 @command(
@@ -225,21 +236,8 @@ def run_list(args: Arguments, screen: Screen) -> int:
     paused, now = pauses.read(queue.spool), queue.spool.clock.now()
     with open_index(queue, screen) as reader:
         counts, oldest = reader.by_queue(), reader.oldest_by_queue(now)
-    rows = [
-        {
-            "queue": row["name"],
-            "waiting": row["waiting"],
-            "held": row["counts"]["held"],
-            "running": row["running"],
-            "concurrency": row["concurrency"],
-            "rate": row["rate"],
-            "paused": row["name"] in paused or ALL_PAUSED in paused,
-            "paused_until": _until(paused, row["name"]),
-            "oldest_waiting_s": max(0.0, now - oldest[row["name"]]) if row["name"] in oldest else None,
-        }
-        for row in rows_of(counts, oldest, queue.settings, paused)
-    ]
-    emit(screen, rows, COLUMNS, FIELDS, name="queue")
+    rows = [*rows_of(counts, oldest, queue.settings, paused)]
+    emit(screen, rows, _columns(now, paused), FIELDS, name="name")
     if ALL_PAUSED in paused:
         screen.message("All queues are paused: queuectl resume")
     if not rows:
@@ -247,15 +245,11 @@ def run_list(args: Arguments, screen: Screen) -> int:
     return 0
 
 
-def _until(paused: Mapping[str, Pause], name: str) -> str | None:
+def _until(paused: Mapping[str, Pause], name: str) -> float | None:
     """Return when jobs of a queue start again by themselves."""
     ends = [pause.until for pause in (paused.get(name), paused.get(ALL_PAUSED)) if pause is not None]
     known = [end for end in ends if end is not None]
-    return spell(max(known)) if known and len(known) == len(ends) else None
-
-
-def _age(seconds: float | None) -> str | None:
-    return None if seconds is None else spell_duration(seconds)
+    return max(known) if known and len(known) == len(ends) else None
 
 
 @command(
