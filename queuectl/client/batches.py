@@ -35,11 +35,11 @@ def rows_of(spool: Spool, reader: Reader) -> Iterator[dict[str, Any]]:
     yield from sorted(rows, key=lambda row: (row["ended"] == row["jobs"], row["name"]))
 
 
-def row_of(name: str, counts: Mapping[str, int], *, is_awaited: bool) -> dict[str, Any]:
+def row_of(name: str, counts: Mapping[str, int], *, is_awaited: bool | None) -> dict[str, Any]:
     """Return a batch as a list has it.
 
     Args:
-        is_awaited: its completion job is still to be added.
+        is_awaited: its completion job is still to be added; None leaves that out.
     """
     jobs, ended = sum(counts.values()), sum(counts.get(state, 0) for state in ENDED)
     return {
@@ -48,7 +48,7 @@ def row_of(name: str, counts: Mapping[str, int], *, is_awaited: bool) -> dict[st
         "ended": ended,
         "progress": round(ended / jobs, 4) if jobs else 0.0,
         "counts": {**NO_JOBS, **counts},
-        "completion": "waits" if is_awaited else None,
+        **({} if is_awaited is None else {"completion": "waits" if is_awaited else None}),
     }
 
 

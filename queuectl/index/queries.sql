@@ -32,6 +32,14 @@ SELECT 1 FROM jobs INDEXED BY jobs_batch WHERE batch = ? AND state IN ('pending'
 -- name: batches
 SELECT batch, state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch IS NOT NULL GROUP BY batch, state;
 
+-- name: unfinished_batches
+WITH RECURSIVE names(name) AS (
+    SELECT min(batch) FROM jobs WHERE batch IS NOT NULL
+    UNION ALL
+    SELECT (SELECT min(batch) FROM jobs WHERE batch > names.name) FROM names WHERE names.name IS NOT NULL)
+SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
+    SELECT 1 FROM jobs WHERE batch = names.name AND state IN ('pending', 'held', 'failed', 'processing')) LIMIT ?;
+
 -- name: batch_counts
 SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
 

@@ -104,6 +104,10 @@ class Reader:
             found.setdefault(batch, {})[state] = n
         return found
 
+    def unfinished_batches(self, most: int) -> dict[str, dict[str, int]]:
+        """Return the same for the first batches with jobs that have not ended. Cost: some steps for each batch."""
+        return {name: self.batch_counts(name) for (name,) in self._database.all("unfinished_batches", (most,))}
+
     def batch_counts(self, batch: str) -> dict[str, int]:
         """Return how many jobs of a batch are in each state in which there are any."""
         return dict(self._database.all("batch_counts", (batch,)))

@@ -1,9 +1,11 @@
-"""queues: the queues with their limits and pauses, and pausing them."""
+"""queues: the queues with their limits and pauses, and pausing them; the batches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from queuectl.client.batches import detail_of
+from queuectl.client.batches import rows_of as batch_rows
 from queuectl.client.queues import of_all_queues, rows_of
 from queuectl.spool import pauses
 from queuectl.web.response import Response, ok
@@ -23,6 +25,23 @@ def show(request: Request) -> Response:
     paused = pauses.read(queue.spool)
     made = {**of_all_queues(paused), "queues": [*rows_of(counts, oldest, queue.settings, paused)]}
     return request.conditional(made, lambda: made)
+
+
+def batches(request: Request) -> Response:
+    """Return all batches."""
+    index = request.app.index
+    index.catch_up()
+    with index.reader() as reader:
+        made = {"batches": [*batch_rows(request.queue.spool, reader)]}
+    return request.conditional(made, lambda: made)
+
+
+def batch(request: Request) -> Response:
+    """Return one batch."""
+    index = request.app.index
+    index.catch_up()
+    with index.reader() as reader:
+        return ok(detail_of(request.queue.spool, reader, request.params["name"]))
 
 
 def act(action: str) -> Callable[[Request], Response]:

@@ -88,6 +88,7 @@ PAUSE = members(
     Field("running", FLAG, "also stop what runs (SIGSTOP), and continue it when the pause ends"),
 )
 QUEUE = Field("name", ID, "the queue's name")
+BATCH = Field("name", ID, "the batch's name")
 JOB_ID = Field("id", ID, "the job's id")
 KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
 FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
@@ -305,6 +306,12 @@ OPERATIONS = (
     Operation("resume_all", "POST", "/api/v1/queues/resume", queues.act("resume"),
         "End the pause of all queues; a queue that is paused itself stays paused", body=members(), needs_body=False,
         answers=json("PauseChanged")),
+
+    # --- batches
+    Operation("list_batches", "GET", "/api/v1/batches", queues.batches, "All batches and how far they are, unfinished ones first",
+        answers=conditional("Batches")),
+    Operation("show_batch", "GET", "/api/v1/batches/{name}", queues.batch, "How far a batch is, when it will end, its completion job",
+        fields=(BATCH,), answers=json("BatchDetail")),
 
     # --- settings and figures
     Operation("config", "GET", "/api/v1/config", configuration.show, "All settings with their values and sources",

@@ -12,6 +12,7 @@ import zlib
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from queuectl.client.batches import row_of
 from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
 from queuectl.client.queues import of_all_queues, rows_of
@@ -154,11 +155,12 @@ def _of_index(state: QueueState) -> dict[str, Any]:
     overview, index_state = state.overview, state.index_state
     if index_state is None:
         nothing = dict.fromkeys(("counts", "oldest_waiting_at", "last_hour", "throughput"))
-        return {**nothing, "queues": [], "failures": [], "failure_groups": 0, "dead_today": 0}
+        return {**nothing, "queues": [], "batches": [], "failures": [], "failure_groups": 0, "dead_today": 0}
     oldest = overview.oldest_waiting
     return {
         "counts": overview.counts,
         "queues": [*rows_of(index_state.queues, index_state.oldest, state.queue.settings, overview.paused)],
+        "batches": [row_of(name, counts, is_awaited=None) for name, counts in index_state.batches.items()],
         "oldest_waiting_at": None if oldest is None else spell(oldest),
         "last_hour": overview.last_hour(),
         "throughput": {

@@ -30,6 +30,7 @@ FAILURES_S = 5.0
 FAILURES_WITHIN_S = 86400.0
 GROUPS = 5
 RUNNING = 50
+BATCHES = 10
 KEPT_STATS = 16
 OF_INDEX = (
     "counts",
@@ -64,12 +65,14 @@ class IndexState(NamedTuple):
         overview: the members OF_INDEX of an Overview.
         queues, oldest: Reader.by_queue and Reader.oldest_by_queue.
         running: rows of the jobs that run.
+        batches: Reader.unfinished_batches.
     """
 
     overview: dict[str, Any]
     queues: dict[str, dict[str, int]]
     oldest: dict[str, float]
     running: list[dict[str, Any]]
+    batches: dict[str, dict[str, int]]
 
 
 class QueueState(NamedTuple):
@@ -139,6 +142,7 @@ class StateCache:
                     reader.by_queue(),
                     reader.oldest_by_queue(overview.now),
                     reader.page(Query(("processing",), sort="-updated", limit=RUNNING)).rows,
+                    reader.unfinished_batches(BATCHES),
                 )
             self._key = key
         for name, value in self._index_state.overview.items():

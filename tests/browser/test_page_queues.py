@@ -58,3 +58,16 @@ def test_a_page_that_changes_nothing_has_no_button_for_a_pause(
     row = page.locator(".queues tr", has_text="encode")
     row.get_by_text("paused", exact=True).wait_for()
     assert page.locator(".queues button").count() == 0
+
+
+def test_unfinished_batches_have_a_bar(person: Person, jobs: Jobs) -> None:
+    jobs.completed("a", batch="movies")
+    jobs.pending("b", batch="movies")
+    jobs.completed("c", batch="over")
+    page = person.sign_in()
+    row = page.locator(".batches tr", has_text="movies")
+    row.get_by_text("1 of 2").wait_for()
+    assert row.locator(".meter span").get_attribute("style") == "width: 50%;"
+    assert page.locator(".batches tr", has_text="over").count() == 0
+    row.get_by_role("link", name="movies").click()
+    person.see("td, th", "b")

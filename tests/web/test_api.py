@@ -629,6 +629,21 @@ def test_queues_are_listed_paused_and_resumed(web: Served, jobs: Jobs, home: Pat
     assert web.ask("POST", "/api/v1/queues/_all/pause").status == 404
 
 
+def test_batches_are_listed_and_shown(web: Served, jobs: Jobs, home: Path) -> None:
+    jobs.completed("a1", batch="a")
+    jobs.completed("b1", batch="b")
+    jobs.pending("b2", batch="b", on_batch_done="true")
+    told = web.get("/api/v1/batches")["batches"]
+    assert told == Queue(home).batches()
+    assert [(row["name"], row["jobs"], row["ended"], row["completion"]) for row in told] == [
+        *(("b", 2, 1, "waits"), ("a", 1, 1, None))
+    ]
+    shown = web.get("/api/v1/batches/b")
+    assert (shown["progress"], shown["counts"]["pending"], shown["finished_at"]) == (0.5, 1, None)
+    assert [row["name"] for row in web.get("/api/v1/snapshot")["batches"]] == ["b"]
+    assert web.ask("GET", "/api/v1/batches/none").status == 404
+
+
 def test_a_pause_is_in_health_and_in_the_metrics(web: Served, jobs: Jobs) -> None:
     jobs.pending("a", queue="encode")
     jobs.pending("b")

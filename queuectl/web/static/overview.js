@@ -11,7 +11,7 @@ const RUNNING = 8;
 const FAILED = 'failed,dead';
 
 export function overview() {
-  const { attention, counts, last_hour: hour, running, failures, failure_groups: groups, queues } = S.snap;
+  const { attention, counts, last_hour: hour, running, failures, failure_groups: groups, queues, batches } = S.snap;
   const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.dead + hour.failed_attempts);
   const few = running.slice(0, RUNNING), all = counts?.processing ?? running.length;
   return [
@@ -26,6 +26,7 @@ export function overview() {
       && h('p.small', `The ${failures.length} most frequent of ${number(groups)} errors. `,
         link(jobsOf({ state: FAILED, since: '24h' }), 'All jobs'))),
       failures.length ? failureTable(failures) : h('p.state.s-completed', icon('completed'), 'None')),
+    batches.length > 0 && h('section.card', h('h2', 'Batches'), batchTable(batches)),
     !isNew && S.stats && charts(S.stats),
     queues.length > 0 && h('section.card',
       h('div.row.apart', h('h2', 'Queues'), !readOnly() && toggle('', S.snap.paused_at, 'all queues')), queueTable(queues)),
@@ -113,6 +114,13 @@ const queueRow = ({ name, waiting, running, counts, concurrency, rate, oldest_wa
 const queueTable = (queues) => h('div.wide.stack.queues',
   table(['Queue', 'Waiting', 'Oldest', 'Running', 'Rate', 'Dead', ...(readOnly() ? [] : [h('th', h('span.unseen', 'Pause'))])],
     queues.map(queueRow)));
+
+const batchTable = (batches) => h('div.wide.stack.batches', table(['Batch', 'Progress', 'Jobs', 'Running', 'Waiting', 'Dead'],
+  batches.map(({ name, jobs, ended, progress, counts }) => [name, [
+    h('th', { scope: 'row' }, link(jobsOf({ batch: name }), name)),
+    cell('Progress', percent(Math.floor(progress * 100) / 100), meter(progress)), cell('Jobs', `${number(ended)} of ${number(jobs)}`),
+    cell('Running', number(counts.processing)), cell('Waiting', number(counts.pending + counts.held + counts.failed)),
+    cell('Dead', counts.dead > 0 && link(jobsOf({ batch: name, state: 'dead' }), number(counts.dead)))]])));
 
 const guide = () => empty('logo', 'Three steps to the first job', h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')),
