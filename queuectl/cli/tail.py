@@ -1,6 +1,7 @@
 """tail: files that grow: what stands in them, their last lines, and what is added.
 
-Guarantees: a pipe gets the very bytes; a terminal gets text that cannot command it.
+Guarantees: a pipe gets the very bytes, of several files behind prefixes; a terminal gets text that cannot command it.
+            Memory does not grow with the files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.25  # between two looks at a file: its growth wakes nobody
 LONGEST_ESCAPE = 32
+LONGEST_LINE = 1 << 18  # bytes of a line behind a prefix; the rest of it becomes another line
 
 
 class Printer:
@@ -58,6 +60,47 @@ class Printer:
         """Write what was held back."""
         if self._is_terminal:
             self.write(b"", final=True)
+
+
+class PrefixPrinter:
+    """Lines of one of several commands on their way to stdout, each behind a prefix.
+
+    A line is held back until it is whole, at most LONGEST_LINE of it. A terminal gets what stands there in the end of a
+    line that was overwritten with carriage returns.
+    """
+
+    def __init__(self, screen: Screen, prefix: str) -> None:
+        self._is_terminal = screen.is_terminal
+        self._prefix = prefix.encode()
+        self._held = b""
+
+    def copy(self, source: GrowingFile) -> None:
+        """Write every line that was completed."""
+        while data := source.read():
+            *lines, self._held = (self._held + data).split(b"\n")
+            while len(self._held) > LONGEST_LINE:
+                lines.append(self._held[:LONGEST_LINE])
+                self._held = self._held[LONGEST_LINE:]
+            self._write(lines)
+
+    def end(self) -> None:
+        """Write what was held back, as a line."""
+        if self._held:
+            self._write([self._held])
+            self._held = b""
+
+    def _write(self, lines: list[bytes]) -> None:
+        if self._is_terminal:
+            lines = [_as_seen(line) for line in lines]
+        data = b"".join(self._prefix + line + b"\n" for line in lines)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+
+
+def _as_seen(line: bytes) -> bytes:
+    shown = line.rstrip(b"\r").rpartition(b"\r")[2]
+    return safe_output(shown.decode("utf-8", "backslashreplace")).encode("utf-8", "backslashreplace")
 
 
 def show(screen: Screen, source: GrowingFile) -> None:

@@ -25,7 +25,7 @@ VERBS = {
     "retry": ("change", "run jobs again now, also finished and dead ones; removes a passed expiry"),
     "hold": ("change", "keep waiting jobs from starting until they are released"),
     "release": ("change", "let held jobs start"),
-    "edit": ("edit", "change fields of waiting jobs"),
+    "edit": ("edit", "change fields of waiting jobs, by options or in $EDITOR"),
     "priority": ("edit", "let waiting jobs start earlier or later"),
     "signal": ("change", "send a signal to the commands of running jobs"),
     "delete": ("change", "delete jobs and their output; running ones are cancelled first"),

@@ -12,7 +12,7 @@ import os
 from contextlib import contextmanager, nullcontext, suppress
 
 from queuectl.client.arguments import id_of
-from queuectl.errors import Busy, Conflict, NoSupervisor, NotFound, UsageError, from_os_error
+from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, UsageError, from_os_error
 from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.job.history import with_changes
 from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
@@ -20,6 +20,7 @@ from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from typing import Any
 
     from typing_extensions import Unpack
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from queuectl.spool.spool import Spool
 
     Look = Callable[[Job], None]
+    Ask = Callable[[Mapping[str, Any], InvalidData | None], Mapping[str, Any] | None]
 
 PUBLIC = (
     *("enqueue", "enqueue_many", "submit", "get", "resolve", "list", "counts", "events", "output", "wait"),
@@ -97,26 +99,17 @@ def raises_queue_errors(queue: type[Any]) -> type[Any]:
     return queue
 
 
-class ParentFailed(Conflict):
-    """A job is retried that would be dead again at once, because of a parent."""
+def enqueuing(spool: Spool) -> AbstractContextManager[None]:
+    """Keep parents from being removed; see spool.dependents."""
+    from queuectl.spool import dependents
+
+    return dependents.enqueuing(spool)
 
 
-def refuse_dead_parents(spool: Spool, job: StoredJob) -> None:
-    """Refuse to retry a job that a parent keeps from starting; retrying the parent revives it.
-
-    Raises:
-        ParentFailed.
-    """
-    if not job.parents or job.dead_reason != DEPENDENCY_FAILED:
-        return
-    from queuectl.scheduling.dependencies import Verdict
-    from queuectl.spool.parents import decide_by_files, describe_all
-
-    decision = decide_by_files(spool, job)
-    if decision.verdict is Verdict.FAIL:
-        parents = [parent for parent, state in decision.parents.items() if state is not None]
-        hint = f"queuectl retry {' '.join(parents[:5])}   ({job.id} follows)" if parents else "queuectl edit --help"
-        raise ParentFailed(f"job {job.id} cannot start: {describe_all(decision.parents)}", hint)
+def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that differ, with their new values; None for those that are gone."""
+    gone = {name: None for name in before if name not in after}
+    return {**gone, **{name: value for name, value in after.items() if name not in before or before[name] != value}}
 
 
 class JobActions:
@@ -259,7 +252,9 @@ class JobActions:
         with self.spool.take(job_id) as claim:
             if before is not None:
                 before(self._job(claim.job))
-            if not {"after", "after_policy"} & {*changes}:
+            if claim.job.dead_reason == DEPENDENCY_FAILED and not {"after", "after_policy"} & {*changes}:
+                from queuectl.spool.parents import refuse_dead_parents
+
                 refuse_dead_parents(self.spool, claim.job)
             expiry, now = claim.job.expires_at, self.spool.clock.now()
             is_past = expiry is not None and expiry < now
@@ -322,11 +317,44 @@ class JobActions:
         if not changes:
             raise UsageError(f"nothing to change in job {job_id}: name a field")
         if changes.get("after"):  # its new parents are not removed meanwhile
-            from queuectl.spool.dependents import enqueuing
-
             with enqueuing(self.spool):
                 return self._change(job_id, changes, before, names)
         return self._change(job_id, changes, before, names)
+
+    def rewrite(self, job_id: str, ask: Ask, *, check: bool = True) -> Job | None:
+        """Change a job that waits to what `ask` returns; it is locked meanwhile, and so does not start.
+
+        Args:
+            ask: given the fields that can be changed, returns them as they shall be, or None for no change; called again
+                with the error while the job would not be valid.
+            check: refuse a new directory that is not there.
+
+        Returns:
+            The job; None when nothing was changed.
+
+        Raises:
+            NotFound; Conflict (it does not wait); Busy; what `ask` raises.
+        """
+        from queuectl.client.job_spec import changes_of
+
+        with self.spool.take(job_id) as claim:
+            if claim.directory != PENDING:
+                raise Conflict(f"job {job_id} is {claim.job.state}; only waiting jobs can be edited")
+            before = {name: value for name, value in claim.job.fields.items() if name not in FIELDS or name in EDITABLE}
+            error = None
+            while True:
+                wanted = ask(before, error)
+                changes = {} if wanted is None else changed(before, wanted)
+                if not changes:
+                    return None
+                try:
+                    made, names, _ = changes_of(changes, {}, self.spool.clock.now(), check=check)
+                    with enqueuing(self.spool) if made.get("after") else nullcontext():
+                        self._check_edit(claim, made, names)
+                        claim.edit(made)
+                    return self._job(claim.job)
+                except InvalidData as wrong:
+                    error = wrong
 
     def _change(
         self, job_id: str, changes: Mapping[str, Any], before: Look | None, names: Mapping[str, str] | None

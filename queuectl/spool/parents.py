@@ -7,7 +7,7 @@ Source:     spool/FORMAT.md § Dependencies.
 
 from __future__ import annotations
 
-from queuectl.errors import InvalidData, NotFound
+from queuectl.errors import Conflict, InvalidData, NotFound
 from queuectl.job.fields import InvalidField
 from queuectl.job.history import DEAD, DONE, PENDING, PROCESSING
 from queuectl.job.job import DEPENDENCY_FAILED
@@ -91,6 +91,23 @@ def refuse_cycle(spool: SpoolContext, job_id: str, after: Iterable[str]) -> None
         if job_id in its:
             raise InvalidField("after", f'job "{job_id}" cannot come after "{parent}", which comes after "{job_id}"')
         left += its
+
+
+class ParentFailed(Conflict):
+    """A job is retried that would be dead again at once, because of a parent."""
+
+
+def refuse_dead_parents(spool: SpoolContext, job: Job) -> None:
+    """Refuse to retry a job that a parent keeps from starting; retrying the parent revives it.
+
+    Raises:
+        ParentFailed.
+    """
+    decision = decide_by_files(spool, job)
+    if decision.verdict is Verdict.FAIL:
+        parents = [parent for parent, state in decision.parents.items() if state is not None]
+        hint = f"queuectl retry {' '.join(parents[:5])}   ({job.id} follows)" if parents else "queuectl edit --help"
+        raise ParentFailed(f"job {job.id} cannot start: {describe_all(decision.parents)}", hint)
 
 
 def settle(claim: Claim, decision: Decision, *, commit: bool = True) -> None:

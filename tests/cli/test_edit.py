@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -56,7 +57,14 @@ def test_a_field_is_removed(cli: Run, jobs: Jobs) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "lines"),
     [
-        ([], 2, ["queuectl: nothing to change", "          hint: queuectl edit ID --set priority=5 --unset timeout"]),
+        (
+            [],
+            2,
+            [
+                "queuectl: nothing to change",
+                "          hint: queuectl edit ID --set priority=5 --unset timeout; queuectl edit ID opens one job in $EDITOR",
+            ],
+        ),
         (
             ["--set", "priority"],
             2,
@@ -128,3 +136,96 @@ def test_a_new_directory_must_exist_and_a_start_in_the_past_is_a_warning(cli: Ru
     assert (ran.code, "ago): the job runs at once" in ran.err) == (0, True)
     ran = cli("edit", "--all", "--set", "cwd=/nowhere", "--no-check")
     assert "queuectl edit --all --set cwd=/nowhere --no-check --yes" in ran.err
+
+
+# --- in an editor
+
+
+def editor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *rounds: str) -> Path:
+    """Have `edit` run these shell commands one after the other, each with the file as $1; the file that counts them."""
+    count = tmp_path / "rounds"
+    script = tmp_path / "my editor"
+    cases = "\n".join(f"{number}) {each};;" for number, each in enumerate(rounds))
+    script.write_text(
+        f'#!/bin/sh\nn=$(cat {count} 2>/dev/null || echo 0); echo $((n+1)) > {count}; cp "$1" {tmp_path}/seen-$n\n'
+        f"case $n in\n{cases}\n*) exit 9;; esac\n"
+    )
+    script.chmod(0o700)
+    monkeypatch.setenv("EDITOR", f"'{script}'")
+    monkeypatch.delenv("VISUAL", raising=False)
+    return count
+
+
+def test_without_changes_the_job_is_opened_in_the_editor(
+    cli: Run, jobs: Jobs, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.pending("a", 'echo "ü"', priority=7, env={"A": "b"})
+    editor(monkeypatch, tmp_path, """sed -i 's/"priority": 7/"timeout": "10m"/; s/"b"/"c"/' "$1" """)
+    ran = cli("edit", "a")
+    assert (ran.code, ran.out, ran.err) == (0, "", "Edited a\n")
+    job = jobs.queue.get("a")
+    assert (job.fields["timeout"], job.fields["env"], job.priority) == (600, {"A": "c"}, 0)
+    assert job.command == 'echo "ü"'
+    seen = (tmp_path / "seen-0").read_text()
+    assert json.loads("".join(line for line in seen.splitlines() if line[:1] != "#")).keys() >= {"command", "env"}
+    assert '"id"' not in seen
+    assert list((home / "spool/tmp").iterdir()) == []
+
+
+def test_an_error_is_shown_and_the_editor_opens_again(
+    cli: Run, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.pending("a")
+    count = editor(
+        monkeypatch,
+        tmp_path,
+        """sed -i 's/true/true, "/' "$1" """,
+        """sed -i 's/true, "/true","priority":5000,"x":"/' "$1" """,
+        """sed -i 's/5000/5/' "$1" """,
+    )
+    ran = cli("edit", "a")
+    assert (ran.code, count.read_text()) == (0, "3\n")
+    assert jobs.queue.get("a").priority == 5
+    assert "must be an integer from -1000 to 1000, not 5000" in ran.err
+    assert "# " in (tmp_path / "seen-1").read_text()
+    assert "not 5000" in (tmp_path / "seen-2").read_text()
+
+
+@pytest.mark.parametrize(
+    ("rounds", "code", "line"),
+    [
+        (["true"], 0, "a has been left as it was: it is pending"),
+        (["echo '# nothing' > \"$1\""], 0, "a has been left as it was: it is pending"),
+        (["exit 3"], 1, "ended with exit code 3; the job is as it was"),
+        (["kill -9 $$"], 1, "was killed by signal 9; the job is as it was"),
+        (['rm "$1"'], 3, "has removed the file"),
+        (['echo "{" > "$1"', "true"], 6, "line "),
+        (['echo "[1]" > "$1"', "true"], 6, "expected an object"),
+        (["""sed -i 's/"command"/"comand"/' "$1" """, "true"], 6, "comand"),
+        (["""printf '{"command": "\\377"}' > "$1" """], 6, "not UTF-8"),
+    ],
+)
+def test_a_job_that_is_not_changed_is_as_it_was(
+    cli: Run, jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: list[str], code: int, line: str
+) -> None:
+    jobs.pending("a")
+    before = jobs.spool.layout.job("pending", "a")
+    text = Path(before).read_bytes()
+    editor(monkeypatch, tmp_path, *rounds)
+    ran = cli("edit", "a")
+    assert ran.code == code, ran
+    assert line in ran.err
+    assert Path(before).read_bytes() == text
+
+
+def test_an_editor_needs_exactly_one_waiting_job(cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDITOR", "false")
+    jobs.pending("a")
+    jobs.dead("b")
+    refused(cli("edit", "b"), 4, "queuectl: job b is dead; only waiting jobs can be edited")
+    for typed in (["a", "b"], ["--all"], ["a", "--dry-run"], ["-"]):
+        assert cli("edit", *typed).code == 2
+    monkeypatch.setenv("EDITOR", "/no/such/editor")
+    ran = cli("edit", "a")
+    assert ran.code == 1
+    assert 'the editor "/no/such/editor" cannot be started: No such file or directory' in ran.err

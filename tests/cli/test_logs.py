@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from queuectl.cli.tail import Printer
+from queuectl.cli.tail import LONGEST_LINE, Printer
 from queuectl.growing_file import BLOCK, GrowingFile
 from tests.cli.support import Jobs, Ran, Run
 
@@ -260,3 +260,73 @@ def test_an_escape_sequence_in_two_pieces_is_one(
         printer.write(piece)
     printer.end()
     assert capsys.readouterr().out == "abä\nc\\x1b["
+
+
+# --- several jobs
+
+
+def test_each_line_of_several_jobs_has_the_name_or_id_of_its_job(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", b"one\ntwo", name="nightly encode")
+    jobs.completed("b", b"three\n", name="nightly encode")
+    jobs.completed("c", b"")
+    jobs.completed("d", b"four\n", queue="q")
+    ran = cli("logs", "a", "b", "c", "d")
+    assert (ran.code, ran.out) == (0, "nightly encode | one\nnightly encode | two\nb | three\nd | four\n")
+    assert cli("logs", "a", "b", "d", "--no-prefix").out == "one\ntwothree\nfour\n"
+    assert cli("logs", "--queue", "q").out == "d | four\n"
+    assert cli("logs", "d").out == "four\n"
+
+
+def test_a_terminal_sees_coloured_prefixes_and_the_end_of_what_was_overwritten(
+    terminal: Callable[..., Ran], jobs: Jobs
+) -> None:
+    jobs.completed("a", b"10%\r100%\r\n\x1b[2Jgone\xff\n")
+    jobs.completed("b", b"x\n")
+    shown = "a | 100%\na | \\x1b[2Jgone\\xff\nb | x\n"
+    assert terminal("logs", "a", "b", "--color", "never").out == shown
+    assert terminal("logs", "a", "b").out.count("\x1b[3") == 3
+
+
+def test_a_line_that_never_ends_does_not_fill_the_memory(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", b"x" * (LONGEST_LINE + 5))
+    jobs.completed("b", b"y\n")
+    assert cli("logs", "a", "b").out == f"a | {'x' * LONGEST_LINE}\na | xxxxx\nb | y\n"
+
+
+def test_several_jobs_are_followed_until_all_have_ended(cli: Run, jobs: Jobs) -> None:
+    jobs.completed("a", b"one\ntwo\n", batch="b")
+    with jobs.running("r", b"begun", batch="b") as claim:
+        from threading import Thread
+
+        path = Path(jobs.queue.layout.output_of("r", 1))
+
+        def end() -> None:
+            with path.open("ab") as file:
+                file.write(b" and ended\n")
+            claim.finish({"exit_code": 0})
+
+        jobs.cancelled("never", batch="b")
+        thread = Thread(target=end)
+        thread.start()
+        ran = cli("logs", "-f", "--batch", "b", "--sort", "id", "--lines", "1")
+        thread.join()
+    assert ran.code == 0
+    assert sorted(ran.out.splitlines()) == ["a | two", "r | begun and ended"]
+    assert "never" in ran.err
+
+
+def test_a_retry_is_followed_too(cli: Run, jobs: Jobs) -> None:
+    jobs.failed("a", b"first\n")
+    jobs.completed("b", b"x\n")
+    from threading import Thread
+
+    def again() -> None:
+        with jobs.start("a", b"second\n") as claim:
+            claim.finish({"exit_code": 0})
+
+    thread = Thread(target=again)
+    thread.start()
+    out = cli("logs", "-f", "a", "b").out
+    thread.join()
+    assert {"a | second", "b | x"} <= {*out.splitlines()}
+    assert cli("logs", "-f", "a", "b", "--attempt", "1").code == 2

@@ -12,9 +12,9 @@ from queuectl.cli.ids import Unchanged
 from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, option
 from queuectl.cli.selection import Verb, act_on
 from queuectl.cli.times import ago
-from queuectl.client.actions import ParentFailed
 from queuectl.clock import spell
 from queuectl.job.outcome import signal_name, signal_number
+from queuectl.spool.parents import ParentFailed
 from queuectl.units import plural
 
 TYPE_CHECKING = False
@@ -139,6 +139,7 @@ def run_hold(args: Arguments, screen: Screen) -> int:
 @command(
     "release",
     NAMED,
+    STATE,
     *CHOSEN,
     *CONSENT,
     examples=("queuectl release 01JDFX22BB", "queuectl release --queue default --yes"),
@@ -159,6 +160,7 @@ def run_release(args: Arguments, screen: Screen) -> int:
         "signal", metavar="SIGNAL", help="its name or number: HUP, SIGUSR1, 15; STOP and CONT stop and continue a job"
     ),
     NAMED,
+    STATE,
     *CHOSEN,
     *CONSENT,
     examples=(

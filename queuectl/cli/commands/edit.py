@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from queuectl.cli.home import queue_to_change
-from queuectl.cli.ids import Unchanged
+from queuectl.cli.ids import Unchanged, act
 from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, flag, number, option
-from queuectl.cli.selection import Verb, act_on
+from queuectl.cli.selection import Verb, act_on, is_bulk
 from queuectl.client.job_spec import changes_of
 from queuectl.command_location import check_directory
 from queuectl.errors import UsageError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.selection import Check
     from queuectl.cli.terminal import Screen
+    from queuectl.client.queue import Queue
     from queuectl.job.job import Job
 
 NUMBERS = ("priority", "weight", "nice", "max_retries", "backoff_base", "backoff_jitter")
@@ -42,16 +43,17 @@ LISTS = ("tags", "after")
     *CONSENT,
     examples=(
         "queuectl edit 01JDFW11AA --set priority=5 --set timeout=10m",
+        "queuectl edit 01JDFW11AA",
         "queuectl edit 01JDFW11AA --set at='tomorrow 02:00'",
         "queuectl edit --queue default --set max_retries=0 --unset timeout --yes",
     ),
 )
 def run_edit(args: Arguments, screen: Screen) -> int:
-    """Change each job; what cannot be changed so is said before any is."""
+    """Change each job; what cannot be changed so is said before any is. Without --set and --unset, open one job in $EDITOR."""
     queue = queue_to_change(args, screen)
     changes, _, warning = changes_of({}, _typed(args), queue.spool.clock.now(), check=False)
     if not changes:
-        raise UsageError("nothing to change", "queuectl edit ID --set priority=5 --unset timeout")
+        return _edit_by_hand(args, screen, queue)
     new = {field: value for field, value in changes.items() if value is not None}
     validate(new if "command" in new or "argv" in new else {"command": "true", **new})
 
@@ -64,6 +66,25 @@ def run_edit(args: Arguments, screen: Screen) -> int:
         queue.change(job_id, changes, check)
 
     return act_on(args, screen, queue, Verb("edit", "edit", "edited"), edit)
+
+
+def _edit_by_hand(args: Arguments, screen: Screen, queue: Queue) -> int:
+    """Open the one job that is named in an editor."""
+    if is_bulk(args, "edit") or len(args.ids) != 1 or args.ids == ["-"] or args.dry_run:
+        hint = "queuectl edit ID --set priority=5 --unset timeout; queuectl edit ID opens one job in $EDITOR"
+        raise UsageError("nothing to change", hint)
+    from queuectl.cli.editor import Editing
+
+    job_id = queue.resolve(args.ids[0], to_change=True)
+    with Editing(queue, job_id) as editing:
+        job = queue.rewrite(job_id, editing.ask, check=not args.no_check)
+
+    def report(_named: object) -> tuple[str, None]:
+        if job is None:
+            raise Unchanged(job_id, queue.get(job_id).state, "had been left as it was")
+        return job_id, None
+
+    return act(screen, [(job_id, True)], report, "edit", "edited", total=1)
 
 
 def _typed(args: Arguments) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from queuectl.cli.ids import Failures
 from queuectl.cli.options import CHOSEN, FOLLOW, LINES, NAMED, STATE, command, flag, number
 from queuectl.cli.selection import ids_of, is_bulk
 from queuectl.cli.table import emit
-from queuectl.cli.tail import LOOK_S, Printer, read_all, show
+from queuectl.cli.tail import LOOK_S, PrefixPrinter, Printer, read_all, show
 from queuectl.cli.text import safe
 from queuectl.client.queue import ENDED
 from queuectl.errors import NotFound, QueueError, TimedOut, UsageError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from queuectl.client.queue import Queue
 
 FIELDS = ("id", "attempt", "path", "output")
+PREFIX_COLOURS = ("cyan", "yellow", "green", "blue")
+WAITING_S = 1.0  # between two looks at a job that waits, among several that are followed
 
 
 @command(
@@ -36,16 +38,18 @@ FIELDS = ("id", "attempt", "path", "output")
     flag(*FOLLOW, help="show new output until the job has ended"),
     number("--attempt", help="the output of attempt N (default: the newest)"),
     LINES,
+    flag("--no-prefix", help="show the output of several jobs without the name or id before each line"),
     STATE,
     *CHOSEN,
     examples=(
         "queuectl logs 01JDFQ8Z4T --lines 20",
         "queuectl logs -f 01JDFQ8Z4T",
+        "queuectl logs -f --queue default",
         "queuectl logs --state dead --since 1h --lines 5",
     ),
 )
 def run(args: Arguments, screen: Screen) -> int:
-    """Show the output of an attempt, or of several jobs one after the other; with -f until the job has ended."""
+    """Show the output of an attempt, or of several jobs with a prefix on each line; with -f until they have ended."""
     as_json = screen.format in ("json", "jsonl")
     if args.follow and as_json:
         raise UsageError("-f shows output as it is written and cannot be used with JSON")
@@ -87,33 +91,35 @@ def _open(queue: Queue, job_id: str, attempt: int | None, lines: int | None) -> 
 
 
 def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
-    """Show what several jobs wrote, each below a line with its id."""
-    if args.follow:
-        raise UsageError("-f needs exactly one job", "queuectl logs -f ID")
+    """Show what several jobs wrote, one after the other or as it comes, each line behind the name or id of its job."""
     failures = Failures(screen)
     chooses = is_bulk(args, "logs")
     ids = ids_of(args, screen, queue, failures, "logs", STATES)
+    if args.follow:
+        return _follow_several(args, screen, queue, ids, failures, chooses=chooses)
     shown = 0
 
-    def outputs() -> Iterator[tuple[str, int, str, GrowingFile]]:
+    def outputs() -> Iterator[tuple[Job, int, str, GrowingFile]]:
         for job_id in ids:
             try:
+                job = queue.get(job_id)
                 number, path, source = _open(queue, job_id, args.attempt, args.lines)
             except QueueError as error:
                 if not chooses:
                     failures.add("id", job_id, error)
                 continue
             with source:
-                yield job_id, number, path, source
+                yield job, number, path, source
 
     if screen.is_table:
-        for job_id, number, _, source in outputs():
+        printers = Printers(screen, has_prefix=not args.no_prefix)
+        for job, _, _, source in outputs():
             shown += 1
-            header = screen.paint(f"==> {job_id}, attempt {number} <==", "bold")
-            screen.line(("\n" if shown > 1 else "") + header)
-            show(screen, source)
+            printer = printers.of(job)
+            printer.copy(source)
+            printer.end()
     else:
-        rows = (dict(zip(FIELDS, (*each[:3], read_all(each[3])), strict=True)) for each in outputs())
+        rows = (dict(zip(FIELDS, (job.id, *rest, read_all(source)), strict=True)) for job, *rest, source in outputs())
         shown = emit(screen, rows, (), FIELDS)
     if chooses and not ids:
         screen.message("No job matches")
@@ -121,6 +127,110 @@ def _show_several(args: Arguments, screen: Screen, queue: Queue) -> int:
         screen.message(f"({shown:,} of {plural(len(ids), 'job')} have output that has not been removed)")
     failures.finish(shown + len(failures), "could not be shown")
     return 0
+
+
+class Printers:
+    """Makes a printer for each of several jobs; the prefix is the name of the job, or its id where another has that name."""
+
+    def __init__(self, screen: Screen, *, has_prefix: bool) -> None:
+        self._screen = screen
+        self._has_prefix = has_prefix
+        self._taken: dict[str, str] = {}
+
+    def of(self, job: Job) -> Printer | PrefixPrinter:
+        """Return the printer of a job's output."""
+        if not self._has_prefix:
+            return Printer(self._screen)
+        label = safe(str(job.fields.get("name", job.id)))
+        if self._taken.setdefault(label, job.id) != job.id:
+            label = job.id
+        colour = PREFIX_COLOURS[len(self._taken) % len(PREFIX_COLOURS)]
+        return PrefixPrinter(self._screen, self._screen.paint(f"{label} |", colour) + " ")
+
+
+def _follow_several(
+    args: Arguments, screen: Screen, queue: Queue, ids: list[str], failures: Failures, *, chooses: bool
+) -> int:
+    """Show what several jobs write as it comes, until all have ended."""
+    from queuectl.control_client import Watch
+
+    if args.attempt is not None:
+        raise UsageError("-f with --attempt needs exactly one job", "queuectl logs -f ID --attempt N")
+    queue.refuse_own_job(ids)
+    printers = Printers(screen, has_prefix=not args.no_prefix)
+    followed = {job_id: _Followed(queue, job_id, printers, args.lines) for job_id in ids}
+    watch, monotonic = Watch(queue.layout), queue.spool.clock.monotonic
+    try:
+        while followed:
+            now = monotonic()
+            for job_id, each in [*followed.items()]:
+                try:
+                    ended = each.look(now)
+                except QueueError as error:
+                    failures.add("id", job_id, error)
+                    del followed[job_id]
+                    continue
+                if ended is not None:
+                    del followed[job_id]
+                    screen.message(safe(describe_end(ended)))
+            if followed:
+                watch.wait(LOOK_S)
+    except KeyboardInterrupt:
+        screen.message(
+            f"Stopped following; {plural(len(followed), 'job')} {'continues' if len(followed) == 1 else 'continue'}"
+        )
+        raise
+    finally:
+        watch.close()
+        for each in followed.values():
+            each.close()
+    if chooses and not ids:
+        screen.message("No job matches")
+    failures.finish(len(ids) + len(failures), "could not be shown")
+    return 0
+
+
+class _Followed:
+    """One of several jobs whose output is shown as it comes. A job that waits is looked at every WAITING_S only."""
+
+    def __init__(self, queue: Queue, job_id: str, printers: Printers, lines: int | None) -> None:
+        self._queue = queue
+        self._id = job_id
+        self._printers = printers
+        self._lines = lines
+        self._printer: Printer | PrefixPrinter | None = None
+        self._number = 0
+        self._source: GrowingFile | None = None
+        self._look_at = 0.0
+
+    def close(self) -> None:
+        """Give its file up."""
+        if self._source is not None:
+            self._source.close()
+        self._source = None
+
+    def look(self, now: float) -> Job | None:
+        """Write what was added; return the job once it has ended and all is written."""
+        if now < self._look_at:
+            return None
+        job = self._queue.get(self._id)  # before its output: what is read after the end is complete
+        if self._printer is None:
+            self._printer = self._printers.of(job)
+            self._number = max(job.attempts, 1)
+        while job.attempts >= self._number:
+            if self._source is None:
+                self._source = GrowingFile(self._queue.layout.output_of(self._id, self._number))
+                if self._lines is not None:
+                    self._source.skip_to_last(self._lines)
+                self._lines = None
+            self._printer.copy(self._source)
+            if job.attempts == self._number and job.state == "processing":
+                return None
+            self._printer.end()
+            self.close()
+            self._number += 1
+        self._look_at = now + WAITING_S
+        return job if job.state in ENDED else None
 
 
 def follow_job(
