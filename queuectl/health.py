@@ -257,6 +257,10 @@ def _spool(overview: Overview) -> Verdict:
     if invalid:
         one, several = "file in spool/pending is not a valid job", "files in spool/pending are not valid jobs"
         told.append(f"{invalid:,} {one if invalid == 1 else several}, and will be rejected by the next supervisor")
+    cycles = (overview.supervisor or {}).get("cycles") or []
+    if cycles:
+        one, several = "job comes after itself and cannot start", "jobs come after each other and cannot start"
+        told.append(f"{len(cycles):,} {one if len(cycles) == 1 else several}: {listed(cycles, MOST_NAMED)}")
     if told:
         return Verdict(WARN, "; ".join(told), "queuectl doctor", rejected=rejected, invalid=invalid)
     return Verdict(OK, "No file in the spool is invalid", rejected=0, invalid=0)

@@ -12,7 +12,7 @@ from queuectl import control_client
 from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.scheduling.waits_for import GOING, Supervision, waits_for
 from queuectl.spool import pauses
-from queuectl.spool.parents import states_of
+from queuectl.spool.parents import cycle_of, states_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,4 +51,6 @@ def reasons_of(spool: Spool, job: Job, supervision: Supervision | None = None) -
         return []
     supervision = read_supervision(spool) if supervision is None else supervision
     longest = spool.settings.backoff_max
-    return waits_for(job, supervision, spool.clock.now(), longest, states_of(spool, job.parents))
+    parents = job.parents if job.state != "processing" else []
+    cycle = cycle_of(spool, job.id, parents) if parents else []
+    return waits_for(job, supervision, spool.clock.now(), longest, states_of(spool, parents), cycle)

@@ -15,6 +15,7 @@ from queuectl.errors import Busy
 from queuectl.health import START
 from queuectl.job.fields import describe_misspelt
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.scheduling.dependencies import find_cycle
 from queuectl.spool.intake import ClaimRefused, RefusalReason
 from queuectl.spool.layout import SUFFIX
 from queuectl.spool.recovery import RecoveryResult
@@ -212,6 +213,14 @@ def far(context: Context) -> Iterator[Finding]:
         job_id, due_at = first
         text = f"{plural(context.scan.far, 'job')} will not start for over a year: {job_id} waits until {spell(due_at)[:19]}Z"
         yield Finding(INFO, text, f"if that is a mistake: queuectl retry {job_id}")
+
+
+def cycles(context: Context) -> Iterator[Finding]:
+    """Jobs that come after each other, as dropped files or edits at the same moment can have it."""
+    found = find_cycle(context.scan.after)
+    if found:
+        whom = f"{few(found)} come after each other" if len(found) > 1 else f"{found[0]} comes after itself"
+        yield Finding(WARN, f"{whom}, so none of them can start", f"queuectl edit {found[0]} --unset after")
 
 
 def fields(context: Context) -> Iterator[Finding]:

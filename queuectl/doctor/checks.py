@@ -67,6 +67,7 @@ CHECKS = (
     Check("duplicates", "every id belongs to one job", check_jobs.duplicates),
     Check("ignored", "no file in pending/ is ignored because of its name", check_jobs.ignored),
     Check("far", "no job is scheduled more than a year ahead", check_jobs.far),
+    Check("cycles", "no job comes after itself", check_jobs.cycles),
     Check("fields", "no field of a job looks misspelt", check_jobs.fields),
     Check("without-input", "every waiting job has its input", check_jobs.without_input),
     Check("litter", "no abandoned temporary file exists", check_temp_files.temp_files),

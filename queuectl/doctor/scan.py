@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Kinds = dict[str, str]  # what is wrong, and a detail
 
 LIMIT = 10_000  # of each kind that are kept; --fix may be repeated
+MOST_WITH_PARENTS = 200_000
 FORGOTTEN_S = 3600.0
 FUTURE_S = 60.0
 FAR_S = 366 * 86400.0
@@ -100,6 +101,7 @@ class Scan:
         misspelt: how many have a field that looks misspelt; `misspelt_to_run` of them have not ended for good.
         first_misspelt: one of those, with the field and what was probably meant.
         without_input: how many wait whose input is missing; first_without_input: one of those.
+        after: of jobs that wait for others, at most MOST_WITH_PARENTS, these.
         ahead: files whose mtime lies in the future; by how many seconds at most.
     """
 
@@ -114,6 +116,7 @@ class Scan:
         self.first_misspelt: tuple[str, str, str] | None = None
         self.without_input = 0
         self.first_without_input: str | None = None
+        self.after: dict[str, list[str]] = {}
         self._cut: set[str] = set()  # kinds of which there are more than are kept
         for directory in DIRECTORIES:
             for number, name in enumerate(home.each_name(f"spool/{directory}"), 1):
@@ -155,6 +158,8 @@ class Scan:
             break
         if job.directory != PENDING:
             return
+        if job.parents and len(self.after) < MOST_WITH_PARENTS:
+            self.after[job.id] = job.parents
         if job.fields.get("stdin") == KEPT and not home.spool.files.exists(home.layout.input_of(job.id)):
             self.without_input += 1
             self.first_without_input = self.first_without_input or job.id

@@ -92,6 +92,12 @@ SELECT u.child, j.state, j.dead_reason, j.after_policy, coalesce(j.ready, 2) < 2
     EXISTS (SELECT 1 FROM dependencies WHERE child = u.child AND state = 'failed')
 FROM (SELECT child FROM undecided WHERE child NOT IN (SELECT value FROM json_each(?)) LIMIT ?) u LEFT JOIN jobs j ON j.id = u.child AND j.after IS NOT NULL;
 
+-- name: is_in_cycle
+WITH RECURSIVE up (id) AS (
+    SELECT parent FROM dependencies WHERE child = ?1 AND state = 'waiting'
+    UNION SELECT d.parent FROM up JOIN dependencies d ON d.child = up.id AND d.state = 'waiting' LIMIT ?2)
+SELECT 1 FROM up WHERE id = ?1;
+
 -- name: decided
 DELETE FROM undecided WHERE child = ?;
 
@@ -107,7 +113,7 @@ WHERE id = ? AND ready >= 2;
 UPDATE jobs SET ready = iif(ready = 1, 2, 3) WHERE id = ? AND ready < 2;
 
 -- name: starts_since
-SELECT started_at FROM jobs INDEXED BY jobs_by_state
+SELECT id, attempts, started_at FROM jobs INDEXED BY jobs_by_state
 WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancelled', 'dead') AND updated_at >= ? AND queue = ?
     AND started_at >= ? AND started_at < ? ORDER BY started_at DESC LIMIT ?;
 

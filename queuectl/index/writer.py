@@ -361,6 +361,10 @@ class Writer:
         """Return jobs with parents about which something has changed, of those that are committed."""
         return [Undecided(row) for row in self._database.all("undecided", (json.dumps([*skip]), limit))]
 
+    def is_in_cycle(self, job_id: str, most: int) -> bool:
+        """Tell whether a job comes after itself, through at most `most` jobs that wait."""
+        return self._database.one("is_in_cycle", (job_id, most)) is not None
+
     def decided(self, job_ids: Iterable[str]) -> None:
         """Forget jobs that `undecided` returned."""
         self._database.change(("decided", [(job_id,) for job_id in job_ids]))
@@ -387,10 +391,10 @@ class Writer:
         """Tell whether a job may start, or waits for a retry."""
         return self._database.one("has_work", ()) is not None
 
-    def starts_since(self, queue: str, since: float, until: float, most: int) -> list[float]:
-        """Return when the newest attempts of a queue's jobs began, the last `most` of that time, in order."""
+    def starts_since(self, queue: str, since: float, until: float, most: int) -> list[tuple[str, int, float]]:
+        """Return the jobs of a queue whose newest attempts began in that time, the last `most`: id, attempts, when."""
         self.commit()
-        return [at for (at,) in self._database.all("starts_since", (since, queue, since, until, most))][::-1]
+        return self._database.all("starts_since", (since, queue, since, until, most))
 
     def get(self, job_id: str) -> dict[str, Any] | None:
         """Return the row of a job by column, also one that waits to be written."""

@@ -9,7 +9,7 @@ from enum import Enum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 POLICIES = ("success", "any", "failure")
 SUCCEEDED, FAILED = ("completed",), ("dead", "cancelled")
@@ -65,3 +65,31 @@ def decide(policy: str, parents: Mapping[str, str | None]) -> Decision:
 def describe(job_id: str, state: str | None) -> str:
     """Say how a parent ended: "extract-3 is dead"."""
     return f"{job_id} does not exist" if state is MISSING else f"{job_id} is {state}"
+
+
+def find_cycle(after: Mapping[str, Collection[str]]) -> list[str]:
+    """Return jobs of which each comes after the next, and the last after the first; empty when there are none.
+
+    Args:
+        after: for each job that waits, its parents.
+    """
+    children: dict[str, list[str]] = {}
+    counts = dict.fromkeys(after, 0)
+    for child, parents in after.items():
+        for parent in parents:
+            if parent in after:
+                children.setdefault(parent, []).append(child)
+                counts[child] += 1
+    free = [job_id for job_id, count in counts.items() if not count]
+    for job_id in free:  # which grows meanwhile
+        del counts[job_id]
+        for child in children.get(job_id, ()):
+            counts[child] -= 1
+            if not counts[child]:
+                free.append(child)
+    path: list[str] = []
+    job_id = min(counts, default="")  # each that is left comes after another that is
+    while counts and job_id not in path:
+        path.append(job_id)
+        job_id = next(parent for parent in after[job_id] if parent in counts)
+    return path[path.index(job_id) :] if path else []

@@ -216,6 +216,13 @@ class Usage:
             while len(starts) > rate.count * 2:  # some more, because a start may turn out not to be one
                 starts.popleft()
 
+    def confirm_start(self, queue: str, counted_at: float, at: float) -> None:
+        """Count a start that was counted at one instant at a later one, by which it has happened."""
+        starts = self._starts.get(queue)
+        if starts is not None and counted_at in starts:
+            starts.remove(counted_at)
+            starts.append(at)
+
     def started_before(self, queue: str, starts: list[float], at: float) -> None:
         """Count the starts of a queue before `at` that another process made, in order; replaces what was known of them."""
         own = [each for each in self._starts.get(queue, ()) if each >= at]

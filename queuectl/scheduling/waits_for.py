@@ -158,11 +158,13 @@ def waits_for(
     now: float,
     backoff_max: float,
     parents: Mapping[str, str | None] | None = None,
+    cycle: Sequence[str] = (),
 ) -> list[Reason]:
     """Return why a job does not run now: what the job itself waits for first, then what holds all jobs up.
 
     Args:
         parents: the states of the jobs it comes after, as far as the caller knows them.
+        cycle: the jobs through which it comes after itself.
         now: seconds since 1970.
         backoff_max: the setting, for a job that has none of its own.
     """
@@ -175,7 +177,7 @@ def waits_for(
         reason
         for reason in (
             _own_reason(job, now, backoff_max),
-            _parents_reason(job, parents),
+            _parents_reason(job, parents, cycle),
             _pause_reason(job, supervision),
             _limit_reason(job, supervision),
         )
@@ -197,9 +199,12 @@ def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
     return Reason(why, until=due_at, detail=str(job.attempts) if why is Why.RETRY else "")
 
 
-def _parents_reason(job: Job, states: Mapping[str, str | None] | None) -> Reason | None:
+def _parents_reason(job: Job, states: Mapping[str, str | None] | None, cycle: Sequence[str]) -> Reason | None:
     if not job.parents:
         return None
+    if cycle:
+        words = f"itself, through {listed(cycle, MOST_NAMED)}: none of them can start"
+        return Reason(Why.AFTER, detail=words, jobs=cycle, hint="queuectl edit {id} --unset after")
     decision = decide(job.after_policy, states if states is not None else dict.fromkeys(job.parents, "pending"))
     if decision.verdict in (Verdict.START, Verdict.SKIP):
         return None

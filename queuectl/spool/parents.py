@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 UNREADABLE = "unreadable"  # the state of a parent whose file is damaged: it may be repaired, so it is waited for
 MOST_NAMED = 5
+MOST_READ = 200  # files, to say why one job waits
 NOT_NEEDED = "not_needed"
 
 
@@ -78,19 +79,35 @@ def refuse_cycle(spool: SpoolContext, job_id: str, after: Iterable[str]) -> None
     Raises:
         InvalidField.
     """
-    left, seen = [*after], set[str]()
-    while left:
-        parent = left.pop()
-        if parent in seen:
-            continue
-        seen.add(parent)
+    cycle = cycle_of(spool, job_id, after, most=None)
+    if cycle:
+        raise InvalidField("after", f'job "{job_id}" cannot come after "{cycle[-1]}", which comes after "{job_id}"')
+
+
+def cycle_of(spool: SpoolContext, job_id: str, after: Iterable[str], *, most: int | None = MOST_READ) -> list[str]:
+    """Return jobs through which a job comes after itself, the first one of `after`; empty when there are none.
+
+    Args:
+        most: how many files are read; None: as many as there are.
+    """
+    through = dict.fromkeys(after, "")  # each job with the one that comes after it
+    for number, parent in enumerate(left := [*through]):  # which grows meanwhile
+        if most is not None and number >= most:
+            break
         try:
             its = read(spool, parent).parents
         except (NotFound, InvalidData):
             continue
         if job_id in its:
-            raise InvalidField("after", f'job "{job_id}" cannot come after "{parent}", which comes after "{job_id}"')
-        left += its
+            path = [parent]
+            while through[path[-1]]:
+                path.append(through[path[-1]])
+            return path[::-1]
+        for each in its:
+            if each not in through:
+                through[each] = parent
+                left.append(each)
+    return []
 
 
 class ParentFailed(Conflict):

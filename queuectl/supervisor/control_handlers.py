@@ -155,6 +155,7 @@ class ControlHandlers:
             "syncing": self._dispatch.progress,
             "polling": self._supervisor.why_polling,
             "blocked": self._dispatch.order.blocked,
+            "cycles": self._dispatch.in_cycles,
             "machine": self._dispatch.order.shortage,
             "workers": workers,
             "adopted": [{"job_id": job_id, "pid": run.pid} for job_id, run in adopted.items()],

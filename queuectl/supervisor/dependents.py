@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 AT_ONCE = 200
 LONGEST_STEP_S = 0.03  # whatever the parents and the disk cost, the supervisor is not kept longer
 AGAIN_S = 1.0
+CYCLE_S = 2.0  # after which it is looked whether a cycle was broken
+LONGEST_CYCLE, MOST_IN_CYCLES = 50, 100
 
 
 class Dependents:
@@ -58,6 +60,7 @@ class Dependents:
         self._withdraw = withdraw
         self._moved = moved
         self._again = Timers()
+        self.in_cycles: set[str] = set()  # jobs that come after themselves
 
     @property
     def next_step(self) -> float:
@@ -84,8 +87,10 @@ class Dependents:
             seen += 1
             is_unknown = MISSING in each.parents.values() and self._writer.needs_sync  # asked again once all are known
             if each.state is None or each.policy is None or is_unknown:
+                self.in_cycles.discard(each.id)
                 continue
             verdict = decide(each.policy, each.parents).verdict
+            self._look_for_cycle(each.id, now, is_possible=each.state != DEAD and verdict is Verdict.WAIT)
             if each.state == DEAD:
                 self._revive(each.id, now, verdict)
             elif verdict is Verdict.START:
@@ -98,6 +103,18 @@ class Dependents:
         self._store(startable, waiting)
         self._writer.decided([each.id for each in found[:seen] if each.id not in self._again.ids])
         return seen < len(found) or len(found) == AT_ONCE
+
+    def _look_for_cycle(self, job_id: str, now: float, *, is_possible: bool) -> None:
+        """Note a job that can never start because it comes after itself; it stays undecided, also across a restart."""
+        if not is_possible or not self._writer.is_in_cycle(job_id, LONGEST_CYCLE):
+            self.in_cycles.discard(job_id)
+            return
+        self._again.set(job_id, now + CYCLE_S)
+        if job_id not in self.in_cycles and len(self.in_cycles) < MOST_IN_CYCLES:
+            self.in_cycles.add(job_id)
+            self._log.warning(
+                f"job {job_id} comes after itself, so it cannot start: queuectl show {job_id} action=cycle"
+            )
 
     def _store(self, startable: list[str], waiting: list[str]) -> None:
         """Let jobs start whose parents have ended, and others wait again because a parent has not, or not any more."""

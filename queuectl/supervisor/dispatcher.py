@@ -307,6 +307,11 @@ class Dispatcher:
     # --- the index
 
     @property
+    def in_cycles(self) -> list[str]:
+        """Jobs that come after themselves, so that none of them can start."""
+        return sorted(self._dependents.in_cycles)
+
+    @property
     def is_comparing(self) -> bool:
         """A comparison of spool and index is under way."""
         return self._sync is not None

@@ -80,6 +80,7 @@ class StartOrder:
         self.shortage: tuple[str, str] | None = None
         self._machine_at = NEVER  # when the machine is looked at again
         self._usage = Usage()
+        self._counted_at: dict[str, float] = {}  # jobs of queues with a rate, until it is known that they have started
         self._keys: dict[str, Key] = {}  # of the assigned jobs that `next` returned
         self._lanes = Lanes(self._blocking, self._refill)
         self._later = Window()
@@ -152,15 +153,28 @@ class StartOrder:
         return frozenset(found)
 
     def read_starts(self) -> None:
-        """Count the starts of an earlier supervisor against the rates; the index knows the newest of each job.
+        """Count the starts of an earlier supervisor against the rates: the newest of each job, and what its history says.
 
         Raises:
             IndexUnavailable.
         """
         wall, monotonic = self._began
         for queue, rate in self._capacities.rates.items():
-            found = self._writer.starts_since(queue, self._clock.now() - rate.period_s, wall, rate.count)
-            self._usage.started_before(queue, [at - wall + monotonic for at in found], monotonic)
+            since = self._clock.now() - rate.period_s
+            found = self._writer.starts_since(queue, since, wall, rate.count)
+            starts = [at for _, _, at in found]
+            for job_id in (job_id for job_id, attempts, _ in found if attempts > 1):
+                starts += (at for at in self._earlier_starts(job_id) if since <= at < wall)
+            last = sorted(starts)[-rate.count :]
+            self._usage.started_before(queue, [at - wall + monotonic for at in last], monotonic)
+
+    def _earlier_starts(self, job_id: str) -> list[float]:
+        """Return when the attempts of a job before its newest began."""
+        try:
+            job = self._spool.read(job_id)
+        except (QueueError, OSError):  # removed meanwhile, or damaged
+            return []
+        return [at for _, at, *_ in job.earlier if at is not None]
 
     def close_lane(self, job_id: str, detail: str, for_s: float) -> None:
         """Start no job of a lane for a while: a claim found its limit taken by a job that was not assigned here.
@@ -239,6 +253,12 @@ class StartOrder:
                 lane = None if row is None else row["lane"]
         self._usage.add(job_id, lane or "default")
 
+    def began(self, job_id: str) -> None:
+        """Count the start of an assigned job now, for its rate: it was counted when the job was assigned, a little too early."""
+        counted_at = self._counted_at.pop(job_id, None)
+        if counted_at is not None:
+            self._usage.confirm_start(queue_of(self._usage.lanes[job_id]), counted_at, self._clock.monotonic())
+
     def release(self, job_id: str, *, has_started: bool = True, offer_again: bool = False) -> bool:
         """Count a job as assigned no longer.
 
@@ -250,6 +270,9 @@ class StartOrder:
         """
         lane = self._usage.lanes.get(job_id)
         key = self._keys.pop(job_id, None)
+        if has_started:
+            self.began(job_id)
+        self._counted_at.pop(job_id, None)
         freed = [*self._usage.remove(job_id)]
         if lane is not None and not has_started:
             self._usage.not_started(queue_of(lane))
@@ -285,8 +308,10 @@ class StartOrder:
                     return None
                 self._usage.add(job_id, lane)
                 self._keys[job_id] = key
-                queue = queue_of(lane)
-                self._usage.started(queue, self._clock.monotonic(), self._capacities.rates.get(queue))
+                rate = self._capacities.rates.get(queue_of(lane))
+                if rate is not None:
+                    self._counted_at[job_id] = now = self._clock.monotonic()
+                    self._usage.started(queue_of(lane), now, rate)
                 return job_id
 
     def has_many(self, count: int) -> bool:

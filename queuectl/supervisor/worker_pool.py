@@ -372,6 +372,7 @@ class Prefetch:
             slot.orders.append(job_id)
             self._dispatch.order.assign(job_id)
             slot.handle("took")
+        self._dispatch.order.began(job_id)
         if slot.job_id != job_id:  # the job before it waits for the disk
             slot.begin(job_id, now, self._clock.now())
         slot.job_started = now

@@ -129,3 +129,17 @@ def test_list_says_why_a_job_that_is_due_does_not_start(cli: Run, home: Path, mo
     }
     row = json.loads(cli("list", "--search", "child", "--json").out)[0]
     assert not {"ready", "lane", "after"} & {*row}
+
+
+def test_jobs_that_come_after_each_other_say_so(cli: Run, jobs: Jobs, home: Path) -> None:
+    for job_id, parent in ("ab", "bc", "ca", "da"):
+        text = json.dumps({"command": "true", "id": job_id, "after": [parent]})
+        (home / f"spool/pending/{job_id}.json").write_text(text)
+    said = "it comes after itself, through b, c: none of them can start (queuectl edit a --unset after)"
+    assert said in cli("show", "a").out
+    assert "comes after itself" not in cli("show", "d").out
+    (finding,) = [each for each in json.loads(cli("doctor", "--json").out)["findings"] if each["check"] == "cycles"]
+    assert "come after each other, so none of them can start" in finding["text"]
+    assert cli("edit", "a", "--unset", "after").code == 0
+    assert "comes after itself" not in cli("show", "b").out
+    assert "cycles" not in cli("doctor").out

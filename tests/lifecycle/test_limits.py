@@ -153,6 +153,28 @@ def test_a_demand_that_can_never_be_met_is_said(supervised: Make) -> None:
     assert job.last_error == "it needs 2 of gpu, and the setting resources.gpu is 1"
 
 
+def test_a_pause_survives_maintenance_that_starts_the_workers(supervised: Make) -> None:
+    """Guarantee G21. As cron does it after a reboot."""
+    import subprocess
+    import sys
+    from pathlib import Path
+
+    s = supervised()
+    s.queue.pause("slow")
+    slow, other = s.queue.enqueue("true", queue="slow"), s.queue.enqueue("true")
+    typed = [sys.executable, str(Path(__file__).parents[2] / "queuectl"), "maintenance", "--ensure-workers", "1"]
+    try:
+        subprocess.run(typed, env=s.environ, check=True)
+        s.wait_for(other, "completed")
+        assert s.state(slow) == "pending"
+        subprocess.run(typed, env=s.environ, check=True)
+        assert s.queue.paused().keys() == {"slow"}
+        s.queue.resume("slow")
+        s.wait_for(slow, "completed")
+    finally:
+        s.ask("stop", now=True)
+
+
 def test_a_pause_survives_a_restart_and_is_lifted_by_removing_its_file(supervised: Make) -> None:
     """Guarantee G21. Any program may make and remove the file."""
     s = supervised()

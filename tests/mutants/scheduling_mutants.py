@@ -40,6 +40,27 @@ SCHEDULING = (
         "what was given to a worker before the pause starts after it",
     ),
     Mutant(
+        "a cycle is found once and forgotten",
+        "supervisor/dependents.py",
+        (("        self._again.set(job_id, now + CYCLE_S)\n", ""),),
+        (f"{MAY_START}jobs_that_come_after_each_other_are_reported_until_one_is_edited",),
+        "after a restart nobody is told of jobs that wait for ever",
+    ),
+    Mutant(
+        "a restart counts the newest attempt of a job only",
+        "supervisor/start_order.py",
+        (("for job_id, attempts, _ in found if attempts > 1):", "for job_id, attempts, _ in found if False):"),),
+        (f"{MAY_START}a_restart_counts_every_attempt_against_the_rate",),
+        "more jobs start than the rate allows",
+    ),
+    Mutant(
+        "a start counts from when it was assigned",
+        "supervisor/start_order.py",
+        (("        if counted_at is not None:\n", "        if False:\n"),),
+        (f"{MAY_START}a_start_counts_from_when_it_has_happened",),
+        "on a busy machine more jobs start in a period than the rate allows",
+    ),
+    Mutant(
         "the time while a job is stopped counts for its timeout",
         "executor/attempt.py",
         (("            self._deadline += now - self.stopped_since\n", ""),),

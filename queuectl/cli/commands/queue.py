@@ -239,7 +239,9 @@ def run_list(args: Arguments, screen: Screen) -> int:
     rows = [*rows_of(counts, oldest, queue.settings, paused)]
     emit(screen, rows, _columns(now, paused), FIELDS, name="name")
     if ALL_PAUSED in paused:
-        screen.message("All queues are paused: queuectl resume")
+        until = paused[ALL_PAUSED].until
+        when = "" if until is None else f" for {spell_duration(max(0.0, until - now))} more"
+        screen.message(f"All queues are paused{when}: queuectl resume")
     if not rows:
         screen.hint("No job has been enqueued, and no queue has a limit")
     return 0

@@ -14,7 +14,7 @@ from queuectl.job.job import DEAD, DONE, PENDING
 from queuectl.log import Log
 from queuectl.spool import parents, pauses
 from queuectl.spool.intake import LIMIT_S, RefusalReason
-from queuectl.supervisor import start_order
+from queuectl.supervisor import dependents, start_order
 from queuectl.supervisor.dependents import AGAIN_S
 from queuectl.supervisor.dispatcher import Dispatcher
 from queuectl.supervisor.machine import LOOK_AGAIN_S, Machine
@@ -262,6 +262,41 @@ def test_a_restart_of_the_supervisor_does_not_forget_the_rate(tmp_path: Path) ->
     scene.dispatch.close()
 
 
+def test_a_restart_counts_every_attempt_against_the_rate(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, queues={"mail": {"rate": "2/1m"}})
+    job_id = scene.spool.put("failed", queue="mail")
+    scene.spool.clock.advance(5)
+    with scene.spool.start(job_id) as claim:
+        claim.finish({"exit_code": 0})
+    scene.dispatch.refresh(job_id)
+    waiting = scene.put(queue="mail")
+    scene.spool.clock.advance(25)
+    scene.dispatch.close()
+    scene.open()
+    assert scene.dispatch.next() is None
+    scene.step(29)
+    assert scene.dispatch.next() is None
+    scene.step(2)
+    assert scene.dispatch.next() == waiting
+    scene.dispatch.close()
+
+
+def test_a_start_counts_from_when_it_has_happened(tmp_path: Path) -> None:
+    """A worker may start a job later than it was assigned; no window of the rate has more starts all the same."""
+    scene = Scene(tmp_path, queues={"mail": {"rate": "1/10s"}})
+    first, second = scene.put(queue="mail"), scene.put(queue="mail")
+    assert scene.dispatch.next() == first
+    scene.step(4)
+    scene.dispatch.order.began(first)
+    scene.step(9)
+    assert scene.dispatch.next() is None
+    scene.dispatch.released(first)  # long after it began
+    assert scene.dispatch.next() is None
+    scene.step(1.5)
+    assert scene.dispatch.next() == second
+    scene.dispatch.close()
+
+
 def test_starts_before_a_crash_count_once_the_index_is_current(tmp_path: Path) -> None:
     scene = Scene(tmp_path, queues={"mail": {"rate": "1/1m"}})
     scene.spool.put("completed", queue="mail")  # the index was killed before it learnt that
@@ -406,3 +441,26 @@ def test_the_readings_of_this_machine() -> None:
     assert machine.load() >= 0
     assert free is not None
     assert free > 1 << 20
+
+
+def test_jobs_that_come_after_each_other_are_reported_until_one_is_edited(scene: Scene) -> None:
+    """As dropped files can have it: each exists when the other is looked at."""
+    for job_id, parent in ("ab", "bc", "ca", "da"):  # d is behind the cycle, not in it
+        scene.spool.drop(f"{job_id}.json", {"command": "true", "after": [parent]})
+    for job_id in "abcd":
+        scene.dispatch.refresh(job_id)
+    scene.step()
+    assert scene.dispatch.in_cycles == ["a", "b", "c"]
+    scene.dispatch.close()
+    scene.open()
+    scene.dispatch.begin_sync(watched=True)
+    scene.step()
+    assert scene.dispatch.in_cycles == ["a", "b", "c"]  # the index has them still
+    with scene.spool.take("a") as claim:
+        claim.edit({"after": None})
+    scene.dispatch.refresh("a")
+    scene.step()
+    scene.step(dependents.CYCLE_S)
+    assert scene.dispatch.in_cycles == []
+    assert scene.dispatch.next() == "a"
+    assert (scene.path / "log").read_text().count("comes after itself") == 6

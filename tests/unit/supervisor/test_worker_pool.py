@@ -35,6 +35,9 @@ class Dispatch:
     def order(self) -> Dispatch:
         return self
 
+    def began(self, job_id: str) -> None:
+        pass
+
     def assign(self, job_id: str) -> None:
         self.assigned[job_id] = None
 
