@@ -9,8 +9,10 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+from queuectl.config.settings import Settings
 from queuectl.errors import QueueError
 from queuectl.maintenance import batches as task
+from queuectl.maintenance import retention
 from queuectl.maintenance.context import TaskContext
 from queuectl.spool import batches
 
@@ -127,6 +129,21 @@ def test_without_a_supervisor_maintenance_adds_it(supervised: Make) -> None:
     env = s.queue.get("b@done").fields["env"]
     told = {name: env[f"QUEUECTL_BATCH_{name}"] for name in ("COMPLETED", "DEAD", "CANCELLED")}
     assert told == {"COMPLETED": "1", "DEAD": "1", "CANCELLED": "1"}
+
+
+def test_retention_keeps_the_jobs_of_an_open_batch(supervised: Make) -> None:
+    """Else the counts that the completion job gets would be wrong."""
+    s = supervised()
+    first, second = (s.queue.enqueue("true", **NAMED) for _ in range(2))
+    end(s, first)
+    s.queue.settings = Settings.from_dict({"retention_jobs": 0, "retention_done": 0.001})
+    retention.run_once(TaskContext(s.queue, is_gentle=False))
+    assert s.state(first) == "completed"
+    end(s, second)
+    assert maintain(s) == "added 1 completion job: b@done"
+    assert s.queue.get("b@done").fields["env"]["QUEUECTL_BATCH_COMPLETED"] == "2"
+    retention.run_once(TaskContext(s.queue, is_gentle=False))
+    assert s.queue.spool.find(first) is None
 
 
 def test_a_deleted_job_is_not_waited_for(supervised: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,16 @@ def test_a_batch_is_open_while_a_process_adds_jobs(spool: Home) -> None:
 
 def test_jobs_that_are_added_together_keep_it_open_until_the_last(spool: Home) -> None:
     """Proves G24: the first may have ended long before the last is there."""
-    added = spool.enqueue_many(iter([{"command": "true", **MEMBER}, None, {"command": "true", **MEMBER}]))
-    next(added)
-    assert batches.take(spool, "b") is None
-    assert len([*added]) == 1
+    was_open = []
+
+    def jobs() -> Iterator[dict[str, str] | None]:
+        yield {"command": "true", **MEMBER}
+        yield None
+        was_open.append(batches.take(spool, "b") is None)
+        yield {"command": "true", **MEMBER}
+
+    assert len([*spool.enqueue_many(jobs())]) == 2
+    assert was_open == [True]
     assert batches.open_batches(spool) == ["b"]
     fd = batches.take(spool, "b")
     assert fd is not None
