@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from queuectl.spool.pauses import Pause
-    from queuectl.status import Overview
+    from queuectl.status import Overview, ScheduleFigures
 
     Sample = tuple[Mapping[str, str], float]
 
@@ -125,6 +125,8 @@ def page_of(
     if queues is not None:
         _add_queues(page, queues, startable(oldest, overview.paused), overview.now)
     _add_pauses(page, overview.paused, queues or {})
+    if overview.schedules is not None:
+        _add_schedules(page, overview.schedules)
     if totals is not None:
         _add_totals(page, totals)
     return page
@@ -197,6 +199,20 @@ def _add_pauses(page: Page, paused: Mapping[str, Pause], queues: Mapping[str, Ma
         ({"queue": name}, int(name in paused or ALL_PAUSED in paused)) for name in sorted(names - {OTHERS})
     ]
     page.add("queue_paused", "gauge", "1 while no job of the queue is started because of a pause.", samples)
+
+
+def _add_schedules(page: Page, schedules: ScheduleFigures) -> None:
+    """Add when each schedule last added a job, and how many slots got none; of the first MOST_QUEUES by name."""
+    slots: list[Sample] = [
+        ({"schedule": name}, schedules.slots[name]) for name in sorted(schedules.slots)[:MOST_QUEUES]
+    ]
+    page.add("schedule_last_slot_seconds", "gauge", "The last slot for which a job was added, since 1970.", slots)
+    missed: list[Sample] = [
+        ({"schedule": name, "reason": reason}, count)
+        for name in sorted(schedules.missed)[:MOST_QUEUES]
+        for reason, count in zip(("misfire", "overlap"), schedules.missed[name], strict=True)
+    ]
+    page.add("schedule_slots_missed_total", "counter", "Slots without a job.", missed)
 
 
 def _add_totals(page: Page, totals: Figures) -> None:

@@ -273,10 +273,13 @@ def _refuse(
     unknown: str | None, extra: Sequence[str], words: Sequence[str], tokens: Sequence[str], made: Arguments
 ) -> None:
     hint = " ".join(("queuectl", *words, "--help"))
-    if [*words] in WITH_ARGV and made.job and made.job[:1] not in ("{", "[", "-"):
-        at = tokens.index(made.job, tokens.index(words[0]) + 1)
+    job = getattr(made, "job", None)
+    if [*words] in WITH_ARGV and job and job[:1] not in ("{", "[", "-"):
+        at = tokens.index(job, tokens.index(words[0]) + 1)
         if unknown is None or tokens.index(unknown) > at:
             _refuse_command(tokens, at)
+    if unknown is None and [*words] == ["schedule", "add"]:
+        hint = "a command is written after --: queuectl schedule add NAME --cron EXPR -- COMMAND"
     if unknown is None and [*words] in (["worker", "stop"], ["worker", "restart"]):
         hint = "to stop one worker: --id; to reduce the number: queuectl worker scale N"
     if unknown is None:

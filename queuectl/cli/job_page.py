@@ -14,6 +14,7 @@ from queuectl.job.attempts import attempts_of, tries
 from queuectl.job.checks import MOST_PARENTS
 from queuectl.job.fields import HOOKS, command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
+from queuectl.scheduling.schedules import schedule_of
 from queuectl.scheduling.waits_for import WAITING, Why
 from queuectl.spool import hooks
 from queuectl.spool.parents import states_of
@@ -106,6 +107,9 @@ def _facts(queue: Queue, job: Job, now: float) -> Iterator[tuple[str, str]]:
     if "max_retries" in fields or job.state not in ENDED:
         about.append(f"retries {fields.get('max_retries', settings.max_retries_default)}")
     yield "queue", "   ".join(about)
+    made_by = schedule_of(job.id, fields.get("tags"))
+    if made_by is not None:
+        yield "schedule", f"{made_by['name']}   {'slot ' + made_by['slot'] if made_by['slot'] else 'run by hand'}"
     for label in ("tags", "batch", "unique_key", "expires_at"):
         if label in fields:
             yield label.partition("_")[0], ", ".join(fields[label]) if label == "tags" else str(fields[label])

@@ -44,6 +44,7 @@ DETAIL = (
     "result",
     "result_error",
     "progress",
+    "schedule",
     "waits_for",
     "unknown_fields",
     "attempt_list",
@@ -188,6 +189,8 @@ class Job(StoredJob):
         Args:
             supervision: read before, for one of several jobs.
         """
+        from queuectl.scheduling.schedules import schedule_of
+
         fields, expires_at, result = self.fields, self.expires_at, result_of(self._layout, self)
         made = {
             "id": self.id,
@@ -224,6 +227,7 @@ class Job(StoredJob):
             result=result.value,
             result_error=result.error,
             progress=self.progress,
+            schedule=schedule_of(self.id, fields.get("tags")),
             waits_for=self._waits_for(supervision),
             unknown_fields=unknown(fields),
             attempt_list=self._attempt_list(),

@@ -13,7 +13,7 @@ from queuectl.clock import spell
 from queuectl.errors import InvalidData, did_you_mean
 from queuectl.ids import ID_MAX, is_id
 from queuectl.job.fields import meant_by, refuse_in_new, refuse_misspelt, validate
-from queuectl.scheduling.recurrence import CRON, EVERY, Cron, Every, id_of
+from queuectl.scheduling.recurrence import CRON, EVERY, Cron, Every, id_of, slot_of
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -222,7 +222,10 @@ def _local_offset(instant: float) -> float:
     return float(time.localtime(instant).tm_gmtoff)
 
 
-def schedule_of(job_id: str, tags: object) -> str | None:
-    """Return the name of the schedule that made a job; None when none did."""
+def schedule_of(job_id: str, tags: object) -> dict[str, str | None] | None:
+    """Return the name of the schedule that added a job, and the slot, null if it was run by hand; None when none did."""
     name = job_id.rpartition("@")[0]
-    return name if name and isinstance(tags, (list, tuple)) and f"{TAG}{name}" in tags else None
+    if not name or not isinstance(tags, (list, tuple)) or f"{TAG}{name}" not in tags:
+        return None
+    slot = slot_of(job_id)
+    return {"name": name, "slot": None if slot is None else f"{spell(slot)[:19]}Z"}

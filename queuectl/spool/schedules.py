@@ -267,7 +267,11 @@ def _open(spool: SpoolContext, name: str) -> int:
         spool.layout.ensure()
         return _open(spool, name)
     if spool.is_durable:
-        spool.files.sync_directory(spool.layout.schedules)
+        try:
+            spool.files.sync_directory(spool.layout.schedules)
+        except OSError:
+            spool.files.close(fd)
+            raise
     return fd
 
 

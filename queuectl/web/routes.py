@@ -23,6 +23,7 @@ from queuectl.web import (
     output,
     queue_status,
     queues,
+    schedules,
     session,
     static_files,
     workers,
@@ -89,6 +90,7 @@ PAUSE = members(
 )
 QUEUE = Field("name", ID, "the queue's name")
 BATCH = Field("name", ID, "the batch's name")
+SCHEDULE = Field("name", ID, "the schedule's name")
 JOB_ID = Field("id", ID, "the job's id")
 KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
 FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
@@ -312,6 +314,18 @@ OPERATIONS = (
         answers=conditional("Batches")),
     Operation("show_batch", "GET", "/api/v1/batches/{name}", queues.batch, "How far a batch is, when it will end, its completion job",
         fields=(BATCH,), answers=json("BatchDetail")),
+
+    # --- schedules
+    Operation("list_schedules", "GET", "/api/v1/schedules", schedules.show, "All schedules: their next slots and last jobs",
+        answers=conditional("Schedules")),
+    Operation("run_schedule", "POST", "/api/v1/schedules/{name}/run", schedules.run, "Enqueue the job of a schedule now",
+        fields=(SCHEDULE,), body=members(), needs_body=False, answers=json("ScheduleRun", "Enqueued", status=201), problems=(404, 422)),
+    Operation("pause_schedule", "POST", "/api/v1/schedules/{name}/pause", schedules.act("pause"),
+        "Add no jobs of a schedule until it is resumed", fields=(SCHEDULE,), body=members(), needs_body=False,
+        answers=json("ScheduleChanged"), problems=(404,)),
+    Operation("resume_schedule", "POST", "/api/v1/schedules/{name}/resume", schedules.act("resume"),
+        "Add jobs of a paused schedule again, from its next slot on", fields=(SCHEDULE,), body=members(), needs_body=False,
+        answers=json("ScheduleChanged"), problems=(404, 422)),
 
     # --- settings and figures
     Operation("config", "GET", "/api/v1/config", configuration.show, "All settings with their values and sources",

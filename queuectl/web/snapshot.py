@@ -16,10 +16,12 @@ from queuectl.client.batches import row_of
 from queuectl.client.job_output import progress_of
 from queuectl.client.job_view import group_as_dict
 from queuectl.client.queues import of_all_queues, rows_of
+from queuectl.client.schedules import rows_of as schedule_rows
 from queuectl.clock import spell
 from queuectl.errors import InvalidData, NotFound
 from queuectl.growing_file import last_lines, open_regular
 from queuectl.health import ERROR, INFO, OK, WARN, attention, examine
+from queuectl.job.fields import command_line
 from queuectl.spool.layout import shorten
 from queuectl.status import supervisor_as_dict, worker_as_dict
 from queuectl.version import __version__
@@ -102,6 +104,7 @@ class SnapshotCache:
             **_of_index(state),
             "workers": [_worker(row) for row in overview.workers],
             "running": [] if index_state is None else self._running(state.queue, index_state, overview.workers),
+            "schedules": schedules_of(state.queue),
             "rejected": overview.rejected,
             "disk": {
                 "free_bytes": overview.free_bytes // DISK_STEP * DISK_STEP,
@@ -172,6 +175,21 @@ def _of_index(state: QueueState) -> dict[str, Any]:
         "failure_groups": state.failure_groups,
         "dead_today": overview.dead_today,
     }
+
+
+def schedules_of(queue: Queue) -> list[dict[str, Any]]:
+    """Return each schedule as the API has it: with the command of its jobs instead of all their fields."""
+    return [_schedule(row, queue.layout.home) for row in schedule_rows(queue.spool, queue.settings)]
+
+
+def _schedule(row: dict[str, Any], home: str) -> dict[str, Any]:
+    job = row.pop("job")
+    is_valid = row["error"] is None
+    row["command"] = command_line(job) if is_valid else None
+    row["error"] = None if is_valid else without_home(row["error"], shorten(home))
+    for name in ("cron", "every", "timezone", "misfire", "overlap"):
+        row[name] = None if row[name] is None else str(row[name])
+    return row
 
 
 def _share(progress: str) -> float | None:

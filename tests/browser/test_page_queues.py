@@ -71,3 +71,22 @@ def test_unfinished_batches_have_a_bar(person: Person, jobs: Jobs) -> None:
     assert page.locator(".batches tr", has_text="over").count() == 0
     row.get_by_role("link", name="movies").click()
     person.see("td, th", "b")
+
+
+def test_schedules_are_run_paused_and_resumed_on_the_page(person: Person, jobs: Jobs) -> None:
+    jobs.queue.add_schedule("nightly", "echo hi", cron="30 2 * * *", timezone="Europe/Berlin")
+    jobs.queue.add_schedule("often", "true", every="15m")
+    page, queue = person.sign_in(), jobs.queue
+    row = page.locator(".schedules tr", has_text="nightly")
+    row.get_by_text("30 2 * * *").wait_for()
+    person.see("p", "Next 24 hours:")
+    person.see(".banner.warn", "2 schedules add no jobs, because no supervisor is running")
+    row.get_by_role("button", name="Run now schedule nightly").click()
+    person.see(".toast", "The job of nightly was added")
+    [made] = queue.list(tag="schedule:nightly")
+    row.get_by_role("button", name="Pause schedule nightly").click()
+    row.get_by_text("paused", exact=True).wait_for()
+    row.get_by_role("button", name="Resume schedule nightly").click()
+    row.get_by_role("button", name="Pause schedule nightly").wait_for()
+    row.get_by_role("link", name="nightly").click()
+    person.see(".id", made["id"])

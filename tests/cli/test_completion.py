@@ -105,6 +105,14 @@ def test_an_id_with_an_at_sign_is_completed(complete: Complete, jobs: Jobs, requ
     assert complete("queuectl enqueue --after nightly@20261201") == {f"{start}20261201T013000Z"}
 
 
+def test_schedules_are_those_of_the_configuration(complete: Complete, jobs: Jobs) -> None:
+    jobs.queue.add_schedule("nightly", "true", every="1h")
+    jobs.queue.add_schedule("sync", "true", every="1h")
+    assert complete("queuectl schedule pause ni") == {"nightly"}
+    assert complete("queuectl schedule run ") == {"nightly", "sync"}
+    assert complete("queuectl schedule add ni") == set()
+
+
 def test_ids_are_those_of_the_queue(complete: Complete, jobs: Jobs, home: Path, tmp_path: Path) -> None:
     """Of the home that was named; dead ones for dlq; nothing is made where there is no queue."""
     elsewhere = tmp_path / "elsewhere"

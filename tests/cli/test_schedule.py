@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,11 @@ def test_maintenance_adds_the_jobs_that_are_due(cli: Run, home: Path) -> None:
     [row] = rows(cli)
     assert row["last_state"] == "pending"
     assert row["missed"] > 0
+    assert json.loads(cli("show", row["last_job"], "--json").out)[0]["schedule"] == {
+        "name": "s",
+        "slot": row["last_slot"],
+    }
+    assert re.search(r"schedule +s +slot 20", cli("show", row["last_job"]).out)
     assert "MISSED" in cli("schedule", "list").out
 
 
@@ -231,3 +237,10 @@ def test_without_schedules_the_list_says_how_to_add_one(cli: Run, jobs: Jobs) ->
     ran = cli("schedule", "list")
     assert ran.code == 0
     assert rows(cli) == []
+
+
+def test_a_command_without_its_mark_is_refused_with_a_hint(cli: Run) -> None:
+    ran = cli("schedule", "add", "s", "--every", "15m", "backup.sh")
+    assert (ran.code, ran.out) == (2, "")
+    assert 'unexpected argument "backup.sh"' in ran.err
+    assert "a command is written after --" in ran.err

@@ -41,6 +41,7 @@ ALL_SCENARIOS = {
     "enqueue with an input that is there": SCENARIOS["enqueue with an input that is there"],
     "delete what waits with its input": SCENARIOS["delete what waits with its input"],
     "purge with an input": SCENARIOS["purge with an input"],
+    "add the job of a slot": SCENARIOS["add the job of a slot"],
     "compact at a finish": SCENARIOS["compact at a finish"],
     "compact at a claim": SCENARIOS["compact at a claim"],
     "compact at a hold": SCENARIOS["compact at a hold"],

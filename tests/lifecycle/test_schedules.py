@@ -61,15 +61,3 @@ def test_a_change_of_the_file_is_followed(supervised: Make) -> None:
     s.wait_until(lambda: runs(s, "tick") != before, "it has run again")
     queue.remove_schedule("tick")
     assert "schedule bad: cron must be" in (s.home / "logs/supervisor.log").read_text()
-
-
-def test_the_supervisor_sleeps_until_the_next_slot(supervised: Make) -> None:
-    """A schedule that is far away does not wake it."""
-    s = supervised()
-    Queue(s.home).add_schedule("yearly", "true", cron="0 0 1 1 *")
-    s.start(1)
-    first = s.status()
-    assert first["pid"]
-    [row] = Queue(s.home).schedules()
-    assert len(row["next"]) == 5
-    assert runs(s, "yearly") == []

@@ -20,12 +20,14 @@ from queuectl.errors import Busy
 from queuectl.job.fields import HOOKS as HOOK_NAMES
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING, Job
 from queuectl.job.job_file import parse
+from queuectl.scheduling.schedules import check
 from queuectl.spool import batches, inputs, parents, pauses
 from queuectl.spool.claim import Claim, SpoolFull
 from queuectl.spool.group_commit import commit_group
 from queuectl.spool.intake import ClaimRefused
 from queuectl.spool.purge import Chosen, purge
 from queuectl.spool.recovery import recover
+from queuectl.spool.schedules import begin, tick
 from tests.support import audit
 from tests.support.clock import NOON
 from tests.support.spools import Home
@@ -294,6 +296,26 @@ def settling_dependents(spool: Home, book: Acknowledgements) -> None:
                 book.note(claim.job.id)
         for error in failed.values():
             raise error
+
+
+SCHEDULE = check("s", {"every": "1h", "job": {"command": "true", "note": "a"}})
+
+
+def with_schedule(spool: Home) -> None:
+    begin(spool, SCHEDULE, spool.clock.now())
+
+
+def with_lost_marker(spool: Home) -> None:
+    spool.put("completed", id="s@20270115T080000Z", note="b")
+
+
+def ticking(spool: Home, book: Acknowledgements) -> None:
+    """Add the job of a slot, as the supervisor does."""
+    for ticked in tick(spool, {"s": SCHEDULE}, {}, spool.clock.now()):
+        if ticked.error is not None:
+            raise ticked.error
+        if ticked.made:
+            book.note("a")
 
 
 def paused(spool: Home) -> None:
@@ -712,6 +734,10 @@ SCENARIOS: dict[str, Scenario] = {
         b=("held",),
         c=("completed",),
         d=("pending",),
+    ),
+    "add the job of a slot": Scenario(with_schedule, ticking, a=("gone", "pending")),
+    "add the job of a slot after a lost marker": Scenario(
+        with_lost_marker, ticking, a=("gone", "pending"), b=("completed",)
     ),
     "a whole life": Scenario(
         nothing,

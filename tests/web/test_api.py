@@ -664,3 +664,47 @@ def test_a_pause_is_in_health_and_in_the_metrics(web: Served, jobs: Jobs) -> Non
     assert "queuectl resume" in [need.get("hint") for need in told["attention"]]
     assert told["oldest_waiting_at"] is None
     assert "queuectl_paused 1" in web.ask("GET", "/metrics").body.decode().splitlines()
+
+
+# --- schedules
+
+
+def test_schedules_are_listed_run_paused_and_resumed(web: Served, home: Path) -> None:
+    web.queue.add_schedule("nightly", "echo hi", cron="30 2 * * *", timezone="Europe/Berlin", env={"SECRET": "x"})
+    with open(home / "config.yaml", "a") as file:
+        file.write("  bad:\n    every: never\n    job: {command: x}\n")
+    web.post("/api/v1/jobs", {"command": "true"})  # so that the next answer is a new one
+    told = web.get("/api/v1/schedules")["schedules"]
+    assert told == web.get("/api/v1/snapshot")["schedules"]
+    nightly, bad = told
+    assert (nightly["command"], nightly["cron"], len(nightly["next"]), nightly["error"]) == (
+        *("echo hi", "30 2 * * *"),
+        *(5, None),
+    )
+    assert "SECRET" not in str(told)
+    assert bad["error"].startswith("config.yaml:")
+    assert "schedule bad: every must be a duration" in bad["error"]
+    assert str(home) not in bad["error"]
+    made = web.ask("POST", "/api/v1/schedules/nightly/run", {})
+    assert (made.status, made.json["action"]) == (201, "run")
+    job = web.get(f"/api/v1/jobs/{made.json['id']}")
+    assert (job["tags"], job["schedule"]) == (["schedule:nightly"], {"name": "nightly", "slot": None})
+    address = "/api/v1/schedules/nightly"
+    assert web.post(f"{address}/pause", {}) == {"action": "pause", "schedule": "nightly", "changed": True}
+    assert web.post(f"{address}/pause", {})["changed"] is False
+    [paused, _] = web.get("/api/v1/schedules")["schedules"]
+    assert (paused["next"], paused["paused_at"] is None) == ([], False)
+    assert web.post(f"{address}/resume", {})["changed"] is True
+    assert web.ask("POST", "/api/v1/schedules/nigthly/run", {}).status == 404
+    assert web.ask("POST", "/api/v1/schedules/bad/run", {}).status == 422
+
+
+def test_a_schedule_that_adds_no_jobs_is_in_health_and_in_the_metrics(web: Served, home: Path) -> None:
+    web.queue.add_schedule("s", "true", every="1h")
+    web.post("/api/v1/jobs", {"command": "true"})
+    check = web.get("/api/v1/snapshot")["health"]["checks"]["schedules"]
+    assert (check["status"], check["active"], check["invalid"]) == ("warn", 1, [])
+    assert check["detail"] == "1 schedule adds no jobs, because no supervisor is running"
+    text = web.ask("GET", "/metrics").body.decode()
+    assert 'queuectl_health{condition="schedules"} 1' in text
+    assert 'queuectl_schedule_slots_missed_total{schedule="s",reason="misfire"} 0' in text

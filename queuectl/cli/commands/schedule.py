@@ -26,10 +26,20 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
 
-NOT_OF_SCHEDULES = ("--id", "--delay", "--at", "--expires", "--unique", "--on-conflict", "--after", "--after-policy")
+NOT_OF_SCHEDULES = (
+    "--id",
+    "--stdin",
+    "--delay",
+    "--at",
+    "--expires",
+    "--unique",
+    "--on-conflict",
+    "--after",
+    "--after-policy",
+)
 OPTIONS = tuple(row for row in JOB_OPTIONS if not {*row[0]} & {*NOT_OF_SCHEDULES})
-NAME = option("schedule", metavar="NAME", help="the schedule")
-NAMES = option("names", metavar="NAME", nargs="+", help="the schedules")
+NAME = option("schedule", metavar="SCHEDULE", help="the schedule")
+NAMES = option("names", metavar="SCHEDULE", nargs="+", help="the schedules")
 NEVER = "never"
 
 

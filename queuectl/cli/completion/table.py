@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from queuectl.cli.options import Option
 
 FILE, FOLDER, ANYTHING, NOTHING = "file", "folder", "anything", "nothing"
-JOB, DEAD, WORKER, QUEUE = "job", "dead", "worker", "queue"
+JOB, DEAD, WORKER, QUEUE, SCHEDULE = "job", "dead", "worker", "queue", "schedule"
 MOST_IDS = 200
 QUESTIONS = {  # what the program is asked for them; {} is where the shell puts --search and what was typed of the word
     JOB: f"list -q -o name -n {MOST_IDS} {{}}",
     DEAD: f"dlq list -q -o name -n {MOST_IDS} {{}}",
     WORKER: "worker list -q -o name",
     QUEUE: "queue list -q -o name",
+    SCHEDULE: "schedule list -q -o name",
 }
 BY_METAVAR = {"FILE": FILE, "PATH": FILE, "DIR": FOLDER}
-BY_QUESTION = {"JOB": JOB, "QUEUE": QUEUE}
+BY_QUESTION = {"JOB": JOB, "QUEUE": QUEUE, "SCHEDULE": SCHEDULE}
 
 
 class Entry:

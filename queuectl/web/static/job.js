@@ -110,6 +110,8 @@ const about = (it) => facts([
   ['Queue', link(jobsOf({ queue: it.queue }), it.queue)],
   ['Priority', it.priority],
   ['Tags', it.tags.length > 0 && tags(it.tags)],
+  ['Schedule', it.schedule && [link(jobsOf({ tag: `schedule:${it.schedule.name}` }), it.schedule.name), ' ',
+    it.schedule.slot ? when(it.schedule.slot) : 'by hand']],
   ['Batch', it.batch && link(jobsOf({ batch: it.batch }), it.batch)],
   ['Created', when(it.created_at)],
   ['Not before', at(it.run_at) > now() && when(it.run_at)],

@@ -1,6 +1,6 @@
 /* Overview, in the order of the questions: is it fine, how far is it, what runs, what failed, how did it go. */
-import { COUNTED, many, number, percent, size, span, STATES } from './escape.js';
-import { jobsOf, readOnly, S, since } from './state.js';
+import { at, COUNTED, many, number, percent, size, span, STATES } from './escape.js';
+import { jobsOf, now, readOnly, S, since } from './state.js';
 import { h } from './dom.js';
 import { badge, banner, button, cell, command, empty, errorOf, icon, link, meter, small, table, titleOf, type, when } from './components.js';
 import { act, post } from './session.js';
@@ -11,7 +11,7 @@ const RUNNING = 8;
 const FAILED = 'failed,dead';
 
 export function overview() {
-  const { attention, counts, last_hour: hour, running, failures, failure_groups: groups, queues, batches } = S.snap;
+  const { attention, counts, last_hour: hour, running, failures, failure_groups: groups, queues, batches, schedules } = S.snap;
   const isNew = counts && !COUNTED.some((state) => counts[state]) && !(hour && hour.done + hour.dead + hour.failed_attempts);
   const few = running.slice(0, RUNNING), all = counts?.processing ?? running.length;
   return [
@@ -30,6 +30,7 @@ export function overview() {
     !isNew && S.stats && charts(S.stats),
     queues.length > 0 && h('section.card',
       h('div.row.apart', h('h2', 'Queues'), !readOnly() && toggle('', S.snap.paused_at, 'all queues')), queueTable(queues)),
+    schedules.length > 0 && h('section.card', h('h2', 'Schedules'), scheduleTable(schedules), nextDay(schedules)),
   ];
 }
 
@@ -121,6 +122,29 @@ const batchTable = (batches) => h('div.wide.stack.batches', table(['Batch', 'Pro
     cell('Progress', percent(Math.floor(progress * 100) / 100), meter(progress)), cell('Jobs', `${number(ended)} of ${number(jobs)}`),
     cell('Running', number(counts.processing)), cell('Waiting', number(counts.pending + counts.held + counts.failed)),
     cell('Dead', counts.dead > 0 && link(jobsOf({ batch: name, state: 'dead' }), number(counts.dead)))]])));
+
+const press = (name, word, said) => small(word, () => post(`schedule ${name}`,
+  `schedules/${encodeURIComponent(name)}/${word.split(' ')[0].toLowerCase()}`, said), `${word} schedule ${name}`);
+
+const scheduleRow = (row) => [row.name, [
+  h('th.full', { scope: 'row' }, link(jobsOf({ tag: `schedule:${row.name}` }), row.name),
+    row.paused_at && [' ', badge('held', 'held', 'paused', `since ${row.paused_at}`)],
+    row.error ? h('div.bad', row.error) : command(row.command, { class: 'soft' })),
+  cell('When', h('span.mono', row.cron || `every ${row.every}`), row.timezone && h('span.soft', ` ${row.timezone}`)),
+  cell('Next', row.next.length > 0 && when(row.next[0])),
+  cell('Last', row.last_slot && [link(`#/jobs/${encodeURIComponent(row.last_job)}`, row.last_state || 'deleted'), ' ', when(row.last_slot)]),
+  cell('Missed', row.missed + row.skipped > 0 && number(row.missed + row.skipped)),
+  ...(readOnly() ? [] : [h('td.tight', !row.error && [press(row.name, 'Run now', `The job of ${row.name} was added`), ' ',
+    row.paused_at ? press(row.name, 'Resume', `${row.name} adds jobs again, from its next slot on`)
+      : press(row.name, 'Pause', `${row.name} adds no jobs until it is resumed`)])])]];
+
+const scheduleTable = (rows) => h('div.wide.stack.schedules',
+  table(['Schedule', 'When', 'Next', 'Last', 'Missed', ...(readOnly() ? [] : [h('th', h('span.unseen', 'Actions'))])], rows.map(scheduleRow)));
+
+function nextDay(rows) {
+  const soon = rows.flatMap(({ name, next }) => next.map((slot) => [slot, name])).filter(([slot]) => at(slot) - now() < 864e5).sort().slice(0, 10);
+  return soon.length > 0 && h('p.small', h('b', 'Next 24 hours: '), soon.map(([slot, name], n) => [n > 0 && ', ', name, ' ', when(slot)]));
+}
 
 const guide = () => empty('logo', 'Three steps to the first job', h('ol.guide',
   h('li', 'Start workers: ', type('queuectl worker start --count 2')),
