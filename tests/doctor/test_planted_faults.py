@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from queuectl.job.job import DEAD, DONE, PENDING, PROCESSING
+from queuectl.spool.layout import FOLDERS
 from tests.support.damaged_home import DamagedHome
 
 Plant = Callable[[DamagedHome], object]
@@ -178,7 +179,9 @@ FAULTS = {
     "job that cannot be read": Fault("modes", ("spool/done/done.json",), mode("spool/done/done.json", 0)),
     "job that others may write": Fault("modes", ("spool/dead/gone.json",), mode("spool/dead/gone.json", 0o666)),
     "folders that are missing": Fault(
-        "folders", ("has no", "spool/tmp, state"), missing("spool/tmp", "state/paused", "state")
+        "folders",
+        ("has no", "spool/tmp, state"),
+        missing("spool/tmp", *(name for name in FOLDERS if name.startswith("state/")), "state"),
     ),
     "file in place of a folder": Fault("folders", ("input", "is a file, not a directory"), file_for_directory),
     "supervisor that was killed": Fault("traces", ("killed", "run/supervisor.json"), killed_supervisor),
