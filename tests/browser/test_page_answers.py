@@ -207,7 +207,7 @@ def test_the_share_of_dead_jobs_does_not_count_a_retried_job_as_two(person: Pers
     with jobs.start("a", b"") as claim:
         claim.bury("retries_exhausted", {"exit_code": 1})
     person.sign_in("overview")
-    person.see(".flow", "1 today, 100 % of the last hour's")
+    person.see(".flow", "1 today, 100 % in 1 h")
 
 
 def test_a_list_of_pending_jobs_has_no_held_ones(person: Person, jobs: Jobs) -> None:

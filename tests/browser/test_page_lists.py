@@ -30,7 +30,7 @@ def test_what_died_is_named_with_its_error_and_tried_again_from_there(person: Pe
         jobs.dead(f"d{number}", {"error": f"curl: (7) no route to host {number}"})
     jobs.dead("other", {"error": "no space left"})
     page = person.sign_in()
-    person.see(".banner", "4 dead jobs, 4 new today. The most frequent error of today: curl: (7) no route to host")
+    person.see(".banner", "4 dead jobs, 4 new today. The most frequent error: curl: (7) no route to host")
     page.locator(".banner").get_by_role("button", name="Retry 1", exact=True).click()
     person.see(".toast", "1 job queued again")
     assert jobs.queue.counts() == {**jobs.queue.counts(), "dead": 3, "pending": 1}

@@ -84,7 +84,7 @@ function banners() {
   if (!S.snap) return made;
   for (const { level, text, hint } of S.snap.attention) {
     const isDead = hint === DEAD;
-    const most = isDead && worst() && [`. The most frequent error of today: `, h('code', errorOf(worst())), ` ×${number(worst().count)}`];
+    const most = isDead && worst() && ['. The most frequent error: ', h('code', errorOf(worst())), ` ×${number(worst().count)}`];
     if (!isDead || S.view.name === 'overview') made.push(banner(text, level, [text, most], cure(hint)));
   }
   const { available, problem, syncing } = S.snap.index;

@@ -53,7 +53,7 @@ function flow(snap) {
       supervisor.draining ? ', draining' : ''}`, isWell ? checks.workers.status : checks.supervisor.status],
     completed: hour?.done > 0 && [perMinute(hour), ''],
     failed: hour?.failed_attempts > 0 && [`${number(hour.failed_attempts)} failed in 1 h`, ''],
-    dead: dead > 0 && [`${number(dead)} today${hour?.dead ? `, ${share(hour)} of the last hour's` : ''}`, ''],
+    dead: dead > 0 && [`${number(dead)} today${hour?.dead ? `, ${share(hour)} in 1 h` : ''}`, ''],
   };
   return ['pending', 'held', 'processing', 'completed', 'failed', 'dead', 'cancelled'].map((state) => {
     const [word, means] = STATES[state], n = counts?.[state], [words, level] = more[state] || [];
