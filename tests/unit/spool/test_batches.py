@@ -90,7 +90,10 @@ def test_jobs_that_are_added_together_keep_it_open_until_the_last(spool: Home) -
     def jobs() -> Iterator[dict[str, str] | None]:
         yield {"command": "true", **MEMBER}
         yield None
-        was_open.append(batches.take(spool, "b") is None)
+        fd = batches.take(spool, "b")
+        was_open.append(fd is None)
+        if fd is not None:
+            spool.files.close(fd)
         yield {"command": "true", **MEMBER}
 
     assert len([*spool.enqueue_many(jobs())]) == 2
