@@ -94,9 +94,9 @@ FROM (SELECT child FROM undecided WHERE child NOT IN (SELECT value FROM json_eac
 
 -- name: is_in_cycle
 WITH RECURSIVE up (id) AS (
-    SELECT parent FROM dependencies WHERE child = ?1 AND state = 'waiting'
-    UNION SELECT d.parent FROM up JOIN dependencies d ON d.child = up.id AND d.state = 'waiting' LIMIT ?2)
-SELECT 1 FROM up WHERE id = ?1;
+    SELECT parent FROM dependencies WHERE child = ? AND state = 'waiting'
+    UNION SELECT d.parent FROM up JOIN dependencies d ON d.child = up.id AND d.state = 'waiting' LIMIT ?)
+SELECT 1 FROM up WHERE id = ?;
 
 -- name: decided
 DELETE FROM undecided WHERE child = ?;

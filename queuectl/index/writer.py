@@ -363,7 +363,7 @@ class Writer:
 
     def is_in_cycle(self, job_id: str, most: int) -> bool:
         """Tell whether a job comes after itself, through at most `most` jobs that wait."""
-        return self._database.one("is_in_cycle", (job_id, most)) is not None
+        return self._database.one("is_in_cycle", (job_id, most, job_id)) is not None
 
     def decided(self, job_ids: Iterable[str]) -> None:
         """Forget jobs that `undecided` returned."""
