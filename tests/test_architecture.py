@@ -18,7 +18,7 @@ import queuectl
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "queuectl"
 
-# Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
+# Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same snapshot.
 LAYERS = (
     {"__init__", "clock", "errors", "ids", "units", "version"},
     {"atomic_file", "config", "growing_file", "timers", "times"},
@@ -102,6 +102,7 @@ class Source:
         self.module = ".".join(parts[:-1] if self.is_package else parts)
         self.room = parts[1]
         self.tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        self.imports = [*imports(self)]
 
 
 class Import:
@@ -200,7 +201,7 @@ def unwieldy_files(root: Path) -> Iterator[str]:
 
 def upward_imports(source: Source, modules: set[str]) -> Iterator[str]:
     own = LAYER_OF[room_of(source.module)]
-    for imported in imports(source):
+    for imported in source.imports:
         target = target_of(imported.name, modules)
         is_public_door = source.module == PACKAGE and not imported.at_import
         if target is None or is_public_door:
@@ -217,15 +218,15 @@ def strangers(source: Source) -> Iterator[str]:
             aliases |= {alias.asname or alias.name.split(".")[0]: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-    for imported in imports(source):
+    for imported in source.imports:
         outside = imported.name.split(".")[0]
-        if not owned_by(source, MODULE_OWNERS.get(outside, (source.inside,)), outside):
+        if outside in MODULE_OWNERS and not owned_by(source, MODULE_OWNERS[outside], outside):
             yield f"{source.place}:{imported.line}: imports {outside}, which only {MODULE_OWNERS[outside]} may"
     for node in ast.walk(source.tree):
         if isinstance(node, (ast.Attribute, ast.Name)):
             # The last two parts: `psutil.time.time` reads the clock as well.
             used = ".".join(dotted(node, aliases).split(".")[-2:])
-            if not owned_by(source, OWNERS_OF_CALL.get(used, (source.inside,)), used):
+            if used in OWNERS_OF_CALL and not owned_by(source, OWNERS_OF_CALL[used], used):
                 yield f"{source.place}:{node.lineno}: uses {used}, which only {OWNERS_OF_CALL[used]} may"
 
 
@@ -236,7 +237,7 @@ def circles(sources: list[Source], modules: set[str]) -> list[str]:
     """
     graph = {
         source.module: {
-            target_of(found.name, modules) for found in imports(source) if found.at_import or source.module != PACKAGE
+            target_of(found.name, modules) for found in source.imports if found.at_import or source.module != PACKAGE
         }
         - {None, source.module}
         for source in sources

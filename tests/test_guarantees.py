@@ -9,6 +9,7 @@ import ast
 import configparser
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -41,6 +42,7 @@ def citations(source: str, where: str) -> Citations:
     return found
 
 
+@cache
 def all_citations() -> Citations:
     tests = [path for path in sorted((ROOT / "tests").rglob("test_*.py")) if path != Path(__file__)]
     files = [citations(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT))) for path in tests]

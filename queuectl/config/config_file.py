@@ -64,7 +64,7 @@ def set_value(home: str, name: str, text: str, environ: Mapping[str, str]) -> tu
         NotFound: no such setting.
         InvalidData: the text is not acceptable, or the file is broken already; nothing was changed.
         Busy: another process is editing the file.
-    Crash: the old file or the new one, whole; at worst a litter file beside it.
+    Crash: the old file or the new one, whole; at worst a temporary file is left beside it.
     """
     setting, path = find_member(name)
     if path:
@@ -219,19 +219,19 @@ def _write_copy(copy: str, key: list[int], found: Found) -> None:
 
     if Clock().now() - key[0] / 1e9 < SETTLED_S:
         return
-    litter = f"{copy}.{os.getpid()}.tmp"
+    temporary = f"{copy}.{os.getpid()}.tmp"
     try:
-        if os.stat(os.path.dirname(litter)).st_uid != os.geteuid():  # root leaves nothing in the home of another
+        if os.stat(os.path.dirname(temporary)).st_uid != os.geteuid():  # root leaves nothing in the home of another
             return
-        descriptor = open_private(litter, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+        descriptor = open_private(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     except OSError:
         return
     try:
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump({"key": key, "found": found}, file)
-        os.replace(litter, copy)
+        os.replace(temporary, copy)
     except OSError:
-        _remove(litter)
+        _remove(temporary)
 
 
 def _read_text(path: str, shown: str) -> tuple[str, list[int]]:
@@ -353,20 +353,20 @@ def _lock(home: str, shown: str) -> BaseFileLock:
 def _write(path: str, text: str, shown: str) -> None:
     """Replace a file as a whole, durably.
 
-    Crash: the old text or the new one; at worst a litter file beside it, which the next edit does not mind.
+    Crash: the old text or the new one; at worst a temporary file is left beside it, which the next edit does not mind.
     """
-    litter = f"{path}.{os.getpid()}.tmp"
+    temporary = f"{path}.{os.getpid()}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         try:
-            with open(os.open(litter, flags, FILE_MODE), "wb") as file:
+            with open(os.open(temporary, flags, FILE_MODE), "wb") as file:
                 os.fchmod(file.fileno(), FILE_MODE)
                 file.write(text.encode("utf-8"))
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(litter, path)
+            os.replace(temporary, path)
         except OSError:
-            _remove(litter)
+            _remove(temporary)
             raise
         folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -377,8 +377,8 @@ def _write(path: str, text: str, shown: str) -> None:
         raise from_os_error(error, f"cannot write {shown}") from error
 
 
-def _remove(litter: str) -> None:
+def _remove(temporary: str) -> None:
     try:
-        os.unlink(litter)
+        os.unlink(temporary)
     except OSError:
         pass  # another error is being reported; this one would hide it

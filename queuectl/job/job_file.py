@@ -124,7 +124,7 @@ class Record:
         return b"}" + self.body[self.bracket_at + 1 :] + self.tail
 
     def joined(self) -> Record:
-        """Return the record of a file whose author's last bracket has given way to the comma."""
+        """Return the record of a file whose author's last bracket was replaced by the comma."""
         return Record(self.fields, self.history, self.body, self.tail, torn=self.torn)
 
     def ending(self, tail: bytes, *, torn: bool = False) -> Record:

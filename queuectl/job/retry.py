@@ -46,7 +46,7 @@ class SnoozeUntil(Value):
         self.run_at = run_at
 
 
-class Bury(Value):
+class MoveToDead(Value):
     """Into the dead letter queue, for this reason."""
 
     __slots__ = ("reason",)
@@ -55,7 +55,7 @@ class Bury(Value):
         self.reason = reason
 
 
-Verdict = Finish | RetryAt | SnoozeUntil | Bury
+Verdict = Finish | RetryAt | SnoozeUntil | MoveToDead
 
 
 def verdict(
@@ -84,14 +84,14 @@ def verdict(
         if outcome.code == settings.snooze_exit_code and snoozes < MAX_SNOOZES:
             return SnoozeUntil(now + settings.snooze_delay)
         if outcome.code in settings.permanent_exit_codes:
-            return Bury("permanent_exit")
+            return MoveToDead("permanent_exit")
     has_no_program = (
         isinstance(outcome, FailedToStart) and outcome.code == NOT_FOUND and ("argv" in fields or "shell" in fields)
     )
     if has_no_program and "max_retries" not in fields:
-        return Bury("program_not_found")
+        return MoveToDead("program_not_found")
     if failures >= fields.get("max_retries", settings.max_retries_default):
-        return Bury("retries_exhausted")
+        return MoveToDead("retries_exhausted")
     return RetryAt(now + delay_s(fields, failures + 1, settings, chance))
 
 

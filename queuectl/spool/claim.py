@@ -157,7 +157,7 @@ class Claim:
         """
         return self._settle({"event": event, "at": self._now(), "run_at": spell(run_at), **details}, commit=commit)
 
-    def bury(self, reason: str, details: dict[str, Any], event: str = "died", *, commit: bool = True) -> str:
+    def move_to_dead(self, reason: str, details: dict[str, Any], event: str = "died", *, commit: bool = True) -> str:
         """Move the job to the dead letter queue."""
         return self._settle({"event": event, "at": self._now(), "reason": reason, **details}, commit=commit)
 
@@ -166,7 +166,7 @@ class Claim:
         settings = self._spool.settings
         policy = self.job.fields.get("on_interrupt", settings.on_interrupt)
         if policy == "bury" or self.job.interruptions + 1 >= settings.max_interruptions:
-            self.bury("interrupted", {"error": error})
+            self.move_to_dead("interrupted", {"error": error})
         else:
             self.reschedule("interrupted", self._spool.clock.now(), {"error": error})
 

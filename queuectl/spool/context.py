@@ -79,6 +79,14 @@ class SpoolContext:
             if job_id is not None:
                 yield job_id
 
+    def open_state(self, path: str, flags: int) -> int:
+        """Open a file below state/; a folder that a home of an earlier version lacks is made."""
+        try:
+            return self.files.open(path, flags)
+        except FileNotFoundError:
+            self.layout.ensure()
+            return self.files.open(path, flags)
+
     def run_is_locked(self, job_id: str, attempt: int) -> bool:
         """Return whether a process of an attempt still holds the attempt's output open."""
         try:

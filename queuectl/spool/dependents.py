@@ -26,7 +26,7 @@ def enqueuing(spool: SpoolContext) -> Iterator[None]:
 
     Crash: the kernel releases the lock.
     """
-    fd = _open(spool)
+    fd = spool.open_state(spool.layout.dependents, SHARED)
     try:
         spool.files.share(fd)
         spool.files.write(fd, b"\n", spool.files.fstat(fd).st_size)
@@ -38,7 +38,7 @@ def enqueuing(spool: SpoolContext) -> Iterator[None]:
 def note(spool: SpoolContext) -> None:
     """Record that there are jobs with parents. Takes no lock: who removes jobs may wait for the supervisor."""
     if enqueued(spool) == 0:
-        fd = _open(spool)
+        fd = spool.open_state(spool.layout.dependents, SHARED)
         try:
             spool.files.write(fd, b"\n", 0)
         finally:
@@ -49,7 +49,7 @@ def note(spool: SpoolContext) -> None:
 def removing(spool: SpoolContext) -> Iterator[None]:
     """Keep jobs with parents from being enqueued while the dependents of jobs are looked for and the jobs removed."""
     try:
-        fd = _open(spool)
+        fd = spool.open_state(spool.layout.dependents, SHARED)
     except OSError as error:
         if error.errno not in FULL or enqueued(spool) != 0:
             raise
@@ -66,11 +66,3 @@ def enqueued(spool: SpoolContext) -> int:
     """Return a number that grows whenever a job with parents may have been enqueued; 0 when none ever was."""
     status = spool.files.lstat(spool.layout.dependents)
     return 0 if status is None else status.st_size
-
-
-def _open(spool: SpoolContext) -> int:
-    try:
-        return spool.files.open(spool.layout.dependents, SHARED)
-    except FileNotFoundError:  # a home of an earlier version
-        spool.layout.ensure()
-        return spool.files.open(spool.layout.dependents, SHARED)

@@ -420,7 +420,7 @@ def _admit(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     if job.is_held:
         return ClaimRefused(RefusalReason.HELD)
     if job.expires_at is not None and job.expires_at < now:
-        claim.bury("expired", {}, event="expired")
+        claim.move_to_dead("expired", {}, event="expired")
         return ClaimRefused(RefusalReason.MOVED, detail="expired")
     wait_s = job.due_at(now, spool.settings.backoff_max) - now
     if wait_s > 0:
@@ -443,7 +443,7 @@ def _admit_by_limits(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
         return ClaimRefused(RefusalReason.PAUSED, detail=pause)
     never = running.never_enough(spool.settings, job.fields)
     if never is not None:
-        claim.bury("never_enough", {"error": never})
+        claim.move_to_dead("never_enough", {"error": never})
         return ClaimRefused(RefusalReason.MOVED, detail=never)
     return None
 

@@ -130,11 +130,11 @@ def refuse_dead_parents(spool: SpoolContext, job: Job) -> None:
 def settle(claim: Claim, decision: Decision, *, commit: bool = True) -> None:
     """Move a waiting job to dead/ that cannot start any more, or to done/ where it is not needed.
 
-    Crash: as `Claim.bury` and `Claim.cancel`.
+    Crash: as `Claim.move_to_dead` and `Claim.cancel`.
     """
     words = describe_all(decision.parents)
     if decision.verdict is Verdict.FAIL:
-        claim.bury(DEPENDENCY_FAILED, {"error": f"after: {words}"}, commit=commit)
+        claim.move_to_dead(DEPENDENCY_FAILED, {"error": f"after: {words}"}, commit=commit)
     elif decision.verdict is Verdict.SKIP:
         claim.cancel({"reason": NOT_NEEDED, "error": f"after: {words}; nothing failed"}, commit=commit)
 

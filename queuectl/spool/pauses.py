@@ -129,11 +129,7 @@ def pause(spool: SpoolContext, name: str, until: float | None = None, *, stops_r
     said = {**({} if until is None else {"until": spell(until)}), **({"running": True} if stops_running else {})}
     data = json.dumps(said).encode() + b"\n" if said else b""
     path = f"{spool.layout.paused}/{name}"
-    try:
-        fd = spool.files.open(path, IN_PLACE)
-    except FileNotFoundError:  # a home of an earlier version
-        spool.layout.ensure()
-        fd = spool.files.open(path, IN_PLACE)
+    fd = spool.open_state(path, IN_PLACE)
     try:
         if data:
             spool.files.write(fd, data, 0)

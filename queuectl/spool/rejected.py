@@ -110,16 +110,16 @@ def restore_file(spool: SpoolContext, directory: str, job_id: str, name: str) ->
 
 def unpublish(spool: SpoolContext, job_id: str, inode: int) -> None:
     """Remove a job from pending/, but not another file that has just taken its name."""
-    aside = spool.files.fresh_name(spool.layout.tmp)
+    moved = spool.files.fresh_name(spool.layout.tmp)
     try:
-        spool.files.move(spool.layout.job(PENDING, job_id), aside, is_fresh=True)
+        spool.files.move(spool.layout.job(PENDING, job_id), moved, is_fresh=True)
     except FileNotFoundError:
         return
-    there = spool.files.lstat(aside)
+    there = spool.files.lstat(moved)
     if there is None or there.st_ino == inode:
-        spool.files.unlink(aside)
+        spool.files.unlink(moved)
     else:
-        _move_back(spool, aside, job_id)
+        _move_back(spool, moved, job_id)
 
 
 def spare_id(spool: SpoolContext, job_id: str) -> str:

@@ -126,7 +126,7 @@ class SnapshotCache:
                 except (NotFound, InvalidData, OSError):
                     continue
             if job.state != "processing" or job.attempts != row["attempts"]:
-                continue  # it has ended since; the next picture shows that
+                continue  # it has ended since; the next snapshot shows that
             self._jobs[key] = job
             worker = by_job.get(row["id"], {})
             line, size = _last_line(queue, job)

@@ -29,7 +29,16 @@ from queuectl.job.outcome import (
     signal_name,
     succeeded,
 )
-from queuectl.job.retry import MAX_STOPS, STOPPED_BY_WORKER, Bury, Finish, RetryAt, SnoozeUntil, stops_in_a_row, verdict
+from queuectl.job.retry import (
+    MAX_STOPS,
+    STOPPED_BY_WORKER,
+    Finish,
+    MoveToDead,
+    RetryAt,
+    SnoozeUntil,
+    stops_in_a_row,
+    verdict,
+)
 from queuectl.spool.claim import Replaced, SpoolFull
 from queuectl.spool.group_commit import commit_group
 from queuectl.spool.intake import RefusalReason
@@ -76,15 +85,15 @@ def settle(spool: Spool, claim: Claim, ended: Ended, cause: str | None, *, commi
             error = (
                 f"its worker was stopped while it ran, {MAX_STOPS} times in a row; perhaps it stops the queue itself"
             )
-            return claim.bury("interrupted", {"error": error}, commit=commit)
+            return claim.move_to_dead("interrupted", {"error": error}, commit=commit)
         return claim.reschedule("requeued", now, STOPPED_BY_WORKER, commit=commit)
     if not succeeded(ended.outcome):
         details["error"] = _error(spool, claim, ended.outcome)
     decided = verdict(job.fields, job.failures, job.snoozes, ended.outcome, spool.settings, now, random.random())
     if isinstance(decided, Finish):
         return claim.finish(details, commit=commit)
-    if isinstance(decided, Bury):
-        return claim.bury(decided.reason, details, commit=commit)
+    if isinstance(decided, MoveToDead):
+        return claim.move_to_dead(decided.reason, details, commit=commit)
     if isinstance(decided, RetryAt):
         return claim.reschedule("failed", decided.run_at, details, commit=commit)
     if isinstance(decided, SnoozeUntil):

@@ -205,7 +205,7 @@ def test_the_share_of_dead_jobs_does_not_count_a_retried_job_as_two(person: Pers
     jobs.dead("a")
     jobs.queue.retry("a")
     with jobs.start("a", b"") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 1})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     person.sign_in("overview")
     person.see(".flow", "1 today, 100 % in 1 h")
 

@@ -227,7 +227,9 @@ def test_what_a_job_says_is_shown_and_does_nothing(person: Person, jobs: Jobs, w
     # As a dropped file: only there may a variable have such a name.
     jobs.spool.enqueue({"id": "dead", "command": f"echo {NASTY}", **texts})
     with jobs.start("dead", b"killed\n") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 137, "signal": "SIGKILL", "error": NASTY, "reason": NASTY})
+        claim.move_to_dead(
+            "retries_exhausted", {"exit_code": 137, "signal": "SIGKILL", "error": NASTY, "reason": NASTY}
+        )
     jobs.failed("failed", output=NASTY.encode(), command=f"false {NASTY}")
     jobs.pending("argv", command=f": {NASTY}")
     for kind, text in (("result", json.dumps({NASTY: NASTY})), ("progress", f"40% {NASTY}")):

@@ -74,7 +74,7 @@ class Jobs:
 
     def dead(self, job_id: str, details: Mapping[str, Any] | None = None, **fields: Any) -> str:
         with self.running(job_id, b"killed\n", **fields) as claim:
-            claim.bury("retries_exhausted", {"exit_code": 137, "signal": "SIGKILL", **(details or {})})
+            claim.move_to_dead("retries_exhausted", {"exit_code": 137, "signal": "SIGKILL", **(details or {})})
         return job_id
 
     def cancelled(self, job_id: str, **fields: Any) -> str:

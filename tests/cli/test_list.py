@@ -31,7 +31,7 @@ def every(jobs: Jobs, now: Passes) -> Jobs:
     now(10)
     jobs.failed("failed", delay_s=338, max_retries=1)
     with jobs.running("late", timeout=5, max_retries=0) as claim:
-        claim.bury("retries_exhausted", {"exit_code": 124, "timed_out": True})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 124, "timed_out": True})
     return jobs
 
 

@@ -152,7 +152,7 @@ def test_a_job_that_has_changed_though_its_state_would_do_is_left_alone(
     def agree(*_: object) -> bool:
         jobs.queue.retry("again")
         with jobs.start("again") as claim:
-            claim.bury("retries_exhausted", {"exit_code": 2})
+            claim.move_to_dead("retries_exhausted", {"exit_code": 2})
         with jobs.start("better") as claim:
             claim.finish({"exit_code": 0})
         return True

@@ -55,7 +55,7 @@ def test_a_dead_job_with_all_its_attempts(cli: Run, jobs: Jobs, now: Passes, gol
     with jobs.start("d") as claim:
         claim.interrupt("its worker died before the command's end was recorded")
     with jobs.start("d") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 3, "error": "no\ngood"})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 3, "error": "no\ngood"})
     now(60)
     golden("show-dead", cli("show", "d").out)
 
@@ -70,7 +70,7 @@ def test_a_job_that_has_ended(cli: Run, jobs: Jobs, now: Passes, golden: Golden,
 @pytest.mark.parametrize("code", [126, 127])
 def test_a_command_that_was_not_found_is_told_where_it_was_looked_for(cli: Run, jobs: Jobs, code: int) -> None:
     with jobs.running("n", command="nosuch", cwd="/srv", env={"PATH": "/opt/bin"}) as claim:
-        claim.bury("retries_exhausted", {"exit_code": code, "error": "sh: nosuch: not found"})
+        claim.move_to_dead("retries_exhausted", {"exit_code": code, "error": "sh: nosuch: not found"})
     lines = cli("show", "n").out.splitlines()
     assert lines[-3:] == [
         "",
@@ -82,7 +82,9 @@ def test_a_command_that_was_not_found_is_told_where_it_was_looked_for(cli: Run, 
 def test_a_directory_that_is_missing_gets_the_same_advice(cli: Run, jobs: Jobs) -> None:
     jobs.queue.submit({"argv": ["ls"], "id": "n", "cwd": "/nowhere"})
     with jobs.start("n") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 126, "failed_to_start": True, "error": "no directory /nowhere"})
+        claim.move_to_dead(
+            "retries_exhausted", {"exit_code": 126, "failed_to_start": True, "error": "no directory /nowhere"}
+        )
     shown = cli("show", "n").out
     assert "126 (not started)" in shown
     assert "It ran in /nowhere with no shell and PATH=(the supervisor has)" in shown
@@ -199,7 +201,7 @@ def test_leftovers_that_were_ended_are_named_with_how_to_keep_them(cli: Run, job
 def test_leftovers_of_a_failed_attempt_are_named_without_advice_that_would_not_help(cli: Run, jobs: Jobs) -> None:
     """`leftovers: leave` is for what succeeded."""
     with jobs.running("left") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 1, "leftovers": {"count": 1, "processes": []}})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1, "leftovers": {"count": 1, "processes": []}})
     out = cli("show", "left").out
     assert "Attempt 1 left processes running, which were ended: 1 process" in out
     assert "--leftovers" not in out

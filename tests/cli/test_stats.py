@@ -114,7 +114,7 @@ def test_a_share_is_of_jobs_and_attempts_are_counted_apart(cli: Run, jobs: Jobs,
             if settle == "fail":
                 claim.reschedule("failed", jobs.spool.clock.now() + 1, {"exit_code": 1})
             else:
-                claim.bury("retries_exhausted", {"exit_code": 1})
+                claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     expected = {"completed": 7, "dead": 1, "dead_share": 0.125, "failed_attempts": 3}
     made = json.loads(cli("stats", "--json").out)
     for figures in (made["totals"], *made["rows"]):
@@ -144,7 +144,7 @@ def test_a_job_that_was_retried_by_hand_is_one_job_with_several_attempts(cli: Ru
         now(120)
         jobs.queue.retry("d")
         with jobs.start("d") as claim:
-            claim.bury("retries_exhausted", {"exit_code": 1})
+            claim.move_to_dead("retries_exhausted", {"exit_code": 1})
         jobs.spool.note_change("d")
     total = json.loads(cli("stats", "--json").out)["totals"]
     assert (total["completed"], total["dead"], total["dead_share"], total["failed_attempts"]) == (1, 1, 0.5, 5)

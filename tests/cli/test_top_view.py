@@ -12,7 +12,7 @@ from queuectl.cli.live import pieces, shown_width
 from queuectl.cli.terminal import Screen
 from queuectl.cli.text import width
 from queuectl.cli.top.state import ORDERS, State
-from queuectl.cli.top.view import Picture, frame, log_frame
+from queuectl.cli.top.view import Snapshot, frame, log_frame
 from queuectl.status import Overview
 from tests.cli.support import NOW
 
@@ -99,14 +99,14 @@ def screen_of(*words: str) -> Screen:
     return Screen(parse(["top", *words]))
 
 
-def picture(jobs: int = 30, workers: int = 2) -> Picture:
+def snapshot(jobs: int = 30, workers: int = 2) -> Snapshot:
     overview = Overview("/srv/queue", NOW)
     overview.supervisor = {"pid": 4121, "started_at": NOW - 3600, "draining": False, "version": "1.0.0"}
     overview.counts = {"pending": max(0, jobs - 1), "processing": min(1, jobs), "dead": 7, "completed": 18_204}
     overview.free_bytes, overview.disk_bytes = 81 << 30, 100 << 30
     overview.oldest_waiting = NOW - 42
     overview.workers = [worker(number) for number in range(1, workers + 1)]
-    return Picture(overview, [job(number) for number in range(jobs)], jobs, "priority", is_exact=True)
+    return Snapshot(overview, [job(number) for number in range(jobs)], jobs, "priority", is_exact=True)
 
 
 def worker(number: int) -> dict[str, Any]:
@@ -131,8 +131,8 @@ def job(number: int) -> dict[str, Any]:
     }
 
 
-def shown(size: tuple[int, int], state: State | None = None, made: Picture | None = None) -> list[str]:
-    made = made or picture()
+def shown(size: tuple[int, int], state: State | None = None, made: Snapshot | None = None) -> list[str]:
+    made = made or snapshot()
     state = state or State()
     state.show([each["id"] for each in made.jobs])
     return [line for line, _ in frame(screen_of("--color", "never"), made, state, size)]
@@ -150,7 +150,7 @@ def test_the_screen(golden: Golden, size: tuple[int, int]) -> None:
 def test_it_is_as_high_as_the_terminal_and_jobs_and_keys_are_seen(
     columns: int, rows: int, jobs: int, workers: int
 ) -> None:
-    lines = shown((columns, rows), made=picture(jobs, workers))
+    lines = shown((columns, rows), made=snapshot(jobs, workers))
     assert len(lines) == rows
     assert "q quit" in lines[-1]
     if rows >= 12 and jobs:
@@ -159,7 +159,7 @@ def test_it_is_as_high_as_the_terminal_and_jobs_and_keys_are_seen(
 
 
 def test_the_selected_job_is_in_sight_and_marked() -> None:
-    made, state = picture(), State()
+    made, state = snapshot(), State()
     state.show([each["id"] for each in made.jobs])
     for keys, expected in ((("G",), "job-29"), (("k",), "job-28"), (("g",), "job-00"), (("pgdn",), "job-10")):
         press(state, *keys)
@@ -189,7 +189,7 @@ def test_help_fits_and_names_every_key() -> None:
 
 
 def test_colours_are_painted_and_take_no_room() -> None:
-    made, state = picture(), State()
+    made, state = snapshot(), State()
     for line, _ in frame(screen_of("--color", "always"), made, state, (80, 24)):
         assert {code for _, code in pieces(line)} <= {"", "1", "2", "31", "32", "33", "36"}
     assert any(

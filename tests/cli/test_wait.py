@@ -210,7 +210,7 @@ NO_PROGRAM = {"exit_code": 127, "failed_to_start": True, "error": "nosuch: no su
 def test_the_reason_stands_beside_the_exit_code(cli: Run, jobs: Jobs, line: str) -> None:
     for job_id in "de":
         with jobs.running(job_id) as claim:
-            claim.bury("retries_exhausted", NO_PROGRAM)
+            claim.move_to_dead("retries_exhausted", NO_PROGRAM)
     expected = "d is dead after 1 attempt: exit code 127: nosuch: no such program in PATH=/bin"
     assert expected in [text.removeprefix("queuectl: job ") for text in cli(*line.split()).err.splitlines()]
 

@@ -182,7 +182,7 @@ SCENARIOS = {
     "reschedule": Scenario(
         started, running(lambda c: c.reschedule("failed", NOON, FAILED)), True, a=("pending", "failed")
     ),
-    "bury": Scenario(started, running(lambda c: c.bury("x", FAILED)), True, a=("pending", "dead")),
+    "bury": Scenario(started, running(lambda c: c.move_to_dead("x", FAILED)), True, a=("pending", "dead")),
     "cancel while running": Scenario(
         started, running(lambda c: c.cancel({"exit_code": 143})), True, a=("pending", "cancelled")
     ),

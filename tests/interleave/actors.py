@@ -197,7 +197,7 @@ def settling_by_parents(job_id: str = "a") -> Program:
 
 FINISH = claiming()
 FAIL = claiming(end=lambda claim: claim.reschedule("failed", 1_800_010_000.0, FAILED))
-BURY = claiming(end=lambda claim: claim.bury("retries_exhausted", FAILED))
+BURY = claiming(end=lambda claim: claim.move_to_dead("retries_exhausted", FAILED))
 CANCEL = taking("cancel", lambda claim: claim.cancel())
 HOLD = taking("hold", lambda claim: claim.hold())
 RELEASE = taking("release", lambda claim: claim.release())
@@ -299,7 +299,7 @@ CONTENTIONS: dict[str, Contention] = {
     "a lock and a cancel": Contention(two(lock="db"), claiming("a"), taking("cancel", lambda c: c.cancel(), "b")),
     "a parent that completes": Contention(family(), claiming("p"), claiming("a")),
     "a parent that dies": Contention(
-        family(), claiming("p", lambda claim: claim.bury("retries_exhausted", FAILED)), settling_by_parents()
+        family(), claiming("p", lambda claim: claim.move_to_dead("retries_exhausted", FAILED)), settling_by_parents()
     ),
     "a dead parent that is revived": Contention(
         family("dead"), taking("revive", lambda claim: claim.revive(), "p"), settling_by_parents()
@@ -354,7 +354,7 @@ TRIPLES: dict[str, Contention] = {
     ),
     "a parent dies and is revived while its child is settled": Contention(
         family(),
-        claiming("p", lambda claim: claim.bury("retries_exhausted", FAILED)),
+        claiming("p", lambda claim: claim.move_to_dead("retries_exhausted", FAILED)),
         taking("revive", lambda claim: claim.revive(), "p"),
         settling_by_parents(),
     ),

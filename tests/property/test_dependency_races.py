@@ -70,7 +70,7 @@ class Scene:
     def happen(self) -> None:
         """Do to the parent what the event says."""
         if self.run is not None:
-            self.run.finish({}) if self.event == "completes" else self.run.bury("retries_exhausted", {})
+            self.run.finish({}) if self.event == "completes" else self.run.move_to_dead("retries_exhausted", {})
             self.run.close()
         elif self.event.startswith("is removed"):
             directory = self.theirs.find(PARENT)

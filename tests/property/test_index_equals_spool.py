@@ -374,7 +374,7 @@ def end_of(claim: Claim, end: str) -> None:
         event = {"fail": "failed", "snooze": "snoozed"}[end]
         claim.reschedule(event, time.time() + 1000, {"exit_code": 1, "error": "no"})
     elif end == "bury":
-        claim.bury("retries_exhausted", {"exit_code": 2})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 2})
     elif end == "cancel":
         claim.cancel({"exit_code": 143, "signal": "SIGTERM"})
     elif end == "interrupt":

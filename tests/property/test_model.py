@@ -177,7 +177,7 @@ class Model(ForeignWriters, Gates):
                 break
         if process.files.struck:
             self.count_strike("settle", process.files, answer)
-        process.files.bury()
+        process.files.move_to_dead()
         if process.files.struck and fault is not None:
             self.mend(fault)
             lost = {"details lost": bare} if claim.details_lost else {}
@@ -197,7 +197,7 @@ class Model(ForeignWriters, Gates):
     def worker_dies(self, data: st.DataObject, run_lives: bool) -> None:
         note = data.draw(st.sampled_from(list(self.claims)))
         process, _ = self.claims.pop(note)
-        process.files.bury()
+        process.files.move_to_dead()
         if run_lives:
             job = self.jobs[note]
             fd = os.open(self.spool.layout.output_of(job.id, job.attempts), os.O_RDWR | os.O_CREAT, 0o600)

@@ -119,7 +119,7 @@ def settle(claim: Claim, kind: int) -> None:
     if kind == 0:
         claim.finish({})
     elif kind == 1:
-        claim.bury("x", {})
+        claim.move_to_dead("x", {})
     else:
         claim.reschedule("failed", 0, {"error": "e" * 500})
 

@@ -230,7 +230,7 @@ class SpoolMachine(RuleBasedStateMachine):
         elif how == "fail":
             claim.reschedule("failed", self.spool.clock.now() + 5, {"exit_code": 1, "error": "x" * 1500})
         elif how == "bury":
-            claim.bury("x", {})
+            claim.move_to_dead("x", {})
         elif how == "cancel":
             claim.cancel()
         elif how == "put back":

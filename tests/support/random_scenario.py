@@ -60,7 +60,7 @@ class _Stall:
         verbs: dict[str, Callable[[], object]] = {
             "finish": lambda: claim.finish({**self.details, "exit_code": 0}),
             "fail": lambda: claim.reschedule("failed", NOON, self.details),
-            "bury": lambda: claim.bury("retries_exhausted", self.details),
+            "bury": lambda: claim.move_to_dead("retries_exhausted", self.details),
             "cancel_run": lambda: claim.cancel(self.details),
             "give_up": lambda: claim.reschedule("requeued", NOON, {"reason": "worker stopped"}),
         }

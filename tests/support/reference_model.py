@@ -119,7 +119,7 @@ class Mortal(FaultInjector):
         super().close(fd)
         self.open_fds.discard(fd)
 
-    def bury(self) -> None:
+    def move_to_dead(self) -> None:
         """Let the kernel close what a process had open when it ended."""
         self.is_dead = True
         while self.open_fds:

@@ -407,7 +407,7 @@ def settling_many(spool: Home, book: Acknowledgements) -> None:
     verdicts = {
         "a": lambda claim: claim.finish({}, commit=False),
         "b": lambda claim: claim.reschedule("failed", NOON, FAILED, commit=False),
-        "c": lambda claim: claim.bury("x", FAILED, commit=False),
+        "c": lambda claim: claim.move_to_dead("x", FAILED, commit=False),
     }
     with ExitStack() as stack:
         claims = []
@@ -478,7 +478,7 @@ def living(spool: Home, book: Acknowledgements) -> None:
         claim.release()
         book.note("a", 5)
     with begun(spool) as claim:
-        claim.bury("retries_exhausted", FAILED)
+        claim.move_to_dead("retries_exhausted", FAILED)
         book.note("a", 6)
     with spool.take("a") as claim:
         claim.revive()
@@ -599,7 +599,7 @@ SCENARIOS: dict[str, Scenario] = {
     "finish": Scenario(started, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")),
     "reschedule": Scenario(started, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")),
     "snooze": Scenario(started, settling(lambda c: c.reschedule("snoozed", NOON, {})), a=("pending", "pending#1")),
-    "bury": Scenario(started, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
+    "bury": Scenario(started, settling(lambda c: c.move_to_dead("x", FAILED)), a=("pending", "dead")),
     "cancel what runs": Scenario(started, settling(lambda c: c.cancel({"exit_code": 143})), a=("pending", "cancelled")),
     "interrupt": Scenario(started, settling(lambda c: c.interrupt("gone")), a=("pending", "pending#1")),
     "finish many": Scenario(
@@ -608,7 +608,7 @@ SCENARIOS: dict[str, Scenario] = {
     "finish with a hook": Scenario(
         with_hooks, settling(lambda c: c.finish({"exit_code": 0})), a=("pending", "completed")
     ),
-    "bury with hooks": Scenario(with_hooks, settling(lambda c: c.bury("x", FAILED)), a=("pending", "dead")),
+    "bury with hooks": Scenario(with_hooks, settling(lambda c: c.move_to_dead("x", FAILED)), a=("pending", "dead")),
     "reschedule with a hook": Scenario(
         with_hooks, settling(lambda c: c.reschedule("failed", NOON, FAILED)), a=("pending", "failed")
     ),

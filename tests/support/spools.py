@@ -107,7 +107,7 @@ class Home(Spool):
                 elif state == "failed":
                     claim.reschedule("failed", self.clock.now() + 2, {"exit_code": 1, "error": "no"})
                 elif state == "dead":
-                    claim.bury("retries_exhausted", {"exit_code": 1, "error": "no"})
+                    claim.move_to_dead("retries_exhausted", {"exit_code": 1, "error": "no"})
         return job_id
 
     def job(self, job_id: str) -> Job:

@@ -98,7 +98,7 @@ class SpoolStateMachine(RuleBasedStateMachine):
         if not hasattr(self, "root"):
             return
         for process, _ in self.claims.values():
-            process.files.bury()
+            process.files.move_to_dead()
         writers = [loose.writer for loose in self.loose.values() if loose.writer is not None]
         for fd in (*self.runs.values(), *self.writers.values(), *writers):
             os.close(fd)
@@ -134,7 +134,7 @@ class SpoolStateMachine(RuleBasedStateMachine):
             assert isinstance(answer, Claim) or not process.files.open_fds, f"{verb} left descriptors open"
         process.files.arm(None)
         if struck or not isinstance(answer, Claim):
-            process.files.bury()
+            process.files.move_to_dead()
         return answer, struck
 
     def count_strike(self, verb: str, files: Mortal, answer: object) -> None:

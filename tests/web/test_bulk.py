@@ -161,7 +161,7 @@ def test_a_job_that_changed_since_it_was_selected_is_left_alone(web: Served, job
     for job_id in ("revived", "again"):
         web.queue.retry(job_id)
     with jobs.start("again") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 1})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     done = web.post(PATH, {"action": "delete", "selection": counted["selection"]})
     left = {each["id"]: each["state"] for each in done["unchanged"]}
     assert (done["ids"], left) == (["same"], {"revived": "pending", "again": "dead"})

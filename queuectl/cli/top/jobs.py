@@ -8,7 +8,7 @@ from __future__ import annotations
 from queuectl import status
 from queuectl.cli.progress import open_index
 from queuectl.cli.text import safe_output
-from queuectl.cli.top.view import Picture
+from queuectl.cli.top.view import Snapshot
 from queuectl.errors import QueueError
 from queuectl.growing_file import GrowingFile
 from queuectl.index.database import IndexUnavailable
@@ -32,7 +32,7 @@ LOG_LINES = 1000
 LOG_CHARS = 1 << 20
 
 
-def look(queue: Queue, screen: Screen, state: State) -> Picture:
+def look(queue: Queue, screen: Screen, state: State) -> Snapshot:
     """Find out how things stand."""
     made = status.read_overview(queue)
     rows: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def look(queue: Queue, screen: Screen, state: State) -> Picture:
         made.unavailable = str(error)
     most = queue.settings.max_retries_default
     jobs = [{**row, "max_retries": max_retries_of(row, most)} for row in rows]
-    return Picture(made, jobs, total, order, is_exact=is_exact)
+    return Snapshot(made, jobs, total, order, is_exact=is_exact)
 
 
 def _order(wanted: str, made: Overview) -> str:

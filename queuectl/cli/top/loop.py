@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.terminal import Screen
     from queuectl.cli.top.terminal import Terminal
-    from queuectl.cli.top.view import Picture
+    from queuectl.cli.top.view import Snapshot
     from queuectl.client.queue import Queue
 
 PATIENCE_S, MOST_PATIENCE_S = 3.0, 60.0  # keys are not heard during a look
@@ -39,7 +39,7 @@ class Loop:
         self._every_s = every_s
         self._clock = queue.spool.clock
         self._state = State()
-        self._picture: Picture | None = None
+        self._snapshot: Snapshot | None = None
         self._log: Log | None = None
         self._next_look = -1.0
         self._next_read = 0.0
@@ -75,21 +75,21 @@ class Loop:
     def _look(self) -> None:
         try:
             with time_limit(self._patience_s, "the queue did not answer"):
-                self._picture = look(self._queue, self._screen, self._state)
+                self._snapshot = look(self._queue, self._screen, self._state)
         except QueueError as error:
             self._state.message = str(error)
             if isinstance(error, TimedOut):  # an index that takes longer to catch up gets there at last
                 self._patience_s = min(2 * self._patience_s, MOST_PATIENCE_S)
             return
         self._patience_s = PATIENCE_S
-        self._state.show([job["id"] for job in self._picture.jobs])
+        self._state.show([job["id"] for job in self._snapshot.jobs])
 
     def _draw(self) -> None:
         size = self._terminal.size
         if self._log is not None:
             self._terminal.show(log_frame(self._screen, self._log.title, self._log.lines, self._state, size))
-        elif self._picture is not None:
-            self._terminal.show(frame(self._screen, self._picture, self._state, size))
+        elif self._snapshot is not None:
+            self._terminal.show(frame(self._screen, self._snapshot, self._state, size))
         else:
             self._terminal.show([(self._state.message, False)])
 

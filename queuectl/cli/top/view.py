@@ -43,7 +43,7 @@ HELP = """\
 Any key goes back."""
 
 
-class Picture:
+class Snapshot:
     """What was found out at one moment.
 
     Args:
@@ -62,28 +62,28 @@ class Picture:
         self.is_exact = is_exact
 
 
-def frame(screen: Screen, picture: Picture, state: State, size: tuple[int, int]) -> list[Line]:
+def frame(screen: Screen, snapshot: Snapshot, state: State, size: tuple[int, int]) -> list[Line]:
     """Return the lines of the main view."""
     columns, rows = size
     screen.room = columns
     if state.mode == "help":
         lines = [screen.paint("QueueCTL top", "bold"), "", *HELP.splitlines()]
         return [(line, False) for line in lines][:rows]
-    sections = _sections(screen, picture)
-    title = _title(screen, picture, state)
-    least = len(title) + 1 + min(LEAST_JOBS, max(1, len(picture.jobs))) + 1
+    sections = _sections(screen, snapshot)
+    title = _title(screen, snapshot, state)
+    least = len(title) + 1 + min(LEAST_JOBS, max(1, len(snapshot.jobs))) + 1
     kept = _that_fit(sections, rows - least)
     height = max(1, rows - len(kept) - len(title) - 2)
     made: list[Line] = [(line, False) for line in (*kept, *title)]
-    made += _jobs(screen, picture, state, height)
+    made += _jobs(screen, snapshot, state, height)
     made = made[: rows - 1]
     made += [("", False)] * (rows - 1 - len(made))
     return [*made, (_footer(screen, state, columns), False)]
 
 
-def _sections(screen: Screen, picture: Picture) -> list[tuple[int, list[str]]]:
+def _sections(screen: Screen, snapshot: Snapshot) -> list[tuple[int, list[str]]]:
     """Return the parts above the jobs, each with when it gives way: the highest first."""
-    overview = picture.overview
+    overview = snapshot.overview
     workers = sorted(overview.workers, key=lambda worker: worker["state"] == "idle")
     shown = screen.held(lambda: emit(screen, workers[:MOST_WORKERS], worker_columns(overview.now), ()))
     if len(workers) > MOST_WORKERS:
@@ -110,26 +110,26 @@ def _that_fit(sections: list[tuple[int, list[str]]], room: int) -> list[str]:
     return [line for _, lines in kept for line in lines]
 
 
-def _title(screen: Screen, picture: Picture, state: State) -> list[str]:
-    overview = picture.overview
+def _title(screen: Screen, snapshot: Snapshot, state: State) -> list[str]:
+    overview = snapshot.overview
     held = overview.count("held")
     facts = [f"{overview.count('processing'):,} running", f"{overview.count('pending', 'failed'):,} waiting"]
     if held:
         facts.append(f"{held:,} held")
-    facts.append(ORDERS[picture.order])
+    facts.append(ORDERS[snapshot.order])
     if state.search:
-        more = "" if picture.is_exact else "more than "
-        facts.append(f'{more}{picture.total:,} with "{safe(state.search)}"')
+        more = "" if snapshot.is_exact else "more than "
+        facts.append(f'{more}{snapshot.total:,} with "{safe(state.search)}"')
     return [screen.paint("   ".join(facts), "dim")]
 
 
-def _jobs(screen: Screen, picture: Picture, state: State, height: int) -> list[Line]:
+def _jobs(screen: Screen, snapshot: Snapshot, state: State, height: int) -> list[Line]:
     """Return the table, from where the selected job is seen."""
-    if not picture.jobs:
+    if not snapshot.jobs:
         return [("  no job runs or waits" if not state.search else "  no such job", False)]
-    first = max(0, min(state.place - height // 2, len(picture.jobs) - height))
-    shown = picture.jobs[first : first + height]
-    lines = screen.held(lambda: emit(screen, shown, job_columns(picture.overview.now), ()))
+    first = max(0, min(state.place - height // 2, len(snapshot.jobs) - height))
+    shown = snapshot.jobs[first : first + height]
+    lines = screen.held(lambda: emit(screen, shown, job_columns(snapshot.overview.now), ()))
     return [(line, number == state.place - first + 1) for number, line in enumerate(lines)]
 
 

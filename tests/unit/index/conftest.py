@@ -220,7 +220,7 @@ def fill(home: Home) -> None:
         claim.cancel()
     home.enqueue(id="dead")
     with home.start("dead") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 3, "error": "boom"})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 3, "error": "boom"})
     home.enqueue(id="running")
     home.start("running").close()
 

@@ -159,7 +159,7 @@ def test_a_job_that_is_moved_for_a_retry_waits_since_the_move(home: Home) -> Non
     """Revive moves the file before it writes its entry: until then the history has the time of the first enqueue."""
     home.enqueue(id="a", created_at=AT_NOON)
     with home.start("a") as claim:
-        claim.bury("retries_exhausted", {"exit_code": 1})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     os.rename(home.path("dead", "a.json"), home.path("pending", "a.json"))
     home.catch_up()
     moved_at = os.lstat(home.path("pending", "a.json")).st_ctime_ns / 1e9

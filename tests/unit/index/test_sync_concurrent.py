@@ -38,7 +38,7 @@ def put_back(home: Home) -> None:
 
 def bury_and_revive(home: Home) -> None:
     with home.start("waiting") as claim:
-        claim.bury("permanent_exit", {"exit_code": 1})
+        claim.move_to_dead("permanent_exit", {"exit_code": 1})
     with home.spool.take("waiting") as claim:
         claim.revive()
         home.spool.note_change("waiting")  # as Queue.retry does

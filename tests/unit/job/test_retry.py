@@ -13,8 +13,8 @@ from queuectl.job.outcome import Exited, FailedToStart, Outcome, OutputLimit, Si
 from queuectl.job.retry import (
     MAX_SNOOZES,
     STOPPED_BY_WORKER,
-    Bury,
     Finish,
+    MoveToDead,
     RetryAt,
     SnoozeUntil,
     Verdict,
@@ -41,7 +41,7 @@ def test_exit_code_0_finishes_the_job() -> None:
 def test_everything_else_is_tried_again(outcome: Outcome) -> None:
     assert judge(outcome) == RetryAt(NOW + 2)
     assert judge(outcome, failures=2) == RetryAt(NOW + 8)
-    assert judge(outcome, failures=3) == Bury("retries_exhausted")
+    assert judge(outcome, failures=3) == MoveToDead("retries_exhausted")
 
 
 @given(st.integers(0, 20))
@@ -51,28 +51,28 @@ def test_a_job_runs_at_most_once_more_than_its_retries(retries: int) -> None:
     while True:
         attempts += 1
         decided = judge(Exited(1), failures=attempts - 1, fields={"max_retries": retries})
-        if decided == Bury("retries_exhausted"):
+        if decided == MoveToDead("retries_exhausted"):
             break
     assert attempts == 1 + retries
 
 
 def test_what_the_job_says_wins_over_the_configuration() -> None:
     fields = {"max_retries": 0}
-    assert judge(Exited(1), fields=fields, max_retries_default=5) == Bury("retries_exhausted")
+    assert judge(Exited(1), fields=fields, max_retries_default=5) == MoveToDead("retries_exhausted")
     assert judge(Exited(1), fields={"backoff_base": 10, "backoff_max": 4}) == RetryAt(NOW + 4)
     assert judge(Exited(1), backoff_base=3) == RetryAt(NOW + 3)
 
 
 def test_a_program_that_does_not_exist_is_given_up_at_once_unless_the_job_says_how_often_to_try() -> None:
     missing, not_executable, argv = FailedToStart("no such program", 127), FailedToStart("no", 126), {"argv": ["x"]}
-    assert judge(missing, fields=argv) == Bury("program_not_found")
+    assert judge(missing, fields=argv) == MoveToDead("program_not_found")
     assert judge(missing, fields={**argv, "max_retries": 3}) == RetryAt(NOW + 2)
     assert judge(missing, fields={"command": "x"}) == RetryAt(NOW + 2)
     assert judge(not_executable, fields=argv) == judge(Exited(127), fields=argv) == RetryAt(NOW + 2)
 
 
 def test_a_permanent_exit_code_buries_at_once() -> None:
-    assert judge(Exited(64), permanent_exit_codes=[64, 65]) == Bury("permanent_exit")
+    assert judge(Exited(64), permanent_exit_codes=[64, 65]) == MoveToDead("permanent_exit")
     assert judge(Exited(66), permanent_exit_codes=[64, 65]) == RetryAt(NOW + 2)
     assert judge(Signaled(64), permanent_exit_codes=[64]) == RetryAt(NOW + 2)
 

@@ -253,7 +253,7 @@ def test_a_job_is_one_inode_all_its_life(spool: Home) -> None:
     with spool.start(job_id) as claim:
         claim.reschedule("failed", NOON, {"exit_code": 1})
     with spool.start(job_id) as claim:
-        claim.bury("retries_exhausted", {"exit_code": 1})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     with spool.take(job_id) as claim:
         claim.revive()
         claim.hold()

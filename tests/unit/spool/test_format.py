@@ -194,7 +194,7 @@ def test_every_verb_does_its_operations_in_the_order_of_the_table(traced: Home) 
     for verb in ("bury", "finish"):
         claimed = traced.start(job_id)
         operations(traced)
-        claimed.bury("x", {}) if verb == "bury" else claimed.finish({})
+        claimed.move_to_dead("x", {}) if verb == "bury" else claimed.finish({})
         check_order(verb, operations(traced))
         claimed.close()
         if verb == "bury":
@@ -245,7 +245,7 @@ def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
     claims = [traced.start(traced.enqueue({"command": "true"})) for _ in range(3)]
     operations(traced)
     for claim_, verb in zip(claims, ("finish", "bury", "finish"), strict=True):
-        claim_.finish({}, commit=False) if verb == "finish" else claim_.bury("x", {}, commit=False)
+        claim_.finish({}, commit=False) if verb == "finish" else claim_.move_to_dead("x", {}, commit=False)
     assert commit_group(traced, claims) == {}
     for claim_ in claims:
         claim_.close()

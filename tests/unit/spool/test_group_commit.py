@@ -34,7 +34,7 @@ def test_a_job_that_ran_owns_its_name(spool: Home, verb: str, target: str) -> No
     job_id = spool.put("pending")
     with spool.start(job_id) as claim:
         spool.path(target, job_id).write_text("an impostor")
-        claim.finish({}) if verb == "finish" else claim.bury("x", {})
+        claim.finish({}) if verb == "finish" else claim.move_to_dead("x", {})
     assert spool.where(job_id) == [target]
     rejected = spool.rejected()
     assert list(rejected) == [f"{job_id}.json"]
@@ -126,7 +126,7 @@ def test_on_a_full_disk_what_ended_is_moved_without_its_details(full: Home, shor
         job_id = full.put("pending")
         with full.start(job_id) as claim:
             disk(full).full, disk(full).short = True, short
-            claim.finish({"exit_code": 0}) if verb == "finish" else claim.bury("x", {"exit_code": 1})
+            claim.finish({"exit_code": 0}) if verb == "finish" else claim.move_to_dead("x", {"exit_code": 1})
             assert claim.details_lost
         disk(full).full = False
         assert (full.job(job_id).state, full.events(job_id)) == (state, ["started"])

@@ -30,7 +30,7 @@ def settle(claim: Claim, how: str) -> None:
     elif how == "failed":
         claim.reschedule("failed", NOON, {"exit_code": 1})
     elif how == "died":
-        claim.bury("retries_exhausted", {"exit_code": 1})
+        claim.move_to_dead("retries_exhausted", {"exit_code": 1})
     elif how == "cancelled":
         claim.cancel({"exit_code": 143})
     else:

@@ -59,7 +59,7 @@ def test_a_name_is_a_wish(spool: Home, state: str, ask: Callable[[Home, str], tu
     spool.drop("backup.json", {"command": "first"})
     running = spool.start("backup")
     if state != "processing":
-        running.finish({}) if state == "completed" else running.bury("x", {})
+        running.finish({}) if state == "completed" else running.move_to_dead("x", {})
     spool.drop("backup.json", {"command": "second"})
     reason, answer = ask(spool, "backup" if ask is claim else "backup.json")
     assert isinstance(answer, ClaimRefused)

@@ -68,7 +68,7 @@ def settle(claim: Claim, verb: str) -> None:
     if verb == "finish":
         claim.finish({"exit_code": 0})
     elif verb == "bury":
-        claim.bury("x", {})
+        claim.move_to_dead("x", {})
     elif verb == "reschedule":
         claim.reschedule("failed", NOON, {})
     else:

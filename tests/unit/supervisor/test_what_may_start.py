@@ -64,7 +64,7 @@ class Scene:
 
     def fails(self, job_id: str) -> None:
         with self.spool.start(job_id) as claim:
-            claim.bury("retries_exhausted", {"exit_code": 1})
+            claim.move_to_dead("retries_exhausted", {"exit_code": 1})
 
     def refused(self, job_id: str, limit: str) -> None:
         self.dispatch.released(
