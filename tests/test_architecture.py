@@ -18,7 +18,7 @@ import queuectl
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "queuectl"
 
-# Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same snapshot.
+# Lowest first; a room may import its own layer and those before it. docs/ARCHITECTURE.md draws the same picture.
 LAYERS = (
     {"__init__", "clock", "errors", "ids", "units", "version"},
     {"atomic_file", "config", "growing_file", "timers", "times"},

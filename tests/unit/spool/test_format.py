@@ -191,13 +191,13 @@ def test_every_verb_does_its_operations_in_the_order_of_the_table(traced: Home) 
                 verb, lambda taken=taken: taken.edit({"queue": "q"})
             )()
         check_order(verb, ["lock", "read", *operations(traced)])
-    for verb in ("bury", "finish"):
+    for verb in ("move to dead", "finish"):
         claimed = traced.start(job_id)
         operations(traced)
-        claimed.move_to_dead("x", {}) if verb == "bury" else claimed.finish({})
+        claimed.move_to_dead("x", {}) if verb == "move to dead" else claimed.finish({})
         check_order(verb, operations(traced))
         claimed.close()
-        if verb == "bury":
+        if verb == "move to dead":
             with traced.take(job_id) as taken:
                 operations(traced)
                 taken.revive()
@@ -244,7 +244,7 @@ def test_many_are_finished_in_the_order_of_the_table(traced: Home) -> None:
     assert said == "of each of a group: compare, write; of each: [fdatasync]; of each: move; [fsync targets]"
     claims = [traced.start(traced.enqueue({"command": "true"})) for _ in range(3)]
     operations(traced)
-    for claim_, verb in zip(claims, ("finish", "bury", "finish"), strict=True):
+    for claim_, verb in zip(claims, ("finish", "move to dead", "finish"), strict=True):
         claim_.finish({}, commit=False) if verb == "finish" else claim_.move_to_dead("x", {}, commit=False)
     assert commit_group(traced, claims) == {}
     for claim_ in claims:
