@@ -13,7 +13,7 @@ from __future__ import annotations
 from queuectl.clock import spell, stamp
 from queuectl.errors import Conflict, InvalidData
 from queuectl.job.fields import normalized, refuse_expired, refuse_variables, validate
-from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, leads_to, with_changes, wrong_with
+from queuectl.job.history import DEAD, DONE, LEADS_TO, PENDING, PROCESSING, with_changes, wrong_with
 from queuectl.job.job import Job
 from queuectl.job.job_file import MAX_BYTES, MAX_ENTRY_BYTES, parse
 from queuectl.job.strict_json import encode
@@ -359,7 +359,7 @@ class Claim:
         twice.
         """
         if self._uncommitted is None:
-            written = leads_to(self.record.history)
+            written = LEADS_TO.get(self.job.last_event)  # an edit is no verdict
             if written is not None and written != self.directory:
                 self._uncommitted = self.job.last_event
                 entry = self.record.history[-1]
@@ -421,7 +421,7 @@ class Claim:
 
     def finish_move(self) -> bool:
         """Move the job where its last event leads; False when it is there already or nothing leads anywhere."""
-        target = leads_to(self.record.history)
+        target = LEADS_TO.get(self.job.last_event)
         if target is None or target == self.directory:
             return False
         self._file.sync()  # the process that wrote it may have died before it synced

@@ -102,6 +102,16 @@ def test_a_verdict_that_was_written_is_carried_out(
     assert (spool.where(job_id), spool.text(target, job_id)) == ([target], before)
 
 
+def test_an_edit_in_the_history_of_a_running_job_is_no_verdict(spool: Home) -> None:
+    job_id = spool.put("pending")
+    spool.start(job_id).close()
+    path = spool.path(PROCESSING, job_id)
+    edit = ',{"event":"edited","at":"2026-11-30T10:00:00Z","set":{"priority":3}}]}'
+    path.write_text(path.read_text().rstrip().removesuffix("]}") + edit)
+    assert only(spool).result == "interrupted"
+    assert (spool.where(job_id), spool.events(job_id)) == ([PENDING], ["started", "edited", "interrupted"])
+
+
 def test_a_torn_verdict_counts_as_none(spool: Home) -> None:
     job_id = crashed(spool)
     path = spool.path(PROCESSING, job_id)
