@@ -42,7 +42,8 @@ class FileEvents:
         on_config: called when config.yaml may have changed.
         on_home: called when the home may have been removed.
         on_pause: called when queues may have been paused or resumed.
-        on_report: called when there may be reports to hooks, or a process has ended to add jobs to a batch.
+        on_report: called when there may be reports to hooks.
+        on_batch: called when a batch may be new, or no process adds jobs to it any more.
         on_socket: called with the monotonic time when the control socket was removed.
         register, unregister: add a file descriptor and its handler to the loop; remove it.
 
@@ -62,6 +63,7 @@ class FileEvents:
         on_home: Callable[[], None],
         on_pause: Callable[[], None],
         on_report: Callable[[], None],
+        on_batch: Callable[[], None],
         on_socket: Callable[[float], None],
         register: Callable[[Any, Callable[[], None]], None],
         unregister: Callable[[Any], Any],
@@ -73,6 +75,7 @@ class FileEvents:
         self._on_home = on_home
         self._on_pause = on_pause
         self._on_report = on_report
+        self._on_batch = on_batch
         self._on_socket = on_socket
         self._register = register
         self._unregister = unregister
@@ -131,8 +134,10 @@ class FileEvents:
                     self._on_home()
             elif change.directory == self._spool.layout.paused:
                 self._on_pause()
-            elif change.directory in (self._spool.layout.hooks, self._spool.layout.batches):
+            elif change.directory == self._spool.layout.hooks:
                 self._on_report()
+            elif change.directory == self._spool.layout.batches:
+                self._on_batch()
             elif change.directory == self._spool.layout.run:
                 if change.name == "changes":
                     self._dispatch.read_changes()
@@ -173,6 +178,7 @@ class FileEvents:
             self._on_config()
             self._on_pause()
             self._on_report()
+            self._on_batch()
             if not self._dispatch.is_comparing:
                 self._dispatch.begin_sync(watched=self.is_watching, is_routine=True)
             self._dispatch.read_changes(whole=True)

@@ -50,6 +50,7 @@ class HookRunner:
         self._is_busy: bool | None = None  # not known yet
         self._deliver_at = NEVER
         self._open: list[str] = []  # batches
+        self._is_unread = True  # they are to be listed; once for many events, because those that are complete are kept
         self._seen_commits = -1
         self._look_at = 0.0
         self._retry_s = AGAIN_S
@@ -60,20 +61,27 @@ class HookRunner:
         """The monotonic time at which `step` has something to do."""
         if self.pid is not None:
             return NEVER
+        if self._is_unread:
+            return 0.0
         is_due = self._open and self._seen_commits != self._dispatch.commits
         return min(self._deliver_at, self._look_at if is_due else NEVER)
 
     def wake(self) -> None:
-        """There may be something to deliver, or a batch to which no process adds jobs any more."""
+        """There may be something to deliver."""
         self._deliver_at = min(self._deliver_at, self._spool.clock.monotonic())
-        self._open = batches.open_batches(self._spool)
-        self._seen_commits, self._look_at, self._retry_s = -1, 0.0, AGAIN_S
+
+    def look_at_batches(self) -> None:
+        """A batch may be new, or no process adds jobs to it any more."""
+        self._is_unread = True
 
     def step(self, now: float) -> None:
         """Start the process if there is something for it to do and none runs; `now` is monotonic."""
         if now < self.next_step:
             return
         is_wanted = False
+        if self._is_unread:
+            self._is_unread, self._open = False, batches.open_batches(self._spool)
+            self._seen_commits, self._look_at, self._retry_s = -1, 0.0, AGAIN_S
         if now >= self._deliver_at:
             self._deliver_at = NEVER
             is_wanted = bool(hooks.reports(self._spool))

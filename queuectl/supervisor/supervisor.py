@@ -97,6 +97,7 @@ class Supervisor:
             on_home=self.look_at_home,
             on_pause=self._read_pauses,
             on_report=self._hooks.wake,
+            on_batch=self._hooks.look_at_batches,
             on_socket=self._control_server.socket_left,
             register=self._register,
             unregister=self._selector.unregister,

@@ -38,7 +38,7 @@ def completions(s: Supervised) -> list[str]:
 def end(s: Supervised, job_id: str, verb: str = "finish") -> None:
     """Run a job to its end without a supervisor."""
     with s.queue.spool.claim(job_id, "worker-1") as claim:  # type: ignore[union-attr]
-        claim.finish({"exit_code": 0}) if verb == "finish" else claim.bury("x", {"exit_code": 1})
+        claim.finish({"exit_code": 0}) if verb == "finish" else claim.move_to_dead("x", {"exit_code": 1})
 
 
 def test_a_thousand_jobs_and_random_kills(supervised: Make) -> None:
