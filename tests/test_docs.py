@@ -64,6 +64,28 @@ def test_the_first_steps_work_line_by_line(
     watched.wait_until(lambda: not watched.has_supervisor(), "it has stopped")
 
 
+def test_the_common_tasks_work_line_by_line(
+    shell: Callable[[str], subprocess.CompletedProcess[str]], supervised: Make, tmp_path: Path
+) -> None:
+    """Every line of the section succeeds, and the files and the sweep are what it says."""
+    s = supervised()
+    s.start(2)
+    (tmp_path / "raw").mkdir()
+    for name in ("a b", "it's", "c"):
+        (tmp_path / "raw" / name).write_text(name)
+    lines = [line.partition("  # ")[0].strip() for line in _block("## Common tasks", "sh").splitlines()]
+    assert len(lines) == 8
+    outputs = []
+    for line in lines:
+        done = shell(line)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
+        outputs.append(done.stdout)
+    assert outputs[2] == "1 1\n2 4\n3 9\n"
+    s.wait_for(outputs[1].strip(), "completed")
+    listed = shell("tar tf all.tar").stdout
+    assert {"raw/a b.gz", "raw/it's.gz", "raw/c.gz"} == set(listed.splitlines())
+
+
 CRONTAB = """#!/bin/sh
 # what crontab does, for this test alone
 case $1 in -l) cat "$HOME/crontab" ;; -) cat > "$HOME/crontab" ;; *) exit 2 ;; esac

@@ -11,14 +11,13 @@ from queuectl.client.filters import ENDED
 from queuectl.client.job_output import lines_of, progress_of, result_of
 from queuectl.client.why import reasons_of
 from queuectl.job.attempts import attempts_of, tries
-from queuectl.job.checks import MOST_PARENTS
 from queuectl.job.fields import HOOKS, command_line, describe_misspelt, misspelt
 from queuectl.job.outcome import describe_leftovers
 from queuectl.scheduling.schedules import schedule_of
 from queuectl.scheduling.waits_for import WAITING, Why
 from queuectl.spool import hooks
 from queuectl.spool.parents import states_of
-from queuectl.units import listed, spell_duration, spell_size
+from queuectl.units import spell_duration, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -166,25 +165,25 @@ def _demands(queue: Queue, job: Job) -> Iterator[tuple[str, str]]:
             "hooks",
             f"{', '.join(waiting)} to be run; those that were run are in {shorten(queue.layout.log('hooks'))}",
         )
-    children = children_of(queue, job.id)
+    count, children = children_of(queue, job.id)
     if children:
-        yield "dependents", listed(children, MOST_NAMED)
+        yield "dependents", ", ".join(children) + _more(count)
 
 
 def _more(count: int) -> str:
     return f" and {count - MOST_NAMED:,} more" if count > MOST_NAMED else ""
 
 
-def children_of(queue: Queue, job_id: str) -> list[str]:
-    """Return the jobs that come after this one, as far as the index shows them; none without an index."""
+def children_of(queue: Queue, job_id: str) -> tuple[int, list[str]]:
+    """Return how many jobs come after this one, and the first, as far as the index shows them; none without an index."""
     from queuectl.index.database import IndexUnavailable
     from queuectl.index.reader import Reader
 
     try:
         with Reader(queue.layout.index) as reader:
-            return reader.children(job_id, MOST_PARENTS)
+            return reader.children(job_id, MOST_NAMED)
     except (IndexUnavailable, OSError):
-        return []
+        return 0, []
 
 
 def _columns(now: float) -> list[Column]:

@@ -9,10 +9,10 @@ Fails with: NotFound, Conflict, InvalidData, Busy.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 
 from queuectl.client.arguments import id_of
-from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, NotFound, UsageError, from_os_error
+from queuectl.errors import Busy, Conflict, InvalidData, NoSupervisor, UsageError, from_os_error
 from queuectl.job.fields import EDITABLE, FIELDS, InvalidField, refuse_expired, refuse_variables, validate
 from queuectl.job.history import with_changes
 from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
@@ -446,11 +446,11 @@ class JobActions:
         """
         job_id = id_of(job)
         if with_dependents:
+            if before is not None:
+                before(self.get(job_id))
             from queuectl.client.dependents import Dependents
 
-            for child in reversed(Dependents(self.spool).tree(job_id)):
-                with suppress(NotFound):
-                    self._delete(child, None)
+            Dependents(self.spool).remove(job_id)
         self._delete(job_id, before)
 
     def _delete(self, job_id: str, before: Look | None) -> None:

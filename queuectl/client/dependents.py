@@ -61,13 +61,27 @@ class Dependents:
         order.pop(job_id, None)
         return [*order]
 
+    def remove(self, job_id: str) -> None:
+        """Remove all jobs that wait for a job, those first for which no other waits; one that has started is kept."""
+        last = None
+        with dependents.removing(self._spool):
+            for child in reversed(self.tree(job_id)):
+                claim = self._spool.take_in(PENDING, child)
+                if claim is not None:
+                    last = claim
+                    with claim:
+                        claim.remove()
+                    self._spool.note_change(child)
+        if last is not None:
+            last.sync_removed()
+
     def _reader(self, count: int) -> Reader:
         if self._seen == count:
             from queuectl.index.reader import Reader
 
             return Reader(self._spool.layout.index)
-        reader = current_index.open_reader(self._spool)
-        self._seen = count
+        reader = current_index.open_complete_reader(self._spool)
+        self._seen = count if reader.path == self._spool.layout.index else None  # a temporary index is made once more
         return reader
 
     def _parents_of(self, child: str) -> Iterable[str]:

@@ -120,6 +120,9 @@ WHERE state IN ('pending', 'held', 'failed', 'processing', 'completed', 'cancell
 -- name: children
 SELECT child FROM dependencies WHERE parent = ? ORDER BY child LIMIT ?;
 
+-- name: children_count
+SELECT count(*) FROM dependencies WHERE parent = ?;
+
 -- name: waiting_children
 SELECT child FROM dependencies JOIN jobs ON jobs.id = child
 WHERE parent = ? AND jobs.state IN ('pending', 'held') ORDER BY child LIMIT ?;

@@ -175,9 +175,11 @@ class Reader:
         row = self._database.one("unique_holder", (key,))
         return None if row is None else row[0]
 
-    def children(self, job_id: str, limit: int) -> list[str]:
-        """Return jobs that come after this one and have not been started."""
-        return [row[0] for row in self._database.all("children", (job_id, limit))]
+    def children(self, job_id: str, limit: int) -> tuple[int, list[str]]:
+        """Return how many jobs come after this one and have not been started, and the first of them."""
+        first = [row[0] for row in self._database.all("children", (job_id, limit))]
+        count = self._database.one("children_count", (job_id,)) if len(first) == limit else None
+        return (len(first) if count is None else count[0]), first
 
     def ids_with_prefix(self, prefix: str, limit: int) -> list[str]:
         """Return the first ids that begin so, in order."""

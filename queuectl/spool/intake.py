@@ -129,8 +129,10 @@ def _examine(spool: SpoolContext, name: str) -> Job | ClaimRefused:
             return found
         if isinstance(found, InvalidData):
             return _reject_invalid(spool, job_id, fd, status, found)
-        if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
-            return Job(job_id, found, PENDING, status.st_mtime)
+        job = Job(job_id, found, PENDING, status.st_mtime)
+        is_alone = found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None
+        if is_alone and job_id not in job.parents:
+            return job
     finally:
         spool.files.close(fd)
     claim = _take(spool, job_id)
@@ -177,7 +179,8 @@ def _inspect(spool: SpoolContext, name: str) -> Job | ClaimRefused:
             return ClaimRefused(RefusalReason.BEING_WRITTEN, WRITER_S, str(found))
         return _invalid(spool, name, str(found))
     job = Job(job_id, found, PENDING, status.st_mtime)
-    if found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None:
+    is_alone = found.fields.get("id", job_id) == job_id and enqueue.known_in(spool, job_id) is None
+    if is_alone and job_id not in job.parents:
         return job
     return ClaimRefused(RefusalReason.MISNAMED, 0.0, f"pending/{name}: its id is another, or taken", job=job)
 
@@ -483,7 +486,9 @@ def _admit_name(spool: SpoolContext, claim: Claim) -> ClaimRefused | None:
     if taken is not None:
         wanted = rejected.spare_id(spool, job_id)
     if wanted == job_id:
-        return None
+        is_own_parent = job_id in claim.job.parents and not claim.job.history
+        itself = f'"after": job "{job_id}" cannot come after itself'
+        return _reject(spool, job_id + SUFFIX, itself) if is_own_parent else None
     try:
         claim.rename(wanted, is_fresh=not promised)
     except FileExistsError:

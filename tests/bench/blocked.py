@@ -1,10 +1,12 @@
-"""blocked: how soon a job starts behind many that wait and may not start yet."""
+"""blocked: how soon a job starts behind many that wait and may not start yet, and the memory that these take."""
 
 from __future__ import annotations
 
+import os
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from queuectl.job.job import PENDING
 from queuectl.scheduling.limits import ALL_PAUSED
 from queuectl.spool import pauses
 from tests.bench.arrivals import dropped
@@ -22,7 +24,9 @@ CROWDS: dict[str, dict[str, Any]] = {
     "one parent": {"after": ["first"]},
     "a limited queue": {"queue": "limited"},
     "a paused queue": {"queue": "paused"},
+    "a hold": {"batch": "held"},
 }
+HELD = '{"id":"%s","command":"true","priority":10,"history":[{"event":"held","at":"2026-11-24T14:02:00.000000Z"}]}'
 
 
 @bench(
@@ -40,26 +44,20 @@ def blocked(context: Context) -> Iterator[Case]:
         if fields:
             own = fields if name in ("one lock", "a limited queue") else {}
             service.queue.enqueue("sleep 100000", id="first", priority=1000, **own)
-            jobs = ({"command": "true", "priority": 10} for _ in range(count))
-            service.queue.enqueue_many(jobs, **fields)
+            if name == "a hold":
+                _drop_held(service.queue.layout.directory(PENDING), count)
+            else:
+                jobs = ({"command": "true", "priority": 10} for _ in range(count))
+                service.queue.enqueue_many(jobs, **fields)
             context.cleanup.callback(_end, service)
         pauses.pause(service.queue.spool, "paused")
         service.start(2)
         service.wait_until_compared()
         if fields:
             wait_for(lambda spool=service.queue.spool: spool.find("first") == "processing", "the first job runs")
-    figures = tuple(
-        Figure(
-            f"drop to start, median, behind {name}",
-            "ms",
-            RELAXED,
-            **(
-                {}
-                if name == "nothing"
-                else {"limit": "drop to start, median, behind nothing", "compare": ABOVE, "goal": Goal(most=5.0)}
-            ),
-        )
-        for name in CROWDS
+    figures = (
+        *_figures("drop to start, median, behind", "ms", 5.0),
+        *_figures("memory of the supervisor behind", "MB", 10.0),
     )
 
     def run() -> list[float]:
@@ -68,9 +66,30 @@ def blocked(context: Context) -> Iterator[Case]:
         for number in range(context.sizes.drops):
             for place, (name, service) in enumerate(services.items()):
                 taken[name].append(dropped(service, probe, marks / f"{number}-{place}"))
-        return [median(each) for each in taken.values()]
+        return [*map(median, taken.values()), *(service.memory()[0] for service in services.values())]
 
     yield Case(figures, run)
+
+
+def _figures(what: str, unit: str, most: float) -> list[Figure]:
+    """Return one figure for each crowd, all but the first compared with the first."""
+    first, *others = CROWDS
+    limit = f"{what} {first}"
+    compared = [
+        Figure(f"{what} {name}", unit, RELAXED, limit=limit, compare=ABOVE, goal=Goal(most=most)) for name in others
+    ]
+    return [Figure(limit, unit, RELAXED), *compared]
+
+
+def _drop_held(directory: str, count: int) -> None:
+    """Write jobs that were held before the supervisor starts; to hold them one by one takes minutes."""
+    for number in range(count):
+        with open(f"{directory}/held-{number:06}.json", "w", encoding="utf-8", opener=_private) as file:
+            file.write(HELD % f"held-{number:06}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _end(service: Service) -> None:

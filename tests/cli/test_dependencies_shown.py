@@ -143,3 +143,14 @@ def test_jobs_that_come_after_each_other_say_so(cli: Run, jobs: Jobs, home: Path
     assert cli("edit", "a", "--unset", "after").code == 0
     assert "comes after itself" not in cli("show", "b").out
     assert "cycles" not in cli("doctor").out
+
+
+def test_all_that_come_after_a_job_are_counted(cli: Run, jobs: Jobs) -> None:
+    """Also more than a job may have parents."""
+    jobs.pending("parent")
+    found = jobs.queue.enqueue_many([{"command": "true", "id": f"c{n:04}"} for n in range(1203)], after=["parent"])
+    assert len(found) == 1203
+    jobs.queue.cancel("parent")
+    jobs.queue.list()  # brings the index up to date
+    assert "dependents c0000, c0001, c0002, c0003, c0004 and 1,198 more" in cli("show", "parent").out.splitlines()
+    assert "1,203 jobs that come after it follow" in cli("retry", "parent").err

@@ -14,6 +14,7 @@ from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, InvalidData, NotFound
 from queuectl.index.database import IndexUnavailable
 from queuectl.index.reader import Reader
+from queuectl.index.rebuild import build_or_catch_up
 from queuectl.maintenance import retention
 from queuectl.maintenance.context import TaskContext
 from queuectl.spool import dependents
@@ -171,6 +172,39 @@ def test_without_an_index_the_files_are_read(queue: Queue, monkeypatch: pytest.M
     monkeypatch.setattr("queuectl.client.current_index.open_reader", unavailable)
     with pytest.raises(Conflict, match="child"):
         queue.delete("parent")
+
+
+def test_an_index_that_a_supervisor_still_builds_is_waited_for(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it is complete, it does not show all jobs that wait."""
+    completed(queue, "parent")
+    queue.list()  # makes an index, in which the child is not yet
+    queue.enqueue("true", id="child", after=["parent"])
+    answers = iter([{"syncing": "1 of 2 files compared"}, {"syncing": None}])
+
+    def ask(*_: object) -> dict[str, str | None]:
+        answer = next(answers)
+        if answer["syncing"] is None:
+            for _step in build_or_catch_up(queue.spool):
+                continue
+        return answer
+
+    monkeypatch.setattr("queuectl.control_client.ask", ask)
+    monkeypatch.setattr("queuectl.client.current_index.LOOK_AGAIN_S", 0.0)
+    with pytest.raises(Conflict, match="child"):
+        queue.delete("parent")
+
+
+def test_dependents_stay_when_the_job_itself_must_not_be_removed(queue: Queue) -> None:
+    """What was asked for is checked before anything is removed."""
+    completed(queue, "parent")
+    queue.enqueue("true", id="child", after=["parent"])
+
+    def refuse(_job: object) -> None:
+        raise Conflict("it has changed")
+
+    with pytest.raises(Conflict, match="it has changed"):
+        queue.delete("parent", refuse, with_dependents=True)
+    assert queue.get("child").state == "pending"
 
 
 def test_where_no_job_ever_had_parents_the_index_is_not_asked(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,6 +226,7 @@ class Corpus:
             yield job(f"ended-{event}", fate, history=[{"event": event, "at": AT}])
         yield job("too-late", DEAD, expires_at="2001-01-01T00:00:00Z")
         yield job("too-late-zone", DEAD, expires_at="2001-01-01T00:00:00-12:00")
+        yield job("after-itself", REJECTED, 'job "j-after-itself" cannot come after itself', after=["j-after-itself"])
         yield job("after-nothing", DEAD, "after: nowhere does not exist", after=["nowhere"])
         yield job("after-rejected", DEAD, "after: p-bom does not exist", after=["p-bom"])
         yield job("needs-nothing", DEAD, "the setting resources.gpu is 0", needs={"gpu": 1})

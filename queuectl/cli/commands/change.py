@@ -97,7 +97,7 @@ class Retries:
     def _followers(self, job_id: str) -> str:
         from queuectl.cli.job_page import children_of
 
-        count = len(children_of(self.queue, job_id))
+        count, _ = children_of(self.queue, job_id)
         if not count:
             return ""
         return f"; {plural(count, 'job')} that {'comes after it follows' if count == 1 else 'come after it follow'}"
@@ -193,6 +193,7 @@ def run_signal(args: Arguments, screen: Screen) -> int:
 def run_delete(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
     queue = queue_to_change(args, screen)
-    verb = Verb("delete", "delete", "deleted", with_what=" and their output, permanently")
+    others = ", all jobs that wait for them," if args.with_dependents else ""
+    verb = Verb("delete", "delete", "deleted", with_what=f"{others} and their output, permanently")
     delete = partial(queue.delete, with_dependents=True) if args.with_dependents else queue.delete
     return act_on(args, screen, queue, verb, delete)

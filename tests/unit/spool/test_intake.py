@@ -303,3 +303,16 @@ def test_a_job_moved_back_by_hand_while_its_command_lives_does_not_start(spool: 
     assert claim(spool, job_id)[0] == "busy"
     os.close(output)
     assert claim(spool, job_id)[0] == "claimed"
+
+
+def test_a_job_that_comes_after_itself_is_rejected_unless_its_name_becomes_another(spool: Home) -> None:
+    """A nightly `backup.json` may come after the one before it."""
+    spool.drop("alone.json", {"command": "true", "after": ["alone"]})
+    assert spool.examine("alone.json").reason == "rejected"  # type: ignore[union-attr]
+    assert '"after": job "alone" cannot come after itself' in spool.rejected()["alone.json"]
+    spool.put("completed", id="nightly")
+    spool.drop("nightly.json", {"command": "true", "after": ["nightly"]})
+    answer = spool.claim("nightly", "worker-1")
+    assert isinstance(answer, ClaimRefused)
+    assert (answer.reason, spool.job(str(answer.job_id)).parents) == ("renamed", ["nightly"])
+    spool.start(str(answer.job_id)).close()
