@@ -21,7 +21,7 @@ from queuectl.spool.spool import Spool
 from tests.support.spools import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from pathlib import Path
     from typing import Any
 
@@ -194,11 +194,11 @@ def test_a_unique_key_is_checked_and_published_under_one_lock(home: Path, monkey
     queue, real = Queue(home), Spool.enqueue
     locked: list[bool] = []
 
-    def publish(self: Spool, fields: Mapping[str, Any]) -> str:
+    def publish(self: Spool, *args: Any) -> str:
         for path in (home / "run").glob("unique.*"):
             with path.open() as file:
                 locked.append(self.files.is_locked(file.fileno()))
-        return real(self, fields)
+        return real(self, *args)
 
     monkeypatch.setattr(Spool, "enqueue", publish)
     queue.enqueue("true", unique_key="nightly")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from queuectl.spool.claim import Claim
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,12 +89,12 @@ def test_it_does_not_run_when_it_is_not_due(supervised: Make, why: str) -> None:
 
 def test_its_complaints_are_in_the_supervisors_log(supervised: Make) -> None:
     s = supervised(prelude=SOON, **OLD_AT_ONCE)
-    (s.home / "output").mkdir(mode=0o700)
-    (s.home / "output/a.1.log").mkdir()
     s.queue.enqueue("true", id="a", cwd="/")
-    s.queue.cancel("a")
-    (s.home / "input").mkdir(exist_ok=True)
-    (s.home / "input/a").mkdir()
+    claim = s.queue.spool.claim("a", "w")
+    assert isinstance(claim, Claim)
+    with claim:
+        claim.finish({"exit_code": 0})
+    (s.home / "output/a.1.log").mkdir()  # cannot be removed as a file
     s.start(1)
     log = s.home / "logs/supervisor.log"
     s.wait_until(lambda: "maintenance: queuectl: retention: cannot remove job a" in log.read_text(), "it is told")

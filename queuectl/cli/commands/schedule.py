@@ -66,10 +66,10 @@ NEVER = "never"
     *OPTIONS,
     flag("--no-check", help="do not check that the directory and the program exist"),
     examples=(
-        "queuectl schedule add nightly --cron '30 2 * * *' --timezone Europe/Berlin -- tar czf /tmp/etc.tgz /etc/hosts",
-        "queuectl schedule add sync --every 15m --overlap queue --command 'date >> /tmp/sync.log'",
+        "queuectl schedule add nightly --cron '30 2 * * *' -- tar czf etc.tgz /etc/hosts",
+        "queuectl schedule add sync --every 15m --command 'date >> /tmp/sync.log'",
     ),
-    usage="NAME (--cron EXPR | --every TIME) (--command S | -- ARGV ...)",
+    usage="NAME --cron EXPR|--every TIME -- ARGV",
 )
 def run_add(args: Arguments, screen: Screen) -> int:
     """Write a schedule to config.yaml."""
@@ -243,7 +243,7 @@ def _lines(row: Row, now: float) -> list[tuple[str, str]]:
 @command(
     "schedule run",
     NAME,
-    examples=("queuectl schedule run nightly",),
+    examples=("queuectl schedule run nightly", "queuectl schedule run nightly --json"),
 )
 def run_run(args: Arguments, screen: Screen) -> int:
     """Enqueue the job of a schedule now; it belongs to no slot."""
@@ -257,7 +257,7 @@ def run_run(args: Arguments, screen: Screen) -> int:
 @command(
     "schedule pause",
     NAMES,
-    examples=("queuectl schedule pause nightly",),
+    examples=("queuectl schedule pause nightly", "queuectl schedule pause nightly --json"),
 )
 def run_pause(args: Arguments, screen: Screen) -> int:
     """Let schedules make no jobs."""
@@ -270,7 +270,7 @@ def run_pause(args: Arguments, screen: Screen) -> int:
 @command(
     "schedule resume",
     NAMES,
-    examples=("queuectl schedule resume nightly",),
+    examples=("queuectl schedule resume nightly", "queuectl schedule resume nightly -q"),
 )
 def run_resume(args: Arguments, screen: Screen) -> int:
     """Let schedules make jobs again."""
@@ -283,7 +283,7 @@ def run_resume(args: Arguments, screen: Screen) -> int:
 @command(
     "schedule remove",
     NAMES,
-    examples=("queuectl schedule remove nightly",),
+    examples=("queuectl schedule remove nightly", "queuectl schedule remove nightly -q"),
 )
 def run_remove(args: Arguments, screen: Screen) -> int:
     """Take schedules out of config.yaml."""

@@ -252,7 +252,7 @@ def test_rows_are_dictionaries_without_what_only_the_index_needs(index: Writer) 
     job = ask(index, Query()).rows[0]
     assert job["tags"] == ["x"]
     assert job["exit_code"] == 3
-    assert not {"ready", "inode", "ctime_ns"} & job.keys()
+    assert not {"size", "inode", "ctime_ns"} & job.keys()
 
 
 def test_the_default_list_sorts_and_scans_no_table(index: Writer, jobs: list[list[Any]]) -> None:
