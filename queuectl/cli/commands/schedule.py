@@ -66,10 +66,10 @@ NEVER = "never"
     *OPTIONS,
     flag("--no-check", help="do not check that the directory and the program exist"),
     examples=(
-        "queuectl schedule add nightly --cron '30 2 * * *' -- tar czf etc.tgz /etc/hosts",
+        "queuectl schedule add nightly --cron '30 2 * * *' -- tar cf etc.tar /etc",
         "queuectl schedule add sync --every 15m --command 'date >> /tmp/sync.log'",
     ),
-    usage="NAME --cron EXPR|--every TIME -- ARGV",
+    usage="NAME --cron EXPR|--every TIME -- ARGV ...",
 )
 def run_add(args: Arguments, screen: Screen) -> int:
     """Write a schedule to config.yaml."""
