@@ -52,11 +52,7 @@ class Replacement:
 
     def fields(self, number: int, item: str | Mapping[str, str]) -> dict[str, Any]:
         """Return `argv` or `command` of the job for an item, or for a row of columns."""
-        values = {NUMBER: str(number)}
-        if isinstance(item, str):
-            values |= parts_of(item)
-        else:
-            values |= {f"{{{name}}}": value for name, value in item.items()}
+        values = _values(number, item)
         if self._argv is not None:
             made = [self._replace(word, values.__getitem__) for word in self._argv]
             return {"argv": [*made, values[ITEM]] if self._appends else made}
@@ -65,8 +61,23 @@ class Replacement:
         made_text = self._replace(self._shell, lambda name: quote(values[name]))
         return {"command": f"{made_text} {quote(values[ITEM])}" if self._appends else made_text}
 
+    def is_in(self, text: str) -> bool:
+        """Return whether a text has a replacement string."""
+        return self._pattern.search(text) is not None
+
+    def in_text(self, text: str, number: int, item: str | Mapping[str, str]) -> str:
+        """Return a text that no shell reads, with the item as it is in the place of each replacement string."""
+        return self._replace(text, _values(number, item).__getitem__)
+
     def _replace(self, text: str, value: Callable[[str], str]) -> str:
         return self._pattern.sub(lambda found: value(found[0]), text)
+
+
+def _values(number: int, item: str | Mapping[str, str]) -> dict[str, str]:
+    """Return what stands for each replacement string."""
+    if isinstance(item, str):
+        return {NUMBER: str(number), **parts_of(item)}
+    return {NUMBER: str(number), **{f"{{{name}}}": value for name, value in item.items()}}
 
 
 def parts_of(item: str) -> dict[str, str]:

@@ -185,6 +185,19 @@ def test_input_from_a_file_and_fields_for_every_job(cli: Run, home: Path, tmp_pa
     refused(cli("map", "-f", "none", "--", "echo"), 3, "queuectl: no file none")
 
 
+def test_the_options_of_a_job_may_have_the_item_too(cli: Run, home: Path, tmp_path: Path) -> None:
+    """As it is, for no shell reads it."""
+    (tmp_path / "it's").mkdir()
+    words = ("--name", "no. {#}: {/}", "--cwd", "{//}", "--env", "STEM={/.}", "--env", "MODE=fast")
+    ran = cli("map", "-q", *words, "--", "cat", "{}", stdin=f"{tmp_path}/it's/a b.txt\n".encode())
+    job = stored(home, ran.out.strip())
+    assert (job["name"], job["cwd"]) == ("no. 1: a b.txt", f"{tmp_path}/it's")
+    assert (job["env"]["STEM"], job["env"]["MODE"]) == ("a b", "fast")
+    ran = cli("map", "-q", "--csv", "--name", "{who}", "--", "echo", "{who}", stdin=b"who\nx\n")
+    assert stored(home, ran.out.strip())["name"] == "x"
+    assert cli("map", "--cwd", "{//}", "--", "cat", stdin=b"/nowhere/a\n").code != 0
+
+
 def test_an_empty_input_makes_no_job(cli: Run) -> None:
     ran = cli("map", "--wait", "--", "echo")
     assert (ran.code, ran.out) == (0, "")

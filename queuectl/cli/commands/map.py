@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from queuectl.cli.commandline import dest
@@ -13,12 +14,13 @@ from queuectl.cli.options import command, flag, option
 from queuectl.cli.replacement import Replacement
 from queuectl.cli.terminal import is_terminal
 from queuectl.client.queue import Queue
+from queuectl.command_location import absolute
 from queuectl.errors import InvalidData, UsageError
 from queuectl.ids import new_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any, BinaryIO
 
     from queuectl.cli.commandline import Arguments
@@ -75,9 +77,12 @@ def _run(args: Arguments, screen: Screen, argv: Sequence[str] | None, shell: str
     kind = "item" if args.null else "line"
     if args.csv:
         rows = Csv(file)
-        found = _jobs(Replacement(argv, shell, rows.columns), rows.rows())
+        replacement = Replacement(argv, shell, rows.columns)
+        found = _jobs(replacement, _take_varying(args, replacement), rows.rows())
     else:
-        found = _jobs(Replacement(argv, shell), read_items(file, end=b"\0" if args.null else b"\n"))
+        replacement = Replacement(argv, shell)
+        items = read_items(file, end=b"\0" if args.null else b"\n")
+        found = _jobs(replacement, _take_varying(args, replacement), items)
     queue = Queue(args.home)
     if args.collect:
         args.wait = True
@@ -89,7 +94,28 @@ def _run(args: Arguments, screen: Screen, argv: Sequence[str] | None, shell: str
     return enqueue_lines(args, screen, queue, template, found, kind=kind, shown=SHOWN)
 
 
-def _jobs(replacement: Replacement, items: Iterable[tuple[int, Any] | None]) -> Iterator[Found | None]:
+def _take_varying(args: Arguments, replacement: Replacement) -> dict[str, str]:
+    """Take the options out of `args` in which each job has an item: `name`, `cwd`, and `env NAME` for a variable."""
+    taken: dict[str, str] = {}
+    for name in ("name", "cwd"):
+        text = getattr(args, name)
+        if text is not None and replacement.is_in(text):
+            taken[name] = text
+            setattr(args, name, None)
+    kept = []
+    for pair in args.env or ():
+        name, equals, value = pair.partition("=")
+        if name and equals and replacement.is_in(value):
+            taken[f"env {name}"] = value
+        else:
+            kept.append(pair)
+    vars(args)["env"] = kept
+    return taken
+
+
+def _jobs(
+    replacement: Replacement, varying: Mapping[str, str], items: Iterable[tuple[int, Any] | None]
+) -> Iterator[Found | None]:
     number = 0
     for found in items:
         if found is None:
@@ -97,4 +123,14 @@ def _jobs(replacement: Replacement, items: Iterable[tuple[int, Any] | None]) -> 
             continue
         line, item = found
         number += 1
-        yield line, item if isinstance(item, InvalidData) else replacement.fields(number, item)
+        if isinstance(item, InvalidData):
+            yield line, item
+            continue
+        made = replacement.fields(number, item)
+        for name, text in varying.items():
+            value = replacement.in_text(text, number, item)
+            if name.startswith("env "):
+                made.setdefault("env", {})[name[4:]] = value
+            else:
+                made[name] = absolute(value, os.environ) if name == "cwd" else value
+        yield line, made
