@@ -23,7 +23,7 @@ AWAKE = 3  # so many acknowledgements of each show that all are at work
 
 def produce(spool: Home, book: Acknowledgements, number: int) -> None:
     note = f"{CROWD}{os.getpid()}.{number}"
-    spool.enqueue({"id": note, "command": "true", "note": note})
+    spool.enqueue({"id": note, "command": "true", "note": note, "queue": "load"})  # "default" may be paused
     book.note(note, 1)
     if number % 3 == 0:
         _delete_one(spool, book)
