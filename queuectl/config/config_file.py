@@ -146,7 +146,8 @@ def render_example() -> str:
     ]
     for setting in SETTINGS:
         unit = f" ({setting.unit})" if setting.unit else ""
-        expected = setting.expected().partition(":")[0]
+        # the unit is named once, and the ways to write a duration or a size above
+        expected = setting.expected().partition(f": {setting.unit}, or")[0]
         lines += ["", f"# {setting.help}", f"# {expected}{unit}"]
         lines += [f"# {setting.name}: {setting.spell(setting.default)}"]
     return "\n".join(lines) + "\n"

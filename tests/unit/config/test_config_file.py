@@ -14,7 +14,7 @@ import pytest
 from queuectl.clock import Clock
 from queuectl.config import config_file, yaml_text
 from queuectl.config.config_file import load, render_example, set_value, unset_value
-from queuectl.config.settings import SETTINGS, Settings
+from queuectl.config.settings import SETTINGS, Settings, find
 from queuectl.errors import Busy, InvalidData, NotAllowed, NotFound, QueueError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -401,6 +401,13 @@ def test_a_home_that_cannot_be_made_is_an_error_of_the_environment(home: Home) -
 
 def test_the_example_in_the_repository_is_what_the_table_says() -> None:
     assert (ROOT / "config.example.yaml").read_text(encoding="utf-8") == render_example()
+
+
+@pytest.mark.parametrize("name", ["queues", "resources", "schedules"])
+def test_the_example_shows_a_whole_value_of_a_mapping(name: str) -> None:
+    before = render_example().partition(f"# {name}: ")[0].splitlines()[-1]
+    value = yaml_text.parse(f"{name}: {before.partition(', for example ')[2]}\n", "config.example.yaml")[name][0]
+    assert find(name).check(value) == value != {}
 
 
 def test_the_example_with_every_setting_taken_in_means_the_defaults() -> None:
