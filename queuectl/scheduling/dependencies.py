@@ -87,9 +87,9 @@ def find_cycle(after: Mapping[str, Collection[str]]) -> list[str]:
             counts[child] -= 1
             if not counts[child]:
                 free.append(child)
-    path: list[str] = []
+    places: dict[str, int] = {}
     job_id = min(counts, default="")  # each that is left comes after another that is
-    while counts and job_id not in path:
-        path.append(job_id)
+    while counts and job_id not in places:
+        places[job_id] = len(places)
         job_id = next(parent for parent in after[job_id] if parent in counts)
-    return path[path.index(job_id) :] if path else []
+    return [*places][places[job_id] :] if places else []

@@ -80,16 +80,14 @@ def test_reading_what_a_supervisor_keeps_up_to_date(
     assert len(ours(found)) <= most, sorted(ours(found))
 
 
-@pytest.mark.parametrize(
-    "prelude", ["", "from queuectl.supervisor import control_handlers; control_handlers.USAGE_S = 0"]
-)
+@pytest.mark.parametrize("most_s", [60, 0])
 def test_what_workers_use_is_measured_by_the_supervisor_as_far_as_its_time_allows(
-    supervised: Callable[..., Supervised], cli: Run, prelude: str
+    supervised: Callable[..., Supervised], cli: Run, most_s: int
 ) -> None:
-    one = supervised(prelude=prelude)
+    one = supervised(prelude=f"from queuectl.supervisor import control_handlers; control_handlers.USAGE_S = {most_s}")
     one.start(2)
     answered = one.ask("status", usage=True)["workers"]
-    assert [("rss_bytes" in worker) for worker in answered] == [not prelude] * 2
+    assert [("rss_bytes" in worker) for worker in answered] == [most_s > 0] * 2
     for words in (["worker", "list"], ["status"]):
         shown = json.loads(cli(*words, "--json").out)
         workers = shown["workers"] if isinstance(shown, dict) else shown

@@ -46,7 +46,7 @@ def command_lines(draw: st.DrawFn) -> list[str]:
 
 
 @given(command_lines())
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_a_command_line_read_without_argparse_means_what_it_means_with_it(tokens: list[str]) -> None:
     chosen = command_words(tokens)
     plain = read_plainly(tokens, chosen)

@@ -29,10 +29,12 @@ def test_two_verbs_on_one_job(tmp_path: Path, pair: tuple[str, str]) -> None:
             tmp_path / state, put(state), *actors, bound=BOUND, is_linear=not DISPLACED.issuperset(pair)
         )
         exploration.explore()
+        assert exploration.schedules >= 2
+        if not IS_FULL and state not in ("pending", "dead"):
+            continue  # in the size of CI, deaths are tried in two of the states
         # A bulk enqueue is many. Whoever only looks may see a job in pending/ whose revival is undone.
         exploration.explore_deaths(is_linear="enqueue many" not in pair and pair != ("revive", "examine"))
         print(exploration)
-        assert exploration.schedules >= 2
 
 
 @pytest.mark.parametrize("drop", ["drop by link", "drop by rename"])
