@@ -251,6 +251,18 @@ def test_every_setting_and_field_of_the_readme_exists() -> None:
     assert set(FIELDS) - customary <= told
 
 
+def test_the_guide_to_cron_lists_every_task_in_the_order_of_a_run() -> None:
+    from queuectl.maintenance.runner import TASKS
+
+    rows = (
+        (ROOT / "docs/howto/cron.md")
+        .read_text(encoding="utf-8")
+        .partition("## Tasks")[2]
+        .partition("Without arguments")[0]
+    )
+    assert re.findall(r"(?m)^\| `(\w+)` \|", rows) == list(TASKS)
+
+
 def test_the_documents_that_are_linked_exist() -> None:
     """No link of README or docs/ points to a file that is not there."""
     for document in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]:

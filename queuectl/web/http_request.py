@@ -166,7 +166,7 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
         name, value = found[1].decode("ascii").lower(), found[2].decode("latin-1")
         if name in made:
             if name in ONCE:
-                raise Problem(400, f"the header {name} stands there twice")
+                raise Problem(400, f"the header {name} occurs twice")
             value = f"{made[name]}, {value}"
         made[name] = value
     return made

@@ -264,7 +264,7 @@ class Operation:
             if field is None:
                 wrong.append((f"?{name}", f'unknown parameter "{name}"', hint_of(name, self.in_query)))
             elif name in made:
-                wrong.append((f"?{name}", f'"{name}" stands there twice', None))
+                wrong.append((f"?{name}", f'"{name}" is given twice', None))
             else:
                 made[name] = _typed(field.kind.schema["type"], value)
                 wrong += [

@@ -127,8 +127,8 @@ TOKEN = checked(
 VALUE = Field(
     "value",
     checked(
-        {"type": ["string", "number", "array", "null"], "items": {"type": "integer"}},
-        lambda value: "a string, a number, a list or null" if isinstance(value, (bool, dict)) else None,
+        {"type": ["string", "number", "array", "object", "null"], "items": {"type": "integer"}},
+        lambda value: "a string, a number, a list, an object or null" if isinstance(value, bool) else None,
     ),
     is_required=True,
 )

@@ -459,6 +459,10 @@ def test_settings_are_told_changed_and_given_back(web: Served, home: Path, monke
     assert "# mine" in (home / "config.yaml").read_text()
     assert Queue(home).settings.backoff_base == 3
     assert web.ask("PUT", "/api/v1/config/permanent_exit_codes", {"value": [3, 4]}).json["new"] == [3, 4]
+    assert web.ask("PUT", "/api/v1/config/resources", {"value": {"gpu": 2}}).json["new"] == {"gpu": 2}
+    assert Queue(home).settings.get("resources") == {"gpu": 2}
+    assert web.ask("PUT", "/api/v1/config/resources", {"value": {"gpu": -1}}).json["detail"].startswith("resources")
+    assert web.ask("PUT", "/api/v1/config/timeout", {"value": {"gpu": 2}}).json["detail"].startswith("timeout must be ")
     assert web.ask("PUT", "/api/v1/config/snooze_exit_code", {"value": None}).status == 200
     wrong = web.ask("PUT", "/api/v1/config/timeout", {"value": "soon"})
     assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/value")
