@@ -46,6 +46,8 @@ def bulk(request: Request) -> Response:
     if "selection" in body:
         with request.app.selections.using(body["selection"], action) as kept:
             return _count(request, kept, ActionResult(action)) if is_dry else _act(request, kept, changes)
+    if "ids" in body:
+        _refuse_other_number(body, len({*body["ids"]}), "are named")
     if "filter" in body:
         kept, result = _select_matching(request, body), ActionResult(action)
     elif is_dry:
@@ -76,18 +78,24 @@ def _wrong(pointer: str, words: str) -> Problem:
 
 def _select_matching(request: Request, body: dict[str, Any]) -> KeptSelection:
     """Return a selection of what matches a filter; its exact number must be the one that was given."""
-    index, expected, action = request.app.index, body.get("expected"), body["action"]
+    index, action = request.app.index, body["action"]
     query = query_of(request, body["filter"], "/filter/")
     states = states_for(action, states_of(body["filter"].get("state") or None))
-    if expected is None and not body.get("dry_run"):
+    if body.get("expected") is None and not body.get("dry_run"):
         raise _wrong("/expected", '"expected" is needed with a filter: how many jobs are meant')
     index.catch_up()
     with index.reader() as reader:
         jobs = reader.select(query, states)
-    if expected is not None and expected != len(jobs):
-        now = f"{len(jobs):,} jobs match now, not {expected:,}"
-        raise Problem(409, now, "look again, then decide", title="count changed", matched=len(jobs))
+    _refuse_other_number(body, len(jobs), "match now")
     return KeptSelection(action, jobs, states)
+
+
+def _refuse_other_number(body: dict[str, Any], number: int, what: str) -> None:
+    """Refuse a request whose `expected` is not the number of jobs that it is for."""
+    expected = body.get("expected")
+    if expected is not None and expected != number:
+        now = f"{number:,} jobs {what}, not {expected:,}"
+        raise Problem(409, now, "look again, then decide", title="count changed", matched=number)
 
 
 def _select_named(request: Request, action: str, ids: list[str]) -> tuple[KeptSelection, ActionResult]:

@@ -250,7 +250,7 @@ OPERATIONS = (
         body=members(
             BULK_ACTION, Field("ids", list_of(ID, 10000)), SELECTION,
             Field("filter", FILTER, "selects jobs, like the parameters of GET /api/v1/jobs"),
-            Field("expected", integer(0), "with a filter: exact number of matching jobs; 409 with `matched` if the number differs"),
+            Field("expected", integer(0), "exact number of jobs that match the filter (needed with it) or are named; 409 with `matched` if it differs"),
             Field("limit", integer(1, bulk.MOST), f"maximum number of jobs in this request; default {bulk.MOST}"),
             SET, Field("dry_run", FLAG, "change nothing; count exactly and return a selection")),
         answers=json("BulkAction"), problems=(409, 410)),

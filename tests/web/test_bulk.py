@@ -82,6 +82,16 @@ def test_an_expected_number_is_compared_with_the_exact_one(
     assert (len(done["ids"]), done["matched"], done["left"], "selection" in done) == (25, 25, 0, False)
 
 
+def test_an_expected_number_is_compared_with_the_number_of_named_jobs(web: Served, jobs: Jobs) -> None:
+    for name in "ab":
+        jobs.dead(name)
+    named = {"action": "retry", "ids": ["a", "b", "a"]}
+    refused = web.ask("POST", PATH, {**named, "expected": 3})
+    assert (refused.status, refused.json["matched"], refused.json["detail"]) == (409, 2, "2 jobs are named, not 3")
+    assert {web.get(f"/api/v1/jobs/{name}")["state"] for name in "ab"} == {"dead"}
+    assert web.post(PATH, {**named, "expected": 2})["ids"] == ["a", "b"]
+
+
 def test_new_jobs_are_not_drawn_in_between_two_requests(
     web: Served, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
