@@ -8,8 +8,10 @@ import pty
 import shlex
 import subprocess
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +20,7 @@ from queuectl.cli.commandline import parse
 from queuectl.cli.progress import Progress
 from queuectl.client.queue import Queue
 from queuectl.errors import Busy
+from queuectl.spool.claim import Claim
 from tests.cli.support import Jobs, Ran, Run, refused
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -475,12 +478,20 @@ def test_running_jobs_are_cancelled_after_all_that_wait(cli: Run, jobs: Jobs, mo
     for job_id in waiting:
         jobs.pending(job_id)
     seen: list[int] = []
+    asked, cancel = threading.Event(), Claim.cancel
 
     def cancel_running(queue: Queue, job_id: str) -> None:
         seen.append(sum(job["state"] == "pending" for job in queue.list()))
+        asked.set()
         raise Busy("still running")
 
+    def cancel_late(claim: Claim, *args: Any, **more: Any) -> str:
+        if claim.job.id == "job-000":
+            asked.wait(0.5)  # would let the running one overtake it
+        return cancel(claim, *args, **more)
+
     monkeypatch.setattr(Queue, "_cancel_running", cancel_running)
+    monkeypatch.setattr(Claim, "cancel", cancel_late)
     with jobs.running("running"):
         assert cli("cancel", "--all", "--yes").code == 7
     assert seen == [0]
