@@ -138,6 +138,13 @@ class Template:
                 self._warnings.append(warning)
         elif args.after_policy is not None and args.job is None and args.file is None and not args.lines:
             raise UsageError("--after-policy says how the jobs of --after have to end; name them", "--after ID")
+        if args.on_batch_done is not None and args.batch is not None and is_id(args.batch):
+            from queuectl.spool.batches import note_of
+
+            if note_of(queue.spool, args.batch) is not None:
+                self._warnings.append(
+                    f"the batch {args.batch} is complete and stays so: --on-batch-done has no effect; use a new name"
+                )
         path, unusable = path_of(os.environ)
         if unusable:
             shown = os.fsencode(":".join(unusable)).decode("ascii", "backslashreplace")

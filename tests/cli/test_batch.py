@@ -59,6 +59,19 @@ def test_its_completion_job_is_shown(cli: Run, jobs: Jobs) -> None:
     assert (shown["completion"], shown["completion_job"], shown["completion_state"]) == ("added", "c@done", None)
 
 
+def test_a_completion_job_for_a_complete_batch_is_warned_of(cli: Run, jobs: Jobs) -> None:
+    add = ("enqueue", "--batch", "c", "--on-batch-done", "true", "--id")
+    again = "queuectl: the batch c is complete and stays so: --on-batch-done has no effect; use a new name\n"
+    assert cli(*add, "c1", "--command", "true").err == ""
+    assert cli(*add, "c2", "--command", "true").err == ""  # it is still open
+    jobs.queue.cancel("c1")
+    jobs.queue.cancel("c2")
+    run_once(TaskContext(jobs.queue, is_gentle=False))
+    assert cli(*add, "c3", "--command", "true").err == again
+    assert cli("enqueue", "--batch", "c", "--command", "true").err == ""
+    assert cli("map", "--batch", "c", "--on-batch-done", "true", "--", "echo", stdin=b"a\nb\n").err.startswith(again)
+
+
 def test_a_name_that_no_job_has(cli: Run, jobs: Jobs) -> None:
     jobs.pending("a", batch="movies")
     ran = cli("batch", "show", "movie")
