@@ -243,7 +243,8 @@ def test_what_may_stay_is_not_ended_by_the_next_job_nor_are_its_children(supervi
     s.wait_until(lambda: child.exists() and orphan.exists(), "it has children")
     pids = [int(path.read_text()) for path in (tmp_path / "daemon", child, orphan)]
     try:
-        for script in ("sleep 300 & exit 0", "kill -KILL $PPID; sleep 300 & exit 0"):
+        # The worker has reported the start by then; else the run could not be adopted.
+        for script in ("sleep 300 & exit 0", "sleep 0.2; kill -KILL $PPID; sleep 300 & exit 0"):
             later = s.queue.enqueue(script)
             s.wait_for(later, "completed")
             assert [is_running(pid) for pid in pids] == [True] * 3, script
