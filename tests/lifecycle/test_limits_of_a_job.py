@@ -96,7 +96,7 @@ def test_the_limits_stay_when_the_worker_is_killed(supervised: Make) -> None:
     go = s.home / "go"
     command = f'while [ ! -e {go} ]; do sleep 0.05; done; exec python3 -c "{TAKES}"'
     job_id = s.queue.enqueue(command, max_retries=0, memory=120 * MIB)
-    s.wait_for(job_id, "processing")
+    s.wait_until(lambda: bool(s.status()["workers"][0]["command_pid"]), "the worker has reported the start")
     os.kill(s.status()["workers"][0]["pid"], signal.SIGKILL)
     s.wait_until(
         lambda: [run["job_id"] for run in s.status()["adopted"]] == [job_id], "the supervisor has adopted the command"
