@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from queuectl.clock import stamp
 from queuectl.ids import ID_MAX, is_id, new_id
-from queuectl.job.history import DEAD, DONE, PENDING
+from queuectl.job.history import PENDING
 from queuectl.job.job_file import render_new
 from queuectl.spool.fs import IN_PLACE, READ
 
@@ -90,14 +90,10 @@ def register(spool: SpoolContext, batch: str) -> None:
 
 def open_batches(spool: SpoolContext) -> list[str]:
     """Return the batches whose completion job was not added yet, in order."""
-    files, found = spool.files, []
-    try:
-        names = [*files.names(spool.layout.batches)]
-    except FileNotFoundError:
-        return []
-    for name in names:
+    found = []
+    for name in spool.names_in(spool.layout.batches):
         batch = name[1:] if name.startswith(".") else name
-        status = files.lstat(f"{spool.layout.batches}/{name}")
+        status = spool.files.lstat(f"{spool.layout.batches}/{name}")
         if is_id(batch) and status is not None and (name != batch or status.st_size == 0):
             found.append(batch)
     return sorted({*found})
@@ -167,21 +163,11 @@ def complete(spool: SpoolContext, batch: str, fields: Mapping[str, Any], counts:
     files, prepared, now = spool.files, spool.layout.prepared(batch), spool.clock.now()
     if files.exists(prepared):
         files.unlink(prepared)  # its note was not written
-    fd, temporary = files.create(spool.layout.batches)
-    try:
-        files.write(fd, render_new({**fields, "created_at": stamp(now)}), 0)
-        if spool.is_durable:
-            files.sync(fd)
-        files.publish(fd, temporary, prepared)
-        temporary = None
-    finally:
-        files.close(fd)
-        if temporary is not None:
-            files.unlink(temporary)
+    spool.write_new(render_new({**fields, "created_at": stamp(now)}), spool.layout.batches, prepared)
     if spool.is_durable:
         files.sync_directory(spool.layout.batches)
     job_id = f"{batch[: ID_MAX - len(DONE_SUFFIX)]}{DONE_SUFFIX}"
-    if any(files.exists(spool.layout.job(name, job_id)) for name in (PENDING, "processing", DONE, DEAD)):
+    if spool.find(job_id) is not None:
         job_id = f"{job_id[: ID_MAX - 17]}-{new_id(now)}"  # a job of the user, or of an earlier batch of this name
     _write_note(spool, batch, json.dumps({"job": job_id, "at": stamp(now), "counts": dict(counts)}))
     publish(spool, batch, job_id)
@@ -220,7 +206,4 @@ def forget(spool: SpoolContext, batch: str) -> None:
 
 def known(spool: SpoolContext) -> Iterator[str]:
     """Yield the batches that are registered, open or complete."""
-    try:
-        yield from (name for name in [*spool.files.names(spool.layout.batches)] if is_id(name))
-    except FileNotFoundError:
-        return
+    yield from filter(is_id, spool.names_in(spool.layout.batches))

@@ -109,6 +109,38 @@ class SpoolContext:
         finally:
             self.files.close(fd)
 
+    # --- files of state/
+
+    def names_in(self, directory: str) -> list[str]:
+        """Return the names in a directory; none when a home of an earlier version does not have it."""
+        try:
+            return [*self.files.names(directory)]
+        except FileNotFoundError:
+            return []
+
+    def write_new(self, data: bytes, directory: str, path: str) -> None:
+        """Write a new file and give it the name `path`, whole and durable; the directory of `path` is left to the caller to sync.
+
+        Args:
+            directory: where it is written if the file system has no unnamed files.
+
+        Raises:
+            FileExistsError: there is such a file.
+
+        Crash: a temporary file in `directory` where unnamed files do not exist, or none; the named file is whole or not there.
+        """
+        fd, temporary = self.files.create(directory)
+        try:
+            self.files.write(fd, data, 0)
+            if self.is_durable:
+                self.files.sync(fd)
+            self.files.publish(fd, temporary, path)
+            temporary = None
+        finally:
+            self.files.close(fd)
+            if temporary is not None:
+                self.files.unlink(temporary)
+
     # --- changes and the ballast
 
     def note_change(self, job_id: str) -> None:

@@ -81,20 +81,10 @@ def write(spool: SpoolContext, names: list[str], record: Record | None) -> None:
 
 
 def _write(spool: SpoolContext, name: str, data: bytes) -> None:
-    files, path = spool.files, f"{spool.layout.hooks}/{name}"
-    if files.exists(path):
+    path = f"{spool.layout.hooks}/{name}"
+    if spool.files.exists(path):
         return
-    fd, temporary = files.create(spool.layout.tmp)
-    try:
-        files.write(fd, data, 0)
-        if spool.is_durable:
-            files.sync(fd)
-        files.publish(fd, temporary, path)
-        temporary = None
-    finally:
-        files.close(fd)
-        if temporary is not None:
-            files.unlink(temporary)
+    spool.write_new(data, spool.layout.tmp, path)
 
 
 def report_idle(spool: SpoolContext) -> None:
@@ -111,11 +101,7 @@ def sync(spool: SpoolContext) -> None:
 
 def reports(spool: SpoolContext) -> list[Report]:
     """Return what is to be delivered, the oldest first; names that are none of ours are passed over."""
-    try:
-        names = [*spool.files.names(spool.layout.hooks)]
-    except FileNotFoundError:
-        return []
-    found = filter(None, map(report_of, names))
+    found = filter(None, map(report_of, spool.names_in(spool.layout.hooks)))
     return sorted(found, key=lambda report: (report.at, report.name))
 
 

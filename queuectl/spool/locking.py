@@ -51,19 +51,19 @@ def take(spool: SpoolContext, job_id: str) -> Claim:
 
 def _take_by_id(spool: SpoolContext, directory: str, job_id: str) -> Claim | None:
     """Lock a job as `take_in`; a foreign file in pending/ whose name is the id of another job is not that job."""
-    claim = None
     try:
         claim = take_in(spool, directory, job_id)
-        if directory != PENDING or claim is None or claim.record.has_history:
-            return claim
     except InvalidData:
-        if directory != PENDING or known_in(spool, job_id) is None:
+        other = known_in(spool, job_id) if directory == PENDING else None
+        if other is None:
             raise
+        return take_in(spool, other, job_id)
+    if claim is None or directory != PENDING or claim.record.has_history:
+        return claim
     other = known_in(spool, job_id)
     if other is None:
         return claim
-    if claim is not None:
-        claim.close()
+    claim.close()
     return take_in(spool, other, job_id)
 
 

@@ -45,11 +45,11 @@ def read(spool: SpoolContext, mark: str = "") -> dict[str, Pause]:
     Args:
         mark: "@" for the pauses of schedules, whose names begin so.
     """
-    try:
-        names = [*spool.files.names(spool.layout.paused)]
-    except FileNotFoundError:
-        return {}
-    names = [name for name in names if name.startswith(mark) and (is_id(name[len(mark) :]) or name == ALL_PAUSED)]
+    names = [
+        name
+        for name in spool.names_in(spool.layout.paused)
+        if name.startswith(mark) and (is_id(name[len(mark) :]) or name == ALL_PAUSED)
+    ]
     found = {name: _read(spool, name) for name in names}
     return {name: pause for name, pause in found.items() if pause is not None}
 

@@ -233,10 +233,7 @@ def paused_schedules(spool: SpoolContext) -> dict[str, float]:
 
 
 def _recorded(spool: SpoolContext) -> list[str]:
-    try:
-        return sorted(name for name in spool.files.names(spool.layout.schedules) if is_id(name))
-    except FileNotFoundError:
-        return []
+    return sorted(filter(is_id, spool.names_in(spool.layout.schedules)))
 
 
 def _path(spool: SpoolContext, name: str) -> str:

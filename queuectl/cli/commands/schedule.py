@@ -18,7 +18,7 @@ from queuectl.status import nobody_ticks
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
@@ -261,8 +261,7 @@ def run_run(args: Arguments, screen: Screen) -> int:
 )
 def run_pause(args: Arguments, screen: Screen) -> int:
     """Let schedules make no jobs."""
-    queue = _queue(args, screen)
-    _refuse_unknown(queue, args.names)
+    queue = _queue(args, screen, args.names)
     done = [name for name in args.names if queue.pause_schedule(name)]
     return _report(args, screen, "pause", done, "Paused", "had been paused already")
 
@@ -274,8 +273,7 @@ def run_pause(args: Arguments, screen: Screen) -> int:
 )
 def run_resume(args: Arguments, screen: Screen) -> int:
     """Let schedules make jobs again."""
-    queue = _queue(args, screen)
-    _refuse_unknown(queue, args.names)
+    queue = _queue(args, screen, args.names)
     done = [name for name in args.names if queue.resume_schedule(name)]
     return _report(args, screen, "resume", done, "Resumed", "had not been paused")
 
@@ -287,21 +285,19 @@ def run_resume(args: Arguments, screen: Screen) -> int:
 )
 def run_remove(args: Arguments, screen: Screen) -> int:
     """Take schedules out of config.yaml."""
-    queue = _queue(args, screen)
-    _refuse_unknown(queue, args.names)
+    queue = _queue(args, screen, args.names)
     for name in dict.fromkeys(args.names):
         queue.remove_schedule(name)
     return _report(args, screen, "remove", args.names, "Removed", "")
 
 
-def _queue(args: Arguments, screen: Screen) -> Queue:
+def _queue(args: Arguments, screen: Screen, names: Iterable[str] = ()) -> Queue:
+    """Open the queue; refuses `names` of schedules that it does not have."""
     home_that_exists(args, screen)
-    return Queue(args.home)
-
-
-def _refuse_unknown(queue: Queue, names: list[str]) -> None:
+    queue = Queue(args.home)
     for name in names:
         queue.refuse_unknown_schedule(name)
+    return queue
 
 
 def _report(args: Arguments, screen: Screen, action: str, done: list[str], verb: str, otherwise: str) -> int:
