@@ -12,10 +12,11 @@ from queuectl import control_client
 from queuectl.errors import NoSupervisor, TimedOut
 from queuectl.scheduling.waits_for import GOING, Supervision, waits_for
 from queuectl.spool import pauses
-from queuectl.spool.parents import cycle_of, states_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from queuectl.job.job import Job
     from queuectl.scheduling.waits_for import Reason
     from queuectl.spool.spool import Spool
@@ -23,34 +24,54 @@ if TYPE_CHECKING:
 ANSWER_S = 2.0  # for a supervisor that has much to do
 
 
-def read_supervision(spool: Spool, *, patience_s: float = ANSWER_S) -> Supervision:
-    """Return what `waits_for` has to know of the supervisor, and whether we run inside a job."""
-    from queuectl.executor.environment import calling_job
-    from queuectl.supervisor.supervisor_lock import jobs_of_orphaned_workers, noted_pid
+def read_supervision(spool: Spool, *, patience_s: float = ANSWER_S, brief: bool = False) -> Supervision:
+    """Return what `waits_for` has to know of the supervisor, and whether we run inside a job.
 
-    job = calling_job(spool, os.environ)
-    caller = job.id if job is not None else ""
+    Args:
+        brief: for the first words of a reason: without what only the details need.
+    """
+    caller = "" if brief else _calling_job(spool)
     paused = pauses.paused(spool)
     try:
         answer = control_client.ask(spool.layout, {"do": "status"}, timeout_s=patience_s)
         return Supervision(answer, caller=caller, paused=paused)
     except TimedOut:
+        from queuectl.supervisor.supervisor_lock import noted_pid
+
         return Supervision(None, is_silent=True, pid=noted_pid(spool.layout), caller=caller, paused=paused)
     except NoSupervisor:
-        orphaned = jobs_of_orphaned_workers(spool.layout)
+        orphaned = () if brief else _orphaned(spool)
         return Supervision(None, caller=caller, orphaned=orphaned, paused=paused)
 
 
-def reasons_of(spool: Spool, job: Job, supervision: Supervision | None = None) -> list[Reason]:
+def _calling_job(spool: Spool) -> str:
+    from queuectl.executor.environment import calling_job
+
+    job = calling_job(spool, os.environ)
+    return job.id if job is not None else ""
+
+
+def _orphaned(spool: Spool) -> Collection[str]:
+    from queuectl.supervisor.supervisor_lock import jobs_of_orphaned_workers
+
+    return jobs_of_orphaned_workers(spool.layout)
+
+
+def reasons_of(
+    spool: Spool, job: Job, supervision: Supervision | None = None, *, most_read: int | None = None
+) -> list[Reason]:
     """Return why a job does not run now; empty when it runs, has ended, or is about to be started.
 
     Args:
         supervision: read before, for one of several jobs.
+        most_read: how many files of other jobs are read at most to find out whether it comes after itself.
     """
+    from queuectl.spool.parents import MOST_READ, cycle_of, states_of
+
     if job.state not in GOING:
         return []
     supervision = read_supervision(spool) if supervision is None else supervision
     longest = spool.settings.backoff_max
     parents = job.parents if job.state != "processing" else []
-    cycle = cycle_of(spool, job.id, parents) if parents else []
+    cycle = cycle_of(spool, job.id, parents, most=most_read or MOST_READ) if parents else []
     return waits_for(job, supervision, spool.clock.now(), longest, states_of(spool, parents), cycle)

@@ -10,7 +10,7 @@ from enum import Enum
 from queuectl.clock import spell
 from queuectl.job.value import Value
 from queuectl.scheduling.dependencies import Verdict, decide
-from queuectl.scheduling.limits import ALL_PAUSED, RATE, demands_of, lane_of
+from queuectl.scheduling.limits import ALL_PAUSED, LOAD, MEMORY, RATE, demands_of, lane_of
 from queuectl.units import listed, plural, spell_duration
 
 TYPE_CHECKING = False
@@ -50,6 +50,22 @@ class Why(Enum):
 OWN = frozenset(
     (Why.AFTER, Why.HELD, Why.SCHEDULED, Why.RETRY, Why.SNOOZED, Why.PAUSED, Why.LIMIT, Why.STOPPED)
 )  # of the job itself; the others hold for all jobs
+BRIEF = {
+    Why.PAUSED: "paused",
+    Why.STOPPED: "stopped ({detail})",
+    Why.NO_SUPERVISOR: "no worker",
+    Why.NO_ANSWER: "no answer",
+    Why.NO_WORKER: "no worker",
+    Why.DISK: "disk full",
+}
+BRIEF_LIMITS = {
+    "running": "max_running",
+    "queue": "queue full",
+    "lock": "lock {name}",
+    "rate": "queue rate",
+    LOAD: "load too high",
+    MEMORY: "memory low",
+}
 LATER = {"author": Why.SCHEDULED, "retry": Why.RETRY, "snooze": Why.SNOOZED}
 
 
@@ -107,6 +123,15 @@ class Reason(Value):
             Why.DISK: self.detail,
             Why.WORKERS_BUSY: self.detail,
         }[self.why]
+
+    def brief(self) -> str:
+        """Say it in two words, for a column of a table: "after extract-3 +2", "queue full", "stopped"."""
+        if self.why is Why.AFTER:
+            return f"after {self.jobs[0]}" + (f" +{len(self.jobs) - 1}" if len(self.jobs) > 1 else "")
+        if self.why is Why.LIMIT and self.limit is not None:
+            kind, _, name = self.limit.partition("/")
+            return BRIEF_LIMITS.get(kind, "{name} in use").format(name=name)
+        return BRIEF.get(self.why, "").format(detail=self.detail)
 
     def as_dict(self, job_id: str) -> dict[str, Any]:
         """Return what JSON has: instants and no durations, so that it is the same while nothing changes."""
@@ -178,8 +203,8 @@ def waits_for(
         for reason in (
             _own_reason(job, now, backoff_max),
             _parents_reason(job, parents, cycle),
-            _pause_reason(job, supervision),
-            _limit_reason(job, supervision),
+            _pause_reason(job.queue, supervision),
+            _limit_reason(job.queue, lane_of(job.fields), supervision),
         )
         if reason is not None
     ]
@@ -187,6 +212,12 @@ def waits_for(
     if own and general is not None and general.why in (Why.DISK, Why.WORKERS_BUSY, Why.STOPPING):
         general = None  # may be over by the time the job may start
     return own if general is None else [*own, general]
+
+
+def waits_for_start(queue: str, lane: str, supervision: Supervision) -> Reason | None:
+    """Return what keeps a job from starting that is due and has no parents left, as far as that is not another job's turn."""
+    own = _pause_reason(queue, supervision) or _limit_reason(queue, lane, supervision)
+    return own or _general_reason(supervision)
 
 
 def _own_reason(job: Job, now: float, backoff_max: float) -> Reason | None:
@@ -215,11 +246,11 @@ def _parents_reason(job: Job, states: Mapping[str, str | None] | None, cycle: Se
     return Reason(Why.AFTER, detail=listed(named, MOST_NAMED), jobs=decision.parents)
 
 
-def _pause_reason(job: Job, supervision: Supervision) -> Reason | None:
+def _pause_reason(queue: str, supervision: Supervision) -> Reason | None:
     if ALL_PAUSED in supervision.paused:
         return Reason(Why.PAUSED, detail="all queues are paused", hint="queuectl resume")
-    if job.queue in supervision.paused:
-        return Reason(Why.PAUSED, detail=f"queue {job.queue} is paused", hint=f"queuectl resume {job.queue}")
+    if queue in supervision.paused:
+        return Reason(Why.PAUSED, detail=f"queue {queue} is paused", hint=f"queuectl resume {queue}")
     return None
 
 
@@ -232,9 +263,9 @@ def _stop_reason(job: Job, supervision: Supervision) -> list[Reason]:
     return [Reason(Why.STOPPED, detail=job.stopped_by, hint=hint)]
 
 
-def _limit_reason(job: Job, supervision: Supervision) -> Reason | None:
+def _limit_reason(queue: str, lane: str, supervision: Supervision) -> Reason | None:
     blocked: Mapping[str, Any] = (supervision.status or {}).get("blocked") or {}
-    for limit in (*(demand.limit for demand in demands_of(lane_of(job.fields))), RATE + job.queue):
+    for limit in (*(demand.limit for demand in demands_of(lane)), RATE + queue):
         if limit in blocked:
             holders = blocked[limit]
             named = listed(holders, MOST_NAMED)
@@ -254,18 +285,6 @@ def describe_limit(limit: str) -> str:
         "resource": f"resource {name} is in use",
         "rate": f"queue {name} has started as many jobs as its rate allows",
     }[kind]
-
-
-def brief_limit(limit: str) -> str:
-    """Say the same in two words, for a column of a table."""
-    kind, _, name = limit.partition("/")
-    words = {"running": "max_running", "queue": "queue full", "lock": f"lock {name}", "rate": "queue rate"}
-    return words.get(kind, f"{name} in use")
-
-
-def brief_parents(parents: Sequence[str]) -> str:
-    """Say after which jobs one comes, for a column of a table: "after extract-3 +2"."""
-    return f"after {parents[0]}" + (f" +{len(parents) - 1}" if len(parents) > 1 else "")
 
 
 def _no_supervisor() -> Reason:

@@ -97,7 +97,8 @@ def test_list_says_why_a_job_that_is_due_does_not_start(cli: Run, home: Path, mo
     def ask(_layout: object, request: dict[str, object], **_more: object) -> dict[str, object]:
         if request["do"] == "flush":
             raise NoSupervisor("none")
-        return {"blocked": {"lock/db": ["x"], "queue/full": [], "resource/gpu": ["y"], "rate/mail": []}}
+        blocked = {"lock/db": ["x"], "queue/full": [], "resource/gpu": ["y"], "rate/mail": []}
+        return {"blocked": blocked, "draining": False, "workers": [{"state": "idle", "job_id": None}]}
 
     monkeypatch.setattr(control_client, "ask", ask)
     monkeypatch.setenv("QUEUECTL_RESOURCES", '{"gpu": 1}')
@@ -154,3 +155,18 @@ def test_all_that_come_after_a_job_are_counted(cli: Run, jobs: Jobs) -> None:
     jobs.queue.list()  # brings the index up to date
     assert "dependents c0000, c0001, c0002, c0003, c0004 and 1,198 more" in cli("show", "parent").out.splitlines()
     assert "1,203 jobs that come after it follow" in cli("retry", "parent").err
+
+
+def test_list_says_that_the_machine_has_no_room(cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ask(_layout: object, request: dict[str, object], **_more: object) -> dict[str, object]:
+        if request["do"] == "flush":
+            raise NoSupervisor("none")
+        workers = [{"state": "idle", "job_id": None}]
+        return {"blocked": {}, "draining": False, "workers": workers, "machine": machine}
+
+    monkeypatch.setattr(control_client, "ask", ask)
+    Jobs(home).pending("one")
+    machine = ("load", "the load average of the machine is 9.00, max_load is 4")
+    assert "load too high" in cli("list").out
+    machine = ("memory", "1 GiB of memory is available, min_free_memory is 4 GiB")
+    assert "memory low" in cli("list").out

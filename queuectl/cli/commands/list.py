@@ -11,18 +11,20 @@ from queuectl.cli.progress import open_index
 from queuectl.cli.table import Column, emit
 from queuectl.cli.times import ago, instant, short
 from queuectl.client.filters import ENDED, FILTERS, limit_of, states_of
+from queuectl.errors import InvalidData, NotFound
 from queuectl.job.attempts import max_retries_of, tries
 from queuectl.units import spell_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
     from queuectl.cli.terminal import Screen
     from queuectl.client.queue import Queue
     from queuectl.index.reader import Query, Reader
+    from queuectl.scheduling.waits_for import Supervision
 
     Row = Mapping[str, Any]
 
@@ -32,7 +34,7 @@ FIELDS = (
 )
 PAGE = 1000
 ROWS_OF_A_TABLE = 50  # unless --limit or --all says otherwise; other formats are complete
-PATIENCE_S = 2.0  # for a supervisor that has much to do
+MOST_READ = 20  # files of other jobs, to say why one job waits: a table has many
 OUTCOMES = {"timed_out": "timeout", "output_limit": "output", "memory_limit": "memory", "cpu_limit": "cpu"}
 
 
@@ -85,7 +87,7 @@ def show_jobs(args: Arguments, screen: Screen, states: tuple[str, ...], hint: st
     with open_index(queue, screen) as reader:
         pages = Pages(reader, query, limit, queue.settings.max_retries_default)
         rows = pages.rows() if screen.is_table or screen.format == "name" else pages.as_dicts()
-        shown = emit(screen, rows, columns(now, _paused(queue), Reasons(queue, reader).of), FIELDS)
+        shown = emit(screen, rows, columns(now, Reasons(queue).of), FIELDS)
         is_warned = False
         if not shown:
             from queuectl.cli.unknown_names import warn_of_filters
@@ -152,75 +154,42 @@ class Pages:
         return {**row, "max_retries": max_retries_of(row, self.max_retries)}
 
 
-def _paused(queue: Queue) -> dict[str, bool]:
-    """Return the paused queues, each with whether what runs is stopped too; spool.pauses is imported only if there are any."""
-    try:
-        if not any(queue.spool.files.names(queue.layout.paused)):
-            return {}
-        from queuectl.spool import pauses
-
-        return {name: pause.stops_running for name, pause in pauses.read(queue.spool).items()}
-    except OSError:
-        return {}
-
-
 class Reasons:
-    """Why jobs that are due do not start, in two words; the supervisor is asked once, and only if there is such a job."""
+    """Why jobs do not run, in two words. The supervisor is asked once, and only if a job is due or runs."""
 
-    def __init__(self, queue: Queue, reader: Reader) -> None:
-        self._queue = queue
-        self._reader = reader
-        self._blocked: Collection[str] | None = None
+    def __init__(self, queue: Queue) -> None:
+        self._spool = queue.spool
+        self._supervision: Supervision | None = None
 
     def of(self, row: Row) -> str:
-        """Return "after extract-3", "lock db", "queue full" ...; empty if nothing is known."""
-        if row["after"] is not None:
-            import json
+        """Return "after extract-3", "lock db", "paused" ...; empty for a job that runs, has ended, or starts soon."""
+        from queuectl.client.why import read_supervision, reasons_of
+        from queuectl.scheduling.waits_for import OWN, waits_for_start
 
-            parents = [parent for parent in json.loads(row["after"]) if not self._has_ended(parent)]
-            if parents:
-                from queuectl.scheduling.waits_for import brief_parents
-
-                return brief_parents(parents)
-        if self._blocked is None:
-            self._blocked = self._ask()
-        if not self._blocked:
-            return ""
-        from queuectl.scheduling.limits import RATE, demands_of
-        from queuectl.scheduling.waits_for import brief_limit
-
-        limits = (*(demand.limit for demand in demands_of(row["lane"])), RATE + row["queue"])
-        return next((brief_limit(limit) for limit in limits if limit in self._blocked), "")
-
-    def _has_ended(self, job_id: str) -> bool:
-        row = self._reader.get(job_id)
-        return row is None or row["state"] in ENDED
-
-    def _ask(self) -> Collection[str]:
-        from queuectl import control_client
-        from queuectl.errors import NoSupervisor, TimedOut
-
+        if self._supervision is None:
+            self._supervision = read_supervision(self._spool, brief=True)
+        if row["after"] is None and row["state"] != "processing":
+            reason = waits_for_start(row["queue"], row["lane"], self._supervision)
+            return "" if reason is None else reason.brief()
         try:
-            answer = control_client.ask(self._queue.layout, {"do": "status", "usage": False}, timeout_s=PATIENCE_S)
-            return answer.get("blocked") or ()
-        except (NoSupervisor, TimedOut):
-            return ()
+            job = self._spool.read(row["id"])
+        except (NotFound, InvalidData):  # since its row was read
+            return ""
+        reasons = reasons_of(self._spool, job, self._supervision, most_read=MOST_READ)
+        return next((words for words in (reason.brief() for reason in reasons if reason.why in OWN) if words), "")
 
 
-def columns(
-    now: float, paused: Mapping[str, bool] | None = None, reason: Callable[[Row], str] = lambda _row: ""
-) -> list[Column]:
+def columns(now: float, reason: Callable[[Row], str] = lambda _row: "") -> list[Column]:
     """Return the columns of a table of jobs; the last is there only when one of them has failed.
 
     Args:
-        paused: the paused queues; true where what runs is stopped too.
-        reason: returns why a job that is due does not start, where that is known.
+        reason: returns why a job that is due does not start, or one that was started does not run, where that is known.
     """
     return [
         Column("ID", lambda row: row["id"]),
         Column("STATE", lambda row: row["state"], colour=lambda row: COLOURS.get(row["state"])),
         Column("TRY", _tries, leave_out=3),
-        Column("NEXT/ENDED", lambda row: next_or_ended(row, now, paused, reason), leave_out=2),
+        Column("NEXT/ENDED", lambda row: next_or_ended(row, now, reason), leave_out=2),
         Column("EXIT", how_it_ended, leave_out=4),
         Column("QUEUE", lambda row: row["queue"], leave_out=5),
         Column("COMMAND", lambda row: row["command"], least=8),
@@ -242,18 +211,12 @@ def _tries(row: Row) -> str:
     return "{}/{}".format(*tries(row["state"], row["attempts"], row["failures"], row["max_retries"]))
 
 
-def next_or_ended(
-    row: Row,
-    now: float,
-    paused: Mapping[str, bool] | None = None,
-    reason: Callable[[Row], str] = lambda _row: "",
-) -> str:
+def next_or_ended(row: Row, now: float, reason: Callable[[Row], str] = lambda _row: "") -> str:
     """Say when a job starts, for how long it has been running, or when it ended."""
-    pauses = [paused[name] for name in ("_all", row["queue"]) if name in paused] if paused else []
     if row["state"] in ("pending", "failed"):
-        return ago(row["run_at"], now) if row["run_at"] > now else "paused" if pauses else reason(row) or "now"
+        return ago(row["run_at"], now) if row["run_at"] > now else reason(row) or "now"
     if row["state"] == "processing":
-        return "stopped (pause)" if any(pauses) else f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
+        return reason(row) or f"for {spell_duration(max(0.0, now - (row['started_at'] or now)))}"
     return "" if row["state"] == "held" else short(row["finished_at"] or row["updated_at"], now)
 
 
