@@ -24,11 +24,13 @@ class QueueError(Exception):
 
     Attributes:
         errors: where it stands for several, these as problem objects, if nothing else says them.
+        more: the other errors that were found with it, as far as they are known.
     """
 
     exit_code = 1
     title = "failed"
     errors: Sequence[object] = ()
+    more: Sequence[QueueError] = ()
 
     def __init__(self, message: str, hint: str | None = None, excerpt: str | None = None) -> None:
         super().__init__(message)
@@ -75,6 +77,12 @@ class InvalidData(QueueError):
 
     exit_code = 6
     title = "invalid data"
+
+    def reworded(self, old: str, new: str) -> InvalidData:
+        """Return it, and the errors found with it, with other words in the message."""
+        found = InvalidData(str(self).replace(old, new, 1), self.hint, self.excerpt)
+        found.more = [each.reworded(old, new) if isinstance(each, InvalidData) else each for each in self.more]
+        return found
 
 
 class PartlyFailed(QueueError):

@@ -188,6 +188,8 @@ def enqueue_lines(
             raise
     if intake.queued:
         warn_of_full_disk(screen, queue)
+    elif args.on_batch_done is not None and not intake.known:
+        screen.warn("no job was added, so the batch does not end and the job of --on-batch-done is not added")
     waits = bool(intake.ids)
     if not (waits and screen.format == "json"):  # else the one document ends with the waiting
         intake.finish()

@@ -21,6 +21,7 @@ def describe(error: QueueError, prefix: str = "queuectl: ", *, with_hint: bool =
         lines += [f"{INDENT}  {safe(line)}" for line in error.excerpt.split("\n")]
     if error.hint and with_hint:
         lines.append(f"{INDENT}hint: {safe(error.hint)}")
+    lines += [describe(each, prefix, with_hint=with_hint) for each in error.more]
     return "\n".join(lines)
 
 
@@ -36,6 +37,7 @@ def problem(error: QueueError) -> dict[str, object]:
         made["hint"] = error.hint
     if error.excerpt:
         made["excerpt"] = error.excerpt
-    if error.errors:
-        made["errors"] = error.errors
+    errors = [*error.errors, *map(problem, error.more)]
+    if errors:
+        made["errors"] = errors
     return made

@@ -196,7 +196,9 @@ class Failures:
         if len(self._found) == 1 == total:
             kind, key, error = self._found[0]
             if kind != "id" and key:
-                raise _kind_of(error)(f"{kind} {key}: {error}", error.hint, error.excerpt)
+                found = _kind_of(error)(f"{kind} {key}: {error}", error.hint, error.excerpt)
+                found.more = error.more
+                raise found
             raise error
         self.announce()
         self._report_rest()

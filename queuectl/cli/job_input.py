@@ -150,9 +150,9 @@ def _job(number: int, line: bytes) -> Iterator[Found]:
     elif line.strip():
         found = _read(line)
         if isinstance(found, InvalidData):
-            message = str(found).replace("the job is not valid: line 1, ", "", 1)
-            is_command = line.lstrip()[:1] not in b'{}[]",'
-            found = InvalidData(message, LINES_HINT if is_command else found.hint, found.excerpt)
+            found = found.reworded("the job is not valid: line 1, ", "")
+            if line.lstrip()[:1] not in b'{}[]",':
+                found.hint = LINES_HINT
         yield number, found
 
 

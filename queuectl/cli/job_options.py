@@ -139,12 +139,9 @@ class Template:
         elif args.after_policy is not None and args.job is None and args.file is None and not args.lines:
             raise UsageError("--after-policy says how the jobs of --after have to end; name them", "--after ID")
         if args.on_batch_done is not None and args.batch is not None and is_id(args.batch):
-            from queuectl.spool.batches import note_of
+            from queuectl.cli.batch_warnings import warning_of
 
-            if note_of(queue.spool, args.batch) is not None:
-                self._warnings.append(
-                    f"the batch {args.batch} is complete and stays so: --on-batch-done has no effect; use a new name"
-                )
+            self._warnings += warning_of(queue, args.batch, args.on_batch_done)
         path, unusable = path_of(os.environ)
         if unusable:
             shown = os.fsencode(":".join(unusable)).decode("ascii", "backslashreplace")
@@ -338,8 +335,9 @@ def from_json(text: str) -> Fields:
             from shlex import quote
 
             hint = f"to give a shell command, use --command: queuectl enqueue --command {quote(text)}"
-        message = str(error).replace("the job is not valid: ", "the job is not valid JSON: ", 1)
-        raise InvalidData(message, hint, error.excerpt) from None
+        found = error.reworded("the job is not valid: ", "the job is not valid JSON: ")
+        found.hint = hint
+        raise found from None
 
 
 def read(data: bytes) -> Fields:
@@ -351,8 +349,7 @@ def read(data: bytes) -> Fields:
     try:
         record = parse(data, refuse_misspelt)
     except InvalidData as error:
-        message = str(error).replace("not a valid job: ", "the job is not valid: ", 1)
-        raise InvalidData(message, error.hint, error.excerpt) from None
+        raise error.reworded("not a valid job: ", "the job is not valid: ") from None
     if record.has_history:
         raise InvalidData('the job is not valid: a new job has no "history"')
     return record.fields

@@ -20,7 +20,7 @@ from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
@@ -45,12 +45,17 @@ class Verb:
     Args:
         command: as it is typed after `queuectl`.
         action, done: "cancel", "cancelled".
-        with_what: goes on after "3 jobs": " and what they wrote".
+        with_what: goes on after "3 jobs", given their ids: " and what they wrote".
         states: of the jobs that selectors may choose; default: as filters.SELECTED_FOR says of the action.
     """
 
     def __init__(
-        self, command: str, action: str, done: str, with_what: str = "", states: Sequence[str] | None = None
+        self,
+        command: str,
+        action: str,
+        done: str,
+        with_what: Callable[[Collection[str]], str] = lambda _ids: "",
+        states: Sequence[str] | None = None,
     ) -> None:
         self.command = command
         self.action = action
@@ -186,7 +191,7 @@ def act_on(
     for name, text in given(args, ("since", "until")).items():
         refuse_bare_number(f"--{name}", text)
     chosen, unknown = chosen_by(args, screen, queue, states)
-    sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what}"
+    sentence = f"{verb.action} {describe(chosen.by_state)}{verb.with_what([job.id for job in chosen])}"
     none, total = none_of(states, chosen.left_out, unknown), len(chosen)
     if args.dry_run:
         return show_trial(screen, verb.command, sentence, chosen.by_state, (job.id for job in chosen), none)
@@ -244,7 +249,7 @@ def _try_named(args: Arguments, screen: Screen, queue: Queue, verb: Verb) -> int
             ids.append(job.id)
         found = counts if job.state in possible else unchanged
         found[job.state] = found.get(job.state, 0) + 1
-    sentence = f"{verb.action} {describe(counts)}{verb.with_what}"
+    sentence = f"{verb.action} {describe(counts)}{verb.with_what(ids)}"
     if unchanged:
         sentence += f", not {describe(unchanged)}"
     show_trial(screen, verb.command, sentence, counts, ids)

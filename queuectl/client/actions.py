@@ -435,23 +435,27 @@ class JobActions:
             claim.release()
             return self._job(claim.job)
 
-    def delete(self, job: JobOrId, before: Look | None = None, *, with_dependents: bool = False) -> None:
+    def delete(self, job: JobOrId, before: Look | None = None, *, with_dependents: bool = False) -> list[str]:
         """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
 
         Args:
             with_dependents: remove the jobs that wait for it too, and those that wait for them; without it that they wait is
                 a Conflict.
 
+        Returns:
+            The ids of the dependents that were removed.
+
         Crash: the job is as it was, cancelled, or gone; output that it leaves is removed by maintenance.
         """
-        job_id = id_of(job)
+        job_id, dependents = id_of(job), []
         if with_dependents:
             if before is not None:
                 before(self.get(job_id))
             from queuectl.client.dependents import Dependents
 
-            Dependents(self.spool).remove(job_id)
+            dependents = Dependents(self.spool).remove(job_id)
         self._delete(job_id, before)
+        return dependents
 
     def _delete(self, job_id: str, before: Look | None) -> None:
         was_waited_for = False

@@ -30,17 +30,14 @@ def rows_of(spool: Spool, reader: Reader) -> Iterator[dict[str, Any]]:
     """Yield the batches, unfinished ones first, each as JSON has it."""
     from queuectl.spool import batches
 
-    waiting = {*batches.open_batches(spool)}
-    rows = [row_of(name, counts, is_awaited=name in waiting) for name, counts in reader.batches().items()]
+    registered, is_open = {*batches.known(spool)}, {*batches.open_batches(spool)}
+    completion = {name: "waits" if name in is_open else "added" for name in registered | is_open}
+    rows = [{**row_of(name, counts), "completion": completion.get(name)} for name, counts in reader.batches().items()]
     yield from sorted(rows, key=lambda row: (row["ended"] == row["jobs"], row["name"]))
 
 
-def row_of(name: str, counts: Mapping[str, int], *, is_awaited: bool | None) -> dict[str, Any]:
-    """Return a batch as a list has it.
-
-    Args:
-        is_awaited: its completion job is still to be added; None leaves that out.
-    """
+def row_of(name: str, counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return a batch as a list has it, but for its completion job."""
     jobs, ended = sum(counts.values()), sum(counts.get(state, 0) for state in ENDED)
     return {
         "name": name,
@@ -48,7 +45,6 @@ def row_of(name: str, counts: Mapping[str, int], *, is_awaited: bool | None) -> 
         "ended": ended,
         "progress": round(ended / jobs, 4) if jobs else 0.0,
         "counts": {**NO_JOBS, **counts},
-        **({} if is_awaited is None else {"completion": "waits" if is_awaited else None}),
     }
 
 
@@ -67,7 +63,7 @@ def detail_of(spool: Spool, reader: Reader, name: str) -> dict[str, Any]:
         near = reader.names("batch", name)
         raise NotFound(f"no job has the batch {quote(name)}{did_you_mean(name, near)}", "queuectl batch list")
     is_awaited = note is None and name in batches.open_batches(spool)
-    row = row_of(name, counts, is_awaited=is_awaited)
+    row = row_of(name, counts)
     created_at, started_at, finished_at = reader.batch_times(name)
     is_over = row["ended"] == row["jobs"]
     job_id = None if note is None else note.get("job")
@@ -78,7 +74,7 @@ def detail_of(spool: Spool, reader: Reader, name: str) -> dict[str, Any]:
         "started_at": _spelled(started_at),
         "finished_at": _spelled(finished_at) if is_over else None,
         "eta_s": _eta_s(row, started_at, spool.clock.now()),
-        "completion": "added" if note is not None else row["completion"],
+        "completion": "added" if note is not None else "waits" if is_awaited else None,
         "completion_job": job_id,
         "completion_state": None if told is None else told[0],
     }

@@ -49,31 +49,48 @@ class Dependents:
         }
         return {job_id: children for job_id, children in found.items() if children}
 
-    def tree(self, job_id: str) -> list[str]:
-        """Return the jobs that wait for a job, and for these in turn; each behind those that it comes after."""
-        order: dict[str, None] = {}
-        level = [job_id]
-        while level:
-            level = [child for children in self.of(level, ALL).values() for child in children]
-            for child in level:
-                order.pop(child, None)  # behind the last of its parents
-                order[child] = None
-        order.pop(job_id, None)
-        return [*order]
+    def tree(self, job_ids: Collection[str]) -> list[str]:
+        """Return the jobs that wait for some jobs, and for these in turn; each before those that it comes after.
 
-    def remove(self, job_id: str) -> None:
-        """Remove all jobs that wait for a job, those first for which no other waits; one that has started is kept."""
-        last = None
+        Jobs of a cycle are in any order.
+        """
+        children: dict[str, list[str]] = {}
+        level = [*job_ids]
+        while level:
+            found = self.of(level, ALL)
+            children.update((job_id, found.get(job_id, [])) for job_id in level)
+            level = [*{child: None for each in found.values() for child in each if child not in children}]
+        order: dict[str, None] = {}
+        left = [(job_id, False) for job_id in job_ids]
+        begun = set()
+        while left:
+            job_id, is_behind_children = left.pop()
+            if is_behind_children:
+                order[job_id] = None
+            elif job_id not in begun:
+                begun.add(job_id)
+                left += [(job_id, True), *((child, False) for child in children[job_id])]
+        return [job_id for job_id in order if job_id not in job_ids]
+
+    def remove(self, job_id: str) -> list[str]:
+        """Remove all jobs that wait for a job, those first for which no other waits; one that has started is kept.
+
+        Returns:
+            The removed jobs.
+        """
+        last, removed = None, []
         with dependents.removing(self._spool):
-            for child in reversed(self.tree(job_id)):
+            for child in self.tree([job_id]):
                 claim = self._spool.take_in(PENDING, child)
                 if claim is not None:
                     last = claim
                     with claim:
                         claim.remove()
                     self._spool.note_change(child)
+                    removed.append(child)
         if last is not None:
             last.sync_removed()
+        return removed
 
     def _reader(self, count: int) -> Reader:
         if self._seen == count:

@@ -217,12 +217,14 @@ def placed(error: InvalidSchedule, layout: Layout) -> InvalidSchedule:
 
 
 def refuse_invalid_schedules(home: str, settings: Settings) -> None:
-    """Raise InvalidSchedule for the first schedule that is not valid."""
+    """Raise InvalidSchedule for the first schedule that is not valid, with those of the others in `more`."""
     from queuectl.scheduling.schedules import read
     from queuectl.spool.layout import Layout
 
-    for error in read(settings)[1].values() if settings.schedules else ():
-        raise placed(error, Layout(home))
+    errors = [placed(error, Layout(home)) for error in read(settings)[1].values()] if settings.schedules else []
+    if errors:
+        errors[0].more = errors[1:]
+        raise errors[0]
 
 
 def rows_of(spool: Spool, settings: Settings) -> Iterator[dict[str, Any]]:

@@ -40,6 +40,9 @@ WITH RECURSIVE names(name) AS (
 SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
     SELECT 1 FROM jobs WHERE batch = names.name AND state IN ('pending', 'held', 'failed', 'processing')) LIMIT ?;
 
+-- name: demanding_lanes
+SELECT lane, count(*) FROM jobs WHERE state IN ('pending', 'held', 'failed') AND lane <> queue GROUP BY lane;
+
 -- name: batch_counts
 SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;
 

@@ -115,11 +115,7 @@ _fuzzy = [plain for plain, name in _plain.items() if name not in _short]
 
 
 class InvalidField(InvalidData):
-    """A field of the job does not hold what it may hold; `field` lets the caller find its line.
-
-    Attributes:
-        more: the errors of other fields of the same job, as far as they are known.
-    """
+    """A field of the job does not hold what it may hold; `field` lets the caller find its line. `more`: of other fields."""
 
     more: Sequence[InvalidField] = ()
 
@@ -148,7 +144,7 @@ def validate(fields: Mapping[str, object]) -> None:
         if not wrong:
             refuse_misspelt(fields, ("command", "argv"))
         found = "both" if "command" in fields else "neither"
-        wrong.append(InvalidField("argv", f'a job has exactly one of "command" and "argv"; this one has {found}'))
+        wrong.append(InvalidField("argv", f'a job has either "command" or "argv"; this one has {found}'))
     if "shell" in fields and "argv" in fields:
         wrong.append(InvalidField("shell", '"shell" runs a "command"; a job with "argv" is run without a shell'))
     if "on_batch_done" in fields and "batch" not in fields:

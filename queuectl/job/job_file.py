@@ -225,8 +225,7 @@ def parse(data: bytes, refuse: Callable[[Fields], None] | None = None) -> Record
         if refuse is not None and not has_history:
             refuse(value)
     except InvalidField as error:
-        found = invalid(text, place_of(text, error.field), str(error))
-        found.hint = error.hint
+        found, *found.more = (_located(text, each) for each in (error, *error.more))
         raise found from None
     now = edited(value, history)
     if now is not value:
@@ -238,6 +237,12 @@ def parse(data: bytes, refuse: Callable[[Fields], None] | None = None) -> Record
     if has_history:
         end = len(data[:end].rstrip()) - 1
     return Record(value, history, data[:end], data[end:], has_history=has_history)
+
+
+def _located(text: str, error: InvalidField) -> InvalidData:
+    found = invalid(text, place_of(text, error.field), str(error))
+    found.hint = error.hint
+    return found
 
 
 def _without_changes(entry: Entry) -> Entry:

@@ -38,6 +38,7 @@ NOT_IN_JOBS = {
     "unique_key": "overlap says what happens while the job before is waiting or running",
     "after": "overlap: queue lets a job come after the one before",
     "after_policy": "overlap: queue lets a job come after the one before",
+    "on_batch_done": "a batch is completed once; on_success, on_failure and on_dead run for each job",
     "state": "QueueCTL sets it",
     "attempts": "QueueCTL sets it",
     "created_at": "QueueCTL sets it",
@@ -140,7 +141,7 @@ def check(name: str, value: object) -> Schedule:
     given = {field: each for field, each in value.items() if each is not None}
     if ("cron" in given) == ("every" in given):
         found = "both" if "cron" in given else "neither"
-        raise fail(None, f'has exactly one of "cron" and "every"; this one has {found}', f"cron: {CRON}")
+        raise fail(None, f'has either "cron" or "every"; this one has {found}', f"cron: {CRON}")
     for choice, choices in (("misfire", MISFIRE), ("overlap", OVERLAP)):
         if given.get(choice, choices[0]) not in choices:
             raise fail(choice, f"{choice} must be {_either(choices)}, not {quote(given[choice])}")

@@ -10,6 +10,7 @@ Source:     spool/FORMAT.md § Pauses.
 from __future__ import annotations
 
 from queuectl.clock import parse_instant, spell
+from queuectl.errors import Conflict
 from queuectl.ids import is_id
 from queuectl.job.value import Value
 from queuectl.scheduling.limits import ALL_PAUSED
@@ -151,6 +152,8 @@ def resume(spool: SpoolContext, name: str) -> bool:
         spool.files.unlink(path)
     except FileNotFoundError:
         return False
+    except IsADirectoryError:
+        raise Conflict(f"{path} is a directory; a pause is a file", f"rmdir {path}") from None
     _sync(spool)
     return not has_ended
 

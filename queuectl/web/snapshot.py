@@ -163,7 +163,7 @@ def _of_index(state: QueueState) -> dict[str, Any]:
     return {
         "counts": overview.counts,
         "queues": [*rows_of(index_state.queues, index_state.oldest, state.queue.settings, overview.paused)],
-        "batches": [row_of(name, counts, is_awaited=None) for name, counts in index_state.batches.items()],
+        "batches": [row_of(name, counts) for name, counts in index_state.batches.items()],
         "oldest_waiting_at": None if oldest is None else spell(oldest),
         "last_hour": overview.last_hour(),
         "throughput": {

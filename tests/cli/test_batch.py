@@ -89,3 +89,15 @@ def test_a_batch_is_waited_for_and_cancelled(cli: Run, jobs: Jobs) -> None:
         *("completed", "cancelled", "cancelled", "pending")
     ]
     assert cli("batch", "wait", "b").code == 10
+
+
+def test_another_completion_job_than_before_is_said(cli: Run, jobs: Jobs) -> None:
+    add = ("enqueue", "--batch", "c", "--command", "true", "--on-batch-done")
+    assert cli(*add, "echo A").err == ""
+    assert cli(*add, "echo B").err == 'queuectl: the batch c gets one completion job: this one instead of "echo A"\n'
+    assert cli(*add, "echo B").err == ""
+
+
+def test_a_batch_without_jobs_has_no_completion_job_and_that_is_said(cli: Run, jobs: Jobs) -> None:
+    ran = cli("map", "--batch", "c", "--on-batch-done", "true", "--", "echo", stdin=b"")
+    assert ran.err.startswith("queuectl: no job was added, so the batch does not end")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.support import Run
+from tests.cli.support import Jobs, Run
 
 
 @pytest.fixture
@@ -168,3 +168,26 @@ def test_a_wrong_member_is_refused(cli: Run, home: Path, typed: list[str], code:
     assert (ran.code, ran.out) == (code, "")
     assert line in ran.err
     assert not (home / "config.yaml").exists()
+
+
+def test_a_lower_limit_warns_of_jobs_that_can_never_start(cli: Run, jobs: Jobs) -> None:
+    cli("config", "set", "resources.gpu", "2")
+    jobs.pending("two", needs={"gpu": 2})
+    jobs.pending("heavy", weight=3)
+    assert cli("config", "set", "resources.gpu", "3").err == "resources.gpu: 2 → 3\n"
+    ran = cli("config", "unset", "resources.gpu")
+    assert "1 waiting job can never start, because resources.gpu is lower than what it needs" in ran.err
+    assert ran.err.endswith("queuectl dlq retry --error resources.gpu\n")
+    assert "can never start" not in cli("config", "set", "resources.gpu", "1").err  # nor could it before
+    assert "1 waiting job can never start" in cli("queue", "set", "default", "--concurrency", "2").err
+
+
+def test_check_names_every_schedule_that_is_not_valid(cli: Run, file: Path) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('schedules:\n  a: {cron: "x", job: {command: a}}\n  b: {every: 5, job: {comand: a}}\n')
+    ran = cli("config", "check")
+    assert ran.code == 6
+    assert [line for line in ran.err.splitlines() if "schedule a: cron" in line or "schedule b: job" in line] != []
+    assert ran.err.count("config.yaml:") == 2
+    [other] = json.loads(cli("config", "check", "--json").err)["errors"]
+    assert "schedule b" in other["detail"]

@@ -329,7 +329,7 @@ def test_a_bare_command_is_told_where_it_goes(cli: Run) -> None:
         ('{"command":"x","history":[]}', 'a new job has no "history"'),
         ('["x"]', 'line 1, column 1: expected an object, as {"command": "..."}'),
         ('{"id":"../x","command":"x"}', 'line 1, column 2: "id" must be letters, digits, '),
-        ('{"queue":"q"}', 'line 1, column 1: a job has exactly one of "command" and "argv"; this one has neither'),
+        ('{"queue":"q"}', 'line 1, column 1: a job has either "command" or "argv"; this one has neither'),
         ('{"command":"x","cwd":"here"}', 'line 1, column 16: "cwd" must be an absolute path, not "here"'),
         ('{"command":"a\\u0000b"}', "line 1, column 12: this string contains the character NUL"),
     ],

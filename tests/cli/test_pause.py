@@ -238,3 +238,10 @@ def test_what_runs_without_a_supervisor_is_not_stopped_and_that_is_said(cli: Run
         ran = cli("pause", "--running")
         assert ran.err == "Paused all queues: no job starts until queuectl resume\n1 running job goes on: runs\n"
         assert " for 0s " in cli("list").out
+
+
+def test_a_pause_that_is_a_directory_is_named_with_its_cure(cli: Run, jobs: Jobs, home: Path) -> None:
+    jobs.pending("a")
+    (home / "state/paused/default").mkdir(parents=True)
+    ran = cli("resume", "default")
+    assert (ran.code, ran.err.splitlines()[1].strip()) == (4, f"hint: rmdir {home}/state/paused/default")

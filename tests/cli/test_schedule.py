@@ -133,7 +133,7 @@ def test_one_bad_schedule_does_not_stop_the_others(cli: Run, home: Path, jobs: J
     [
         ("{every: 1h}", "job must be a mapping"),
         ("{every: 1h, job: x}", "job must be a mapping"),
-        ("{job: {command: x}}", 'exactly one of "cron" and "every"'),
+        ("{job: {command: x}}", 'either "cron" or "every"'),
         ("{every: 1h, cron: '@daily', job: {command: x}}", "this one has both"),
         ("{every: 1h, job: {command: x, id: y}}", 'job cannot have "id"'),
         ("{every: 1h, job: {command: x, run_at: y}}", 'job cannot have "run_at"'),

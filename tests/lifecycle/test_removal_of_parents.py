@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from queuectl.client.dependents import Dependents
 from queuectl.client.queue import Queue
 from queuectl.errors import Conflict, InvalidData, NotFound
 from queuectl.index.database import IndexUnavailable
@@ -74,6 +75,18 @@ def test_a_whole_tree_is_deleted_from_its_leaves(queue: Queue, monkeypatch: pyte
     monkeypatch.setattr(Claim, "remove", removed)
     queue.delete("top", with_dependents=True)
     assert order == ["last", "bottom", "left", "top"]
+
+
+def test_jobs_that_wait_for_each_other_are_deleted_too(queue: Queue) -> None:
+    """Only dropped files can make a cycle; nothing else can remove it."""
+    queue.enqueue("true", id="first")
+    queue.enqueue("true", id="second", after=["first"])
+    for job_id, parent in (("a", "c"), ("b", "a"), ("c", "b")):
+        path = Path(queue.layout.job("pending", job_id))
+        path.write_text(json.dumps({"command": "true", "after": [parent]}))
+    assert sorted(Dependents(queue.spool).tree(["a"])) == ["b", "c"]
+    queue.delete("a", with_dependents=True)
+    assert sorted(job["id"] for job in queue.list()) == ["first", "second"]
 
 
 def test_a_job_that_waits_no_more_protects_nothing(queue: Queue) -> None:

@@ -176,13 +176,13 @@ def _shapes(mark: Mark) -> Iterator[Text]:
         "top-true": True,
     }.items():
         yield Text(label, json.dumps(value).encode(), ("line 1, column 1", 'expected an object, as {"command"'))
-    none = ("line 1, column 1", 'exactly one of "command" and "argv"', "neither")
+    none = ("line 1, column 1", 'either "command" or "argv"', "neither")
     yield Text("shape-empty-object", b"{}", none)
     yield Text("shape-no-command", b'{"name":"a"}', none)
     misspelt = ("line 1, column 2", 'unknown field "comand"; did you mean "command"')
     yield Text("shape-misspelt", json.dumps({"comand": mark("shape-misspelt")}).encode(), misspelt)
     both = json.dumps({"command": mark("shape-both"), "argv": ["true"]}).encode()
-    yield Text("shape-both", both, ('exactly one of "command" and "argv"', "both"))
+    yield Text("shape-both", both, ('either "command" or "argv"', "both"))
 
 
 def _histories(mark: Mark) -> Iterator[Text]:

@@ -88,7 +88,7 @@ def test_all_that_is_wrong_with_a_job_is_said_at_once(web: Served) -> None:
     [refused] = accepted["refused"]
     assert (refused["index"], refused["pointer"]) == (1, "/1/priority")
     assert '"priority" must be' in refused["detail"]
-    assert 'exactly one of "command" and "argv"' in refused["detail"]
+    assert 'either "command" or "argv"' in refused["detail"]
 
 
 def test_all_that_is_wrong_with_an_edit_is_said_at_once(web: Served) -> None:

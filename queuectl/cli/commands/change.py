@@ -5,8 +5,6 @@ edit and purge have files of their own.
 
 from __future__ import annotations
 
-from functools import partial
-
 from queuectl.cli.home import queue_to_change
 from queuectl.cli.ids import Unchanged
 from queuectl.cli.options import CHOSEN, CONSENT, NAMED, STATE, command, option
@@ -19,6 +17,7 @@ from queuectl.units import plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
@@ -193,7 +192,18 @@ def run_signal(args: Arguments, screen: Screen) -> int:
 def run_delete(args: Arguments, screen: Screen) -> int:
     """Delete each job; naming it is consent."""
     queue = queue_to_change(args, screen)
-    others = ", all jobs that wait for them," if args.with_dependents else ""
-    verb = Verb("delete", "delete", "deleted", with_what=f"{others} and their output, permanently")
-    delete = partial(queue.delete, with_dependents=True) if args.with_dependents else queue.delete
+
+    def with_what(job_ids: Collection[str]) -> str:
+        if not args.with_dependents:
+            return " and their output, permanently"
+        from queuectl.client.dependents import Dependents
+
+        return f", {plural(len(Dependents(queue.spool).tree(job_ids)), 'job')} waiting for them, and their output, permanently"
+
+    verb = Verb("delete", "delete", "deleted", with_what)
+
+    def delete(job_id: str, check: Check | None) -> str | None:
+        dependents = queue.delete(job_id, check, with_dependents=args.with_dependents)
+        return f"Deleted {job_id}, and {plural(len(dependents), 'job')} waiting for it" if dependents else None
+
     return act_on(args, screen, queue, verb, delete)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from queuectl.cli import lowered_limits
 from queuectl.cli.home import home_that_exists
 from queuectl.cli.options import command, option
 from queuectl.cli.table import Column, emit
@@ -17,6 +18,7 @@ from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from queuectl.cli.commandline import Arguments
@@ -101,7 +103,8 @@ def _spelled(setting: Setting, path: tuple[str, ...], value: Any) -> str:
 )
 def run_set(args: Arguments, screen: Screen) -> int:
     """Change one value in config.yaml."""
-    return _change(args, screen, "set", config_file.set_value(_home(args), args.key, args.value, os.environ))
+    home = _home(args)
+    return _change(args, screen, "set", lambda: config_file.set_value(home, args.key, args.value, os.environ))
 
 
 @command(
@@ -117,11 +120,13 @@ def run_unset(args: Arguments, screen: Screen) -> int:
     """Take one value out of config.yaml."""
     find_member(args.key)
     home = home_that_exists(args, screen).home
-    return _change(args, screen, "unset", config_file.unset_value(home, args.key, os.environ))
+    return _change(args, screen, "unset", lambda: config_file.unset_value(home, args.key, os.environ))
 
 
-def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any, str | None]) -> int:
-    (setting, path), (old, new, overridden_by) = find_member(args.key), change
+def _change(args: Arguments, screen: Screen, action: str, change: Callable[[], tuple[Any, Any, str | None]]) -> int:
+    setting, path = find_member(args.key)
+    lanes = lowered_limits.startable_lanes(_home(args)) if setting.name in lowered_limits.LIMITS else {}
+    old, new, overridden_by = change()
     name = ".".join((setting.name, *path))
     if screen.format in ("json", "jsonl"):
         plain = [[*value] if isinstance(value, tuple) else value for value in (old, new)]
@@ -132,6 +137,7 @@ def _change(args: Arguments, screen: Screen, action: str, change: tuple[Any, Any
     )
     if overridden_by:
         screen.warn(f"{overridden_by} overrides this; {name} stays {_spelled(setting, path, old)} where that is set")
+    lowered_limits.warn(screen, _home(args), lanes, name)
     return 0
 
 

@@ -116,7 +116,7 @@ def run_delete(args: Arguments, screen: Screen) -> int:
         hint = f"to delete it all the same: queuectl delete {job_id}"
         queue.delete(job_id, check or (lambda job: _check(job, hint)))
 
-    verb = Verb("dlq delete", "delete", "deleted", " and their output, permanently", DEAD)
+    verb = Verb("dlq delete", "delete", "deleted", lambda _ids: " and their output, permanently", DEAD)
     return act_on(args, screen, queue, verb, remove)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from queuectl.cli import lowered_limits
 from queuectl.cli.home import home_that_exists, queue_to_read
 from queuectl.cli.options import command, flag, option
 from queuectl.cli.progress import open_index
@@ -275,7 +276,7 @@ def run_set(args: Arguments, screen: Screen) -> int:
     for key, text in wanted.items():
         config_file.check_member(setting, {}, (args.queue, key), text)
     changes: dict[str, tuple[Any, Any]] = {}
-    overridden_by = None
+    overridden_by, lanes = None, lowered_limits.startable_lanes(home)
     for key, text in wanted.items():
         old, new, overridden_by = config_file.set_value(home, f"queues.{args.queue}.{key}", text, os.environ)
         changes[key] = (old, new)
@@ -286,6 +287,7 @@ def run_set(args: Arguments, screen: Screen) -> int:
     screen.message(f"queue {args.queue}: {', '.join(words)}")
     if overridden_by:
         screen.warn(f"{overridden_by} overrides this where it is set")
+    lowered_limits.warn(screen, home, lanes, f"queues.{args.queue}.concurrency")
     queue = Queue(args.home)
     if queue.layout.has_spool:
         warn_of_queues(queue, screen, [args.queue])

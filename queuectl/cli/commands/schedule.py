@@ -36,6 +36,7 @@ NOT_OF_SCHEDULES = (
     "--on-conflict",
     "--after",
     "--after-policy",
+    "--on-batch-done",
 )
 OPTIONS = tuple(row for row in JOB_OPTIONS if not {*row[0]} & {*NOT_OF_SCHEDULES})
 NAME = option("schedule", metavar="SCHEDULE", help="the schedule")

@@ -112,7 +112,7 @@ def test_a_growth_covers_every_byte_of_the_old_tail() -> None:
         (b'{"command":"true","history":[{"event":"started"}]}', 'history entry 1: "at" is missing'),
         (b'{"command":1}', 'line 1, column 2: "command" must be a non-empty string, not 1'),
         (b'{\n  "command": "true",\n  "priority": "high"\n}', 'line 3, column 3: "priority" must be an integer'),
-        (b"{}", "exactly one of"),
+        (b"{}", "has either"),
         (b'{"command":"true","after":[]}', "a list of 1 to 1,000 different job ids"),
     ],
 )
@@ -211,7 +211,7 @@ def test_edits_add_up_and_null_takes_a_member_away() -> None:
 
 def test_the_result_of_the_edits_has_to_be_a_job_too() -> None:
     entry = json.dumps({"event": "edited", "at": AT, "set": {"command": None}}).encode()
-    with pytest.raises(InvalidData, match="exactly one of"):
+    with pytest.raises(InvalidData, match="has either"):
         parse(b'{"command":"true","history":[' + entry + b"]}")
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 BAD: list[tuple[dict[Any, Any], str]] = [
-    ({}, "exactly one of"),
+    ({}, "has either"),
     ({"command": ""}, '"command" must be'),
     ({"command": "true", "history": []}, 'no "history"'),
     ({"command": "true", "id": "../../etc"}, '"id" must be'),
