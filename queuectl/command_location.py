@@ -1,4 +1,4 @@
-"""surroundings: what a new job takes from the place where it is enqueued, and whether it could start there.
+"""command_location: what a new job takes from the place where it is enqueued, and whether it could start there.
 
 Owns:       the current directory as it was typed, PATH as a job file can keep it, and where a program is found.
 Guarantees: a path through a symbolic link stays as it was typed, so that a job in `/srv/app/current` runs in the release that
@@ -105,7 +105,7 @@ class StartCheck:
         """Look for the job's directory and, when it has `argv` or `shell`, its program. Fields may hold anything.
 
         Returns:
-            What is wrong with the program, or with its priority: this may be different when the job starts.
+            What is wrong with the program, its input or its priority: this may be different when the job starts.
 
         Raises:
             InvalidField: the directory is missing or cannot be used.
@@ -120,12 +120,12 @@ class StartCheck:
         nice = fields.get("nice")
         key = cwd, words[0] if words else "", (str(path), nice if isinstance(nice, int) else 0)
         if key in self._found:
-            return None
+            return wrong_with_input(fields.get("stdin"))
         check_directory(cwd)
         if len(self._found) >= REMEMBERED:
             self._found.clear()
         self._found.add(key)
-        wrong = wrong_with_nice(nice)
+        wrong = wrong_with_nice(nice) or wrong_with_input(fields.get("stdin"))
         if wrong is None and words and words[0] and "\0" not in words[0]:
             wrong = wrong_with_program(words, path if isinstance(path, str) else None, cwd)
         if wrong is not None and "shell" in fields:
@@ -159,6 +159,13 @@ def wrong_with_nice(nice: object) -> str | None:
 
     lowest = 20 - resource.getrlimit(resource.RLIMIT_NICE)[0] if hasattr(resource, "RLIMIT_NICE") else 0
     return None if nice >= lowest else f"nice {nice} needs root, or a limit (ulimit -e) of {20 - nice}"
+
+
+def wrong_with_input(path: object) -> str | None:
+    """Say that the file does not exist that a job is to read on its standard input; None when it does or there is none."""
+    if not isinstance(path, str) or path[:1] != "/" or "\0" in path or os.path.exists(path):
+        return None
+    return f"there is no file {_brief(path)} yet, which its stdin names"
 
 
 def wrong_with_program(argv: Sequence[str], path: str | None, cwd: str) -> str | None:

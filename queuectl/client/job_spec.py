@@ -375,13 +375,15 @@ def opened(source: Any) -> AbstractContextManager[BinaryIO | None]:
 
     if isinstance(source, (bytes, bytearray, memoryview)):
         return BytesIO(source)
+    hint = "text: enqueue(..., stdin=text.encode())"
     if isinstance(source, (str, os.PathLike)):
         try:
             return open(source, "rb")
-        except OSError as error:
-            raise InvalidField("stdin", f'cannot read "stdin" {shown(os.fspath(source))}: {error.strerror}') from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            words = f'cannot read the file "stdin" {shown(os.fspath(source))}: {reason}'
+            raise InvalidField("stdin", words, hint if isinstance(source, str) else None) from None
     if source is not None and (isinstance(source, TextIOBase) or not hasattr(source, "read")):
-        hint = "text: enqueue(..., stdin=text.encode())"
         raise InvalidField("stdin", f'"stdin" must be bytes, a path or a binary file, not {shown(source)}', hint)
     return nullcontext(source)  # its owner closes it
 

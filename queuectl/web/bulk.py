@@ -11,11 +11,13 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from queuectl.client.dependents import Dependents
 from queuectl.client.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.client.in_threads import InThreads
-from queuectl.errors import QueueError
+from queuectl.errors import QueueError, UsageError
 from queuectl.index.selection import Selection
-from queuectl.web.job_actions import ActionResult, StateChanged, Unchanged, carry_out, checked_changes
+from queuectl.job.outcome import signal_number
+from queuectl.web.job_actions import ActionResult, Options, StateChanged, Unchanged, carry_out, checked_changes
 from queuectl.web.jobs import query_of
 from queuectl.web.response import Problem, Response, ok
 from queuectl.web.selections import KeptSelection
@@ -40,12 +42,13 @@ def bulk(request: Request) -> Response:
     """Act on the jobs that are named, that match a filter, or that were selected before; with `dry_run` only count them."""
     body: dict[str, Any] = request.body
     action, is_dry = body["action"], body.get("dry_run", False)
-    changes = changes_of(body, is_dry=is_dry)
+    options = options_of(body, is_dry=is_dry)
     if sum(name in body for name in TARGETS) != 1:
         raise _wrong("/filter", 'one of "ids", "filter" and "selection" is needed')
     if "selection" in body:
         with request.app.selections.using(body["selection"], action) as kept:
-            return _count(request, kept, ActionResult(action)) if is_dry else _act(request, kept, changes)
+            _refuse_other_number(body, len(kept.jobs), "are in this selection")
+            return _count(request, kept, ActionResult(action), options) if is_dry else _act(request, kept, options)
     if "ids" in body:
         _refuse_other_number(body, len({*body["ids"]}), "are named")
     if "filter" in body:
@@ -57,16 +60,27 @@ def bulk(request: Request) -> Response:
         kept, result = KeptSelection(action, jobs, ()), ActionResult(action)
     if is_dry:
         request.app.selections.keep(kept)
-        return _count(request, kept, result)
-    return _act(request, kept, changes)
+        return _count(request, kept, result, options)
+    return _act(request, kept, options)
 
 
-def changes_of(body: dict[str, Any], *, is_dry: bool = False) -> dict[str, Any]:
-    """Return what an edit or a retry changes; refuses changes that the action does not make, and an edit without any."""
+def options_of(body: dict[str, Any], *, is_dry: bool = False) -> Options:
+    """Return what an action is to do; refuses members that the action does not have, and an edit or signal without them."""
     action, changes = body["action"], checked_changes(body.get("set") or {})
-    if (action == "edit" and not changes and not is_dry) or (changes and action not in ("edit", "retry")):
-        raise _wrong("/set", 'goes with the action "edit", and that needs it')
-    return changes
+    if action == "edit" and not changes and not is_dry:
+        raise _wrong("/set", '"set" is needed: the action "edit" changes these fields')
+    if action == "signal" and "signal" not in body and not is_dry:
+        raise _wrong("/signal", '"signal" is needed: the name or number of the signal to send')
+    for name, actions in (("set", ("edit", "retry")), ("signal", ("signal",)), ("with_dependents", ("delete",))):
+        if body.get(name) and action not in actions:
+            only = " and ".join(f'"{each}"' for each in actions)
+            raise _wrong(f"/{name}", f'"{name}" is only for the action {only}, not "{action}"')
+    if "signal" in body:
+        try:
+            signal_number(body["signal"])
+        except UsageError as error:
+            raise _wrong("/signal", str(error)) from None
+    return Options(changes, body.get("signal", ""), body.get("with_dependents", False))
 
 
 def _wrong(pointer: str, words: str) -> Problem:
@@ -119,29 +133,31 @@ def _select_named(request: Request, action: str, ids: list[str]) -> tuple[KeptSe
     return KeptSelection(action, jobs, possible), result
 
 
-def _count(request: Request, kept: KeptSelection, result: ActionResult) -> Response:
-    """Return how many jobs are selected, and of which states."""
+def _count(request: Request, kept: KeptSelection, result: ActionResult, options: Options) -> Response:
+    """Return how many jobs are selected, and of which states; with those that wait for them, if these are to go too."""
     jobs = kept.jobs
-    told = {
+    told: dict[str, Any] = {
         "selection": kept.id,
         "by_state": jobs.by_state,
         "left_out": jobs.left_out,
         "syncing": request.app.index.syncing,
     }
+    if options.with_dependents:
+        told["dependents"] = len(Dependents(request.queue.spool).tree([job.id for job in jobs]))
     return ok({**result.as_dict(), "matched": len(jobs), "left": kept.left, **told})
 
 
 # --- doing
 
 
-def _act(request: Request, kept: KeptSelection, changes: dict[str, Any]) -> Response:
+def _act(request: Request, kept: KeptSelection, options: Options) -> Response:
     """Act on the next jobs of a selection; the rest is for the next request."""
     queue, clock, result = request.queue, request.app.clock, ActionResult(kept.action)
     stop_at = clock.monotonic() + ENOUGH_S
     jobs = islice(kept.take(), request.body.get("limit", MOST))
 
     def do(job: Selected) -> Any:
-        return carry_out(queue, kept.action, job.id, changes, unless_changed(kept, job))
+        return carry_out(queue, kept.action, job.id, options, unless_changed(kept, job))
 
     while together := [*islice(jobs, TOGETHER)]:
         for job, outcome in InThreads(do, together):

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING
 from queuectl.client.queue import Queue
 from queuectl.errors import NotFound, QueueError
 from queuectl.web import tasks
-from queuectl.web.bulk import changes_of, unless_changed
-from queuectl.web.job_actions import StateChanged, Unchanged, carry_out
+from queuectl.web.bulk import options_of, unless_changed
+from queuectl.web.job_actions import Options, StateChanged, Unchanged, carry_out
 from queuectl.web.response import Response, ok
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from queuectl.web.app import App, Request
     from queuectl.web.selections import KeptSelection
     from queuectl.web.tasks import Task
 
 
-def begin(app: App, selection_id: str, action: str, changes: dict[str, Any], delay_s: float) -> Task:
+def begin(app: App, selection_id: str, action: str, options: Options, delay_s: float) -> Task:
     """Start a task that carries out a selection.
 
     Raises:
@@ -33,16 +31,16 @@ def begin(app: App, selection_id: str, action: str, changes: dict[str, Any], del
 
     def make() -> tasks.Wanted:
         kept = app.selections.hand_over(selection_id, action)
-        return tasks.Wanted(kept.id, action, kept.left, lambda task: _carry_out(task, app.home, kept, changes))
+        return tasks.Wanted(kept.id, action, kept.left, lambda task: _carry_out(task, app.home, kept, options))
 
     return app.tasks.start(selection_id, make, delay_s)
 
 
-def _carry_out(task: Task, home: str, kept: KeptSelection, changes: dict[str, Any]) -> None:
+def _carry_out(task: Task, home: str, kept: KeptSelection, options: Options) -> None:
     queue = Queue(home)
     for selected in kept.take():
         try:
-            job = carry_out(queue, kept.action, selected.id, changes, unless_changed(kept, selected))
+            job = carry_out(queue, kept.action, selected.id, options, unless_changed(kept, selected))
         except (StateChanged, Unchanged) as same:
             task.add_unchanged(same.job.state)
         except NotFound:
@@ -58,7 +56,7 @@ def _carry_out(task: Task, home: str, kept: KeptSelection, changes: dict[str, An
 def start(request: Request) -> Response:
     """Start a task for a selection."""
     body = request.body
-    task = begin(request.app, body["selection"], body["action"], changes_of(body), float(body.get("delay_s", 0)))
+    task = begin(request.app, body["selection"], body["action"], options_of(body), float(body.get("delay_s", 0)))
     shown = task.as_dict()
     request.log_fields.update(action=body["action"], selection=task.id, jobs=shown["total"])
     return ok(shown, 202, {"Location": f"/api/v1/bulk/tasks/{task.id}"})

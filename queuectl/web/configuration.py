@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING
 
 from queuectl.config import config_file
-from queuectl.config.settings import SETTINGS, Settings, find
+from queuectl.config.capacities import spell_member
+from queuectl.config.settings import SETTINGS, Settings, find_member
 from queuectl.errors import InvalidData
 from queuectl.spool.layout import shorten
 from queuectl.web.response import Problem, Response, ok, without_home
@@ -54,23 +55,25 @@ def by_name(request: Request) -> Response:
 
 
 def change(request: Request) -> Response:
-    """Set a setting in config.yaml."""
-    setting, value = find(request.params["key"]), request.body["value"]
+    """Set a setting, or a member of one, in config.yaml."""
+    (setting, path), value = find_member(request.params["key"]), request.body["value"]
+    name = ".".join((setting.name, *path))
     try:
-        text = value if isinstance(value, str) else setting.spell(setting.check(value))
-        made = config_file.set_value(request.app.home, setting.name, text, os.environ)
+        text = value if isinstance(value, str) else spell_member(value) if path else setting.spell(setting.check(value))
+        made = config_file.set_value(request.app.home, name, text, os.environ)
     except ValueError as error:  # said of the value as it was given, not as config.yaml would spell it
-        words = f"{setting.name} {error}"
+        words = f"{name} {error}"
         raise Problem(422, words, errors=[("/value", words, None)]) from None
     except InvalidData as error:
         words = without_home(error, request.app.home)
         raise Problem(422, words, error.hint, errors=[("/value", words, error.hint)]) from None
-    return _response(request, "set", setting.name, made)
+    return _response(request, "set", name, made)
 
 
 def unset(request: Request) -> Response:
-    """Take a setting out of config.yaml."""
-    name = find(request.params["key"]).name
+    """Take a setting, or a member of one, out of config.yaml."""
+    setting, path = find_member(request.params["key"])
+    name = ".".join((setting.name, *path))
     return _response(request, "unset", name, config_file.unset_value(request.app.home, name, os.environ))
 
 

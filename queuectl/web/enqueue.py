@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from queuectl import disk_space
 from queuectl.clock import parse_instant
+from queuectl.command_location import wrong_with_input
 from queuectl.errors import Busy, Conflict, InvalidData, QueueError
 from queuectl.job.fields import HOOKS, InvalidField, refuse_misspelt, refuse_together, spell_value
 from queuectl.units import plural, spell_duration
@@ -51,14 +52,16 @@ def checked(queue: Queue, fields: Any, known: Container[str] = ()) -> dict[str, 
 
 
 def _warnings(jobs: Sequence[Mapping[str, Any]], now: float) -> list[str]:
-    """Say which of these jobs were given a start time that is over."""
+    """Say which of these jobs were given a start time that is over, or an input that does not exist."""
+    inputs = dict.fromkeys(wrong_with_input(fields.get("stdin")) for fields in jobs)
+    found = [words for words in inputs if words is not None]
     starts = [parse_instant(fields["run_at"]) for fields in jobs if "run_at" in fields]
     past = [start for start in starts if start < now]
     if not past:
-        return []
+        return found
     which = f"{plural(len(past), 'job')}: " if len(jobs) > 1 else ""
     runs = "the jobs run" if len(past) > 1 else "the job runs"
-    return [f'{which}"run_at" is in the past ({spell_duration(now - min(past))} ago): {runs} at once']
+    return [*found, f'{which}"run_at" is in the past ({spell_duration(now - min(past))} ago): {runs} at once']
 
 
 def _without_input(body: Mapping[str, Any]) -> tuple[dict[str, Any], BytesIO | None]:

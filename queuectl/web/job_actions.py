@@ -6,7 +6,7 @@ Guarantees: an action is refused for a job that is not as its caller expects it,
 from __future__ import annotations
 
 from threading import Thread
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from queuectl.clock import spell
 from queuectl.errors import Busy, Conflict, QueueError
@@ -26,6 +26,20 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 PATIENCE_S = 20.0
+
+
+class Options(NamedTuple):
+    """What an action is to do besides its name.
+
+    Attributes:
+        changes: fields to change, for edit and retry.
+        signal: the one to send, for signal.
+        with_dependents: delete the jobs that wait for the job too, for delete.
+    """
+
+    changes: dict[str, Any]
+    signal: str = ""
+    with_dependents: bool = False
 
 
 class Unchanged(Exception):
@@ -79,14 +93,10 @@ class ActionResult:
         return {**made, "expiry_removed": self.expiry_removed} if self.expiry_removed else made
 
 
-def carry_out(
-    queue: Queue, action: str, job_id: str, changes: dict[str, Any], check: Check, signal: str = ""
-) -> Job | None:
+def carry_out(queue: Queue, action: str, job_id: str, options: Options, check: Check) -> Job | None:
     """Do something to a job.
 
     Args:
-        changes: fields to change, for edit and retry.
-        signal: the one to send.
         check: called with the job once it is locked.
 
     Returns:
@@ -101,17 +111,17 @@ def carry_out(
             raise Unchanged(job)
         return job
     if action == "delete":
-        patiently(lambda: queue.delete(job_id, check))
+        patiently(lambda: queue.delete(job_id, check, with_dependents=options.with_dependents))
         return None
     if action == "signal":
-        return queue.signal(job_id, signal, check)
+        return queue.signal(job_id, options.signal, check)
     if action == "edit":
-        return queue.change(job_id, changes, check)
+        return queue.change(job_id, options.changes, check)
     if action == "hold":
         return queue.hold(job_id, _unless_held(check))
     if action == "release":
         return queue.release(job_id, check)
-    return queue.rerun(job_id, changes, check)
+    return queue.rerun(job_id, options.changes, check)
 
 
 def _unless_held(check: Check) -> Callable[[Job], None]:
@@ -163,10 +173,10 @@ def act(action: str) -> Callable[[Request], Response]:
 
     def handle(request: Request) -> Response:
         job_id, body, result = request.params["id"], request.body or {}, ActionResult(action)
-        changes = checked_changes(body.get("set") or {})
+        with_dependents = request.params.get("with_dependents", False)
+        options = Options(checked_changes(body.get("set") or {}), body.get("signal", ""), with_dependents)
         try:
-            only_in, signal = _only_in(body.get("if_state")), body.get("signal", "")
-            job = carry_out(request.queue, action, job_id, changes, only_in, signal)
+            job = carry_out(request.queue, action, job_id, options, _only_in(body.get("if_state")))
             result.add(job_id, job)
         except Unchanged as same:
             result.add_unchanged(same.job)

@@ -13,7 +13,7 @@ from queuectl.health import CONDITIONS
 from queuectl.index.statistics import together
 from queuectl.metrics import KIND, page_of
 from queuectl.version import __version__
-from queuectl.web.response import JSON, Problem, Response, encode, ok, without_home
+from queuectl.web.response import JSON, LINES, Problem, Response, encode, ok, without_home
 from queuectl.web.snapshot import health_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from queuectl.web.app import Request
 
-LINES = "application/x-ndjson"
 ALIVE_S = 10.0
 WINDOWS = {"1h": (1, 60), "24h": (10, 144), "7d": (60, 168)}  # minutes a step, steps
 

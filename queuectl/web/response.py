@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Fault = tuple[str, str, str | None]  # pointer, words, hint
 
 JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain; charset=utf-8"
+LINES = "application/x-ndjson"
 STATUS_OF = (
     (errors.UsageError, 400),
     (errors.NotFound, 404),

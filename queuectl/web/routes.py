@@ -46,8 +46,8 @@ from queuectl.web.operation import (
     members,
     one_or_many,
 )
+from queuectl.web.response import LINES, Problem, Response, encode
 from queuectl.web.response import TEXT as TEXT_TYPE
-from queuectl.web.response import Problem, Response, encode
 
 if TYPE_CHECKING:
     from queuectl.web.app import Request
@@ -92,7 +92,11 @@ QUEUE = Field("name", ID, "the queue's name")
 BATCH = Field("name", ID, "the batch's name")
 SCHEDULE = Field("name", ID, "the schedule's name")
 JOB_ID = Field("id", ID, "the job's id")
-KEY = Field("key", matching("^[A-Za-z_.-]{1,64}$", "a name of letters, '_', '-' and '.'"), "the setting's name")
+KEY = Field(
+    "key",
+    matching("^[A-Za-z0-9_.@-]{1,200}$", "a name of letters, digits, '_', '-', '@' and '.'"),
+    "the setting's name; resources.NAME, queues.NAME, queues.NAME.concurrency and queues.NAME.rate are members",
+)
 FINGERPRINT = matching("^[0-9a-f]{8}$", "8 hexadecimal digits")
 ALL_OR = Field("limit", integer(1), "maximum number of jobs; default all. The header X-QueueCTL-Total has the total")
 ONE_QUEUE = Field("queue", TEXT, "only jobs of this queue")
@@ -116,7 +120,11 @@ IF_STATE = Field(
     "if_state", list_of(choice(*STATES)), "states that the caller accepts; 409 if the job is in another state"
 )
 SET = Field("set", CHANGES)
-BULK_ACTION = Field("action", choice("retry", "cancel", "delete", "hold", "release", "edit"), is_required=True)
+BULK_ACTION = Field(
+    "action", choice("retry", "cancel", "delete", "hold", "release", "edit", "signal"), is_required=True
+)
+SIGNAL = Field("signal", TEXT, "for the action signal: name or number, as HUP, SIGUSR1, 15")
+WITH_DEPENDENTS = Field("with_dependents", FLAG, "for a deletion: also delete the jobs that wait for the job")
 HEX_16 = matching("^[0-9a-f]{16}$", "16 hexadecimal digits")
 SELECTION = Field("selection", HEX_16, "selection from an earlier answer: the counted jobs that are left")
 TASK = Field("task", HEX_16, "the id of the task, which is that of its selection")
@@ -200,9 +208,9 @@ OPERATIONS = (
         answers=conditional("JobPage")),
     Operation("export_jobs", "GET", "/api/v1/export", export.export, "All jobs of a list, as a file",
         fields=(*FILTERS, Field("sort", choice(*SORTS), "default: updated, the last changed first"),
-            Field("format", choice("csv", "json"), "csv: a header line and a line a job; json, the default: an array")),
+            Field("format", choice("csv", "json", "jsonl"), "csv: a header line and a line a job; jsonl: an object a line; json, the default: an array")),
         answers={200: Answer("Rows", "The members of a job of the list. In csv, a text that a spreadsheet would take for a formula begins with '.",
-            ("text/csv; charset=utf-8", "application/json"), (("Content-Disposition", "string", "attachment"),))}),
+            ("text/csv; charset=utf-8", "application/json", "application/x-ndjson"), (("Content-Disposition", "string", "attachment"),))}),
     Operation("enqueue", "POST", "/api/v1/jobs", enqueue.enqueue, "Enqueue one job (an object) or up to 1,000 (an array)",
         fields=(Field("dry_run", FLAG, "only check the job; returns what would be stored, and the equivalent command"),),
         body=one_or_many(JOB, 1000),
@@ -213,7 +221,7 @@ OPERATIONS = (
         }, problems=(409,)),
     Operation("job", "GET", "/api/v1/jobs/{id}", jobs.show, "All details of a job", fields=(JOB_ID,), answers=conditional("Detail"), problems=(422,)),
     Operation("delete_job", "DELETE", "/api/v1/jobs/{id}", job_actions.act("delete"),
-        "Delete a job and its output; a running job is cancelled first", fields=(JOB_ID,), answers=json("Action"), problems=(409,)),
+        "Delete a job and its output; a running job is cancelled first", fields=(JOB_ID, WITH_DEPENDENTS), answers=json("Action"), problems=(409,)),
     Operation("output", "GET", "/api/v1/jobs/{id}/output", output.output, "Output of an attempt",
         fields=(JOB_ID, Field("attempt", integer(1, 1000000), "default: the newest"),
             Field("lines", integer(0, 5000), "start with the last N lines, but not before `from`"),
@@ -242,7 +250,7 @@ OPERATIONS = (
         fields=(JOB_ID,), body=members(), needs_body=False, answers=json("Action"), problems=(409,)),
     Operation("signal_job", "POST", "/api/v1/jobs/{id}/signal", job_actions.act("signal"),
         "Send a signal to the process group of a running job's command; STOP and CONT reach all its processes",
-        fields=(JOB_ID,), body=members(Field("signal", TEXT, "name or number: HUP, SIGUSR1, 15", is_required=True)),
+        fields=(JOB_ID,), body=members(SIGNAL._replace(is_required=True)),
         answers=json("Action"), problems=(409,)),
     Operation("edit_job", "POST", "/api/v1/jobs/{id}/edit", job_actions.act("edit"), "Change the fields of a waiting job",
         fields=(JOB_ID,), body=members(SET._replace(is_required=True)), answers=json("Action"), problems=(409,)),
@@ -250,14 +258,15 @@ OPERATIONS = (
         body=members(
             BULK_ACTION, Field("ids", list_of(ID, 10000)), SELECTION,
             Field("filter", FILTER, "selects jobs, like the parameters of GET /api/v1/jobs"),
-            Field("expected", integer(0), "exact number of jobs that match the filter (needed with it) or are named; 409 with `matched` if it differs"),
+            Field("expected", integer(0), "exact number of jobs that match the filter (needed with it), are named or were selected; "
+                "409 with `matched` if it differs"),
             Field("limit", integer(1, bulk.MOST), f"maximum number of jobs in this request; default {bulk.MOST}"),
-            SET, Field("dry_run", FLAG, "change nothing; count exactly and return a selection")),
+            SET, SIGNAL, WITH_DEPENDENTS, Field("dry_run", FLAG, "change nothing; count exactly and return a selection")),
         answers=json("BulkAction"), problems=(409, 410)),
     Operation("start_bulk_task", "POST", "/api/v1/bulk/tasks", bulk_tasks.start, "Have the server carry out a selection by itself",
         description=ABOUT_TASKS,
         body=members(
-            BULK_ACTION, SELECTION._replace(is_required=True), SET,
+            BULK_ACTION, SELECTION._replace(is_required=True), SET, SIGNAL, WITH_DEPENDENTS,
             Field("delay_s", integer(0, 60), "begin after so many seconds; stopped before, it has done nothing; default 0")),
         answers={202: Answer("Task", "The task has begun, or waits for its delay",
             headers=(("Location", "string", "of the task"),))}, problems=(409, 410)),
@@ -340,7 +349,7 @@ OPERATIONS = (
         answers=conditional("Stats")),
     Operation("events", "GET", "/api/v1/events", queue_status.events, "Stream of events",
         answers=text("A chunked stream of JSON objects, one a line, with the members of events --json. Every 10 s it sends {}, so that a "
-            "broken connection is detected. The stream ends with the supervisor.", queue_status.LINES)),
+            "broken connection is detected. The stream ends with the supervisor.", LINES)),
 
     # --- the paths of the original version
     Operation("old_status", "GET", "/api/status", legacy_api.status, "As `queuectl status --json`", answers=json("AnyObject")),

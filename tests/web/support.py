@@ -180,7 +180,7 @@ def check_documented(method: str, path: str, reply: Reply) -> None:
         assert reply.body == b""
         return
     assert kind in answer["content"] or "download" in str(reply.headers), (kind, reply)
-    if kind.endswith("json"):
+    if kind in ("application/json", "application/problem+json"):
         check_body(answer["content"][kind]["schema"], reply.json)
 
 

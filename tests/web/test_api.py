@@ -712,3 +712,16 @@ def test_a_schedule_that_adds_no_jobs_is_in_health_and_in_the_metrics(web: Serve
     text = web.ask("GET", "/metrics").body.decode()
     assert 'queuectl_health{condition="schedules"} 1' in text
     assert 'queuectl_schedule_slots_missed_total{schedule="s",reason="misfire"} 0' in text
+
+
+def test_a_member_of_a_setting_is_set_and_unset(web: Served, home: Path) -> None:
+    assert web.ask("PUT", "/api/v1/config/resources.gpu", {"value": 2}).json["name"] == "resources.gpu"
+    assert web.ask("PUT", "/api/v1/config/queues.encode-2.concurrency", {"value": "3"}).json["new"] == 3
+    assert web.ask("PUT", "/api/v1/config/queues.encode-2.rate", {"value": "10/1m"}).status == 200
+    assert web.get("/api/config")["queues"] == {"encode-2": {"concurrency": 3, "rate": "10/1m"}}
+    wrong = web.ask("PUT", "/api/v1/config/resources.gpu", {"value": "two"})
+    assert (wrong.status, wrong.json["errors"][0]["pointer"]) == (422, "/value")
+    assert web.ask("PUT", "/api/v1/config/queues.encode.speed", {"value": 1}).status == 404
+    assert web.ask("DELETE", "/api/v1/config/queues.encode-2.rate").json["old"] == "10/1m"
+    assert web.ask("DELETE", "/api/v1/config/resources.gpu").json["new"] is None
+    assert web.get("/api/config")["resources"] == {}

@@ -321,3 +321,62 @@ def test_the_same_for_many(web: Served, jobs: Jobs) -> None:
 )
 def test_a_bulk_action_that_says_too_little_or_too_much_is_refused(web: Served, body: dict[str, Any]) -> None:
     assert web.ask("POST", PATH, body).status == 422
+
+
+# --- what only some actions have
+
+
+def test_a_deletion_counts_and_takes_the_jobs_that_wait(web: Served, jobs: Jobs) -> None:
+    jobs.queue.enqueue("true", id="top", tags=["t"])
+    jobs.queue.enqueue("true", id="left", after=["top"])
+    jobs.queue.enqueue("true", id="last", after=["left"])
+    target = {"action": "delete", "filter": {"tag": "t"}}
+    assert web.post(PATH, {**target, "expected": 1})["failed"][0]["title"] == "conflict"
+    counted = web.post(PATH, {**target, "with_dependents": True, "dry_run": True})
+    assert (counted["matched"], counted["dependents"]) == (1, 2)
+    done = web.post(PATH, {"action": "delete", "selection": counted["selection"], "with_dependents": True})
+    assert (done["ids"], web.queue.counts()["pending"]) == (["top"], 0)
+
+
+def test_one_job_is_deleted_with_those_that_wait(web: Served, jobs: Jobs) -> None:
+    jobs.queue.enqueue("true", id="top")
+    jobs.queue.enqueue("true", id="left", after=["top"])
+    assert web.ask("DELETE", "/api/v1/jobs/top").status == 409
+    assert web.ask("DELETE", "/api/v1/jobs/top?with_dependents=true").json["ids"] == ["top"]
+    assert web.queue.counts()["pending"] == 0
+
+
+def test_an_expected_number_holds_for_a_selection_too(web: Served, jobs: Jobs) -> None:
+    add(jobs, 3)
+    chosen = web.post(PATH, {"action": "hold", "filter": {"state": "pending"}, "dry_run": True})
+    target = {"action": "hold", "selection": chosen["selection"]}
+    refused = web.ask("POST", PATH, {**target, "expected": 2})
+    assert (refused.status, refused.json["matched"]) == (409, 3)
+    assert web.queue.counts()["held"] == 0
+    assert len(web.post(PATH, {**target, "expected": 3})["ids"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"action": "cancel", "with_dependents": True}, "/with_dependents"),
+        ({"action": "cancel", "signal": "HUP"}, "/signal"),
+        ({"action": "cancel", "set": {"priority": 1}}, "/set"),
+        ({"action": "edit"}, "/set"),
+        ({"action": "signal"}, "/signal"),
+        ({"action": "signal", "signal": "USER1"}, "/signal"),
+    ],
+)
+def test_members_of_other_actions_are_refused(web: Served, jobs: Jobs, body: dict[str, Any], pointer: str) -> None:
+    add(jobs, 1)
+    refused = web.ask("POST", PATH, {**body, "ids": ["j00000"]})
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, pointer)
+
+
+def test_a_signal_is_sent_to_what_runs(web: Served, jobs: Jobs) -> None:
+    add(jobs, 1)
+    with jobs.running("runs"):
+        counted = web.post(PATH, {"action": "signal", "filter": {"state": "pending,processing"}, "dry_run": True})
+        assert counted["by_state"] == {"processing": 1}
+        done = web.post(PATH, {"action": "signal", "signal": "HUP", "selection": counted["selection"]})
+        assert [each["title"] for each in done["failed"]] == ["no supervisor"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from typing import TYPE_CHECKING
 
 from queuectl.client.job_view import ROW
@@ -35,3 +36,11 @@ def test_no_text_is_a_formula_and_none_breaks_its_line(web: Served, jobs: Jobs) 
     found = dict(zip(head, row, strict=True))
     assert (found["last_error"], found["command"], found["tags"]) == (f"'{error}", 'a "b",\nc', "'-1, ä")
     assert (found["priority"], found["name"]) == ("-5", "")
+
+
+def test_lines_are_an_object_each(web: Served, jobs: Jobs) -> None:
+    assert [*jobs.queue.enqueue_many({"command": f"echo {n}", "id": f"j{n:04}"} for n in range(600))]
+    made = web.ask("GET", f"{PATH}?format=jsonl&sort=id")
+    assert made.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in made.body.splitlines()] == web.get(f"{PATH}?sort=id")
+    assert web.ask("GET", f"{PATH}?format=jsonl&state=dead").body == b""
