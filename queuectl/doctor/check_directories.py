@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING
 from queuectl.atomic_file import make_directory
 from queuectl.doctor.home import is_kept
 from queuectl.doctor.result import ERROR, FIX, INFO, WARN, Finding, few, quoted
+from queuectl.ids import is_id
 from queuectl.maintenance.temp_files import HALF_WRITTEN
+from queuectl.scheduling.limits import ALL_PAUSED
+from queuectl.spool.hooks import report_of
 from queuectl.spool.layout import FOLDERS
 from queuectl.spool.reading import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from queuectl.doctor.scan import Context
 
@@ -28,6 +31,12 @@ VOLATILE = ("tmpfs", "ramfs")
 SECRETS = ("web.token",)
 NOTHING = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 FILES = ("config.yaml", *SECRETS, "index.sqlite3")
+OF_STATE: dict[str, Callable[[str], bool]] = {
+    "batches": lambda name: is_id(name.removeprefix(".")),
+    "hooks": lambda name: report_of(name) is not None,
+    "paused": lambda name: name == ALL_PAUSED or is_id(name.removeprefix("@")),
+    "schedules": is_id,
+}
 BESIDE_INDEX = ("index.sqlite3-wal", "index.sqlite3-shm")
 
 
@@ -94,8 +103,20 @@ def strangers(context: Context) -> Iterator[Finding]:
             f"{few(within)} does not belong to QueueCTL: jobs in it are never run",
             "move job files to spool/pending, and other files out of the spool",
         )
+    ignored = [*_ignored_in_state(context)]
+    if ignored:
+        yield Finding(WARN, f"{few(ignored)} does not belong to QueueCTL and has no effect", "move it elsewhere")
     if unknown:
         yield Finding(INFO, f"{few(unknown)} in {context.layout.home} does not belong to QueueCTL", "move it elsewhere")
+
+
+def _ignored_in_state(context: Context) -> Iterator[str]:
+    """Yield the entries of state/ that no part of this program reads: those of other names, and directories."""
+    for folder, is_ours in OF_STATE.items():
+        for name in context.names(f"state/{folder}"):
+            status = context.lstat(f"{context.layout.home}/state/{folder}/{name}")
+            if status is not None and not (is_ours(name) and stat.S_ISREG(status.st_mode)):
+                yield f"state/{folder}/{name}"
 
 
 def modes(context: Context) -> Iterator[Finding]:

@@ -62,6 +62,7 @@ FIELDS: dict[str, Check] = {
     "created_at": checks.instant,
     "updated_at": checks.instant,
 }
+DURATIONS, SIZES = ("timeout", "kill_after", "backoff_max", "cpu_time"), ("memory",)
 EDITABLE = frozenset(FIELDS) - {"id", "stdin", "state", "attempts", "created_at", "updated_at", "unique_key"}
 
 # Names that a field is often given: those of options of `enqueue`, and those that other queues use. Written without - and _.
@@ -139,7 +140,8 @@ def validate(fields: Mapping[str, object]) -> None:
         check = FIELDS.get(field)
         expected = check(value) if check is not None else None
         if expected is not None:
-            wrong.append(InvalidField(field, f'"{field}" must be {expected}, not {spell_value(value)}'))
+            words = f'"{field}" must be {expected}, not {spell_value(value)}'
+            wrong.append(InvalidField(field, words, _as_number(field, value)))
     if ("command" in fields) == ("argv" in fields):
         if not wrong:
             refuse_misspelt(fields, ("command", "argv"))
@@ -151,6 +153,20 @@ def validate(fields: Mapping[str, object]) -> None:
         wrong.append(InvalidField("on_batch_done", '"on_batch_done" needs "batch", the name of the batch'))
     if wrong:
         raise together(wrong)
+
+
+def _as_number(field: str, value: object) -> str | None:
+    """Return a hint where a duration or a size was given as text: the number that a job file has."""
+    if not isinstance(value, str) or field not in (*DURATIONS, *SIZES):
+        return None
+    from queuectl.units import parse_duration, parse_size
+
+    try:
+        number = parse_duration(value) if field in DURATIONS else parse_size(value)
+    except ValueError:
+        return None
+    unit = "seconds" if field in DURATIONS else "bytes"
+    return f'as a number of {unit}: "{field}": {round(number) if number == round(number) else number}'
 
 
 def together(wrong: Sequence[InvalidField]) -> InvalidField:

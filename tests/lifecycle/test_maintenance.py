@@ -35,8 +35,11 @@ def ran(s: Supervised) -> Path:
 
 def child(s: Supervised, process: int, script: str) -> psutil.Process | None:
     for found in psutil.Process(process).children():
-        if any(word.endswith(script) for word in found.cmdline()):
-            return found
+        try:
+            if any(word.endswith(script) for word in found.cmdline()):
+                return found
+        except psutil.NoSuchProcess:  # it has ended since, or a zombie is left of it
+            continue
     return None
 
 

@@ -317,3 +317,19 @@ def test_a_command_is_shown_as_a_person_would_type_it() -> None:
 
 def test_what_tells_a_job_from_others_cannot_be_edited() -> None:
     assert {"id", "stdin", "state", "attempts", "created_at", "updated_at", "unique_key"} == FIELDS.keys() - EDITABLE
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "hint"),
+    [
+        ("timeout", "10m", 'as a number of seconds: "timeout": 600'),
+        ("kill_after", "500ms", 'as a number of seconds: "kill_after": 0.5'),
+        ("memory", "50M", 'as a number of bytes: "memory": 52428800'),
+        ("timeout", "soon", None),
+        ("priority", "10", None),
+    ],
+)
+def test_a_duration_or_a_size_as_text_is_shown_as_a_number(field: str, value: str, hint: str | None) -> None:
+    with pytest.raises(InvalidField) as refused:
+        validate({"command": "true", field: value})
+    assert refused.value.hint == hint
