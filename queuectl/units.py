@@ -26,7 +26,7 @@ UNIT_OF = {spelling: unit for unit, spellings in SPELLINGS.items() for spelling 
 AMBIGUOUS = ("M", "MS", "Ms")
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NEXT_UNIT = {"h": "m", "m": "s"}  # 1h30 is 1h30m, 2m30 is 2m30s
-# Powers of 1024 however they are spelled, as `spell_size` shows them: a size copied from `status` means the same here.
+# Units of sizes are powers of 1024 everywhere: KiB is what is shown; K, KB and KiB mean the same where a size is typed.
 UNITS_BYTES = {"": 1, "b": 1} | {unit + end: 1 << 10 * n for n, unit in enumerate("kmgt", 1) for end in ("", "b", "ib")}
 
 
@@ -106,8 +106,8 @@ def spell_duration(seconds: float) -> str:
 
 
 def spell_size(size_bytes: float) -> str:
-    """Write a size for people, units being powers of 1024: "512 B", "1.5 KB", "212 MB"."""
-    value, units = float(size_bytes), ["B", "KB", "MB", "GB", "TB"]
+    """Write a size for people, units being powers of 1024: "512 B", "1.5 KiB", "212 MiB"."""
+    value, units = float(size_bytes), ["B", "KiB", "MiB", "GiB", "TiB"]
     while value >= 999.5 and len(units) > 1:
         value /= 1024
         del units[0]

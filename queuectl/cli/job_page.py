@@ -36,10 +36,10 @@ NOT_RUN = (126, 127)  # what shells exit with when a command cannot be run
 def show_job(queue: Queue, screen: Screen, job: Job) -> None:
     """Write all there is to tell about a job, for a person."""
     now = queue.spool.clock.now()
-    reasons = reasons_of(queue.spool, job) if job.state in WAITING else []
+    reasons = reasons_of(queue.spool, job)
     state = screen.paint(job.state, COLOURS.get(job.state))
     screen.line(f"{screen.paint(job.id, 'bold')}  {state}  {safe(_situation(queue, job, now, reasons))}".rstrip())
-    waiting = _waiting(job, now, reasons)
+    waiting = _waiting(job, now, reasons) if job.state in WAITING else ""
     if waiting:
         screen.line(f"{'waits for':<10} {screen.paint(safe(waiting), 'yellow')}")
     for label, text in _facts(queue, job, now):
@@ -69,8 +69,10 @@ def _situation(queue: Queue, job: Job, now: float, reasons: list[Reason]) -> str
     when = f"{ago(job.run_at, now)} ({short(job.run_at, now)})" if job.run_at > now else "now"
     if job.state == "processing":
         running = f"attempt {number} of {limit}, running for {spell_duration(now - (job.started_at or now))}"
-        if job.stopped_at is not None:
-            running += f", stopped ({job.stopped_by or 'SIGSTOP'}) {ago(job.stopped_at, now)}"
+        stop = next((reason for reason in reasons if reason.why is Why.STOPPED), None)
+        if stop is not None:
+            since = "" if job.stopped_at is None else f" {ago(job.stopped_at, now)}"
+            running += f", stopped ({stop.detail}){since}"
         progress = progress_of(queue.layout, job)
         return f"{running} on {job.worker}" + (f", {progress}" if progress else "")
     if job.state == "failed":

@@ -54,6 +54,28 @@ def await_stop(
         await_orphaned_workers(supervisor.layout, screen, timeout_s)
 
 
+def warn_of_stopped(layout: Layout, screen: Screen, names: Collection[str]) -> None:
+    """Warn of the jobs of these workers that are stopped by SIGSTOP: they do not end before they are continued."""
+    from queuectl.client.why import read_supervision, reasons_of
+    from queuectl.config.settings import Settings
+    from queuectl.scheduling.waits_for import Why
+    from queuectl.spool.spool import Spool
+
+    spool = Spool(layout, Settings())
+    supervision = read_supervision(spool, brief=True)
+    for worker in supervision.status["workers"] if supervision.status is not None else ():
+        if worker["job_id"] is None or worker["name"] not in names:
+            continue
+        try:
+            reasons = reasons_of(spool, spool.read(worker["job_id"]), supervision)
+        except QueueError:  # it has ended
+            continue
+        for reason in reasons:
+            if reason.why is Why.STOPPED:
+                hint = reason.hint.format(id=worker["job_id"])
+                screen.warn(f"job {worker['job_id']} is stopped ({reason.detail}); it does not end until: {hint}")
+
+
 def await_orphaned_workers(layout: Layout, screen: Screen, timeout_s: float | None) -> None:
     """Return once no worker is left whose supervisor has died; each ends with the job that it runs.
 

@@ -16,6 +16,7 @@ from queuectl.client.arguments import is_series
 from queuectl.clock import spell
 from queuectl.errors import did_you_mean
 from queuectl.job.fields import (
+    DURATIONS,
     EDITABLE,
     FIELDS,
     InvalidField,
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
 
 SHORT = {"delay": "run_at", "at": "run_at", "expires": "expires_at"}  # as on the command line
 INSTANTS = {"at": "run_at", "expires": "expires_at", **{name: name for name in ("run_at", "expires_at", "created_at")}}
-DURATIONS = ("timeout", "kill_after", "backoff_max", "cpu_time")
 KNOWN = tuple(name for name in (*FIELDS, *SHORT) if name not in ("state", "attempts", "created_at", "updated_at"))
 PAST_S = 1.0  # what was computed from the present time just before is not in the past
 JOB = "a shell command, a list of arguments or a mapping of fields"

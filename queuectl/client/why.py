@@ -74,4 +74,22 @@ def reasons_of(
     longest = spool.settings.backoff_max
     parents = job.parents if job.state != "processing" else []
     cycle = cycle_of(spool, job.id, parents, most=most_read or MOST_READ) if parents else []
-    return waits_for(job, supervision, spool.clock.now(), longest, states_of(spool, parents), cycle)
+    stopped = _is_stopped(job.id, supervision) if job.state == "processing" else None
+    return waits_for(job, supervision, spool.clock.now(), longest, states_of(spool, parents), cycle, stopped)
+
+
+def _is_stopped(job_id: str, supervision: Supervision) -> bool | None:
+    """Tell whether the command of a job is stopped now, by whomever; None where the kernel does not say it.
+
+    A shell whose child was stopped before it executed a program waits in the kernel (D); then the history says it.
+    """
+    workers = supervision.status["workers"] if supervision.status is not None else ()
+    pid = next((worker.get("command_pid") for worker in workers if worker["job_id"] == job_id), None)
+    if pid is None:
+        return None
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return None
+    return None if state == "D" else state in "Tt"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from queuectl.executor.limits import limits_of, processes_killed_for_memory
 from queuectl.executor.local import Ended, outcome_of, size_of
-from queuectl.executor.process_tree import Ending, signal_group, stop_or_continue
+from queuectl.executor.process_tree import Ending, signal_group, stop_or_continue, was_continued
 from queuectl.job.outcome import CpuLimit, MemoryLimit, OutputLimit, Signaled, TimedOut, Usage, succeeded
 
 if TYPE_CHECKING:
@@ -98,16 +98,29 @@ class RunningAttempt:
         Returns:
             False when the command has ended, or is being ended.
         """
+        if number == signal.SIGSTOP:
+            was_continued(self.pid)  # before this stop, which does not count
         if self.ended is not None or self._ending is not None or not signal_group(self.pid, number):
             return False
         if number in (signal.SIGSTOP, signal.SIGCONT):
             stop_or_continue(self._find, number)
         if number == signal.SIGSTOP and self.stopped_since is None:
             self.was_stopped(now, by)
-        elif number == signal.SIGCONT and self.stopped_since is not None:
+        elif number == signal.SIGCONT:
+            self._continued(now)
+        return True
+
+    def notice_continued(self, now: float) -> bool:
+        """Take note that another program has continued the command, so that its time passes again; False when none has."""
+        if self.ended is not None or self.stopped_since is None or not was_continued(self.pid):
+            return False
+        self._continued(now)
+        return True
+
+    def _continued(self, now: float) -> None:
+        if self.stopped_since is not None:
             self._deadline += now - self.stopped_since
             self.stopped_since = self.stopped_by = None
-        return True
 
     def was_stopped(self, since: float, by: str | None) -> None:
         """Record that its processes are stopped."""

@@ -129,6 +129,14 @@ def is_stopped(pid: int) -> bool:
         return False
 
 
+def was_continued(pid: int) -> bool:
+    """Tell whether a child that was stopped has been continued, by whomever, since this was asked last."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WCONTINUED | os.WNOHANG) is not None
+    except ChildProcessError:
+        return False
+
+
 def command_of(process: psutil.Process) -> str:
     """Return the command line of a process, as far as it can be read; bytes that are not UTF-8 are replaced."""
     try:

@@ -206,4 +206,9 @@ def needs(value: object) -> str | None:
 
 
 seconds = number(0, LONGEST_S, f"a number of seconds above 0, {AT_MOST}", above=True)
-memory = integer(LEAST_MEMORY, MOST_MEMORY)
+_memory = integer(LEAST_MEMORY, MOST_MEMORY)
+
+
+def memory(value: object) -> str | None:
+    """Accept a number of bytes."""
+    return _memory(value) and f"a number of bytes from {LEAST_MEMORY} (1 MiB) to {MOST_MEMORY} (1 PiB)"

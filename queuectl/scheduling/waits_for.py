@@ -184,18 +184,20 @@ def waits_for(
     backoff_max: float,
     parents: Mapping[str, str | None] | None = None,
     cycle: Sequence[str] = (),
+    is_stopped: bool | None = None,
 ) -> list[Reason]:
     """Return why a job does not run now: what the job itself waits for first, then what holds all jobs up.
 
     Args:
         parents: the states of the jobs it comes after, as far as the caller knows them.
         cycle: the jobs through which it comes after itself.
+        is_stopped: whether the process of a running job is stopped; None where only its history says it.
         now: seconds since 1970.
         backoff_max: the setting, for a job that has none of its own.
     """
     if job.state == "processing":
         runs = supervision.status is not None or supervision.is_silent or job.id in supervision.orphaned
-        return [*_stop_reason(job, supervision), *([] if runs else [_no_supervisor()])]
+        return [*_stop_reason(job, supervision, is_stopped), *([] if runs else [_no_supervisor()])]
     if job.state not in WAITING:
         return []
     own = [
@@ -254,8 +256,8 @@ def _pause_reason(queue: str, supervision: Supervision) -> Reason | None:
     return None
 
 
-def _stop_reason(job: Job, supervision: Supervision) -> list[Reason]:
-    if job.stopped_at is None:
+def _stop_reason(job: Job, supervision: Supervision, is_stopped: bool | None) -> list[Reason]:
+    if not (job.stopped_at is not None if is_stopped is None else is_stopped):
         return []
     if job.stopped_by is None:
         return [Reason(Why.STOPPED, detail="SIGSTOP", hint="queuectl signal CONT {id}")]

@@ -182,13 +182,16 @@ class Worker:
         run, claim, now = self._run, self._claim, self.spool.clock.monotonic()
         if run is None or claim is None or not run.send(number, now, by):
             return False
+        self._log.info(f"job {run.job.id} was sent {signal_name(number)} action=signal")
+        self._record_signal(claim, number, by)
+        return True
+
+    def _record_signal(self, claim: Claim, number: int, by: str | None) -> None:
         self._send_start()
         note_signal(claim, number, by, self._log)
-        self._log.info(f"job {run.job.id} was sent {signal_name(number)} action=signal")
         entry = claim.job.history[-1]
-        self._send({"say": "signalled", "id": run.job.id, "sent": True, "row": row_of(claim.job), "entry": entry})
+        self._send({"say": "signalled", "id": claim.job.id, "sent": True, "row": row_of(claim.job), "entry": entry})
         self._next_step = 0.0
-        return True
 
     def _stop_or_continue(self) -> None:
         """Stop the running job, or continue it, as the pauses want."""
@@ -327,9 +330,16 @@ class Worker:
                 return
             if pid == 0:
                 self._has_children = True
+                self._notice_continued()
                 return
             if self._run is not None and pid == self._run.pid and self._run.ended is None:
                 self._run.command_ended(status, usage)
+
+    def _notice_continued(self) -> None:
+        run, claim = self._run, self._claim
+        if run is not None and claim is not None and run.notice_continued(self.spool.clock.monotonic()):
+            self._log.info(f"job {run.job.id} was continued by another program action=signal")
+            self._record_signal(claim, signal.SIGCONT, None)
 
     def _processes(self) -> list[psutil.Process]:
         """Return every living process of the run: all descendants except those left by earlier jobs, and their descendants."""

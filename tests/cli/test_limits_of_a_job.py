@@ -19,7 +19,7 @@ def test_limits_are_stored_and_shown(cli: Run, home: Path) -> None:
     job_id = cli("enqueue", *TYPED, "--command", "true").out
     assert STORED.items() <= stored(home, job_id).items()
     lines = {" ".join(line.split()) for line in cli("show", job_id.strip()).out.splitlines()}
-    assert {"shell sh", "nice 5", "ionice best-effort:7", "memory at most 1.5 GB"} <= lines
+    assert {"shell sh", "nice 5", "ionice best-effort:7", "memory at most 1.5 GiB"} <= lines
     assert "cpu time at most 1h 30m" in lines
 
 
@@ -37,7 +37,11 @@ def test_limits_apply_to_each_job_of_map_and_win_over_those_of_a_file(cli: Run, 
         (["--nice", "20"], 6, 'queuectl: "nice" must be an integer from -20 to 19, not 20'),
         (["--nice", "low"], 2, 'queuectl: --nice must be an integer, not "low"'),
         (["--memory", "lots"], 2, 'queuectl: --memory must be a size: bytes, or as "64MiB", "1GiB", not "lots"'),
-        (["--memory", "500"], 6, 'queuectl: "memory" must be an integer from 1048576 to 1125899906842624, not 500'),
+        (
+            ["--memory", "500"],
+            6,
+            'queuectl: "memory" must be a number of bytes from 1048576 (1 MiB) to 1125899906842624 (1 PiB), not 500',
+        ),
         (
             ["--cpu-time", "0"],
             6,

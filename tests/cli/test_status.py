@@ -181,7 +181,7 @@ def test_what_needs_a_person_the_most_important_last(disk: list[int]) -> None:
         "1 invalid file was rejected; its reason is beside it in /q/spool/rejected: queuectl doctor",
         "7 dead jobs, 2 new today: queuectl dlq list",
         "Draining: each worker stops when its job has ended",
-        "The disk is nearly full: 1 GB left: queuectl purge --output-only a",
+        "The disk is nearly full: 1 GiB left: queuectl purge --output-only a",
         "128 jobs are waiting, but no workers are running: queuectl worker start --count 2",
     ]
     overview.supervisor["degraded"], overview.counts = None, {}

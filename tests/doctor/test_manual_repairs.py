@@ -80,7 +80,7 @@ FAULTS = {
     "file that was set aside": Fault("rejected", "warn", "1 file was rejected as invalid: junk.json.*no job", "less .*junk.json.reason", rejected),
     "job for the year 2999": Fault("far", "info", "1 job will not start.*far waits until 2999-01-01", "queuectl retry far", lambda w: w.wait("far", run_at="2999-01-01T00:00:00Z")),
     "misspelt field": Fault("fields", "warn", '1 job with a field that looks misspelt: a: unknown field "tag"; did you mean "tags"', "queuectl show a", lambda w: w.drop("a", tag="x")),
-    "log that has grown": Fault("logs", "warn", r"worker-1.log \(60 MB\)", "truncate -s 0", huge_log),
+    "log that has grown": Fault("logs", "warn", r"worker-1.log \(60 MiB\)", "truncate -s 0", huge_log),
 }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_a_disk_without_room_and_without_inodes(damaged: DamagedHome, monkeypatc
     monkeypatch.setattr(os, "statvfs", fake)
     [disk], [inodes] = damaged.findings("disk"), damaged.findings("inodes")
     assert (disk["level"], inodes["level"]) == ("error", "error")
-    assert "has 1 MB left: below 64 MB (min_free)" in disk["text"]
+    assert "has 1 MiB left: below 64 MiB (min_free)" in disk["text"]
     assert "only 50 free inodes" in inodes["text"]
 
 
@@ -169,7 +169,7 @@ def test_a_disk_that_is_full_of_one_output(damaged: DamagedHome, monkeypatch: py
         monkeypatch.setattr(os, "statvfs", lambda _path, now=disk_now: now)
         [disk] = damaged.findings("disk")
         assert (disk["level"], disk["cure"]) == (level, f"queuectl purge --output-only {job_id}")
-        assert f"; the largest output: job {job_id}, 5 MB ({path})" in disk["text"]
+        assert f"; the largest output: job {job_id}, 5 MiB ({path})" in disk["text"]
 
 
 def test_a_low_limit_on_open_files_and_a_clock_that_is_behind(

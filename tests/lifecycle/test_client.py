@@ -482,7 +482,7 @@ def test_a_supervisor_says_of_its_jobs_that_the_disk_is_full(supervised: Make) -
     supervision = read_supervision(s.queue.spool)
     (reason,) = waits_for(s.queue.get(job_id), supervision, s.queue.spool.clock.now(), 3600)
     assert (reason.why, reason.words(0).partition(": ")[0]) == (Why.DISK, f"the disk of {s.home} is full")
-    assert reason.words(0).endswith(" left, 1048576 TB needed")
+    assert reason.words(0).endswith(" left, 1048576 TiB needed")
 
 
 @pytest.mark.parametrize("job", ["true", {"command": "true"}])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -209,3 +211,27 @@ def test_a_stopped_job_is_requeued_by_a_stop_at_once(supervised: Make) -> None:
     assert s.queue.get(job_id).state == "pending"
     with pytest.raises(QueueError):
         s.queue.signal(job_id, "HUP")
+
+
+def test_what_another_program_stops_and_continues_is_said_as_it_is(supervised: Make) -> None:
+    """The time of a job that a pause has stopped passes again when `kill -CONT` continues it."""
+    s = supervised()
+    s.start(1)
+    job_id, pid = begin(s, UNTIL)
+    os.kill(pid, signal.SIGSTOP)
+    s.wait_until(lambda: bool(s.queue.get(job_id).waits_for), "the stop is seen")
+    (reason,) = s.queue.get(job_id).waits_for
+    assert (reason["text"], reason["hint"]) == ("it is stopped (SIGSTOP)", f"queuectl signal CONT {job_id}")
+    command = [sys.executable, "-m", "queuectl", "worker", "stop", "--id", "worker-1"]
+    said = subprocess.run(command, env=s.environ, capture_output=True, text=True, check=True)
+    assert f"job {job_id} is stopped (SIGSTOP); it does not end until: queuectl signal CONT {job_id}" in said.stderr
+    os.kill(pid, signal.SIGCONT)
+    s.wait_until(lambda: not s.queue.get(job_id).waits_for, "the end of it is seen")
+    s.queue.pause(running=True)
+    s.wait_until(lambda: bool(s.queue.get(job_id).waits_for), "the pause has stopped it")
+    os.killpg(pid, signal.SIGCONT)
+    s.wait_until(lambda: len(signals(s, job_id)) == 2, "the worker has noticed it")
+    assert signals(s, job_id) == [("SIGSTOP", "pause"), ("SIGCONT", None)]
+    assert not s.queue.get(job_id).waits_for
+    (s.home / "a.go").touch()
+    s.wait_for(job_id, "completed")

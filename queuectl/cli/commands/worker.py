@@ -136,8 +136,9 @@ def run_restart(args: Arguments, screen: Screen) -> int:
         when = f"this job ({job.id}) and all others have" if job is not None else "all running jobs have"
         screen.message(f"The supervisor restarts, with {plural(len(names), 'worker')}, once {when} ended")
         return 0
-    from queuectl.cli.stopping import await_restart
+    from queuectl.cli.stopping import await_restart, warn_of_stopped
 
+    warn_of_stopped(layout, screen, names)
     screen.flush()
     await_restart(supervisor, screen, names, timeout_s)
     screen.message(f"Restarted, with {plural(len(names), 'worker')}")
@@ -174,6 +175,10 @@ def run_stop(args: Arguments, screen: Screen) -> int:
         names = [] if supervisor is None else control_client.ask(layout, request)["stopping"]
     except NoSupervisor:
         names = []
+    if names and not args.now:
+        from queuectl.cli.stopping import warn_of_stopped
+
+        warn_of_stopped(layout, screen, names)
     if waits:
         from queuectl.cli.stopping import await_orphaned_workers, await_stop
 

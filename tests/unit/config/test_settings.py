@@ -192,11 +192,11 @@ def test_what_is_no_size_is_refused_with_examples(text: str) -> None:
     [
         (0, "0 B"),
         (512, "512 B"),
-        (1000, "1 KB"),
-        (1536, "1.5 KB"),
-        (222298112, "212 MB"),
-        (9 << 20, "9 MB"),
-        (1 << 50, "1024 TB"),
+        (1000, "1 KiB"),
+        (1536, "1.5 KiB"),
+        (222298112, "212 MiB"),
+        (9 << 20, "9 MiB"),
+        (1 << 50, "1024 TiB"),
     ],
 )
 def test_a_size_is_shown_in_units_of_1024(size_bytes: int, text: str) -> None:

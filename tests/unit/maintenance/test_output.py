@@ -38,7 +38,7 @@ def test_the_oldest_output_of_completed_jobs_goes_until_it_fits(spool: Home) -> 
     assert [path.exists() for path in paths] == [False, True, True, True]
     assert all(path.exists() for path in others)
     assert all(spool.find(job_id) == DONE for job_id in done)
-    assert report.words == "removed the output of 1 job, 1 KB"
+    assert report.words == "removed the output of 1 job, 1 KiB"
     assert report.figures["left_bytes"] == 4000
     assert do(spool, "output").words == ""
 
@@ -79,7 +79,7 @@ def test_what_belongs_to_no_job_goes_when_it_has_been_still_for_a_day(spool: Hom
         path.write_bytes(b"")
         spool.age(path, 9 * DAY)
     report = do(spool, "output")
-    assert report.words == "removed 3 files without a job, 2.9 KB"
+    assert report.words == "removed 3 files without a job, 2.9 KiB"
     assert not any(path.exists() for path in old)
     assert young.exists()
     assert owned.exists()
@@ -136,7 +136,7 @@ def test_a_trial_says_what_would_go(spool: Home) -> None:
     paths = [write(spool, spool.put("completed"), age_s=DAY - number) for number in range(3)]
     paths.append(write(spool, "gone", 500, age_s=2 * DAY))
     words = do(spool, "output", dry_run=True).words
-    assert words == "would remove 1 file without a job and the output of 2 jobs, 2.4 KB"
+    assert words == "would remove 1 file without a job and the output of 2 jobs, 2.4 KiB"
     assert all(path.exists() for path in paths)
 
 

@@ -100,7 +100,7 @@ def test_output_goes_with_its_job_and_is_counted(spool: Home) -> None:
     job_id = spool.put("completed")
     Path(spool.layout.output_of(job_id, 1)).write_bytes(b"x" * 3_250_000)
     spool.clock.advance(2 * DAY)
-    assert do(spool, "retention").words == "removed 1 job, 3.1 MB output"
+    assert do(spool, "retention").words == "removed 1 job, 3.1 MiB output"
     assert [*Path(spool.layout.output).iterdir()] == []
 
 

@@ -376,7 +376,7 @@ def test_below_the_floor_nothing_is_enqueued(tmp_path: Path) -> None:
             return self.free, 100 << 30
 
     spool = Home(tmp_path / "home", files=Nearly())
-    with pytest.raises(Busy, match="has 10 MB left; below 64 MB nothing is enqueued"):
+    with pytest.raises(Busy, match="has 10 MiB left; below 64 MiB nothing is enqueued"):
         spool.enqueue({"command": "true"})
     with pytest.raises(Busy):
         list(spool.enqueue_many([{"command": "true"}]))
@@ -399,8 +399,8 @@ def test_a_refusal_on_a_full_disk_names_the_largest_outputs(tmp_path: Path) -> N
         spool.enqueue({"command": "true"})
     output = spool.layout.output
     assert refused.value.hint == (
-        f"the largest outputs: job gone, 4 MB ({output}/gone.1.log), job waits, 3 MB ({output}/waits.1.log),"
-        f" job runs, 2 MB ({output}/runs.1.log); to remove: queuectl cancel runs &&"
+        f"the largest outputs: job gone, 4 MiB ({output}/gone.1.log), job waits, 3 MiB ({output}/waits.1.log),"
+        f" job runs, 2 MiB ({output}/runs.1.log); to remove: queuectl cancel runs &&"
         f" queuectl purge --output-only waits runs && rm {output}/gone.1.log"
     )
     claim.close()

@@ -372,7 +372,7 @@ def test_a_pause_that_was_not_noticed_costs_one_refusal(scene: Scene) -> None:
     ("settings", "limit", "words"),
     [
         ({"max_load": 4}, "load", "the load average of the machine is 9.50, max_load is 4"),
-        ({"min_free_memory": "2GiB"}, "memory", "1 GB of memory is available, min_free_memory is 2 GB"),
+        ({"min_free_memory": "2GiB"}, "memory", "1 GiB of memory is available, min_free_memory is 2 GiB"),
     ],
 )
 def test_a_busy_machine_starts_one_job_and_more_once_it_is_idle(
