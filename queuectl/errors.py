@@ -11,7 +11,9 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import NoReturn
+    from typing import NoReturn, TypeVar
+
+    Error = TypeVar("Error", bound="QueueError")
 
 
 class QueueError(Exception):
@@ -70,6 +72,17 @@ class NoSupervisor(QueueError):
 
     exit_code = 5
     title = "no supervisor"
+
+
+def with_more(found: Sequence[Error]) -> Error:
+    """Return the first of several errors, which has the others."""
+    first = found[0]
+    others: list[QueueError] = [*first.more]
+    for error in found[1:]:
+        others += [error, *error.more]
+        error.more = ()
+    first.more = others
+    return first
 
 
 class InvalidData(QueueError):

@@ -216,15 +216,12 @@ def placed(error: InvalidSchedule, layout: Layout) -> InvalidSchedule:
     return error.placed(config_file.place_of(layout.home, os.environ, ("schedules", *error.path)))
 
 
-def refuse_invalid_schedules(home: str, settings: Settings) -> None:
-    """Raise InvalidSchedule for the first schedule that is not valid, with those of the others in `more`."""
+def invalid_schedules(home: str, settings: Settings) -> list[InvalidSchedule]:
+    """Return the errors of the schedules that are not valid."""
     from queuectl.scheduling.schedules import read
     from queuectl.spool.layout import Layout
 
-    errors = [placed(error, Layout(home)) for error in read(settings)[1].values()] if settings.schedules else []
-    if errors:
-        errors[0].more = errors[1:]
-        raise errors[0]
+    return [placed(error, Layout(home)) for error in read(settings)[1].values()] if settings.schedules else []
 
 
 def rows_of(spool: Spool, settings: Settings) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from queuectl.atomic_file import FILE_MODE, make_directory, make_parents, open_p
 from queuectl.clock import Clock
 from queuectl.config.capacities import member, with_member
 from queuectl.config.settings import ALIASES, SETTINGS, Settings, find, find_member
-from queuectl.errors import Busy, Conflict, InvalidData, NotFound, QueueError, did_you_mean, from_os_error
+from queuectl.errors import Busy, Conflict, InvalidData, NotFound, QueueError, did_you_mean, from_os_error, with_more
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -36,22 +36,31 @@ SETTLED_S = 1.0  # a file changed this recently may change again without its mti
 HEADER = "# QueueCTL settings; `queuectl config list` shows all.\n"
 
 
-def load(home: str, environ: Mapping[str, str]) -> Settings:
+def load(home: str, environ: Mapping[str, str], wrong: list[InvalidData] | None = None) -> Settings:
     """Return the settings in force: environment over config.yaml over defaults.
 
+    Args:
+        wrong: gets the errors of single settings, which have their defaults; without it, they are raised.
+
     Raises:
-        InvalidData: a value, a name or the whole file is not acceptable; file and line are named.
+        InvalidData: a value, a name or the whole file is not acceptable; file and line are named. `more` are the others.
         QueueError: the file cannot be read.
     Cost: one stat without a config.yaml; one small JSON file when it has not changed; else the YAML parser.
     """
-    found = _read(home, environ)
+    errors: list[InvalidData] = [] if wrong is None else wrong
+    found = _read(home, environ, errors)
     values = {name: value for name, (value, _) in found.items()}
     origins = {name: f"{FILE}:{line}" for name, (_, line) in found.items()}
     for setting in SETTINGS:
         variable = _variable(setting, environ)
         if variable is not None:
-            values[setting.name] = _from_environment(setting, variable, environ)
+            try:
+                values[setting.name] = _from_environment(setting, variable, environ)
+            except InvalidData as error:
+                errors.append(error)
             origins[setting.name] = f"environment {variable}"
+    if errors and wrong is None:
+        raise with_more(errors)
     return Settings(values, origins)
 
 
@@ -170,8 +179,8 @@ def _from_environment(setting: Setting, variable: str, environ: Mapping[str, str
 # --- reading
 
 
-def _read(home: str, environ: Mapping[str, str]) -> Found:
-    """Return what config.yaml says, from the parsed copy while it still holds."""
+def _read(home: str, environ: Mapping[str, str], wrong: list[InvalidData]) -> Found:
+    """Return what config.yaml says, from the parsed copy while it still holds; the errors of settings go to `wrong`."""
     path = os.path.join(home, FILE)
     try:
         key = _key(os.stat(path))
@@ -185,8 +194,9 @@ def _read(home: str, environ: Mapping[str, str]) -> Found:
         from queuectl.config.yaml_text import parse
 
         text, key = _read_text(path, _shown(path, environ))
-        found = parse(text, _shown(path, environ))
-        _write_copy(copy, key, found)
+        found = parse(text, _shown(path, environ), wrong)
+        if not wrong:
+            _write_copy(copy, key, found)
     return found
 
 

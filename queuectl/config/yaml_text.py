@@ -16,7 +16,7 @@ import yaml
 
 from queuectl.config.capacities import EXPECTED, member, quoted, spell_member
 from queuectl.config.settings import find
-from queuectl.errors import InvalidData, NotFound
+from queuectl.errors import InvalidData, NotFound, with_more
 from queuectl.units import quote
 
 TYPE_CHECKING = False
@@ -33,20 +33,27 @@ DEEPEST = 32  # levels of a value
 ONE_A_LINE = 'each line is "name: value"'
 
 
-def parse(text: str, place: str) -> Found:
+def parse(text: str, place: str, wrong: list[InvalidData] | None = None) -> Found:
     """Read the settings of a config.yaml.
 
     Args:
         place: how messages name the file.
+        wrong: gets the errors of settings, which are left out; without it, they are raised.
     Returns:
         By canonical name the value and the line it is set in, counted from 1.
     Raises:
-        InvalidData: not YAML, not a mapping, an unknown or repeated name, a value that is not accepted.
+        InvalidData: not YAML, not a mapping, an unknown or repeated name, a value that is not accepted. `more` are those of
+            other settings.
     """
     found: Found = {}
-    for entry in _entries(_compose(text, place), place).values():
-        value = _value(entry, place)
-        found[entry.setting.name] = (value, entry.line)
+    errors: list[InvalidData] = [] if wrong is None else wrong
+    for entry in _entries(_compose(text, place), place, errors).values():
+        try:
+            found[entry.setting.name] = (_value(entry, place), entry.line)
+        except InvalidData as error:
+            errors.append(error)
+    if errors and wrong is None:
+        raise with_more(errors)
     return found
 
 
@@ -211,25 +218,35 @@ def _syntax_error(text: str, place: str, index: int, problem: str) -> InvalidDat
     return InvalidData(f"{place}:{line}:{column + 1}: not valid YAML: {problem}", in_quotes, excerpt)
 
 
-def _entries(root: yaml.Node | None, place: str) -> dict[str, _Entry]:
+def _entries(root: yaml.Node | None, place: str, wrong: list[InvalidData] | None = None) -> dict[str, _Entry]:
+    """Return the settings of a file that was parsed before, or add its errors to `wrong`."""
     entries: dict[str, _Entry] = {}
-    if not isinstance(root, yaml.MappingNode):
-        return entries
-    for key, value in root.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            raise InvalidData(f"{place}:{line}: a setting's name was expected, not {_noun(key)}")
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         try:
-            entry = _Entry(find(key.value), key, value)
-        except NotFound as error:
-            raise InvalidData(f"{place}:{line}: {error}", error.hint) from None
-        name = entry.setting.name
-        if name in entries:
-            raise InvalidData(f"{place}:{line}: {name} is set twice, first in line {entries[name].line}")
-        if value.start_mark.index < key.end_mark.index:  # the node that an alias names lies before it
-            raise InvalidData(f"{place}:{line}: {name} is an alias (*name); write the value itself")
-        entries[name] = entry
+            entry = _entry(key, value, entries, place)
+        except InvalidData as error:
+            if wrong is None:
+                raise
+            wrong.append(error)
+        else:
+            entries[entry.setting.name] = entry
     return entries
+
+
+def _entry(key: yaml.Node, value: yaml.Node, before: Mapping[str, _Entry], place: str) -> _Entry:
+    line = key.start_mark.line + 1
+    if not isinstance(key, yaml.ScalarNode):
+        raise InvalidData(f"{place}:{line}: a setting's name was expected, not {_noun(key)}")
+    try:
+        entry = _Entry(find(key.value), key, value)
+    except NotFound as error:
+        raise InvalidData(f"{place}:{line}: {error}", error.hint) from None
+    name = entry.setting.name
+    if name in before:
+        raise InvalidData(f"{place}:{line}: {name} is set twice, first in line {before[name].line}")
+    if value.start_mark.index < key.end_mark.index:  # the node that an alias names lies before it
+        raise InvalidData(f"{place}:{line}: {name} is an alias (*name); write the value itself")
+    return entry
 
 
 def _value(entry: _Entry, place: str) -> Value:

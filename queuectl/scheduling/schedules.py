@@ -8,11 +8,12 @@ Fails with: InvalidSchedule, which names the schedule and the field.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from queuectl.clock import spell
-from queuectl.errors import InvalidData, did_you_mean
+from queuectl.errors import InvalidData, did_you_mean, with_more
 from queuectl.ids import ID_MAX, is_id
-from queuectl.job.fields import meant_by, refuse_in_new, refuse_misspelt, validate
+from queuectl.job.fields import InvalidField, meant_by, refuse_in_new, refuse_misspelt, refuse_together, validate
 from queuectl.scheduling.recurrence import CRON, EVERY, Cron, Every, id_of, slot_of
 from queuectl.units import quote
 
@@ -60,7 +61,11 @@ class InvalidSchedule(InvalidData):
 
     def placed(self, place: str | None) -> InvalidSchedule:
         """Return it with the place before its message: config.yaml:12."""
-        return self if place is None else InvalidSchedule(self.path, f"{place}: {self}", self.hint)
+        if place is None:
+            return self
+        found = InvalidSchedule(self.path, f"{place}: {self}", self.hint)
+        found.more = [each.placed(place) if isinstance(each, InvalidSchedule) else each for each in self.more]
+        return found
 
 
 class Schedule:
@@ -175,15 +180,17 @@ def _refuse_job(job: object, fail: Callable[..., InvalidSchedule]) -> None:
     if not isinstance(job, dict):
         found = "this one has none" if job is None else f"not {quote(job)}"
         raise fail("job", f"job must be a mapping of the fields of a job; {found}", 'job: {command: "backup.sh"}')
-    for field in job:
-        if field in NOT_IN_JOBS:
-            raise fail("job", f"job cannot have {quote(field)}: {NOT_IN_JOBS[field]}")
+    wrong = [
+        fail("job", f"job cannot have {quote(field)}: {NOT_IN_JOBS[field]}") for field in job if field in NOT_IN_JOBS
+    ]
+    given = {field: value for field, value in job.items() if field not in NOT_IN_JOBS}
     try:
-        refuse_misspelt(job)
-        validate(job)
-        refuse_in_new(job, 0.0, has_input=False)
-    except InvalidData as error:
-        raise fail("job", f"job: {error}", error.hint) from None
+        checks = (refuse_misspelt, validate, partial(refuse_in_new, now=0.0, has_input=False))
+        refuse_together(partial(check, given) for check in checks)
+    except InvalidField as error:
+        wrong += [fail("job", f"job: {each}", each.hint) for each in (error, *error.more)]
+    if wrong:
+        raise with_more(wrong)
 
 
 def zone_of(name: object) -> Zone:

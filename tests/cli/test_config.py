@@ -191,3 +191,24 @@ def test_check_names_every_schedule_that_is_not_valid(cli: Run, file: Path) -> N
     assert ran.err.count("config.yaml:") == 2
     [other] = json.loads(cli("config", "check", "--json").err)["errors"]
     assert "schedule b" in other["detail"]
+
+
+def test_check_names_all_errors(cli: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of settings, of variables, of schedules and of their jobs; a command that needs the settings names the first three."""
+    job = "{command: a, on_batch_done: b, batch: c, nice: 77, timeout: 10m}"
+    text = (
+        f"timeout: soon\nfoo: 1\nschedules:\n  a: {{every: 0, job: {{command: x}}}}\n  b: {{every: 5m, job: {job}}}\n"
+    )
+    (home / "config.yaml").write_text(text)
+    monkeypatch.setenv("QUEUECTL_MAX_LOAD", "abc")
+    said = cli("config", "check")
+    assert said.code == 6
+    places = [line.removeprefix("queuectl: ").split(" must")[0] for line in said.err.splitlines() if "hint" not in line]
+    of_settings = [
+        f'{home}/config.yaml:2: unknown setting "foo"',
+        f"{home}/config.yaml:1: timeout",
+        "QUEUECTL_MAX_LOAD",
+    ]
+    assert places[:3] == of_settings
+    assert [place.split(":")[1] for place in places[3:]] == ["4", "5", "5", "5"]
+    assert ['"on_batch_done"' in places[4], '"nice"' in places[5], '"timeout"' in places[6]] == [True] * 3

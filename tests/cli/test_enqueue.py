@@ -440,6 +440,7 @@ def test_bytes_that_are_no_text_are_refused_not_changed(queuectl: Run, home: Pat
         (["-", "--id", "x"], "--id and --unique apply to one job; in a file each job has its own"),
         (["-", "--follow"], "--follow shows the output of one job; for several use --wait"),
         ([], "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM"),
+        (["--after", "a", "echo hi"], 'nothing to enqueue: --after takes ids, and "echo hi" is none'),
     ],
 )
 def test_flags_that_make_no_sense_are_a_usage_error(

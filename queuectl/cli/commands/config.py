@@ -10,10 +10,11 @@ from queuectl.cli.options import command, option
 from queuectl.cli.table import Column, emit
 from queuectl.cli.terminal import shorten
 from queuectl.client.queue import own_layout
-from queuectl.client.schedules import refuse_invalid_schedules
+from queuectl.client.schedules import invalid_schedules
 from queuectl.config import config_file
 from queuectl.config.capacities import member, spell_member
 from queuectl.config.settings import SETTINGS, find, find_member
+from queuectl.errors import InvalidData, with_more
 from queuectl.spool.layout import Layout, default_home
 
 TYPE_CHECKING = False
@@ -159,9 +160,12 @@ def run_path(args: Arguments, screen: Screen) -> int:
 def run_check(args: Arguments, screen: Screen) -> int:
     """Read the configuration; what is wrong with it is the error."""
     home = home_that_exists(args, screen).home
-    settings = config_file.load(home, os.environ)
+    wrong: list[InvalidData] = []
+    settings = config_file.load(home, os.environ, wrong)
     where = os.path.join(home, config_file.FILE)
-    refuse_invalid_schedules(home, settings)
+    wrong += invalid_schedules(home, settings)
+    if wrong:
+        raise with_more(wrong)
     changed = [s.name for s in SETTINGS if settings.origin(s.name) != "default"]
     screen.result({"valid": True, "path": where, "changed": changed})
     there = "is valid" if os.path.exists(where) else "does not exist; every setting has its default"

@@ -18,6 +18,7 @@ from queuectl.ids import ID_GRAMMAR, is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any, BinaryIO
 
     from queuectl.cli.commandline import Arguments
@@ -93,6 +94,15 @@ def run_run(args: Arguments, screen: Screen) -> int:
     return _enqueue(args, screen, {"max_retries": 0})
 
 
+def _refuse_command_after(after: Sequence[str] | None) -> None:
+    """Refuse a command that was typed behind --after, which takes it for a job."""
+    if after and after[-1] != "-" and not is_id(after[-1].partition(":")[2] or after[-1]):
+        from shlex import quote
+
+        hint = f"queuectl enqueue --after {after[0]} --command {quote(after[-1])}"
+        raise UsageError(f'nothing to enqueue: --after takes ids, and "{after[-1]}" is none', hint)
+
+
 def _enqueue(args: Arguments, screen: Screen, defaults: Fields) -> int:
     """Enqueue what was typed; `defaults` are of fields that one job leaves out."""
     if args.after and args.job is None and args.after[-1][:1] == "{":  # argparse took it for another id
@@ -106,6 +116,7 @@ def _enqueue(args: Arguments, screen: Screen, defaults: Fields) -> int:
             from queuectl.cli.commandline import parse
 
             parse(["enqueue", "--help"])
+        _refuse_command_after(args.after)
         raise UsageError(
             "nothing to enqueue: give a JSON object, -, --command, --file or -- PROGRAM", "queuectl enqueue --help"
         )

@@ -62,9 +62,9 @@ def parses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     texts: list[str] = []
     original = yaml_text.parse
 
-    def parse(text: str, place: str) -> yaml_text.Found:
+    def parse(text: str, place: str, wrong: list[InvalidData] | None = None) -> yaml_text.Found:
         texts.append(text)
-        return original(text, place)
+        return original(text, place, wrong)
 
     monkeypatch.setattr(yaml_text, "parse", parse)
     return texts
