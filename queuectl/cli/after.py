@@ -72,5 +72,7 @@ def _meant_by(queue: Queue, word: str) -> Iterator[str]:
         batch=name if kind == "batch" else None, tag=name if kind == "tag" else None, limit=MOST_PARENTS + 1
     )
     if not jobs:
-        raise NotFound(f'--after {word}: no job has the {kind} "{name}"', f"queuectl list --{kind} {name}")
+        raise NotFound(
+            f'--after {word}: no job has the {kind} "{name}"', "queuectl batch list" if kind == "batch" else None
+        )
     yield from reversed([job["id"] for job in jobs])

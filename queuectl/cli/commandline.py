@@ -282,6 +282,12 @@ def _refuse(
         hint = "a command is written after --: queuectl schedule add NAME --cron EXPR -- COMMAND"
     if unknown is None and [*words] in (["worker", "stop"], ["worker", "restart"]):
         hint = "to stop one worker: --id; to reduce the number: queuectl worker scale N"
+    if unknown is None and [*words] == ["list"]:
+        from shlex import quote
+
+        from queuectl.job.job import STATES
+
+        hint = f"queuectl {'list --state' if extra[0] in STATES else 'show'} {quote(extra[0])}"
     if unknown is None:
         raise Misuse(f'unexpected argument "{extra[0]}"', hint)
     options = (*load(" ".join(words)).options, *COMMON) if " ".join(words) in VERBS else COMMON

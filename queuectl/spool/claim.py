@@ -289,6 +289,10 @@ class Claim:
         if self.directory == PROCESSING:
             raise Conflict(f"job {self.job.id} is running; cancel it first")
         files = self._spool.files
+        if "@" in self.job.id:
+            from queuectl.spool.schedules import decide_slot
+
+            decide_slot(self._spool, self.job.id)
         self.input_inode = inputs.inode_of(self._spool, self.job.id)
         freed = self.remove_output()
         if self.directory == PENDING:

@@ -216,6 +216,28 @@ def begin(spool: SpoolContext, schedule: Schedule, now: float) -> None:
         _write(spool, fd, marker)
 
 
+def decide_slot(spool: SpoolContext, job_id: str) -> None:
+    """Record the slot of a job as decided, before the job is removed.
+
+    The process that added it may have been killed before it recorded this; the slot would get a job again. Where the schedule
+    is locked, another process is about to record it.
+    """
+    slot, name = slot_of(job_id), job_id.rpartition("@")[0]
+    if slot is None or not is_id(name) or slot > spool.clock.now():
+        return
+    marker = marker_of(spool, name)
+    if marker is None or slot <= marker.until:
+        return
+    fd = _open(spool, name)
+    try:
+        marker = _parse(spool.files.read(fd, MARKER_BYTES)) if spool.files.try_lock(fd) else None
+        if marker is not None and slot > marker.until:
+            marker.until = marker.slot = slot
+            _write(spool, fd, marker)
+    finally:
+        spool.files.close(fd)
+
+
 def remove(spool: SpoolContext, name: str) -> None:
     """Record that a schedule is not declared any more, so that it begins anew when it is declared again."""
     marker = marker_of(spool, name)

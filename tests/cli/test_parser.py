@@ -121,7 +121,6 @@ def test_the_hint_of_a_mistake_can_be_typed(name: str) -> None:
         ("list --lim 5", 'unknown option --lim; did you mean "--limit"?'),
         ("list --limit five", '--limit must be an integer, not "five"'),
         ("list --limit", '--limit needs a value; write a value that begins with "-" as --limit=VALUE'),
-        ("list pending", 'unexpected argument "pending"'),
         ("enqueue --kil-after 3 --command true", 'unknown option --kil-after; did you mean "--kill-after"?'),
         ("list --status dead", 'unknown option --status; did you mean "--state"?'),
         ("show", "the following arguments are required: ID"),
@@ -139,6 +138,13 @@ def test_a_mistake_is_told_with_what_was_perhaps_meant(line: str, message: str) 
     assert str(caught.value) == message
     assert "queuectl " in caught.value.hint
     assert caught.value.hint.endswith("--help")
+
+
+def test_a_job_or_a_state_behind_list_is_told_how_to_see_it() -> None:
+    for word, hint in ("pending", "queuectl list --state pending"), ("job-1", "queuectl show job-1"):
+        with pytest.raises(Misuse) as caught:
+            parse(["list", word])
+        assert caught.value.hint == hint
 
 
 @pytest.mark.parametrize(

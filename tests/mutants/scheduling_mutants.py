@@ -164,6 +164,20 @@ SCHEDULES = "tests/unit/spool/test_schedules.py::test_"
 RECURRENCE = "tests/unit/scheduling/test_recurrence.py::test_"
 RECURRING = (
     Mutant(
+        "the slot of a job is not recorded before the job is removed",
+        "spool/schedules.py",
+        (("            marker.until = marker.slot = slot\n", "            marker.slot = slot\n"),),
+        (f"{SCHEDULES}a_slot_whose_job_was_removed_before_it_was_recorded_gets_no_second_one",),
+        "the slot gets a second job",
+    ),
+    Mutant(
+        "the removal of a job with a later slot records all slots before it",
+        "spool/schedules.py",
+        ((" or slot > spool.clock.now():\n", ":\n"),),
+        (f"{SCHEDULES}the_removal_of_a_job_with_a_slot_that_is_not_due_decides_nothing",),
+        "the schedule adds no jobs until that slot",
+    ),
+    Mutant(
         "the slots are recorded before their jobs are made",
         "spool/schedules.py",
         (

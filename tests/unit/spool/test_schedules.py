@@ -356,6 +356,31 @@ def test_a_job_that_is_in_the_way_is_the_job_of_the_slot(spool: Home) -> None:
     assert marker.slot == spool.clock.now()
 
 
+def test_a_slot_whose_job_was_removed_before_it_was_recorded_gets_no_second_one(spool: Home) -> None:
+    """The process that adds the job is killed before it writes the marker; the job runs and is removed. Proves G23."""
+    every = schedule(overlap="allow")
+    begin(spool, every, spool.clock.now())
+    spool.clock.advance(MINUTE)
+    marker = marker_of(spool, "s")
+    assert marker is not None
+    run(spool, spool.enqueue(every.fields_of(marker.until + MINUTE)))
+    with spool.take("s@20270115T080100Z") as claim:
+        claim.remove()
+    assert made(spool, every) == []
+    spool.clock.advance(MINUTE)
+    assert made(spool, every) == ["s@20270115T080200Z"]
+
+
+def test_the_removal_of_a_job_with_a_slot_that_is_not_due_decides_nothing(spool: Home) -> None:
+    every = schedule(overlap="allow")
+    begin(spool, every, spool.clock.now())
+    run(spool, spool.enqueue({**every.fields_of(None), "id": "s@20990101T000000Z"}))
+    with spool.take("s@20990101T000000Z") as claim:
+        claim.remove()
+    spool.clock.advance(MINUTE)
+    assert made(spool, every) == ["s@20270115T080100Z"]
+
+
 def test_a_home_of_an_earlier_version_gets_the_directory(spool: Home) -> None:
     os.rmdir(spool.layout.schedules)
     assert marker_of(spool, "s") is None
