@@ -121,7 +121,7 @@ def _begin(lines: Iterator[bytes | None]) -> Found | list[bytes]:
             return begun
         size += len(line) + 1
         written += bool(line.strip())
-        if line.strip() and written == 1 and (line.lstrip()[:1] != b"{" or not isinstance(_read(line), InvalidData)):
+        if line.strip() and written == 1 and (line.lstrip()[:1] != b"{" or _is_whole(line)):
             return begun
         if size > MAX_BYTES:
             break
@@ -129,6 +129,18 @@ def _begin(lines: Iterator[bytes | None]) -> Found | list[bytes]:
     if begun and not (isinstance(found, InvalidData) and _begins_every_line(begun)):
         return 0, found
     return begun
+
+
+def _is_whole(line: bytes) -> bool:
+    """Tell whether a line is a JSON object, also one that is no valid job."""
+    if not isinstance(_read(line), InvalidData):
+        return True
+    import json
+
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _begins_every_line(lines: list[bytes]) -> bool:

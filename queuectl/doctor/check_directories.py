@@ -115,7 +115,9 @@ def _ignored_in_state(context: Context) -> Iterator[str]:
     for folder, is_ours in OF_STATE.items():
         for name in context.names(f"state/{folder}"):
             status = context.lstat(f"{context.layout.home}/state/{folder}/{name}")
-            if status is not None and not (is_ours(name) and stat.S_ISREG(status.st_mode)):
+            if status is None or (folder == "paused" and is_ours(name)):  # whatever it is, it pauses
+                continue
+            if not (is_ours(name) and stat.S_ISREG(status.st_mode)):
                 yield f"state/{folder}/{name}"
 
 

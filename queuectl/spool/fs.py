@@ -285,6 +285,10 @@ class Files:
         """Take a name away."""
         os.unlink(path)
 
+    def rmdir(self, path: str) -> None:
+        """Remove an empty directory."""
+        os.rmdir(path)
+
     def move(self, source: str, target: str, *, is_fresh: bool = False) -> None:
         """Rename, never overwriting: raises FileExistsError when the target exists.
 

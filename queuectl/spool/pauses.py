@@ -153,9 +153,17 @@ def resume(spool: SpoolContext, name: str) -> bool:
     except FileNotFoundError:
         return False
     except IsADirectoryError:
-        raise Conflict(f"{path} is a directory; a pause is a file", f"rmdir {path}") from None
+        _remove_directory(spool, path)
     _sync(spool)
     return not has_ended
+
+
+def _remove_directory(spool: SpoolContext, path: str) -> None:
+    """Remove a directory that somebody made where the file of a pause would be; it pauses like the file."""
+    try:
+        spool.files.rmdir(path)
+    except OSError as error:
+        raise Conflict(f"{path} is a directory and cannot be removed: {error.strerror}", f"rm -r {path}") from None
 
 
 def _sync(spool: SpoolContext) -> None:

@@ -67,6 +67,15 @@ def test_one_line_that_is_no_job_fails_as_itself(cli: Run) -> None:
     assert ran.err.startswith("queuectl: line 1: column 1: expected an object")
 
 
+def test_an_object_in_the_first_line_that_is_no_job_does_not_make_the_file_one_job(cli: Run) -> None:
+    """The lines after it need not look like objects."""
+    ran = cli("enqueue", "-", stdin=b'{"command": 5, "priority": "x"}\n{"command": "ok"}\n[1]\nno json\n')
+    said = [line for line in ran.err.splitlines() if line.startswith("queuectl: line ")]
+    places = [":".join(line.split(":")[1:3]) for line in said]
+    assert places == [" line 1: column 2", " line 1: column 16", " line 3: column 1", " line 4: column 1"]
+    assert (ran.code, len(ran.out.splitlines())) == (7, 1)
+
+
 def test_a_job_over_several_lines_is_one_job(cli: Run, home: Path) -> None:
     ran = cli("enqueue", "-", stdin=b'{\n  "id": "a",\n  "command": "true"\n}\n')
     assert (ran.code, ran.out) == (0, "a\n")

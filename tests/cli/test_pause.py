@@ -240,8 +240,13 @@ def test_what_runs_without_a_supervisor_is_not_stopped_and_that_is_said(cli: Run
         assert " for 0s " in cli("list").out
 
 
-def test_a_pause_that_is_a_directory_is_named_with_its_cure(cli: Run, jobs: Jobs, home: Path) -> None:
+def test_a_directory_in_the_place_of_a_pause_pauses_and_is_removed_like_one(cli: Run, jobs: Jobs, home: Path) -> None:
     jobs.pending("a")
-    (home / "state/paused/default").mkdir(parents=True)
+    path = home / "state/paused/default"
+    path.mkdir(parents=True)
+    (path / "x").touch()
+    assert "paused" in cli("list").out
     ran = cli("resume", "default")
-    assert (ran.code, ran.err.splitlines()[1].strip()) == (4, f"hint: rmdir {home}/state/paused/default")
+    assert (ran.code, ran.err.splitlines()[1].strip()) == (4, f"hint: rm -r {path}")
+    (path / "x").unlink()
+    assert (cli("resume", "default").code, path.exists()) == (0, False)

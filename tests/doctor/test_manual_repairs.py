@@ -72,7 +72,6 @@ FAULTS = {
     "folder in the spool": Fault("strangers", "warn", "spool/panding", "spool/pending", lambda w: w.path("spool/panding").mkdir()),
     "folder in the home": Fault("strangers", "info", "notes in", "elsewhere", lambda w: w.path("notes").mkdir()),
     "file in the state": Fault("strangers", "warn", "state/hooks/README", "elsewhere", write("state/hooks/README")),
-    "pause that is a directory": Fault("strangers", "warn", "state/paused/x", "elsewhere", lambda w: w.path("state/paused/x").mkdir()),
     "settings that are no YAML": Fault("configuration", "error", r"config.yaml:1", "config check", write("config.yaml", "a: [")),
     "setting that is unknown": Fault("configuration", "error", r"config.yaml:2.*timeot.*timeout", ".", write("config.yaml", "timeout: 5\ntimeot: 6\n")),
     "setting that is out of range": Fault("configuration", "error", "max_retries_default must be", "config check", write("config.yaml", "max_retries_default: -1")),
