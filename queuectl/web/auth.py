@@ -14,7 +14,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from queuectl.web.response import Problem
-from queuectl.web.tokens import are_equal
+from queuectl.web.tokens import LOGIN_CODE_S, are_equal, login_code_expiry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,8 +27,13 @@ WRONG_TOKENS = 10  # within
 WRONG_WITHIN_S = 10.0
 COOKIE_AGE_S = 30 * 86400
 SAME = ("same-origin", "none")
+TOKEN_HINT = "queuectl web token prints it; send it as: Authorization: Bearer ..."
+LOGIN_HINT = "queuectl web login prints a new one"
 READ_ONLY = "this page is read-only"
 TYPE_HINT = "curl -H 'Content-Type: application/json' ..."
+
+
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")  # no other machine can have these names, so no page can be made to
 
 
 def names_of(host: str, port: int | None, more: Iterable[str] = ()) -> frozenset[str]:
@@ -39,7 +44,7 @@ def names_of(host: str, port: int | None, more: Iterable[str] = ()) -> frozenset
         port: None likewise.
         more: --allow-host; without a port it counts with ours and without any.
     """
-    plain = {"localhost", "127.0.0.1", "[::1]", os.uname().nodename.lower()}
+    plain = {*LOOPBACK, os.uname().nodename.lower()}
     if host:
         plain.add(f"[{host}]" if ":" in host else host.lower())
     found = set() if port is not None else set(plain)
@@ -54,25 +59,31 @@ def names_of(host: str, port: int | None, more: Iterable[str] = ()) -> frozenset
     )
 
 
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return name if port.isascii() and port.isdigit() and port[0] != "0" and int(port) < 65536 else host
+
+
 class AccessControl:
     """The rules of one server.
 
     Args:
         token_file: None when there is no authentication (then it is read-only).
         names: what a Host header may say.
-        port: the cookie is named after it, for cookies do not know ports.
+        key: the cookie is named after it, for cookies do not know ports: the port, or what stands for the socket.
     """
 
     def __init__(
-        self, token_file: TokenFile | None, names: frozenset[str], port: int | None, clock: Clock, *, read_only: bool
+        self, token_file: TokenFile | None, names: frozenset[str], key: str, clock: Clock, *, read_only: bool
     ) -> None:
         self._token_file = token_file
         self._names = names
         self._clock = clock
         self._wrong: deque[float] = deque(maxlen=WRONG_TOKENS)
+        self._redeemed: dict[str, float] = {}  # login codes, with the time until which they would be accepted
         self._lock = Lock()
         self.read_only = read_only
-        self.cookie_name = f"queuectl-{port or 'socket'}"
+        self.cookie_name = f"queuectl-{key}"
 
     @property
     def has_token(self) -> bool:
@@ -84,7 +95,7 @@ class AccessControl:
         host = head.headers.get("host")
         if host is None:
             raise Problem(400, "the header Host is missing")
-        if host.lower() not in self._names:
+        if host.lower() not in self._names and _without_port(host.lower()) not in LOOPBACK:
             name = "".join(c if c.isalnum() or c in ".:-[]_" else "?" for c in host[:100])
             raise Problem(
                 421,
@@ -154,7 +165,7 @@ class AccessControl:
                 403, "X-QueueCTL-Token is missing or wrong", "POST /api/v1/session answers it", title="no write token"
             )
 
-    def refused(self, detail: str, *, is_wrong: bool = True) -> Problem:
+    def refused(self, detail: str, *, is_wrong: bool = True, hint: str = TOKEN_HINT) -> Problem:
         """Return the answer to who does not know the token; too many wrong ones are told to wait."""
         now = self._clock.monotonic()
         with self._lock:
@@ -165,23 +176,39 @@ class AccessControl:
             headers = {"Retry-After": f"{WRONG_WITHIN_S:g}"}
             return Problem(429, "too many wrong tokens", "queuectl web token prints the right one", headers=headers)
         headers = {"WWW-Authenticate": 'Bearer realm="queuectl"'}
-        return Problem(
-            401, detail, "queuectl web token prints it; send it as: Authorization: Bearer ...", headers=headers
-        )
+        return Problem(401, detail, hint, headers=headers)
 
     # --- signing in
 
-    def login(self, token: str) -> tuple[str, str]:
-        """Return the write token and the cookie to set for who knows the token (perhaps as the whole printed URL)."""
+    def login(self, given: str) -> tuple[str, str]:
+        """Return the write token and the cookie to set for who knows the token or a code, perhaps in a whole address."""
         keys = self._token_file.keys() if self._token_file is not None else None
         if self._token_file is None:
             return "", self.logout()
-        if keys is None or not are_equal(token.rpartition("#token=")[2].strip(), keys.token):
+        text = given.strip()
+        kind, _, value = text.rpartition("#")[2].partition("=")
+        if kind == "code":
+            if keys is None or not self._redeem(value, keys.token):
+                raise self.refused("the address was used already, or is too old", hint=LOGIN_HINT)
+        elif keys is None or not are_equal(value if kind == "token" else text, keys.token):
             raise self.refused("the token is wrong")
         return (
             keys.write,
             f"{self.cookie_name}={keys.cookie}; HttpOnly; SameSite=Strict; Path=/; Max-Age={COOKIE_AGE_S}",
         )
+
+    def _redeem(self, code: str, token: str) -> bool:
+        """Accept a login code once."""
+        now = self._clock.now()
+        expires_at = login_code_expiry(code, token)
+        if expires_at is None or not now < expires_at <= now + LOGIN_CODE_S:
+            return False
+        with self._lock:
+            if code in self._redeemed:
+                return False
+            self._redeemed = {used: until for used, until in self._redeemed.items() if until > now}
+            self._redeemed[code] = expires_at
+        return True
 
     def logout(self) -> str:
         """Return the cookie that takes the cookie away."""

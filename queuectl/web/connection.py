@@ -83,7 +83,7 @@ class Connection:
         return not is_last
 
     def _respond(self, head: RequestHead, body: bytes) -> Response:
-        operation, request, how = None, None, "-"
+        operation, request, how, problem = None, None, "-", None
         try:
             self._app.access.check_host(head)
             operation, places = find(head.method, head.path)
@@ -91,16 +91,18 @@ class Connection:
             params = {**operation.read_query(head.query), **places}
             request = Request(self._app, head, params, operation.read_body(body))
             response = operation.handler(request)
-        except Problem as problem:
-            response = problem.response()
+        except Problem as found:
+            problem = found
         except QueueError as error:
-            response = problem_of(error, self._app.home).response()
+            problem = problem_of(error, self._app.home)
         except OSError as error:
             self._app.note("error", f"{head.method} {head.path[:200]} failed: {error} action=disk")
-            response = Problem(503, f"the disk refused the operation: {error.strerror}").response()
+            problem = Problem(503, f"the disk refused the operation: {error.strerror}")
         except Exception:  # noqa: BLE001 - a bug in one answer must not end the others
             self._app.note("exception", f"{head.method} {head.path[:200]} failed action=bug")
-            response = Problem(500, "this is a bug in queuectl", "see logs/web.log").response()
+            problem = Problem(500, "this is a bug in queuectl", "see logs/web.log")
+        if problem is not None:
+            response = problem.page() if _is_for_a_person(head) else problem.response()
         self._note(head, operation, request, how, response)
         return response
 
@@ -167,3 +169,8 @@ class Connection:
             return
         except OSError:
             raise ConnectionClosed from None
+
+
+def _is_for_a_person(head: RequestHead) -> bool:
+    """Tell whether a browser has opened this address, and no script has asked for it."""
+    return head.method == "GET" and "text/html" in head.headers.get("accept", "")

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from queuectl.errors import Conflict, NotAllowed, QueueError, UsageError
+from queuectl.errors import Conflict, NotAllowed, QueueError, UsageError, from_os_error
 from queuectl.web.connection import Connection
 from queuectl.web.response import Problem
 
@@ -135,13 +135,23 @@ def address_of(listening: socket.socket) -> tuple[str, int] | None:
     return (str(name[0]), int(name[1])) if isinstance(name, tuple) else None
 
 
-def listen(host: str, port: int, path: str | None = None) -> socket.socket:
-    """Listen on a TCP address, or on a socket in the file system.
+def listen(host: str, port: int) -> socket.socket:
+    """Listen on a TCP address; port 0 takes a free one."""
+    listening = _bind(host, port)
+    listening.listen(BACKLOG)
+    return listening
 
-    Args:
-        port: 0 takes a free one.
-    """
-    listening = _bind_path(path) if path is not None else _bind(host, port)
+
+def listen_at(path: str, mode: int = 0o600, group: int = -1) -> socket.socket:
+    """Listen on a socket in the file system; nobody else can connect before it has its group and mode."""
+    listening = _bind_path(path)
+    try:
+        os.chown(path, -1, group)
+        os.chmod(path, mode)
+    except OSError as error:
+        listening.close()
+        os.unlink(path)
+        raise from_os_error(error, f"cannot set the group and mode of {path}") from None
     listening.listen(BACKLOG)
     return listening
 

@@ -6,6 +6,7 @@ Guarantees: no traceback and no path of this machine is in an answer.
 from __future__ import annotations
 
 import json
+from html import escape
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     Fault = tuple[str, str, str | None]  # pointer, words, hint
 
 JSON, PROBLEM, TEXT = "application/json", "application/problem+json", "text/plain; charset=utf-8"
+PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>{title}</title><h1>{title}</h1><p>{words}</p>{hint}</html>\n"
+)
 LINES = "application/x-ndjson"
 STATUS_OF = (
     (errors.UsageError, 400),
@@ -122,6 +127,14 @@ class Problem(Exception):
             ]
         waits = {"Retry-After": RETRY_S} if self.status == 503 else {}
         return Response(self.status, encode(made), PROBLEM, {**waits, **(self.headers or {})})
+
+    def page(self) -> Response:
+        """Return it as a page for somebody who has opened an address."""
+        made = self.response()
+        hint = f"<p>{escape(self.hint)}</p>" if self.hint else ""
+        text = PAGE.format(title=escape(self.title.capitalize()), words=escape(str(self)), hint=hint)
+        kind = {"Content-Type": "text/html; charset=utf-8"}
+        return Response(self.status, text.encode("utf-8", "backslashreplace"), headers={**made.headers, **kind})
 
 
 class Streams:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 from queuectl.clock import Clock
 from queuectl.errors import NotAllowed, UsageError
 from queuectl.web.app import App
 from queuectl.web.auth import AccessControl, names_of
-from queuectl.web.http_server import Server, address_of, listen
+from queuectl.web.http_server import Server, address_of, listen, listen_at
 from queuectl.web.tokens import TokenFile
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ class ServeOptions(NamedTuple):
 
     Attributes:
         socket_path: listen there instead of on host and port.
+        socket_mode, socket_group: of that; -1: the group of this process.
         auth: token or none.
     """
 
     host: str
     port: int
     socket_path: str | None = None
+    socket_mode: int = 0o600
+    socket_group: int = -1
     token_file: str | None = None
     auth: str = "token"
     read_only: bool = False
@@ -80,7 +84,7 @@ def build(queue: Queue, options: ServeOptions) -> Server:
     options.check()
     if options.socket_path is not None:  # which may lie in the home
         token_file = _token_file(queue, options)
-        listening = listen(options.host, options.port, options.socket_path)
+        listening = listen_at(options.socket_path, options.socket_mode, options.socket_group)
     else:  # where the port is refused, no home is created
         listening = listen(options.host, options.port)
         try:
@@ -90,7 +94,8 @@ def build(queue: Queue, options: ServeOptions) -> Server:
             raise
     host, port = address_of(listening) or ("", None)
     more = [*options.allow_hosts, *([] if port is None else [f"{options.host}:{port}"])]
-    access = AccessControl(token_file, names_of(host, port, more), port, Clock(), read_only=options.read_only)
+    key = f"{port or zlib.crc32(os.fsencode(options.socket_path or ''))}"
+    access = AccessControl(token_file, names_of(host, port, more), key, Clock(), read_only=options.read_only)
     return Server(listening, App(queue, access, secrets.token_hex(4)))
 
 
@@ -98,6 +103,10 @@ def url_of(server: Server) -> str:
     """Return the URL to open, without the token; of a socket in the file system, what curl needs."""
     if server.address is None:
         return "http://localhost/"
-    host, port = server.address
+    return url_at(*server.address)
+
+
+def url_at(host: str, port: int) -> str:
+    """Return the URL of a page on an address that is bound."""
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"

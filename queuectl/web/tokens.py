@@ -16,6 +16,7 @@ import stat
 from queuectl.errors import InvalidData, NotAllowed, from_os_error
 
 BYTES = 32
+LOGIN_CODE_S = 600
 SHORTEST, LONGEST = 20, 200
 ROTATE = "to make a new one: queuectl web token --rotate"
 
@@ -81,6 +82,20 @@ class Keys:
 
 def _derived(token: str, use: str) -> str:
     return hmac.new(token.encode(), f"queuectl {use}".encode(), hashlib.sha256).hexdigest()
+
+
+def login_code(token: str, now: float) -> str:
+    """Return a code with which a browser signs in once within LOGIN_CODE_S: the end of that time, a nonce and their MAC."""
+    text = f"{int(now + LOGIN_CODE_S):x}.{secrets.token_urlsafe(9)}"
+    return f"{text}.{_derived(token, f'login {text}')[:32]}"
+
+
+def login_code_expiry(code: str, token: str) -> float | None:
+    """Return until when a login code is accepted; None if it was not made from this token."""
+    text, _, mac = code.rpartition(".")
+    if not are_equal(mac, _derived(token, f"login {text}")[:32]):
+        return None
+    return float(int(text.partition(".")[0], 16))
 
 
 class TokenFile:

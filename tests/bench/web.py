@@ -47,7 +47,7 @@ class Page:
         assert self.process.stdout is not None
         context.cleanup.callback(self.process.stdout.close)
         self.url = self.process.stdout.readline().strip()
-        address, _, token = self.url.partition("#token=")
+        address, token = self.url.partition("#")[0], (home / "web.token").read_text().strip()
         self.port = int(address.rstrip("/").rpartition(":")[2])
         self.headers = {"Authorization": f"Bearer {token}"}
 

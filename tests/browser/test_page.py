@@ -59,7 +59,7 @@ def test_without_a_token_the_page_asks_for_it(person: Person, web: Served) -> No
     page.keyboard.press("Escape")
     page.fill("#f-token", "wrong")
     person.press("Sign in")
-    person.see("#f-token-told", "this is not the token")
+    person.see("#f-token-told", "the token is wrong")
     page.fill("#f-token", f"http://127.0.0.1:5000/#token={web.token}")
     page.keyboard.press("Enter")
     person.see(".flow")

@@ -30,7 +30,7 @@ RULES = "--host-resolver-rules=MAP evil.test 127.0.0.1, MAP rebind.test 127.0.0.
 SERIOUS = ("serious", "critical")
 # The page's own listener of `hashchange` comes before this one; afterwards it has begun to load, where it loads anything.
 GO = """async ([view, patience]) => {
-  const { isRefreshing } = await import('/refresh.js');
+  const { isRefreshing } = await import(new URL('refresh.js', document.baseURI));
   const until = performance.now() + patience, isOther = location.hash !== `#/${view}`;
   const changed = new Promise((done) => addEventListener('hashchange', done, { once: true }));
   location.hash = `#/${view}`;
@@ -141,13 +141,15 @@ class Person:
             with self.page.expect_response(lambda answer: answer.url.endswith("/api/v1/snapshot")):
                 pass
             self.page.evaluate(
-                "async () => { const { isRefreshing } = await import('/refresh.js');"
+                "async () => { const { isRefreshing } = await import(new URL('refresh.js', document.baseURI));"
                 " while (isRefreshing()) await new Promise((done) => setTimeout(done, 10)); }"
             )
 
     def with_state(self, script: str) -> Any:
         """Run a script with the page's state, S."""
-        return self.page.evaluate(f"async () => {{ const {{ S }} = await import('/state.js'); return {script}; }}")
+        return self.page.evaluate(
+            f"async () => {{ const {{ S }} = await import(new URL('state.js', document.baseURI)); return {script}; }}"
+        )
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than the window."""

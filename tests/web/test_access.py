@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +16,8 @@ from queuectl.spool.layout import Layout
 from queuectl.web import tokens
 from queuectl.web.routes import OPERATIONS
 from queuectl.web.serve import ServeOptions
-from tests.web.support import Served
+from queuectl.web.tokens import LOGIN_CODE_S, login_code
+from tests.web.support import PATIENCE_S, Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,3 +194,53 @@ def test_every_write_leaves_a_line_and_no_secret(web: Served, home: Path) -> Non
     assert secret not in log
     assert web.token not in log
     assert len(log.splitlines()) == 5
+
+
+@pytest.mark.parametrize(
+    ("path", "host", "status", "words"),
+    [
+        ("/no/such/page", None, 404, "there is nothing at this address"),
+        ("/api/v1/jobs", None, 401, "a token is required"),
+        ("/", "evil.example", 421, "to allow it: queuectl web --allow-host evil.example"),
+    ],
+)
+def test_a_person_gets_an_error_as_a_page(web: Served, path: str, host: str | None, status: int, words: str) -> None:
+    accept = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", **({"Host": host} if host else {})}
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE_S)
+    with closing(connection):
+        connection.request("GET", path, headers=accept)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+    assert (answer.status, answer.headers["content-type"]) == (status, "text/html; charset=utf-8")
+    assert f"<p>{words}</p>" in text
+
+
+def test_what_an_address_holds_does_not_become_markup(web: Served) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", web.port, timeout=PATIENCE_S)
+    with closing(connection):
+        connection.request(
+            "GET",
+            "/api/v1/jobs?state=%3Cscript%3E",
+            headers={"Accept": "text/html", "Authorization": f"Bearer {web.token}"},
+        )
+        text = connection.getresponse().read().decode()
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+
+
+def test_a_login_code_works_once_and_not_for_long(web: Served) -> None:
+    now = web.server.app.clock.now()
+    code, old, later = (login_code(web.token, at) for at in (now, now - LOGIN_CODE_S - 1, now + 2 * LOGIN_CODE_S))
+    statuses = [sign_in(web, f"http://x/#code={each}") for each in (code, code, old, later, f"{code}0", "", "1.2.3")]
+    assert statuses == [200, 401, 401, 401, 401, 401, 401]
+
+
+def test_of_many_who_use_a_code_at_once_one_signs_in(web: Served) -> None:
+    code = login_code(web.token, web.server.app.clock.now())
+    with ThreadPoolExecutor(8) as pool:
+        statuses = [*pool.map(lambda _: sign_in(web, f"#code={code}"), range(8))]
+    assert sorted(statuses) == [200, *[401] * 7]
+
+
+def sign_in(web: Served, given: str) -> int:
+    return web.ask("POST", "/api/v1/session", {"token": given}, auth=False).status

@@ -238,7 +238,7 @@ def test_each_job_is_deleted_or_as_it_was_when_the_server_ends(home: Path, jobs:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as process:
         assert process.stdout is not None
-        url, _, token = process.stdout.readline().strip().partition("#token=")
+        url, token = process.stdout.readline().partition("#")[0], (home / "web.token").read_text().strip()
 
         def ask(method: str, path: str, body: Any = None) -> Any:
             headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import signal
@@ -57,14 +58,42 @@ def start(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 def test_the_url_is_printed_and_leads_in(start: Start, home: Path) -> None:
     process, url = start("--port", "0")
-    address, _, token = url.partition("#token=")
-    assert token == (home / "web.token").read_text().strip()
+    address, _, code = url.partition("#code=")
+    token = (home / "web.token").read_text().strip()
+    assert token not in url
+    assert signed_in(address, code) == 200
+    assert signed_in(address, code) == 401  # it works once
     request = urllib.request.Request(f"{address}api/v1/jobs", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         assert json.load(answer)["total"] == 0
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (0, "Stopped; jobs and workers continue\n")
+
+
+def signed_in(address: str, code: str) -> int:
+    """Sign in with a code as the page does, and return the status of the answer."""
+    body = json.dumps({"token": f"#code={code}"}).encode()
+    request = urllib.request.Request(f"{address}api/v1/session", body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_another_address_to_sign_in_is_printed(start: Start, home: Path) -> None:
+    _, url = start("--port", "0")
+    address = url.partition("#")[0]
+    port = address.rstrip("/").rpartition(":")[2]
+    printed = [queuectl("web", "login", "--port", port).stdout.strip() for _ in range(2)]
+    assert [each.partition("#")[0] for each in printed] == [address, address]
+    assert [signed_in(address, each.partition("#code=")[2]) for each in printed] == [200, 200]
+    assert queuectl("web", "token", "--rotate").returncode == 0
+    late = queuectl("web", "login", "--port", port).stdout.strip()
+    assert signed_in(address, printed[0].partition("#code=")[2]) == 401
+    assert signed_in(address, late.partition("#code=")[2]) == 200
 
 
 def test_json_and_the_setting_of_the_port(start: Start, home: Path) -> None:
@@ -76,7 +105,7 @@ def test_json_and_the_setting_of_the_port(start: Start, home: Path) -> None:
     assert process.stdout is not None
     text = "{" + "".join(iter(process.stdout.readline, "}\n")) + "}"
     told = json.loads(text)
-    assert told["url"].startswith(f"http://127.0.0.1:{port}/#token=")
+    assert told["url"].startswith(f"http://127.0.0.1:{port}/#code=")
     assert told["read_only"] is True
 
 
@@ -85,9 +114,10 @@ def test_a_socket_in_the_file_system(start: Start, home: Path) -> None:
     path = home / "web.sock"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    process, told = start("--socket", str(path))
+    group = grp.getgrgid(os.getgid()).gr_name
+    process, told = start("--socket", str(path), "--socket-mode", "660", "--socket-group", group)
     assert told == str(path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (0o660, os.getgid())
     token = (home / "web.token").read_text().strip()
     for host, status in (("localhost", 200), ("evil.example", 421)):
         with socket.socket(socket.AF_UNIX) as client:
@@ -133,7 +163,7 @@ def test_the_token_is_printed_and_made_anew(home: Path, monkeypatch: pytest.Monk
         (["--socket", "/tmp/" + "x" * 103], {}, 2, "108 bytes are too many for the path of a socket; at most 107"),
         (["--socket", ""], {}, 2, "--socket needs a path"),
         (["--rotate"], {}, 2, "goes with `token`"),
-        (["tokn"], {}, 2, 'token must be one of token, not "tokn"'),
+        (["tokn"], {}, 2, 'token must be one of login, token, not "tokn"'),
         (["--token-file", "/nonexistent/token"], {}, 1, "/nonexistent/token"),
         ([], {"WEB_AUTH": "maybe"}, 6, "QUEUECTL_WEB_AUTH must be"),
     ],
@@ -190,7 +220,7 @@ def test_a_browser_is_opened_without_the_token_on_a_command_line(start: Start, h
 def test_it_reads_the_index_that_the_command_line_reads(start: Start, home: Path) -> None:
     assert queuectl("enqueue", "--command", "true", "--id", "a").returncode == 0
     _, url = start("--port", "0")
-    address, _, token = url.partition("#token=")
+    address, token = url.partition("#")[0], (home / "web.token").read_text().strip()
     request = urllib.request.Request(f"{address}api/jobs", headers={"Authorization": f"Bearer {token}"})
     with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
         assert [row["id"] for row in json.load(answer)] == ["a"]
@@ -225,7 +255,8 @@ def test_a_home_that_cannot_be_written_is_read(home: Path, tmp_path: Path, monke
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
             try:
                 assert process.stdout is not None
-                address, _, token = process.stdout.readline().strip().partition("#token=")
+                address = process.stdout.readline().partition("#")[0]
+                token = (tmp_path / "token").read_text().strip()
                 headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
                 def ask(path: str, body: bytes | None = None) -> dict[str, Any]:

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 ENQUEUE = b'{"command": "echo owned"}'
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT", "BREW")
 
-# --- Host: exactly ours, for every method
+# --- Host: exactly ours, or a name of this machine's loopback interface with any port, for every method
 
 STRANGERS = (
     *("evil.example", "evil.example:{port}", "localhost.evil.example:{port}", "127.0.0.1.evil.example:{port}"),
-    *("0.0.0.0:{port}", "0.0.0.0", "[::]:{port}", "localhost", "127.0.0.1", "localhost:1", "localhost:{port}0"),
+    *("0.0.0.0:{port}", "0.0.0.0", "[::]:{port}", "localhost:", "localhost:65536", "localhost:-1"),
     *("localhost.:{port}", "127.0.0.1.:{port}", "127.1:{port}", "2130706433:{port}", "0x7f.1:{port}", ":{port}"),
-    *("localhost:{port}:{port}", "user@localhost:{port}", "localhost:{port}/", "localhost:0{port}", "[::1]"),
+    *("localhost:{port}:{port}", "user@localhost:{port}", "localhost:{port}/", "localhost:0{port}", "[::1"),
     *("[::ffff:127.0.0.1]:{port}", "127.0.0.2:{port}", "192.168.0.1:{port}", "localhost :{port}", "localhost,evil"),
     *("127.0.0.1:{port}#", "127.0.0.1:{port}?x", "%6cocalhost:{port}", "xn--localhost:{port}", "LOCALHOST.example"),
 )
@@ -41,8 +41,20 @@ def test_it_is_refused_whatever_is_asked_for(web: Served, method: str, target: s
     assert status_of(web.raw(web.head(method, target, "Content-Length: 0", host="evil.example"))) == 421
 
 
-@pytest.mark.parametrize("host", ["localhost:{port}", "127.0.0.1:{port}", "[::1]:{port}", "LocalHost:{port}"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:{port}",
+        "127.0.0.1:{port}",
+        "[::1]:{port}",
+        "LocalHost:{port}",
+        "localhost",
+        "[::1]",
+        "127.0.0.1:8080",
+    ],
+)
 def test_a_host_that_is_ours_is_answered(web: Served, host: str) -> None:
+    """A tunnel (ssh -L 8080:localhost:5000) has another port."""
     assert status_of(web.raw(web.head(host=host.format(port=web.port)))) == 200
 
 

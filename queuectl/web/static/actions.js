@@ -22,7 +22,7 @@ const hasEnded = (id, state) => `${id} has ended already: it is ${state}`;
 const said = (id, words) => ({ unchanged, expiry_removed: removed }) =>
   (unchanged.length ? hasEnded(id, unchanged[0].state) : `${id} is ${words}${was(removed)}`);
 const send = (id, name, words, body) => act(`${name} ${id}`, async () => toast(said(id, words)(await ask(id, name, body))));
-const ask = (id, name, body) => write('POST', `/api/v1/jobs/${id}/${name}`, body);
+const ask = (id, name, body) => write('POST', `api/v1/jobs/${id}/${name}`, body);
 
 /* What was not asked about does not happen to a job that is in another state by now: the server compares. If the job has
    come into the state in which there is a question, it is asked then. */
@@ -76,7 +76,7 @@ export const one = {
 /* Which are { ids } or { filter }. */
 export async function select(action, which) {
   const body = which.filter && !Object.keys(which.filter).length ? { filter: { state: 'all' } } : which;
-  return { ...await write('POST', '/api/v1/bulk', { action, ...body, dry_run: true }), action, which };
+  return { ...await write('POST', 'api/v1/bulk', { action, ...body, dry_run: true }), action, which };
 }
 
 export const chosen = (action) => select(action, S.all ? { filter: filterOf(S.view.params) } : { ids: [...S.ticked] });
@@ -85,7 +85,7 @@ export const chosen = (action) => select(action, S.all ? { filter: filterOf(S.vi
    when this page is closed. */
 export async function bulk({ action, selection, matched, which }, body = {}) {
   if (matched > FEW && !body.limit) return begin({ action, selection, which }, body);
-  const made = await write('POST', '/api/v1/bulk', { action, selection, ...body });
+  const made = await write('POST', 'api/v1/bulk', { action, selection, ...body });
   const { ids, unchanged, failed, expiry_removed: removed = [], left } = made;
   const notes = [
     removed.length && `removed the expiry of ${many(removed.length, 'job')}, which had passed`,

@@ -144,5 +144,5 @@ document.querySelector('.skip').onclick = (event) => {
   $('view').focus();
 };
 setInterval(grow, 1000);
-if (location.hash.startsWith('#token=')) route();
+if (/^#(code|token)=/.test(location.hash)) route();
 else start();

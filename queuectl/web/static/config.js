@@ -27,12 +27,12 @@ const change = (setting) => form({
     options: setting.choices.length ? setting.choices : null, whole: true, hint: `must be ${setting.expected}`,
   }],
   onsubmit: async ({ value }) => {
-    const made = await write('PUT', `/api/v1/config/${setting.name}`, { value });
+    const made = await write('PUT', `api/v1/config/${setting.name}`, { value });
     toast(made.overridden_by ? `Saved, but ${made.overridden_by} overrides it` : `${setting.name} is set`);
   },
 });
 
 const reset = ({ name }) => act(`unset ${name}`, async () => {
-  await write('DELETE', `/api/v1/config/${name}`);
+  await write('DELETE', `api/v1/config/${name}`);
   toast(`${name} has its default again`);
 });

@@ -104,7 +104,7 @@ async function send(values, isDry) {
   const body = values.each && each.length > 1 ? each.map(toJob) : toJob(isEmpty ? 'true' : values.command);
   const isTrial = isDry || errors.length > 0;
   try {
-    const made = await write('POST', `/api/v1/jobs${isTrial ? '?dry_run=true' : ''}`, body);
+    const made = await write('POST', `api/v1/jobs${isTrial ? '?dry_run=true' : ''}`, body);
     if (!errors.length) return isEmpty ? null : { ...made, count: [body].flat().length };
   } catch (error) {
     if (!error.errors?.length) throw error;
@@ -159,7 +159,7 @@ export async function edit(id, isRetry) {
       const changed = Object.entries(values).filter(([name, typed]) => typed !== old[name]);
       const value = (name, typed) => (name !== 'command' && typed.trim() === '' ? null : read[name](typed));
       const set = Object.fromEntries(changed.map(([name, typed]) => [name === 'command' && job.argv ? 'argv' : name, value(name, typed)]));
-      if (isRetry || changed.length) await write('POST', `/api/v1/jobs/${id}/${isRetry ? 'retry' : 'edit'}`, changed.length ? { set } : {});
+      if (isRetry || changed.length) await write('POST', `api/v1/jobs/${id}/${isRetry ? 'retry' : 'edit'}`, changed.length ? { set } : {});
       toast(isRetry ? `${id} is queued again` : `${id} is saved`);
     },
   });

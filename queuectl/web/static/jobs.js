@@ -182,7 +182,7 @@ function jobRow(row) {
 
 /* What is listed, as a file; and how much of each job is shown. */
 function tools(params) {
-  const file = (format) => link(`/api/v1/export?${new URLSearchParams({ ...filterOf(params), sort: params.sort || 'updated', format })}`,
+  const file = (format) => link(`api/v1/export?${new URLSearchParams({ ...filterOf(params), sort: params.sort || 'updated', format })}`,
     format.toUpperCase(), { class: 'button tiny', download: '', 'aria-label': `Download these jobs as ${format.toUpperCase()}` });
   const onclick = () => {
     keep('compact', S.compact = S.compact ? '' : '1');

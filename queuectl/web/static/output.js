@@ -16,7 +16,7 @@ class Tail {
     Object.assign(this, { id, attempt, start: 0, at: 0, waiting: '', rest: '', follow: true, isOver: false, wait: 1, decoder: new TextDecoder() });
   }
 
-  url(query) { return `/api/v1/jobs/${this.id}/output?${new URLSearchParams({ attempt: this.attempt, ...query })}`; }
+  url(query) { return `api/v1/jobs/${this.id}/output?${new URLSearchParams({ attempt: this.attempt, ...query })}`; }
 
   attach(pane) {
     this.pane = pane;

@@ -24,7 +24,7 @@ function decode(text) {
 
 export function route() {
   const [path, query] = location.hash.slice(1).split('?');
-  if (path.startsWith('token=')) return void enter(path.slice(6)).catch(fault);
+  if (/^(code|token)=/.test(path)) return void enter(`#${path}`).catch(fault);
   const [root, name = 'overview', id, ...rest] = path.split('/');
   const isPage = root === '' && Object.hasOwn(VIEWS, name) && (!id || name === 'jobs') && !rest.length;
   const view = {
@@ -60,7 +60,7 @@ export function route() {
 
 export async function start() {
   try {
-    S.session = await get('/api/v1/session', 'session');
+    S.session = await get('api/v1/session', 'session');
   } catch (error) {
     return fault(error);
   }
@@ -94,7 +94,7 @@ export async function refresh() {
   if (isRunning) return;
   isRunning = true;
   try {
-    S.snap = await get('/api/v1/snapshot', 'snapshot');
+    S.snap = await get('api/v1/snapshot', 'snapshot');
     follow(S.snap.tasks);
     await load(S.view);
     if (S.lost) say('Connected again');
@@ -113,12 +113,12 @@ export async function refresh() {
 
 async function load(view) {
   if (view.id) return loadJob(view);
-  if (view.name === 'config') S.config = await get('/api/v1/config', 'config');
+  if (view.name === 'config') S.config = await get('api/v1/config', 'config');
   if (!S.snap.index.available) return;
-  if (view.name === 'overview') await unlessKnown('stats', `/api/v1/stats?window=${S.window}`, Math.floor(now() / 60000));
+  if (view.name === 'overview') await unlessKnown('stats', `api/v1/stats?window=${S.window}`, Math.floor(now() / 60000));
   if (view.name === 'jobs') await loadList(view);
   if (view.name !== 'dead') return;
-  await unlessKnown('groups', '/api/v1/dead/groups');
+  await unlessKnown('groups', 'api/v1/dead/groups');
   for (const { ids, states } of S.trials) {
     const left = ids.filter((id) => !OVER.includes(states[id])), found = await lookUp(left);
     for (const id of left) states[id] = found.get(id)?.state || 'gone';
@@ -137,14 +137,14 @@ async function unlessKnown(name, path, minute) {
 /* How many jobs failed with an error. */
 async function loadAlike(error) {
   if (!S.snap.index.available) return;
-  const { total } = await get(`/api/v1/jobs?state=failed,dead&error=${error}&limit=1`, 'alike');
+  const { total } = await get(`api/v1/jobs?state=failed,dead&error=${error}&limit=1`, 'alike');
   S.alike = { error, total };
 }
 
 async function loadJob(view) {
   if (S.missing === view.id) return;
   try {
-    const job = await get(`/api/v1/jobs/${encodeURIComponent(view.id)}`, 'job');
+    const job = await get(`api/v1/jobs/${encodeURIComponent(view.id)}`, 'job');
     if (S.view.id === view.id) S.job = job;
     if (job.fingerprint) await loadAlike(job.fingerprint);
   } catch (error) {
@@ -155,7 +155,7 @@ async function loadJob(view) {
 
 const pathOf = (params, more) => {
   const query = { ...filterOf(params), sort: params.sort, cursor: params.cursor, limit: params.limit, ...more };
-  return `/api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
+  return `api/v1/jobs?${new URLSearchParams(Object.entries(query).filter(([, value]) => value))}`;
 };
 
 /* Counts off the jobs before a page; returns its cursor, or null when there is no such page. */

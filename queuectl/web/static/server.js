@@ -53,7 +53,7 @@ export async function lookUp(ids) {
     pieces.at(-1).push(id);
   }
   for (const piece of pieces) {
-    const { jobs } = await (await api('GET', `/api/v1/jobs?ids=${piece}`)).json();
+    const { jobs } = await (await api('GET', `api/v1/jobs?ids=${piece}`)).json();
     for (const job of jobs) found.set(job.id, job);
   }
   return found;
@@ -61,7 +61,7 @@ export async function lookUp(ids) {
 
 export async function jobOrNull(id) {
   try {
-    return await (await api('GET', `/api/v1/jobs/${encodeURIComponent(id)}`)).json();
+    return await (await api('GET', `api/v1/jobs/${encodeURIComponent(id)}`)).json();
   } catch (error) {
     if (error.status === 404) return null;
     throw error;

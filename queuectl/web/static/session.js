@@ -36,19 +36,20 @@ export async function act(key, does) {
 }
 
 export const post = (key, path, words, body) => act(key, async () => {
-  const made = await write('POST', `/api/v1/${path}`, body);
+  const made = await write('POST', `api/v1/${path}`, body);
   toast(typeof words === 'function' ? words(made) : words);
 });
 
+/* Signs in with the token, or with the address that was printed. */
 async function login(token) {
-  const made = await (await api('POST', '/api/v1/session', { token })).json();
+  const made = await (await api('POST', 'api/v1/session', { token })).json();
   keep('write', made.write_token);
 }
 
-/* Uses the token of the printed address, which is then taken out of it. */
-export async function enter(token) {
+/* Uses the code of the printed address, which is then taken out of it. */
+export async function enter(hash) {
   history.replaceState(history.state, '', '#/overview');
-  await login(token);
+  await login(hash).catch((error) => toast(error.words, { kind: 'error' })); // who has signed in before needs no code
   await start();
 }
 
@@ -56,13 +57,14 @@ export async function enter(token) {
 export function signIn(why) {
   return (asking ||= new Promise((done, fail) => form({
     title: 'Sign in', submit: 'Sign in', isFirm: true,
-    intro: [h('p', why), h('p.soft', 'To see the token, type ', type('queuectl web token'))],
+    intro: [h('p', why),
+      h('p.soft', type('queuectl web login'), ' prints an address that signs you in. ', type('queuectl web token'), ' prints the token.')],
     fields: [{
       name: 'token', label: 'Token, or the address that was printed', type: 'password', autocomplete: 'current-password', required: true, whole: true,
     }],
     onsubmit: async ({ token }) => {
-      await login(token.split('#token=').pop().trim()).catch((error) => {
-        if (error.status === 401) throw wrong('token', 'The token is wrong', 'this is not the token');
+      await login(token.trim()).catch((error) => {
+        if (error.status === 401) throw wrong('token', `${error.message[0].toUpperCase()}${error.message.slice(1)}`, error.message);
         throw error.status === 429 ? new Trouble({ detail: 'Too many wrong tokens. Wait a minute.' }, 429) : error;
       });
       done();

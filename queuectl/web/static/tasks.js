@@ -14,7 +14,7 @@ const FEW = 100; // what came of so many need not be closed, if all is well
 const MINE = new Map(); // those that were begun here, as they were seen last
 
 export async function begin({ action, selection, which }, body) {
-  const task = await write('POST', '/api/v1/bulk/tasks', { action, selection, ...body });
+  const task = await write('POST', 'api/v1/bulk/tasks', { action, selection, ...body });
   MINE.set(task.id, { task, ids: new Set(which.ids), isAll: !which.ids });
   say(`${DOING[action]} ${many(task.total, 'job')}${task.state === 'waiting' ? `. Press u within ${UNDO_S} seconds to undo` : ''}`);
   return { ids: [], left: 0 };
@@ -28,8 +28,8 @@ export function remove(target) {
 }
 
 const isOver = (task) => task.ended_at != null;
-const stop = ({ id }) => act(`task ${id}`, () => write('POST', `/api/v1/bulk/tasks/${id}/stop`));
-const forget = ({ id }) => act(`task ${id}`, () => write('DELETE', `/api/v1/bulk/tasks/${id}`));
+const stop = ({ id }) => act(`task ${id}`, () => write('POST', `api/v1/bulk/tasks/${id}/stop`));
+const forget = ({ id }) => act(`task ${id}`, () => write('DELETE', `api/v1/bulk/tasks/${id}`));
 export const isWorking = () => S.snap.tasks.some((task) => !isOver(task));
 export const undo = () => S.snap.tasks.filter((task) => task.state === 'waiting').slice(-1).forEach(stop);
 

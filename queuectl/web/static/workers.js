@@ -37,7 +37,7 @@ function stop(all, isNow) {
           : 'No command runs now. Those that start meanwhile are terminated; their jobs are queued again.'),
       busy.length > 0 && h('ul', busy.map((worker) => h('li', h('code', worker.job_id), ' ', worker.command)))],
     onsubmit: async () => {
-      const made = await write('POST', '/api/v1/workers/stop', { now: isNow });
+      const made = await write('POST', 'api/v1/workers/stop', { now: isNow });
       toast(made.workers.length ? `Stopping ${made.workers.join(', ')}` : 'No worker runs');
     },
   });
