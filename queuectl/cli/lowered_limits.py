@@ -18,11 +18,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from queuectl.cli.terminal import Screen
 
+MOST_NAMED = 3
 LIMITS = ("max_running", "queues", "resources")
 
 
-def startable_lanes(home: str) -> dict[str, int]:
-    """Return how many jobs wait in each lane that demands more than a place in its queue, and for which there is enough.
+def startable_lanes(home: str) -> dict[str, tuple[int, str]]:
+    """Return how many jobs wait in each lane that demands more than a place in its queue, and for which there is enough; and one.
 
     Without an index there are none.
     """
@@ -35,16 +36,18 @@ def startable_lanes(home: str) -> dict[str, int]:
         capacities = capacities_of(queue.settings)
     except QueueError:
         return {}
-    return {lane: jobs for lane, jobs in lanes.items() if capacities.never_enough(lane) is None}
+    return {lane: found for lane, found in lanes.items() if capacities.never_enough(lane) is None}
 
 
-def warn(screen: Screen, home: str, lanes: dict[str, int], name: str) -> None:
+def warn(screen: Screen, home: str, lanes: dict[str, tuple[int, str]], name: str) -> None:
     """Warn of the jobs in these lanes for which there is too little since the setting `name` was changed."""
     capacities = capacities_of(config_file.load(home, os.environ))
-    count = sum(jobs for lane, jobs in lanes.items() if capacities.never_enough(lane) is not None)
+    left = [found for lane, found in lanes.items() if capacities.never_enough(lane) is not None]
+    count, ids = sum(jobs for jobs, _ in left), sorted(job_id for _, job_id in left)[:MOST_NAMED]
     if count:
+        more = " ..." if count > len(ids) else ""
         screen.warn(
-            f"{plural(count, 'waiting job')} can never start, because {name} is lower than what {'it needs' if count == 1 else 'they need'};"
+            f"{plural(count, 'waiting job')} ({', '.join(ids)}{more}) can never start, because {name} is lower than what {'it needs' if count == 1 else 'they need'};"
             f" a supervisor moves {'it' if count == 1 else 'them'} to the dead letter queue"
         )
         screen.message(

@@ -112,7 +112,8 @@ class RunningAttempt:
 
     def notice_continued(self, now: float) -> bool:
         """Take note that another program has continued the command, so that its time passes again; False when none has."""
-        if self.ended is not None or self.stopped_since is None or not was_continued(self.pid):
+        is_over = self.ended is not None or self._ending is not None  # which continues it, so that it acts on SIGTERM
+        if is_over or self.stopped_since is None or not was_continued(self.pid):
             return False
         self._continued(now)
         return True

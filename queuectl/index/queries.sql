@@ -41,7 +41,7 @@ SELECT name FROM names WHERE name IS NOT NULL AND EXISTS (
     SELECT 1 FROM jobs WHERE batch = names.name AND state IN ('pending', 'held', 'failed', 'processing')) LIMIT ?;
 
 -- name: demanding_lanes
-SELECT lane, count(*) FROM jobs WHERE state IN ('pending', 'held', 'failed') AND lane <> queue GROUP BY lane;
+SELECT lane, count(*), min(id) FROM jobs WHERE state IN ('pending', 'held', 'failed') AND lane <> queue GROUP BY lane;
 
 -- name: batch_counts
 SELECT state, count(*) FROM jobs INDEXED BY jobs_batch WHERE batch = ? GROUP BY state;

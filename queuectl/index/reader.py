@@ -91,9 +91,9 @@ class Reader:
             found.setdefault(queue, dict.fromkeys(STATES, 0))[state] = n
         return found
 
-    def demanding_lanes(self) -> dict[str, int]:
-        """Return how many waiting jobs each lane has that is not only a queue. Cost: one pass over all rows."""
-        return dict(self._database.all("demanding_lanes"))
+    def demanding_lanes(self) -> dict[str, tuple[int, str]]:
+        """Return how many waiting jobs each lane has that is not only a queue, and one of them. Cost: one pass over all rows."""
+        return {lane: (count, job_id) for lane, count, job_id in self._database.all("demanding_lanes")}
 
     def names(self, kind: str, name: str) -> list[str]:
         """Return `name` if it is the batch or the tag of a job, else some of the names that are; `kind` is batch or tag."""

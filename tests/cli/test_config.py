@@ -176,10 +176,10 @@ def test_a_lower_limit_warns_of_jobs_that_can_never_start(cli: Run, jobs: Jobs) 
     jobs.pending("heavy", weight=3)
     assert cli("config", "set", "resources.gpu", "3").err == "resources.gpu: 2 → 3\n"
     ran = cli("config", "unset", "resources.gpu")
-    assert "1 waiting job can never start, because resources.gpu is lower than what it needs" in ran.err
+    assert "1 waiting job (two) can never start, because resources.gpu is lower than what it needs" in ran.err
     assert ran.err.endswith("queuectl dlq retry --error resources.gpu\n")
     assert "can never start" not in cli("config", "set", "resources.gpu", "1").err  # nor could it before
-    assert "1 waiting job can never start" in cli("queue", "set", "default", "--concurrency", "2").err
+    assert "1 waiting job (heavy) can never start" in cli("queue", "set", "default", "--concurrency", "2").err
 
 
 def test_check_names_every_schedule_that_is_not_valid(cli: Run, file: Path) -> None:
