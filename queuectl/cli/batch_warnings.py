@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 def warning_of(queue: Queue, batch: str, command: str) -> list[str]:
     """Return the warnings: the batch is complete, or another completion job was wanted for it."""
+    from queuectl.client.batches import member_of
     from queuectl.spool import batches
 
     if batches.note_of(queue.spool, batch) is not None:
@@ -20,21 +21,10 @@ def warning_of(queue: Queue, batch: str, command: str) -> list[str]:
         return []
     try:
         with queue.reader(lambda _behind: None) as reader:
-            other = _completion_command(queue, reader.ids_of_batch(batch))
+            member = member_of(queue.spool, reader, batch)
     except QueueError:
         return []
+    other = None if member is None else member.fields["on_batch_done"]
     if other in (None, command):
         return []
     return [f"the batch {batch} gets one completion job: this one instead of {quote(other)}"]
-
-
-def _completion_command(queue: Queue, job_ids: list[str]) -> str | None:
-    """Return the command of the newest job that has one."""
-    for job_id in job_ids:
-        try:
-            command = queue.spool.read(job_id).fields.get("on_batch_done")
-        except QueueError:
-            continue
-        if command is not None:
-            return str(command)
-    return None

@@ -9,7 +9,7 @@ Source:     spool/FORMAT.md § Batches.
 from __future__ import annotations
 
 from queuectl.clock import spell
-from queuectl.errors import NotFound, UsageError, did_you_mean
+from queuectl.errors import NotFound, QueueError, UsageError, did_you_mean
 from queuectl.ids import ID_GRAMMAR, is_id
 from queuectl.job.job import STATES
 from queuectl.units import quote
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from queuectl.index.reader import Reader
+    from queuectl.job.job import Job
     from queuectl.spool.spool import Spool
 
 ENDED = ("completed", "cancelled", "dead")
@@ -66,6 +67,8 @@ def detail_of(spool: Spool, reader: Reader, name: str) -> dict[str, Any]:
     row = row_of(name, counts)
     created_at, started_at, finished_at = reader.batch_times(name)
     is_over = row["ended"] == row["jobs"]
+    if is_awaited and is_over:  # perhaps the jobs with `on_batch_done` were deleted
+        is_awaited = member_of(spool, reader, name) is not None
     job_id = None if note is None else note.get("job")
     told = reader.told_of([job_id]).get(job_id) if job_id else None
     return {
@@ -78,6 +81,20 @@ def detail_of(spool: Spool, reader: Reader, name: str) -> dict[str, Any]:
         "completion_job": job_id,
         "completion_state": None if told is None else told[0],
     }
+
+
+def member_of(spool: Spool, reader: Reader, name: str) -> Job | None:
+    """Return the job of a batch that says what its completion job runs: the newest that has `on_batch_done`."""
+    from queuectl.spool import batches
+
+    for job_id in reader.ids_of_batch(name):
+        try:
+            job = spool.read(job_id)
+        except QueueError:
+            continue  # it was removed meanwhile
+        if batches.batch_of(job.fields) == name:
+            return job
+    return None
 
 
 def _eta_s(row: Mapping[str, Any], started_at: float | None, now: float) -> float | None:

@@ -418,7 +418,7 @@ class Queue(JobActions, Queues, Schedules, Waiting):
 
         Returns:
             The ids of what was removed (`ids`), of jobs that had changed meanwhile (`changed`) or that others
-            wait for (`parents`), what could not be removed (`failed`), and the size of the removed output in bytes (`output_bytes`).
+            wait for (`parents`), of jobs whose batch waits for its completion job (`unreported`), what could not be removed (`failed`), and the size of the removed output in bytes (`output_bytes`).
 
         Raises:
             InvalidFilter.

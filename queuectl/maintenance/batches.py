@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from itertools import islice
 
+from queuectl.client.batches import member_of
 from queuectl.errors import QueueError, from_os_error
 from queuectl.job.job import PENDING, PROCESSING
 from queuectl.maintenance.context import Report
@@ -17,10 +18,7 @@ from queuectl.units import listed, plural
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from queuectl.index.reader import Reader
-    from queuectl.job.job import Job
     from queuectl.maintenance.context import TaskContext
 
 KEPT_S = 36 * 3600.0  # a process that begins to add jobs may have registered the batch already
@@ -71,9 +69,9 @@ def _complete(context: TaskContext, reader: Reader, batch: str) -> str | None:
         counts = reader.batch_counts(batch)
         if any(counts.get(state) for state in UNFINISHED) or _has_unknown(context, reader, batch):
             return None
-        member = _member(context, reader, batch)
+        member = member_of(spool, reader, batch)
         if member is None:
-            _forget_if_old(context, batch, counts)
+            _forget_if_old(context, batch)
             return None
         fields = batches.completion_job(batch, member.fields[batches.FIELD], member, counts)
         return batches.complete(spool, batch, fields, counts)
@@ -103,18 +101,6 @@ def _has_unknown(context: TaskContext, reader: Reader, batch: str) -> bool:
     return False
 
 
-def _member(context: TaskContext, reader: Reader, batch: str) -> Job | None:
-    """Return the job that says what is to be run: the newest that has `on_batch_done`."""
-    for job_id in reader.ids_of_batch(batch):
-        try:
-            job = context.spool.read(job_id)
-        except QueueError:
-            continue  # it was removed meanwhile
-        if batches.batch_of(job.fields) == batch:
-            return job
-    return None
-
-
 def _forget(context: TaskContext, reader: Reader, batch: str) -> None:
     """Forget a complete batch of which nothing is left, so that its name can be used again."""
     spool = context.spool
@@ -124,12 +110,12 @@ def _forget(context: TaskContext, reader: Reader, batch: str) -> None:
     fd = batches.take(spool, batch)
     if fd is not None:
         try:
-            _forget_if_old(context, batch, {})
+            _forget_if_old(context, batch)
         finally:
             spool.files.close(fd)
 
 
-def _forget_if_old(context: TaskContext, batch: str, counts: Mapping[str, int]) -> None:
+def _forget_if_old(context: TaskContext, batch: str) -> None:
     age = context.age(context.layout.batch(batch))
-    if not counts and age is not None and age > KEPT_S and not context.dry_run:
+    if age is not None and age > KEPT_S and not context.dry_run:
         batches.forget(context.spool, batch)

@@ -14,13 +14,12 @@ from queuectl.client.dependents import Dependents
 from queuectl.errors import PartlyFailed
 from queuectl.job.job import DEAD, DONE, STATES_OF
 from queuectl.maintenance.context import Report
-from queuectl.spool import batches
 from queuectl.spool.purge import Chosen, purge
 from queuectl.units import plural, spell_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
 
     from queuectl.errors import QueueError
     from queuectl.index.reader import Reader
@@ -38,8 +37,7 @@ def run_once(context: TaskContext) -> Report:
         if context.dry_run:
             count = sum(1 for _ in chosen)
             return Report(f"{context.removed} {plural(count, 'job')}, output included" if count else "", jobs=count)
-        dependents = Dependents(context.spool)
-        for removed in purge(context.spool, chosen, awaited=lambda ids: _awaited(context, reader, dependents, ids)):
+        for removed in purge(context.spool, chosen, awaited=Dependents(context.spool).of):
             jobs += len(removed.ids)
             changed += len(removed.changed)
             output_bytes += removed.output_bytes
@@ -50,15 +48,6 @@ def run_once(context: TaskContext) -> Report:
             context.rest(len(removed.ids))
     words = f"removed {plural(jobs, 'job')}, {spell_size(output_bytes)} output" if jobs else ""
     return Report(words, failed=failed, jobs=jobs, output_bytes=output_bytes, changed=changed)
-
-
-def _awaited(context: TaskContext, reader: Reader, dependents: Dependents, ids: Collection[str]) -> Collection[str]:
-    """Return those of some jobs for which others wait, or whose batch has not ended and is to be reported with its counts."""
-    kept = {*dependents.of(ids)}
-    waiting = batches.open_batches(context.spool)
-    if waiting:
-        kept.update(job_id for job_id, (_, batch) in reader.told_of([*ids]).items() if batch in waiting)
-    return kept
 
 
 def _done(context: TaskContext, reader: Reader) -> Iterator[Chosen]:

@@ -13,13 +13,13 @@ from itertools import islice
 
 from queuectl.errors import QueueError, from_os_error
 from queuectl.job.history import PROCESSING
-from queuectl.spool import dependents, inputs
+from queuectl.spool import batches, dependents, inputs
 from queuectl.spool.claim import left_by
 from queuectl.spool.locking import take_in
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Container, Iterable, Iterator
 
     from queuectl.spool.context import SpoolContext
 
@@ -49,16 +49,18 @@ class Removed:
         ids: jobs that were removed, or whose output was.
         changed: jobs that were kept because they have changed or another process has locked them.
         parents: jobs that were kept because others that come after them wait.
+        unreported: jobs that were kept because the completion job of their batch is still to be added.
         failed: jobs that could not be removed, each with its error.
         output_bytes: the size of the removed output.
     """
 
-    __slots__ = ("changed", "failed", "ids", "output_bytes", "parents")
+    __slots__ = ("changed", "failed", "ids", "output_bytes", "parents", "unreported")
 
     def __init__(self) -> None:
         self.ids: list[str] = []
         self.changed: list[str] = []
         self.parents: list[str] = []
+        self.unreported: list[str] = []
         self.failed: list[tuple[str, QueueError]] = []
         self.output_bytes = 0
 
@@ -70,6 +72,7 @@ class Removed:
         self.ids += group.ids
         self.changed += group.changed
         self.parents += group.parents
+        self.unreported += group.unreported
         self.failed += group.failed
         self.output_bytes += group.output_bytes
 
@@ -98,14 +101,15 @@ def purge(
         inputs_left: dict[str, int] = {}
         if output_only:
             for each in group:
-                _remove(spool, each, removed, None)
+                _remove(spool, each, removed, None, ())
         else:
             with dependents.removing(spool):
                 kept = awaited([each.id for each in group])
+                waiting = frozenset(batches.open_batches(spool))
                 removed.parents += kept
                 for each in group:
                     if each.id not in kept:
-                        _remove(spool, each, removed, inputs_left)
+                        _remove(spool, each, removed, inputs_left, waiting)
         if spool.is_durable and removed.ids and not output_only:
             for directory in sorted({name for each in group for name in left_by(each.directory)}):
                 spool.files.sync_directory(spool.layout.directory(directory))
@@ -114,8 +118,14 @@ def purge(
         yield removed
 
 
-def _remove(spool: SpoolContext, each: Chosen, removed: Removed, inputs_left: dict[str, int] | None) -> None:
-    """Remove a job and note its input, which is removed later; with None only its output."""
+def _remove(
+    spool: SpoolContext,
+    each: Chosen,
+    removed: Removed,
+    inputs_left: dict[str, int] | None,
+    waiting: Container[str],
+) -> None:
+    """Remove a job and note its input, which is removed later; with None only its output. Jobs of `waiting` batches stay."""
     try:
         claim = take_in(spool, each.directory, each.id) if each.directory != PROCESSING else None
         if claim is None:
@@ -124,6 +134,9 @@ def _remove(spool: SpoolContext, each: Chosen, removed: Removed, inputs_left: di
         with claim:
             if claim.job.updated_at != each.updated_at:
                 removed.changed.append(each.id)
+                return
+            if claim.job.fields.get("batch") in waiting:
+                removed.unreported.append(each.id)
                 return
             if inputs_left is None:
                 removed.output_bytes += claim.remove_output()

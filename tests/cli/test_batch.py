@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from queuectl.maintenance.batches import run_once
 from queuectl.maintenance.context import TaskContext
 from tests.cli.support import Jobs, Run
@@ -101,3 +103,30 @@ def test_another_completion_job_than_before_is_said(cli: Run, jobs: Jobs) -> Non
 def test_a_batch_without_jobs_has_no_completion_job_and_that_is_said(cli: Run, jobs: Jobs) -> None:
     ran = cli("map", "--batch", "c", "--on-batch-done", "true", "--", "echo", stdin=b"")
     assert ran.err.startswith("queuectl: no job was added, so the batch does not end")
+
+
+def test_purge_keeps_the_jobs_of_a_batch_whose_completion_job_is_to_be_added(cli: Run, jobs: Jobs) -> None:
+    """Without the job that has the command, it would never be added."""
+    jobs.completed("d1", batch="d", on_batch_done="true")
+    jobs.pending("d2", batch="d")
+    ran = cli("purge", "--state", "completed", "--batch", "d", "--yes")
+    assert ran.err == "Removed 0 jobs, 0 B of output; 1 job kept until the completion job of the batch was added\n"
+    removed = jobs.queue.purge(batch="d")
+    assert (removed.ids, removed.unreported) == ([], ["d1"])
+    cli("cancel", "d2")
+    assert run_once(TaskContext(jobs.queue, is_gentle=False)).words == "added 1 completion job: d@done"
+    assert jobs.queue.purge(batch="d").ids == ["d1", "d2"]
+
+
+def test_a_batch_whose_jobs_with_the_command_were_deleted_waits_for_nothing(
+    cli: Run, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.completed("d1", batch="d", on_batch_done="true")
+    jobs.completed("d2", batch="d")
+    assert json.loads(cli("batch", "show", "d", "--json").out)["completion"] == "waits"
+    cli("delete", "d1")
+    assert json.loads(cli("batch", "show", "d", "--json").out)["completion"] is None
+    assert jobs.queue.purge(batch="d").unreported == ["d2"]
+    monkeypatch.setattr("queuectl.maintenance.batches.KEPT_S", -1.0)  # the age of its file
+    run_once(TaskContext(jobs.queue, is_gentle=False))
+    assert jobs.queue.purge(batch="d").ids == ["d2"]

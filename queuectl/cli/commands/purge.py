@@ -146,7 +146,7 @@ def _remove(
     failures: Failures | None = None,
     none: str = "",
 ) -> int:
-    removed = size = kept = 0
+    removed = size = kept = unreported = 0
     awaited = Dependents(queue.spool)
     ids: list[str] = []  # only where JSON names them
     unchanged: list[dict[str, str]] = []
@@ -157,8 +157,11 @@ def _remove(
         try:
             for group in purge(queue.spool, chosen, awaited=awaited.of, output_only=args.output_only):
                 removed += len(group.ids)
-                unchanged += (_as_it_is(queue, job_id) for job_id in (*group.changed, *group.parents))
+                unchanged += (
+                    _as_it_is(queue, job_id) for job_id in (*group.changed, *group.parents, *group.unreported)
+                )
                 kept += len(group.parents)
+                unreported += len(group.unreported)
                 size += group.output_bytes
                 for job_id, error in group.failed:
                     progress.clear()
@@ -167,7 +170,8 @@ def _remove(
                     ids += group.ids
                 elif screen.format == "name":
                     screen.write("".join(f"{job_id}\n" for job_id in group.ids))
-                progress.step(len(group.ids) + len(group.changed) + len(group.parents) + len(group.failed))
+                stayed = len(group.changed) + len(group.parents) + len(group.unreported)
+                progress.step(len(group.ids) + stayed + len(group.failed))
         except KeyboardInterrupt:
             progress.clear()
             screen.message(f"{word.capitalize()} {plural(removed, 'job')}; the rest were not changed")
@@ -176,9 +180,10 @@ def _remove(
     if is_json and not is_single_error:
         made = bulk_result("purge", total, ids, unchanged, failures)
         screen.json({**made, "output_bytes": size, "output_only": args.output_only})
-    changed = len(unchanged) - kept
+    changed = len(unchanged) - kept - unreported
     left = f"; {plural(changed, 'job')} had changed in the meantime and were kept" if changed else ""
     left += f"; {_kept(kept)}" if kept else ""
+    left += f"; {plural(unreported, 'job')} kept until the completion job of the batch was added" if unreported else ""
     if not total and none:
         screen.message(none)
     elif is_single_error:
