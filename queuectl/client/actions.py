@@ -19,7 +19,7 @@ from queuectl.job.job import DEPENDENCY_FAILED, PENDING, PROCESSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from contextlib import AbstractContextManager
     from typing import Any
 
@@ -435,25 +435,26 @@ class JobActions:
             claim.release()
             return self._job(claim.job)
 
-    def delete(self, job: JobOrId, before: Look | None = None, *, with_dependents: bool = False) -> list[str]:
+    def delete(
+        self, job: JobOrId, before: Look | None = None, *, with_dependents: bool | Collection[str] = False
+    ) -> list[str]:
         """Remove a job and all it wrote; a running one is cancelled, and awaited, first. Raises what `cancel` does.
 
         Args:
             with_dependents: remove the jobs that wait for it too, and those that wait for them; without it that they wait is
-                a Conflict.
+                a Conflict. Ids: only these jobs; that another one waits is a Conflict.
 
-        Returns:
-            The ids of the dependents that were removed.
+        Returns the ids of the dependents that were removed.
 
         Crash: the job is as it was, cancelled, or gone; output that it leaves is removed by maintenance.
         """
         job_id, dependents = id_of(job), []
-        if with_dependents:
+        if with_dependents is not False:
             if before is not None:
                 before(self.get(job_id))
             from queuectl.client.dependents import Dependents
 
-            dependents = Dependents(self.spool).remove(job_id)
+            dependents = Dependents(self.spool).remove(job_id, None if with_dependents is True else with_dependents)
         self._delete(job_id, before)
         return dependents
 

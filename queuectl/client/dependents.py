@@ -72,15 +72,24 @@ class Dependents:
                 left += [(job_id, True), *((child, False) for child in children[job_id])]
         return [job_id for job_id in order if job_id not in job_ids]
 
-    def remove(self, job_id: str) -> list[str]:
+    def remove(self, job_id: str, only: Collection[str] | None = None) -> list[str]:
         """Remove all jobs that wait for a job, those first for which no other waits; one that has started is kept.
+
+        Args:
+            only: the jobs that may be removed; None: all.
 
         Returns:
             The removed jobs.
+
+        Raises:
+            Conflict: one waits that may not be removed. Nothing was.
         """
         last, removed = None, []
         with dependents.removing(self._spool):
-            for child in self.tree([job_id]):
+            children = self.tree([job_id])
+            if only is not None and (others := [child for child in children if child not in only]):
+                raise uncounted(job_id, others)
+            for child in children:
                 claim = self._spool.take_in(PENDING, child)
                 if claim is not None:
                     last = claim
@@ -109,10 +118,19 @@ class Dependents:
         return () if job is None else job.parents
 
 
+def uncounted(job_id: str, children: list[str]) -> Conflict:
+    """Say that a job is not removed because jobs wait for it that were not counted before."""
+    words = f"job {job_id} is not deleted, because jobs wait for it that were not counted: {_named(children)}"
+    return Conflict(words, "count again, then decide")
+
+
+def _named(children: list[str]) -> str:
+    return ", ".join(children[:NAMED]) + (" and others" if len(children) > NAMED else "")
+
+
 def conflict(job_id: str, children: list[str]) -> Conflict:
     """Say that a job is not removed because of the jobs that wait for it."""
-    more = " and others" if len(children) > NAMED else ""
     return Conflict(
-        f"job {job_id} is not deleted, because jobs that come after it wait: {', '.join(children[:NAMED])}{more}",
+        f"job {job_id} is not deleted, because jobs that come after it wait: {_named(children)}",
         f"to delete these too: queuectl delete --with-dependents {job_id}",
     )

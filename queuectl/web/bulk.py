@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from queuectl.client.dependents import Dependents
 from queuectl.client.filters import SELECTED_FOR, is_as_selected, states_for, states_of
 from queuectl.client.in_threads import InThreads
-from queuectl.errors import QueueError, UsageError
+from queuectl.errors import NotFound, QueueError, UsageError
 from queuectl.index.selection import Selection
 from queuectl.job.outcome import signal_number
 from queuectl.web.job_actions import ActionResult, Options, StateChanged, Unchanged, carry_out, checked_changes
@@ -59,8 +59,9 @@ def bulk(request: Request) -> Response:
         jobs = Selection((job_id, "", 0.0, 0) for job_id in dict.fromkeys(body["ids"]))
         kept, result = KeptSelection(action, jobs, ()), ActionResult(action)
     if is_dry:
+        response = _count(request, kept, result, options)
         request.app.selections.keep(kept)
-        return _count(request, kept, result, options)
+        return response
     return _act(request, kept, options)
 
 
@@ -142,8 +143,12 @@ def _count(request: Request, kept: KeptSelection, result: ActionResult, options:
         "left_out": jobs.left_out,
         "syncing": request.app.index.syncing,
     }
+    kept.removable = frozenset()
     if options.with_dependents:
-        told["dependents"] = len(Dependents(request.queue.spool).tree([job.id for job in jobs]))
+        ids = {job.id for job in jobs}
+        dependents = Dependents(request.queue.spool).tree(ids)
+        kept.removable = frozenset(ids).union(dependents)
+        told["dependents"] = len(dependents)
     return ok({**result.as_dict(), "matched": len(jobs), "left": kept.left, **told})
 
 
@@ -157,7 +162,7 @@ def _act(request: Request, kept: KeptSelection, options: Options) -> Response:
     jobs = islice(kept.take(), request.body.get("limit", MOST))
 
     def do(job: Selected) -> Any:
-        return carry_out(queue, kept.action, job.id, options, unless_changed(kept, job))
+        return carry_out(queue, kept.action, job.id, options, unless_changed(kept, job), kept.removable)
 
     while together := [*islice(jobs, TOGETHER)]:
         for job, outcome in InThreads(do, together):
@@ -166,7 +171,10 @@ def _act(request: Request, kept: KeptSelection, options: Options) -> Response:
             except (StateChanged, Unchanged) as same:
                 result.add_unchanged(same.job)
             except QueueError as error:
-                result.add_failure(job.id, error)
+                if job.state and options.with_dependents and isinstance(error, NotFound):
+                    result.add(job.id, None)  # it waited for another of these jobs, and was deleted with it
+                else:
+                    result.add_failure(job.id, error)
         if clock.monotonic() > stop_at:
             break
     request.log_fields.update(

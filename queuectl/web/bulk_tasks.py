@@ -40,7 +40,7 @@ def _carry_out(task: Task, home: str, kept: KeptSelection, options: Options) -> 
     queue = Queue(home)
     for selected in kept.take():
         try:
-            job = carry_out(queue, kept.action, selected.id, options, unless_changed(kept, selected))
+            job = carry_out(queue, kept.action, selected.id, options, unless_changed(kept, selected), kept.removable)
         except (StateChanged, Unchanged) as same:
             task.add_unchanged(same.job.state)
         except NotFound:

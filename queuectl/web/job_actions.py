@@ -14,7 +14,7 @@ from queuectl.job.fields import InvalidField, misspelt
 from queuectl.web.response import Problem, Response, ok, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from typing import Any
 
     from queuectl.client.queue import Queue
@@ -93,11 +93,19 @@ class ActionResult:
         return {**made, "expiry_removed": self.expiry_removed} if self.expiry_removed else made
 
 
-def carry_out(queue: Queue, action: str, job_id: str, options: Options, check: Check) -> Job | None:
+def carry_out(
+    queue: Queue,
+    action: str,
+    job_id: str,
+    options: Options,
+    check: Check,
+    removable: Collection[str] | None = None,
+) -> Job | None:
     """Do something to a job.
 
     Args:
         check: called with the job once it is locked.
+        removable: the jobs that a deletion with dependents may remove with this one; None: all.
 
     Returns:
         The job as it is then; None when it is gone.
@@ -111,7 +119,8 @@ def carry_out(queue: Queue, action: str, job_id: str, options: Options, check: C
             raise Unchanged(job)
         return job
     if action == "delete":
-        patiently(lambda: queue.delete(job_id, check, with_dependents=options.with_dependents))
+        dependents = removable if options.with_dependents and removable is not None else options.with_dependents
+        patiently(lambda: queue.delete(job_id, check, with_dependents=dependents))
         return None
     if action == "signal":
         return queue.signal(job_id, options.signal, check)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 KEPT_S = 1800.0  # since it was last used
 KEPT = 32
 KEPT_BYTES = 64 << 20
+ID_BYTES = 128  # of an id in a set
 
 
 class KeptSelection:
@@ -36,6 +37,7 @@ class KeptSelection:
         states: a job in another state by now is left alone.
         jobs: as they were selected; of one that was named without a count, the state is empty.
         given_out: how many of its jobs a request has taken.
+        removable: the jobs that a deletion may remove with those that they wait for, as counted; None: all.
     """
 
     def __init__(self, action: str, jobs: Selection, states: tuple[str, ...]) -> None:
@@ -44,8 +46,14 @@ class KeptSelection:
         self.jobs = jobs
         self.states = states
         self.given_out = 0
+        self.removable: frozenset[str] | None = None
         self.used_at = 0.0
         self.lock = Lock()
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes, about."""
+        return self.jobs.size_bytes + ID_BYTES * len(self.removable or ())
 
     @property
     def left(self) -> int:
@@ -69,12 +77,12 @@ class Selections:
 
     def keep(self, kept: KeptSelection) -> None:
         """Keep a selection until it has not been used for KEPT_S, or others need the room."""
-        if kept.jobs.size_bytes > KEPT_BYTES:
+        if kept.size_bytes > KEPT_BYTES:
             words = f"{len(kept.jobs):,} jobs match, more than one selection can hold"
             raise Problem(413, words, "narrow the filter", title="too many jobs", matched=len(kept.jobs))
         with self._lock:
             self._use(kept)
-            while len(self._kept) > KEPT or sum(each.jobs.size_bytes for each in self._kept.values()) > KEPT_BYTES:
+            while len(self._kept) > KEPT or sum(each.size_bytes for each in self._kept.values()) > KEPT_BYTES:
                 del self._kept[next(iter(self._kept))]
 
     def _use(self, kept: KeptSelection) -> None:

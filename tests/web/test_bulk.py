@@ -10,6 +10,7 @@ from queuectl.client.queue import Queue
 from queuectl.index import query
 from queuectl.spool.claim import Claim
 from queuectl.web import bulk, selections
+from tests.web.test_bulk_tasks import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -336,6 +337,38 @@ def test_a_deletion_counts_and_takes_the_jobs_that_wait(web: Served, jobs: Jobs)
     assert (counted["matched"], counted["dependents"]) == (1, 2)
     done = web.post(PATH, {"action": "delete", "selection": counted["selection"], "with_dependents": True})
     assert (done["ids"], web.queue.counts()["pending"]) == (["top"], 0)
+
+
+def test_a_deletion_takes_no_waiting_job_that_was_not_counted(web: Served, jobs: Jobs) -> None:
+    jobs.queue.enqueue("true", id="top", tags=["t"])
+    jobs.queue.enqueue("true", id="left", after=["top"])
+    target = {"action": "delete", "with_dependents": True}
+    counted = web.post(PATH, {**target, "filter": {"tag": "t"}, "dry_run": True})
+    jobs.queue.enqueue("true", id="late", after=["left"])
+    refused = web.post(PATH, {**target, "selection": counted["selection"]})
+    assert [(each["id"], each["title"]) for each in refused["failed"]] == [("top", "conflict")]
+    assert "late" in refused["failed"][0]["detail"]
+    assert web.queue.counts()["pending"] == 3
+
+
+def test_a_deletion_that_counted_no_waiting_jobs_takes_none(web: Served, jobs: Jobs) -> None:
+    jobs.queue.enqueue("true", id="top", tags=["t"])
+    jobs.queue.enqueue("true", id="left", after=["top"])
+    counted = web.post(PATH, {"action": "delete", "filter": {"tag": "t"}, "dry_run": True})
+    body = {"action": "delete", "selection": counted["selection"], "with_dependents": True}
+    task = web.post(f"{PATH}/tasks", body)
+    assert ended(web, task["id"])["failed"] == 1
+    assert web.queue.counts()["pending"] == 2
+
+
+def test_jobs_that_wait_for_others_of_the_selection_are_deleted_with_them(web: Served, jobs: Jobs) -> None:
+    jobs.queue.enqueue("true", id="top", tags=["t"])
+    jobs.queue.enqueue("true", id="left", tags=["t"], after=["top"])
+    target = {"action": "delete", "with_dependents": True}
+    counted = web.post(PATH, {**target, "filter": {"tag": "t"}, "dry_run": True})
+    assert (counted["matched"], counted["dependents"]) == (2, 0)
+    done = web.post(PATH, {**target, "selection": counted["selection"]})
+    assert (sorted(done["ids"]), done["failed"]) == (["left", "top"], [])
 
 
 def test_one_job_is_deleted_with_those_that_wait(web: Served, jobs: Jobs) -> None:
