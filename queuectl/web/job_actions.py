@@ -9,7 +9,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from queuectl.clock import spell
-from queuectl.errors import Busy, Conflict, QueueError
+from queuectl.errors import Busy, Conflict, QueueError, UsageError
 from queuectl.job.fields import InvalidField, misspelt
 from queuectl.web.response import Problem, Response, ok, problem_of
 
@@ -189,6 +189,11 @@ def act(action: str) -> Callable[[Request], Response]:
             result.add(job_id, job)
         except Unchanged as same:
             result.add_unchanged(same.job)
+        except UsageError as error:
+            problem = problem_of(error, request.app.home)
+            if action == "signal":
+                problem.errors = [("/signal", str(error), error.hint)]
+            raise problem from None
         except InvalidField as error:
             problem = problem_of(error, request.app.home)
             problem.errors = [(f"/set{pointer}", words, hint) for pointer, words, hint in problem.errors]

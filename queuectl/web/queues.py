@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from queuectl.client.batches import detail_of
 from queuectl.client.batches import rows_of as batch_rows
-from queuectl.client.queues import of_all_queues, rows_of
+from queuectl.client.queues import end_of_pause, of_all_queues, rows_of
+from queuectl.errors import UsageError
 from queuectl.spool import pauses
-from queuectl.web.response import Response, ok
+from queuectl.web.response import Response, ok, problem_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
     from queuectl.web.app import Request
 
@@ -44,6 +46,16 @@ def batch(request: Request) -> Response:
         return ok(detail_of(request.queue.spool, reader, request.params["name"]))
 
 
+def _refuse_wrong_end(request: Request, body: Mapping[str, Any]) -> None:
+    member = "for" if "for" in body else "until"
+    try:
+        end_of_pause(body.get("for"), body.get("until"), request.app.clock.now(), f'"{member}"')
+    except UsageError as error:
+        problem = problem_of(error, request.app.home)
+        problem.errors = [(f"/{member}", str(error), error.hint)]
+        raise problem from None
+
+
 def act(action: str) -> Callable[[Request], Response]:
     """Return the handler that pauses or resumes the queue of the path, or all queues."""
 
@@ -51,6 +63,7 @@ def act(action: str) -> Callable[[Request], Response]:
         name, queue = request.params.get("name"), request.queue
         if action == "pause":
             body = request.body or {}
+            _refuse_wrong_end(request, body)
             running = bool(body.get("running"))
             is_changed = queue.pause(name, duration=body.get("for"), until=body.get("until"), running=running)
         else:

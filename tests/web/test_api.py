@@ -714,6 +714,21 @@ def test_a_schedule_that_adds_no_jobs_is_in_health_and_in_the_metrics(web: Serve
     assert 'queuectl_schedule_slots_missed_total{schedule="s",reason="misfire"} 0' in text
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/api/v1/queues/default/pause", {"for": "1x"}, "/for"),
+        ("/api/v1/queues/default/pause", {"for": "1h", "until": "tomorrow"}, "/for"),
+        ("/api/v1/queues/pause", {"until": "never ever"}, "/until"),
+        ("/api/v1/jobs/any/signal", {"signal": "FOO"}, "/signal"),
+    ],
+)
+def test_a_member_that_cannot_be_read_is_named(web: Served, path: str, body: dict[str, str], pointer: str) -> None:
+    refused = web.ask("POST", path, body)
+    assert (refused.status, refused.json["errors"][0]["pointer"]) == (400, pointer)
+    assert web.get("/api/v1/queues")["paused_at"] is None
+
+
 def test_a_member_of_a_setting_is_set_and_unset(web: Served, home: Path) -> None:
     assert web.ask("PUT", "/api/v1/config/resources.gpu", {"value": 2}).json["name"] == "resources.gpu"
     assert web.ask("PUT", "/api/v1/config/queues.encode-2.concurrency", {"value": "3"}).json["new"] == 3
