@@ -1,10 +1,14 @@
-"""Bodies of POST /api/v1/jobs that are no jobs: refused, with the place and the reason."""
+"""Bodies of requests: what is no job, and members that a request does not have, are refused, with the place and the reason."""
 
 from __future__ import annotations
 
+import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from queuectl.web.routes import document
 
 if TYPE_CHECKING:
     from tests.web.support import Served
@@ -95,3 +99,25 @@ def test_all_that_is_wrong_with_an_edit_is_said_at_once(web: Served) -> None:
     web.queue.enqueue("x", id="j")
     reply = web.ask("POST", "/api/v1/jobs/j/edit", {"set": {"priority": "high", "cwd": "here"}})
     assert sorted(each["pointer"] for each in reply.json["errors"]) == ["/set/cwd", "/set/priority"]
+
+
+def _documented_bodies() -> list[tuple[str, str, tuple[str, ...]]]:
+    """Return method and path of each operation with an object as its body, and the members of that."""
+    found = []
+    paths = json.loads(document())["paths"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            if path.startswith("/api/") and schema.get("type") == "object":
+                at = re.sub(r"\{task\}", "0" * 16, path)
+                at = at.replace("{key}", "web_port")
+                found.append((method.upper(), re.sub(r"\{\w+\}", "any", at), tuple(schema.get("properties", ()))))
+    return found
+
+
+@pytest.mark.parametrize(("method", "path", "names"), _documented_bodies())
+def test_no_member_of_a_body_is_ignored(web: Served, method: str, path: str, names: tuple[str, ...]) -> None:
+    for name in ("no_such_member", *names):
+        refused = web.ask(method, path, {name: [[True]]})
+        assert refused.status in (400, 422), (name, refused)
+        assert any(error["pointer"].startswith(f"/{name}") for error in refused.json["errors"]), (name, refused)
