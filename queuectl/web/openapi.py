@@ -104,7 +104,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
 
 
 def _parameter(field: Field, place: str) -> dict[str, Any]:
-    made = {"name": field.name, "in": place, "required": place == "path", "schema": field.kind.schema}
+    made = {
+        "name": field.name,
+        "in": place,
+        "required": place == "path" or field.is_required,
+        "schema": field.kind.schema,
+    }
     return {**made, "description": field.help} if field.help else made
 
 

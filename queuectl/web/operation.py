@@ -254,7 +254,7 @@ class Operation:
         """Return the parameters of a query string as their types.
 
         Raises:
-            Problem: one is unknown, is given twice, or holds what it may not.
+            Problem: one is unknown, is given twice, is missing, or holds what it may not.
         """
         made: dict[str, Any] = {}
         wrong: list[Fault] = []
@@ -270,6 +270,9 @@ class Operation:
                 wrong += [
                     (at, f'"{name}" {words}', hint) for at, words, hint in field.kind.faults(made[name], f"?{name}")
                 ]
+        for name, field in self.in_query.items():
+            if field.is_required and name not in made:
+                wrong.append((f"?{name}", f'"{name}" is missing', field.help or None))
         if wrong:
             raise problem_of_faults(400, wrong)
         return made

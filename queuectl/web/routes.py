@@ -128,6 +128,10 @@ WITH_DEPENDENTS = Field("with_dependents", FLAG, "for a deletion: also delete th
 HEX_16 = matching("^[0-9a-f]{16}$", "16 hexadecimal digits")
 SELECTION = Field("selection", HEX_16, "selection from an earlier answer: the counted jobs that are left")
 TASK = Field("task", HEX_16, "the id of the task, which is that of its selection")
+NON_EMPTY = checked(
+    {"type": "string", "minLength": 1, "maxLength": 1000},
+    lambda value: None if isinstance(value, str) and 1 <= len(value) <= 1000 else "a text of 1 to 1,000 characters",
+)
 TOKEN = checked(
     {"type": "string", "minLength": 1, "maxLength": 200},
     lambda value: None if isinstance(value, str) and 1 <= len(value) <= 200 else "a text of 1 to 200 characters",
@@ -226,6 +230,9 @@ OPERATIONS = (
         fields=(JOB_ID, Field("attempt", integer(1, 1000000), "default: the newest"),
             Field("lines", integer(0, 5000), "start with the last N lines, but not before `from`"),
             Field("from", integer(0, 1 << 53), "start at this byte; default 0"),
+            Field("line", integer(1, 1 << 53), "start at this line, counted from 1"),
+            Field("end_line", integer(1, 1 << 53), "with `line`: end before this line; of more than 256 KiB, the last are answered"),
+            Field("numbered", FLAG, "answer with the header X-QueueCTL-Line"),
             Field("limit", integer(1, output.MOST_BYTES), f"maximum number of bytes; default {output.MOST_BYTES}"),
             Field("follow", FLAG, "continue until the attempt has ended"),
             Field("download", FLAG, "the whole file, as an attachment")),
@@ -236,7 +243,12 @@ OPERATIONS = (
             (("X-QueueCTL-Attempt", "integer", "which attempt"),
              ("X-QueueCTL-From", "integer", "offset of the first byte of this answer"),
              ("X-QueueCTL-Size", "integer", "bytes written so far"),
+             ("X-QueueCTL-Line", "integer", "with `numbered`: number of the line in which this answer begins"),
              ("X-QueueCTL-Ended", "string", "true when the attempt has ended, so that nothing will be added")))}, problems=(422,)),
+    Operation("search_output", "GET", "/api/v1/jobs/{id}/output/search", output.search, "Lines of an attempt's output that contain a text",
+        fields=(JOB_ID, Field("q", NON_EMPTY, "the text; upper and lower case are the same", is_required=True),
+            Field("attempt", integer(1, 1000000), "default: the newest")),
+        answers=json("OutputMatches"), problems=(422,)),
     Operation("cancel_job", "POST", "/api/v1/jobs/{id}/cancel", job_actions.act("cancel"),
         "Cancel a job: a running job is killed, a waiting job never starts. A job that has ended is not changed: `unchanged`",
         fields=(JOB_ID,), body=members(IF_STATE), needs_body=False, answers=json("Action"), problems=(409,)),

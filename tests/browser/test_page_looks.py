@@ -177,7 +177,7 @@ def test_a_hundred_thousand_lines_do_not_freeze_the_page(
     lines = page.evaluate("document.querySelector('.out').textContent.split('\\n').length")
     assert lines <= 5001, lines
     assert nodes <= 21, nodes
-    person.see("p", "Earlier lines are in Raw and Download")
+    person.see("p", "shown from line 95,")
     page.evaluate("document.querySelector('.out').scrollTop = 0")  # scrolling up stops following
     person.see(".live", "scrolled back")
     person.press("To the end")

@@ -251,7 +251,7 @@ def test_what_a_job_says_is_shown_and_does_nothing(person: Person, jobs: Jobs, w
             _break_in(person, view)
         page = person.go("jobs/failed")
         person.see(".out", "<img src=x onerror=")
-        assert "red" in page.inner_text(".out")
+        assert "<b id=evil> re\u2421" in page.inner_text(".out")  # a backspace goes back one column
         assert "[31m" not in page.inner_text(".out")  # what is for a terminal is left out
         person.go("jobs/dead")
         person.see("pre.code", "‹U+202E›gnp.exe")

@@ -142,3 +142,32 @@ def test_events_are_passed_on_as_they_happen(web: Served, supervised: Callable[.
         assert lines[-1], lines
     assert b'"event":"started","id":"j","state":"processing"' in lines[-2]
     connection.close()
+
+
+def test_lines_are_found_by_their_numbers(web: Served, jobs: Jobs) -> None:
+    lines = [b"line %d\n" % n for n in range(1, 300_001)]  # more than one piece of the file
+    jobs.completed("j", b"".join(lines) + b"last")
+    for number in (1, 2, 250, 120_000, 300_000, 300_001):
+        reply = web.ask("GET", f"{OUTPUT}?line={number}&limit=20&numbered=true")
+        assert reply.body == b"".join([*lines[number - 1 : number + 5], b"last"])[:20]
+        assert reply.headers["x-queuectl-line"] == str(number)
+    assert web.ask("GET", f"{OUTPUT}?line=9999999&numbered=true").headers["x-queuectl-line"] == "300001"
+    some = web.ask("GET", f"{OUTPUT}?line=1000&end_line=1500")
+    assert some.body == b"".join(lines[999:1499])
+    cut = web.ask("GET", f"{OUTPUT}?line=1&end_line=200001&numbered=true")
+    assert (len(cut.body), cut.body[-12:]) == (MOST_BYTES, b"line 200000\n")
+    assert int(cut.headers["x-queuectl-line"]) == 200_001 - cut.body.count(b"\n")
+    assert web.ask("GET", f"{OUTPUT}?line=5&end_line=2").body == b""
+
+
+def test_a_text_is_found_in_all_of_the_output(web: Served, jobs: Jobs) -> None:
+    data = b"".join(b"line %d\n" % n for n in range(1, 200_001))
+    jobs.completed("j", data + b"\x1b[31mERR\x1b[0mOR: broken\nthe \xff end: error")
+    found = web.get(f"{OUTPUT}/search?q=error")
+    assert (found["total"], [each["line"] for each in found["matches"]]) == (2, [200_001, 200_002])
+    assert found["matches"][0]["text"] == "ERROR: broken"
+    many = web.get(f"{OUTPUT}/search?q=LINE")
+    assert (many["total"], len(many["matches"]), many["matches"][-1]["line"]) == (200_000, 1000, 1000)
+    assert web.get(f"{OUTPUT}/search?q=none")["matches"] == []
+    assert web.ask("GET", f"{OUTPUT}/search").status == 400
+    assert web.ask("GET", "/api/v1/jobs/none/output/search?q=a").status == 404

@@ -65,10 +65,10 @@ def test_every_module_says_what_it_is_and_can_be_read() -> None:
 
 
 def test_no_style_is_without_use() -> None:
-    """Classes that are put together while the page runs: of states, and of columns."""
+    """Classes that are put together while the page runs: of states, of columns, and of the colours of output."""
     rules = re.sub(r"/\*.*?\*/|\{[^{}]*\}", " ", FILES["app.css"], flags=re.DOTALL)
     users = "".join(text for name, text in FILES.items() if name != "app.css")
-    made = re.compile(r"s-[a-z]+|c[0-9]")
+    made = re.compile(r"s-[a-z]+|c[0-9]|[fb][0-9]+")
     named = {each for each in re.findall(r"[.#]([a-z][\w-]*)", rules) if not made.fullmatch(each)}
     assert len(named) > 50
     assert [each for each in sorted(named) if not re.search(rf"(?<![\w-]){each}(?![\w-])", users)] == []

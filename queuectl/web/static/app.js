@@ -119,7 +119,7 @@ function onVisible() {
   }
   if (S.session) refresh();
   else start();
-  if (S.tail?.pane && !S.tail.isOver) S.tail.stream();
+  if (S.tail?.pane && !S.tail.isOver && !S.tail.isCut) S.tail.stream();
 }
 
 /* What was made of instants grows old by itself. */

@@ -32,13 +32,13 @@ export function job() {
           h('div.row.apart', h('h2', 'Command'),
             h('div.row', copyButton('Copy', it.command), copyButton('Copy as queuectl command', it.command_line, hidden(it)))),
           h('pre.code', { tabindex: 0 }, it.argv ? JSON.stringify(it.argv) : it.command)),
-        h('section.card', { key: `out ${id}` }, output(it, shown))),
+        h('section.card', { key: `out ${id}` }, output(it, shown, +params.line))),
       h('div',
         h('section.card', h('h2', 'About'), about(it)),
         h('section.card', h('h2', 'Attempts'),
           it.attempt_list.length ? h('ol.attempts', it.attempt_list.map((each, i) => attempt(each, i === 0, shown))) : soft(neverRan(it))),
         h('section.card', h('details', h('summary', `History, ${many(it.history.length, 'event')}`),
-          h('pre.code', { tabindex: 0 }, it.history.map((entry) => JSON.stringify(entry)).join('\n')))))),
+          h('ol.attempts', [...it.history].reverse().map(event)))))),
   ];
 }
 
@@ -144,6 +144,10 @@ const about = (it) => facts([
   ['Result', it.result != null && h('code', JSON.stringify(it.result))],
   ['File', h('code', `${it.directory}/${it.id}.json`)],
 ]);
+
+/* One event of the history: what happened, when, and everything else that was recorded. */
+const event = ({ event: name, at: time, ...rest }, i) => h('li', { key: i }, h('b', name.replaceAll('_', ' ')), ' ', when(time),
+  h('div.mono', Object.entries(rest).map(([key, value]) => `${key}: ${typeof value === 'string' ? value : JSON.stringify(value)}`).join(', ')));
 
 const neverRan = ({ state }) => (OVER.includes(state) ? 'It never started.' : 'Not started yet.');
 
