@@ -51,6 +51,9 @@ def bulk(request: Request) -> Response:
             return _count(request, kept, ActionResult(action), options) if is_dry else _act(request, kept, options)
     if "ids" in body:
         _refuse_other_number(body, len({*body["ids"]}), "are named")
+    if "filter" in body and options.with_dependents and not is_dry:
+        words = '"with_dependents" with a filter needs a selection: count with "dry_run" first, which counts the dependents too'
+        raise _wrong("/with_dependents", words)
     if "filter" in body:
         kept, result = _select_matching(request, body), ActionResult(action)
     elif is_dry:

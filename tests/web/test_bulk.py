@@ -395,6 +395,10 @@ def test_an_expected_number_holds_for_a_selection_too(web: Served, jobs: Jobs) -
         ({"action": "cancel", "with_dependents": True}, "/with_dependents"),
         ({"action": "cancel", "signal": "HUP"}, "/signal"),
         ({"action": "cancel", "set": {"priority": 1}}, "/set"),
+        (
+            {"action": "delete", "with_dependents": True, "filter": {"state": "pending"}, "expected": 1},
+            "/with_dependents",
+        ),
         ({"action": "edit"}, "/set"),
         ({"action": "signal"}, "/signal"),
         ({"action": "signal", "signal": "USER1"}, "/signal"),
@@ -402,8 +406,10 @@ def test_an_expected_number_holds_for_a_selection_too(web: Served, jobs: Jobs) -
 )
 def test_members_of_other_actions_are_refused(web: Served, jobs: Jobs, body: dict[str, Any], pointer: str) -> None:
     add(jobs, 1)
-    refused = web.ask("POST", PATH, {**body, "ids": ["j00000"]})
+    target = {} if "filter" in body else {"ids": ["j00000"]}
+    refused = web.ask("POST", PATH, {**body, **target})
     assert (refused.status, refused.json["errors"][0]["pointer"]) == (422, pointer)
+    assert web.queue.counts()["pending"] == 1
 
 
 def test_a_signal_is_sent_to_what_runs(web: Served, jobs: Jobs) -> None:
