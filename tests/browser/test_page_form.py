@@ -162,3 +162,35 @@ def test_a_copied_command_says_which_variables_it_lacks(person: Person, jobs: Jo
     person.press("Copy as queuectl command")
     person.see(".toast", "the command takes A, B from your shell")
     assert "hush" not in page.content()
+
+
+def test_a_job_is_duplicated_and_its_queue_and_tags_are_changed(person: Person, jobs: Jobs) -> None:
+    """The draft of another job, typed before, stays."""
+    jobs.queue.enqueue(
+        ["echo", "a b"], id="first", queue="encode", tags=["x", "y"], priority=3, timeout=60, env={"KEY": "1"}
+    )
+    page = person.sign_in("jobs/first")
+    page.keyboard.press("n")
+    page.fill("#f-command", "draft")
+    page.keyboard.press("Escape")
+    person.press("Duplicate")
+    person.see("dialog h2", "A new job like first")
+    person.see("dialog p", "give KEY again")
+    page.locator("dialog button.main").click()
+    person.see(".toast", "Queued")
+    [made] = [row["id"] for row in jobs.queue.list() if row["id"] != "first"]
+    fields = jobs.queue.get(made).fields
+    assert {name: fields[name] for name in ("command", "queue", "tags", "priority", "timeout")} == {
+        **{"command": "echo 'a b'", "queue": "encode", "tags": ["x", "y"]},
+        **{"priority": 3, "timeout": 60},
+    }
+    page.keyboard.press("n")
+    assert page.input_value("#f-command") == "draft"
+    page.keyboard.press("Escape")
+    person.press("Edit")
+    page.fill("#f-queue", "mail")
+    page.fill("#f-tags", "z")
+    person.press("Save")
+    person.see(".toast", "first is saved")
+    fields = jobs.queue.get("first").fields
+    assert (fields["queue"], fields["tags"]) == ("mail", ["z"])

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.cli.support import Jobs
     from tests.support.browser import Person
+    from tests.support.supervised import Supervised
 
 LINES = 60_000
 SHOWN = "[...document.querySelectorAll('.ln')].map((line) => +line.dataset.n)"
@@ -117,3 +120,18 @@ def test_what_is_added_follows_and_raw_is_whole(person: Person, jobs: Jobs) -> N
     person.miss(".live:has-text('live')")
     raw = page.get_by_role("link", name="Raw").get_attribute("href")
     assert len(page.evaluate("async (path) => (await fetch(path)).text()", raw).splitlines()) >= 20_002
+
+
+def test_the_attempts_are_shown_on_one_axis(person: Person, supervised: Callable[..., Supervised], jobs: Jobs) -> None:
+    """Two runs of 0.1 s and the time between them, each with its share; the history is a list."""
+    s = supervised()
+    s.start(1)
+    jobs.queue.enqueue("sleep 0.1; exit 3", id="fails", max_retries=1, backoff_base=0.2)
+    s.wait_for("fails", "dead")
+    page = person.sign_in("jobs/fails")
+    label = person.see(".timeline").get_attribute("aria-label") or ""
+    assert re.search(r"ran 0\.\d s, waited to retry ", label), label
+    assert page.locator(".timeline rect.f-run").count() == 2
+    assert page.locator(".timeline rect.f-backoff").count() == 1
+    page.locator("summary:has-text('History')").click()
+    assert page.locator("details ol li b").all_inner_texts() == ["died", "started", "failed", "started"]

@@ -30,6 +30,7 @@ const FIELDS = [
   { name: 'env', label: 'Environment', type: 'area', hint: 'NAME=value, one a line', whole: true, rows: 2, isMore: true },
 ];
 
+const COPIED = FIELDS.map((field) => field.name).filter((name) => !['each', 'run_at', 'unique_key', 'env'].includes(name));
 const lines = (text) => text.split('\n').filter((line) => line.trim());
 const text = (typed) => typed.trim();
 const list = (typed) => typed.split(',').map(text).filter(Boolean);
@@ -113,14 +114,14 @@ async function send(values, isDry) {
   throw new Trouble({ detail: errors.length > 1 ? `${errors.length} settings cannot be used` : errors[0].detail, errors }, 422);
 }
 
-export function enqueue() {
+/* Shows the form of a new job; keep is called with what is typed. */
+function add(draft, { keep, ...more }) {
   if (readOnly() || dialogOpen()) return;
-  const draft = keepDraft();
   form({
-    title: 'Enqueue a job', submit: 'Enqueue', more: 'More settings',
+    title: 'Enqueue a job', submit: 'Enqueue', more: 'More settings', ...more,
     fields: FIELDS.map((field) => ({ ...field, value: draft[field.name] || field.options?.[0] || '' })),
     pointer: (path) => path.split('/').find((part) => part && !/^\d+$/.test(part)),
-    oninput: keepDraft,
+    oninput: keep,
     check: (values) => send(values, true),
     after: (found) => h('div.field', found?.warnings.map((words) => banner(words, 'warn', words)),
       h('span.small.soft', 'The same on the command line, with the PATH of your shell'),
@@ -128,7 +129,7 @@ export function enqueue() {
         : h('pre.code', found ? `${found.count} jobs` : 'queuectl enqueue …')),
     async onsubmit(values) {
       const { ids, refused, warnings } = await send(values, false);
-      keepDraft({});
+      keep?.({});
       const bad = refused.length ? `; ${many(refused.length, 'job')} refused: ${refused[0].detail}` : '';
       const notes = [bad, ...warnings.map((words) => `; ${words}`)].join('');
       toast(`Queued ${ids.length === 1 ? ids[0] : many(ids.length, 'job')}${notes}`, ids.length === 1 ? { hash: `#/jobs/${ids[0]}` } : {});
@@ -137,12 +138,29 @@ export function enqueue() {
   });
 }
 
+export const enqueue = () => add(keepDraft(), { keep: keepDraft });
+
+/* A new job like another one: with everything that the form has, but for the id, the time, the unique key and variables. */
+export async function duplicate(id) {
+  const job = await jobOrNull(id);
+  if (!job) return toast(`${id} no longer exists`, { kind: 'error' });
+  const joined = (value) => (value || []).join(', ');
+  const names = Object.keys(job.env || {}).filter((name) => name !== 'PATH');
+  const needs = joined(Object.entries(job.needs || {}).map((pair) => pair.join('=')));
+  const like = { ...job, tags: joined(job.tags), after: joined(job.after), needs };
+  const draft = Object.fromEntries(COPIED.map((name) => [name, like[name] == null ? '' : String(like[name])]));
+  return add(draft, {
+    title: `A new job like ${id}`,
+    intro: names.length > 0 && soft(`The page has no values of variables: give ${names.join(', ')} again where the command needs them`),
+  });
+}
+
 export async function edit(id, isRetry) {
   const job = await jobOrNull(id);
   if (!job) return toast(`${id} no longer exists`, { kind: 'error' });
   const old = {
     command: job.argv ? job.argv.join('\n') : job.command, priority: String(job.priority), max_retries: String(job.max_retries ?? ''),
-    timeout: String(job.timeout ?? ''), cwd: job.cwd || '',
+    timeout: String(job.timeout ?? ''), cwd: job.cwd || '', name: job.name || '', queue: job.queue, tags: job.tags.join(', '),
   };
   const read = { ...READ, cwd: (typed) => typed, command: (typed) => (job.argv ? typed.split('\n') : typed) };
   return form({
@@ -154,6 +172,9 @@ export async function edit(id, isRetry) {
       { name: 'max_retries', label: 'Retries', hint: `empty: as configured (${job.max_retries_in_force})` },
       { name: 'timeout', label: 'Time limit', hint: 'empty: as configured' },
       { name: 'cwd', label: 'Directory' },
+      { name: 'name', label: 'Name' },
+      { name: 'queue', label: 'Queue' },
+      { name: 'tags', label: 'Tags', hint: 'with commas between' },
     ].map((field) => ({ ...field, value: old[field.name] })),
     async onsubmit(values) {
       const changed = Object.entries(values).filter(([name, typed]) => typed !== old[name]);

@@ -5,7 +5,7 @@ import { h } from './dom.js';
 import { button, copier, copy, empty, facts, icon, link, pill, soft, spelled, stateOf, tags, toJob, type, when } from './components.js';
 import { isGoing } from './tasks.js';
 import { one } from './actions.js';
-import { edit } from './enqueue.js';
+import { duplicate, edit } from './enqueue.js';
 import { output } from './output.js';
 
 const OVER = ['dead', 'completed', 'cancelled'];
@@ -35,7 +35,7 @@ export function job() {
         h('section.card', { key: `out ${id}` }, output(it, shown, +params.line))),
       h('div',
         h('section.card', h('h2', 'About'), about(it)),
-        h('section.card', h('h2', 'Attempts'),
+        h('section.card', h('h2', 'Attempts'), it.attempt_list.length > 0 && timeline(it.attempt_list),
           it.attempt_list.length ? h('ol.attempts', it.attempt_list.map((each, i) => attempt(each, i === 0, shown))) : soft(neverRan(it))),
         h('section.card', h('details', h('summary', `History, ${many(it.history.length, 'event')}`),
           h('ol.attempts', [...it.history].reverse().map(event)))))),
@@ -71,7 +71,9 @@ function verbs({ id, state, actions }) {
     cancel: button('Cancel', () => one.cancel(id, state)),
     delete: button('Delete', () => one.delete(id), { class: 'danger' }),
   };
-  return Object.entries(all).filter(([action]) => !readOnly() && actions.includes(action)).map(([, shown]) => shown);
+  if (readOnly()) return null;
+  const possible = Object.entries(all).filter(([action]) => actions.includes(action)).map(([, shown]) => shown);
+  return [button('Duplicate', () => duplicate(id)), possible];
 }
 
 const misspelt = (fields) => {
@@ -162,8 +164,30 @@ function howItEnded(each) {
   return each.exit_code != null ? `exit code ${each.exit_code}` : each.event;
 }
 
+const kindOf = ({ event }) => (event ? ENDS[event] || 'held' : 'processing');
+
+/* The attempts on one axis: how long the job waited, ran, and waited for the next attempt. */
+function timeline(newestFirst) {
+  const attempts = [...newestFirst].reverse(), start = at(attempts[0].ready_at), spent = { waited: 0, ran: 0, 'waited to retry': 0 };
+  const parts = attempts.flatMap((each, i) => {
+    const began = at(each.started_at), ended = each.ended_at ? at(each.ended_at) : now(), next = attempts[i + 1];
+    return [['waited', at(each.ready_at), began, 'f-wait'], ['ran', began, ended, `s-${kindOf(each)} f-run`],
+      ['waited to retry', ended, next ? at(next.ready_at) : ended, 'f-backoff']];
+  });
+  for (const [what, from, to] of parts) spent[what] += Math.max(0, to - from);
+  const all = Math.max(1, parts.at(-1)[2] - start);
+  const shown = Object.entries(spent).filter(([, ms]) => ms > 0).map(([what, ms]) => `${what} ${span(ms / 1000)}`).join(', ');
+  const place = (ms) => ms / all * 1000;
+  const part = ([what, from, to, kind], i) => to > from
+    && h('rect', { key: i, class: kind, x: place(from - start), width: Math.max(3, place(to - from)), y: 0, height: 10 },
+      h('title', `${what} ${span((to - from) / 1000)}`));
+  return [
+    h('svg.timeline', { viewBox: '0 0 1000 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': shown }, parts.map(part)),
+    soft(shown)];
+}
+
 function attempt(each, isNewest, shown) {
-  const kind = each.event ? ENDS[each.event] || 'held' : 'processing';
+  const kind = kindOf(each);
   const why = [spelled(each.reason), each.error && plainText(each.error)].filter(Boolean).join(': ');
   const began = at(each.started_at), ended = each.ended_at ? at(each.ended_at) : now();
   return h(`li.s-${kind}`, { key: each.attempt }, h('span.knot', icon(kind)), h('h3', `Attempt ${each.attempt}: ${howItEnded(each)}`),
