@@ -72,7 +72,7 @@ def test_the_size_is_followed_at_once(jobs: Jobs) -> None:
     """Also with a look once an hour."""
     jobs.pending("a")
     with Terminal([*LINE[:-1], "1h"], TERM) as terminal:
-        for columns, rows in ((80, 24), (60, 12), (200, 50), (20, 5), (120, 30)):
+        for columns, rows in ((80, 24), (60, 12), (120, 30), (20, 5), (200, 50)):
             terminal.resize(columns, rows)
             lines = terminal.until("c cancel")
             assert "c cancel" in lines[rows - 1]

@@ -63,7 +63,7 @@ def test_doctor_says_that_events_are_missing_and_how_to_raise_the_limit(supervis
     _, prelude = refusing(tmp_path, NO_INSTANCE)
     s = supervised(prelude=prelude, poll_interval=5)
     s.start(0)
-    out = run(s, "doctor").stdout
+    out = " ".join(run(s, "doctor").stdout.split())  # whatever the width of its lines
     assert "the system does not report changed files: the limit fs.inotify.max_user_instances is reached" in out
     assert "the supervisor scans for them every 5s" in out
     assert "sysctl fs.inotify.max_user_instances=" in out
