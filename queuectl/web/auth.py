@@ -61,7 +61,8 @@ def names_of(host: str, port: int | None, more: Iterable[str] = ()) -> frozenset
 
 def _without_port(host: str) -> str:
     name, _, port = host.rpartition(":")
-    return name if port.isascii() and port.isdigit() and port[0] != "0" and int(port) < 65536 else host
+    is_port = len(port) <= 5 and port.isascii() and port.isdigit() and port[0] != "0" and int(port) < 65536
+    return name if is_port else host
 
 
 class AccessControl:

@@ -200,5 +200,6 @@ def _bind_path(path: str) -> socket.socket:
 
 
 def _answers(path: str) -> bool:
+    """Tell whether some process has this socket; also one that does not let us connect."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        return probe.connect_ex(path) == 0
+        return probe.connect_ex(path) != errno.ECONNREFUSED

@@ -27,7 +27,7 @@ PIECE_BYTES = 64 << 10
 SCAN_BYTES = 1 << 20
 LOOK_S = 0.25
 MOST_MATCHES, MATCH_CHARS = 1000, 200
-ESCAPES = re.compile(rb"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|.)", re.DOTALL)
+ESCAPES = re.compile(rb"\x1b(\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b\n]*(\x07|\x1b\\)?|[()][0-9A-Z]|.)")
 BINARY = "application/octet-stream"
 
 
@@ -47,8 +47,10 @@ def output(request: Request) -> Response:
             start = _offset_of(fd, params["line"])
             if "end_line" in params:
                 end = max(start, _offset_of(fd, params["end_line"]))
-                start = max(start, end - MOST_BYTES)
-                data = os.pread(fd, end - start, start)
+                begin = max(start, end - MOST_BYTES)
+                data = os.pread(fd, end - begin, begin)
+                cut = data.find(b"\n") + 1 if begin > start else 0  # whole lines only
+                start, data = begin + cut, data[cut:]
         headers = {
             "X-QueueCTL-Attempt": str(number),
             "X-QueueCTL-From": str(start),

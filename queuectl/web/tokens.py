@@ -93,7 +93,7 @@ def login_code(token: str, now: float) -> str:
 def login_code_expiry(code: str, token: str) -> float | None:
     """Return until when a login code is accepted; None if it was not made from this token."""
     text, _, mac = code.rpartition(".")
-    if not are_equal(mac, _derived(token, f"login {text}")[:32]):
+    if not code.isascii() or not are_equal(mac, _derived(token, f"login {text}")[:32]):
         return None
     return float(int(text.partition(".")[0], 16))
 

@@ -37,6 +37,8 @@ def test_colours_are_classes_and_lines_are_written_over(person: Person, jobs: Jo
     assert found[:5] == ["plain red bold on blue end", "100% done", "aXc", "first", "two"]
     assert found[5:7] == ["three", "brightgreen."]
     assert found[7] == "\u2407bell <b>no markup</b> \u2039U+202E\u203aabc"
+    numbers = page.locator(".ln").evaluate_all("nodes => nodes.map((n) => +n.dataset.n)")
+    assert numbers == [1, 2, 3, 4, 5, 6, 8, 9]  # as lines of the file: one line break came after the cursor had gone up
     looks = page.locator(".ln span").evaluate_all("nodes => nodes.map((n) => [n.textContent, n.className])")
     assert looks == [["red", "f1"], [" bold on blue", "bold f1 b4"], ["X", "f2"], ["bright", "f9"], ["green", "f10"]]
     colours = page.locator(".ln span.f1").first.evaluate("node => getComputedStyle(node).color")

@@ -23,7 +23,14 @@ STRANGERS = (
     *("0.0.0.0:{port}", "0.0.0.0", "[::]:{port}", "localhost:", "localhost:65536", "localhost:-1"),
     *("localhost.:{port}", "127.0.0.1.:{port}", "127.1:{port}", "2130706433:{port}", "0x7f.1:{port}", ":{port}"),
     *("localhost:{port}:{port}", "user@localhost:{port}", "localhost:{port}/", "localhost:0{port}", "[::1"),
-    *("[::ffff:127.0.0.1]:{port}", "127.0.0.2:{port}", "192.168.0.1:{port}", "localhost :{port}", "localhost,evil"),
+    *(
+        "localhost:" + "1" * 5000,
+        "[::ffff:127.0.0.1]:{port}",
+        "127.0.0.2:{port}",
+        "192.168.0.1:{port}",
+        "localhost :{port}",
+        "localhost,evil",
+    ),
     *("127.0.0.1:{port}#", "127.0.0.1:{port}?x", "%6cocalhost:{port}", "xn--localhost:{port}", "LOCALHOST.example"),
 )
 

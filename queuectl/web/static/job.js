@@ -181,7 +181,7 @@ function timeline(newestFirst) {
   const part = ([what, from, to, kind], i) => to > from
     && h('rect', { key: i, class: kind, x: place(from - start), width: Math.max(3, place(to - from)), y: 0, height: 10 },
       h('title', `${what} ${span((to - from) / 1000)}`));
-  return [
+  return shown && [
     h('svg.timeline', { viewBox: '0 0 1000 10', preserveAspectRatio: 'none', role: 'img', 'aria-label': shown }, parts.map(part)),
     soft(shown)];
 }

@@ -66,7 +66,7 @@ class Tail {
       const found = await this.read(line ? { line: Math.max(1, line - AHEAD), limit: PIECE } : { lines: FIRST });
       if (line && !found.bytes.length && found.all) return this.jump(null); // there are not so many lines
       this.at = found.from;
-      this.first = this.number = found.line;
+      this.first = this.number = this.base = found.line;
       this.take(found.bytes);
       this.settle(found);
     } catch (error) {
@@ -108,8 +108,10 @@ class Tail {
   }
 
   async poll() {
+    const { turn } = this;
     try {
       const answer = await api('GET', this.url({ from: this.at })), bytes = new Uint8Array(await answer.arrayBuffer());
+      if (turn !== this.turn) return;
       if (this.restarted(answer)) return this.poll();
       this.take(bytes);
       if (answer.headers.get('x-queuectl-ended') === 'true' && !bytes.length) return this.end();
@@ -127,7 +129,8 @@ class Tail {
 
   again(does) {
     if (S.tail !== this) return;
-    setTimeout(() => { if (S.tail === this && !document.hidden) does(); }, this.wait * 1000);
+    const { turn } = this;
+    setTimeout(() => { if (S.tail === this && turn === this.turn && !document.hidden) does(); }, this.wait * 1000);
     this.wait = Math.min(10, this.wait * 2);
   }
 
@@ -159,8 +162,8 @@ class Tail {
       const rows = [...terminal.feed(new TextDecoder().decode(bytes)), ...terminal.rows.slice(0, -1)];
       const was = pane.scrollHeight - pane.scrollTop;
       for (let end = rows.length; end > 0; end -= BLOCK) {
-        const some = rows.slice(Math.max(0, end - BLOCK), end), node = document.createElement('div'), first = line + Math.max(0, end - BLOCK);
-        node.append(...some.map((row, i) => draw(row, first + i)));
+        const some = rows.slice(Math.max(0, end - BLOCK), end), node = document.createElement('div'), first = line + some[0].line;
+        node.append(...some.map((row) => draw(row, line + row.line)));
         pane.prepend(node);
         this.blocks.unshift({ node, first, count: some.length });
       }
@@ -177,7 +180,7 @@ class Tail {
     const { node, first } = this.blocks.pop();
     node.remove();
     this.begin();
-    Object.assign(this, { isCut: true, number: first, at: null });
+    Object.assign(this, { isCut: true, number: first, base: first, at: null });
   }
 
   later() {
@@ -198,7 +201,7 @@ class Tail {
     if (this.waiting.length > WAITING) {
       const dropped = this.waiting.slice(0, -WAITING / 2);
       this.waiting = this.waiting.slice(-WAITING / 2);
-      this.number += lines(dropped);
+      this.base += lines(dropped);
     }
     if (!this.painting) this.painting = requestAnimationFrame(() => this.paint());
   }
@@ -209,7 +212,6 @@ class Tail {
     this.waiting = '';
     if (!rows.at(-1).runs.length && rows.at(-1).isNew) rows.pop(); // nothing is in the last line as yet
     const skipped = this.follow ? Math.max(0, rows.length - LINES) : 0;
-    for (const row of rows.slice(0, skipped)) this.number += row.isNew;
     for (const row of rows.slice(skipped)) {
       if (row.isNew) this.append(row);
       else if (row.isChanged && row.node) draw(row);
@@ -217,8 +219,8 @@ class Tail {
     this.trim();
     if (this.follow) this.toEnd();
     if (!this.line || !this.blocks.length) return;
-    this.show(this.line);
-    this.line = null;
+    if (!this.show(this.line) && this.isCut) this.later(); // its line is further on
+    else this.line = null;
   }
 
   /* Removes lines at the end that is further away from what is looked at. */
@@ -238,12 +240,14 @@ class Tail {
   }
 
   append(row) {
+    const own = this.base + row.line;
+    this.number = own + 1;
     let last = this.blocks.at(-1);
     if (!last || last.count >= BLOCK) {
-      this.blocks.push(last = { node: document.createElement('div'), first: this.number, count: 0 });
+      this.blocks.push(last = { node: document.createElement('div'), first: own, count: 0 });
       this.pane.append(last.node);
     }
-    last.node.append(draw(row, this.number++));
+    last.node.append(draw(row, own));
     last.count++;
   }
 

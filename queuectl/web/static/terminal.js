@@ -3,8 +3,8 @@ import { inert } from './escape.js';
 
 const REACH = 50; // rows that can still be written over
 const LONGEST = 10000, HELD = 200; // characters: of a row, and of an escape sequence that is not complete
-const TOKENS = /\x1b\[([0-9;:?]*)[ -/]*([@-~])|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[()][0-9A-Z]|\x1b[^[\]()]|[\n\r\b]|[^\x1b\n\r\b]+|\x1b/g;
-const OPEN = /\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b]*\x1b?)?$/;
+const TOKENS = /\x1b\[([0-9;:?]*)[ -/]*([@-~])|\x1b\][^\x07\x1b\n]*(?:\x07|\x1b\\)?|\x1b[()][0-9A-Z]|\x1b[^[\]()\n]|[\n\r\b]|[^\x1b\n\r\b]+|\x1b/g;
+const OPEN = /\x1b(?:\[[0-9;:?]*[ -/]*|\][^\x07\x1b\n]*\x1b?|[()])?$/;
 const STYLES = { 1: 'bold', 2: 'dim', 3: 'italic', 4: 'under', 7: 'swap', 9: 'strike' };
 const CUBE = [0, 95, 135, 175, 215, 255];
 
@@ -38,7 +38,8 @@ function piece(runs, from, to) {
 /* Takes text, and keeps the rows that can still change. */
 export class Terminal {
   constructor() {
-    Object.assign(this, { rows: [{ runs: [], isNew: true }], x: 0, y: 0, held: '', styles: new Set(), fore: null, back: null, look: '' });
+    this.rows = [{ runs: [], isNew: true, line: 0 }];
+    Object.assign(this, { fed: 0, x: 0, y: 0, held: '', styles: new Set(), fore: null, back: null, look: '' });
   }
 
   feed(text) {
@@ -56,10 +57,12 @@ export class Terminal {
     return done; // rows that have left the reach
   }
 
+  /* A row has the number of the line breaks before it, as the file is numbered. */
   down(done) {
     this.x = 0;
+    this.fed++;
     if (++this.y < this.rows.length) return;
-    this.rows.push({ runs: [], isNew: true });
+    this.rows.push({ runs: [], isNew: true, line: this.fed });
     if (this.rows.length > REACH) {
       done.push(this.rows.shift());
       this.y--;
