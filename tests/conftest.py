@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What a pipe gets is buffered, as for users; with this variable, a missing flush shows in no test.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 # In memory, a sync costs nothing. A container may limit /dev/shm to 64 MB, or forbid to run programs from it.
 MEMORY, ENOUGH_BYTES = "/dev/shm", 1 << 30
 if os.access(MEMORY, os.W_OK):

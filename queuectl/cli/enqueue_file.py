@@ -72,6 +72,7 @@ class Intake:
         for line in self._lines:
             if line is None:
                 yield None
+                self._screen.flush()  # the ids of what has come: a writer may wait for them before it writes more
                 continue
             number, found = line
             try:

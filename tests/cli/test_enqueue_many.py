@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -216,6 +219,23 @@ def test_what_has_come_through_a_pipe_is_queued_before_more_is_waited_for(home: 
             until(lambda: len(waiting(home)) == number)  # noqa: B023 - called before the next round
         process.stdin.close()
         assert len(process.stdout.read().split()) == 3
+
+
+@pytest.mark.parametrize("words", [("--lines",), ("--lines", "--json"), ()], ids=["table", "json", "unique"])
+def test_a_writer_gets_the_id_of_a_job_before_it_writes_the_next(home: Path, words: tuple[str, ...]) -> None:
+    with begin(home, "enqueue", "-", *words) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            for command in ("echo 1", "echo 2"):
+                job = command if words else json.dumps({"command": command, "unique_key": command})
+                process.stdin.write(f"{job}\n".encode())
+                process.stdin.flush()
+                assert select.select([process.stdout], [], [], 60)[0], "no id was printed"
+                (job_id,) = re.findall("[0-9A-Z]{16}", os.read(process.stdout.fileno(), 4096).decode())
+                assert stored(home, job_id)["command"] == command
+        finally:
+            process.kill()
 
 
 def test_ctrl_c_ends_the_json_document_with_what_was_queued(home: Path, until: Until) -> None:
